@@ -1,0 +1,149 @@
+//! EC2's notices that an instance is about to be taken away: who, how, and when it was said.
+//!
+//! Sources: EC2 User Guide, pages spot-instance-termination-notices, rebalance-recommendations and
+//! monitor-interruptible-cr. Only `detail` is read, never `resources`: its ARNs carry the zone in place of the Region
+//! and no account, and one documented event has a string where the others have a list.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Event, ParseError, describe};
+use crate::ids::InstanceId;
+
+/// EC2 says that an instance is about to be taken away, or may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// What is said about it.
+    pub kind: NoticeKind,
+    /// When EC2 said so. `None` where the event has no readable time: a drain must not fail for that.
+    pub time: Option<Timestamp>,
+}
+
+/// What a notice says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// A Spot Instance is interrupted two minutes after the notice (at once for `hibernate`).
+    SpotInterruption(InterruptionAction),
+    /// An instance in an interruptible Capacity Reservation is interrupted two minutes after the notice.
+    CapacityReservationInterruption(InterruptionAction),
+    /// A Spot Instance has an elevated risk of interruption. No time is set.
+    RebalanceRecommendation,
+}
+
+/// What EC2 does to an interrupted instance. Each of them ends its tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InterruptionAction {
+    /// The instance is terminated.
+    Terminate,
+    /// The instance is stopped.
+    Stop,
+    /// The instance hibernates. This begins at once, without the two minutes.
+    Hibernate,
+    /// A word that AWS added later, or none.
+    Other(Option<String>),
+}
+
+impl NoticeKind {
+    /// The `detail-type` of the event.
+    pub fn detail_type(&self) -> &'static str {
+        match self {
+            Self::SpotInterruption(_) => SPOT_INTERRUPTION,
+            Self::CapacityReservationInterruption(_) => CAPACITY_RESERVATION_INTERRUPTION,
+            Self::RebalanceRecommendation => REBALANCE_RECOMMENDATION,
+        }
+    }
+}
+
+impl fmt::Display for NoticeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SpotInterruption(action) => write!(f, "Spot interruption notice ({action})"),
+            Self::CapacityReservationInterruption(action) => {
+                write!(f, "Capacity Reservation interruption notice ({action})")
+            }
+            Self::RebalanceRecommendation => f.write_str("rebalance recommendation"),
+        }
+    }
+}
+
+impl fmt::Display for InterruptionAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Terminate => "terminate",
+            Self::Stop => "stop",
+            Self::Hibernate => "hibernate",
+            Self::Other(Some(word)) => word,
+            Self::Other(None) => "no action given",
+        })
+    }
+}
+
+const SPOT_INTERRUPTION: &str = "EC2 Spot Instance Interruption Warning";
+const CAPACITY_RESERVATION_INTERRUPTION: &str = "EC2 Capacity Reservation Instance Interruption Warning";
+const REBALANCE_RECOMMENDATION: &str = "EC2 Instance Rebalance Recommendation";
+
+/// Reads an event with an EventBridge envelope: one of EC2's notices, or not for us.
+pub(super) fn parse_eventbridge(source: &str, detail_type: &str, event: &Value) -> Result<Event, ParseError> {
+    let detail = Detail { event: detail_type, value: event.get("detail") };
+    let kind = match (source, detail_type) {
+        ("aws.ec2", SPOT_INTERRUPTION) => NoticeKind::SpotInterruption(detail.instance_action()?),
+        ("aws.ec2", CAPACITY_RESERVATION_INTERRUPTION) => {
+            NoticeKind::CapacityReservationInterruption(detail.instance_action()?)
+        }
+        ("aws.ec2", REBALANCE_RECOMMENDATION) => NoticeKind::RebalanceRecommendation,
+        _ => {
+            return Ok(Event::Ignored {
+                instance_id: detail.instance_id().ok(),
+                why: format!("`{detail_type}` of {source} is not a notice that an instance is taken away"),
+            });
+        }
+    };
+    let time = event.get("time").and_then(Value::as_str).and_then(|text| text.parse().ok());
+    Ok(Event::Notice(Notice { instance_id: detail.instance_id()?, kind, time }))
+}
+
+/// The `detail` of an event and what to call the event in an error.
+struct Detail<'a> {
+    event: &'a str,
+    value: Option<&'a Value>,
+}
+
+impl Detail<'_> {
+    fn instance_id(&self) -> Result<InstanceId, ParseError> {
+        let value = self.object()?.get("instance-id");
+        value
+            .and_then(Value::as_str)
+            .and_then(InstanceId::parse)
+            .ok_or_else(|| self.error("detail.instance-id", InstanceId::EXPECTED, value))
+    }
+
+    /// Absent is fine, as is a word that we do not know: the instance is taken away all the same.
+    fn instance_action(&self) -> Result<InterruptionAction, ParseError> {
+        let value = self.object()?.get("instance-action");
+        match value {
+            None | Some(Value::Null) => Ok(InterruptionAction::Other(None)),
+            Some(Value::String(word)) => Ok(match word.as_str() {
+                "terminate" => InterruptionAction::Terminate,
+                "stop" => InterruptionAction::Stop,
+                "hibernate" => InterruptionAction::Hibernate,
+                _ => InterruptionAction::Other(Some(word.clone())),
+            }),
+            _ => Err(self.error("detail.instance-action", "a word such as `terminate`", value)),
+        }
+    }
+
+    fn object(&self) -> Result<&Value, ParseError> {
+        match self.value {
+            Some(value) if value.is_object() => Ok(value),
+            _ => Err(self.error("detail", "an object", self.value)),
+        }
+    }
+
+    fn error(&self, field: &'static str, expected: &'static str, found: Option<&Value>) -> ParseError {
+        ParseError { event: self.event.to_owned(), field, expected, found: describe(found) }
+    }
+}

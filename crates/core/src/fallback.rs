@@ -1,0 +1,349 @@
+//! By how much the on-demand fallback group is raised, so that each interrupted container instance counts once.
+//!
+//! A notice may be delivered twice, at the same time even, and the function may die between any two calls. What keeps
+//! the count is a [`Claim`]: an attribute on the container instance. The order of the calls is: read the group, read
+//! the claims, write [`Claim::Taken`], set the desired capacity, write [`Claim::Counted`].
+//! - A later delivery finds the claim `Counted` and leaves the group alone.
+//! - Two deliveries at the same moment either see each other's claim, and one waits, or have read the same capacity,
+//!   and set the same value: one raise. (A delivery that reads the raised capacity reads the claims after that, and so
+//!   finds the one that was written before.)
+//! - A function that dies, or gives up, between claiming and counting leaves the claim `Taken`. Nobody can tell whether
+//!   the capacity was set, so it is counted again once the claim is older than [`CLAIM_LEASE`]: one instance too many
+//!   is the lesser evil. That happens once: after a second such end, a group that has reached the claimed capacity is
+//!   held to have been raised.
+//! - Two *different* notices handled at the same moment by two invocations may read the same capacity, and one raise
+//!   is lost: Auto Scaling has no conditional update. Queue batches make this rare; a concurrency of one excludes it.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::ids::ContainerInstanceArn;
+
+/// The attribute of a container instance that holds its [`Claim`].
+pub const CLAIM_ATTRIBUTE: &str = "ebb.fallback";
+
+/// For how long a taken claim keeps other deliveries waiting: longer than the two calls that follow it may take (12 s
+/// each, with their retries). After that, whoever took it is held to have died.
+pub const CLAIM_LEASE: SignedDuration = SignedDuration::from_secs(25);
+
+/// Whether an interrupted container instance has been counted into the fallback group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// An invocation is about to count it.
+    Taken {
+        /// Since when.
+        since: Timestamp,
+        /// The desired capacity that is to be set.
+        desired_capacity: i32,
+        /// Whether it was taken before, without an end.
+        again: bool,
+    },
+    /// It has been counted.
+    Counted,
+}
+
+impl Claim {
+    /// Reads the attribute's value. A value that Ebb never writes counts as `None`.
+    pub fn parse(value: &str) -> Option<Self> {
+        if value == "counted" {
+            return Some(Self::Counted);
+        }
+        let mut words = value.split(' ');
+        let again = match words.next()? {
+            "taken" => false,
+            "taken-again" => true,
+            _ => return None,
+        };
+        let (since, desired_capacity) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        words.next().is_none().then_some(Self::Taken { since, desired_capacity, again })
+    }
+}
+
+/// The attribute's value. Its characters are among those that ECS allows (ECS API, `Attribute.value`).
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken { since, desired_capacity, again } => {
+                let word = if *again { "taken-again" } else { "taken" };
+                write!(f, "{word} {since} {desired_capacity}")
+            }
+            Self::Counted => f.write_str("counted"),
+        }
+    }
+}
+
+/// The size of an Auto Scaling group, as it was read before the claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupSize {
+    /// `DesiredCapacity`.
+    pub desired_capacity: i32,
+    /// `MaxSize`.
+    pub max_size: i32,
+}
+
+/// An interrupted container instance, with the claim that stands on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interrupted {
+    /// The container instance.
+    pub arn: ContainerInstanceArn,
+    /// Its claim.
+    pub claim: Option<Claim>,
+    /// Whether the claim is this invocation's own, from an attempt that failed.
+    pub own: bool,
+}
+
+/// What to do about the fallback group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raise {
+    /// The claims to write before the capacity is set.
+    pub to_claim: Vec<(ContainerInstanceArn, Claim)>,
+    /// The desired capacity to set, or `None` if the group may not, or need not, grow.
+    pub desired_capacity: Option<i32>,
+    /// The container instances to mark as [`Claim::Counted`] after that.
+    pub counted: Vec<ContainerInstanceArn>,
+    /// Those that another invocation is counting: their notices must be delivered again, in case it dies.
+    pub busy: Vec<ContainerInstanceArn>,
+    /// Why, for the log.
+    pub reason: String,
+}
+
+/// Decides by how much to raise the group: by one for each container instance that has not been counted, and never
+/// above the group's maximum.
+pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Raise {
+    let (mut to_count, mut counted, mut busy) = (Vec::new(), Vec::new(), Vec::new());
+    for Interrupted { arn, claim, own } in interrupted {
+        match *claim {
+            None => to_count.push((arn, false)),
+            Some(Claim::Counted) => {}
+            Some(Claim::Taken { since, .. }) if !own && now.duration_since(since) < CLAIM_LEASE => {
+                busy.push(arn.clone());
+            }
+            Some(Claim::Taken { again: true, desired_capacity, .. })
+                if size.desired_capacity >= desired_capacity =>
+            {
+                counted.push(arn.clone());
+            }
+            Some(Claim::Taken { .. }) => to_count.push((arn, true)),
+        }
+    }
+    let more = i32::try_from(to_count.len()).unwrap_or(i32::MAX);
+    let wanted = size.desired_capacity.saturating_add(more).min(size.max_size);
+    let reason = format!(
+        "{} of {} interrupted container instances to count, {} being counted; desired capacity {}, maximum {}",
+        to_count.len(),
+        interrupted.len(),
+        busy.len(),
+        size.desired_capacity,
+        size.max_size
+    );
+    let claim = |again| Claim::Taken { since: now, desired_capacity: wanted, again };
+    let to_claim: Vec<_> = to_count.iter().map(|&(arn, again)| (arn.clone(), claim(again))).collect();
+    counted.extend(to_count.into_iter().map(|(arn, _)| arn.clone()));
+    let desired_capacity = (wanted > size.desired_capacity).then_some(wanted);
+    Raise { to_claim, desired_capacity, counted, busy, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn arn(number: usize) -> ContainerInstanceArn {
+        ContainerInstanceArn::new(number.to_string())
+    }
+
+    fn unclaimed(count: usize) -> Vec<Interrupted> {
+        (0..count).map(|number| Interrupted { arn: arn(number), claim: None, own: false }).collect()
+    }
+
+    fn desired_after(desired_capacity: i32, max_size: i32, interrupted: &[Interrupted]) -> Option<i32> {
+        raise(GroupSize { desired_capacity, max_size }, interrupted, START).desired_capacity
+    }
+
+    #[test]
+    fn each_interrupted_container_instance_raises_the_group_by_one() {
+        assert_eq!(desired_after(2, 10, &unclaimed(1)), Some(3));
+        assert_eq!(desired_after(2, 10, &unclaimed(3)), Some(5));
+        assert_eq!(desired_after(2, 10, &[]), None);
+    }
+
+    #[test]
+    fn the_group_is_never_raised_above_its_maximum() {
+        assert_eq!(desired_after(2, 3, &unclaimed(3)), Some(3));
+        assert_eq!(desired_after(3, 3, &unclaimed(1)), None);
+        assert_eq!(desired_after(4, 3, &unclaimed(1)), None, "nor lowered, where it is above it already");
+    }
+
+    #[test]
+    fn a_fresh_claim_of_another_invocation_is_waited_for_and_an_own_one_is_not() {
+        let claim = |again| Some(Claim::Taken { since: START, desired_capacity: 3, again });
+        let one = |again, own| vec![Interrupted { arn: arn(0), claim: claim(again), own }];
+        let size = GroupSize { desired_capacity: 3, max_size: 10 };
+
+        assert_eq!(raise(size, &one(false, false), START).busy, [arn(0)]);
+        assert_eq!(
+            raise(size, &one(false, true), START).desired_capacity,
+            Some(4),
+            "nobody knows if it was set"
+        );
+        assert_eq!(
+            raise(size, &one(true, true), START).counted,
+            [arn(0)],
+            "but it is not raised a third time"
+        );
+        assert_eq!(raise(size, &one(true, true), START).desired_capacity, None);
+    }
+
+    #[test]
+    fn a_claim_survives_the_way_through_the_attribute() {
+        let taken = |again| Claim::Taken {
+            since: "2025-03-04T05:06:07.089Z".parse().unwrap(),
+            desired_capacity: 7,
+            again,
+        };
+        for claim in [Claim::Counted, taken(false), taken(true)] {
+            assert_eq!(Claim::parse(&claim.to_string()), Some(claim));
+        }
+        for foreign in ["", "taken", "taken long ago", "taken 2025-03-04T05:06:07Z 7 8", "counted twice"] {
+            assert_eq!(Claim::parse(foreign), None, "{foreign:?}");
+        }
+    }
+
+    /// The world as deliveries share it: a group's capacity and the claims on the container instances.
+    struct Shared {
+        capacity: i32,
+        claims: [Option<Claim>; 4],
+    }
+
+    /// One delivery, step by step, in the order that the module's documentation gives.
+    struct Delivery {
+        numbers: Vec<usize>,
+        steps_done: usize,
+        capacity_read: i32,
+        decided: Option<Raise>,
+    }
+
+    impl Delivery {
+        const STEPS: usize = 5;
+
+        fn of(numbers: &[usize]) -> Self {
+            Self { numbers: numbers.to_vec(), steps_done: 0, capacity_read: 0, decided: None }
+        }
+
+        fn step(&mut self, shared: &mut Shared, now: Timestamp) {
+            let index = |arn: &ContainerInstanceArn| arn.as_str().parse::<usize>().unwrap();
+            match self.steps_done {
+                0 => self.capacity_read = shared.capacity,
+                1 => {
+                    let seen: Vec<_> = self
+                        .numbers
+                        .iter()
+                        .map(|&number| Interrupted {
+                            arn: arn(number),
+                            claim: shared.claims[number],
+                            own: false,
+                        })
+                        .collect();
+                    let size = GroupSize { desired_capacity: self.capacity_read, max_size: 100 };
+                    self.decided = Some(raise(size, &seen, now));
+                }
+                2 => {
+                    for (arn, claim) in self.decided.iter().flat_map(|raise| &raise.to_claim) {
+                        shared.claims[index(arn)] = Some(*claim);
+                    }
+                }
+                3 => {
+                    shared.capacity = self
+                        .decided
+                        .as_ref()
+                        .and_then(|raise| raise.desired_capacity)
+                        .unwrap_or(shared.capacity);
+                }
+                _ => {
+                    for arn in self.decided.iter().flat_map(|raise| &raise.counted) {
+                        shared.claims[index(arn)] = Some(Claim::Counted);
+                    }
+                }
+            }
+            self.steps_done += 1;
+        }
+    }
+
+    #[test]
+    fn two_deliveries_of_one_notice_raise_the_group_once_however_they_interleave() {
+        let mut interleavings = 0;
+        // A bit a step: which of the two deliveries takes it.
+        for order in 0_u32..1 << (2 * Delivery::STEPS) {
+            if order.count_ones() as usize != Delivery::STEPS {
+                continue;
+            }
+            let mut shared = Shared { capacity: 2, claims: [None; 4] };
+            let mut deliveries = [Delivery::of(&[0]), Delivery::of(&[0])];
+            for step in 0..2 * Delivery::STEPS {
+                deliveries[usize::from(order & (1 << step) != 0)].step(&mut shared, START);
+            }
+            assert_eq!((shared.capacity, shared.claims[0]), (3, Some(Claim::Counted)), "order {order:b}");
+            interleavings += 1;
+        }
+        assert_eq!(interleavings, 252);
+    }
+
+    proptest! {
+        /// Deliveries one after the other, each of which may die after any of its steps and is then run again: no
+        /// interrupted container instance is forgotten, and only a death can make one count twice.
+        #[test]
+        fn nothing_is_forgotten_and_only_a_death_counts_twice(
+            deliveries in prop::collection::vec(
+                (prop::collection::btree_set(0..4_usize, 1..4), 0..=Delivery::STEPS),
+                1..8,
+            ),
+        ) {
+            let mut shared = Shared { capacity: 2, claims: [None; 4] };
+            let mut now = START;
+            let mut may_count_twice = 0;
+            let mut interrupted = BTreeSet::new();
+            for (numbers, steps) in &deliveries {
+                interrupted.extend(numbers.iter().copied());
+                for steps in [*steps, Delivery::STEPS] {
+                    let mut delivery = Delivery::of(&numbers.iter().copied().collect::<Vec<_>>());
+                    for _ in 0..steps {
+                        delivery.step(&mut shared, now);
+                    }
+                    if steps == 4 {
+                        may_count_twice += delivery.decided.map_or(0, |raise| raise.to_claim.len());
+                    }
+                    now += CLAIM_LEASE;
+                }
+            }
+            let raised = usize::try_from(shared.capacity - 2).unwrap();
+            prop_assert!(raised >= interrupted.len(), "forgotten: {raised} of {}", interrupted.len());
+            prop_assert!(raised <= interrupted.len() + may_count_twice, "too many: {raised}");
+        }
+
+        /// However often deliveries die, an interrupted container instance counts twice at most.
+        #[test]
+        fn no_number_of_deaths_counts_more_than_twice(
+            deliveries in prop::collection::vec(
+                (prop::collection::btree_set(0..4_usize, 1..4), 0..Delivery::STEPS),
+                1..20,
+            ),
+        ) {
+            let mut shared = Shared { capacity: 2, claims: [None; 4] };
+            let mut now = START;
+            for (numbers, steps) in deliveries {
+                let mut delivery = Delivery::of(&numbers.into_iter().collect::<Vec<_>>());
+                for _ in 0..steps {
+                    delivery.step(&mut shared, now);
+                }
+                now += CLAIM_LEASE;
+            }
+            prop_assert!(shared.capacity <= 2 + 2 * 4, "too many: {}", shared.capacity);
+        }
+    }
+}
