@@ -1,0 +1,81 @@
+//! One set of SDK clients, with the time-outs and attempts of a function that has two minutes at most.
+//!
+//! The SDK sets no read or attempt time-out by itself: a connection that answers nothing would hang for as long as the
+//! function may run.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_sdk_ecs::config::retry::RetryPartition;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+
+use crate::{AutoScaling, Ecs, Topics};
+
+/// For one attempt, connection included. An ECS call takes well under a second; what takes longer is lost.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
+/// For one call with all its attempts and pauses.
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The SDK tries again after throttles, 5xx, time-outs and broken connections, with jitter, after 0.25 s at the first
+/// time and twice as long each time after that.
+const ATTEMPTS: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
+/// A client for each service that Ebb calls. Cheap to clone: they share connections and credentials.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// Amazon ECS.
+    pub ecs: Ecs,
+    /// EC2 Auto Scaling.
+    pub auto_scaling: AutoScaling,
+    /// Amazon SNS.
+    pub topics: Topics,
+}
+
+impl Clients {
+    /// Builds the clients from one configuration.
+    pub fn new(config: &SdkConfig) -> Self {
+        let ecs = aws_sdk_ecs::config::Builder::from(config).retry_partition(retry_partition());
+        let auto_scaling =
+            aws_sdk_autoscaling::config::Builder::from(config).retry_partition(retry_partition());
+        let topics = aws_sdk_sns::config::Builder::from(config).retry_partition(retry_partition());
+        Self {
+            ecs: Ecs::new(aws_sdk_ecs::Client::from_conf(ecs.build())),
+            auto_scaling: AutoScaling::new(aws_sdk_autoscaling::Client::from_conf(auto_scaling.build())),
+            topics: Topics::new(aws_sdk_sns::Client::from_conf(topics.build())),
+        }
+    }
+
+    /// Builds the clients as they run in Lambda: credentials, Region and `AWS_ENDPOINT_URL` from the environment,
+    /// TLS by rustls.
+    pub async fn from_environment() -> Self {
+        let https = aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        Self::new(&config_loader().http_client(https).load().await)
+    }
+}
+
+/// A bucket of retries for one client. By default all clients of a process share one a service, and what befalls one of
+/// them depends on what befell the others.
+fn retry_partition() -> RetryPartition {
+    RetryPartition::custom("ebb").build()
+}
+
+/// The SDK's configuration, complete but for the HTTP client. The behaviour version is pinned: `latest()` would change
+/// its meaning with an update of the SDK.
+pub fn config_loader() -> ConfigLoader {
+    let retries = RetryConfig::standard()
+        .with_max_attempts(ATTEMPTS)
+        .with_initial_backoff(FIRST_PAUSE)
+        .with_max_backoff(LONGEST_PAUSE);
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build();
+    aws_config::defaults(BehaviorVersion::v2026_01_12()).retry_config(retries).timeout_config(timeouts)
+}

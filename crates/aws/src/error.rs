@@ -1,0 +1,69 @@
+//! What can go wrong with an AWS call, in the few kinds that callers tell apart.
+
+use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
+use std::error::Error;
+
+/// A call that failed, after the SDK's own attempts.
+///
+/// The text does not include the source: it completes "failed to …", and the chain below it says why.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}")]
+pub struct AwsError {
+    /// What was being done, such as `list the container instances of cluster shop`.
+    pub operation: String,
+    /// What kind of failure it is.
+    pub kind: AwsErrorKind,
+    /// What the SDK says.
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+/// The failures that callers tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AwsErrorKind {
+    /// AWS said no for want of permission. Trying again does not help.
+    Denied,
+    /// What the call is about does not exist.
+    NotFound,
+    /// Too many calls. Trying again later helps.
+    Throttled,
+    /// Anything else: time-outs, broken connections, server errors, and what is not known. Trying again may help.
+    Other,
+}
+
+impl AwsError {
+    /// Classifies a failed call by the error code that AWS sent, modelled by the SDK or not.
+    pub(crate) fn new<E, R>(operation: impl Into<String>, error: SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
+        let kind = AwsErrorKind::of_code(error.code());
+        Self { operation: operation.into(), kind, source: Box::new(error) }
+    }
+
+    /// An answer that arrived and cannot be used.
+    pub(crate) fn unusable_answer(operation: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { operation: operation.into(), kind: AwsErrorKind::Other, source: why.into().into() }
+    }
+}
+
+impl AwsErrorKind {
+    /// Sources: the API references' "Common Errors" of ECS, Auto Scaling and SNS; `Throttling` is what the query
+    /// protocol sends, `ThrottlingException` and `RequestLimitExceeded` the JSON protocol.
+    fn of_code(code: Option<&str>) -> Self {
+        match code {
+            Some(
+                "AccessDenied" | "AccessDeniedException" | "AuthorizationError" | "UnauthorizedOperation",
+            ) => Self::Denied,
+            Some("ClusterNotFoundException" | "TargetNotFoundException" | "NotFound") => Self::NotFound,
+            Some(
+                "Throttling"
+                | "ThrottlingException"
+                | "ThrottledException"
+                | "RequestLimitExceeded"
+                | "LimitExceeded",
+            ) => Self::Throttled,
+            Some(_) | None => Self::Other,
+        }
+    }
+}
