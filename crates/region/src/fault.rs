@@ -1,0 +1,73 @@
+//! Faults that befall API calls: each is planned for an operation and a number of its calls.
+
+use std::collections::VecDeque;
+
+/// What goes wrong with one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// AWS answers that there were too many calls. Nothing is done.
+    Throttle,
+    /// AWS answers with HTTP 500. Nothing is done.
+    ServerError,
+    /// AWS answers that the caller may not do this. Nothing is done.
+    Denied,
+    /// No answer ever comes. Nothing is done.
+    Timeout,
+    /// The connection breaks. Nothing is done.
+    ConnectionReset,
+    /// The call takes effect, then the connection breaks.
+    AnswerLost,
+    /// A list pays no attention to its filter, as some emulators do.
+    FilterIgnored,
+    /// A page of a list is empty although more follows. AWS allows itself that.
+    EmptyPage,
+}
+
+impl Fault {
+    /// Every fault that trying again mends.
+    pub const TRANSIENT: [Self; 5] =
+        [Self::Throttle, Self::ServerError, Self::Timeout, Self::ConnectionReset, Self::AnswerLost];
+}
+
+/// The faults that are still to come.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    planned: VecDeque<Planned>,
+}
+
+#[derive(Debug, Clone)]
+struct Planned {
+    operation: String,
+    fault: Fault,
+    calls: u32,
+}
+
+impl Faults {
+    /// Plans a fault for the next `calls` calls of an operation, such as `UpdateContainerInstancesState`; calls that
+    /// an earlier plan hits come first.
+    pub fn plan(&mut self, operation: &str, fault: Fault, calls: u32) {
+        self.planned.push_back(Planned { operation: operation.to_owned(), fault, calls });
+    }
+
+    /// Takes the fault that befalls this call, if one does.
+    pub fn take(&mut self, operation: &str) -> Option<Fault> {
+        let planned = self.planned.iter_mut().find(|one| one.operation == operation && one.calls > 0)?;
+        planned.calls -= 1;
+        Some(planned.fault)
+    }
+}
+
+/// Reads a fault by its name in lower case with hyphens, such as `answer-lost`, for the server's control interface.
+pub fn parse(name: &str) -> Option<Fault> {
+    match name {
+        "throttle" => Some(Fault::Throttle),
+        "server-error" => Some(Fault::ServerError),
+        "denied" => Some(Fault::Denied),
+        "timeout" => Some(Fault::Timeout),
+        "connection-reset" => Some(Fault::ConnectionReset),
+        "answer-lost" => Some(Fault::AnswerLost),
+        "filter-ignored" => Some(Fault::FilterIgnored),
+        "empty-page" => Some(Fault::EmptyPage),
+        _ => None,
+    }
+}

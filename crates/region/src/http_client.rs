@@ -1,0 +1,83 @@
+//! The in-process face: an HTTP client for the AWS SDK whose requests reach the world without a network.
+
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use tokio::time::sleep;
+
+use crate::Region;
+use crate::fault::Fault;
+use crate::wire::{Answer, Request};
+
+/// How long a request takes to reach AWS, and its answer to come back.
+const ONE_WAY: Duration = Duration::from_millis(20);
+
+/// An HTTP client for the AWS SDK, connected to a [`Region`].
+#[derive(Debug, Clone)]
+pub struct RegionHttpClient {
+    region: Region,
+}
+
+impl RegionHttpClient {
+    pub(crate) fn new(region: Region) -> Self {
+        Self { region }
+    }
+
+    async fn send(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let request = read(request)?;
+        sleep(ONE_WAY).await;
+        let fault = self.region.world().faults.take(request.operation());
+        match fault {
+            Some(Fault::Timeout) => std::future::pending().await,
+            Some(Fault::ConnectionReset) => return Err(reset()),
+            _ => {}
+        }
+        let answer = request.call(&mut self.region.world(), fault);
+        self.region.notify();
+        if fault == Some(Fault::AnswerLost) {
+            return Err(reset());
+        }
+        sleep(ONE_WAY).await;
+        response(answer)
+    }
+}
+
+impl HttpConnector for RegionHttpClient {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::new(self.clone().send(request))
+    }
+}
+
+impl HttpClient for RegionHttpClient {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+fn read(request: HttpRequest) -> Result<Request, ConnectorError> {
+    let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+    let (parts, body) = request.into_parts();
+    let body = Bytes::copy_from_slice(body.bytes().unwrap_or_default());
+    Request::read(&parts.headers, body)
+        .ok_or_else(|| ConnectorError::user("not a request to a simulated service".into()))
+}
+
+fn response(answer: Answer) -> Result<HttpResponse, ConnectorError> {
+    let response = http::Response::builder()
+        .status(answer.status)
+        .header("content-type", answer.content_type)
+        .body(SdkBody::from(answer.body))
+        .map_err(|error| ConnectorError::user(error.into()))?;
+    HttpResponse::try_from(response).map_err(|error| ConnectorError::user(error.into()))
+}
+
+fn reset() -> ConnectorError {
+    ConnectorError::io(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into())
+}

@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+
+pub mod clock;
+pub mod fault;
+mod http_client;
+pub mod lambda;
+mod region;
+pub mod scenario;
+pub mod wire;
+pub mod world;
+
+pub use http_client::RegionHttpClient;
+pub use region::{Region, Rest};

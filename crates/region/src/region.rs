@@ -1,0 +1,110 @@
+//! The Region as the outside sees it: a world whose time passes with tokio's clock, shared by everyone who calls it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_config::{ConfigLoader, SdkConfig};
+use aws_credential_types::Credentials;
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::RegionHttpClient;
+use crate::clock::Clock;
+use crate::lambda::{Lambda, run};
+use crate::world::{REGION, World};
+
+/// A running Region. Cheap to clone: every clone is the same Region.
+#[derive(Debug, Clone)]
+pub struct Region {
+    world: Arc<Mutex<World>>,
+    clock: Clock,
+    changed: Arc<Notify>,
+}
+
+/// Why [`Region::run`] came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing is due any more and no invocation runs.
+    Quiet,
+    /// The time is up.
+    TimeUp,
+}
+
+impl Region {
+    /// Sets a world going, with its time `speed` times as fast as tokio's clock.
+    pub fn start(world: World, speed: f64) -> Self {
+        let clock = Clock::start(world.now(), speed);
+        Self { world: Arc::new(Mutex::new(world)), clock, changed: Arc::new(Notify::new()) }
+    }
+
+    /// The world as it is now. Let go of it before waiting for anything.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.advance(self.clock.now());
+        world
+    }
+
+    /// The time in the world.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// An HTTP client for the AWS SDK whose calls reach this Region.
+    pub fn http_client(&self) -> RegionHttpClient {
+        RegionHttpClient::new(self.clone())
+    }
+
+    /// Completes a configuration of the AWS SDK, so that its clients call this Region.
+    pub async fn connect(&self, loader: ConfigLoader) -> SdkConfig {
+        loader
+            .http_client(self.http_client())
+            .credentials_provider(Credentials::new("AKIDEXAMPLE", "example", None, None, "simulated Region"))
+            .region(aws_config::Region::new(REGION))
+            .load()
+            .await
+    }
+
+    /// Tells whoever lets the Region run that something new may be due.
+    pub(crate) fn notify(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Lets the Region run for up to `limit` of its own time, with `lambda` running the functions, until nothing more
+    /// is to happen. Invocations that still run when the time is up are dropped.
+    pub async fn run(&self, lambda: &dyn Lambda, limit: Duration) -> Rest {
+        let end = self.clock.instant_of(self.clock.now() + limit);
+        let mut running = JoinSet::new();
+        loop {
+            let (ready, next) = {
+                let mut world = self.world();
+                (world.take_ready(), world.next_due())
+            };
+            for (invocation, timeout) in ready {
+                running.spawn(run(lambda, self, invocation, timeout));
+            }
+            if running.is_empty() && next.is_none() {
+                return Rest::Quiet;
+            }
+            if Instant::now() >= end {
+                return Rest::TimeUp;
+            }
+            let wake = next.map_or(end, |next| self.clock.instant_of(next)).min(end);
+            tokio::select! {
+                () = sleep_until(wake) => {}
+                () = self.changed.notified() => {}
+                Some(ended) = running.join_next(), if !running.is_empty() => {
+                    // A panic in a function fails the test that runs it.
+                    let (invocation, result) = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+                    self.world().end(invocation, result);
+                }
+            }
+        }
+    }
+}

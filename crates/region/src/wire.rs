@@ -1,0 +1,136 @@
+//! The protocols: an HTTP request becomes a call on the world, what comes of it becomes an HTTP answer.
+//!
+//! ECS speaks awsJson1.1, Auto Scaling and SNS the query protocol with XML answers. Every call takes its token from
+//! the request rates first, and may be befallen by a planned fault.
+
+mod json;
+mod query;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::fault::Fault;
+use crate::world::{Call, World};
+
+/// An HTTP answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The content type.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: String,
+}
+
+/// A call that AWS refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    /// The caller's mistake.
+    pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code: code.to_owned(), message: message.into() }
+    }
+}
+
+/// A request, read as far as to know which operation it calls.
+#[derive(Debug, Clone)]
+pub struct Request {
+    protocol: Protocol,
+    operation: String,
+    body: Bytes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Json,
+    Query,
+}
+
+impl Request {
+    /// Reads a request. `None` if it is not one of AWS's.
+    pub fn read(headers: &HeaderMap, body: Bytes) -> Option<Self> {
+        let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+        if let Some(target) = target {
+            let operation = target.strip_prefix("AmazonEC2ContainerServiceV20141113.")?.to_owned();
+            return Some(Self { protocol: Protocol::Json, operation, body });
+        }
+        let operation = query::operation(&body)?;
+        Some(Self { protocol: Protocol::Query, operation, body })
+    }
+
+    /// The operation, such as `ListContainerInstances`.
+    pub fn operation(&self) -> &str {
+        &self.operation
+    }
+
+    /// Lets the call take effect on the world, under its request rates. `fault` is what befalls it, if anything does;
+    /// a fault of the connection is the caller's to play.
+    pub fn call(&self, world: &mut World, fault: Option<Fault>) -> Answer {
+        let result = match fault {
+            Some(Fault::Throttle) => Err(self.throttled()),
+            Some(Fault::ServerError) => Err(self.server_error()),
+            Some(Fault::Denied) => Err(self.denied()),
+            Some(
+                Fault::Timeout
+                | Fault::ConnectionReset
+                | Fault::AnswerLost
+                | Fault::FilterIgnored
+                | Fault::EmptyPage,
+            )
+            | None => {
+                let now = world.now();
+                if world.rates.allow(&self.operation, now) {
+                    self.run(world, fault)
+                } else {
+                    Err(self.throttled())
+                }
+            }
+        };
+        let error = result.as_ref().err().map(|refusal| refusal.code.clone());
+        world.calls.push(Call { at: world.now(), operation: self.operation.clone(), error });
+        match self.protocol {
+            Protocol::Json => json::answer(result),
+            Protocol::Query => query::answer(world, &self.operation, result),
+        }
+    }
+
+    fn run(&self, world: &mut World, fault: Option<Fault>) -> Result<String, Refusal> {
+        match self.protocol {
+            Protocol::Json => json::run(world, &self.operation, &self.body, fault),
+            Protocol::Query => query::run(world, &self.operation, &self.body),
+        }
+    }
+
+    fn throttled(&self) -> Refusal {
+        let code = match self.protocol {
+            Protocol::Json => "ThrottlingException",
+            Protocol::Query => "Throttling",
+        };
+        Refusal::new(code, "Rate exceeded")
+    }
+
+    fn server_error(&self) -> Refusal {
+        let code = match self.protocol {
+            Protocol::Json => "ServerException",
+            Protocol::Query => "InternalFailure",
+        };
+        Refusal {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            ..Refusal::new(code, "Service Unavailable. Please try again later.")
+        }
+    }
+
+    fn denied(&self) -> Refusal {
+        let code = match self.protocol {
+            Protocol::Json => "AccessDeniedException",
+            Protocol::Query => "AccessDenied",
+        };
+        Refusal::new(code, format!("User is not authorized to perform: {}", self.operation))
+    }
+}

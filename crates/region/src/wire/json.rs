@@ -1,0 +1,323 @@
+//! ECS over awsJson1.1. Limits and error codes are those of the ECS API model; messages are AWS's where they are known.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{Answer, Refusal};
+use crate::fault::Fault;
+use crate::world::World;
+use crate::world::ecs::{Cluster, ContainerInstance, Status, arn};
+use crate::world::task::Status as TaskStatus;
+
+const PAGE_MAX: u64 = 100;
+const DESCRIBE_MAX: usize = 100;
+const UPDATE_STATE_MAX: usize = 10;
+const PUT_ATTRIBUTES_MAX: usize = 10;
+/// Custom attributes that a resource may have. Source: ECS API, `PutAttributes`.
+const CUSTOM_ATTRIBUTES_MAX: usize = 10;
+
+pub(super) fn answer(result: Result<String, Refusal>) -> Answer {
+    let content_type = "application/x-amz-json-1.1";
+    match result {
+        Ok(body) => Answer { status: http::StatusCode::OK, content_type, body },
+        Err(Refusal { status, code, message }) => {
+            Answer { status, content_type, body: json!({"__type": code, "message": message}).to_string() }
+        }
+    }
+}
+
+pub(super) fn run(
+    world: &mut World,
+    operation: &str,
+    body: &[u8],
+    fault: Option<Fault>,
+) -> Result<String, Refusal> {
+    let mut input: Value = serde_json::from_slice(body)
+        .map_err(|error| Refusal::new("SerializationException", error.to_string()))?;
+    match (fault, input.as_object_mut()) {
+        (Some(Fault::FilterIgnored), Some(input)) => drop(input.remove("filter")),
+        (Some(Fault::EmptyPage), Some(input)) => drop(input.insert("maxResults".to_owned(), json!(0))),
+        _ => {}
+    }
+    let input = Input(&input);
+    let output = match operation {
+        "ListClusters" => list_clusters(world, input),
+        "ListContainerInstances" => list_container_instances(world, input),
+        "DescribeContainerInstances" => describe_container_instances(world, input),
+        "UpdateContainerInstancesState" => update_container_instances_state(world, input),
+        "PutAttributes" => put_attributes(world, input),
+        _ => Err(Refusal::new("UnknownOperationException", "")),
+    };
+    output.map(|output| output.to_string())
+}
+
+fn list_clusters(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
+    let arns = world.clusters.keys().map(|name| arn(&format!("cluster/{name}"))).collect();
+    page(input, "clusterArns", arns)
+}
+
+fn list_container_instances(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
+    let (name, cluster) = input.cluster(world)?;
+    let status = match input.text("status")? {
+        None => None,
+        Some("ACTIVE") => Some(Status::Active),
+        Some("DRAINING") => Some(Status::Draining),
+        Some("REGISTERING") => Some(Status::Registering),
+        Some("DEREGISTERING") => Some(Status::Deregistering),
+        Some(other) => return Err(invalid(format!("Container instance status {other} is not valid."))),
+    };
+    let filter = input.text("filter")?.map(Filter::parse).transpose()?;
+    let listed = |one: &&ContainerInstance| {
+        one.status != Status::Inactive
+            && status.is_none_or(|status| one.status == status)
+            && filter.as_ref().is_none_or(|filter| filter.matches(one))
+    };
+    let arns = cluster.instances.values().filter(listed).map(|one| one.arn(name)).collect();
+    page(input, "containerInstanceArns", arns)
+}
+
+fn describe_container_instances(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
+    let (name, cluster) = input.cluster(world)?;
+    let wanted = input.texts("containerInstances", DESCRIBE_MAX)?;
+    let (mut described, mut failures) = (Vec::new(), Vec::new());
+    for wanted in wanted {
+        match cluster.instances.get(id_of(wanted)) {
+            Some(one) => described.push(describe(name, cluster, one)),
+            None => failures.push(json!({"arn": arn_of(name, wanted), "reason": "MISSING"})),
+        }
+    }
+    Ok(json!({"containerInstances": described, "failures": failures}))
+}
+
+fn update_container_instances_state(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
+    let (name, cluster) = input.cluster(world)?;
+    let name = name.to_owned();
+    let wanted = input.texts("containerInstances", UPDATE_STATE_MAX)?;
+    let status = match input.text("status")? {
+        Some("ACTIVE") => Status::Active,
+        Some("DRAINING") => Status::Draining,
+        _ => return Err(invalid("Container instance status should be one of [ACTIVE,DRAINING]")),
+    };
+    let mut failures = Vec::new();
+    let mut ids = Vec::new();
+    for wanted in wanted {
+        let reason = match cluster.instances.get(id_of(wanted)).map(|one| one.status) {
+            Some(Status::Active | Status::Draining) => {
+                ids.push(id_of(wanted).to_owned());
+                continue;
+            }
+            // What happens to the others of the call is not documented; the least helpful is assumed.
+            Some(Status::Registering | Status::Deregistering) => {
+                return Err(invalid(format!(
+                    "The container instance {wanted} is neither ACTIVE nor DRAINING."
+                )));
+            }
+            Some(Status::Inactive) => "INACTIVE",
+            None => "MISSING",
+        };
+        failures.push(json!({"arn": arn_of(&name, wanted), "reason": reason}));
+    }
+    for id in &ids {
+        world.set_status(&name, id, status);
+    }
+    let cluster = &world.clusters[&name];
+    let updated: Vec<_> = ids.iter().map(|id| describe(&name, cluster, &cluster.instances[id])).collect();
+    Ok(json!({"containerInstances": updated, "failures": failures}))
+}
+
+fn put_attributes(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
+    let name = input.cluster(world)?.0.to_owned();
+    let attributes = input.list("attributes", PUT_ATTRIBUTES_MAX)?;
+    let mut written = Vec::new();
+    for attribute in attributes {
+        let attribute = Input(attribute);
+        let (Some(key), Some(target)) = (attribute.text("name")?, attribute.text("targetId")?) else {
+            return Err(invalid("An attribute must have a name and a target."));
+        };
+        if attribute.text("targetType")?.is_some_and(|kind| kind != "container-instance") {
+            return Err(invalid("The target type must be container-instance."));
+        }
+        let value = attribute.text("value")?.unwrap_or_default();
+        let instance = world.clusters[&name].instances.get(id_of(target));
+        let Some(instance) = instance.filter(|one| one.status != Status::Inactive) else {
+            return Err(Refusal::new("TargetNotFoundException", "The specified target wasn't found."));
+        };
+        if !instance.attributes.contains_key(key) && instance.attributes.len() >= CUSTOM_ATTRIBUTES_MAX {
+            return Err(Refusal::new(
+                "AttributeLimitExceededException",
+                "A resource has 10 custom attributes at most.",
+            ));
+        }
+        written.push((instance.id.clone(), key.to_owned(), value.to_owned()));
+    }
+    for (id, key, value) in written {
+        let cluster = world.clusters.get_mut(&name);
+        if let Some(instance) = cluster.and_then(|cluster| cluster.instances.get_mut(&id)) {
+            instance.attributes.insert(key, value);
+        }
+    }
+    Ok(json!({"attributes": attributes}))
+}
+
+/// A container instance as ECS describes it. Unused numeric members come as 0, not absent; the lists of ports name
+/// those in use.
+fn describe(name: &str, cluster: &Cluster, one: &ContainerInstance) -> Value {
+    let (cpu, memory_mib) = cluster.remaining(one);
+    let wanted = |before_running: bool| {
+        let counts = |running: bool| if before_running { !running } else { running };
+        cluster
+            .tasks_on(&one.id)
+            .filter(|task| task.is_wanted() && counts(task.status >= TaskStatus::Running))
+            .count()
+    };
+    let built_in = BTreeMap::from([
+        ("ecs.availability-zone", one.zone.as_str()),
+        ("ecs.instance-type", one.instance_type.as_str()),
+        ("ecs.os-type", "linux"),
+    ]);
+    let custom = one.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let attributes: Vec<_> =
+        built_in.into_iter().chain(custom).map(|(key, value)| json!({"name": key, "value": value})).collect();
+    json!({
+        "containerInstanceArn": one.arn(name),
+        "ec2InstanceId": one.instance_id,
+        "version": 1,
+        "versionInfo": {"agentVersion": "1.98.0", "agentHash": "abcdef12", "dockerVersion": "DockerVersion: 25.0.8"},
+        "remainingResources": resources(cpu, memory_mib),
+        "registeredResources": resources(one.cpu, one.memory_mib),
+        "status": one.status.as_str(),
+        "agentConnected": one.agent_connected,
+        "runningTasksCount": wanted(false),
+        "pendingTasksCount": wanted(true),
+        "attributes": attributes,
+        "registeredAt": one.registered_at.as_duration().as_secs_f64(),
+        "attachments": [],
+        "tags": [],
+    })
+}
+
+fn resources(cpu: i64, memory_mib: i64) -> Value {
+    let number = |name: &str, value: i64| json!({"name": name, "type": "INTEGER", "doubleValue": 0.0, "longValue": 0, "integerValue": value});
+    let ports = |name: &str, used: &[&str]| {
+        json!({
+            "name": name, "type": "STRINGSET", "doubleValue": 0.0, "longValue": 0, "integerValue": 0,
+            "stringSetValue": used,
+        })
+    };
+    json!([
+        number("CPU", cpu),
+        number("MEMORY", memory_mib),
+        ports("PORTS", &["22", "2375", "2376", "51678", "51679"]),
+        ports("PORTS_UDP", &[]),
+    ])
+}
+
+/// Cuts a list into pages by `maxResults` and `nextToken`.
+fn page(input: Input<'_>, key: &str, items: Vec<String>) -> Result<Value, Refusal> {
+    let size = match input.0.get("maxResults") {
+        None | Some(Value::Null) => PAGE_MAX,
+        Some(value) => value
+            .as_u64()
+            .filter(|size| (1..=PAGE_MAX).contains(size))
+            .ok_or_else(|| invalid(format!("maxResults should be between 1 and {PAGE_MAX}.")))?,
+    };
+    let start = match input.text("nextToken")? {
+        None => 0,
+        Some(token) => token
+            .strip_prefix("from-")
+            .and_then(|start| start.parse::<usize>().ok())
+            .ok_or_else(|| invalid("Invalid token"))?,
+    };
+    let end = start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX)).min(items.len());
+    let mut output = Map::new();
+    output.insert(key.to_owned(), json!(items.get(start..end).unwrap_or_default()));
+    if end < items.len() {
+        output.insert("nextToken".to_owned(), json!(format!("from-{end}")));
+    }
+    Ok(Value::Object(output))
+}
+
+/// The part of the cluster query language that Ebb uses: `ec2InstanceId`, compared with one id or with a list.
+struct Filter {
+    instance_ids: Vec<String>,
+}
+
+impl Filter {
+    fn parse(expression: &str) -> Result<Self, Refusal> {
+        let not_understood =
+            || invalid(format!("The simulated Region does not understand the filter: {expression}"));
+        if expression.len() > 2_000 {
+            return Err(invalid("The filter has more than 2,000 characters."));
+        }
+        let rest = expression.trim().strip_prefix("ec2InstanceId").ok_or_else(not_understood)?.trim_start();
+        if let Some(id) = rest.strip_prefix("==").or_else(|| rest.strip_prefix("equals ")) {
+            return Ok(Self { instance_ids: vec![unquote(id)] });
+        }
+        let list = rest.strip_prefix("in").map(str::trim).and_then(|list| list.strip_prefix('['));
+        let list = list.and_then(|list| list.strip_suffix(']')).ok_or_else(not_understood)?;
+        Ok(Self { instance_ids: list.split(',').map(unquote).collect() })
+    }
+
+    fn matches(&self, instance: &ContainerInstance) -> bool {
+        self.instance_ids.contains(&instance.instance_id)
+    }
+}
+
+fn unquote(text: &str) -> String {
+    text.trim().trim_matches(['\'', '"']).to_owned()
+}
+
+/// An input structure, or a part of one.
+#[derive(Clone, Copy)]
+struct Input<'a>(&'a Value);
+
+impl<'a> Input<'a> {
+    fn text(self, key: &str) -> Result<Option<&'a str>, Refusal> {
+        match self.0.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Refusal::new("SerializationException", format!("{key} must be text"))),
+        }
+    }
+
+    fn list(self, key: &str, most: usize) -> Result<&'a [Value], Refusal> {
+        let list = self.0.get(key).and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
+        match list.len() {
+            0 => Err(invalid(format!("{key} can not be empty."))),
+            len if len > most => Err(invalid(format!("{key} can have at most {most} items."))),
+            _ => Ok(list),
+        }
+    }
+
+    fn texts(self, key: &str, most: usize) -> Result<Vec<&'a str>, Refusal> {
+        let item = |item: &'a Value| {
+            item.as_str()
+                .ok_or_else(|| Refusal::new("SerializationException", format!("{key} must be texts")))
+        };
+        self.list(key, most)?.iter().map(item).collect()
+    }
+
+    /// The cluster that is meant: by name or ARN, `default` if none is given.
+    fn cluster(self, world: &World) -> Result<(&str, &Cluster), Refusal> {
+        let wanted = id_of(self.text("cluster")?.unwrap_or("default"));
+        world
+            .clusters
+            .get_key_value(wanted)
+            .map(|(name, cluster)| (name.as_str(), cluster))
+            .ok_or_else(|| Refusal::new("ClusterNotFoundException", "Cluster not found."))
+    }
+}
+
+/// The last part of an ARN, or the id itself.
+fn id_of(id_or_arn: &str) -> &str {
+    id_or_arn.rsplit('/').next().unwrap_or(id_or_arn)
+}
+
+fn arn_of(cluster: &str, id_or_arn: &str) -> String {
+    arn(&format!("container-instance/{cluster}/{}", id_of(id_or_arn)))
+}
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::new("InvalidParameterException", message)
+}

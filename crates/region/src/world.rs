@@ -1,0 +1,203 @@
+//! The world: everything that is in the Region, and what happens to it as time goes by.
+//!
+//! Deterministic: time only moves by [`World::advance`], chance comes from one seeded source, and what is due at the
+//! same moment happens in the order in which it was planned. It knows no protocol ([`crate::wire`]) and does not run
+//! functions ([`crate::lambda`]): it says which invocations are due and is told how they ended.
+
+pub mod autoscaling;
+pub mod delivery;
+pub mod ecs;
+pub mod rates;
+mod scheduler;
+pub mod spot;
+pub mod task;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use self::autoscaling::Group;
+use self::delivery::Delivery;
+use self::ecs::Cluster;
+use self::rates::Rates;
+use crate::fault::Faults;
+
+/// The account that everything belongs to: one of those that AWS keeps for documentation.
+pub const ACCOUNT: &str = "111122223333";
+/// The Region.
+pub const REGION: &str = "eu-west-1";
+
+/// Everything that is in the Region.
+#[derive(Debug)]
+pub struct World {
+    now: Timestamp,
+    rng: fastrand::Rng,
+    agenda: BTreeMap<(Timestamp, u64), Due>,
+    planned: u64,
+    /// ECS clusters by name.
+    pub clusters: BTreeMap<String, Cluster>,
+    /// Auto Scaling groups by name.
+    pub groups: BTreeMap<String, Group>,
+    /// Rules, queues and functions.
+    pub delivery: Delivery,
+    /// The request rates of ECS.
+    pub rates: Rates,
+    /// Faults that are to befall calls.
+    pub faults: Faults,
+    /// What was published to SNS topics.
+    pub published: Vec<Published>,
+    /// Every API call that reached AWS, throttled ones included.
+    pub calls: Vec<Call>,
+    /// What has happened, in order.
+    pub history: Vec<Entry>,
+}
+
+/// Something that is due at a moment.
+#[derive(Debug, Clone)]
+enum Due {
+    /// A task takes the next step of its life.
+    TaskStep { cluster: String, task: String },
+    /// A service's scheduler looks at its tasks.
+    Reconcile { cluster: String, service: String },
+    /// EC2 takes an instance away.
+    Interruption { instance_id: String, action: spot::Action },
+    /// A launched instance has booted and joins its cluster.
+    Joined { group: String, instance_id: String },
+    /// An event reaches the rules.
+    Event { event: Value },
+    /// A queue's messages are looked at.
+    Poll { queue: String },
+    /// An asynchronous invocation is due.
+    Invoke { invocation: delivery::Invocation },
+}
+
+/// A message that was published to a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    pub topic_arn: String,
+    pub subject: Option<String>,
+    pub message: String,
+}
+
+/// An API call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// When it took effect.
+    pub at: Timestamp,
+    /// The operation, such as `ListContainerInstances`.
+    pub operation: String,
+    /// The error code, if AWS refused.
+    pub error: Option<String>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub what: Happening,
+}
+
+/// What can happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// EC2 gave notice that it interrupts an instance.
+    Notice { instance_id: String, action: spot::Action },
+    /// A container instance has a new status.
+    ContainerInstance { instance_id: String, status: ecs::Status },
+    /// An instance was terminated, stopped or hibernated.
+    InstanceGone { instance_id: String },
+    /// A task has a new status.
+    Task { task: String, name: String, instance_id: String, status: task::Status },
+    /// A task was still running when its instance went away.
+    TaskCutOff { task: String, name: String, instance_id: String },
+    /// A service found no instance for a task.
+    NotPlaced { service: String },
+    /// A group has a new desired capacity.
+    DesiredCapacity { group: String, desired_capacity: i32 },
+}
+
+impl World {
+    /// An empty Region at `now`, with its own source of chance.
+    pub fn new(now: Timestamp, seed: u64) -> Self {
+        Self {
+            now,
+            rng: fastrand::Rng::with_seed(seed),
+            agenda: BTreeMap::new(),
+            planned: 0,
+            clusters: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            delivery: Delivery::default(),
+            rates: Rates::new(now),
+            faults: Faults::default(),
+            published: Vec::new(),
+            calls: Vec::new(),
+            history: Vec::new(),
+        }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// When something is due next.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.agenda.keys().next().map(|&(at, _)| at)
+    }
+
+    /// Lets time pass until `now`; what was due by then happens, each at its moment. Time never goes back.
+    pub fn advance(&mut self, now: Timestamp) {
+        while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= now) {
+            let ((at, _), due) = entry.remove_entry();
+            self.now = self.now.max(at);
+            self.happen(due);
+        }
+        self.now = self.now.max(now);
+    }
+
+    fn happen(&mut self, due: Due) {
+        match due {
+            Due::TaskStep { cluster, task } => self.step_task(&cluster, &task),
+            Due::Reconcile { cluster, service } => self.reconcile(&cluster, &service),
+            Due::Interruption { instance_id, action } => self.take_away(&instance_id, action),
+            Due::Joined { group, instance_id } => self.join(&group, &instance_id),
+            Due::Event { event } => self.route(&event),
+            Due::Poll { queue } => self.poll(&queue),
+            Due::Invoke { invocation } => self.delivery.make_ready(invocation),
+        }
+    }
+
+    fn plan(&mut self, after: Duration, due: Due) {
+        let at = self.now + after;
+        self.plan_at(at, due);
+    }
+
+    fn plan_at(&mut self, at: Timestamp, due: Due) {
+        self.planned += 1;
+        self.agenda.insert((at, self.planned), due);
+    }
+
+    fn record(&mut self, what: Happening) {
+        self.history.push(Entry { at: self.now, what });
+    }
+
+    /// A duration between two bounds, by chance.
+    fn between(&mut self, least: Duration, most: Duration) -> Duration {
+        least + (most - least).mul_f64(self.rng.f64())
+    }
+
+    /// An id of 32 hexadecimal digits, as ECS gives to container instances and tasks.
+    fn hex_id(&mut self) -> String {
+        format!("{:032x}", self.rng.u128(..))
+    }
+
+    /// A UUID, as AWS gives to events, messages and requests.
+    pub(crate) fn uuid(&mut self) -> String {
+        let id = self.hex_id();
+        format!("{}-{}-4{}-a{}-{}", &id[..8], &id[8..12], &id[13..16], &id[17..20], &id[20..])
+    }
+}

@@ -1,0 +1,362 @@
+//! How events reach functions: EventBridge rules, SQS queues as event sources, and Lambda's asynchronous invocations.
+//!
+//! Sources: Lambda Developer Guide, invocation-async-error-handling (two retries, after one and two minutes),
+//! services-sqs-errorhandling (partial batch responses; a message that is not deleted is visible again when its
+//! visibility time-out ends); SQS Developer Guide, dead-letter queues.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{ACCOUNT, Due, REGION, World};
+
+/// From an event to its rules' targets.
+const EVENT_LATENCY: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(1500));
+
+/// Lambda's pauses before the second and the third attempt of an asynchronous invocation.
+const ASYNC_RETRIES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
+
+/// Rules, queues and functions.
+#[derive(Debug, Clone, Default)]
+pub struct Delivery {
+    /// EventBridge rules.
+    pub rules: Vec<Rule>,
+    /// SQS queues by name.
+    pub queues: BTreeMap<String, Queue>,
+    /// Lambda functions by name.
+    pub functions: BTreeMap<String, Function>,
+    /// Every invocation that ended, with what the function returned.
+    pub ended: Vec<Ended>,
+    ready: VecDeque<Invocation>,
+    invoked: u64,
+}
+
+/// An EventBridge rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The `source` and the `detail-type`s that it matches.
+    pub source: String,
+    /// See `source`.
+    pub detail_types: Vec<String>,
+    /// Where matching events go.
+    pub target: Target,
+}
+
+/// Where a rule sends its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A queue, by name.
+    Queue(String),
+    /// A function, by name, invoked asynchronously.
+    Function(String),
+}
+
+/// An SQS queue that is the event source of a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// The function, by name.
+    pub function: String,
+    /// How many messages an invocation gets at most.
+    pub batch_size: usize,
+    /// How long Lambda waits for a full batch.
+    pub batch_window: Duration,
+    /// For how long a message that was received is invisible.
+    pub visibility_timeout: Duration,
+    /// How often a message is received before it goes to the dead-letter queue.
+    pub max_receive_count: u32,
+    /// How many invocations run at once at most.
+    pub maximum_concurrency: usize,
+    /// The messages.
+    pub messages: Vec<Message>,
+    /// The messages of its dead-letter queue.
+    pub dead_letters: Vec<Message>,
+}
+
+impl Queue {
+    /// A queue with the settings that Ebb recommends for interruption notices.
+    pub fn feeding(function: &str) -> Self {
+        Self {
+            function: function.to_owned(),
+            batch_size: 80,
+            batch_window: Duration::from_secs(1),
+            visibility_timeout: Duration::from_secs(30),
+            max_receive_count: 4,
+            maximum_concurrency: 10,
+            messages: Vec::new(),
+            dead_letters: Vec::new(),
+        }
+    }
+}
+
+/// A message of a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its id.
+    pub id: String,
+    /// Its text.
+    pub body: String,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// From when on it can be received.
+    pub visible_at: Timestamp,
+    /// How often it has been received.
+    pub receive_count: u32,
+}
+
+/// A Lambda function, as far as invoking it is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// After how long Lambda cuts it off.
+    pub timeout: Duration,
+    /// How many invocations run at once at most.
+    pub concurrency: usize,
+    running: usize,
+    /// The events that failed for good.
+    pub dead_letters: Vec<Value>,
+}
+
+impl Function {
+    /// A function with a time-out and no reserved concurrency.
+    pub fn new(timeout: Duration) -> Self {
+        Self { timeout, concurrency: 1000, running: 0, dead_letters: Vec::new() }
+    }
+}
+
+/// An invocation of a function.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Invocation {
+    /// Its number.
+    pub number: u64,
+    /// The function, by name.
+    pub function: String,
+    /// What it gets.
+    pub payload: Value,
+    origin: Origin,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Origin {
+    Queue { name: String, message_ids: Vec<String> },
+    Asynchronous { retries: usize },
+}
+
+/// An invocation that ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    /// The invocation.
+    pub invocation: Invocation,
+    /// When it ended.
+    pub at: Timestamp,
+    /// What the function returned, or its error.
+    pub result: Result<Value, String>,
+}
+
+impl World {
+    /// Sends an event to EventBridge. It reaches the rules a little later.
+    pub fn put_event(&mut self, event: Value) {
+        let after = self.between(EVENT_LATENCY.0, EVENT_LATENCY.1);
+        self.plan(after, Due::Event { event });
+    }
+
+    pub(super) fn route(&mut self, event: &Value) {
+        let matches = |rule: &&Rule| {
+            let detail_type = event["detail-type"].as_str().unwrap_or_default();
+            event["source"] == rule.source.as_str() && rule.detail_types.iter().any(|one| one == detail_type)
+        };
+        let targets: Vec<_> =
+            self.delivery.rules.iter().filter(matches).map(|rule| rule.target.clone()).collect();
+        for target in targets {
+            match target {
+                Target::Queue(name) => self.send_message(&name, event.to_string()),
+                Target::Function(name) => self.invoke(&name, event.clone()),
+            }
+        }
+    }
+
+    /// Invokes a function asynchronously.
+    pub fn invoke(&mut self, function: &str, payload: Value) {
+        let invocation = self.invocation(function, payload, Origin::Asynchronous { retries: 0 });
+        self.delivery.make_ready(invocation);
+    }
+
+    /// Makes a queue the event source of its function.
+    ///
+    /// # Panics
+    /// If the function's time-out is longer than the queue's visibility time-out: Lambda refuses that
+    /// (Lambda Developer Guide, services-sqs-configure).
+    pub fn add_queue(&mut self, name: &str, queue: Queue) {
+        let timeout = self.delivery.functions.get(&queue.function).map(|function| function.timeout);
+        assert!(
+            timeout.is_some_and(|timeout| timeout <= queue.visibility_timeout),
+            "the function of queue {name} must exist and have a time-out within the visibility time-out"
+        );
+        self.delivery.queues.insert(name.to_owned(), queue);
+    }
+
+    /// Sends a message to a queue.
+    pub fn send_message(&mut self, queue: &str, body: String) {
+        let (id, now) = (self.uuid(), self.now);
+        if let Some(found) = self.delivery.queues.get_mut(queue) {
+            let message = Message { id, body, sent_at: now, visible_at: now, receive_count: 0 };
+            found.messages.push(message);
+            let after = found.batch_window;
+            self.plan(after, Due::Poll { queue: queue.to_owned() });
+        }
+    }
+
+    /// Lambda receives what is visible in a queue, in batches. Due when a batch window ends, when messages become
+    /// visible again (even if an invocation still deals with them), and when an invocation has ended.
+    pub(super) fn poll(&mut self, name: &str) {
+        let now = self.now;
+        loop {
+            let flying = self.delivery.ready.iter().filter(|one| one.comes_from(name)).count();
+            let Some(queue) = self.delivery.queues.get_mut(name) else { return };
+            let Some(function) = self.delivery.functions.get(&queue.function) else { return };
+            if function.running + flying >= queue.maximum_concurrency.min(function.concurrency) {
+                return;
+            }
+            let (dead, alive) = std::mem::take(&mut queue.messages).into_iter().partition(|message| {
+                message.is_visible(now) && message.receive_count >= queue.max_receive_count
+            });
+            queue.messages = alive;
+            queue.dead_letters.extend::<Vec<Message>>(dead);
+            let batch: Vec<_> = queue
+                .messages
+                .iter_mut()
+                .filter(|message| message.is_visible(now))
+                .take(queue.batch_size)
+                .map(|message| {
+                    message.receive_count += 1;
+                    message.visible_at = now + queue.visibility_timeout;
+                    message.clone()
+                })
+                .collect();
+            if batch.is_empty() {
+                return;
+            }
+            let (function, visible_again) = (queue.function.clone(), queue.visibility_timeout);
+            self.plan(visible_again, Due::Poll { queue: name.to_owned() });
+            let payload =
+                json!({"Records": batch.iter().map(|one| sqs_record(name, one)).collect::<Vec<_>>()});
+            let message_ids = batch.into_iter().map(|message| message.id).collect();
+            let invocation =
+                self.invocation(&function, payload, Origin::Queue { name: name.to_owned(), message_ids });
+            self.delivery.make_ready(invocation);
+        }
+    }
+
+    /// Takes the invocations that are to run now, with the time-out of their function. Each must be given back to
+    /// [`World::end`].
+    pub fn take_ready(&mut self) -> Vec<(Invocation, Duration)> {
+        let mut taken = Vec::new();
+        let mut waiting = VecDeque::new();
+        while let Some(invocation) = self.delivery.ready.pop_front() {
+            match self.delivery.functions.get_mut(&invocation.function) {
+                Some(function) if function.running < function.concurrency => {
+                    function.running += 1;
+                    taken.push((invocation, function.timeout));
+                }
+                Some(_) => waiting.push_back(invocation),
+                None => {}
+            }
+        }
+        self.delivery.ready = waiting;
+        taken
+    }
+
+    /// An invocation has ended: messages are deleted or come back, a failed event is tried again or given up.
+    pub fn end(&mut self, invocation: Invocation, result: Result<Value, String>) {
+        if let Some(function) = self.delivery.functions.get_mut(&invocation.function) {
+            function.running -= 1;
+        }
+        match invocation.origin.clone() {
+            Origin::Queue { name, message_ids } => self.end_batch(&name, &message_ids, &result),
+            Origin::Asynchronous { retries } if result.is_err() => self.end_failed(&invocation, retries),
+            Origin::Asynchronous { .. } => {}
+        }
+        self.delivery.ended.push(Ended { invocation, at: self.now, result });
+    }
+
+    fn end_batch(&mut self, name: &str, message_ids: &[String], result: &Result<Value, String>) {
+        let failed = |id: &str| match result {
+            Err(_) => true,
+            Ok(answer) => answer["batchItemFailures"]
+                .as_array()
+                .is_some_and(|failures| failures.iter().any(|failure| failure["itemIdentifier"] == id)),
+        };
+        if let Some(queue) = self.delivery.queues.get_mut(name) {
+            queue.messages.retain(|message| !message_ids.contains(&message.id) || failed(&message.id));
+        }
+        // The others may have waited for this invocation's place.
+        self.plan(Duration::ZERO, Due::Poll { queue: name.to_owned() });
+    }
+
+    fn end_failed(&mut self, invocation: &Invocation, retries: usize) {
+        match ASYNC_RETRIES.get(retries) {
+            Some(&pause) => {
+                let origin = Origin::Asynchronous { retries: retries + 1 };
+                let again = Invocation { origin, ..invocation.clone() };
+                self.plan(pause, Due::Invoke { invocation: again });
+            }
+            None => {
+                if let Some(function) = self.delivery.functions.get_mut(&invocation.function) {
+                    function.dead_letters.push(invocation.payload.clone());
+                }
+            }
+        }
+    }
+
+    fn invocation(&mut self, function: &str, payload: Value, origin: Origin) -> Invocation {
+        self.delivery.invoked += 1;
+        Invocation { number: self.delivery.invoked, function: function.to_owned(), payload, origin }
+    }
+}
+
+impl Delivery {
+    pub(super) fn make_ready(&mut self, invocation: Invocation) {
+        self.ready.push_back(invocation);
+    }
+
+    /// Whether an invocation waits to be taken.
+    pub fn has_ready(&self) -> bool {
+        self.ready.iter().any(|invocation| {
+            self.functions
+                .get(&invocation.function)
+                .is_some_and(|function| function.running < function.concurrency)
+        })
+    }
+}
+
+impl Invocation {
+    fn comes_from(&self, queue: &str) -> bool {
+        matches!(&self.origin, Origin::Queue { name, .. } if name == queue)
+    }
+}
+
+impl Message {
+    fn is_visible(&self, now: Timestamp) -> bool {
+        self.visible_at <= now
+    }
+}
+
+/// A message as Lambda passes it to a function.
+fn sqs_record(queue: &str, message: &Message) -> Value {
+    json!({
+        "messageId": message.id,
+        "receiptHandle": format!("receipt-of-{}", message.id),
+        "body": message.body,
+        "attributes": {
+            "ApproximateReceiveCount": message.receive_count.to_string(),
+            "SentTimestamp": message.sent_at.as_millisecond().to_string(),
+            "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+            "ApproximateFirstReceiveTimestamp": message.sent_at.as_millisecond().to_string(),
+        },
+        "messageAttributes": {},
+        "md5OfBody": "not computed by the simulated Region",
+        "eventSource": "aws:sqs",
+        "eventSourceARN": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"),
+        "awsRegion": REGION,
+    })
+}

@@ -1,0 +1,111 @@
+//! The request rates of ECS: a token bucket for each class of operations, shared by the whole account and Region.
+//!
+//! Source: ECS API Reference, request-throttling. The buckets of the other services are not published; they do not
+//! throttle here.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+/// The buckets.
+#[derive(Debug, Clone)]
+pub struct Rates {
+    buckets: BTreeMap<Class, Bucket>,
+}
+
+/// A class of operations that share a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Reading what belongs to a cluster.
+    ClusterResourceRead,
+    /// Changing what belongs to a cluster.
+    ClusterResourceModify,
+    /// Reading clusters.
+    ClusterRead,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    burst: f64,
+    per_second: f64,
+    tokens: f64,
+    filled_at: Timestamp,
+}
+
+impl Class {
+    /// The class of an operation; `None` if its rate is not known.
+    pub fn of(operation: &str) -> Option<Self> {
+        match operation {
+            "DescribeContainerInstances" | "ListContainerInstances" => Some(Self::ClusterResourceRead),
+            "UpdateContainerInstancesState" | "PutAttributes" => Some(Self::ClusterResourceModify),
+            "ListClusters" => Some(Self::ClusterRead),
+            _ => None,
+        }
+    }
+
+    /// Burst and sustained calls a second.
+    pub const fn limits(self) -> (f64, f64) {
+        match self {
+            Self::ClusterResourceRead => (100.0, 20.0),
+            Self::ClusterResourceModify => (100.0, 40.0),
+            Self::ClusterRead => (50.0, 20.0),
+        }
+    }
+}
+
+impl Rates {
+    /// Full buckets.
+    pub fn new(now: Timestamp) -> Self {
+        let bucket = |class: Class| {
+            let (burst, per_second) = class.limits();
+            (class, Bucket { burst, per_second, tokens: burst, filled_at: now })
+        };
+        let classes = [Class::ClusterResourceRead, Class::ClusterResourceModify, Class::ClusterRead];
+        Self { buckets: classes.into_iter().map(bucket).collect() }
+    }
+
+    /// Takes a token for a call; `false` means that the call is throttled.
+    pub fn allow(&mut self, operation: &str, now: Timestamp) -> bool {
+        let Some(bucket) = Class::of(operation).and_then(|class| self.buckets.get_mut(&class)) else {
+            return true;
+        };
+        let passed = now.duration_since(bucket.filled_at).as_secs_f64().max(0.0);
+        bucket.tokens = (bucket.tokens + passed * bucket.per_second).min(bucket.burst);
+        bucket.filled_at = now;
+        let allowed = bucket.tokens >= 1.0;
+        if allowed {
+            bucket.tokens -= 1.0;
+        }
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_class_allows_its_burst_and_then_its_sustained_rate() {
+        let start = Timestamp::UNIX_EPOCH;
+        let mut rates = Rates::new(start);
+        let mut allowed = |at: Duration, calls: u32| {
+            (0..calls).filter(|_| rates.allow("ListContainerInstances", start + at)).count()
+        };
+
+        assert_eq!(allowed(Duration::ZERO, 150), 100);
+        assert_eq!(allowed(Duration::from_secs(2), 150), 40);
+        assert_eq!(allowed(Duration::from_secs(60), 150), 100, "the bucket holds no more than the burst");
+    }
+
+    #[test]
+    fn operations_of_one_class_share_a_bucket_and_classes_do_not() {
+        let start = Timestamp::UNIX_EPOCH;
+        let mut rates = Rates::new(start);
+        while rates.allow("ListContainerInstances", start) {}
+
+        assert!(!rates.allow("DescribeContainerInstances", start));
+        assert!(rates.allow("UpdateContainerInstancesState", start));
+    }
+}

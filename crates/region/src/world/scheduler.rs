@@ -1,0 +1,267 @@
+//! The ECS service scheduler: what DRAINING does to the tasks of services, and where their replacements go.
+//!
+//! Sources: ECS Developer Guide, container-instance-draining (a draining instance gets no new tasks; its PENDING
+//! service tasks stop at once; its RUNNING ones are replaced within minimumHealthyPercent and maximumPercent;
+//! standalone tasks are untouched) and managed-instance-draining (daemon tasks stop last). amazon-ecs-agent#3829:
+//! daemon tasks wait only until the replicas have left RUNNING.
+
+use std::collections::BTreeMap;
+
+use super::ecs::{Cluster, ContainerInstance, ServiceKind, Status};
+use super::task::{Status as TaskStatus, Task, TaskSpec};
+use super::{Happening, World};
+
+impl World {
+    /// Lets a service's scheduler look at its tasks once.
+    pub(super) fn reconcile(&mut self, cluster: &str, service: &str) {
+        let Some(found) = self.clusters.get_mut(cluster).and_then(|one| one.services.get_mut(service)) else {
+            return;
+        };
+        found.looks_soon = false;
+        match found.kind {
+            ServiceKind::Replica { desired, min_percent, max_percent } => {
+                let least = (desired * min_percent).div_ceil(100);
+                let most = desired * max_percent / 100;
+                self.reconcile_replicas(cluster, service, desired, least, most);
+            }
+            ServiceKind::Daemon => self.reconcile_daemon(cluster, service),
+        }
+    }
+
+    fn reconcile_replicas(
+        &mut self,
+        cluster: &str,
+        service: &str,
+        desired: usize,
+        least: usize,
+        most: usize,
+    ) {
+        let here = &self.clusters[cluster];
+        let wanted: Vec<&Task> = tasks_of(here, service).filter(|task| task.is_wanted()).collect();
+        let leaving = |task: &&Task| here.instances[&task.container_instance].status == Status::Draining;
+        let (leaving, staying): (Vec<&Task>, Vec<&Task>) = wanted.iter().copied().partition(leaving);
+
+        let is_healthy = |task: &Task| task.healthy_at.is_some_and(|at| at <= self.now);
+        let mut healthy = wanted.iter().filter(|task| is_healthy(task)).count();
+        let mut to_stop = Vec::new();
+        for task in leaving {
+            // One that does not count as healthy can go without making the service any less so.
+            let healthy_after = healthy - usize::from(is_healthy(task));
+            if task.status < TaskStatus::Running || healthy_after >= least {
+                healthy = healthy_after;
+                to_stop.push(task.id.clone());
+            }
+        }
+        let missing = desired.saturating_sub(staying.len());
+        let room = most.saturating_sub(wanted.len() - to_stop.len());
+        for task in to_stop {
+            self.stop_task(cluster, &task);
+        }
+        for _ in 0..missing.min(room) {
+            if self.start_task(cluster, service, None).is_none() {
+                self.record(Happening::NotPlaced { service: service.to_owned() });
+                break;
+            }
+        }
+    }
+
+    fn reconcile_daemon(&mut self, cluster: &str, service: &str) {
+        let here = &self.clusters[cluster];
+        let is_daemon = |task: &Task| {
+            task.service.as_ref().is_some_and(|name| here.services[name].kind == ServiceKind::Daemon)
+        };
+        let replicas_run = |instance: &ContainerInstance| {
+            here.tasks_on(&instance.id).any(|task| !is_daemon(task) && task.status <= TaskStatus::Running)
+        };
+        let (mut to_stop, mut to_start) = (Vec::new(), Vec::new());
+        for instance in here.instances.values() {
+            let daemon = here
+                .tasks_on(&instance.id)
+                .find(|task| task.service.as_deref() == Some(service) && task.is_wanted());
+            match (instance.status, daemon) {
+                (Status::Active, None) if instance.agent_connected => to_start.push(instance.id.clone()),
+                (Status::Draining, Some(daemon)) if !replicas_run(instance) => {
+                    to_stop.push(daemon.id.clone())
+                }
+                _ => {}
+            }
+        }
+        for task in to_stop {
+            self.stop_task(cluster, &task);
+        }
+        for instance in to_start {
+            self.start_task(cluster, service, Some(&instance));
+        }
+    }
+
+    /// Starts tasks that are RUNNING and healthy at once, for the world to begin with.
+    pub(super) fn start_settled(&mut self, cluster: &str, service: &str) {
+        let here = &self.clusters[cluster];
+        let places: Vec<Option<String>> = match here.services[service].kind {
+            ServiceKind::Replica { desired, .. } => vec![None; desired],
+            ServiceKind::Daemon => here.instances.keys().cloned().map(Some).collect(),
+        };
+        let now = self.now;
+        for place in places {
+            let Some(task_id) = self.start_task(cluster, service, place.as_deref()) else { continue };
+            let task = self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(&task_id));
+            if let Some(task) = task {
+                task.status = TaskStatus::Running;
+                task.healthy_at = Some(now);
+                self.record_task(cluster, &task_id);
+            }
+        }
+    }
+
+    /// Starts a task of a service on the given container instance, or where it fits best. Returns its id, or `None`
+    /// if there is no place for it.
+    fn start_task(&mut self, cluster: &str, service: &str, place: Option<&str>) -> Option<String> {
+        let spec = self.clusters[cluster].services[service].spec.clone();
+        let container_instance = match place {
+            Some(place) => place.to_owned(),
+            None => self.place(cluster, service, &spec)?,
+        };
+        let id = self.hex_id();
+        let found = self.clusters.get_mut(cluster)?;
+        let number = &mut found.services.get_mut(service)?.started;
+        *number += 1;
+        let task = Task {
+            id: id.clone(),
+            name: format!("{service}-{number}"),
+            service: Some(service.to_owned()),
+            container_instance,
+            spec,
+            status: TaskStatus::Provisioning,
+            told_to_stop: false,
+            healthy_at: None,
+            cut_off: false,
+        };
+        found.tasks.insert(id.clone(), task);
+        self.plan_step(cluster, &id);
+        Some(id)
+    }
+
+    /// Chooses a container instance as ECS does by default: among those with room, spread over zones, then over
+    /// instances; by chance among equals.
+    fn place(&mut self, cluster: &str, service: &str, spec: &TaskSpec) -> Option<String> {
+        let here = &self.clusters[cluster];
+        let fits = |instance: &&ContainerInstance| {
+            let (cpu, memory_mib) = here.remaining(instance);
+            instance.status == Status::Active
+                && instance.agent_connected
+                && spec.cpu <= cpu
+                && spec.memory_mib <= memory_mib
+        };
+        let (mut in_zone, mut on_instance) = (BTreeMap::new(), BTreeMap::new());
+        for task in tasks_of(here, service).filter(|task| task.is_wanted()) {
+            *on_instance.entry(task.container_instance.as_str()).or_insert(0_usize) += 1;
+            let zone = here.instances[&task.container_instance].zone.as_str();
+            *in_zone.entry(zone).or_insert(0_usize) += 1;
+        }
+        let count = |instance: &ContainerInstance| {
+            let zone = in_zone.get(instance.zone.as_str()).copied().unwrap_or(0);
+            (zone, on_instance.get(instance.id.as_str()).copied().unwrap_or(0))
+        };
+        let candidates: Vec<_> = here.instances.values().filter(fits).collect();
+        let least = candidates.iter().map(|instance| count(instance)).min()?;
+        let best: Vec<_> = candidates.into_iter().filter(|instance| count(instance) == least).collect();
+        let chosen = self.rng.usize(..best.len());
+        Some(best[chosen].id.clone())
+    }
+}
+
+fn tasks_of<'a>(cluster: &'a Cluster, service: &'a str) -> impl Iterator<Item = &'a Task> {
+    cluster.tasks.values().filter(move |task| task.service.as_deref() == Some(service))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::world::ecs::NewInstance;
+
+    /// Three container instances in three zones with a service of three tasks; the first is set to DRAINING.
+    fn drained(kind: ServiceKind, instances: usize) -> (World, String) {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        for (number, zone) in ["a", "b", "c"].into_iter().enumerate().take(instances) {
+            world.add_instance("shop", NewInstance::new(format!("i-{number}")).zone(zone));
+        }
+        world.add_service("shop", "web", kind, TaskSpec::default());
+        let first = world.clusters["shop"].on("i-0").unwrap().id.clone();
+        world.set_status("shop", &first, Status::Draining);
+        (world, first)
+    }
+
+    /// Lets the world run and says after how long the container instance had no task left, and how few healthy tasks
+    /// there were meanwhile.
+    fn watch(world: &mut World, container_instance: &str) -> (Option<Duration>, usize) {
+        let start = world.now();
+        let mut fewest = usize::MAX;
+        while let Some(next) = world.next_due() {
+            world.advance(next);
+            let here = &world.clusters["shop"];
+            let healthy = tasks_of(here, "web")
+                .filter(|task| task.is_wanted() && task.status == TaskStatus::Running)
+                .count();
+            fewest = fewest.min(healthy);
+            if here.tasks_on(container_instance).next().is_none() {
+                return (Some(Duration::try_from(next.duration_since(start)).unwrap()), fewest);
+            }
+        }
+        (None, fewest)
+    }
+
+    #[test]
+    fn a_replacement_is_healthy_before_the_old_task_stops() {
+        let (mut world, first) = drained(ServiceKind::replica(3), 3);
+        let (took, fewest) = watch(&mut world, &first);
+
+        let took = took.expect("the instance is emptied").as_secs();
+        assert!((50..65).contains(&took), "{took} s: pull, 40 s until healthy, stop");
+        assert_eq!(fewest, 3);
+    }
+
+    #[test]
+    fn a_service_that_may_shrink_stops_the_old_task_first() {
+        let kind = ServiceKind::Replica { desired: 3, min_percent: 50, max_percent: 100 };
+        let (mut world, first) = drained(kind, 3);
+        let (took, fewest) = watch(&mut world, &first);
+
+        assert!(took.expect("the instance is emptied").as_secs() < 10);
+        assert_eq!(fewest, 2);
+    }
+
+    #[test]
+    fn a_service_that_may_neither_shrink_nor_grow_never_leaves() {
+        let kind = ServiceKind::Replica { desired: 3, min_percent: 100, max_percent: 100 };
+        let (mut world, first) = drained(kind, 3);
+
+        assert_eq!(watch(&mut world, &first), (None, 3));
+    }
+
+    #[test]
+    fn a_task_without_room_elsewhere_stays() {
+        let (mut world, first) = drained(ServiceKind::replica(3), 1);
+
+        assert_eq!(watch(&mut world, &first).0, None);
+        assert!(world.history.iter().any(|entry| matches!(entry.what, Happening::NotPlaced { .. })));
+    }
+
+    #[test]
+    fn a_daemon_task_leaves_after_the_others() {
+        let (mut world, first) = drained(ServiceKind::replica(3), 3);
+        world.add_service("shop", "logs", ServiceKind::Daemon, TaskSpec::default());
+        assert!(watch(&mut world, &first).0.is_some());
+
+        let last_stop = |name: &str| {
+            world.history.iter().rposition(|entry| {
+                matches!(&entry.what, Happening::Task { name: task, instance_id, status: TaskStatus::Stopping, .. }
+                    if task.starts_with(name) && instance_id == "i-0")
+            })
+        };
+        assert!(last_stop("logs").unwrap() > last_stop("web").unwrap());
+    }
+}
