@@ -1,0 +1,93 @@
+//! The one error of the handler. It means "run this event again", and nothing else.
+
+use std::error::Error;
+use std::fmt;
+
+use ebb_aws::{AwsError, AwsErrorKind};
+use ebb_core::event::ParseError;
+use lambda_runtime::Diagnostic;
+
+/// What alarms are built on: few, and stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ErrorType {
+    /// An event that claims to be ours and cannot be read.
+    InvalidEvent,
+    /// The function lacks a permission.
+    AwsDenied,
+    /// AWS throttled the function for longer than trying again could help.
+    AwsThrottled,
+    /// Any other failure of AWS, or too little time.
+    AwsOther,
+}
+
+/// Something that could not be dealt with, with the whole chain of its causes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) error_type: ErrorType,
+    pub(crate) text: String,
+}
+
+impl Problem {
+    pub(crate) fn other(text: impl Into<String>) -> Self {
+        Self { error_type: ErrorType::AwsOther, text: text.into() }
+    }
+}
+
+impl From<&AwsError> for Problem {
+    fn from(error: &AwsError) -> Self {
+        let error_type = match error.kind {
+            AwsErrorKind::Denied => ErrorType::AwsDenied,
+            AwsErrorKind::Throttled => ErrorType::AwsThrottled,
+            AwsErrorKind::NotFound | AwsErrorKind::Other => ErrorType::AwsOther,
+        };
+        Self { error_type, text: with_causes(error) }
+    }
+}
+
+impl From<&ParseError> for Problem {
+    fn from(error: &ParseError) -> Self {
+        Self { error_type: ErrorType::InvalidEvent, text: with_causes(error) }
+    }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = format!("failed to {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// "Run this event again", and why.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct HandlerError {
+    /// The first of [`ErrorType`] that applies.
+    pub error_type: ErrorType,
+    text: String,
+}
+
+impl HandlerError {
+    /// Puts problems together; `None` if there are none.
+    pub(crate) fn of(problems: &[Problem]) -> Option<Self> {
+        let error_type = problems.iter().map(|problem| problem.error_type).min()?;
+        let texts: Vec<_> = problems.iter().map(|problem| problem.text.as_str()).collect();
+        Some(Self { error_type, text: texts.join("; ") })
+    }
+}
+
+/// The runtime logs errors by their `Debug` text, so this is the text for people.
+impl fmt::Debug for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.error_type, self.text)
+    }
+}
+
+impl From<HandlerError> for Diagnostic {
+    fn from(error: HandlerError) -> Self {
+        Self { error_type: format!("{:?}", error.error_type), error_message: error.text }
+    }
+}

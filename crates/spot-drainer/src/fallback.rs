@@ -1,0 +1,93 @@
+//! Raises the on-demand fallback group. By how much, and how the count is kept, is decided in `ebb_core::fallback`;
+//! the order of the calls here is the one that its documentation gives.
+
+use std::collections::{BTreeMap, HashSet};
+
+use ebb_aws::AwsError;
+use ebb_core::fallback::{CLAIM_ATTRIBUTE, Claim, Interrupted, raise};
+use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName};
+use tracing::info;
+
+use crate::error::Problem;
+use crate::work::Work;
+use crate::{Clock, SpotDrainer};
+
+type ByCluster = BTreeMap<Cluster, Vec<ContainerInstanceArn>>;
+
+impl SpotDrainer {
+    /// Counts the interrupted container instances into the fallback group, if there is one. What stays uncounted has a
+    /// problem.
+    pub(crate) async fn raise_fallback_group(&self, work: &mut Work, clock: Clock) {
+        let Some(group) = &self.settings.fallback_group else { return };
+        let mut interrupted = ByCluster::new();
+        for item in work.uncounted() {
+            item.problem = None;
+            if let Some((cluster, arn)) = item.found.clone() {
+                interrupted.entry(cluster).or_default().push(arn);
+            }
+        }
+        if interrupted.is_empty() {
+            return;
+        }
+        let counted = self.count(group, &interrupted, &mut work.claimed, clock).await;
+        for item in work.uncounted() {
+            match (&counted, &item.found) {
+                (Ok(busy), Some((_, arn))) if busy.contains(arn) => {
+                    item.problem =
+                        Some(Problem::other(format!("another invocation counts it into group {group}")));
+                }
+                (Ok(_), _) => item.counted = true,
+                (Err(error), _) => item.problem = Some(Problem::from(error)),
+            }
+        }
+    }
+
+    /// Returns those that another invocation is counting. What this one `claimed` in an earlier round, and could not
+    /// count, it tries again.
+    async fn count(
+        &self,
+        group: &GroupName,
+        interrupted: &ByCluster,
+        claimed: &mut HashSet<ContainerInstanceArn>,
+        clock: Clock,
+    ) -> Result<HashSet<ContainerInstanceArn>, AwsError> {
+        let ecs = &self.clients.ecs;
+        let size = self.clients.auto_scaling.group_size(group).await?;
+        let mut seen = Vec::new();
+        for (cluster, arns) in interrupted {
+            let claims = ecs.read_attribute(cluster, arns, CLAIM_ATTRIBUTE).await?;
+            seen.extend(arns.iter().map(|arn| {
+                let claim = claims.get(arn).and_then(|value| Claim::parse(value));
+                Interrupted { arn: arn.clone(), claim, own: claimed.contains(arn) }
+            }));
+        }
+        let raise = raise(size, &seen, clock.now());
+        claimed.extend(raise.to_claim.iter().map(|(arn, _)| arn.clone()));
+
+        self.write_claims(interrupted, &raise.to_claim).await?;
+        if let Some(desired_capacity) = raise.desired_capacity {
+            self.clients.auto_scaling.set_desired_capacity(group, desired_capacity).await?;
+            info!(
+                asg.name = %group,
+                asg.desired_capacity = desired_capacity,
+                "Raised {group} to {desired_capacity}: {}", raise.reason
+            );
+        }
+        let counted: Vec<_> = raise.counted.into_iter().map(|arn| (arn, Claim::Counted)).collect();
+        self.write_claims(interrupted, &counted).await?;
+        Ok(raise.busy.into_iter().collect())
+    }
+
+    async fn write_claims(
+        &self,
+        interrupted: &ByCluster,
+        claims: &[(ContainerInstanceArn, Claim)],
+    ) -> Result<(), AwsError> {
+        for (cluster, arns) in interrupted {
+            let here = claims.iter().filter(|(arn, _)| arns.contains(arn));
+            let values: Vec<_> = here.map(|(arn, claim)| (arn, claim.to_string())).collect();
+            self.clients.ecs.put_attribute(cluster, CLAIM_ATTRIBUTE, &values).await?;
+        }
+        Ok(())
+    }
+}

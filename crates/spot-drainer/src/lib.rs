@@ -1,0 +1,108 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod fallback;
+mod report;
+mod round;
+mod work;
+
+use std::time::Duration;
+
+use ebb_aws::Clients;
+use ebb_core::event;
+use ebb_core::settings::SpotSettings;
+use ebb_core::spot::{Answer, retry_until};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout_at};
+
+pub use crate::error::{ErrorType, HandlerError};
+use crate::work::Work;
+
+/// The function's name, as in logs and metrics.
+pub const FUNCTION: &str = "spot-drainer";
+
+/// What is kept of the invocation's time for the answer, so that Lambda never cuts the function off without one.
+const ANSWER_MARGIN: SignedDuration = SignedDuration::from_secs(2);
+
+/// Pauses between rounds, on top of the SDK's own attempts: one second, then twice as long each time, up to the
+/// longest; each is drawn from half to one and a half of that, so that many invocations do not call in step.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+/// The function, with everything that it keeps between invocations.
+#[derive(Debug)]
+pub struct SpotDrainer {
+    clients: Clients,
+    settings: SpotSettings,
+}
+
+impl SpotDrainer {
+    /// Puts the function together.
+    pub fn new(clients: Clients, settings: SpotSettings) -> Self {
+        Self { clients, settings }
+    }
+
+    /// Handles one invocation, which began at `now` and is cut off at `deadline`.
+    ///
+    /// # Errors
+    /// Only for "run this event again": a malformed notice, or one that could not be dealt with in time. For an SQS
+    /// batch these are named in the answer instead, so that only they are delivered again. Every other notice of the
+    /// invocation is dealt with first.
+    pub async fn handle(
+        &self,
+        payload: &Value,
+        now: Timestamp,
+        deadline: Timestamp,
+    ) -> Result<Answer, HandlerError> {
+        let clock = Clock { now, started: Instant::now() };
+        let answer_by = deadline - ANSWER_MARGIN;
+
+        let mut work = Work::triage(event::parse(payload), &self.settings);
+        let retry_until = clock.instant(retry_until(&work.notices(), answer_by));
+        self.work_off(&mut work, clock, retry_until, clock.instant(answer_by)).await;
+
+        let result = work.conclude();
+        self.report(&result, clock).await;
+        result.answer()
+    }
+
+    /// Goes through rounds until everything is dealt with or trying again helps no more. The first round is always
+    /// tried: a late notice is still acted on.
+    async fn work_off(&self, work: &mut Work, clock: Clock, retry_until: Instant, answer_by: Instant) {
+        let mut pause = FIRST_PAUSE;
+        while work.is_open() {
+            // Boxed, as the SDK's futures are large and deeply nested.
+            let round = Box::pin(async {
+                self.round(work).await;
+                self.raise_fallback_group(work, clock).await;
+            });
+            let timed_out = timeout_at(answer_by, round).await.is_err();
+            let pause_now = pause.mul_f64(0.5 + fastrand::f64());
+            if timed_out || !work.may_improve() || Instant::now() + pause_now >= retry_until {
+                return;
+            }
+            sleep(pause_now).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// What time it is, counted from the `now` that the invocation was given: with tokio's clock paused, virtual time.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    now: Timestamp,
+    started: Instant,
+}
+
+impl Clock {
+    fn now(self) -> Timestamp {
+        self.now + self.started.elapsed()
+    }
+
+    /// When `time` will be; a time in the past is the moment at which the invocation began.
+    fn instant(self, time: Timestamp) -> Instant {
+        let ahead = Duration::try_from(time.duration_since(self.now)).unwrap_or(Duration::ZERO);
+        self.started.checked_add(ahead).unwrap_or(self.started + Duration::from_secs(900))
+    }
+}

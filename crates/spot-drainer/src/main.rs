@@ -1,0 +1,20 @@
+//! Wiring: settings and clients once, then one call of [`SpotDrainer::handle`] an invocation.
+
+use ebb_aws::Clients;
+use ebb_core::settings::SpotSettings;
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use serde_json::Value;
+use spot_drainer::SpotDrainer;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let settings = SpotSettings::from_lookup(|key| std::env::var(key).ok())?;
+    let drainer = &SpotDrainer::new(Clients::from_environment().await, settings);
+    run(service_fn(|event: LambdaEvent<Value>| async move {
+        let deadline = Timestamp::try_from(event.context.deadline()).unwrap_or(Timestamp::MAX);
+        drainer.handle(&event.payload, Timestamp::now(), deadline).await
+    }))
+    .await
+}

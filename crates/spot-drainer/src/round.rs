@@ -1,0 +1,179 @@
+//! One round: look through the clusters, decide, and drain what can be drained.
+//!
+//! The first look asks each cluster for ACTIVE container instances only; one notice with one configured cluster then
+//! costs two calls, the list and the drain. What no cluster shows as ACTIVE is looked for a second time in any status,
+//! to tell an instance that is DRAINING already from one that belongs to no cluster.
+
+use std::collections::HashMap;
+
+use ebb_aws::{AwsError, AwsErrorKind, DrainResult, Look};
+use ebb_core::event::Notice;
+use ebb_core::ids::{Cluster, InstanceId};
+use ebb_core::spot::{ContainerInstance, Decision, OutcomeKind, decide};
+use futures_util::{StreamExt, stream};
+
+use crate::SpotDrainer;
+use crate::error::Problem;
+use crate::work::{Item, Work};
+
+/// How many look-ups run at once. More would only empty the account's burst of 100 reads faster, and one waiting
+/// look-up holds up none but its own cluster.
+const CONCURRENT_VISITS_MAX: usize = 8;
+
+/// What a visit to one cluster brought for some instances.
+struct Visit {
+    /// The instances that were looked for.
+    asked: Vec<InstanceId>,
+    /// Those that the cluster has, and what came of it.
+    found: Vec<(ContainerInstance, Step)>,
+    /// Why the cluster could not be looked through.
+    error: Option<Problem>,
+}
+
+/// What came of one container instance.
+enum Step {
+    Settled(OutcomeKind, String),
+    Failed(Problem),
+}
+
+impl SpotDrainer {
+    /// Tries to settle every undecided item. What stays undecided has a problem.
+    pub(crate) async fn round(&self, work: &mut Work) {
+        if work.undecided().next().is_none() {
+            return;
+        }
+        work.undecided().for_each(|item| item.problem = None);
+        let clusters = match self.clusters().await {
+            Ok(clusters) => clusters,
+            Err(error) => {
+                work.undecided().for_each(|item| item.problem = Some(Problem::from(&error)));
+                return;
+            }
+        };
+        self.look(work, &clusters, Look::Active).await;
+        self.look(work, &clusters, Look::AnyStatus).await;
+        for item in work.undecided().filter(|item| item.problem.is_none()) {
+            let Some(notice) = item.notice.clone() else { continue };
+            match decide(&notice, None, self.settings.dry_run) {
+                Decision::Done { outcome, reason } => item.settle(outcome, reason),
+                Decision::LookAgain { why } => item.problem = Some(Problem::other(why)),
+                Decision::Drain => {
+                    item.problem = Some(Problem::other("nothing was found that could be drained"))
+                }
+            }
+        }
+    }
+
+    async fn clusters(&self) -> Result<Vec<Cluster>, AwsError> {
+        match &self.settings.clusters {
+            Some(clusters) => Ok(clusters.clone()),
+            None => self.clients.ecs.list_clusters().await,
+        }
+    }
+
+    /// Looks through all clusters at once for the undecided items without a problem, and acts on what it finds.
+    async fn look(&self, work: &mut Work, clusters: &[Cluster], look: Look) {
+        let notices: HashMap<InstanceId, Notice> = work
+            .undecided()
+            .filter(|item| item.problem.is_none())
+            .filter_map(|item| item.notice.clone())
+            .map(|notice| (notice.instance_id.clone(), notice))
+            .collect();
+        let mut instance_ids: Vec<_> = notices.keys().cloned().collect();
+        instance_ids.sort();
+
+        let mut visits = Vec::new();
+        for cluster in clusters {
+            for ids in instance_ids.chunks(ebb_aws::Ecs::FIND_IDS_MAX) {
+                visits.push(self.visit(cluster, ids, look, &notices));
+            }
+        }
+        let mut visits = stream::iter(visits).buffer_unordered(CONCURRENT_VISITS_MAX);
+        while let Some(visit) = visits.next().await {
+            note(work, visit);
+        }
+    }
+
+    /// Looks for instances in one cluster and drains those that it has.
+    async fn visit(
+        &self,
+        cluster: &Cluster,
+        instance_ids: &[InstanceId],
+        look: Look,
+        notices: &HashMap<InstanceId, Notice>,
+    ) -> Visit {
+        let mut visit = Visit { asked: instance_ids.to_vec(), found: Vec::new(), error: None };
+        let seen = match self.clients.ecs.find(cluster, instance_ids, look).await {
+            Ok(seen) => seen,
+            // A cluster that was listed a moment ago and is deleted now has no container instances. A configured one
+            // that does not exist is a mistake in the settings, and the notice must not be lost to it.
+            Err(error) if error.kind == AwsErrorKind::NotFound && self.settings.clusters.is_none() => {
+                Vec::new()
+            }
+            Err(error) => {
+                visit.error = Some(Problem::from(&error));
+                return visit;
+            }
+        };
+        let mut to_drain = Vec::new();
+        for one in seen {
+            let Some(notice) = notices.get(&one.instance_id) else { continue };
+            match decide(notice, Some(&one), self.settings.dry_run) {
+                Decision::Drain => to_drain.push((one, notice.kind.to_string())),
+                Decision::LookAgain { why } => visit.found.push((one, Step::Failed(Problem::other(why)))),
+                Decision::Done { outcome, reason } => visit.found.push((one, Step::Settled(outcome, reason))),
+            }
+        }
+        visit.found.extend(self.drain(cluster, to_drain).await);
+        visit
+    }
+
+    async fn drain(
+        &self,
+        cluster: &Cluster,
+        to_drain: Vec<(ContainerInstance, String)>,
+    ) -> Vec<(ContainerInstance, Step)> {
+        let arns: Vec<_> = to_drain.iter().map(|(one, _)| one.arn.clone()).collect();
+        let (mut results, error) = self.clients.ecs.set_draining(cluster, &arns).await;
+        let step = |one: &ContainerInstance, reason: String| match (results.remove(&one.arn), &error) {
+            (Some(DrainResult::Draining), _) => Step::Settled(OutcomeKind::Draining, reason),
+            (Some(DrainResult::Gone(why)), _) => Step::Settled(OutcomeKind::Gone, why),
+            (Some(DrainResult::Refused(why)), _) => {
+                Step::Failed(Problem::other(format!("ECS did not set it to DRAINING: {why}")))
+            }
+            (None, Some(error)) => Step::Failed(Problem::from(error)),
+            (None, None) => Step::Failed(Problem::other("ECS was not asked to set it to DRAINING")),
+        };
+        let mut step = step;
+        to_drain
+            .into_iter()
+            .map(|(one, reason)| {
+                let step = step(&one, reason);
+                (one, step)
+            })
+            .collect()
+    }
+}
+
+/// Takes over what a visit brought. A cluster that could not be looked through leaves a problem with every item that
+/// no other cluster has settled: a look-up that failed never counts as "not there".
+fn note(work: &mut Work, visit: Visit) {
+    for (seen, step) in visit.found {
+        for item in items(work, &seen.instance_id) {
+            item.found = Some((seen.cluster.clone(), seen.arn.clone()));
+            match &step {
+                Step::Settled(outcome, reason) => item.settle(*outcome, reason.clone()),
+                Step::Failed(problem) => item.problem = Some(problem.clone()),
+            }
+        }
+    }
+    if let Some(problem) = visit.error {
+        for instance_id in &visit.asked {
+            items(work, instance_id).for_each(|item| item.problem = Some(problem.clone()));
+        }
+    }
+}
+
+fn items<'a>(work: &'a mut Work, instance_id: &'a InstanceId) -> impl Iterator<Item = &'a mut Item> {
+    work.undecided().filter(move |item| item.instance_id() == Some(instance_id))
+}

@@ -1,0 +1,192 @@
+//! What an invocation has to do, and how far each part has come.
+
+use std::collections::{BTreeSet, HashSet};
+
+use aws_lambda_events::sqs::BatchItemFailure;
+use ebb_core::event::{Batch, Event, Notice, Record};
+use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
+use ebb_core::settings::SpotSettings;
+use ebb_core::spot::{Answer, Outcome, OutcomeKind, ignore_reason};
+
+use crate::error::{ErrorType, HandlerError, Problem};
+
+/// Everything that one invocation brought.
+pub(crate) struct Work {
+    from_queue: bool,
+    items: Vec<Item>,
+    counts_fallback: bool,
+    /// The container instances that this invocation has claimed for the fallback group.
+    pub(crate) claimed: HashSet<ContainerInstanceArn>,
+}
+
+/// One instance with all its notices, or one event that asks for nothing.
+#[derive(Default)]
+pub(crate) struct Item {
+    /// The notice. `None` for an event that is ignored or malformed.
+    pub(crate) notice: Option<Notice>,
+    /// The container instance, once it is found.
+    pub(crate) found: Option<(Cluster, ContainerInstanceArn)>,
+    /// How it came off, once that is certain.
+    pub(crate) outcome: Option<Outcome>,
+    /// What is in the way, if anything was in the last round.
+    pub(crate) problem: Option<Problem>,
+    /// Whether it has been counted into the fallback group.
+    pub(crate) counted: bool,
+    /// The SQS messages that asked for it, `None` for each that came by another way.
+    message_ids: Vec<Option<String>>,
+}
+
+impl Work {
+    /// Sorts the records: several notices about one instance are one item.
+    pub(crate) fn triage(batch: Batch, settings: &SpotSettings) -> Self {
+        let mut items: Vec<Item> = Vec::new();
+        for Record { message_id, event } in batch.records {
+            let mut item = match event {
+                Ok(Event::Notice(notice)) => match ignore_reason(&notice, settings) {
+                    Some(why) => Item::ignored(Some(notice.instance_id), why),
+                    None => Item { notice: Some(notice), ..Item::default() },
+                },
+                Ok(Event::Ignored { instance_id, why }) => Item::ignored(instance_id, why),
+                Err(error) => Item { problem: Some(Problem::from(&error)), ..Item::default() },
+            };
+            let twin = items
+                .iter_mut()
+                .find(|other| item.notice.is_some() && other.instance_id() == item.instance_id());
+            match twin {
+                Some(twin) => twin.message_ids.push(message_id),
+                None => {
+                    item.message_ids.push(message_id);
+                    items.push(item);
+                }
+            }
+        }
+        let counts_fallback = settings.fallback_group.is_some() && !settings.dry_run;
+        Self { from_queue: batch.from_queue, items, counts_fallback, claimed: HashSet::new() }
+    }
+
+    pub(crate) fn notices(&self) -> Vec<Notice> {
+        self.items.iter().filter_map(|item| item.notice.clone()).collect()
+    }
+
+    /// The items whose outcome is not certain yet.
+    pub(crate) fn undecided(&mut self) -> impl Iterator<Item = &mut Item> {
+        self.items.iter_mut().filter(|item| item.notice.is_some() && item.outcome.is_none())
+    }
+
+    /// The interrupted container instances that are not counted into the fallback group yet.
+    pub(crate) fn uncounted(&mut self) -> impl Iterator<Item = &mut Item> {
+        let counts_fallback = self.counts_fallback;
+        self.items.iter_mut().filter(move |item| counts_fallback && item.must_be_counted())
+    }
+
+    pub(crate) fn is_open(&mut self) -> bool {
+        self.undecided().next().is_some() || self.uncounted().next().is_some()
+    }
+
+    /// Whether another round may bring more: not if all that is in the way is a missing permission.
+    pub(crate) fn may_improve(&mut self) -> bool {
+        let denied = |item: &mut Item| {
+            item.problem.as_ref().is_some_and(|problem| problem.error_type == ErrorType::AwsDenied)
+        };
+        !self.undecided().all(denied) || !self.uncounted().all(denied)
+    }
+
+    /// Ends the work: what is still open has failed.
+    pub(crate) fn conclude(mut self) -> Concluded {
+        let out_of_time = |item: &mut Item| {
+            item.problem.get_or_insert_with(|| Problem::other("ran out of time"));
+        };
+        self.undecided().for_each(out_of_time);
+        self.uncounted().for_each(out_of_time);
+
+        let mut concluded = Concluded {
+            from_queue: self.from_queue,
+            outcomes: Vec::new(),
+            failed_message_ids: BTreeSet::new(),
+            unreportable: false,
+            problems: Vec::new(),
+            notices: self.notices(),
+        };
+        for item in self.items {
+            let subject = item.instance_id().map(|id| format!("{id}: ")).unwrap_or_default();
+            concluded.outcomes.extend(item.outcome);
+            let Some(Problem { error_type, text }) = item.problem else { continue };
+            concluded.problems.push(Problem { error_type, text: format!("{subject}{text}") });
+            for message_id in item.message_ids {
+                match message_id {
+                    Some(message_id) => concluded.failed_message_ids.extend([message_id]),
+                    None => concluded.unreportable = true,
+                }
+            }
+        }
+        concluded
+    }
+}
+
+impl Item {
+    fn ignored(instance_id: Option<InstanceId>, why: String) -> Self {
+        let outcome = Outcome {
+            instance_id,
+            outcome: OutcomeKind::Ignored,
+            cluster: None,
+            container_instance_arn: None,
+            reason: Some(why),
+        };
+        Self { outcome: Some(outcome), ..Self::default() }
+    }
+
+    pub(crate) fn instance_id(&self) -> Option<&InstanceId> {
+        self.notice.as_ref().map(|notice| &notice.instance_id)
+    }
+
+    fn must_be_counted(&self) -> bool {
+        let interrupted = |outcome: &Outcome| {
+            matches!(outcome.outcome, OutcomeKind::Draining | OutcomeKind::AlreadyDraining)
+        };
+        !self.counted && self.outcome.as_ref().is_some_and(interrupted)
+    }
+
+    /// Notes how the item came off; nothing is in its way any more.
+    pub(crate) fn settle(&mut self, outcome: OutcomeKind, reason: String) {
+        self.problem = None;
+        self.outcome = Some(Outcome {
+            instance_id: self.instance_id().cloned(),
+            outcome,
+            cluster: self.found.as_ref().map(|(cluster, _)| cluster.name().to_owned()),
+            container_instance_arn: self.found.as_ref().map(|(_, arn)| arn.clone()),
+            reason: Some(reason),
+        });
+    }
+}
+
+/// How an invocation came off.
+pub(crate) struct Concluded {
+    from_queue: bool,
+    pub(crate) outcomes: Vec<Outcome>,
+    failed_message_ids: BTreeSet<String>,
+    /// Whether something failed that no message id stands for.
+    unreportable: bool,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) notices: Vec<Notice>,
+}
+
+impl Concluded {
+    /// Whether the problems can be reported message by message.
+    pub(crate) fn reports_items(&self) -> bool {
+        self.from_queue && !self.unreportable
+    }
+
+    /// What the function returns. An SQS batch names the messages that must be delivered again; everything else can
+    /// only be run again as a whole, by failing.
+    pub(crate) fn answer(self) -> Result<Answer, HandlerError> {
+        if let Some(error) = HandlerError::of(&self.problems).filter(|_| !self.reports_items()) {
+            return Err(error);
+        }
+        let batch_item_failures = self.failed_message_ids.into_iter().map(|message_id| {
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier = message_id;
+            failure
+        });
+        Ok(Answer { batch_item_failures: batch_item_failures.collect(), outcomes: self.outcomes })
+    }
+}

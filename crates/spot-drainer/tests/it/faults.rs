@@ -1,0 +1,115 @@
+//! Every fault at every call: the instance ends DRAINING, or the invocation ends as something that is run again.
+
+use std::time::Duration;
+
+use ebb_core::ids::GroupName;
+use ebb_core::settings::SpotSettings;
+use ebb_region::fault::Fault;
+use ebb_region::{Rest, scenario};
+
+use crate::support::{Sim, TIMEOUT, failed, instance_id, notice, sqs, start_time};
+
+/// With no cluster configured and a fallback group, every call that the function knows is made.
+fn settings() -> SpotSettings {
+    SpotSettings {
+        fallback_group: Some(GroupName::new(scenario::ON_DEMAND_GROUP)),
+        ..SpotSettings::default()
+    }
+}
+
+const CALLS: [&str; 7] = [
+    "ListClusters",
+    "ListContainerInstances",
+    "DescribeContainerInstances",
+    "UpdateContainerInstancesState",
+    "PutAttributes",
+    "DescribeAutoScalingGroups",
+    "SetDesiredCapacity",
+];
+
+async fn sim_with(operation: &str, fault: Fault, calls: u32) -> Sim {
+    let mut world = scenario::shop(start_time(), 1);
+    world.faults.plan(operation, fault, calls);
+    Sim::start(world, settings()).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_passes_is_tried_again_within_the_invocation() {
+    for operation in CALLS {
+        for fault in Fault::TRANSIENT {
+            for calls in [1, 3, 8] {
+                let sim = sim_with(operation, fault, calls).await;
+                let answer = sim.invoke(&notice(&instance_id(7))).await;
+
+                let case = format!("{operation}, {fault:?} × {calls}: {answer:?}");
+                assert!(answer.is_ok() || calls == 8, "{case}");
+                let drained = sim.draining() == [instance_id(7)];
+                assert!(drained || answer.is_err(), "silently neither: {case}");
+                assert!(
+                    sim.calls().iter().any(|call| call == operation) || answer.is_err(),
+                    "not called: {case}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_stays_ends_as_a_message_to_be_delivered_again() {
+    for operation in CALLS {
+        for fault in Fault::TRANSIENT.into_iter().chain([Fault::Denied]) {
+            let sim = sim_with(operation, fault, u32::MAX).await;
+            let answer =
+                sim.invoke(&sqs(&[notice(&instance_id(7))])).await.expect("a batch reports its items");
+
+            // These take effect all the same, and the next look shows it.
+            let shows = ["UpdateContainerInstancesState", "SetDesiredCapacity"].contains(&operation);
+            if fault == Fault::AnswerLost && shows {
+                assert_eq!((failed(&answer), sim.draining()), (vec![], vec![instance_id(7)]));
+                let desired = sim.region.world().groups[scenario::ON_DEMAND_GROUP].desired_capacity;
+                assert!((7..=8).contains(&desired), "{operation}, {fault:?}: {desired}");
+            } else {
+                assert_eq!(failed(&answer), ["m-0"], "{operation}, {fault:?}");
+            }
+            let took = Duration::try_from(sim.region.now().duration_since(start_time())).unwrap();
+            assert!(took < TIMEOUT, "{operation}, {fault:?}: answered after {took:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_passes_within_the_notice_period_cuts_no_task_off() {
+    for operation in CALLS {
+        for fault in Fault::TRANSIENT {
+            let sim = Sim::shop_with_queue(settings()).await;
+            sim.region.world().faults.plan(operation, fault, 4);
+            sim.region.world().interrupt(&instance_id(9), ebb_region::world::spot::Action::Terminate);
+            assert_eq!(sim.run(Duration::from_secs(1800)).await, Rest::Quiet);
+
+            let world = sim.region.world();
+            assert!(world.tasks_cut_off().is_empty(), "{operation}, {fault:?}: {:?}", world.tasks_cut_off());
+            assert_eq!(world.delivery.queues["spot-drainer"].dead_letters, []);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_is_killed_anywhere_forgets_nothing() {
+    let clean = sim_with("", Fault::Throttle, 0).await;
+    clean.invoke(&notice(&instance_id(7))).await.unwrap();
+    let takes = clean.region.now().duration_since(start_time()).as_millis();
+    assert!(takes > 200, "seven calls and more: {takes} ms");
+
+    for killed_after in (0..takes).step_by(5) {
+        let sim = sim_with("", Fault::Throttle, 0).await;
+        let killed_after = Duration::from_millis(u64::try_from(killed_after).unwrap());
+        tokio::time::timeout(killed_after, sim.invoke(&notice(&instance_id(7)))).await.unwrap_err();
+        // Delivered again after the queue's visibility time-out.
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        sim.invoke(&notice(&instance_id(7))).await.unwrap();
+
+        assert_eq!(sim.draining(), [instance_id(7)]);
+        let desired = sim.region.world().groups[scenario::ON_DEMAND_GROUP].desired_capacity;
+        assert!((7..=8).contains(&desired), "killed after {killed_after:?}: {desired}");
+    }
+}

@@ -1,0 +1,10 @@
+//! The Spot drainer on the simulated Region: the real function, the real SDK, virtual time.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
+
+mod events;
+mod fallback;
+mod faults;
+mod mass;
+mod start;
+mod stories;
+mod support;

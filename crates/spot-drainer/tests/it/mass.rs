@@ -1,0 +1,46 @@
+//! A mass interruption under the real request rates of ECS.
+
+use std::time::Duration;
+
+use ebb_core::spot::OutcomeKind;
+use ebb_region::Rest;
+use ebb_region::scenario;
+use ebb_region::world::World;
+use ebb_region::world::delivery::{Function, Queue};
+use ebb_region::world::ecs::NewInstance;
+use ebb_region::world::spot::Action;
+
+use crate::support::{Sim, TIMEOUT, shop_settings, start_time};
+
+#[tokio::test(start_paused = true)]
+async fn five_hundred_interrupted_instances_are_drained_in_time_under_the_real_rates() {
+    let mut world = World::new(start_time(), 1);
+    scenario::route_notices(&mut world, Queue::feeding(scenario::SPOT_DRAINER), Function::new(TIMEOUT));
+    let ids: Vec<_> = (0..500).map(|number| format!("i-{number:017x}")).collect();
+    for id in &ids {
+        world.add_instance("shop", NewInstance::new(id));
+    }
+    for id in &ids {
+        world.interrupt(id, Action::Stop);
+    }
+    let sim = Sim::start(world, shop_settings()).await;
+    assert_eq!(sim.run(Duration::from_secs(600)).await, Rest::Quiet);
+
+    assert_eq!(sim.draining().len(), 500);
+    let world = sim.region.world();
+    let drained = world
+        .history
+        .iter()
+        .filter(|entry| matches!(entry.what, ebb_region::world::Happening::ContainerInstance { .. }));
+    let last = drained.map(|entry| entry.at).max().unwrap();
+    assert!(last.duration_since(start_time()).as_secs() < 120, "the last is DRAINING at {last}");
+    assert!(world.delivery.ended.iter().all(|ended| ended.result.is_ok()));
+    let draining: usize = world
+        .delivery
+        .ended
+        .iter()
+        .flat_map(|ended| ended.result.as_ref().unwrap()["outcomes"].as_array().unwrap())
+        .filter(|outcome| outcome["outcome"] == OutcomeKind::Draining.as_str())
+        .count();
+    assert_eq!(draining, 500, "each by exactly one invocation");
+}
