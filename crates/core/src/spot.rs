@@ -213,7 +213,7 @@ impl fmt::Display for Answer {
         if !self.batch_item_failures.is_empty() {
             parts.push(format!("{} to be delivered again", self.batch_item_failures.len()));
         }
-        f.write_str(if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") }.as_str())
+        f.write_str(if parts.is_empty() { "nothing done".to_owned() } else { parts.join(", ") }.as_str())
     }
 }
 

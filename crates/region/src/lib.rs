@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 pub mod clock;
+pub mod demo;
 pub mod fault;
 mod http_client;
 pub mod lambda;
 mod region;
 pub mod scenario;
+pub mod server;
 pub mod wire;
 pub mod world;
 

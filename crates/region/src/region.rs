@@ -1,11 +1,13 @@
 //! The Region as the outside sees it: a world whose time passes with tokio's clock, shared by everyone who calls it.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_config::{ConfigLoader, SdkConfig};
 use aws_credential_types::Credentials;
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -13,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::RegionHttpClient;
 use crate::clock::Clock;
 use crate::lambda::{Lambda, run};
+use crate::world::delivery::Invocation;
 use crate::world::{REGION, World};
 
 /// A running Region. Cheap to clone: every clone is the same Region.
@@ -71,40 +74,70 @@ impl Region {
             .await
     }
 
-    /// Tells whoever lets the Region run that something new may be due.
-    pub(crate) fn notify(&self) {
+    /// Tells whoever lets the Region run that something new may be due: after a change that was made while it runs.
+    pub fn notify(&self) {
         self.changed.notify_one();
     }
 
     /// Lets the Region run for up to `limit` of its own time, with `lambda` running the functions, until nothing more
-    /// is to happen. Invocations that still run when the time is up are dropped.
+    /// is to happen. Invocations that still run when the time is up are waited for; their time-outs bound that.
     pub async fn run(&self, lambda: &dyn Lambda, limit: Duration) -> Rest {
         let end = self.clock.instant_of(self.clock.now() + limit);
         let mut running = JoinSet::new();
         loop {
-            let (ready, next) = {
-                let mut world = self.world();
-                (world.take_ready(), world.next_due())
-            };
-            for (invocation, timeout) in ready {
-                running.spawn(run(lambda, self, invocation, timeout));
+            let next = self.start_ready(lambda, &mut running);
+            let time_up = Instant::now() >= end;
+            match (running.is_empty(), next) {
+                (true, None) => return Rest::Quiet,
+                (true, Some(_)) if time_up => return Rest::TimeUp,
+                _ => {}
             }
-            if running.is_empty() && next.is_none() {
-                return Rest::Quiet;
+            let wake = next.filter(|_| !time_up).map(|next| self.clock.instant_of(next).min(end));
+            self.wait(&mut running, wake).await;
+        }
+    }
+
+    /// Lets the Region run for ever, also when nothing is to happen: someone may call it at any time.
+    pub async fn run_forever(&self, lambda: &dyn Lambda) -> Infallible {
+        let mut running = JoinSet::new();
+        loop {
+            let next = self.start_ready(lambda, &mut running);
+            self.wait(&mut running, next.map(|next| self.clock.instant_of(next))).await;
+        }
+    }
+
+    /// Starts the invocations that are due, and says when something is due next.
+    fn start_ready(&self, lambda: &dyn Lambda, running: &mut JoinSet<Run>) -> Option<Timestamp> {
+        let (ready, next) = {
+            let mut world = self.world();
+            (world.take_ready(), world.next_due())
+        };
+        for (invocation, timeout) in ready {
+            running.spawn(run(lambda, self, invocation, timeout));
+        }
+        next
+    }
+
+    /// Waits until something is due, has changed, or an invocation has ended.
+    async fn wait(&self, running: &mut JoinSet<Run>, wake: Option<Instant>) {
+        let due = async {
+            match wake {
+                Some(wake) => sleep_until(wake).await,
+                None => std::future::pending().await,
             }
-            if Instant::now() >= end {
-                return Rest::TimeUp;
-            }
-            let wake = next.map_or(end, |next| self.clock.instant_of(next)).min(end);
-            tokio::select! {
-                () = sleep_until(wake) => {}
-                () = self.changed.notified() => {}
-                Some(ended) = running.join_next(), if !running.is_empty() => {
-                    // A panic in a function fails the test that runs it.
-                    let (invocation, result) = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-                    self.world().end(invocation, result);
-                }
+        };
+        tokio::select! {
+            () = due => {}
+            () = self.changed.notified() => {}
+            Some(ended) = running.join_next(), if !running.is_empty() => {
+                // A panic in a function fails the test that runs it.
+                let (invocation, result) =
+                    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+                self.world().end(invocation, result);
             }
         }
     }
 }
+
+/// An invocation with what came of it.
+type Run = (Invocation, Result<Value, String>);

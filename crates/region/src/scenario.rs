@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::world::autoscaling::Group;
 use crate::world::delivery::{Function, Queue, Rule, Target};
 use crate::world::ecs::{NewInstance, ServiceKind};
+use crate::world::spot::Action;
 use crate::world::task::TaskSpec;
 use crate::world::{REGION, World};
 
@@ -54,6 +55,20 @@ pub fn shop(now: Timestamp, seed: u64) -> World {
     world.add_service(CLUSTER, "web", ServiceKind::replica(12), web);
     world.add_service(CLUSTER, "worker", ServiceKind::replica(8), worker);
     world.add_service(CLUSTER, "logs", ServiceKind::Daemon, logs);
+    world
+}
+
+/// A cluster of this many container instances, of which every one is interrupted at once.
+pub fn mass_interruption(now: Timestamp, instances: u64) -> World {
+    let mut world = World::new(now, 1);
+    let ids: Vec<_> = (0..instances).map(|number| format!("i-{number:017x}")).collect();
+    for id in &ids {
+        world.add_instance(CLUSTER, NewInstance::new(id));
+    }
+    for id in &ids {
+        // A stopped instance stays registered, so that its status can be looked at afterwards.
+        world.interrupt(id, Action::Stop);
+    }
     world
 }
 

@@ -30,7 +30,7 @@ pub const ACCOUNT: &str = "111122223333";
 pub const REGION: &str = "eu-west-1";
 
 /// Everything that is in the Region.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct World {
     now: Timestamp,
     rng: fastrand::Rng,

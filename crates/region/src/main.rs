@@ -1,0 +1,150 @@
+//! `ebb-region`: the simulated Region as a loopback server.
+//!
+//! - `ebb-region serve` serves the shop's cluster until it is interrupted;
+//! - `ebb-region demo` serves it, interrupts a Spot Instance, tells what happens, and fails if a task was cut off.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
+
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use ebb_region::Region;
+use ebb_region::demo::Timeline;
+use ebb_region::lambda::InvokeApi;
+use ebb_region::scenario;
+use ebb_region::server::serve;
+use ebb_region::world::delivery::{Function, Queue};
+use ebb_region::world::ecs::Status;
+use ebb_region::world::spot::Action;
+use jiff::Timestamp;
+use lexopt::prelude::*;
+use tokio::net::TcpListener;
+use tokio::time::sleep;
+
+const USAGE: &str = "usage: ebb-region serve|demo [--port PORT] [--speed N] [--lambda PORT] [--seed N]
+  --port PORT    where AWS is served on 127.0.0.1 (0: any free port), default 4599
+  --speed N      how many times as fast as the wall clock the world's time runs, default 1 (demo: 20)
+  --lambda PORT  where `cargo lambda watch` serves the functions on 127.0.0.1, default 9000
+  --seed N       the seed of the world's chance, default 1";
+
+/// In the world's time, how long a function may run: as long as it takes on the wall clock at full speed.
+const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// The demonstration ends by then, in the world's time.
+const DEMO_LIMIT: Duration = Duration::from_secs(600);
+
+struct Arguments {
+    demo: bool,
+    port: u16,
+    speed: f64,
+    lambda_port: u16,
+    seed: u64,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            eprintln!("{error}\n{USAGE}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let mut world = scenario::shop(Timestamp::now(), arguments.seed);
+    // The functions run by the wall clock, the world by its own: their time-out must not shrink with its speed.
+    let timeout = FUNCTION_TIMEOUT.mul_f64(arguments.speed.max(1.0));
+    let queue = Queue { visibility_timeout: timeout, ..Queue::feeding(scenario::SPOT_DRAINER) };
+    scenario::route_notices(&mut world, queue, Function::new(timeout));
+    let region = Region::start(world, arguments.speed);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port)).await?;
+    println!("The simulated Region listens on http://{}", listener.local_addr()?);
+
+    let lambda = InvokeApi::at(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.lambda_port)));
+    let story = async {
+        if arguments.demo {
+            return demo(&region, &lambda).await;
+        }
+        tokio::select! {
+            never = region.run_forever(&lambda) => match never {},
+            _ = tokio::signal::ctrl_c() => ExitCode::SUCCESS,
+        }
+    };
+    tokio::select! {
+        failed = serve(region.clone(), listener) => failed.map(|never| match never {}).map_err(Into::into),
+        code = story => Ok(code),
+    }
+}
+
+async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
+    let interrupted = scenario::instance_id(9);
+    let mut timeline = {
+        let world = region.world();
+        println!("Cluster {}: {}", scenario::CLUSTER, describe(&world.clusters[scenario::CLUSTER]));
+        Timeline::begin(&world)
+    };
+    println!("In the world's time, minutes and seconds:");
+    region.world().interrupt(&interrupted, Action::Terminate);
+
+    let mut run = std::pin::pin!(region.run(lambda, DEMO_LIMIT));
+    loop {
+        let over = tokio::select! {
+            _ = &mut run => true,
+            () = sleep(Duration::from_millis(100)) => false,
+        };
+        timeline.lines(&region.world()).iter().for_each(|line| println!("{line}"));
+        if over {
+            break;
+        }
+    }
+    let world = region.world();
+    println!("\n{}", timeline.summary(&world));
+    let failures: Vec<_> =
+        world.delivery.ended.iter().filter_map(|ended| ended.result.as_ref().err()).collect();
+    for failure in &failures {
+        eprintln!("An invocation failed: {failure}");
+    }
+    let gone = world.container_instance(&interrupted).is_none();
+    if world.tasks_cut_off().is_empty() && gone && failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn describe(cluster: &ebb_region::world::ecs::Cluster) -> String {
+    let active = cluster.instances.values().filter(|one| one.status == Status::Active).count();
+    let services: Vec<_> = cluster.services.keys().map(String::as_str).collect();
+    format!(
+        "{active} container instances, {} tasks of the services {}",
+        cluster.tasks.len(),
+        services.join(", ")
+    )
+}
+
+fn arguments() -> Result<Arguments, lexopt::Error> {
+    let mut parser = lexopt::Parser::from_env();
+    let (mut demo, mut speed) = (None, None);
+    let mut arguments = Arguments { demo: false, port: 4599, speed: 1.0, lambda_port: 9000, seed: 1 };
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Value(word) if demo.is_none() && (word == "serve" || word == "demo") => {
+                demo = Some(word == "demo")
+            }
+            Long("port") => arguments.port = parser.value()?.parse()?,
+            Long("speed") => speed = Some(parser.value()?.parse_with(positive)?),
+            Long("lambda") => arguments.lambda_port = parser.value()?.parse()?,
+            Long("seed") => arguments.seed = parser.value()?.parse()?,
+            _ => return Err(argument.unexpected()),
+        }
+    }
+    arguments.demo = demo.ok_or("`serve` or `demo` is missing")?;
+    arguments.speed = speed.unwrap_or(if arguments.demo { 20.0 } else { 1.0 });
+    Ok(arguments)
+}
+
+fn positive(text: &str) -> Result<f64, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|speed: &f64| speed.is_finite() && *speed > 0.0)
+        .ok_or("expected a number above 0")
+}

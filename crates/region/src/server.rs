@@ -1,0 +1,158 @@
+//! The loopback face: the same world, spoken to over HTTP by any AWS client, and by people over a few control paths.
+//!
+//! | request | does |
+//! |---|---|
+//! | `POST /` | an AWS call, as `AWS_ENDPOINT_URL` sends it |
+//! | `GET /_ebb/world` | shows time, container instances, tasks, groups and calls |
+//! | `POST /_ebb/interrupt` | `{"instance_id": "i-…", "action": "terminate"}`: a Spot interruption |
+//! | `POST /_ebb/faults` | `{"operation": "ListContainerInstances", "fault": "throttle", "calls": 1}` |
+
+use std::convert::Infallible;
+use std::io;
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::Region;
+use crate::fault::{self, Fault};
+use crate::wire::Request;
+use crate::world::spot::Action;
+
+/// No call that Ebb makes comes near it.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Serves the Region until the task is dropped. A connection that fails ends alone.
+///
+/// # Errors
+/// If no more connections can be accepted.
+pub async fn serve(region: Region, listener: TcpListener) -> io::Result<Infallible> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let region = region.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request| handle(region.clone(), request));
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+/// An error makes hyper break the connection, which is what a fault of the connection is to look like.
+async fn handle(
+    region: Region,
+    request: http::Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, io::Error> {
+    let (parts, body) = request.into_parts();
+    let body = match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return Ok(text(StatusCode::BAD_REQUEST, &error.to_string())),
+    };
+    match (&parts.method, parts.uri.path()) {
+        (&Method::POST, "/") => match Request::read(&parts.headers, body) {
+            Some(request) => call(&region, &request).await,
+            None => Ok(text(StatusCode::BAD_REQUEST, "not a call of a simulated service")),
+        },
+        (&Method::GET, "/_ebb/world") => Ok(show(&region)),
+        (&Method::POST, "/_ebb/interrupt") => Ok(control(&region, &body, interrupt)),
+        (&Method::POST, "/_ebb/faults") => Ok(control(&region, &body, plan_fault)),
+        _ => Ok(text(StatusCode::NOT_FOUND, "there is no such path")),
+    }
+}
+
+async fn call(region: &Region, request: &Request) -> Result<Response<Full<Bytes>>, io::Error> {
+    let fault = region.world().faults.take(request.operation());
+    let broken = || Err(io::Error::from(io::ErrorKind::ConnectionReset));
+    match fault {
+        Some(Fault::Timeout) => return std::future::pending().await,
+        Some(Fault::ConnectionReset) => return broken(),
+        _ => {}
+    }
+    let answer = request.call(&mut region.world(), fault);
+    region.notify();
+    if fault == Some(Fault::AnswerLost) {
+        return broken();
+    }
+    Ok(respond(answer.status, answer.content_type, answer.body))
+}
+
+fn control(
+    region: &Region,
+    body: &[u8],
+    apply: fn(&Region, &Value) -> Result<(), &'static str>,
+) -> Response<Full<Bytes>> {
+    let applied = serde_json::from_slice(body).map_err(|_| "not JSON").and_then(|body| apply(region, &body));
+    match applied {
+        Ok(()) => {
+            region.notify();
+            text(StatusCode::OK, "done")
+        }
+        Err(problem) => text(StatusCode::BAD_REQUEST, problem),
+    }
+}
+
+fn interrupt(region: &Region, body: &Value) -> Result<(), &'static str> {
+    let instance_id = body["instance_id"].as_str().ok_or("instance_id must be text")?;
+    let action = body["action"].as_str().unwrap_or("terminate");
+    let action = Action::parse(action).ok_or("action must be terminate, stop or hibernate")?;
+    region.world().interrupt(instance_id, action);
+    Ok(())
+}
+
+fn plan_fault(region: &Region, body: &Value) -> Result<(), &'static str> {
+    let operation = body["operation"].as_str().ok_or("operation must be text")?;
+    let fault =
+        body["fault"].as_str().and_then(fault::parse).ok_or("fault must name a fault, such as throttle")?;
+    let calls = body["calls"].as_u64().unwrap_or(1);
+    let calls = u32::try_from(calls).map_err(|_| "calls must be a number of calls")?;
+    region.world().faults.plan(operation, fault, calls);
+    Ok(())
+}
+
+fn show(region: &Region) -> Response<Full<Bytes>> {
+    let world = region.world();
+    let instances = world.clusters.iter().flat_map(|(name, cluster)| {
+        cluster.instances.values().map(move |one| {
+            let tasks: Vec<_> = cluster.tasks_on(&one.id).map(|task| format!("{} {}", task.name, task.status.as_str())).collect();
+            json!({
+                "instance_id": one.instance_id, "cluster": name, "zone": one.zone, "status": one.status.as_str(),
+                "tasks": tasks,
+            })
+        })
+    });
+    let groups: Vec<_> = world
+        .groups
+        .iter()
+        .map(|(name, group)| json!({"name": name, "desired_capacity": group.desired_capacity, "max_size": group.max_size}))
+        .collect();
+    let calls: Vec<_> = world
+        .calls
+        .iter()
+        .map(|call| json!({"at": call.at, "operation": call.operation, "error": call.error}))
+        .collect();
+    let shown = json!({
+        "now": world.now(),
+        "container_instances": instances.collect::<Vec<_>>(),
+        "groups": groups,
+        "tasks_cut_off": world.tasks_cut_off().iter().map(|task| &task.name).collect::<Vec<_>>(),
+        "calls": calls,
+    });
+    respond(StatusCode::OK, "application/json", format!("{shown:#}\n"))
+}
+
+fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    respond(status, "text/plain", format!("{text}\n"))
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static(content_type));
+    response
+}
