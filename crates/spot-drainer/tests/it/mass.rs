@@ -5,24 +5,14 @@ use std::time::Duration;
 use ebb_core::spot::OutcomeKind;
 use ebb_region::Rest;
 use ebb_region::scenario;
-use ebb_region::world::World;
 use ebb_region::world::delivery::{Function, Queue};
-use ebb_region::world::ecs::NewInstance;
-use ebb_region::world::spot::Action;
 
 use crate::support::{Sim, TIMEOUT, shop_settings, start_time};
 
 #[tokio::test(start_paused = true)]
 async fn five_hundred_interrupted_instances_are_drained_in_time_under_the_real_rates() {
-    let mut world = World::new(start_time(), 1);
+    let mut world = scenario::mass_interruption(start_time(), 500);
     scenario::route_notices(&mut world, Queue::feeding(scenario::SPOT_DRAINER), Function::new(TIMEOUT));
-    let ids: Vec<_> = (0..500).map(|number| format!("i-{number:017x}")).collect();
-    for id in &ids {
-        world.add_instance("shop", NewInstance::new(id));
-    }
-    for id in &ids {
-        world.interrupt(id, Action::Stop);
-    }
     let sim = Sim::start(world, shop_settings()).await;
     assert_eq!(sim.run(Duration::from_secs(600)).await, Rest::Quiet);
 
