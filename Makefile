@@ -3,27 +3,63 @@
 PYTHON ?= python3
 FUNCTION ?= spot-drainer
 EVENT ?= events/spot-drainer/spot-interruption-terminate.json
+# What `make build` builds for: arm64 or x86-64.
+ARCH ?= arm64
 
 TOOLS := .tools
+INSTALLED := $(TOOLS)/installed
+FUNCTIONS := spot-drainer
 .DEFAULT_GOAL := help
 
-.PHONY: help demo invoke serve test check bench build clean
+.PHONY: help demo invoke serve events test check bench build local clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
 
-# cargo-lambda comes from PyPI, for `cargo lambda` and for the compiler that it needs to cross-compile.
-$(TOOLS)/bin/cargo-lambda: scripts/requirements.txt
+# cargo-lambda comes from PyPI, with zig, which it needs to cross-compile; so do the AWS clients of the tests.
+$(INSTALLED): scripts/requirements.txt
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-demo: $(TOOLS)/bin/cargo-lambda ## Play a Spot interruption on the simulated Region, with the real function
-	cargo build --quiet --package ebb-region
-	cargo build --quiet --package spot-drainer
+# What runs on this machine: the simulated Region, and each function as `cargo lambda watch` will build it.
+local: $(INSTALLED)
+	cargo build --quiet --locked --package ebb-region
+	for function in $(FUNCTIONS); do cargo build --quiet --locked --package $$function || exit 1; done
+
+demo: local ## Play a Spot interruption on the simulated Region, with the real function
 	$(PYTHON) scripts/local.py demo
 
-invoke: $(TOOLS)/bin/cargo-lambda ## Run FUNCTION on the sample EVENT (or several)
-	cargo build --quiet --package ebb-region
-	cargo build --quiet --package $(FUNCTION)
+invoke: local ## Run FUNCTION on the sample EVENT (or several)
 	$(PYTHON) scripts/local.py invoke $(FUNCTION) $(EVENT)
+
+serve: local ## Serve the simulated Region and the functions until Ctrl-C
+	$(PYTHON) scripts/local.py serve
+
+events: local ## Run each function on each of its sample events; only malformed ones may fail
+	$(PYTHON) scripts/local.py events
+
+test: local ## Run everything: no AWS account, no Docker
+	cargo test --workspace --locked
+	EBB_REGION=target/debug/ebb-region $(TOOLS)/bin/python crates/region/tests/boto3/test_region.py
+	$(PYTHON) scripts/local.py events
+	$(PYTHON) scripts/local.py demo
+
+check: ## Check format, lints and documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
+
+bench: local ## Measure calls, mass interruptions and cold start
+	cargo bench --quiet --locked --profile dev --package spot-drainer --bench mass | grep -v '"_aws"'
+	for function in $(FUNCTIONS); do cargo build --quiet --locked --release --package $$function || exit 1; done
+	$(PYTHON) scripts/cold_start.py spot-drainer \
+		events/spot-drainer/foreign-schedule-rule.json $(EVENT)
+
+build: $(INSTALLED) ## Build release zips into target/lambda, for ARCH (arm64 or x86-64)
+	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo lambda build --release --$(ARCH) --locked --output-format zip \
+		$(foreach function,$(FUNCTIONS),--package $(function))
+
+clean: ## Remove what was built and installed
+	cargo clean
+	rm -rf $(TOOLS)

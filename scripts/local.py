@@ -3,6 +3,7 @@
 
     scripts/local.py demo                         play the demonstration
     scripts/local.py invoke FUNCTION EVENT...     run a function on sample events, with `cargo lambda invoke`
+    scripts/local.py events                       run each function on each of its sample events
     scripts/local.py serve                        keep both running, until Ctrl-C
 
 Everything is built before, by make. Both servers listen on free ports of 127.0.0.1 only, and are stopped at the end.
@@ -81,7 +82,7 @@ def watch_command(lambda_port):
 
 
 def main():
-    if len(sys.argv) < 2 or sys.argv[1] not in ("demo", "invoke", "serve"):
+    if len(sys.argv) < 2 or sys.argv[1] not in ("demo", "invoke", "events", "serve"):
         sys.exit(__doc__)
     action, arguments = sys.argv[1], sys.argv[2:]
     region_port, lambda_port = free_port(), free_port()
@@ -97,6 +98,8 @@ def main():
             wait_for("region", server, region_port)
             if action == "serve":
                 return serve(region_port, lambda_port)
+            if action == "events":
+                return run_events(lambda_port, env)
             return invoke(arguments, lambda_port, env)
 
 
@@ -109,18 +112,37 @@ def serve(region_port, lambda_port):
     return 0
 
 
+def invoke_command(function, event, lambda_port):
+    address = ["--invoke-address", HOST, "--invoke-port", str(lambda_port)]
+    return ["cargo", "lambda", "invoke", function, "--data-file", str(event)] + address
+
+
 def invoke(arguments, lambda_port, env):
     if len(arguments) < 2:
         sys.exit(__doc__)
     function, events = arguments[0], arguments[1:]
-    address = ["--invoke-address", HOST, "--invoke-port", str(lambda_port)]
     worst = 0
     for event in events:
         if len(events) > 1:
             print(f"{event}: ", end="", flush=True)
-        command = ["cargo", "lambda", "invoke", function, "--data-file", event] + address
-        worst = max(worst, subprocess.run(command, cwd=ROOT, env=env).returncode)
+        worst = max(worst, subprocess.run(invoke_command(function, event, lambda_port), cwd=ROOT, env=env).returncode)
     return worst
+
+
+def run_events(lambda_port, env):
+    """A malformed event must fail, so that it reaches the dead-letter queue; every other one must succeed."""
+    wrong = []
+    count = 0
+    for function in FUNCTIONS:
+        for event in sorted((ROOT / "events" / function).glob("*.json")):
+            command = invoke_command(function, event, lambda_port)
+            run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+            count += 1
+            if (run.returncode != 0) != event.name.startswith("malformed-"):
+                wrong.append(f"{event.relative_to(ROOT)}: {run.stdout}{run.stderr}")
+    print(f"{count} sample events run by cargo lambda invoke, {len(wrong)} came off wrong")
+    print("\n".join(wrong), end="\n" if wrong else "")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ use crate::AwsError;
 
 /// Source: ECS API, `DescribeContainerInstances`.
 const DESCRIBE_MAX: usize = 100;
-/// Source: ECS API, `UpdateContainerInstancesState`.
-const UPDATE_STATE_MAX: usize = 10;
 /// Source: ECS API, `PutAttributes`.
 const PUT_ATTRIBUTES_MAX: usize = 10;
 /// A cluster has 5,000 container instances at most (ECS service quotas, not adjustable), listed by up to 100; pages
@@ -53,6 +51,9 @@ impl Ecs {
     /// How many EC2 instance ids a look-up names at most: 80 ids of 19 characters, quoted, stay below the 2,000
     /// characters of a filter expression. Source: ECS Developer Guide, cluster-query-language.
     pub const FIND_IDS_MAX: usize = 80;
+
+    /// How many container instances are set to DRAINING at once. Source: ECS API, `UpdateContainerInstancesState`.
+    pub const SET_DRAINING_MAX: usize = 10;
 
     /// Wraps the SDK's client.
     pub fn new(client: Client) -> Self {
@@ -155,35 +156,22 @@ impl Ecs {
         Ok(described)
     }
 
-    /// Sets container instances of one cluster to DRAINING, in tens, and says for each how it came off. One that is
-    /// DRAINING already stays so and counts as [`DrainResult::Draining`].
+    /// Sets up to [`Ecs::SET_DRAINING_MAX`] container instances of one cluster to DRAINING, and says for each how it came
+    /// off. One that is DRAINING already stays so and counts as [`DrainResult::Draining`].
     ///
     /// # Errors
-    /// Those whose call failed as a whole are returned with the error; those before them keep their result.
+    /// If the call fails as a whole. It may have taken effect all the same.
     pub async fn set_draining(
         &self,
         cluster: &Cluster,
         arns: &[ContainerInstanceArn],
-    ) -> (HashMap<ContainerInstanceArn, DrainResult>, Option<AwsError>) {
-        let mut results = HashMap::new();
-        for arns in arns.chunks(UPDATE_STATE_MAX) {
-            let request = self.client.update_container_instances_state().cluster(cluster.as_str());
-            let request = request.status(StatusFilter::Draining).set_container_instances(Some(strings(arns)));
-            match request.send().await {
-                Ok(answer) => {
-                    let updated = answer.container_instances();
-                    results.extend(
-                        arns.iter().map(|arn| (arn.clone(), drain_result(arn, updated, answer.failures()))),
-                    );
-                }
-                Err(error) => {
-                    let operation =
-                        format!("set container instances of cluster {} to DRAINING", cluster.name());
-                    return (results, Some(AwsError::new(operation, error)));
-                }
-            }
-        }
-        (results, None)
+    ) -> Result<HashMap<ContainerInstanceArn, DrainResult>, AwsError> {
+        let operation = || format!("set container instances of cluster {} to DRAINING", cluster.name());
+        let request = self.client.update_container_instances_state().cluster(cluster.as_str());
+        let request = request.status(StatusFilter::Draining).set_container_instances(Some(strings(arns)));
+        let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
+        let result = |arn| drain_result(arn, answer.container_instances(), answer.failures());
+        Ok(arns.iter().map(|arn| (arn.clone(), result(arn))).collect())
     }
 
     /// Reads one attribute of container instances; one that does not have it, or has left the cluster, is left out.

@@ -24,6 +24,8 @@ pub enum AwsErrorKind {
     Denied,
     /// What the call is about does not exist.
     NotFound,
+    /// AWS finds the call itself wrong.
+    Rejected,
     /// Too many calls. Trying again later helps.
     Throttled,
     /// Anything else: time-outs, broken connections, server errors, and what is not known. Trying again may help.
@@ -63,6 +65,7 @@ impl AwsErrorKind {
                 | "RequestLimitExceeded"
                 | "LimitExceeded",
             ) => Self::Throttled,
+            Some("InvalidParameterException" | "ClientException" | "ValidationError") => Self::Rejected,
             Some(_) | None => Self::Other,
         }
     }

@@ -127,6 +127,8 @@ impl Region {
             }
         };
         tokio::select! {
+            // In this order, so that a run repeats exactly.
+            biased;
             () = due => {}
             () = self.changed.notified() => {}
             Some(ended) = running.join_next(), if !running.is_empty() => {

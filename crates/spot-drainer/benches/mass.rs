@@ -20,7 +20,7 @@ use spot_drainer::SpotDrainer;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Container instances in one UpdateContainerInstancesState.
+/// Container instances in one `UpdateContainerInstancesState`.
 const UPDATE_STATE_MAX: u64 = 10;
 
 fn main() {
@@ -112,8 +112,7 @@ async fn mass_interruption(instances: u64, batch_size: usize) -> World {
         }
     });
     region.run(&lambda, Duration::from_secs(600)).await;
-    let world = region.world().clone();
-    world
+    region.world().clone()
 }
 
 /// Seconds from the notices to the last container instance that became DRAINING.
@@ -126,7 +125,7 @@ fn last_drain(world: &World, instances: u64) -> f64 {
     last.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64()
 }
 
-/// The least that the request rate of UpdateContainerInstancesState allows.
+/// The least that the request rate of `UpdateContainerInstancesState` allows.
 fn floor(instances: u64) -> f64 {
     let (burst, per_second) = Class::ClusterResourceModify.limits();
     let updates = u32::try_from(instances.div_ceil(UPDATE_STATE_MAX)).unwrap_or(u32::MAX);

@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
-use ebb_aws::{AwsError, AwsErrorKind, DrainResult, Look};
+use ebb_aws::{AwsError, AwsErrorKind, DrainResult, Ecs, Look};
 use ebb_core::event::Notice;
-use ebb_core::ids::{Cluster, InstanceId};
+use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
 use ebb_core::spot::{ContainerInstance, Decision, OutcomeKind, decide};
 use futures_util::{StreamExt, stream};
 
@@ -84,7 +84,7 @@ impl SpotDrainer {
 
         let mut visits = Vec::new();
         for cluster in clusters {
-            for ids in instance_ids.chunks(ebb_aws::Ecs::FIND_IDS_MAX) {
+            for ids in instance_ids.chunks(Ecs::FIND_IDS_MAX) {
                 visits.push(self.visit(cluster, ids, look, &notices));
             }
         }
@@ -128,31 +128,51 @@ impl SpotDrainer {
         visit
     }
 
+    /// Drains in tens. Where ECS rejects ten as a whole they are drained one by one, so that the one that it objects to
+    /// does not hide the others.
     async fn drain(
         &self,
         cluster: &Cluster,
         to_drain: Vec<(ContainerInstance, String)>,
     ) -> Vec<(ContainerInstance, Step)> {
         let arns: Vec<_> = to_drain.iter().map(|(one, _)| one.arn.clone()).collect();
-        let (mut results, error) = self.clients.ecs.set_draining(cluster, &arns).await;
-        let step = |one: &ContainerInstance, reason: String| match (results.remove(&one.arn), &error) {
-            (Some(DrainResult::Draining), _) => Step::Settled(OutcomeKind::Draining, reason),
-            (Some(DrainResult::Gone(why)), _) => Step::Settled(OutcomeKind::Gone, why),
-            (Some(DrainResult::Refused(why)), _) => {
-                Step::Failed(Problem::other(format!("ECS did not set it to DRAINING: {why}")))
+        let mut results = HashMap::new();
+        for ten in arns.chunks(Ecs::SET_DRAINING_MAX) {
+            match self.clients.ecs.set_draining(cluster, ten).await {
+                Err(error) if error.kind == AwsErrorKind::Rejected && ten.len() > 1 => {
+                    for one in ten.chunks(1) {
+                        results.extend(steps(one, &self.clients.ecs.set_draining(cluster, one).await));
+                    }
+                }
+                result => results.extend(steps(ten, &result)),
             }
-            (None, Some(error)) => Step::Failed(Problem::from(error)),
-            (None, None) => Step::Failed(Problem::other("ECS was not asked to set it to DRAINING")),
+        }
+        let step = |(one, reason): (ContainerInstance, String)| {
+            let step = match results.remove(&one.arn) {
+                Some(Ok(DrainResult::Draining)) => Step::Settled(OutcomeKind::Draining, reason),
+                Some(Ok(DrainResult::Gone(why))) => Step::Settled(OutcomeKind::Gone, why),
+                Some(Ok(DrainResult::Refused(why))) => {
+                    Step::Failed(Problem::other(format!("ECS did not set it to DRAINING: {why}")))
+                }
+                Some(Err(problem)) => Step::Failed(problem),
+                None => Step::Failed(Problem::other("ECS was not asked to set it to DRAINING")),
+            };
+            (one, step)
         };
-        let mut step = step;
-        to_drain
-            .into_iter()
-            .map(|(one, reason)| {
-                let step = step(&one, reason);
-                (one, step)
-            })
-            .collect()
+        to_drain.into_iter().map(step).collect()
     }
+}
+
+/// What one call came to, for each container instance that it was about.
+fn steps(
+    arns: &[ContainerInstanceArn],
+    result: &Result<HashMap<ContainerInstanceArn, DrainResult>, AwsError>,
+) -> Vec<(ContainerInstanceArn, Result<DrainResult, Problem>)> {
+    let of_one = |arn: &ContainerInstanceArn| match result {
+        Ok(results) => Some(Ok(results.get(arn)?.clone())),
+        Err(error) => Some(Err(Problem::from(error))),
+    };
+    arns.iter().filter_map(|arn| Some((arn.clone(), of_one(arn)?))).collect()
 }
 
 /// Takes over what a visit brought. A cluster that could not be looked through leaves a problem with every item that

@@ -5,6 +5,7 @@ mod events;
 mod fallback;
 mod faults;
 mod mass;
+mod readme;
 mod start;
 mod stories;
 mod support;

@@ -9,12 +9,17 @@ use ebb_region::world::delivery::{Function, Queue};
 
 use crate::support::{Sim, TIMEOUT, shop_settings, start_time};
 
-#[tokio::test(start_paused = true)]
-async fn five_hundred_interrupted_instances_are_drained_in_time_under_the_real_rates() {
-    let mut world = scenario::mass_interruption(start_time(), 500);
+async fn interrupted(instances: u64) -> Sim {
+    let mut world = scenario::mass_interruption(start_time(), instances);
     scenario::route_notices(&mut world, Queue::feeding(scenario::SPOT_DRAINER), Function::new(TIMEOUT));
     let sim = Sim::start(world, shop_settings()).await;
     assert_eq!(sim.run(Duration::from_secs(600)).await, Rest::Quiet);
+    sim
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_hundred_interrupted_instances_are_drained_in_time_under_the_real_rates() {
+    let sim = interrupted(500).await;
 
     assert_eq!(sim.draining().len(), 500);
     let world = sim.region.world();
@@ -33,4 +38,15 @@ async fn five_hundred_interrupted_instances_are_drained_in_time_under_the_real_r
         .filter(|outcome| outcome["outcome"] == OutcomeKind::Draining.as_str())
         .count();
     assert_eq!(draining, 500, "each by exactly one invocation");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_repeats_exactly() {
+    // Enough to be throttled, so that pauses and their jitter count.
+    let (first, second) = (interrupted(1_500).await, interrupted(1_500).await);
+
+    let (first, second) = (first.region.world().clone(), second.region.world().clone());
+    assert!(first.calls.iter().any(|call| call.error.is_some()));
+    assert_eq!(first.calls, second.calls);
+    assert_eq!(first.history, second.history);
 }

@@ -90,6 +90,25 @@ async fn an_instance_that_leaves_while_it_is_handled_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_instance_that_ecs_objects_to_does_not_hide_the_others_of_its_call() {
+    let sim = Sim::shop().await;
+    let events = sqs(&[notice(&instance_id(7)), notice(&instance_id(8)), notice(&instance_id(9))]);
+    let deregister = async {
+        // After the list and the description, before the update.
+        tokio::time::sleep(Duration::from_millis(90)).await;
+        let mut world = sim.region.world();
+        let id = world.container_instance(&instance_id(8)).unwrap().1.id.clone();
+        world.set_status("shop", &id, Status::Deregistering);
+    };
+    let (answer, ()) = tokio::join!(sim.invoke(&events), deregister);
+    let answer = answer.unwrap();
+
+    assert_eq!(sim.draining(), [instance_id(7), instance_id(9)]);
+    assert_eq!(kinds(&answer), [OutcomeKind::Draining, OutcomeKind::Gone, OutcomeKind::Draining]);
+    assert_eq!(failed(&answer), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instance_that_is_deregistering_is_gone() {
     let mut world = World::new(start_time(), 1);
     world.add_instance("shop", NewInstance::new("i-1a2b3c4d").status(Status::Deregistering));
