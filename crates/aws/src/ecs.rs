@@ -156,8 +156,8 @@ impl Ecs {
         Ok(described)
     }
 
-    /// Sets up to [`Ecs::SET_DRAINING_MAX`] container instances of one cluster to DRAINING, and says for each how it came
-    /// off. One that is DRAINING already stays so and counts as [`DrainResult::Draining`].
+    /// Sets up to [`Ecs::SET_DRAINING_MAX`] container instances of one cluster to DRAINING, and says for each, in
+    /// their order, how it came off. One that is DRAINING already stays so and counts as [`DrainResult::Draining`].
     ///
     /// # Errors
     /// If the call fails as a whole. It may have taken effect all the same.
@@ -165,13 +165,15 @@ impl Ecs {
         &self,
         cluster: &Cluster,
         arns: &[ContainerInstanceArn],
-    ) -> Result<HashMap<ContainerInstanceArn, DrainResult>, AwsError> {
+    ) -> Result<Vec<DrainResult>, AwsError> {
         let operation = || format!("set container instances of cluster {} to DRAINING", cluster.name());
         let request = self.client.update_container_instances_state().cluster(cluster.as_str());
         let request = request.status(StatusFilter::Draining).set_container_instances(Some(strings(arns)));
         let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
-        let result = |arn| drain_result(arn, answer.container_instances(), answer.failures());
-        Ok(arns.iter().map(|arn| (arn.clone(), result(arn))).collect())
+        Ok(arns
+            .iter()
+            .map(|arn| drain_result(arn, answer.container_instances(), answer.failures()))
+            .collect())
     }
 
     /// Reads one attribute of container instances; one that does not have it, or has left the cluster, is left out.

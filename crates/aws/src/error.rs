@@ -24,8 +24,6 @@ pub enum AwsErrorKind {
     Denied,
     /// What the call is about does not exist.
     NotFound,
-    /// AWS finds the call itself wrong.
-    Rejected,
     /// Too many calls. Trying again later helps.
     Throttled,
     /// Anything else: time-outs, broken connections, server errors, and what is not known. Trying again may help.
@@ -65,7 +63,6 @@ impl AwsErrorKind {
                 | "RequestLimitExceeded"
                 | "LimitExceeded",
             ) => Self::Throttled,
-            Some("InvalidParameterException" | "ClientException" | "ValidationError") => Self::Rejected,
             Some(_) | None => Self::Other,
         }
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use ebb_aws::{AwsError, AwsErrorKind, DrainResult, Ecs, Look};
 use ebb_core::event::Notice;
-use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
+use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::spot::{ContainerInstance, Decision, OutcomeKind, decide};
 use futures_util::{StreamExt, stream};
 
@@ -128,51 +128,40 @@ impl SpotDrainer {
         visit
     }
 
-    /// Drains in tens. Where ECS rejects ten as a whole they are drained one by one, so that the one that it objects to
-    /// does not hide the others.
+    /// Drains in tens. A call that fails keeps none of the other tens from being drained; its own are looked for again
+    /// in the next round, when whatever ECS objected to may be gone.
     async fn drain(
         &self,
         cluster: &Cluster,
         to_drain: Vec<(ContainerInstance, String)>,
     ) -> Vec<(ContainerInstance, Step)> {
-        let arns: Vec<_> = to_drain.iter().map(|(one, _)| one.arn.clone()).collect();
-        let mut results = HashMap::new();
-        for ten in arns.chunks(Ecs::SET_DRAINING_MAX) {
-            match self.clients.ecs.set_draining(cluster, ten).await {
-                Err(error) if error.kind == AwsErrorKind::Rejected && ten.len() > 1 => {
-                    for one in ten.chunks(1) {
-                        results.extend(steps(one, &self.clients.ecs.set_draining(cluster, one).await));
-                    }
+        let mut steps = Vec::new();
+        for ten in to_drain.chunks(Ecs::SET_DRAINING_MAX) {
+            let arns: Vec<_> = ten.iter().map(|(one, _)| one.arn.clone()).collect();
+            match self.clients.ecs.set_draining(cluster, &arns).await {
+                Ok(results) => steps.extend(
+                    ten.iter()
+                        .zip(results)
+                        .map(|((one, reason), result)| (one.clone(), step_of(result, reason))),
+                ),
+                Err(error) => {
+                    let failed = Problem::from(&error);
+                    steps.extend(ten.iter().map(|(one, _)| (one.clone(), Step::Failed(failed.clone()))));
                 }
-                result => results.extend(steps(ten, &result)),
             }
         }
-        let step = |(one, reason): (ContainerInstance, String)| {
-            let step = match results.remove(&one.arn) {
-                Some(Ok(DrainResult::Draining)) => Step::Settled(OutcomeKind::Draining, reason),
-                Some(Ok(DrainResult::Gone(why))) => Step::Settled(OutcomeKind::Gone, why),
-                Some(Ok(DrainResult::Refused(why))) => {
-                    Step::Failed(Problem::other(format!("ECS did not set it to DRAINING: {why}")))
-                }
-                Some(Err(problem)) => Step::Failed(problem),
-                None => Step::Failed(Problem::other("ECS was not asked to set it to DRAINING")),
-            };
-            (one, step)
-        };
-        to_drain.into_iter().map(step).collect()
+        steps
     }
 }
 
-/// What one call came to, for each container instance that it was about.
-fn steps(
-    arns: &[ContainerInstanceArn],
-    result: &Result<HashMap<ContainerInstanceArn, DrainResult>, AwsError>,
-) -> Vec<(ContainerInstanceArn, Result<DrainResult, Problem>)> {
-    let of_one = |arn: &ContainerInstanceArn| match result {
-        Ok(results) => Some(Ok(results.get(arn)?.clone())),
-        Err(error) => Some(Err(Problem::from(error))),
-    };
-    arns.iter().filter_map(|arn| Some((arn.clone(), of_one(arn)?))).collect()
+fn step_of(result: DrainResult, reason: &str) -> Step {
+    match result {
+        DrainResult::Draining => Step::Settled(OutcomeKind::Draining, reason.to_owned()),
+        DrainResult::Gone(why) => Step::Settled(OutcomeKind::Gone, why),
+        DrainResult::Refused(why) => {
+            Step::Failed(Problem::other(format!("ECS did not set it to DRAINING: {why}")))
+        }
+    }
 }
 
 /// Takes over what a visit brought. A cluster that could not be looked through leaves a problem with every item that
