@@ -195,9 +195,9 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// How many outcomes are of this kind.
-    pub fn count(&self, kind: OutcomeKind) -> usize {
-        self.outcomes.iter().filter(|outcome| outcome.outcome == kind).count()
+    /// The outcomes of this kind.
+    pub fn of_kind(&self, kind: OutcomeKind) -> impl Iterator<Item = &Outcome> {
+        self.outcomes.iter().filter(move |outcome| outcome.outcome == kind)
     }
 }
 
@@ -206,7 +206,7 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = OutcomeKind::ALL
             .iter()
-            .map(|&kind| (self.count(kind), kind.as_str()))
+            .map(|&kind| (self.of_kind(kind).count(), kind.as_str()))
             .filter(|&(count, _)| count > 0)
             .map(|(count, word)| format!("{count} {word}"))
             .collect();

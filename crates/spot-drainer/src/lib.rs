@@ -62,9 +62,9 @@ impl SpotDrainer {
         let retry_until = clock.instant(retry_until(&work.notices(), answer_by));
         self.work_off(&mut work, clock, retry_until, clock.instant(answer_by)).await;
 
-        let result = work.conclude();
-        self.report(&result, clock).await;
-        result.answer()
+        let concluded = work.conclude();
+        self.report(&concluded, clock).await;
+        concluded.error.map_or(Ok(concluded.answer), Err)
     }
 
     /// Goes through rounds until everything is dealt with or trying again helps no more. The first round is always

@@ -1,5 +1,6 @@
 //! What an invocation leaves behind for people: its closing log line, its metrics, and a notice to a topic.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use ebb_aws::metrics::{self, Metric, Unit};
@@ -17,40 +18,37 @@ const NOTICE_TIMEOUT: Duration = Duration::from_millis(1500);
 const NOTICE_INSTANCES_MAX: usize = 50;
 
 impl SpotDrainer {
-    /// Reports how the invocation came off.
+    /// Reports how the invocation came off. An error is left to the runtime, which logs it.
     pub(crate) async fn report(&self, concluded: &Concluded, clock: Clock) {
-        if concluded.reports_items() {
-            for problem in &concluded.problems {
+        let Concluded { answer, error, problems, .. } = concluded;
+        if error.is_none() {
+            for problem in problems {
                 warn!(error_type = ?problem.error_type, "To be delivered again: {}", problem.text);
             }
         }
-        let drained: Vec<_> =
-            concluded.outcomes.iter().filter(|outcome| outcome.outcome == OutcomeKind::Draining).collect();
-        self.notify(&drained).await;
-
-        let answer = Answer { outcomes: concluded.outcomes.clone(), batch_item_failures: Vec::new() };
+        self.notify(answer).await;
         metrics::print(
             &self.settings.metrics_namespace,
             FUNCTION,
             clock.now(),
-            &metrics_of(&answer, concluded, clock),
+            &metrics_of(concluded, clock),
         );
         info!(
-            outcomes = %serde_json::to_string(&answer.outcomes).unwrap_or_default(),
-            failed = concluded.problems.len(),
+            answer = %serde_json::to_string(answer).unwrap_or_default(),
+            failed = problems.len(),
             duration_ms = clock.started.elapsed().as_millis(),
-            "{answer}{}",
-            if concluded.problems.is_empty() { String::new() } else { format!(", {} failed", concluded.problems.len()) }
+            "{answer}"
         );
     }
 
     /// Tells people what is being drained. Best effort: the instance is DRAINING already, and running the event again
     /// for want of a notice would help nobody.
-    async fn notify(&self, drained: &[&Outcome]) {
+    async fn notify(&self, answer: &Answer) {
+        let drained: Vec<_> = answer.of_kind(OutcomeKind::Draining).collect();
         let Some(topic) = self.settings.notification_topic.as_ref().filter(|_| !drained.is_empty()) else {
             return;
         };
-        let (subject, message) = notice(drained);
+        let (subject, message) = notice(&drained);
         match timeout(NOTICE_TIMEOUT, self.clients.topics.publish(topic, &subject, &message)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!("Could not {error}: {:?}", error.kind),
@@ -78,22 +76,19 @@ fn notice(drained: &[&Outcome]) -> (String, String) {
 
 /// The metrics of an invocation: how many instances came off which way, how many must be tried again, and how long the
 /// slowest drain came after its notice.
-fn metrics_of(answer: &Answer, concluded: &Concluded, clock: Clock) -> Vec<Metric> {
+fn metrics_of(concluded: &Concluded, clock: Clock) -> Vec<Metric> {
+    let Concluded { answer, problems, notices, .. } = concluded;
     #[expect(clippy::cast_precision_loss, reason = "counts of one invocation")]
     let count = |name, value: usize| Metric { name, unit: Unit::Count, value: value as f64 };
-    let mut metrics: Vec<_> =
-        OutcomeKind::ALL.iter().map(|&kind| count(metric_name(kind), answer.count(kind))).collect();
-    metrics.push(count("Failed", concluded.problems.len()));
-    let drained = |instance_id| {
-        answer
-            .outcomes
-            .iter()
-            .any(|one| one.outcome == OutcomeKind::Draining && one.instance_id.as_ref() == Some(instance_id))
-    };
-    let latency = concluded
-        .notices
+    let of_kind = |&kind| count(metric_name(kind), answer.of_kind(kind).count());
+    let mut metrics: Vec<_> = OutcomeKind::ALL.iter().map(of_kind).collect();
+    metrics.push(count("Failed", problems.len()));
+
+    let drained: HashSet<_> =
+        answer.of_kind(OutcomeKind::Draining).filter_map(|outcome| outcome.instance_id.as_ref()).collect();
+    let latency = notices
         .iter()
-        .filter(|notice| drained(&notice.instance_id))
+        .filter(|notice| drained.contains(&notice.instance_id))
         .filter_map(|notice| Some(clock.now().duration_since(notice.time?).as_secs_f64()))
         .reduce(f64::max);
     metrics.extend(latency.map(|value| Metric { name: "DrainLatency", unit: Unit::Seconds, value }));

@@ -99,28 +99,33 @@ impl Work {
         self.undecided().for_each(out_of_time);
         self.uncounted().for_each(out_of_time);
 
-        let mut concluded = Concluded {
-            from_queue: self.from_queue,
-            outcomes: Vec::new(),
-            failed_message_ids: BTreeSet::new(),
-            unreportable: false,
-            problems: Vec::new(),
-            notices: self.notices(),
-        };
+        let notices = self.notices();
+        let mut outcomes = Vec::new();
+        let mut problems = Vec::new();
+        let mut failed_message_ids = BTreeSet::new();
         for item in self.items {
             let subject = item.instance_id().map(|id| format!("{id}: ")).unwrap_or_default();
-            concluded.outcomes.extend(item.outcome);
-            let Some(Problem { error_type, text }) = item.problem else { continue };
-            concluded.problems.push(Problem { error_type, text: format!("{subject}{text}") });
-            for message_id in item.message_ids {
-                match message_id {
-                    Some(message_id) => concluded.failed_message_ids.extend([message_id]),
-                    None => concluded.unreportable = true,
-                }
+            outcomes.extend(item.outcome);
+            if let Some(Problem { error_type, text }) = item.problem {
+                problems.push(Problem { error_type, text: format!("{subject}{text}") });
+                failed_message_ids.extend(item.message_ids);
             }
         }
-        concluded
+        // What no message id stands for can only be run again as a whole.
+        let error =
+            HandlerError::of(&problems).filter(|_| !self.from_queue || failed_message_ids.contains(&None));
+        let answer = Answer {
+            outcomes,
+            batch_item_failures: failed_message_ids.into_iter().flatten().map(batch_item_failure).collect(),
+        };
+        Concluded { answer, error, problems, notices }
     }
+}
+
+fn batch_item_failure(message_id: String) -> BatchItemFailure {
+    let mut failure = BatchItemFailure::default();
+    failure.item_identifier = message_id;
+    failure
 }
 
 impl Item {
@@ -161,32 +166,12 @@ impl Item {
 
 /// How an invocation came off.
 pub(crate) struct Concluded {
-    from_queue: bool,
-    pub(crate) outcomes: Vec<Outcome>,
-    failed_message_ids: BTreeSet<String>,
-    /// Whether something failed that no message id stands for.
-    unreportable: bool,
+    /// What it returns, unless it fails.
+    pub(crate) answer: Answer,
+    /// Why it fails: something must be run again that cannot be named in the answer.
+    pub(crate) error: Option<HandlerError>,
+    /// What could not be dealt with.
     pub(crate) problems: Vec<Problem>,
+    /// The notices that it was about.
     pub(crate) notices: Vec<Notice>,
-}
-
-impl Concluded {
-    /// Whether the problems can be reported message by message.
-    pub(crate) fn reports_items(&self) -> bool {
-        self.from_queue && !self.unreportable
-    }
-
-    /// What the function returns. An SQS batch names the messages that must be delivered again; everything else can
-    /// only be run again as a whole, by failing.
-    pub(crate) fn answer(self) -> Result<Answer, HandlerError> {
-        if let Some(error) = HandlerError::of(&self.problems).filter(|_| !self.reports_items()) {
-            return Err(error);
-        }
-        let batch_item_failures = self.failed_message_ids.into_iter().map(|message_id| {
-            let mut failure = BatchItemFailure::default();
-            failure.item_identifier = message_id;
-            failure
-        });
-        Ok(Answer { batch_item_failures: batch_item_failures.collect(), outcomes: self.outcomes })
-    }
 }

@@ -1,11 +1,21 @@
-//! How the binary starts.
+//! The binary itself: how it starts, and what it prints.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use serde_json::Value;
+
+fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spot-drainer"));
+    command.env_clear();
+    command
+}
 
 #[test]
 fn wrong_settings_end_the_start_and_are_all_named() {
-    let output = Command::new(env!("CARGO_BIN_EXE_spot-drainer"))
-        .env_clear()
+    let output = binary()
         .env("DRY_RUN", "maybe")
         .env("ECS_CLUSTERS", "shop,,back")
         .env("FALLBACK_ASG", "")
@@ -21,4 +31,70 @@ fn wrong_settings_end_the_start_and_are_all_named() {
     ] {
         assert!(said.contains(expected), "{expected} is not in: {said}");
     }
+}
+
+#[test]
+fn an_invocation_prints_one_closing_json_line_and_one_line_of_metrics() {
+    let runtime_api = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = runtime_api.local_addr().unwrap().to_string();
+    thread::spawn(move || hand_out_one_event(&runtime_api));
+    let mut function = binary()
+        .env("AWS_LAMBDA_RUNTIME_API", address)
+        .env("AWS_LAMBDA_FUNCTION_NAME", "ebb-spot-drainer")
+        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+        .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
+        .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+        .env("AWS_REGION", "eu-west-1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+
+    let lines = BufReader::new(function.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let printed: Vec<Value> = lines.take(2).map(|line| serde_json::from_str(&line).unwrap()).collect();
+    function.kill().unwrap();
+    function.wait().unwrap();
+
+    let metrics = printed.iter().find(|line| line.get("_aws").is_some()).expect("a line of metrics");
+    assert_eq!((&metrics["Ignored"], &metrics["function"]), (&1.0.into(), &"spot-drainer".into()));
+    let closing = printed.iter().find(|line| line.get("_aws").is_none()).expect("a closing line");
+    assert_eq!(closing["fields"]["message"], "1 ignored");
+    let answer: Value = serde_json::from_str(closing["fields"]["answer"].as_str().unwrap()).unwrap();
+    assert_eq!(answer["outcomes"][0]["outcome"], "ignored");
+}
+
+/// Plays Lambda's Runtime API: hands out one event, and then keeps whoever asks for the next one waiting.
+fn hand_out_one_event(runtime_api: &TcpListener) {
+    let mut handed_out = false;
+    for connection in runtime_api.incoming() {
+        let mut connection = connection.unwrap();
+        while let Some(request) = read_request(&mut connection) {
+            let answer: &[u8] = match (request.starts_with("GET"), handed_out) {
+                (true, false) => {
+                    b"HTTP/1.1 200 OK\r\nlambda-runtime-aws-request-id: 1\r\nlambda-runtime-deadline-ms: 1\r\n\
+                      lambda-runtime-invoked-function-arn: arn\r\ncontent-length: 2\r\n\r\n{}"
+                }
+                (true, true) => continue,
+                (false, _) => b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n",
+            };
+            handed_out = true;
+            connection.write_all(answer).unwrap();
+        }
+    }
+}
+
+/// Reads the head of a request, and skips its body. `None` when the connection is closed.
+fn read_request(connection: &mut TcpStream) -> Option<String> {
+    let mut reader = BufReader::new(connection);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let length = head.to_ascii_lowercase().split("content-length: ").nth(1).map(|rest| {
+        rest.split("\r\n").next().and_then(|length| length.parse().ok()).expect("a length is a number")
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).ok()?;
+    Some(head)
 }
