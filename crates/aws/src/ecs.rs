@@ -1,6 +1,7 @@
 //! Amazon ECS: finding container instances by their EC2 instance, draining them, and the attributes on them.
 //!
-//! ECS reports partial failures inside an HTTP 200 (`failures[]`): no method here lets one pass as a success.
+//! ECS reports partial failures inside an HTTP 200 (`failures[]`): no method here lets one pass as a success. Nor is a
+//! list ever taken for complete that is not: the SDK would end one silently at a token that comes twice.
 
 use std::collections::HashMap;
 
@@ -66,7 +67,7 @@ impl Ecs {
     /// If a page cannot be read, or there are more than 200 of them.
     pub async fn list_clusters(&self) -> Result<Vec<Cluster>, AwsError> {
         let operation = "list the clusters";
-        let mut pages = self.client.list_clusters().into_paginator().send();
+        let mut pages = self.client.list_clusters().into_paginator().stop_on_duplicate_token(false).send();
         let mut clusters = Vec::new();
         for _ in 0..CLUSTER_PAGES_MAX {
             let Some(page) = pages.next().await else { return Ok(clusters) };
@@ -117,7 +118,7 @@ impl Ecs {
             Look::AnyStatus => None,
         };
         let request = self.client.list_container_instances().cluster(cluster.as_str()).filter(filter);
-        let mut pages = request.set_status(status).into_paginator().send();
+        let mut pages = request.set_status(status).into_paginator().stop_on_duplicate_token(false).send();
         let mut arns = Vec::new();
         for _ in 0..LIST_PAGES_MAX {
             let Some(page) = pages.next().await else { return Ok(arns) };

@@ -73,6 +73,7 @@ fn response(answer: Answer) -> Result<HttpResponse, ConnectorError> {
     let response = http::Response::builder()
         .status(answer.status)
         .header("content-type", answer.content_type)
+        .header("x-amzn-requestid", answer.request_id)
         .body(SdkBody::from(answer.body))
         .map_err(|error| ConnectorError::user(error.into()))?;
     HttpResponse::try_from(response).map_err(|error| ConnectorError::user(error.into()))

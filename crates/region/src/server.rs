@@ -79,7 +79,11 @@ async fn call(region: &Region, request: &Request) -> Result<Response<Full<Bytes>
     if fault == Some(Fault::AnswerLost) {
         return broken();
     }
-    Ok(respond(answer.status, answer.content_type, answer.body))
+    let mut response = respond(answer.status, answer.content_type, answer.body);
+    if let Ok(request_id) = answer.request_id.try_into() {
+        response.headers_mut().insert("x-amzn-requestid", request_id);
+    }
+    Ok(response)
 }
 
 fn control(
@@ -99,8 +103,11 @@ fn control(
 
 fn interrupt(region: &Region, body: &Value) -> Result<(), &'static str> {
     let instance_id = body["instance_id"].as_str().ok_or("instance_id must be text")?;
-    let action = body["action"].as_str().unwrap_or("terminate");
-    let action = Action::parse(action).ok_or("action must be terminate, stop or hibernate")?;
+    let action = match body.get("action") {
+        None => Some(Action::Terminate),
+        Some(action) => action.as_str().and_then(Action::parse),
+    };
+    let action = action.ok_or("action must be terminate, stop or hibernate")?;
     region.world().interrupt(instance_id, action);
     Ok(())
 }
@@ -109,8 +116,11 @@ fn plan_fault(region: &Region, body: &Value) -> Result<(), &'static str> {
     let operation = body["operation"].as_str().ok_or("operation must be text")?;
     let fault =
         body["fault"].as_str().and_then(fault::parse).ok_or("fault must name a fault, such as throttle")?;
-    let calls = body["calls"].as_u64().unwrap_or(1);
-    let calls = u32::try_from(calls).map_err(|_| "calls must be a number of calls")?;
+    let calls = match body.get("calls") {
+        None => Some(1),
+        Some(calls) => calls.as_u64().and_then(|calls| u32::try_from(calls).ok()),
+    };
+    let calls = calls.ok_or("calls must be a number of calls")?;
     region.world().faults.plan(operation, fault, calls);
     Ok(())
 }

@@ -19,6 +19,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// The content type.
     pub content_type: &'static str,
+    /// The id that AWS gives to the request, for the header `x-amzn-requestid`.
+    pub request_id: String,
     /// The body.
     pub body: String,
 }
@@ -94,9 +96,10 @@ impl Request {
         };
         let error = result.as_ref().err().map(|refusal| refusal.code.clone());
         world.calls.push(Call { at: world.now(), operation: self.operation.clone(), error });
+        let request_id = world.uuid();
         match self.protocol {
-            Protocol::Json => json::answer(result),
-            Protocol::Query => query::answer(world, &self.operation, result),
+            Protocol::Json => json::answer(request_id, result),
+            Protocol::Query => query::answer(request_id, &self.operation, result),
         }
     }
 
@@ -126,11 +129,17 @@ impl Request {
         }
     }
 
+    /// The services say no in their own ways. Sources: the SDK's models of ECS (`AccessDeniedException`) and SNS
+    /// (`AuthorizationErrorException`); Auto Scaling as quoted in nomad-autoscaler#952.
     fn denied(&self) -> Refusal {
-        let code = match self.protocol {
-            Protocol::Json => "AccessDeniedException",
-            Protocol::Query => "AccessDenied",
+        let (code, status) = match (self.protocol, self.operation.as_str()) {
+            (Protocol::Json, _) => ("AccessDeniedException", StatusCode::BAD_REQUEST),
+            (Protocol::Query, "Publish") => ("AuthorizationError", StatusCode::FORBIDDEN),
+            (Protocol::Query, _) => ("AccessDenied", StatusCode::FORBIDDEN),
         };
-        Refusal::new(code, format!("User is not authorized to perform: {}", self.operation))
+        Refusal {
+            status,
+            ..Refusal::new(code, format!("User is not authorized to perform: {}", self.operation))
+        }
     }
 }

@@ -17,12 +17,13 @@ const PUT_ATTRIBUTES_MAX: usize = 10;
 /// Custom attributes that a resource may have. Source: ECS API, `PutAttributes`.
 const CUSTOM_ATTRIBUTES_MAX: usize = 10;
 
-pub(super) fn answer(result: Result<String, Refusal>) -> Answer {
+pub(super) fn answer(request_id: String, result: Result<String, Refusal>) -> Answer {
     let content_type = "application/x-amz-json-1.1";
     match result {
-        Ok(body) => Answer { status: http::StatusCode::OK, content_type, body },
+        Ok(body) => Answer { status: http::StatusCode::OK, content_type, request_id, body },
         Err(Refusal { status, code, message }) => {
-            Answer { status, content_type, body: json!({"__type": code, "message": message}).to_string() }
+            let body = json!({"__type": code, "message": message}).to_string();
+            Answer { status, content_type, request_id, body }
         }
     }
 }
@@ -33,14 +34,9 @@ pub(super) fn run(
     body: &[u8],
     fault: Option<Fault>,
 ) -> Result<String, Refusal> {
-    let mut input: Value = serde_json::from_slice(body)
+    let value: Value = serde_json::from_slice(body)
         .map_err(|error| Refusal::new("SerializationException", error.to_string()))?;
-    match (fault, input.as_object_mut()) {
-        (Some(Fault::FilterIgnored), Some(input)) => drop(input.remove("filter")),
-        (Some(Fault::EmptyPage), Some(input)) => drop(input.insert("maxResults".to_owned(), json!(0))),
-        _ => {}
-    }
-    let input = Input(&input);
+    let input = Input { value: &value, fault };
     let output = match operation {
         "ListClusters" => list_clusters(world, input),
         "ListContainerInstances" => list_container_instances(world, input),
@@ -67,7 +63,8 @@ fn list_container_instances(world: &World, input: Input<'_>) -> Result<Value, Re
         Some("DEREGISTERING") => Some(Status::Deregistering),
         Some(other) => return Err(invalid(format!("Container instance status {other} is not valid."))),
     };
-    let filter = input.text("filter")?.map(Filter::parse).transpose()?;
+    let filter = input.text("filter")?.filter(|_| input.fault != Some(Fault::FilterIgnored));
+    let filter = filter.map(Filter::parse).transpose()?;
     let listed = |one: &&ContainerInstance| {
         one.status != Status::Inactive
             && status.is_none_or(|status| one.status == status)
@@ -129,35 +126,44 @@ fn update_container_instances_state(world: &mut World, input: Input<'_>) -> Resu
 fn put_attributes(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
     let name = input.cluster(world)?.0.to_owned();
     let attributes = input.list("attributes", PUT_ATTRIBUTES_MAX)?;
-    let mut written = Vec::new();
+    // Nothing is written unless everything can be.
+    let mut instances = world.clusters[&name].instances.clone();
     for attribute in attributes {
-        let attribute = Input(attribute);
+        let attribute = Input { value: attribute, fault: None };
         let (Some(key), Some(target)) = (attribute.text("name")?, attribute.text("targetId")?) else {
             return Err(invalid("An attribute must have a name and a target."));
         };
-        if attribute.text("targetType")?.is_some_and(|kind| kind != "container-instance") {
-            return Err(invalid("The target type must be container-instance."));
+        let value = attribute.text("value")?;
+        if !value.is_none_or(is_attribute_value) {
+            return Err(invalid("The value of the attribute is not valid."));
         }
-        let value = attribute.text("value")?.unwrap_or_default();
-        let instance = world.clusters[&name].instances.get(id_of(target));
-        let Some(instance) = instance.filter(|one| one.status != Status::Inactive) else {
+        match attribute.text("targetType")? {
+            Some("container-instance") => {}
+            None if target.contains('/') => {}
+            _ => return Err(invalid("The target type must be container-instance.")),
+        }
+        let instance = instances.get_mut(id_of(target)).filter(|one| one.status != Status::Inactive);
+        let Some(instance) = instance else {
             return Err(Refusal::new("TargetNotFoundException", "The specified target wasn't found."));
         };
-        if !instance.attributes.contains_key(key) && instance.attributes.len() >= CUSTOM_ATTRIBUTES_MAX {
+        instance.attributes.insert(key.to_owned(), value.unwrap_or_default().to_owned());
+        if instance.attributes.len() > CUSTOM_ATTRIBUTES_MAX {
             return Err(Refusal::new(
                 "AttributeLimitExceededException",
                 "A resource has 10 custom attributes at most.",
             ));
         }
-        written.push((instance.id.clone(), key.to_owned(), value.to_owned()));
     }
-    for (id, key, value) in written {
-        let cluster = world.clusters.get_mut(&name);
-        if let Some(instance) = cluster.and_then(|cluster| cluster.instances.get_mut(&id)) {
-            instance.attributes.insert(key, value);
-        }
+    if let Some(cluster) = world.clusters.get_mut(&name) {
+        cluster.instances = instances;
     }
     Ok(json!({"attributes": attributes}))
+}
+
+/// Source: ECS API, `Attribute.value`.
+fn is_attribute_value(value: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@/\\: ".contains(&byte);
+    (1..=128).contains(&value.len()) && value.bytes().all(allowed) && value.trim() == value
 }
 
 /// A container instance as ECS describes it. Unused numeric members come as 0, not absent; the lists of ports name
@@ -215,25 +221,27 @@ fn resources(cpu: i64, memory_mib: i64) -> Value {
 
 /// Cuts a list into pages by `maxResults` and `nextToken`.
 fn page(input: Input<'_>, key: &str, items: Vec<String>) -> Result<Value, Refusal> {
-    let size = match input.0.get("maxResults") {
+    let size = match input.value.get("maxResults") {
         None | Some(Value::Null) => PAGE_MAX,
         Some(value) => value
             .as_u64()
             .filter(|size| (1..=PAGE_MAX).contains(size))
             .ok_or_else(|| invalid(format!("maxResults should be between 1 and {PAGE_MAX}.")))?,
     };
-    let start = match input.text("nextToken")? {
-        None => 0,
+    let size = if input.fault == Some(Fault::EmptyPage) { 0 } else { size };
+    // A token says where to go on and how many pages came before, so that no two are alike.
+    let (start, pages) = match input.text("nextToken")? {
+        None => (0, 0),
         Some(token) => token
-            .strip_prefix("from-")
-            .and_then(|start| start.parse::<usize>().ok())
+            .split_once('-')
+            .and_then(|(start, pages)| Some((start.parse::<usize>().ok()?, pages.parse::<usize>().ok()?)))
             .ok_or_else(|| invalid("Invalid token"))?,
     };
     let end = start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX)).min(items.len());
     let mut output = Map::new();
     output.insert(key.to_owned(), json!(items.get(start..end).unwrap_or_default()));
     if end < items.len() {
-        output.insert("nextToken".to_owned(), json!(format!("from-{end}")));
+        output.insert("nextToken".to_owned(), json!(format!("{end}-{}", pages.saturating_add(1))));
     }
     Ok(Value::Object(output))
 }
@@ -251,12 +259,14 @@ impl Filter {
             return Err(invalid("The filter has more than 2,000 characters."));
         }
         let rest = expression.trim().strip_prefix("ec2InstanceId").ok_or_else(not_understood)?.trim_start();
-        if let Some(id) = rest.strip_prefix("==").or_else(|| rest.strip_prefix("equals ")) {
-            return Ok(Self { instance_ids: vec![unquote(id)] });
-        }
-        let list = rest.strip_prefix("in").map(str::trim).and_then(|list| list.strip_prefix('['));
-        let list = list.and_then(|list| list.strip_suffix(']')).ok_or_else(not_understood)?;
-        Ok(Self { instance_ids: list.split(',').map(unquote).collect() })
+        let instance_ids = match rest.strip_prefix("==").or_else(|| rest.strip_prefix("equals ")) {
+            Some(id) => unquoted_id(id).map(|id| vec![id]),
+            None => rest
+                .strip_prefix("in")
+                .and_then(|list| list.trim().strip_prefix('[')?.strip_suffix(']'))
+                .and_then(|list| list.split(',').map(unquoted_id).collect()),
+        };
+        Ok(Self { instance_ids: instance_ids.ok_or_else(not_understood)? })
     }
 
     fn matches(&self, instance: &ContainerInstance) -> bool {
@@ -264,17 +274,23 @@ impl Filter {
     }
 }
 
-fn unquote(text: &str) -> String {
-    text.trim().trim_matches(['\'', '"']).to_owned()
+/// `None` if the text is more than one id, as in a compound expression.
+fn unquoted_id(text: &str) -> Option<String> {
+    let id = text.trim().trim_matches(['\'', '"']);
+    id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-').then(|| id.to_owned())
 }
 
 /// An input structure, or a part of one.
 #[derive(Clone, Copy)]
-struct Input<'a>(&'a Value);
+struct Input<'a> {
+    value: &'a Value,
+    /// What befalls the call, if it changes the answer.
+    fault: Option<Fault>,
+}
 
 impl<'a> Input<'a> {
     fn text(self, key: &str) -> Result<Option<&'a str>, Refusal> {
-        match self.0.get(key) {
+        match self.value.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(Refusal::new("SerializationException", format!("{key} must be text"))),
@@ -282,7 +298,7 @@ impl<'a> Input<'a> {
     }
 
     fn list(self, key: &str, most: usize) -> Result<&'a [Value], Refusal> {
-        let list = self.0.get(key).and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
+        let list = self.value.get(key).and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
         match list.len() {
             0 => Err(invalid(format!("{key} can not be empty."))),
             len if len > most => Err(invalid(format!("{key} can have at most {most} items."))),

@@ -10,6 +10,8 @@ use crate::world::autoscaling::{Group, Refused};
 use crate::world::{ACCOUNT, Published, REGION, World};
 
 const AUTO_SCALING: &str = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
+/// Source: SNS API, `Publish`.
+const MESSAGE_BYTES_MAX: usize = 262_144;
 const SNS: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
 
 /// The operation of a form; `None` if the body is not a form with an `Action`.
@@ -17,25 +19,25 @@ pub(super) fn operation(body: &[u8]) -> Option<String> {
     form_urlencoded::parse(body).find(|(key, _)| key == "Action").map(|(_, value)| value.into_owned())
 }
 
-pub(super) fn answer(world: &mut World, operation: &str, result: Result<String, Refusal>) -> Answer {
+pub(super) fn answer(request_id: String, operation: &str, result: Result<String, Refusal>) -> Answer {
     let content_type = "text/xml";
-    let request_id = element("RequestId", &world.uuid());
+    let id = element("RequestId", &request_id);
     let namespace = if operation == "Publish" { SNS } else { AUTO_SCALING };
     match result {
         Ok(result) => {
+            let metadata = format!("<ResponseMetadata>{id}</ResponseMetadata>");
             let body = format!(
-                "<{operation}Response xmlns=\"{namespace}\">{result}<ResponseMetadata>{request_id}</ResponseMetadata></{operation}Response>"
+                "<{operation}Response xmlns=\"{namespace}\">{result}{metadata}</{operation}Response>"
             );
-            Answer { status: StatusCode::OK, content_type, body }
+            Answer { status: StatusCode::OK, content_type, request_id, body }
         }
         Err(Refusal { status, code, message }) => {
             let kind = if status.is_server_error() { "Receiver" } else { "Sender" };
             let error =
                 [element("Type", kind), element("Code", &code), element("Message", &message)].concat();
-            let body = format!(
-                "<ErrorResponse xmlns=\"{namespace}\"><Error>{error}</Error>{request_id}</ErrorResponse>"
-            );
-            Answer { status, content_type, body }
+            let body =
+                format!("<ErrorResponse xmlns=\"{namespace}\"><Error>{error}</Error>{id}</ErrorResponse>");
+            Answer { status, content_type, request_id, body }
         }
     }
 }
@@ -118,12 +120,18 @@ fn publish(world: &mut World, form: &Form) -> Result<String, Refusal> {
     if !topic_arn.starts_with(&format!("arn:aws:sns:{REGION}:{ACCOUNT}:")) {
         return Err(Refusal::new("InvalidParameter", "Invalid parameter: TopicArn"));
     }
+    let (subject, message) = (form.0.get("Subject"), form.required("Message")?);
+    // The API says fewer than 100 characters; AWS takes 100 (moto#1503).
+    if subject.is_some_and(|subject| subject.chars().count() > 100 || subject.contains(char::is_control)) {
+        return Err(Refusal::new("InvalidParameter", "Invalid parameter: Subject"));
+    }
+    if message.len() > MESSAGE_BYTES_MAX {
+        return Err(Refusal::new("InvalidParameter", "Invalid parameter: Message too long"));
+    }
+    let published =
+        Published { topic_arn: topic_arn.to_owned(), subject: subject.cloned(), message: message.to_owned() };
+    world.published.push(published);
     let message_id = world.uuid();
-    world.published.push(Published {
-        topic_arn: topic_arn.to_owned(),
-        subject: form.0.get("Subject").cloned(),
-        message: form.required("Message")?.to_owned(),
-    });
     Ok(format!("<PublishResult>{}</PublishResult>", element("MessageId", &message_id)))
 }
 

@@ -183,6 +183,12 @@ async fn a_page_without_results_does_not_end_a_list() {
     sim.region.world().faults.plan("ListContainerInstances", Fault::EmptyPage, 2);
 
     assert_eq!(sim.outcome(&notice(&instance_id(7))).await.outcome, OutcomeKind::Draining);
+    let list = "ListContainerInstances";
+    assert_eq!(
+        sim.calls(),
+        [list, list, list, "UpdateContainerInstancesState"],
+        "two empty pages and a full one"
+    );
 }
 
 #[tokio::test(start_paused = true)]

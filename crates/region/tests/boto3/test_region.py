@@ -1,0 +1,612 @@
+"""Asks the simulated Region's server what AWS's own Python SDK would ask AWS.
+
+botocore reads every answer by AWS's service models, which the server's authors did not write: a member that is
+misspelt, a list that is a map, an error code that no exception class knows shows up here. `SameAsMoto` puts the same
+questions to moto, which others wrote after AWS.
+
+Run it with the path of the built server: EBB_REGION=PATH/ebb-region python test_region.py
+"""
+
+import datetime
+import fnmatch
+import functools
+import json
+import logging
+import os
+import re
+import subprocess
+import unittest
+import urllib.error
+import urllib.request
+from xml.etree import ElementTree
+
+for _name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[_name]  # The caller's own settings must not matter.
+os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
+from botocore.parsers import ResponseParserError
+from moto.ec2.utils import generate_instance_identity_document
+from moto.server import ThreadedMotoServer
+
+GROUP = "shop-on-demand"
+TOPIC = "arn:aws:sns:eu-west-1:111122223333:notices"
+FIRST, SECOND = "i-0a1b2c3d4e5f60001", "i-0a1b2c3d4e5f60002"
+SHOP = {"cluster": "shop"}
+SERVICES = ["ecs", "autoscaling", "sns"]
+SESSION = boto3.Session("AKIDEXAMPLE", "example", region_name="eu-west-1")
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def ids(*arns, **more):
+    return SHOP | {"containerInstances": arns} | more
+
+
+def attributes(target, *names, value="1", **more):
+    return SHOP | {"attributes": [{"name": name, "value": value, "targetId": target} | more for name in names]}
+
+
+def capacity(wanted, group=GROUP):
+    return {"AutoScalingGroupName": group, "DesiredCapacity": wanted}
+
+
+LIST, DESCRIBE = "ecs.list_container_instances", "ecs.describe_container_instances"
+UPDATE, PUT = "ecs.update_container_instances_state", "ecs.put_attributes"
+GROUPS, SET_DESIRED = "autoscaling.describe_auto_scaling_groups", "autoscaling.set_desired_capacity"
+INVALID, NO_CLUSTER = "InvalidParameterException", "ClusterNotFoundException"
+VALIDATION = "ClientError: ValidationError"
+# Calls, and the error that each ends in (None: an answer). @0 to @3 stand for container instances.
+CASES = [
+    ("clusters", "ecs.list_clusters", {}, None),
+    ("list", LIST, SHOP, None),
+    ("list-active", LIST, SHOP | {"status": "ACTIVE"}, None),
+    ("list-bad-status", LIST, SHOP | {"status": "GONE"}, INVALID),
+    ("list-filter", LIST, SHOP | {"filter": "ec2InstanceId == i-00000000000000000"}, None),
+    ("list-bad-filter", LIST, SHOP | {"filter": "the best ones"}, INVALID),
+    ("list-long-filter", LIST, SHOP | {"filter": f"ec2InstanceId in [{'i-00000000000000000,' * 100}]"}, INVALID),
+    ("list-page", LIST, SHOP | {"maxResults": 5}, None),
+    ("list-page-of-0", LIST, SHOP | {"maxResults": 0}, INVALID),
+    ("list-page-of-101", LIST, SHOP | {"maxResults": 101}, INVALID),
+    ("list-bad-page", LIST, SHOP | {"nextToken": "x"}, INVALID),
+    ("list-default-cluster", LIST, {}, NO_CLUSTER),
+    ("list-elsewhere", LIST, {"cluster": "x"}, NO_CLUSTER),
+    ("describe", DESCRIBE, ids("@0"), None),
+    ("describe-missing", DESCRIBE, ids("@0", "x"), None),
+    ("describe-none", DESCRIBE, ids(), INVALID),
+    ("describe-101", DESCRIBE, ids(*["x"] * 101), INVALID),
+    ("describe-elsewhere", DESCRIBE, ids("@0", cluster="x"), NO_CLUSTER),
+    ("drain", UPDATE, ids("@1", status="DRAINING"), None),
+    ("drain-again", UPDATE, ids("@1", status="DRAINING"), None),
+    ("drain-missing", UPDATE, ids("x", status="DRAINING"), None),
+    ("activate", UPDATE, ids("@1", status="ACTIVE"), None),
+    ("drain-none", UPDATE, ids(status="DRAINING"), INVALID),
+    ("drain-11", UPDATE, ids(*["x"] * 11, status="DRAINING"), INVALID),
+    ("set-bad-status", UPDATE, ids("@1", status="INACTIVE"), INVALID),
+    ("drain-elsewhere", UPDATE, ids("@1", cluster="x", status="DRAINING"), NO_CLUSTER),
+    ("put", PUT, attributes("@2", "ebb"), None),
+    ("put-typed", PUT, attributes("@2", "ebb", targetType="container-instance"), None),
+    ("put-none", PUT, attributes("@2"), INVALID),
+    ("put-11", PUT, attributes("@3", *"abcdefghijk"), INVALID),
+    ("put-missing", PUT, attributes("x/y", "ebb"), "TargetNotFoundException"),
+    ("put-elsewhere", PUT, attributes("@2", "ebb") | {"cluster": "x"}, NO_CLUSTER),
+    ("group", GROUPS, {"AutoScalingGroupNames": [GROUP]}, None),
+    ("unknown-group", GROUPS, {"AutoScalingGroupNames": ["x"]}, None),
+    ("raise", SET_DESIRED, capacity(8, "shop-spot"), None),
+    ("above-maximum", SET_DESIRED, capacity(11, "shop-spot"), VALIDATION),
+    ("below-minimum", SET_DESIRED, capacity(1, "shop-spot"), VALIDATION),
+    ("raise-unknown-group", SET_DESIRED, capacity(7, "x"), VALIDATION),
+    ("publish", "sns.publish", {"TopicArn": "@topic", "Message": "<a> & 🚰", "Subject": "A subject"}, None),
+    ("publish-bad-topic", "sns.publish", {"TopicArn": "x", "Message": "x"}, INVALID),
+]
+# Where moto is wrong or does less. These cases must differ: one that agrees some day is to leave the table.
+MOTO_IS_WRONG = {
+    "ignores filters (API_ListContainerInstances, filter)": "list-filter list-bad-filter list-long-filter",
+    "does not page (API_ListContainerInstances, maxResults, nextToken)": """list-page list-page-of-0 list-page-of-101
+        list-bad-page""",
+    "lists nothing (API_ListContainerInstances, status; ClusterNotFoundException)": """list-bad-status
+        list-default-cluster list-elsewhere""",
+    "says ClientException, AWS says InvalidParameterException (moto issue 2473)": "describe-none",
+    "has no limit (API_DescribeContainerInstances: 100)": "describe-101",
+    "has no limits (API_UpdateContainerInstancesState: 10)": "drain-none drain-11",
+    "has no limits (API_PutAttributes: 10)": "put-none put-11",
+    "takes no ARN with a type (API_Attribute, targetId: short form or full ARN)": "put-typed",
+    "has no bounds (User Guide, asg-capacity-limits), breaks for an unknown group": """above-maximum below-minimum
+        raise-unknown-group""",
+}
+# Members that are not compared, or that we may lack: the operation, members, names of things in lists.
+NOT_COMPARED = {
+    "each world has machines of its own": """*.CPU.integerValue *.MEMORY.integerValue *.versionInfo.*
+        *.attributes.ecs.*.value *.Instances.AvailabilityZone""",
+    "no task runs in moto's world": "*.runningTasksCount",
+    "our world knows no AMIs, and Ebb asks for none": "*.attributes.ecs.ami-id",
+    "moto's lacks the name of the cluster (API_Failure, arn)": "*.failures.arn",
+    "moto's are empty (API_ContainerInstance, attributes)": "*.update_*.containerInstances.attributes",
+    "optional (API_AutoScalingGroup, API_Instance), and Ebb does not read it": """*.LaunchTemplate *.InstanceType
+        *.CapacityRebalance *.EnabledMetrics *.LoadBalancerNames *.NewInstancesProtectedFromScaleIn *.Tags
+        *.ServiceLinkedRoleARN *.SuspendedProcesses *.TargetGroupARNs *.TerminationPolicies *.VPCZoneIdentifier""",
+}
+
+
+def client(service, url, attempts=1, **config):
+    config = Config(retries={"total_max_attempts": attempts}, proxies={}, **config)
+    return SESSION.client(service, endpoint_url=url, config=config)
+
+
+def outcome(call, **arguments):
+    """The answer, or the error's exception class: one that AWS did not model is a ClientError with a code."""
+    try:
+        return call(**arguments)
+    except ClientError as error:
+        name = type(error).__name__
+        return f"ClientError: {error.response['Error']['Code']}" if name == "ClientError" else name
+    except ResponseParserError as error:
+        return type(error).__name__
+
+
+def ask_all(make_client, topic):
+    """What comes of each case, by its name."""
+    clients = {service: make_client(service, parameter_validation=False) for service in SERVICES}
+    arns = clients["ecs"].list_container_instances(cluster="shop")["containerInstanceArns"]
+    known = {"topic": topic} | {str(number): arn for number, arn in enumerate(arns)}
+    outcomes = {}
+    for name, operation, arguments, _ in CASES:
+        service, method = operation.split(".")
+        arguments = json.loads(re.sub(r"@(\w+)", lambda found: known[found[1]], json.dumps(arguments)))
+        outcomes[name] = outcome(getattr(clients[service], method), **arguments)
+    return outcomes
+
+
+class Region:
+    """A server of its own. Its world all but stands still, so that nothing happens between two calls."""
+
+    def __init__(self):
+        command = [os.environ["EBB_REGION"], "serve", "--port", "0", "--lambda", "1", "--speed", "0.001"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        self.url = line.rpartition(" ")[2].strip()
+        if not self.url.startswith("http://127.0.0.1:"):
+            self.stop()
+            raise RuntimeError(f"the server did not say where it listens: {line!r}")
+        self.operations, self.misfits = set(), []
+
+    def stop(self):
+        self.process.terminate()
+        self.process.communicate()
+
+    def client(self, service, **config):
+        made = client(service, self.url, **config)
+        made.meta.events.register("before-parse", self.look_at)
+        return made
+
+    def look_at(self, operation_model, response_dict, **_):
+        """Compares an answer with the service model, before botocore reads it."""
+        if response_dict["status_code"] != 200:
+            return
+        self.operations.add(operation_model.name)
+        shape, body = operation_model.output_shape, response_dict["body"]
+        if shape and body.startswith(b"<"):
+            result = ElementTree.fromstring(body).find("{*}" + shape.serialization["resultWrapper"])
+            self.misfits += misfits(from_xml(result, shape), shape, operation_model.name)
+        elif shape:
+            self.misfits += misfits(json.loads(body), shape, operation_model.name)
+
+    def control(self, path, body=None):
+        """The status and the text of a control path's answer. What is not bytes is sent as JSON."""
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        try:
+            with OPENER.open(self.url + path, data) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def plan(self, operation, fault, calls=1):
+        assert self.control("/_ebb/faults", dict(operation=operation, fault=fault, calls=calls))[0] == 200
+
+
+def from_xml(element, shape):
+    """An element as JSON would have it. What does not fit its shape stays text."""
+    kind = shape.type_name if shape else "unknown"
+    children = [(child.tag.partition("}")[2], child) for child in element]
+    if kind == "structure":
+        return {tag: from_xml(child, shape.members.get(tag)) for tag, child in children}
+    if kind == "list":
+        return [from_xml(child, shape.member) if tag == "member" else tag for tag, child in children]
+    text = element.text or ""
+    if kind == "integer" and text.isdecimal():
+        return int(text)
+    return text == "true" if kind == "boolean" and text in ("true", "false") else text
+
+
+def misfits(value, shape, path):
+    """What of an answer the service model does not know, knows as another type, or misses."""
+    number, kind = (int, float), shape.type_name
+    wanted = dict(structure=dict, list=list, string=str, boolean=bool, integer=int, long=int, double=number)
+    wanted = wanted.get(kind, (*number, str))  # A time is a number in JSON and text in XML.
+    if not isinstance(value, wanted) or isinstance(value, bool) != (kind == "boolean"):
+        return [f"{path} is no {kind}: {value!r}"]
+    if kind == "list":
+        return [found for item in value for found in misfits(item, shape.member, path)]
+    if kind != "structure":
+        return []
+    found = [f"{path}.{key} is missing" for key in shape.required_members if key not in value]
+    for key, item in value.items():
+        known = key in shape.members
+        found += misfits(item, shape.members[key], f"{path}.{key}") if known else [f"{path}.{key} is unknown"]
+    return found
+
+
+def setUpModule():
+    if not os.environ.get("EBB_REGION"):
+        raise RuntimeError("set EBB_REGION to the path of the built server, ebb-region")
+
+
+class RegionTest(unittest.TestCase):
+    def setUp(self):
+        self.region = Region()
+        self.addCleanup(self.region.stop)
+        self.ecs, self.autoscaling, self.sns = map(self.region.client, SERVICES)
+
+    def tearDown(self):
+        self.assertEqual(self.region.misfits, [], "the service model does not agree")
+
+    def list(self, **arguments):
+        return self.ecs.list_container_instances(cluster="shop", **arguments)["containerInstanceArns"]
+
+    def one(self, instance_id=FIRST):
+        return self.list(filter=f"ec2InstanceId == {instance_id}")[0]
+
+    def describe(self, arn):
+        return self.ecs.describe_container_instances(**ids(arn))["containerInstances"][0]
+
+    def custom_attributes(self, arn):
+        described = {each["name"]: each["value"] for each in self.describe(arn)["attributes"]}
+        return {name: value for name, value in described.items() if not name.startswith("ecs.")}
+
+    def set_status(self, *arns, status="DRAINING"):
+        return self.ecs.update_container_instances_state(**ids(*arns, status=status))
+
+    def group(self):
+        return self.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[GROUP])["AutoScalingGroups"][0]
+
+    def publish(self, **arguments):
+        return self.sns.publish(**{"TopicArn": TOPIC, "Message": "A message"} | arguments)
+
+
+class Answers(RegionTest):
+    def test_calls_end_as_the_api_reference_says(self):
+        found = ask_all(self.region.client, TOPIC)
+        for name, _, arguments, expected in CASES:
+            with self.subTest(name, arguments=arguments):
+                self.assertEqual(found[name] if isinstance(found[name], str) else None, expected)
+        self.assertEqual((self.list(status="DRAINING"), self.group()["DesiredCapacity"]), ([], 6))
+
+    def test_calls_that_boto3_would_not_send_or_that_are_not_simulated_are_refused_too(self):
+        ecs, autoscaling, _ = (self.region.client(service, parameter_validation=False) for service in SERVICES)
+        self.assertEqual(outcome(ecs.list_container_instances, cluster=5), "ClientError: SerializationException")
+        self.assertEqual(outcome(ecs.update_container_instances_state, **ids("x")), INVALID)
+        self.assertEqual(outcome(ecs.put_attributes, **SHOP, attributes=[{"name": "x"}]), INVALID)
+        self.assertEqual(outcome(ecs.list_tasks, **SHOP), "ClientError: UnknownOperationException")
+        self.assertEqual(outcome(autoscaling.set_desired_capacity, **capacity("x")), VALIDATION)
+        self.assertEqual(outcome(autoscaling.describe_policies), "ClientError: InvalidAction")
+
+    def test_every_operation_answers_with_members_that_the_service_model_knows(self):
+        self.ecs.list_clusters()
+        self.ecs.put_attributes(**attributes(self.one(), "ebb"))
+        self.set_status(self.one(), "missing")
+        self.ecs.describe_container_instances(**ids(self.one(), "missing"))
+        self.autoscaling.set_desired_capacity(**capacity(7))
+        self.group()
+        self.publish()
+        self.assertEqual((len(self.region.operations), self.region.misfits), (8, []))
+        shape = self.ecs.meta.service_model.operation_model("ListClusters").output_shape
+        wrong = {"clusterArns": [1], "more": 1, "nextToken": None}
+        self.assertEqual(len(misfits(wrong, shape, "")), 3, "the comparison sees nothing")
+
+    def test_there_is_one_cluster_which_can_be_named_by_its_arn(self):
+        (arn,) = self.ecs.list_clusters()["clusterArns"]
+        self.assertEqual(arn, "arn:aws:ecs:eu-west-1:111122223333:cluster/shop")
+        self.assertEqual(self.ecs.list_container_instances(cluster=arn)["containerInstanceArns"], self.list())
+
+    def test_a_filter_finds_container_instances_by_their_ec2_instances(self):
+        first, second = self.one(FIRST), self.one(SECOND)
+        self.assertRegex(first, "^arn:aws:ecs:eu-west-1:111122223333:container-instance/shop/[0-9a-f]{32}$")
+        for expression in [f"ec2InstanceId == {FIRST}", f"ec2InstanceId=={FIRST}", f"ec2InstanceId in ['{FIRST}']"]:
+            self.assertEqual(self.list(filter=expression), [first], expression)
+        for expression in [f"ec2InstanceId in ['{FIRST}','{SECOND}']", f"ec2InstanceId in [{FIRST}, {SECOND}]"]:
+            self.assertEqual(set(self.list(filter=expression)), {first, second}, expression)
+
+    def test_a_compound_filter_is_understood_or_refused(self):
+        """ECS Developer Guide, cluster-query-language: `and`, `or`, `&&`, `||` join expressions."""
+        for one, other in [(f"== {FIRST}", f"== {SECOND}"), (f"in ['{FIRST}']", f"in ['{SECOND}']")]:
+            with self.subTest(one):
+                found = outcome(self.list, filter=f"ec2InstanceId {one} or ec2InstanceId {other}")
+                self.assertTrue(found == INVALID or len(found) == 2, found)
+
+    def test_a_status_selects_and_the_default_is_every_one(self):
+        self.set_status(self.one())
+        self.assertEqual(self.list(status="DRAINING"), [self.one()])
+        self.assertEqual((len(self.list(status="ACTIVE")), len(self.list())), (11, 12))
+
+    def test_the_paginator_finds_everything(self):
+        pages = self.ecs.get_paginator("list_container_instances").paginate(cluster="shop", maxResults=5)
+        pages = [page["containerInstanceArns"] for page in pages]
+        self.assertEqual(([len(page) for page in pages], sum(pages, [])), ([5, 5, 2], self.list()))
+
+    def test_a_container_instance_is_described_with_resources_whose_unused_numbers_are_0(self):
+        one = self.describe(self.one())
+        self.assertEqual((one["ec2InstanceId"], one["status"], one["agentConnected"]), (FIRST, "ACTIVE", True))
+        self.assertEqual(one["registeredAt"].utcoffset(), datetime.timedelta(0))
+        self.assertIn({"name": "ecs.availability-zone", "value": "eu-west-1a"}, one["attributes"])
+        for kind in ["registeredResources", "remainingResources"]:
+            resources = {resource["name"]: resource for resource in one[kind]}
+            self.assertEqual(set(resources), {"CPU", "MEMORY", "PORTS", "PORTS_UDP"})
+            in_use = [set(resources[name]["stringSetValue"]) for name in ["PORTS", "PORTS_UDP"]]
+            self.assertEqual(in_use, [{"22", "2375", "2376", "51678", "51679"}, set()])
+            for resource in resources.values():
+                self.assertEqual((resource["longValue"], resource["doubleValue"]), (0, 0.0))
+                self.assertIs(resource["integerValue"] == 0, resource["type"] == "STRINGSET")
+
+    def test_a_missing_container_instance_is_a_failure_within_http_200(self):
+        known = self.one()
+        missing = known[:-8] + "00000000"
+        both = ids(missing, known)
+        for answer in [self.ecs.describe_container_instances(**both), self.set_status(missing, known)]:
+            self.assertEqual([one["containerInstanceArn"] for one in answer["containerInstances"]], [known])
+            self.assertEqual(answer["failures"], [{"arn": missing, "reason": "MISSING"}])
+        self.assertEqual(self.list(status="DRAINING"), [known])
+
+    def test_draining_can_be_repeated_and_reversed(self):
+        arns = self.list()[:10]
+        for status in ["DRAINING", "DRAINING", "ACTIVE", "ACTIVE"]:
+            answer = self.set_status(*arns, status=status)
+            self.assertEqual([one["status"] for one in answer["containerInstances"]], [status] * 10)
+            self.assertEqual((answer["failures"], self.describe(arns[0])["status"]), ([], status))
+
+    def test_groups_are_described_all_or_by_name(self):
+        groups = self.autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"]
+        self.assertEqual([one["AutoScalingGroupName"] for one in groups], [GROUP, "shop-spot"])
+        group = self.group()
+        self.assertEqual((group["MinSize"], group["DesiredCapacity"], group["MaxSize"]), (2, 6, 10))
+        self.assertIsInstance(group["CreatedTime"], datetime.datetime)
+
+    def test_a_raised_capacity_launches_instances_and_can_be_set_again(self):
+        for _ in range(2):
+            self.autoscaling.set_desired_capacity(**capacity(8), HonorCooldown=False)
+            states = [one["LifecycleState"] for one in self.group()["Instances"]]
+            self.assertEqual(states, ["InService"] * 6 + ["Pending"] * 2)
+            self.assertEqual(self.group()["DesiredCapacity"], 8)
+
+    def test_every_answer_has_a_request_id(self):
+        """In the body of the query protocol, in the header x-amzn-RequestId of awsJson1.1."""
+        for call in [self.autoscaling.describe_auto_scaling_groups, self.publish, self.ecs.list_clusters]:
+            with self.subTest(call.__name__):
+                self.assertIn("RequestId", call()["ResponseMetadata"])
+
+
+class Attributes(RegionTest):
+    def put(self, target, *names, **more):
+        return outcome(self.ecs.put_attributes, **attributes(target, *names, **more))
+
+    def test_a_written_attribute_is_described_and_can_be_overwritten(self):
+        arn = self.one()
+        for value in ["once", "2026-11-20T21:00:00Z", "aZ9-_.@/\\: x" + "x" * 116]:
+            (written,) = self.put(arn, "ebb.state", value=value, targetType="container-instance")["attributes"]
+            self.assertEqual((written["name"], written["value"], written["targetId"]), ("ebb.state", value, arn))
+            self.assertEqual(self.custom_attributes(arn), {"ebb.state": value})
+
+    def test_when_one_target_is_not_found_nothing_is_written(self):
+        arn = self.one()
+        both = attributes(arn, "ebb")["attributes"] + attributes(arn[:-8] + "00000000", "ebb")["attributes"]
+        self.assertEqual(outcome(self.ecs.put_attributes, **SHOP, attributes=both), "TargetNotFoundException")
+        self.assertEqual(self.custom_attributes(arn), {})
+
+    def test_the_eleventh_attribute_of_a_target_is_too_many(self):
+        arn = self.one()
+        self.put(arn, *"abcdefghij")
+        self.assertEqual(self.put(arn, "k"), "AttributeLimitExceededException")
+        self.put(arn, "j", value="overwritten")
+        self.assertEqual(len(self.custom_attributes(arn)), 10)
+
+    def test_the_attributes_of_one_call_count_together_against_the_limit_of_a_target(self):
+        """API_PutAttributes, attributes: "up to 10 custom attributes for each resource"."""
+        self.put(self.one(), *"abcdef")
+        self.assertEqual(self.put(self.one(), *"uvwxyz"), "AttributeLimitExceededException")
+
+    def test_a_value_that_ecs_does_not_take_is_refused(self):
+        """API_Attribute, value: 1 to 128 letters, digits, spaces or any of -_.@/\\: with no space at either end."""
+        for value in ["", "x" * 129, "a;b", '{"a":1}', " x", "x "]:
+            with self.subTest(value[:9]):
+                self.assertEqual(self.put(self.one(), "ebb", value=value), INVALID)
+
+    def test_a_target_that_is_given_by_its_short_id_needs_a_type(self):
+        """API_Attribute, targetType: "required if you use the short form ID for a resource"."""
+        short = self.one().rpartition("/")[2]
+        self.assertIn("attributes", self.put(short, "ebb", targetType="container-instance"))
+        self.assertIsInstance(self.put(short, "ebb"), str, "no error")
+
+
+class Publish(RegionTest):
+    def test_any_text_is_taken_and_each_message_has_an_id_of_its_own(self):
+        texts = ["a", "<a> & </b>\n\"'", "🚰 läuft", "a=b&c=%20+", "x" * 262_144]
+        message_ids = {self.publish(Message=text, Subject="s" * 99)["MessageId"] for text in texts}
+        self.assertEqual(len(message_ids), len(texts))
+        self.assertRegex(message_ids.pop(), "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+
+    def test_a_subject_that_is_too_long_or_has_a_line_break_is_refused(self):
+        """API_Publish, Subject: no line breaks, fewer than 100 characters (AWS takes 100: moto issue 1503)."""
+        for subject in ["s" * 101, "two\nlines"]:
+            with self.subTest(subject[:9]):
+                self.assertEqual(outcome(self.publish, Subject=subject), INVALID)
+
+    def test_a_message_that_is_too_long_is_refused(self):
+        """API_Publish, Message: at most 262,144 bytes by default, else InvalidParameter."""
+        self.assertEqual(outcome(self.publish, Message="x" * 262_145), INVALID)
+
+
+class Faults(RegionTest):
+    def test_a_planned_error_has_the_code_and_the_status_of_aws_and_the_call_does_nothing(self):
+        """Denied: Auto Scaling as in hashicorp/nomad-autoscaler issue 952, SNS by API_Publish, AuthorizationError."""
+        calls = {"ListClusters": self.ecs.list_clusters, "Publish": self.publish}
+        calls["SetDesiredCapacity"] = lambda: self.autoscaling.set_desired_capacity(**capacity(7))
+        for fault, operation, code, status in [
+            ("throttle", "ListClusters", "ThrottlingException", 400),
+            ("throttle", "SetDesiredCapacity", "Throttling", 400),
+            ("server-error", "ListClusters", "ServerException", 500),
+            ("server-error", "SetDesiredCapacity", "InternalFailure", 500),
+            ("denied", "ListClusters", "AccessDeniedException", 400),
+            ("denied", "SetDesiredCapacity", "AccessDenied", 403),
+            ("denied", "Publish", "AuthorizationError", 403),
+        ]:
+            self.region.plan(operation, fault)
+            with self.subTest(fault, operation=operation):
+                with self.assertRaises(ClientError) as caught:
+                    calls[operation]()
+                error = caught.exception.response
+                found = error["Error"]["Code"], error["ResponseMetadata"]["HTTPStatusCode"]
+                self.assertEqual(found, (code, status))
+        self.assertEqual(self.group()["DesiredCapacity"], 6)
+
+    def test_the_errors_that_aws_modelled_raise_their_exceptions(self):
+        for fault, expected in [("server-error", "ServerException"), ("denied", "AccessDeniedException")]:
+            self.region.plan("ListClusters", fault)
+            self.assertEqual(outcome(self.ecs.list_clusters), expected)
+
+    def test_boto3_mends_a_single_throttle(self):
+        self.region.plan("ListClusters", "throttle")
+        answer = self.region.client("ecs", attempts=3).list_clusters()
+        self.assertEqual((answer["ResponseMetadata"]["RetryAttempts"], len(answer["clusterArns"])), (1, 1))
+
+    def test_when_the_connection_breaks_nothing_is_done_and_when_the_answer_is_lost_it_is(self):
+        for fault, status in [("connection-reset", "ACTIVE"), ("answer-lost", "DRAINING")]:
+            self.region.plan("UpdateContainerInstancesState", fault)
+            with self.assertRaises(ConnectionClosedError):
+                self.set_status(self.one())
+            self.assertEqual(self.describe(self.one())["status"], status)
+
+    def test_a_call_that_is_never_answered_times_out(self):
+        self.region.plan("ListClusters", "timeout")
+        with self.assertRaises(ReadTimeoutError):
+            self.region.client("ecs", read_timeout=1).list_clusters()
+        self.ecs.list_clusters()
+
+    def test_a_filter_is_ignored_as_often_as_planned(self):
+        self.region.plan("ListContainerInstances", "filter-ignored", calls=2)
+        self.assertEqual([len(self.list(filter=f"ec2InstanceId == {FIRST}")) for _ in range(3)], [12, 12, 1])
+
+    def test_after_an_empty_page_the_paginator_still_finds_everything(self):
+        self.region.plan("ListContainerInstances", "empty-page")
+        pages = self.ecs.get_paginator("list_container_instances").paginate(cluster="shop")
+        pages = [page["containerInstanceArns"] for page in pages]
+        self.assertEqual((pages[0], sum(pages, [])), ([], self.list()))
+
+    def test_after_a_burst_of_100_reads_of_a_cluster_only_its_reads_are_throttled(self):
+        arn = self.one()
+        for call in range(2, 401):
+            found = outcome(self.list)
+            if isinstance(found, str):
+                break
+        self.assertEqual((found, call), ("ClientError: ThrottlingException", 101))
+        self.assertEqual(outcome(self.describe, arn=arn), "ClientError: ThrottlingException")
+        self.set_status(arn)
+
+
+class Control(RegionTest):
+    def refuses(self, path, *bodies, status=400):
+        for body in bodies:
+            with self.subTest(path=path, body=body):
+                answered, text = self.region.control(path, body)
+                self.assertEqual(answered, status)
+                self.assertRegex(text, r"^\w+( [\w,;`-]+)+\n$")
+
+    def test_the_world_is_shown(self):
+        self.set_status(self.one())
+        world = json.loads(self.region.control("/_ebb/world")[1])
+        shown = {one["instance_id"]: one for one in world["container_instances"]}
+        self.assertEqual((len(shown), shown[FIRST]["status"], shown[SECOND]["status"]), (12, "DRAINING", "ACTIVE"))
+        self.assertIn({"name": GROUP, "desired_capacity": 6, "max_size": 10}, world["groups"])
+        operations = [call["operation"] for call in world["calls"]]
+        self.assertEqual(operations, ["ListContainerInstances", "UpdateContainerInstancesState"])
+
+    def test_bad_requests_are_refused_with_a_sentence(self):
+        fault, interruption = {"operation": "ListClusters", "fault": "throttle"}, {"instance_id": FIRST}
+        self.refuses("/_ebb/faults", b"{", [], {}, fault | {"operation": 1}, fault | {"fault": "x"})
+        self.refuses("/_ebb/interrupt", b"", {}, {"instance_id": 1}, interruption | {"action": "x"})
+        self.refuses("/", b"", b"hello", {}, b"Version=2011-01-01")
+        self.refuses("/none", None, {}, status=404)
+        self.assertEqual(self.region.control("/_ebb/interrupt", interruption)[0], 200)
+
+    def test_a_member_of_the_wrong_type_is_refused_and_not_taken_for_its_default(self):
+        fault = {"operation": "ListClusters", "fault": "throttle"}
+        self.refuses("/_ebb/faults", *[fault | {"calls": calls} for calls in [2**32, -1, "two"]])
+        self.refuses("/_ebb/interrupt", {"instance_id": FIRST, "action": 5})
+
+
+class SameAsMoto(unittest.TestCase):
+    def test_both_answer_alike_save_where_moto_is_wrong(self):
+        logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+        server, region = ThreadedMotoServer("127.0.0.1", 0, verbose=False), Region()
+        self.addCleanup(region.stop)
+        server.start()
+        self.addCleanup(server.stop)
+        url = "http://{}:{}".format(*server.get_host_and_port())
+        make_client = functools.partial(client, url=url)
+        ours, theirs = ask_all(region.client, TOPIC), ask_all(make_client, build_in_moto(url))
+        wrong = {name: reason for reason, names in MOTO_IS_WRONG.items() for name in names.split()}
+        self.assertLessEqual(set(wrong), set(ours), "MOTO_IS_WRONG names a case that is none")
+        for name, operation, _, _ in CASES:
+            with self.subTest(name):
+                found = differences(normal(ours[name]), normal(theirs[name]), operation)
+                if name in wrong:
+                    self.assertNotEqual(found, [], f"moto agrees now; it was said that it {wrong[name]}")
+                else:
+                    self.assertEqual(found, [])
+
+
+def build_in_moto(url):
+    """Builds the world of our server's scenario in moto's; returns the topic."""
+    ecs, autoscaling, sns = (client(service, url) for service in SERVICES)
+    ecs.create_cluster(clusterName="shop")
+    ec2 = SESSION.resource("ec2", endpoint_url=url, config=Config(proxies={}))
+    image = next(one.id for one in ec2.images.all() if one.platform != "windows")
+    for instance in ec2.create_instances(ImageId=image, MinCount=12, MaxCount=12):
+        document = json.dumps(generate_instance_identity_document(instance))
+        ecs.register_container_instance(cluster="shop", instanceIdentityDocument=document)
+    template = {"ImageId": image, "InstanceType": "t3.micro"}
+    ec2.meta.client.create_launch_template(LaunchTemplateName="shop", LaunchTemplateData=template)
+    group = dict(MinSize=2, MaxSize=10, DesiredCapacity=6, LaunchTemplate={"LaunchTemplateName": "shop"})
+    group["VPCZoneIdentifier"] = ",".join(subnet.id for subnet in ec2.subnets.all())
+    for name in [GROUP, "shop-spot"]:
+        autoscaling.create_auto_scaling_group(AutoScalingGroupName=name, **group)
+    return sns.create_topic(Name="notices")["TopicArn"]
+
+
+def normal(value):
+    """An answer without what is different each time. Lists of named things become maps."""
+    if isinstance(value, dict):
+        return {key: normal(item) for key, item in value.items() if key != "ResponseMetadata"}
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
+        return {item["name"]: normal(item) for item in value}
+    if isinstance(value, list):
+        return sorted(map(normal, value), key=str)
+    if isinstance(value, str):
+        value = re.sub(r"\b[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\b|\bi-[0-9a-f]{17}\b", "ID", value)
+        return re.sub(r"\b\d{12}\b", "ACCOUNT", value)
+    return "TIME" if isinstance(value, datetime.datetime) else value
+
+
+def differences(ours, theirs, path):
+    """Where our answer lacks a member of moto's, or has another type or value."""
+    if any(fnmatch.fnmatchcase(path, pattern) for pattern in " ".join(NOT_COMPARED.values()).split()):
+        return []
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return [found for key in theirs for found in differences(ours.get(key), theirs[key], f"{path}.{key}")]
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        return [found for pair in zip(ours, theirs) for found in differences(*pair, path)]
+    return [] if ours == theirs else [f"{path}: ours {ours!r}, moto's {theirs!r}"]
+
+
+if __name__ == "__main__":
+    unittest.main()
