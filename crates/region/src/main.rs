@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ebb_region::Region;
 use ebb_region::demo::Timeline;
-use ebb_region::lambda::InvokeApi;
+use ebb_region::lambda::{InvokeApi, Lambda};
 use ebb_region::scenario;
 use ebb_region::server::serve;
 use ebb_region::world::delivery::{Function, Queue};
@@ -19,8 +19,9 @@ use ebb_region::world::ecs::Status;
 use ebb_region::world::spot::Action;
 use jiff::Timestamp;
 use lexopt::prelude::*;
+use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 const USAGE: &str = "usage: ebb-region serve|demo [--port PORT] [--speed N] [--lambda PORT] [--seed N]
   --port PORT    where AWS is served on 127.0.0.1 (0: any free port), default 4599
@@ -30,6 +31,8 @@ const USAGE: &str = "usage: ebb-region serve|demo [--port PORT] [--speed N] [--l
 
 /// In the world's time, how long a function may run: as long as it takes on the wall clock at full speed.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a function may take to be compiled and started, on the wall clock.
+const START_LIMIT: Duration = Duration::from_secs(300);
 /// The demonstration ends by then, in the world's time.
 const DEMO_LIMIT: Duration = Duration::from_secs(600);
 
@@ -76,6 +79,19 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
 }
 
 async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
+    // A function that is still starting would lose minutes of the world's time.
+    let warm_up = lambda.invoke(scenario::SPOT_DRAINER, json!({}), region.now());
+    match timeout(START_LIMIT, warm_up).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            eprintln!("The function {} does not run: {error}", scenario::SPOT_DRAINER);
+            return ExitCode::FAILURE;
+        }
+        Err(_) => {
+            eprintln!("The function {} did not start within {START_LIMIT:?}", scenario::SPOT_DRAINER);
+            return ExitCode::FAILURE;
+        }
+    }
     let interrupted = scenario::instance_id(9);
     let mut timeline = {
         let world = region.world();
