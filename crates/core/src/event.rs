@@ -1,31 +1,37 @@
 //! What an invocation brings, read into values that need no further checks.
 //!
-//! Events are recognised by (`source`, `detail-type`), whatever they were wrapped in: bare from EventBridge, in SNS
-//! records, or in an SQS batch (whose messages may themselves be SNS notifications). An event that is not ours is
-//! [`Event::Ignored`] with a reason; one that claims to be ours but cannot be read is a [`ParseError`] that names the
-//! field. Nothing here knows the settings: whether a rebalance recommendation counts is decided in [`crate::spot`].
+//! [`parse`] opens what events come wrapped in, and a reader says what each is: [`notice::read`] for EC2's notices,
+//! [`lifecycle::read`] for Auto Scaling's lifecycle actions. An event that is not the reader's is [`Event::Ignored`]
+//! with a reason; one that claims to be and cannot be read is a [`ParseError`] that names the field. Nothing here knows
+//! the settings: whether a rebalance recommendation counts is decided in [`crate::spot`].
 
 mod envelope;
-mod notice;
+pub mod lifecycle;
+pub mod notice;
 
 use serde_json::Value;
 
-pub use self::envelope::{Batch, Record, parse};
-pub use self::notice::{InterruptionAction, Notice, NoticeKind};
+pub use self::envelope::{Batch, Message, Record, parse};
 use crate::ids::InstanceId;
 
 /// One event, whatever it came wrapped in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// EC2 says that an instance is about to be taken away, or may be.
-    Notice(Notice),
-    /// An event that is not for Ebb. Normal: rules, topics and queues are shared.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event<T> {
+    /// What the reader was looking for.
+    Ours(T),
+    /// An event that is not for the function. Normal: rules, topics and queues are shared.
     Ignored {
         /// The instance that the event is about, where it says so.
         instance_id: Option<InstanceId>,
         /// Why it is not for us, for the log.
         why: String,
     },
+}
+
+impl<T> Event<T> {
+    fn ignored(why: impl Into<String>) -> Self {
+        Self::Ignored { instance_id: None, why: why.into() }
+    }
 }
 
 /// An event that claims to be one of ours and cannot be read. It is an error, so that it reaches the dead-letter queue.
@@ -43,7 +49,7 @@ pub struct ParseError {
 }
 
 /// Describes a JSON value in a few words for an error message; long text is cut, as it may be anything.
-fn describe(value: Option<&Value>) -> String {
+pub(crate) fn describe(value: Option<&Value>) -> String {
     const TEXT_SHOWN_CHARS: usize = 40;
     match value {
         None => "nothing".to_owned(),
@@ -64,10 +70,11 @@ fn describe(value: Option<&Value>) -> String {
 mod tests {
     use serde_json::json;
 
+    use super::notice::Notice;
     use super::*;
 
-    fn only_event(payload: &Value) -> Result<Event, ParseError> {
-        let Batch { mut records, .. } = parse(payload);
+    fn only_event(payload: &Value) -> Result<Event<Notice>, ParseError> {
+        let Batch { mut records, .. } = parse(payload, notice::read);
         assert_eq!(records.len(), 1);
         records.remove(0).event
     }
@@ -109,11 +116,11 @@ mod tests {
         let mut event = spot_warning(&json!({"instance-id": "i-1a2b3c4d", "instance-action": "terminate"}));
         for time in [json!(null), json!("soon"), json!(12)] {
             event["time"] = time;
-            let Ok(Event::Notice(notice)) = only_event(&event) else { panic!("not a notice: {event}") };
+            let Ok(Event::Ours(notice)) = only_event(&event) else { panic!("not a notice: {event}") };
             assert_eq!(notice.time, None);
         }
         event["time"] = json!("2025-03-04T05:06:07Z");
-        let Ok(Event::Notice(notice)) = only_event(&event) else { panic!("not a notice: {event}") };
+        let Ok(Event::Ours(notice)) = only_event(&event) else { panic!("not a notice: {event}") };
         assert_eq!(notice.time, Some("2025-03-04T05:06:07Z".parse().unwrap()));
     }
 
@@ -121,7 +128,13 @@ mod tests {
         use proptest::prelude::*;
         use serde_json::{Map, Value, json};
 
-        use crate::event::parse;
+        use crate::event::{lifecycle, notice, parse};
+
+        /// Lets every reader read it. Returns how many records there were.
+        fn parse_by_all(payload: &Value) -> usize {
+            parse(payload, lifecycle::read);
+            parse(payload, notice::read).records.len()
+        }
 
         /// Any JSON, built from the keys and words the parser looks for, so that it gets past the first look.
         fn any_json() -> impl Strategy<Value = Value> {
@@ -133,6 +146,9 @@ mod tests {
                 Just("aws:sqs".to_owned()),
                 Just("Notification".to_owned()),
                 Just("i-1a2b3c4d".to_owned()),
+                Just("autoscaling:EC2_INSTANCE_TERMINATING".to_owned()),
+                Just("aws.autoscaling".to_owned()),
+                Just("EC2 Instance-terminate Lifecycle Action".to_owned()),
                 Just("{\"source\":\"aws.ec2\",\"detail\":[]}".to_owned()),
                 ".*",
             ];
@@ -142,6 +158,16 @@ mod tests {
                 Just("detail-type"),
                 Just("detail"),
                 Just("instance-id"),
+                Just("LifecycleTransition"),
+                Just("EC2InstanceId"),
+                Just("LifecycleActionToken"),
+                Just("AutoScalingGroupName"),
+                Just("LifecycleHookName"),
+                Just("Time"),
+                Just("ebb"),
+                Just("hop"),
+                Just("deadline"),
+                Just("first_seen"),
                 Just("instance-action"),
                 Just("time"),
                 Just("Sns"),
@@ -174,18 +200,18 @@ mod tests {
         proptest! {
             #[test]
             fn no_json_value_panics_the_parser(payload in any_json()) {
-                let batch = parse(&payload);
-                prop_assert!(!batch.records.is_empty() || payload["Records"].as_array().is_some_and(Vec::is_empty));
+                let records = parse_by_all(&payload);
+                prop_assert!(records > 0 || payload["Records"].as_array().is_some_and(Vec::is_empty));
             }
 
             #[test]
             fn no_byte_string_panics_the_parser(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
                 if let Ok(payload) = serde_json::from_slice::<Value>(&bytes) {
-                    parse(&payload);
+                    parse_by_all(&payload);
                 }
                 let text = String::from_utf8_lossy(&bytes);
-                parse(&json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": &text}}]}));
-                parse(&json!({"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": &text}]}));
+                parse_by_all(&json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": &text}}]}));
+                parse_by_all(&json!({"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": &text}]}));
             }
         }
     }

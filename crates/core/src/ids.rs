@@ -93,8 +93,23 @@ text_id! {
 }
 
 text_id! {
+    /// The name of a lifecycle hook of an Auto Scaling group.
+    HookName
+}
+
+text_id! {
+    /// The token that stands for one lifecycle action.
+    ActionToken
+}
+
+text_id! {
     /// The ARN of an SNS topic.
     TopicArn
+}
+
+text_id! {
+    /// The ARN of an ECS task.
+    TaskArn
 }
 
 impl Cluster {

@@ -4,5 +4,7 @@
 pub mod event;
 pub mod fallback;
 pub mod ids;
+pub mod lifecycle;
+pub mod republish;
 pub mod settings;
 pub mod spot;

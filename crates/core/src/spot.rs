@@ -9,7 +9,7 @@ use aws_lambda_events::sqs::BatchItemFailure;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::event::{Notice, NoticeKind};
+use crate::event::notice::{Notice, NoticeKind};
 use crate::ids::{Cluster, ContainerInstanceArn, InstanceId};
 use crate::settings::SpotSettings;
 
@@ -234,7 +234,7 @@ impl fmt::Display for ContainerInstanceStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::InterruptionAction;
+    use crate::event::notice::InterruptionAction;
 
     fn instance_id() -> InstanceId {
         InstanceId::parse("i-1a2b3c4d").unwrap()

@@ -9,7 +9,7 @@ mod work;
 use std::time::Duration;
 
 use ebb_aws::Clients;
-use ebb_core::event;
+use ebb_core::event::{notice, parse};
 use ebb_core::settings::SpotSettings;
 use ebb_core::spot::{Answer, retry_until};
 use jiff::{SignedDuration, Timestamp};
@@ -58,7 +58,7 @@ impl SpotDrainer {
         let clock = Clock { now, started: Instant::now() };
         let answer_by = deadline - ANSWER_MARGIN;
 
-        let mut work = Work::triage(event::parse(payload), &self.settings);
+        let mut work = Work::triage(parse(payload, notice::read), &self.settings);
         let retry_until = clock.instant(retry_until(&work.notices(), answer_by));
         self.work_off(&mut work, clock, retry_until, clock.instant(answer_by)).await;
 

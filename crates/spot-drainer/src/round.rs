@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use ebb_aws::{AwsError, AwsErrorKind, DrainResult, Ecs, Look};
-use ebb_core::event::Notice;
+use ebb_core::event::notice::Notice;
 use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::spot::{ContainerInstance, Decision, OutcomeKind, decide};
 use futures_util::{StreamExt, stream};

@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use aws_lambda_events::sqs::BatchItemFailure;
-use ebb_core::event::{Batch, Event, Notice, Record};
+use ebb_core::event::notice::Notice;
+use ebb_core::event::{Batch, Event, Record};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
 use ebb_core::settings::SpotSettings;
 use ebb_core::spot::{Answer, Outcome, OutcomeKind, ignore_reason};
@@ -38,11 +39,11 @@ pub(crate) struct Item {
 
 impl Work {
     /// Sorts the records: several notices about one instance are one item.
-    pub(crate) fn triage(batch: Batch, settings: &SpotSettings) -> Self {
+    pub(crate) fn triage(batch: Batch<Notice>, settings: &SpotSettings) -> Self {
         let mut items: Vec<Item> = Vec::new();
         for Record { message_id, event } in batch.records {
             let mut item = match event {
-                Ok(Event::Notice(notice)) => match ignore_reason(&notice, settings) {
+                Ok(Event::Ours(notice)) => match ignore_reason(&notice, settings) {
                     Some(why) => Item::ignored(Some(notice.instance_id), why),
                     None => Item { notice: Some(notice), ..Item::default() },
                 },

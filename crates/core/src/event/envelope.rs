@@ -7,84 +7,124 @@ use aws_lambda_events::sqs::SqsMessage;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::notice::parse_eventbridge;
 use super::{Event, ParseError, describe};
+use crate::ids::TopicArn;
 
 /// Everything one invocation brought.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch {
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch<T> {
     /// Whether the records came from an SQS queue, which takes an answer for each message.
     pub from_queue: bool,
     /// The records, in the order in which they came.
-    pub records: Vec<Record>,
+    pub records: Vec<Record<T>>,
 }
 
 /// One event of a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record<T> {
     /// The id of the SQS message, to report it as failed. `None` for other sources.
     pub message_id: Option<String>,
     /// The event, or why it cannot be read.
-    pub event: Result<Event, ParseError>,
+    pub event: Result<Event<T>, ParseError>,
 }
 
-/// Reads the payload of an invocation: a bare EventBridge event, SNS records, or an SQS batch. Total: every JSON value
-/// has a meaning, if only to be ignored.
-pub fn parse(payload: &Value) -> Batch {
+/// What was found in the wrapping, for a reader to read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// The event.
+    pub body: Value,
+    /// The event as it was written.
+    pub text: String,
+    /// The topic that it came over, if it came over one.
+    pub topic: Option<TopicArn>,
+}
+
+impl Message {
+    /// Source and detail-type, if the event has EventBridge's envelope.
+    pub(super) fn eventbridge(&self) -> Option<(&str, &str)> {
+        let text = |key| self.body.get(key).and_then(Value::as_str);
+        Some((text("source")?, text("detail-type")?))
+    }
+}
+
+/// Reads the payload of an invocation: a bare event, SNS records, or an SQS batch. Total: every JSON value has a
+/// meaning, if only to be ignored.
+pub fn parse<T>(payload: &Value, read: fn(&Message) -> Result<Event<T>, ParseError>) -> Batch<T> {
+    let event = |opened: Opened| match opened {
+        Ok(Some(message)) => read(&message),
+        Ok(None) => Ok(Event::ignored("text that is not JSON, or a record of neither SNS nor SQS")),
+        Err(error) => Err(error),
+    };
     match payload.get("Records").and_then(Value::as_array) {
         Some(records) => Batch {
-            from_queue: records.iter().any(|record| is_from(record, "eventSource", "aws:sqs")),
-            records: records.iter().map(parse_record).collect(),
+            from_queue: records.iter().any(is_sqs),
+            records: records
+                .iter()
+                .map(|record| Record { message_id: message_id(record), event: event(open_record(record)) })
+                .collect(),
         },
-        None => Batch {
-            from_queue: false,
-            records: vec![Record { message_id: None, event: parse_event(payload) }],
-        },
+        None => {
+            let message = Message { body: payload.clone(), text: payload.to_string(), topic: None };
+            Batch { from_queue: false, records: vec![Record { message_id: None, event: read(&message) }] }
+        }
     }
 }
 
-fn parse_record(record: &Value) -> Record {
-    // The two services spell the key differently.
-    if is_from(record, "EventSource", "aws:sns") {
-        Record { message_id: None, event: parse_sns(record.get("Sns").unwrap_or(&Value::Null)) }
-    } else if is_from(record, "eventSource", "aws:sqs") {
-        parse_sqs(record)
+/// The message in a record. `None` if there is none that we could read.
+type Opened = Result<Option<Message>, ParseError>;
+
+fn open_record(record: &Value) -> Opened {
+    if is_sns(record) {
+        open_sns(record.get("Sns").unwrap_or(&Value::Null))
+    } else if is_sqs(record) {
+        open_sqs(record)
     } else {
-        Record { message_id: None, event: Ok(ignored("a record of neither SNS nor SQS")) }
+        Ok(None)
     }
 }
 
-fn is_from(record: &Value, key: &str, service: &str) -> bool {
-    record.get(key).and_then(Value::as_str) == Some(service)
+// The two services spell the key differently.
+
+fn is_sns(record: &Value) -> bool {
+    record.get("EventSource").and_then(Value::as_str) == Some("aws:sns")
 }
 
-fn parse_sqs(record: &Value) -> Record {
+fn is_sqs(record: &Value) -> bool {
+    record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs")
+}
+
+fn message_id(record: &Value) -> Option<String> {
+    record.get("messageId").filter(|_| is_sqs(record)).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn open_sqs(record: &Value) -> Opened {
     let malformed = |field, expected| ParseError {
         event: "SQS message".to_owned(),
         field,
         expected,
         found: describe(record.get(field)),
     };
-    let message_id = record.get("messageId").and_then(Value::as_str).map(str::to_owned);
-    let event = match SqsMessage::deserialize(record) {
+    match SqsMessage::deserialize(record) {
         Err(_) => Err(malformed("body", "a message as Lambda passes it on from a queue")),
         Ok(message) => match (&message.message_id, message.body) {
             (None, _) => Err(malformed("messageId", "the message's id")),
             (_, None) => Err(malformed("body", "text")),
-            (Some(_), Some(body)) => parse_queue_body(&body),
+            (Some(_), Some(body)) => open_queue_body(&body),
         },
-    };
-    Record { message_id, event }
+    }
 }
 
 /// An SQS body is the event itself or, where the queue is subscribed to a topic, an SNS notification around it.
-fn parse_queue_body(body: &str) -> Result<Event, ParseError> {
-    let Ok(value) = serde_json::from_str::<Value>(body) else { return Ok(ignored("text that is not JSON")) };
-    let is_sns = value.get("TopicArn").is_some() && value.get("Type").is_some();
-    if is_sns { parse_sns(&value) } else { parse_event(&value) }
+fn open_queue_body(body: &str) -> Opened {
+    let Ok(value) = serde_json::from_str::<Value>(body) else { return Ok(None) };
+    let is_notification = value.get("TopicArn").is_some() && value.get("Type").is_some();
+    if is_notification {
+        return open_sns(&value);
+    }
+    Ok(Some(Message { body: value, text: body.to_owned(), topic: None }))
 }
 
-fn parse_sns(notification: &Value) -> Result<Event, ParseError> {
+fn open_sns(notification: &Value) -> Opened {
     let Some(message) = notification.get("Message").and_then(Value::as_str) else {
         return Err(ParseError {
             event: "SNS notification".to_owned(),
@@ -93,20 +133,6 @@ fn parse_sns(notification: &Value) -> Result<Event, ParseError> {
             found: describe(notification.get("Message")),
         });
     };
-    match serde_json::from_str(message) {
-        Ok(event) => parse_event(&event),
-        Err(_) => Ok(ignored("text that is not JSON")),
-    }
-}
-
-fn parse_event(event: &Value) -> Result<Event, ParseError> {
-    let text = |key| event.get(key).and_then(Value::as_str);
-    match (text("source"), text("detail-type")) {
-        (Some(source), Some(detail_type)) => parse_eventbridge(source, detail_type, event),
-        _ => Ok(ignored("no EventBridge event: it has no `source` and `detail-type`")),
-    }
-}
-
-fn ignored(why: &str) -> Event {
-    Event::Ignored { instance_id: None, why: why.to_owned() }
+    let topic = notification.get("TopicArn").and_then(Value::as_str).map(TopicArn::new);
+    Ok(serde_json::from_str(message).ok().map(|body| Message { body, text: message.to_owned(), topic }))
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Event, ParseError, describe};
+use super::{Event, Message, ParseError, describe};
 use crate::ids::InstanceId;
 
 /// EC2 says that an instance is about to be taken away, or may be.
@@ -86,9 +86,15 @@ const SPOT_INTERRUPTION: &str = "EC2 Spot Instance Interruption Warning";
 const CAPACITY_RESERVATION_INTERRUPTION: &str = "EC2 Capacity Reservation Instance Interruption Warning";
 const REBALANCE_RECOMMENDATION: &str = "EC2 Instance Rebalance Recommendation";
 
-/// Reads an event with an EventBridge envelope: one of EC2's notices, or not for us.
-pub(super) fn parse_eventbridge(source: &str, detail_type: &str, event: &Value) -> Result<Event, ParseError> {
-    let detail = Detail { event: detail_type, value: event.get("detail") };
+/// Reads one of EC2's notices.
+///
+/// # Errors
+/// If a notice lacks its instance, or a field is not what AWS documents.
+pub fn read(message: &Message) -> Result<Event<Notice>, ParseError> {
+    let Some((source, detail_type)) = message.eventbridge() else {
+        return Ok(Event::ignored("no EventBridge event: it has no `source` and `detail-type`"));
+    };
+    let detail = Detail { event: detail_type, value: message.body.get("detail") };
     let kind = match (source, detail_type) {
         ("aws.ec2", SPOT_INTERRUPTION) => NoticeKind::SpotInterruption(detail.instance_action()?),
         ("aws.ec2", CAPACITY_RESERVATION_INTERRUPTION) => {
@@ -102,8 +108,8 @@ pub(super) fn parse_eventbridge(source: &str, detail_type: &str, event: &Value) 
             });
         }
     };
-    let time = event.get("time").and_then(Value::as_str).and_then(|text| text.parse().ok());
-    Ok(Event::Notice(Notice { instance_id: detail.instance_id()?, kind, time }))
+    let time = message.body.get("time").and_then(Value::as_str).and_then(|text| text.parse().ok());
+    Ok(Event::Ours(Notice { instance_id: detail.instance_id()?, kind, time }))
 }
 
 /// The `detail` of an event and what to call the event in an error.

@@ -1,0 +1,129 @@
+//! Auto Scaling's termination lifecycle actions, as they come over SNS, over EventBridge, and from ourselves.
+//!
+//! Over SNS and SQS the message is a JSON object with the keys that [`read`] names; over EventBridge the same keys
+//! stand inside `detail`. Sources: EC2 Auto Scaling User Guide, prepare-for-lifecycle-notifications and
+//! ec2-auto-scaling-event-reference. What a function publishes again carries its state under [`crate::republish::KEY`].
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Event, Message, ParseError, describe};
+use crate::ids::{ActionToken, GroupName, HookName, InstanceId, TopicArn};
+use crate::republish::Carried;
+
+/// A termination lifecycle action: an instance waits for us before Auto Scaling terminates it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LifecycleAction {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// Its group.
+    pub group: GroupName,
+    /// The hook that made the action.
+    pub hook: HookName,
+    /// The token that stands for the action.
+    pub token: ActionToken,
+    /// The hook's `NotificationMetadata`, if it has any.
+    pub metadata: Option<String>,
+    /// When Auto Scaling sent the message. `None` where that cannot be read.
+    pub time: Option<Timestamp>,
+    /// What an earlier hop left for this one.
+    pub carried: Option<Carried>,
+    /// The message, to be published again: the state goes to its top level, whatever its form.
+    pub message: Message,
+}
+
+impl LifecycleAction {
+    /// The topic to publish the message to again: the one it came over.
+    pub fn topic(&self) -> Option<&TopicArn> {
+        self.message.topic.as_ref()
+    }
+}
+
+const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
+const EVENTBRIDGE_TERMINATE: &str = "EC2 Instance-terminate Lifecycle Action";
+
+/// Reads a termination lifecycle action. Test notifications, launch transitions and whatever else shares the topic are
+/// ignored.
+///
+/// # Errors
+/// If a termination action lacks what it takes to complete it, or carries state that Ebb never wrote.
+pub fn read(message: &Message) -> Result<Event<LifecycleAction>, ParseError> {
+    let fields = match message.eventbridge() {
+        Some(("aws.autoscaling", EVENTBRIDGE_TERMINATE)) => Fields { in_detail: true, message },
+        Some((source, detail_type)) => {
+            return Ok(Event::ignored(format!(
+                "`{detail_type}` of {source} is not a termination lifecycle action"
+            )));
+        }
+        None => Fields { in_detail: false, message },
+    };
+    if !fields.in_detail
+        && let Some(why) = fields.not_ours()
+    {
+        return Ok(Event::ignored(why));
+    }
+    let time = message.body.get(if fields.in_detail { "time" } else { "Time" });
+    Ok(Event::Ours(LifecycleAction {
+        instance_id: fields.instance_id()?,
+        group: GroupName::new(fields.text("detail.AutoScalingGroupName", "the group's name")?),
+        hook: HookName::new(fields.text("detail.LifecycleHookName", "the hook's name")?),
+        token: ActionToken::new(fields.text("detail.LifecycleActionToken", "the action's token")?),
+        metadata: fields.get("detail.NotificationMetadata").and_then(Value::as_str).map(str::to_owned),
+        time: time.and_then(Value::as_str).and_then(|text| text.parse().ok()),
+        carried: Carried::read(&message.body)?,
+        message: message.clone(),
+    }))
+}
+
+/// The fields of an action, in either form. They are named as they stand in EventBridge's, `detail.NAME`.
+struct Fields<'a> {
+    in_detail: bool,
+    message: &'a Message,
+}
+
+impl<'a> Fields<'a> {
+    /// Says why a message without EventBridge's envelope is not a termination action, if it is none.
+    fn not_ours(&self) -> Option<String> {
+        let text = |key| self.message.body.get(key).and_then(Value::as_str);
+        match (text("LifecycleTransition"), text("Event")) {
+            (Some(TERMINATING), _) => None,
+            (Some(transition), _) => Some(format!("transition {transition} is not a termination")),
+            (None, Some("autoscaling:TEST_NOTIFICATION")) => {
+                Some("Auto Scaling's test notification".to_owned())
+            }
+            (None, Some(event)) => Some(format!("Auto Scaling's notification {event}")),
+            (None, None) => Some("no lifecycle action: it has no `LifecycleTransition`".to_owned()),
+        }
+    }
+
+    fn get(&self, field: &'static str) -> Option<&'a Value> {
+        let key = self.name(field).rsplit('.').next()?;
+        let object = if self.in_detail { self.message.body.get("detail")? } else { &self.message.body };
+        object.get(key)
+    }
+
+    /// The field as it is called in this form.
+    fn name(&self, field: &'static str) -> &'static str {
+        if self.in_detail { field } else { field.strip_prefix("detail.").unwrap_or(field) }
+    }
+
+    fn text(&self, field: &'static str, expected: &'static str) -> Result<&'a str, ParseError> {
+        let text = self.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
+        text.ok_or_else(|| self.error(field, expected))
+    }
+
+    fn instance_id(&self) -> Result<InstanceId, ParseError> {
+        let field = "detail.EC2InstanceId";
+        let parsed = self.get(field).and_then(Value::as_str).and_then(InstanceId::parse);
+        parsed.ok_or_else(|| self.error(field, InstanceId::EXPECTED))
+    }
+
+    fn error(&self, field: &'static str, expected: &'static str) -> ParseError {
+        ParseError {
+            event: "termination lifecycle action".to_owned(),
+            field: self.name(field),
+            expected,
+            found: describe(self.get(field)),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The loop's envelope: what one hop of a drain leaves in the message for the next.
+//!
+//! The message is published again as it came, unknown fields untouched, with the state under one key. The state comes
+//! back over a topic and is checked like any other input.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::event::{ParseError, describe};
+use crate::ids::{Cluster, ContainerInstanceArn};
+use crate::settings::DRAIN_TIMEOUT_MAX;
+
+/// The key of the state in the message.
+pub const KEY: &str = "ebb";
+
+/// More hops than the longest drain can take: 48 hours of the shortest hops.
+const HOPS_MAX: u64 = 20_000;
+
+/// Source: Auto Scaling API, `PutLifecycleHook.HeartbeatTimeout`.
+const HEARTBEAT_SECONDS: std::ops::RangeInclusive<u64> = 30..=7_200;
+
+/// What a hop leaves for the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// The number of the hop that published the message; the first is 1.
+    pub hop: u64,
+    /// When the first hop began.
+    pub first_seen: Timestamp,
+    /// When the drain gives up.
+    pub deadline: Timestamp,
+    /// The container instance and its cluster, once they are found.
+    pub found: Option<(Cluster, ContainerInstanceArn)>,
+    /// The hook's heartbeat time-out, once it is read.
+    pub heartbeat_timeout_seconds: Option<u64>,
+    /// Whether people have been told what holds the drain.
+    pub told: bool,
+}
+
+impl Carried {
+    /// Reads the state from a message; `None` if it carries none.
+    ///
+    /// # Errors
+    /// If the state is not such as [`Carried::write`] writes.
+    pub fn read(message: &Value) -> Result<Option<Self>, ParseError> {
+        let Some(state) = message.get(KEY) else { return Ok(None) };
+        let fields = State(state);
+        if !state.is_object() {
+            return Err(fields.error("ebb", "an object"));
+        }
+        let first_seen = fields.time("ebb.first_seen")?;
+        let deadline = fields.time("ebb.deadline")?;
+        // Before `first_seen`, where the message was on its way for longer than the drain may last.
+        if deadline.duration_since(first_seen).abs() > DRAIN_TIMEOUT_MAX {
+            return Err(fields.error("ebb.deadline", "a time within 48 hours of ebb.first_seen"));
+        }
+        let found = match (fields.text("ebb.cluster")?, fields.text("ebb.container_instance_arn")?) {
+            (Some(cluster), Some(arn)) => Some((Cluster::new(cluster), ContainerInstanceArn::new(arn))),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(fields.error("ebb.container_instance_arn", "a text beside ebb.cluster"));
+            }
+            (None, Some(_)) => {
+                return Err(fields.error("ebb.cluster", "a text beside ebb.container_instance_arn"));
+            }
+        };
+        let heartbeat = "ebb.heartbeat_timeout_seconds";
+        let heartbeat_timeout_seconds = match fields.get(heartbeat) {
+            None => None,
+            Some(value) => Some(
+                value
+                    .as_u64()
+                    .filter(|seconds| HEARTBEAT_SECONDS.contains(seconds))
+                    .ok_or_else(|| fields.error(heartbeat, "a number of seconds from 30 to 7200"))?,
+            ),
+        };
+        let hop = fields.get("ebb.hop").and_then(Value::as_u64).filter(|hop| (1..=HOPS_MAX).contains(hop));
+        let hop = hop.ok_or_else(|| fields.error("ebb.hop", "a number of hops from 1 to 20000"))?;
+        let told = match fields.get("ebb.told") {
+            None => false,
+            Some(value) => value.as_bool().ok_or_else(|| fields.error("ebb.told", "true or false"))?,
+        };
+        Ok(Some(Self { hop, first_seen, deadline, found, heartbeat_timeout_seconds, told }))
+    }
+
+    /// The message with this state in it, in place of any other. Every other field stays as it was written, to the
+    /// byte.
+    ///
+    /// # Errors
+    /// If the message is no JSON object. None that was read as a lifecycle action is that.
+    pub fn write(&self, message: &str) -> Result<String, serde_json::Error> {
+        let mut state = json!({
+            "hop": self.hop,
+            "first_seen": self.first_seen,
+            "deadline": self.deadline,
+            "told": self.told,
+        });
+        if let Some((cluster, arn)) = &self.found {
+            state["cluster"] = json!(cluster);
+            state["container_instance_arn"] = json!(arn);
+        }
+        if let Some(seconds) = self.heartbeat_timeout_seconds {
+            state["heartbeat_timeout_seconds"] = json!(seconds);
+        }
+        let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(message)?;
+        fields.insert(KEY.to_owned(), serde_json::value::to_raw_value(&state)?);
+        serde_json::to_string(&fields)
+    }
+}
+
+/// The state in a message, field by field.
+struct State<'a>(&'a Value);
+
+impl<'a> State<'a> {
+    fn get(&self, field: &'static str) -> Option<&'a Value> {
+        self.0.get(field.strip_prefix("ebb.")?).filter(|value| !value.is_null())
+    }
+
+    fn text(&self, field: &'static str) -> Result<Option<&'a str>, ParseError> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
+            Some(_) => Err(self.error(field, "a text that is not empty")),
+        }
+    }
+
+    fn time(&self, field: &'static str) -> Result<Timestamp, ParseError> {
+        let time = self.get(field).and_then(Value::as_str).and_then(|text| text.parse().ok());
+        time.ok_or_else(|| self.error(field, "a time such as 2025-01-02T03:04:05Z"))
+    }
+
+    fn error(&self, field: &'static str, expected: &'static str) -> ParseError {
+        let found = if field == "ebb" { Some(self.0) } else { self.get(field) };
+        ParseError {
+            event: "state that Ebb carries in a lifecycle message".to_owned(),
+            field,
+            expected,
+            found: describe(found),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn carried() -> Carried {
+        Carried {
+            hop: 3,
+            first_seen: "2025-03-04T05:06:07Z".parse().unwrap(),
+            deadline: "2025-03-04T05:21:07Z".parse().unwrap(),
+            found: Some((
+                Cluster::new("shop"),
+                ContainerInstanceArn::new("arn:aws:ecs:…:container-instance/shop/1"),
+            )),
+            heartbeat_timeout_seconds: Some(3_600),
+            told: true,
+        }
+    }
+
+    fn read(message: &str) -> Result<Option<Carried>, ParseError> {
+        Carried::read(&serde_json::from_str(message).unwrap())
+    }
+
+    #[test]
+    fn what_a_hop_writes_the_next_one_reads() {
+        let bare = Carried { found: None, heartbeat_timeout_seconds: None, told: false, ..carried() };
+        for carried in [carried(), bare] {
+            let message = carried.write("{\"EC2InstanceId\": \"i-1a2b3c4d\"}").unwrap();
+            assert_eq!(read(&message), Ok(Some(carried.clone())));
+            let again = Carried { hop: 4, ..carried }.write(&message).unwrap();
+            assert_eq!(read(&again).unwrap().unwrap().hop, 4, "in place of the state before");
+        }
+        assert_eq!(read("{}"), Ok(None));
+    }
+
+    #[test]
+    fn unknown_fields_survive_to_the_byte() {
+        let message =
+            r#"{"Price":1.50,"Number":123456789012345678901234567890,"Nested":{"b":1,"a":[1e400,"é"]}}"#;
+        let written = carried().write(message).unwrap();
+
+        for field in [
+            r#""Price":1.50"#,
+            r#""Number":123456789012345678901234567890"#,
+            r#""Nested":{"b":1,"a":[1e400,"é"]}"#,
+        ] {
+            assert!(written.contains(field), "{field} is not in {written}");
+        }
+    }
+
+    #[test]
+    fn state_that_ebb_never_wrote_is_refused_by_its_field() {
+        let with = |field: &str, value: Value| {
+            let mut message: Value = serde_json::from_str(&carried().write("{}").unwrap()).unwrap();
+            message[KEY][field] = value;
+            Carried::read(&message).map_err(|error| error.field)
+        };
+        for (field, value, named) in [
+            ("hop", json!(-1), "ebb.hop"),
+            ("hop", json!(0), "ebb.hop"),
+            ("hop", json!(20_001), "ebb.hop"),
+            ("hop", json!("3"), "ebb.hop"),
+            ("first_seen", json!(null), "ebb.first_seen"),
+            ("deadline", json!("tomorrow"), "ebb.deadline"),
+            ("deadline", json!("2035-01-01T00:00:00Z"), "ebb.deadline"),
+            ("cluster", json!(7), "ebb.cluster"),
+            ("cluster", json!(null), "ebb.cluster"),
+            ("container_instance_arn", json!(""), "ebb.container_instance_arn"),
+            ("heartbeat_timeout_seconds", json!(7_201), "ebb.heartbeat_timeout_seconds"),
+            ("told", json!("yes"), "ebb.told"),
+        ] {
+            assert_eq!(with(field, value.clone()), Err(named), "{field}: {value}");
+        }
+        assert_eq!(read("{\"ebb\": \"hop 3\"}").unwrap_err().field, "ebb");
+    }
+
+    proptest! {
+        #[test]
+        fn no_state_panics_the_reader(hop in any::<i64>(), deadline in ".*", first_seen in ".*") {
+            let _ = Carried::read(&json!({"ebb": {"hop": hop, "deadline": deadline, "first_seen": first_seen}}));
+        }
+    }
+}
