@@ -50,10 +50,9 @@ impl Message {
 /// Reads the payload of an invocation: a bare event, SNS records, or an SQS batch. Total: every JSON value has a
 /// meaning, if only to be ignored.
 pub fn parse<T>(payload: &Value, read: fn(&Message) -> Result<Event<T>, ParseError>) -> Batch<T> {
-    let event = |opened: Opened| match opened {
-        Ok(Some(message)) => read(&message),
-        Ok(None) => Ok(Event::ignored("text that is not JSON, or a record of neither SNS nor SQS")),
-        Err(error) => Err(error),
+    let event = |opened: Result<Opened, ParseError>| match opened? {
+        Opened::Message(message) => read(&message),
+        Opened::Nothing(why) => Ok(Event::ignored(why)),
     };
     match payload.get("Records").and_then(Value::as_array) {
         Some(records) => Batch {
@@ -70,16 +69,21 @@ pub fn parse<T>(payload: &Value, read: fn(&Message) -> Result<Event<T>, ParseErr
     }
 }
 
-/// The message in a record. `None` if there is none that we could read.
-type Opened = Result<Option<Message>, ParseError>;
+/// What was found in a record: a message, or nothing that could be read, and why.
+enum Opened {
+    Message(Message),
+    Nothing(&'static str),
+}
 
-fn open_record(record: &Value) -> Opened {
+const NOT_JSON: Opened = Opened::Nothing("text that is not JSON");
+
+fn open_record(record: &Value) -> Result<Opened, ParseError> {
     if is_sns(record) {
         open_sns(record.get("Sns").unwrap_or(&Value::Null))
     } else if is_sqs(record) {
         open_sqs(record)
     } else {
-        Ok(None)
+        Ok(Opened::Nothing("a record of neither SNS nor SQS"))
     }
 }
 
@@ -97,7 +101,7 @@ fn message_id(record: &Value) -> Option<String> {
     record.get("messageId").filter(|_| is_sqs(record)).and_then(Value::as_str).map(str::to_owned)
 }
 
-fn open_sqs(record: &Value) -> Opened {
+fn open_sqs(record: &Value) -> Result<Opened, ParseError> {
     let malformed = |field, expected| ParseError {
         event: "SQS message".to_owned(),
         field,
@@ -115,16 +119,16 @@ fn open_sqs(record: &Value) -> Opened {
 }
 
 /// An SQS body is the event itself or, where the queue is subscribed to a topic, an SNS notification around it.
-fn open_queue_body(body: &str) -> Opened {
-    let Ok(value) = serde_json::from_str::<Value>(body) else { return Ok(None) };
+fn open_queue_body(body: &str) -> Result<Opened, ParseError> {
+    let Ok(value) = serde_json::from_str::<Value>(body) else { return Ok(NOT_JSON) };
     let is_notification = value.get("TopicArn").is_some() && value.get("Type").is_some();
     if is_notification {
         return open_sns(&value);
     }
-    Ok(Some(Message { body: value, text: body.to_owned(), topic: None }))
+    Ok(Opened::Message(Message { body: value, text: body.to_owned(), topic: None }))
 }
 
-fn open_sns(notification: &Value) -> Opened {
+fn open_sns(notification: &Value) -> Result<Opened, ParseError> {
     let Some(message) = notification.get("Message").and_then(Value::as_str) else {
         return Err(ParseError {
             event: "SNS notification".to_owned(),
@@ -134,5 +138,8 @@ fn open_sns(notification: &Value) -> Opened {
         });
     };
     let topic = notification.get("TopicArn").and_then(Value::as_str).map(TopicArn::new);
-    Ok(serde_json::from_str(message).ok().map(|body| Message { body, text: message.to_owned(), topic }))
+    Ok(match serde_json::from_str(message) {
+        Ok(body) => Opened::Message(Message { body, text: message.to_owned(), topic }),
+        Err(_) => NOT_JSON,
+    })
 }
