@@ -3,13 +3,17 @@
 
 mod autoscaling;
 pub mod clients;
+mod clock;
 mod ecs;
 mod error;
 pub mod metrics;
+mod problem;
 mod sns;
 
 pub use autoscaling::AutoScaling;
 pub use clients::Clients;
+pub use clock::Clock;
 pub use ecs::{DrainResult, Ecs, Look};
 pub use error::{AwsError, AwsErrorKind};
+pub use problem::{ErrorType, HandlerError, Problem};
 pub use sns::Topics;

@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use ebb_aws::AwsError;
+use ebb_aws::{AwsError, Clock, Problem};
 use ebb_core::fallback::{CLAIM_ATTRIBUTE, Claim, Interrupted, raise};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName};
 use tracing::info;
 
-use crate::error::Problem;
+use crate::SpotDrainer;
 use crate::work::Work;
-use crate::{Clock, SpotDrainer};
 
 type ByCluster = BTreeMap<Cluster, Vec<ContainerInstanceArn>>;
 

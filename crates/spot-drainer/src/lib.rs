@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod error;
 mod fallback;
 mod report;
 mod round;
@@ -8,7 +7,7 @@ mod work;
 
 use std::time::Duration;
 
-use ebb_aws::Clients;
+use ebb_aws::{Clients, Clock, HandlerError};
 use ebb_core::event::{notice, parse};
 use ebb_core::settings::SpotSettings;
 use ebb_core::spot::{Answer, retry_until};
@@ -16,7 +15,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
-pub use crate::error::{ErrorType, HandlerError};
 use crate::work::Work;
 
 /// The function's name, as in logs and metrics.
@@ -55,7 +53,7 @@ impl SpotDrainer {
         now: Timestamp,
         deadline: Timestamp,
     ) -> Result<Answer, HandlerError> {
-        let clock = Clock { now, started: Instant::now() };
+        let clock = Clock::start(now);
         let answer_by = deadline - ANSWER_MARGIN;
 
         let mut work = Work::triage(parse(payload, notice::read), &self.settings);
@@ -85,24 +83,5 @@ impl SpotDrainer {
             sleep(pause_now).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-    }
-}
-
-/// What time it is, counted from the `now` that the invocation was given: with tokio's clock paused, virtual time.
-#[derive(Debug, Clone, Copy)]
-struct Clock {
-    now: Timestamp,
-    started: Instant,
-}
-
-impl Clock {
-    fn now(self) -> Timestamp {
-        self.now + self.started.elapsed()
-    }
-
-    /// When `time` will be; a time in the past is the moment at which the invocation began.
-    fn instant(self, time: Timestamp) -> Instant {
-        let ahead = Duration::try_from(time.duration_since(self.now)).unwrap_or(Duration::ZERO);
-        self.started.checked_add(ahead).unwrap_or(self.started + Duration::from_secs(900))
     }
 }

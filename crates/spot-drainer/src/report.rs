@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use ebb_aws::Clock;
 use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_core::spot::{Answer, Outcome, OutcomeKind};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::work::Concluded;
-use crate::{Clock, FUNCTION, SpotDrainer};
+use crate::{FUNCTION, SpotDrainer};
 
 /// A notice to people must not cost the function its answer: less than what is kept for that.
 const NOTICE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -36,7 +37,7 @@ impl SpotDrainer {
         info!(
             answer = %serde_json::to_string(answer).unwrap_or_default(),
             failed = problems.len(),
-            duration_ms = clock.started.elapsed().as_millis(),
+            duration_ms = clock.elapsed().as_millis(),
             "{answer}"
         );
     }

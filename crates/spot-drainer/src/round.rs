@@ -6,14 +6,13 @@
 
 use std::collections::HashMap;
 
-use ebb_aws::{AwsError, AwsErrorKind, DrainResult, Ecs, Look};
+use ebb_aws::{AwsError, AwsErrorKind, DrainResult, Ecs, Look, Problem};
 use ebb_core::event::notice::Notice;
 use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::spot::{ContainerInstance, Decision, OutcomeKind, decide};
 use futures_util::{StreamExt, stream};
 
 use crate::SpotDrainer;
-use crate::error::Problem;
 use crate::work::{Item, Work};
 
 /// How many look-ups run at once. More would only empty the account's burst of 100 reads faster, and one waiting

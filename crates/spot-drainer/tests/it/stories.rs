@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ebb_aws::ErrorType;
 use ebb_core::ids::{Cluster, TopicArn};
 use ebb_core::settings::SpotSettings;
 use ebb_core::spot::OutcomeKind;
@@ -12,7 +13,6 @@ use ebb_region::world::ecs::{NewInstance, Status};
 use ebb_region::world::spot::Action;
 use ebb_region::{Rest, scenario};
 use serde_json::json;
-use spot_drainer::ErrorType;
 
 use crate::support::{
     Sim, TIMEOUT, failed, instance_id, kinds, notice, notice_at, shop_settings, sqs, start_time,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ebb_aws::{Clients, clients::config_loader};
+use ebb_aws::{Clients, HandlerError, clients::config_loader};
 use ebb_core::settings::SpotSettings;
 use ebb_core::spot::{Answer, Outcome, OutcomeKind};
 use ebb_region::lambda::InProcess;
@@ -12,7 +12,7 @@ use ebb_region::world::delivery::{Function, Queue};
 use ebb_region::{Region, Rest, scenario};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use spot_drainer::{HandlerError, SpotDrainer};
+use spot_drainer::SpotDrainer;
 
 pub(crate) use ebb_region::scenario::instance_id;
 

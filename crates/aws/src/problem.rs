@@ -1,11 +1,12 @@
-//! The one error of the handler. It means "run this event again", and nothing else.
+//! What stands in the way of a function, and the one error of its handler: "run this event again", and nothing else.
 
 use std::error::Error;
 use std::fmt;
 
-use ebb_aws::{AwsError, AwsErrorKind};
 use ebb_core::event::ParseError;
 use lambda_runtime::Diagnostic;
+
+use crate::{AwsError, AwsErrorKind};
 
 /// What alarms are built on: few, and stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,13 +23,16 @@ pub enum ErrorType {
 
 /// Something that could not be dealt with, with the whole chain of its causes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Problem {
-    pub(crate) error_type: ErrorType,
-    pub(crate) text: String,
+pub struct Problem {
+    /// What kind of problem it is.
+    pub error_type: ErrorType,
+    /// What it is, for the log.
+    pub text: String,
 }
 
 impl Problem {
-    pub(crate) fn other(text: impl Into<String>) -> Self {
+    /// A problem that is none of AWS's errors.
+    pub fn other(text: impl Into<String>) -> Self {
         Self { error_type: ErrorType::AwsOther, text: text.into() }
     }
 }
@@ -72,7 +76,7 @@ pub struct HandlerError {
 
 impl HandlerError {
     /// Puts problems together; `None` if there are none.
-    pub(crate) fn of(problems: &[Problem]) -> Option<Self> {
+    pub fn of(problems: &[Problem]) -> Option<Self> {
         let error_type = problems.iter().map(|problem| problem.error_type).min()?;
         let texts: Vec<_> = problems.iter().map(|problem| problem.text.as_str()).collect();
         Some(Self { error_type, text: texts.join("; ") })

@@ -1,0 +1,40 @@
+//! What time it is within an invocation, counted from the `now` that it began with: with tokio's clock paused, virtual
+//! time.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+/// Lambda's longest time-out (Lambda Developer Guide, gettingstarted-limits): no moment further ahead matters.
+const INVOCATION_MAX: Duration = Duration::from_secs(900);
+
+/// The clock of one invocation.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    now: Timestamp,
+    started: Instant,
+}
+
+impl Clock {
+    /// Starts the clock: it is `now`.
+    pub fn start(now: Timestamp) -> Self {
+        Self { now, started: Instant::now() }
+    }
+
+    /// The time.
+    pub fn now(self) -> Timestamp {
+        self.now + self.started.elapsed()
+    }
+
+    /// How long the invocation has run.
+    pub fn elapsed(self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// When `time` will be. A time in the past is the moment at which the invocation began.
+    pub fn instant(self, time: Timestamp) -> Instant {
+        let ahead = Duration::try_from(time.duration_since(self.now)).unwrap_or(Duration::ZERO);
+        self.started + ahead.min(INVOCATION_MAX)
+    }
+}
