@@ -4,10 +4,21 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use lambda_runtime::Context;
 use tokio::time::Instant;
 
 /// Lambda's longest time-out (Lambda Developer Guide, gettingstarted-limits): no moment further ahead matters.
 const INVOCATION_MAX: Duration = Duration::from_secs(900);
+
+/// The time that a function gives itself where no deadline is set.
+const DEFAULT_TIME: Duration = Duration::from_secs(30);
+
+/// When Lambda cuts an invocation off that begins `now`. `cargo lambda watch` names a moment in 1970 and cuts nothing
+/// off.
+pub fn deadline(context: &Context, now: Timestamp) -> Timestamp {
+    let deadline = Timestamp::try_from(context.deadline()).ok();
+    deadline.filter(|deadline| *deadline > now).unwrap_or(now + DEFAULT_TIME)
+}
 
 /// The clock of one invocation.
 #[derive(Debug, Clone, Copy)]

@@ -3,6 +3,8 @@
 //! ECS reports partial failures inside an HTTP 200 (`failures[]`): no method here lets one pass as a success. Nor is a
 //! list ever taken for complete that is not: the SDK would end one silently at a token that comes twice.
 
+mod tasks;
+
 use std::collections::HashMap;
 
 use aws_sdk_ecs::Client;
@@ -129,7 +131,10 @@ impl Ecs {
     }
 
     /// Describes container instances. Those that left the cluster meanwhile (reason `MISSING`) are left out.
-    async fn describe(
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub async fn describe(
         &self,
         cluster: &Cluster,
         arns: &[ContainerInstanceArn],
@@ -175,6 +180,21 @@ impl Ecs {
             .iter()
             .map(|arn| drain_result(arn, answer.container_instances(), answer.failures()))
             .collect())
+    }
+
+    /// Sets a container instance to ACTIVE again.
+    ///
+    /// # Errors
+    /// If the call fails, or ECS says that it did not do so.
+    pub async fn set_active(&self, cluster: &Cluster, arn: &ContainerInstanceArn) -> Result<(), AwsError> {
+        let operation = || format!("set a container instance of cluster {} to ACTIVE", cluster.name());
+        let request = self.client.update_container_instances_state().cluster(cluster.as_str());
+        let request = request.status(StatusFilter::Active).container_instances(arn.as_str());
+        let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
+        match answer.failures().first() {
+            Some(failure) => Err(AwsError::unusable_answer(operation(), reason(failure))),
+            None => Ok(()),
+        }
     }
 
     /// Reads one attribute of container instances; one that does not have it, or has left the cluster, is left out.

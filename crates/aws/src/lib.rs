@@ -10,9 +10,9 @@ pub mod metrics;
 mod problem;
 mod sns;
 
-pub use autoscaling::AutoScaling;
+pub use autoscaling::{ActionFound, ActionResult, AutoScaling};
 pub use clients::Clients;
-pub use clock::Clock;
+pub use clock::{Clock, deadline};
 pub use ecs::{DrainResult, Ecs, Look};
 pub use error::{AwsError, AwsErrorKind};
 pub use problem::{ErrorType, HandlerError, Problem};

@@ -3,12 +3,14 @@
 //! The decision is [`decide`]: from what was seen of the action, the container instance and its tasks to the next step.
 //! Looking, waiting, keeping the action alive and publishing it again is left to the `lifecycle-drainer`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::ids::InstanceId;
+use crate::ids::{Cluster, InstanceId, TaskArn};
 use crate::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
 use crate::spot::ContainerInstanceStatus;
 
@@ -64,6 +66,36 @@ impl fmt::Display for TasksLeft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let standalone = self.standalone + self.standalone_stopping;
         write!(f, "{} service, {standalone} standalone and {} daemon tasks left", self.service, self.daemon)
+    }
+}
+
+/// A task on a container instance, as it was described.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Its ARN.
+    pub arn: TaskArn,
+    /// The service that it belongs to, by name; `None` for a standalone task.
+    pub service: Option<String>,
+    /// Whether it has been told to stop: `desiredStatus` STOPPED.
+    pub told_to_stop: bool,
+    /// Whether it has stopped: `lastStatus` STOPPED. Until then its containers may run, whatever it has been told
+    /// (ECS Developer Guide, container-instance-draining).
+    pub stopped: bool,
+}
+
+impl TasksLeft {
+    /// Counts tasks by kind; `daemons` are the daemon services among theirs.
+    pub fn count(tasks: &[Task], daemons: &BTreeSet<String>) -> Self {
+        let mut left = Self::default();
+        for task in tasks.iter().filter(|task| !task.stopped) {
+            match &task.service {
+                Some(service) if daemons.contains(service) => left.daemon += 1,
+                Some(_) => left.service += 1,
+                None if task.told_to_stop => left.standalone_stopping += 1,
+                None => left.standalone += 1,
+            }
+        }
+        left
     }
 }
 
@@ -184,6 +216,23 @@ pub enum OutcomeKind {
     WouldDrain,
 }
 
+impl OutcomeKind {
+    /// Every outcome, in the order of the documentation.
+    pub const ALL: [Self; 5] =
+        [Self::Completed, Self::Republished, Self::TimedOut, Self::Ignored, Self::WouldDrain];
+
+    /// The word in the answer and in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Republished => "republished",
+            Self::TimedOut => "timed_out",
+            Self::Ignored => "ignored",
+            Self::WouldDrain => "would_drain",
+        }
+    }
+}
+
 /// What was done about one message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outcome {
@@ -208,6 +257,32 @@ pub struct Outcome {
 pub struct Answer {
     /// One entry a message.
     pub outcomes: Vec<Outcome>,
+}
+
+impl Answer {
+    /// The outcomes of this kind.
+    pub fn of_kind(&self, kind: OutcomeKind) -> impl Iterator<Item = &Outcome> {
+        self.outcomes.iter().filter(move |outcome| outcome.outcome == kind)
+    }
+}
+
+/// The answer as one line of a log: `1 completed, 1 ignored`.
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = OutcomeKind::ALL.iter().map(|&kind| (self.of_kind(kind).count(), kind.as_str()));
+        let parts: Vec<_> =
+            counts.filter(|&(count, _)| count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+        f.write_str(if parts.is_empty() { "nothing done".to_owned() } else { parts.join(", ") }.as_str())
+    }
+}
+
+/// The cluster that a hook's `NotificationMetadata` names, by its name: as the whole text, or as `cluster` in a JSON
+/// object. Only a hint where to look first.
+pub fn cluster_hint(metadata: &str) -> Option<String> {
+    let named =
+        serde_json::from_str::<Value>(metadata).ok().map(|json| json["cluster"].as_str().map(str::to_owned));
+    let text = named.unwrap_or_else(|| Some(metadata.to_owned()))?;
+    Some(Cluster::new(text.trim()).name().to_owned())
 }
 
 #[cfg(test)]
@@ -312,6 +387,17 @@ mod tests {
     fn an_instance_on_its_way_to_a_warm_pool_is_waited_for_too() {
         for state in ["Terminating:Wait", "Warmed:Pending:Wait"] {
             assert_eq!(ActionState::of(state), ActionState::Waiting);
+        }
+    }
+
+    #[test]
+    fn a_hint_names_the_cluster_in_json_or_as_plain_text() {
+        let arn = "arn:aws:ecs:eu-west-1:111122223333:cluster/shop";
+        for metadata in ["shop", " shop ", arn, r#"{"cluster": "shop", "more": 1}"#] {
+            assert_eq!(cluster_hint(metadata).as_deref(), Some("shop"), "{metadata}");
+        }
+        for metadata in [r#"{"cluster": 7}"#, "{}", "[]", "7"] {
+            assert_eq!(cluster_hint(metadata), None, "{metadata}");
         }
     }
 

@@ -1,0 +1,131 @@
+//! The tasks on a container instance: which have not stopped, of what kind they are, and telling one to stop.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_ecs::types::{DesiredStatus, SchedulingStrategy};
+use ebb_core::ids::{Cluster, ContainerInstanceArn, TaskArn};
+use ebb_core::lifecycle::Task;
+
+use super::{Ecs, reason};
+use crate::AwsError;
+
+/// Source: ECS API, `DescribeTasks`.
+const DESCRIBE_TASKS_MAX: usize = 100;
+/// Source: ECS API, `DescribeServices`.
+const DESCRIBE_SERVICES_MAX: usize = 10;
+/// An instance runs some hundred tasks at most, and those that stopped are listed for an hour, by up to 100 a page.
+const LIST_PAGES_MAX: usize = 100;
+
+impl Ecs {
+    /// The tasks on a container instance that have not stopped. Those that have been told to stop are listed apart by
+    /// ECS, together with those that have stopped within the last hour: both lists are read, and every task in them is
+    /// described (ECS Developer Guide, container-instance-draining).
+    ///
+    /// # Errors
+    /// If a call fails, so that no task goes uncounted.
+    pub async fn tasks_on(
+        &self,
+        cluster: &Cluster,
+        arn: &ContainerInstanceArn,
+    ) -> Result<Vec<Task>, AwsError> {
+        let mut arns = self.list_tasks(cluster, arn, DesiredStatus::Running).await?;
+        arns.extend(self.list_tasks(cluster, arn, DesiredStatus::Stopped).await?);
+        // One that was told to stop between the two lists stands in both.
+        arns.sort();
+        arns.dedup();
+        let mut tasks = self.describe_tasks(cluster, &arns).await?;
+        tasks.retain(|task| !task.stopped);
+        Ok(tasks)
+    }
+
+    async fn list_tasks(
+        &self,
+        cluster: &Cluster,
+        arn: &ContainerInstanceArn,
+        desired_status: DesiredStatus,
+    ) -> Result<Vec<TaskArn>, AwsError> {
+        let operation = || format!("list the tasks on a container instance of cluster {}", cluster.name());
+        let request = self.client.list_tasks().cluster(cluster.as_str()).container_instance(arn.as_str());
+        let request = request.desired_status(desired_status).into_paginator();
+        let mut pages = request.stop_on_duplicate_token(false).send();
+        let mut arns = Vec::new();
+        for _ in 0..LIST_PAGES_MAX {
+            let Some(page) = pages.next().await else { return Ok(arns) };
+            let page = page.map_err(|error| AwsError::new(operation(), error))?;
+            arns.extend(page.task_arns().iter().map(TaskArn::new));
+        }
+        Err(AwsError::unusable_answer(operation(), format!("more than {LIST_PAGES_MAX} pages")))
+    }
+
+    /// Describes tasks. One that ECS no longer knows (reason `MISSING`) has stopped more than an hour ago.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub async fn describe_tasks(&self, cluster: &Cluster, arns: &[TaskArn]) -> Result<Vec<Task>, AwsError> {
+        let operation = || format!("describe tasks of cluster {}", cluster.name());
+        let mut tasks = Vec::new();
+        for arns in arns.chunks(DESCRIBE_TASKS_MAX) {
+            let texts = arns.iter().map(|arn| arn.as_str().to_owned()).collect();
+            let request = self.client.describe_tasks().cluster(cluster.as_str()).set_tasks(Some(texts));
+            let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
+            if let Some(failure) = answer.failures().iter().find(|one| one.reason() != Some("MISSING")) {
+                return Err(AwsError::unusable_answer(operation(), reason(failure)));
+            }
+            let described: Option<Vec<_>> = answer.tasks().iter().map(task).collect();
+            let described = described
+                .ok_or_else(|| AwsError::unusable_answer(operation(), "a task has no ARN or no status"))?;
+            if described.len() + answer.failures().len() < arns.len() {
+                return Err(AwsError::unusable_answer(operation(), "the answer does not mention every task"));
+            }
+            tasks.extend(described);
+        }
+        Ok(tasks)
+    }
+
+    /// The daemon services among services of a cluster. One that ECS no longer knows counts as none: its tasks are
+    /// waited for.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub async fn daemon_services(
+        &self,
+        cluster: &Cluster,
+        services: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, AwsError> {
+        let operation = || format!("describe services of cluster {}", cluster.name());
+        let names: Vec<_> = services.iter().cloned().collect();
+        let mut daemons = BTreeSet::new();
+        for names in names.chunks(DESCRIBE_SERVICES_MAX) {
+            let request = self.client.describe_services().cluster(cluster.as_str());
+            let answer = request.set_services(Some(names.to_vec())).send().await;
+            let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
+            let of_daemons = answer
+                .services()
+                .iter()
+                .filter(|one| one.scheduling_strategy() == Some(&SchedulingStrategy::Daemon));
+            daemons.extend(of_daemons.filter_map(|one| one.service_name()).map(str::to_owned));
+        }
+        Ok(daemons)
+    }
+
+    /// Tells a task to stop. One that is stopping already stays so.
+    ///
+    /// # Errors
+    /// If the call fails.
+    pub async fn stop_task(&self, cluster: &Cluster, arn: &TaskArn, reason: &str) -> Result<(), AwsError> {
+        let request = self.client.stop_task().cluster(cluster.as_str()).task(arn.as_str()).reason(reason);
+        let operation = || format!("stop a task of cluster {}", cluster.name());
+        request.send().await.map_err(|error| AwsError::new(operation(), error))?;
+        Ok(())
+    }
+}
+
+/// `None` if ECS left out what every task has.
+fn task(described: &aws_sdk_ecs::types::Task) -> Option<Task> {
+    Some(Task {
+        arn: TaskArn::new(described.task_arn()?),
+        service: described.group().and_then(|group| group.strip_prefix("service:")).map(str::to_owned),
+        told_to_stop: described.desired_status() == Some("STOPPED"),
+        stopped: described.last_status()? == "STOPPED",
+    })
+}
