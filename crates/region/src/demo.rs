@@ -56,7 +56,13 @@ impl Timeline {
             }
             Happening::NotPlaced { service } => format!("service {service} finds no place for a task"),
             Happening::DesiredCapacity { group, desired_capacity } => {
-                format!("group {group} is raised to {desired_capacity}")
+                format!("group {group} now wants {desired_capacity} instances")
+            }
+            Happening::LifecycleState { instance_id, state } => {
+                format!("{instance_id}  is {}", state.as_str())
+            }
+            Happening::ActionCompleted { action } => {
+                format!("{}  hook {} says {}", action.instance_id, action.hook, action.result.as_str())
             }
         };
         Some(format!("{}  {what}", self.clock(entry.at)))

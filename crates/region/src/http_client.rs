@@ -14,7 +14,9 @@ use tokio::time::sleep;
 
 use crate::Region;
 use crate::fault::Fault;
+use crate::lambda::calling_hop;
 use crate::wire::{Answer, Request};
+use crate::world::delivery::Hop;
 
 /// How long a request takes to reach AWS, and its answer to come back.
 const ONE_WAY: Duration = Duration::from_millis(20);
@@ -30,8 +32,8 @@ impl RegionHttpClient {
         Self { region }
     }
 
-    async fn send(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        let request = read(request)?;
+    async fn send(self, request: HttpRequest, hop: Option<Hop>) -> Result<HttpResponse, ConnectorError> {
+        let request = read(request)?.called_from(hop);
         sleep(ONE_WAY).await;
         let fault = self.region.world().faults.take(request.operation());
         match fault {
@@ -51,7 +53,7 @@ impl RegionHttpClient {
 
 impl HttpConnector for RegionHttpClient {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        HttpConnectorFuture::new(self.clone().send(request))
+        HttpConnectorFuture::new(self.clone().send(request, calling_hop()))
     }
 }
 

@@ -17,7 +17,29 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::Region;
-use crate::world::delivery::Invocation;
+use crate::world::delivery::{Hop, Invocation};
+
+tokio::task_local! {
+    /// The hop of the invocation that runs in this task, so that its calls can be told from others'.
+    static HOP: Hop;
+}
+
+/// The hop of the invocation that calls; `None` outside of any.
+pub(crate) fn calling_hop() -> Option<Hop> {
+    HOP.try_get().ok()
+}
+
+/// The hop in an `x-amzn-trace-id`, which Lambda keeps in `Lineage=FLAG:HASH:COUNT`, several joined by `|`; the AWS
+/// SDK passes it on. Source: aws-runtime, `RecursionDetectionInterceptor`; Lambda Developer Guide, invocation-recursion.
+pub(crate) fn hop_in_trace(trace_id: &str) -> Option<Hop> {
+    let lineage = trace_id.split(';').find_map(|part| part.trim().strip_prefix("Lineage="))?;
+    lineage.split('|').filter_map(|one| one.rsplit(':').next()?.parse().ok()).max().map(Hop)
+}
+
+/// The trace of an invocation, as Lambda passes it to the function.
+fn trace_id(Hop(hop): Hop) -> String {
+    format!("Root=1-00000000-000000000000000000000000;Sampled=0;Lineage=1:ebb00000:{hop}")
+}
 
 /// What an invocation comes to.
 pub type Invoked = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
@@ -74,10 +96,12 @@ impl InvokeApi {
 
     async fn post(self, function: String, payload: Value) -> Result<Value, String> {
         let uri = format!("http://{}/2015-03-31/functions/{function}/invocations", self.address);
-        let request = http::Request::post(uri)
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(payload.to_string())))
-            .map_err(|error| error.to_string())?;
+        let mut request = http::Request::post(uri).header("content-type", "application/json");
+        if let Some(hop) = calling_hop() {
+            request = request.header("x-amzn-trace-id", trace_id(hop));
+        }
+        let request =
+            request.body(Full::new(Bytes::from(payload.to_string()))).map_err(|error| error.to_string())?;
         let response = self.client.request(request).await.map_err(|error| error.to_string())?;
         let failed =
             !response.status().is_success() || response.headers().contains_key("x-amz-function-error");
@@ -107,7 +131,22 @@ pub(crate) fn run(
     let invoked = lambda.invoke(&invocation.function, invocation.payload.clone(), region.now() + time);
     let time = region.clock().scaled(time);
     async move {
-        let result = timeout(time, invoked).await;
+        let result = HOP.scope(invocation.hop(), timeout(time, invoked)).await;
         (invocation, result.unwrap_or_else(|_| Err("Task timed out".to_owned())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hop_is_read_from_the_lineage_of_a_trace() {
+        assert_eq!(hop_in_trace(&trace_id(Hop(7))), Some(Hop(7)));
+        assert_eq!(
+            hop_in_trace("Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=a87bd80c:1|68fd508a:5"),
+            Some(Hop(5))
+        );
+        assert_eq!(hop_in_trace("Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"), None);
     }
 }

@@ -34,12 +34,10 @@ pub fn shop(now: Timestamp, seed: u64) -> World {
         world.add_instance(CLUSTER, NewInstance::new(instance_id(number)).zone(format!("{REGION}{zone}")));
     }
     let group = |numbers: std::ops::RangeInclusive<usize>, launches| Group {
-        cluster: CLUSTER.to_owned(),
         min_size: 2,
         max_size: 10,
-        desired_capacity: 6,
-        instances: numbers.map(instance_id).collect(),
         launches,
+        ..Group::of(CLUSTER, numbers.map(instance_id))
     };
     world.add_group(ON_DEMAND_GROUP, group(1..=6, true));
     world.add_group(SPOT_GROUP, group(7..=12, false));

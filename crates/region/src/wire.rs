@@ -10,6 +10,8 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::fault::Fault;
+use crate::lambda::hop_in_trace;
+use crate::world::delivery::Hop;
 use crate::world::{Call, World};
 
 /// An HTTP answer.
@@ -46,6 +48,7 @@ pub struct Request {
     protocol: Protocol,
     operation: String,
     body: Bytes,
+    hop: Option<Hop>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,13 +60,21 @@ enum Protocol {
 impl Request {
     /// Reads a request. `None` if it is not one of AWS's.
     pub fn read(headers: &HeaderMap, body: Bytes) -> Option<Self> {
-        let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let hop = header("x-amzn-trace-id").and_then(hop_in_trace);
+        let target = header("x-amz-target");
         if let Some(target) = target {
             let operation = target.strip_prefix("AmazonEC2ContainerServiceV20141113.")?.to_owned();
-            return Some(Self { protocol: Protocol::Json, operation, body });
+            return Some(Self { protocol: Protocol::Json, operation, body, hop });
         }
         let operation = query::operation(&body)?;
-        Some(Self { protocol: Protocol::Query, operation, body })
+        Some(Self { protocol: Protocol::Query, operation, body, hop })
+    }
+
+    /// Says which invocation calls, if one does and its trace does not say so.
+    #[must_use]
+    pub(crate) fn called_from(self, hop: Option<Hop>) -> Self {
+        Self { hop: self.hop.or(hop), ..self }
     }
 
     /// The operation, such as `ListContainerInstances`.
@@ -106,7 +117,7 @@ impl Request {
     fn run(&self, world: &mut World, fault: Option<Fault>) -> Result<String, Refusal> {
         match self.protocol {
             Protocol::Json => json::run(world, &self.operation, &self.body, fault),
-            Protocol::Query => query::run(world, &self.operation, &self.body),
+            Protocol::Query => query::run(world, &self.operation, &self.body, self.hop),
         }
     }
 

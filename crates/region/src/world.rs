@@ -9,19 +9,22 @@ pub mod delivery;
 pub mod ecs;
 pub mod rates;
 mod scheduler;
+pub mod sns;
 pub mod spot;
 pub mod task;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use self::autoscaling::Group;
-use self::delivery::Delivery;
+use self::autoscaling::lifecycle::{CompletedAction, LifecycleAction};
+use self::autoscaling::{Group, LifecycleState};
+use self::delivery::{Delivery, Hop};
 use self::ecs::Cluster;
 use self::rates::Rates;
+use self::sns::Topic;
 use crate::fault::Faults;
 
 /// The account that everything belongs to: one of those that AWS keeps for documentation.
@@ -40,6 +43,14 @@ pub struct World {
     pub clusters: BTreeMap<String, Cluster>,
     /// Auto Scaling groups by name.
     pub groups: BTreeMap<String, Group>,
+    /// The lifecycle actions that hold an instance.
+    pub lifecycle_actions: Vec<LifecycleAction>,
+    /// Those that were completed, in order.
+    pub completed_actions: Vec<CompletedAction>,
+    /// The EC2 instances that were terminated.
+    terminated: BTreeSet<String>,
+    /// SNS topics by ARN. Messages can be published to others too: they are recorded and reach nobody.
+    pub topics: BTreeMap<String, Topic>,
     /// Rules, queues and functions.
     pub delivery: Delivery,
     /// The request rates of ECS.
@@ -65,6 +76,10 @@ enum Due {
     Interruption { instance_id: String, action: spot::Action },
     /// A launched instance has booted and joins its cluster.
     Joined { group: String, instance_id: String },
+    /// A lifecycle action's heartbeat or global timeout ends.
+    ActionTimeout { token: String },
+    /// A message reaches a function.
+    Deliver { function: String, payload: Value, hop: Hop },
     /// An event reaches the rules.
     Event { event: Value },
     /// A queue's messages are looked at.
@@ -118,6 +133,10 @@ pub enum Happening {
     NotPlaced { service: String },
     /// A group has a new desired capacity.
     DesiredCapacity { group: String, desired_capacity: i32 },
+    /// An instance of a group has a new state.
+    LifecycleState { instance_id: String, state: LifecycleState },
+    /// A lifecycle action was completed.
+    ActionCompleted { action: CompletedAction },
 }
 
 impl World {
@@ -130,6 +149,10 @@ impl World {
             planned: 0,
             clusters: BTreeMap::new(),
             groups: BTreeMap::new(),
+            lifecycle_actions: Vec::new(),
+            completed_actions: Vec::new(),
+            terminated: BTreeSet::new(),
+            topics: BTreeMap::new(),
             delivery: Delivery::default(),
             rates: Rates::new(now),
             faults: Faults::default(),
@@ -165,6 +188,8 @@ impl World {
             Due::Reconcile { cluster, service } => self.reconcile(&cluster, &service),
             Due::Interruption { instance_id, action } => self.take_away(&instance_id, action),
             Due::Joined { group, instance_id } => self.join(&group, &instance_id),
+            Due::ActionTimeout { token } => self.time_out_action(&token),
+            Due::Deliver { function, payload, hop } => self.deliver(&function, payload, hop),
             Due::Event { event } => self.route(&event),
             Due::Poll { queue } => self.poll(&queue),
             Due::Invoke { invocation } => self.delivery.make_ready(invocation),

@@ -1,14 +1,23 @@
-//! EC2 Auto Scaling: groups whose desired capacity can be raised, and instances that boot and join their cluster.
+//! EC2 Auto Scaling: groups, their instances and capacity; what launches instances and what terminates them.
 //!
-//! Scale-in and lifecycle hooks are not simulated yet.
+//! Source: Auto Scaling User Guide, ec2-auto-scaling-lifecycle. Termination hooks are in [`lifecycle`].
 
+pub mod lifecycle;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
+use self::lifecycle::Hook;
 use super::ecs::NewInstance;
 use super::{Due, Happening, REGION, World};
 
 /// From the launch of an instance until its agent has registered it with the cluster.
 const BOOT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(90));
+
+/// From Auto Scaling's decision, or the end of the last hook, until EC2 has taken the instance away.
+const SHUT_DOWN: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(10));
 
 /// An Auto Scaling group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +30,71 @@ pub struct Group {
     pub max_size: i32,
     /// `DesiredCapacity`.
     pub desired_capacity: i32,
-    /// Its instances, those that are booting included.
-    pub instances: Vec<String>,
+    /// Its instances, those that boot or terminate included.
+    pub instances: Vec<Instance>,
+    /// Its termination hooks.
+    pub hooks: Vec<Hook>,
+    /// Whether it keeps an instance one of whose termination hooks was abandoned: `TerminateHookAbandon` `retain` of
+    /// its instance lifecycle policy.
+    pub retains_abandoned: bool,
     /// Whether EC2 has capacity for it. A Spot group whose instances are interrupted often has none.
     pub launches: bool,
+}
+
+/// An instance of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Its EC2 id.
+    pub instance_id: String,
+    /// Where it stands.
+    pub state: LifecycleState,
+    /// Whether scale-in passes it over.
+    pub protected_from_scale_in: bool,
+}
+
+/// Where an instance of a group stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LifecycleState {
+    Pending,
+    InService,
+    Standby,
+    Terminating,
+    TerminatingWait,
+    TerminatingProceed,
+    TerminatingRetained,
+}
+
+impl LifecycleState {
+    /// AWS's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::InService => "InService",
+            Self::Standby => "Standby",
+            Self::Terminating => "Terminating",
+            Self::TerminatingWait => "Terminating:Wait",
+            Self::TerminatingProceed => "Terminating:Proceed",
+            Self::TerminatingRetained => "Terminating:Retained",
+        }
+    }
+
+    /// Whether an instance in this state counts into the desired capacity.
+    pub fn counts(self) -> bool {
+        matches!(self, Self::Pending | Self::InService)
+    }
+}
+
+/// What Auto Scaling says that it is about to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activity {
+    /// Its id.
+    pub id: String,
+    /// The group.
+    pub group: String,
+    /// The instance that it terminates.
+    pub instance_id: String,
+    /// When it started.
+    pub started_at: Timestamp,
 }
 
 /// Why a call was refused, as Auto Scaling says it.
@@ -36,77 +106,336 @@ pub struct Refused {
     pub message: String,
 }
 
+impl Refused {
+    pub(super) fn validation(message: impl Into<String>) -> Self {
+        Self { code: "ValidationError", message: message.into() }
+    }
+}
+
+impl Instance {
+    /// An instance that is in service and unprotected.
+    pub fn in_service(instance_id: impl Into<String>) -> Self {
+        let instance_id = instance_id.into();
+        Self { instance_id, state: LifecycleState::InService, protected_from_scale_in: false }
+    }
+}
+
+impl Group {
+    /// A group of these instances, which wants to keep as many, with a minimum of none and a maximum of twice as many.
+    pub fn of(cluster: &str, instances: impl IntoIterator<Item = String>) -> Self {
+        let instances: Vec<_> = instances.into_iter().map(Instance::in_service).collect();
+        let desired_capacity = i32::try_from(instances.len()).unwrap_or(i32::MAX);
+        Self {
+            cluster: cluster.to_owned(),
+            min_size: 0,
+            max_size: desired_capacity.saturating_mul(2),
+            desired_capacity,
+            instances,
+            hooks: Vec::new(),
+            retains_abandoned: false,
+            launches: true,
+        }
+    }
+
+    /// An instance of it.
+    pub fn instance(&self, instance_id: &str) -> Option<&Instance> {
+        self.instances.iter().find(|one| one.instance_id == instance_id)
+    }
+
+    /// How many instances count into its desired capacity.
+    fn size(&self) -> usize {
+        self.instances.iter().filter(|one| one.state.counts()).count()
+    }
+
+    /// How many of them it wants.
+    fn wanted(&self) -> usize {
+        usize::try_from(self.desired_capacity).unwrap_or(0)
+    }
+}
+
 impl World {
     /// Adds a group with instances that are in their cluster already.
     pub fn add_group(&mut self, name: &str, group: Group) {
         self.groups.insert(name.to_owned(), group);
     }
 
-    /// Sets the desired capacity; instances that are missing are launched.
-    pub(crate) fn set_desired_capacity(&mut self, name: &str, desired_capacity: i32) -> Result<(), Refused> {
-        let refused = |message: String| Err(Refused { code: "ValidationError", message });
-        let Some(group) = self.groups.get_mut(name) else {
-            return refused(
-                "AutoScalingGroup name not found - AutoScalingGroup with that name does not exist".into(),
-            );
-        };
+    /// The group that an instance belongs to.
+    pub fn group_of(&self, instance_id: &str) -> Option<(&str, &Group)> {
+        let owner = self.groups.iter().find(|(_, group)| group.instance(instance_id).is_some());
+        owner.map(|(name, group)| (name.as_str(), group))
+    }
+
+    /// Where an instance of a group stands; `None` if no group has it (any more).
+    pub fn lifecycle_state(&self, instance_id: &str) -> Option<LifecycleState> {
+        Some(self.group_of(instance_id)?.1.instance(instance_id)?.state)
+    }
+
+    /// The Availability Zone of an instance; the first one as long as it has not joined a cluster.
+    pub fn zone_of(&self, instance_id: &str) -> String {
+        self.container_instance(instance_id).map_or_else(|| format!("{REGION}a"), |(_, one)| one.zone.clone())
+    }
+
+    /// A group by its name.
+    pub(super) fn group(&self, name: &str) -> Result<&Group, Refused> {
+        self.groups.get(name).ok_or_else(|| {
+            Refused::validation(
+                "AutoScalingGroup name not found - AutoScalingGroup with that name does not exist",
+            )
+        })
+    }
+
+    /// Sets the desired capacity; instances that are missing are launched, those that are too many terminated.
+    pub fn set_desired_capacity(&mut self, name: &str, desired_capacity: i32) -> Result<(), Refused> {
+        let group = self.group(name)?;
         if desired_capacity > group.max_size {
-            return refused(format!(
+            return Err(Refused::validation(format!(
                 "New SetDesiredCapacity value {desired_capacity} is above max value {} for the AutoScalingGroup.",
                 group.max_size
-            ));
+            )));
         }
         if desired_capacity < group.min_size {
-            return refused(format!(
+            return Err(Refused::validation(format!(
                 "New SetDesiredCapacity value {desired_capacity} is below min value {} for the AutoScalingGroup.",
                 group.min_size
-            ));
+            )));
         }
-        if desired_capacity < group.desired_capacity {
-            return refused("the simulated Region does not scale in yet".into());
-        }
-        if desired_capacity > group.desired_capacity {
-            group.desired_capacity = desired_capacity;
-            self.record(Happening::DesiredCapacity { group: name.to_owned(), desired_capacity });
-        }
+        self.change_desired_capacity(name, desired_capacity);
+        self.scale_in(name);
         self.launch_missing(name);
         Ok(())
     }
 
-    /// The group of a terminated instance launches another one.
-    pub(super) fn replace(&mut self, instance_id: &str) {
-        let owner =
-            self.groups.iter_mut().find(|(_, group)| group.instances.iter().any(|id| id == instance_id));
-        if let Some((name, group)) = owner {
-            group.instances.retain(|id| id != instance_id);
-            let name = name.clone();
-            self.launch_missing(&name);
+    /// Terminates an instance of a group, protected or not. Unless the desired capacity is decremented, the group
+    /// launches another one at once: instances that terminate do not count into its capacity. A health check or a
+    /// person replaces an instance like this as well.
+    ///
+    /// # Errors
+    /// If no group has the instance, if the group is at its minimum already, or if the instance terminates already
+    /// (what AWS says to that is not documented).
+    pub fn terminate_in_group(&mut self, instance_id: &str, decrement: bool) -> Result<Activity, Refused> {
+        let Some((name, group)) = self.group_of(instance_id) else {
+            return Err(Refused::validation(format!(
+                "Instance Id not found - No managed instance found for instance ID: {instance_id}"
+            )));
+        };
+        let (name, desired_capacity, min_size) = (name.to_owned(), group.desired_capacity, group.min_size);
+        let counts = match self.lifecycle_state(instance_id) {
+            Some(
+                LifecycleState::Terminating
+                | LifecycleState::TerminatingWait
+                | LifecycleState::TerminatingProceed,
+            ) => {
+                let message = format!("Instance {instance_id} is being terminated already.");
+                return Err(Refused { code: "ScalingActivityInProgress", message });
+            }
+            state => state.is_some_and(LifecycleState::counts),
+        };
+        if decrement && counts {
+            if desired_capacity <= min_size {
+                return Err(Refused::validation(format!(
+                    "Currently, desiredSize equals minSize ({min_size}). Terminating instance without replacement \
+                     will violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to \
+                     false or lower group's min size."
+                )));
+            }
+            self.change_desired_capacity(&name, desired_capacity - 1);
         }
+        self.start_termination(&name, instance_id);
+        self.launch_missing(&name);
+        let instance_id = instance_id.to_owned();
+        Ok(Activity { id: self.uuid(), group: name, instance_id, started_at: self.now })
+    }
+
+    /// An instance was taken away: it leaves its group, and no hook waits for it any more.
+    pub(super) fn leave_group(&mut self, instance_id: &str) {
+        self.end_actions_of(instance_id);
+        let Some(name) = self.group_of(instance_id).map(|(name, _)| name.to_owned()) else { return };
+        if let Some(group) = self.groups.get_mut(&name) {
+            group.instances.retain(|one| one.instance_id != instance_id);
+        }
+        self.launch_missing(&name);
+    }
+
+    /// Gives an instance of a group another state.
+    pub fn set_lifecycle_state(&mut self, instance_id: &str, state: LifecycleState) {
+        let instance = self
+            .groups
+            .values_mut()
+            .flat_map(|group| &mut group.instances)
+            .find(|one| one.instance_id == instance_id);
+        let Some(instance) = instance.filter(|one| one.state != state) else { return };
+        instance.state = state;
+        self.record(Happening::LifecycleState { instance_id: instance_id.to_owned(), state });
+    }
+
+    /// EC2 takes an instance away that no hook holds (any more).
+    fn shut_down(&mut self, instance_id: &str) {
+        let after = self.between(SHUT_DOWN.0, SHUT_DOWN.1);
+        self.terminate(instance_id, after);
+    }
+
+    fn change_desired_capacity(&mut self, name: &str, desired_capacity: i32) {
+        let group = self.groups.get_mut(name).filter(|group| group.desired_capacity != desired_capacity);
+        if let Some(group) = group {
+            group.desired_capacity = desired_capacity;
+            self.record(Happening::DesiredCapacity { group: name.to_owned(), desired_capacity });
+        }
+    }
+
+    /// Terminates what is too much; protected instances stay, even if the group then is larger than it wants.
+    fn scale_in(&mut self, name: &str) {
+        let Some(group) = self.groups.get(name) else { return };
+        for _ in group.wanted()..group.size() {
+            let Some(instance_id) = self.choose_to_terminate(name) else { return };
+            self.start_termination(name, &instance_id);
+        }
+    }
+
+    /// Chooses an instance as the default termination policy does: an unprotected one of the zone with most
+    /// instances; by chance among them, as they all come from one launch template.
+    /// Source: Auto Scaling User Guide, ec2-auto-scaling-termination-policies.
+    fn choose_to_terminate(&mut self, name: &str) -> Option<String> {
+        let group = self.groups.get(name)?;
+        let mut in_zone = BTreeMap::<_, Vec<&Instance>>::new();
+        for instance in group.instances.iter().filter(|one| one.state.counts()) {
+            in_zone.entry(self.zone_of(&instance.instance_id)).or_default().push(instance);
+        }
+        let unprotected = in_zone.into_values().filter_map(|all| {
+            let free: Vec<_> = all.iter().filter(|one| !one.protected_from_scale_in).collect();
+            (!free.is_empty())
+                .then(|| (all.len(), free.iter().map(|one| one.instance_id.clone()).collect::<Vec<_>>()))
+        });
+        let zones: Vec<_> = unprotected.collect();
+        let most = zones.iter().map(|(size, _)| *size).max()?;
+        let free = zones.into_iter().find(|(size, _)| *size == most)?.1;
+        let chosen = self.rng.usize(..free.len());
+        free.into_iter().nth(chosen)
     }
 
     fn launch_missing(&mut self, name: &str) {
         let Some(group) = self.groups.get(name).filter(|group| group.launches) else { return };
-        let missing =
-            usize::try_from(group.desired_capacity).unwrap_or(0).saturating_sub(group.instances.len());
-        for _ in 0..missing {
+        for _ in group.size()..group.wanted() {
             let instance_id = format!("i-{:017x}", self.rng.u64(..));
             if let Some(group) = self.groups.get_mut(name) {
-                group.instances.push(instance_id.clone());
+                let pending =
+                    Instance { state: LifecycleState::Pending, ..Instance::in_service(&instance_id) };
+                group.instances.push(pending);
             }
             let after = self.between(BOOT.0, BOOT.1);
             self.plan(after, Due::Joined { group: name.to_owned(), instance_id });
         }
     }
 
-    /// A booted instance joins its group's cluster.
+    /// A booted instance joins its group's cluster, unless it is to go again already.
     pub(super) fn join(&mut self, name: &str, instance_id: &str) {
-        let Some(cluster) = self.groups.get(name).map(|group| group.cluster.clone()) else { return };
+        let Some(group) = self.groups.get(name) else { return };
+        if group.instance(instance_id).is_none_or(|one| one.state != LifecycleState::Pending) {
+            return;
+        }
+        let cluster = group.cluster.clone();
         let zone = format!("{REGION}{}", ["a", "b", "c"][self.rng.usize(..3)]);
+        self.set_lifecycle_state(instance_id, LifecycleState::InService);
         self.add_instance(&cluster, NewInstance::new(instance_id).zone(zone).age(Duration::ZERO));
         let what = Happening::ContainerInstance {
             instance_id: instance_id.to_owned(),
             status: super::ecs::Status::Active,
         };
         self.record(what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A group of four container instances without hooks: two in the first zone, one in each other.
+    fn world() -> World {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        for (id, zone) in [("i-1", "a"), ("i-2", "a"), ("i-3", "b"), ("i-4", "c")] {
+            world.add_instance("shop", NewInstance::new(id).zone(format!("{REGION}{zone}")));
+        }
+        let group = Group::of("shop", (1..=4).map(|number| format!("i-{number}")));
+        world.add_group("group", Group { min_size: 2, ..group });
+        world
+    }
+
+    fn pass(world: &mut World, seconds: u64) {
+        world.advance(world.now() + Duration::from_secs(seconds));
+    }
+
+    fn ids(world: &World) -> Vec<&str> {
+        world.groups["group"].instances.iter().map(|one| one.instance_id.as_str()).collect()
+    }
+
+    #[test]
+    fn a_terminated_instance_without_hooks_leaves_the_group_and_the_cluster_within_seconds() {
+        let mut world = world();
+        let activity = world.terminate_in_group("i-3", true).unwrap();
+
+        assert_eq!((activity.group.as_str(), activity.instance_id.as_str()), ("group", "i-3"));
+        assert_eq!(world.lifecycle_state("i-3"), Some(LifecycleState::Terminating));
+        pass(&mut world, 10);
+        assert_eq!((world.status_of("i-3"), ids(&world).len()), (None, 3));
+        pass(&mut world, 300);
+        assert_eq!((ids(&world).len(), world.groups["group"].desired_capacity), (3, 3), "it is not replaced");
+    }
+
+    #[test]
+    fn an_instance_that_is_terminated_without_decrement_is_replaced() {
+        let mut world = world();
+        world.terminate_in_group("i-3", false).unwrap();
+
+        assert_eq!(ids(&world).len(), 5, "the new one boots already");
+        pass(&mut world, 100);
+        let new = world.groups["group"].instances.last().unwrap().clone();
+        assert_eq!((ids(&world).len(), new.state), (4, LifecycleState::InService));
+        assert!(world.status_of(&new.instance_id).is_some());
+    }
+
+    #[test]
+    fn the_minimum_is_not_undercut_and_an_unknown_instance_is_refused() {
+        let mut world = world();
+        world.terminate_in_group("i-1", true).unwrap();
+        world.terminate_in_group("i-2", true).unwrap();
+        let refused = world.terminate_in_group("i-3", true).unwrap_err();
+
+        assert!(refused.message.starts_with("Currently, desiredSize equals minSize (2)."), "{refused:?}");
+        assert_eq!(world.lifecycle_state("i-3"), Some(LifecycleState::InService));
+        assert_eq!(world.terminate_in_group("i-9", false).unwrap_err().code, "ValidationError");
+    }
+
+    #[test]
+    fn what_terminates_already_is_not_terminated_again() {
+        let mut world = world();
+        world.terminate_in_group("i-3", true).unwrap();
+
+        assert_eq!(world.terminate_in_group("i-3", true).unwrap_err().code, "ScalingActivityInProgress");
+        assert_eq!(world.groups["group"].desired_capacity, 3);
+    }
+
+    #[test]
+    fn scale_in_takes_from_the_zone_with_most_instances_and_never_a_protected_one() {
+        let mut world = world();
+        world.groups.get_mut("group").unwrap().instances[0].protected_from_scale_in = true;
+        world.set_desired_capacity("group", 3).unwrap();
+        assert_eq!(world.lifecycle_state("i-2"), Some(LifecycleState::Terminating));
+
+        for instance in &mut world.groups.get_mut("group").unwrap().instances {
+            instance.protected_from_scale_in = true;
+        }
+        world.set_desired_capacity("group", 2).unwrap();
+        pass(&mut world, 100);
+        assert_eq!(ids(&world), ["i-1", "i-3", "i-4"]);
+    }
+
+    #[test]
+    fn an_instance_that_goes_while_it_boots_never_joins() {
+        let mut world = world();
+        world.set_desired_capacity("group", 5).unwrap();
+        let new = ids(&world)[4].to_owned();
+        world.terminate_in_group(&new, true).unwrap();
+        pass(&mut world, 300);
+
+        assert_eq!((world.status_of(&new), ids(&world).len()), (None, 4));
     }
 }

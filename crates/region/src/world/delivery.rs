@@ -18,6 +18,13 @@ const EVENT_LATENCY: (Duration, Duration) = (Duration::from_millis(300), Duratio
 /// Lambda's pauses before the second and the third attempt of an asynchronous invocation.
 const ASYNC_RETRIES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
 
+/// A late delivery comes this much later.
+const LATE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+
+/// How many invocations a loop through SNS may have; the next one is dropped.
+/// Source: Lambda Developer Guide, invocation-recursion ("approximately 16").
+pub const RECURSION_HOPS_MAX: u32 = 16;
+
 /// Rules, queues and functions.
 #[derive(Debug, Clone, Default)]
 pub struct Delivery {
@@ -29,8 +36,22 @@ pub struct Delivery {
     pub functions: BTreeMap<String, Function>,
     /// Every invocation that ended, with what the function returned.
     pub ended: Vec<Ended>,
+    /// What goes wrong between an event or a message and its receivers.
+    pub mishaps: Mishaps,
     ready: VecDeque<Invocation>,
     invoked: u64,
+}
+
+/// What goes wrong with deliveries, each with its chance from 0 to 1. EventBridge and SNS deliver at least once, and
+/// the events of EC2 and Auto Scaling on a best-effort basis (EventBridge reference, delivery level per service).
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Mishaps {
+    /// It comes twice.
+    pub duplicate: f64,
+    /// It comes seconds to a minute later.
+    pub late: f64,
+    /// It never comes.
+    pub lost: f64,
 }
 
 /// An EventBridge rule.
@@ -115,12 +136,23 @@ pub struct Function {
     running: usize,
     /// The events that failed for good.
     pub dead_letters: Vec<Value>,
+    /// Whether it may invoke itself through SNS for as long as it likes: `RecursiveLoop` `Allow`.
+    pub recursive_loop_allowed: bool,
+    /// How many invocations were dropped because they were part of a loop: `RecursiveInvocationsDropped`.
+    pub recursion_drops: u32,
 }
 
 impl Function {
     /// A function with a time-out and no reserved concurrency.
     pub fn new(timeout: Duration) -> Self {
-        Self { timeout, concurrency: 1000, running: 0, dead_letters: Vec::new() }
+        Self {
+            timeout,
+            concurrency: 1000,
+            running: 0,
+            dead_letters: Vec::new(),
+            recursive_loop_allowed: false,
+            recursion_drops: 0,
+        }
     }
 }
 
@@ -133,7 +165,21 @@ pub struct Invocation {
     pub function: String,
     /// What it gets.
     pub payload: Value,
+    hop: Hop,
     origin: Origin,
+}
+
+/// Which invocation of its chain one is: 1 if no function caused it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hop(pub u32);
+
+impl Hop {
+    const FIRST: Self = Self(1);
+
+    /// The hop that an invocation causes; the first one if no invocation is the cause.
+    pub fn after(cause: Option<Self>) -> Self {
+        cause.map_or(Self::FIRST, |Self(hop)| Self(hop.saturating_add(1)))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -156,8 +202,28 @@ pub struct Ended {
 impl World {
     /// Sends an event to EventBridge. It reaches the rules a little later.
     pub fn put_event(&mut self, event: Value) {
-        let after = self.between(EVENT_LATENCY.0, EVENT_LATENCY.1);
-        self.plan(after, Due::Event { event });
+        for after in self.deliveries(EVENT_LATENCY) {
+            self.plan(after, Due::Event { event: event.clone() });
+        }
+    }
+
+    /// After how long each delivery of one thing comes: one usually, none or two if a mishap befalls it.
+    pub(super) fn deliveries(&mut self, latency: (Duration, Duration)) -> Vec<Duration> {
+        let Mishaps { duplicate, late, lost } = self.delivery.mishaps;
+        if self.by_chance(lost) {
+            return Vec::new();
+        }
+        let copies = if self.by_chance(duplicate) { 2 } else { 1 };
+        let delivery = |_| {
+            let usual = self.between(latency.0, latency.1);
+            if self.by_chance(late) { usual + self.between(LATE.0, LATE.1) } else { usual }
+        };
+        (0..copies).map(delivery).collect()
+    }
+
+    /// What cannot happen draws no chance, so that a world without mishaps stays as it is.
+    fn by_chance(&mut self, chance: f64) -> bool {
+        chance > 0.0 && self.rng.f64() < chance
     }
 
     pub(super) fn route(&mut self, event: &Value) {
@@ -177,7 +243,20 @@ impl World {
 
     /// Invokes a function asynchronously.
     pub fn invoke(&mut self, function: &str, payload: Value) {
-        let invocation = self.invocation(function, payload, Origin::Asynchronous { retries: 0 });
+        self.deliver(function, payload, Hop::FIRST);
+    }
+
+    /// Invokes a function asynchronously as part of a chain; Lambda drops what makes the chain too long. As it does
+    /// not run, that is no invocation which ended.
+    pub(super) fn deliver(&mut self, function: &str, payload: Value, hop: Hop) {
+        let found = self.delivery.functions.get_mut(function);
+        if let Some(function) = found.filter(|one| hop.0 > RECURSION_HOPS_MAX && !one.recursive_loop_allowed)
+        {
+            function.recursion_drops += 1;
+            function.dead_letters.push(payload);
+            return;
+        }
+        let invocation = self.invocation(function, payload, hop, Origin::Asynchronous { retries: 0 });
         self.delivery.make_ready(invocation);
     }
 
@@ -241,8 +320,8 @@ impl World {
             let payload =
                 json!({"Records": batch.iter().map(|one| sqs_record(name, one)).collect::<Vec<_>>()});
             let message_ids = batch.into_iter().map(|message| message.id).collect();
-            let invocation =
-                self.invocation(&function, payload, Origin::Queue { name: name.to_owned(), message_ids });
+            let origin = Origin::Queue { name: name.to_owned(), message_ids };
+            let invocation = self.invocation(&function, payload, Hop::FIRST, origin);
             self.delivery.make_ready(invocation);
         }
     }
@@ -308,9 +387,9 @@ impl World {
         }
     }
 
-    fn invocation(&mut self, function: &str, payload: Value, origin: Origin) -> Invocation {
+    fn invocation(&mut self, function: &str, payload: Value, hop: Hop, origin: Origin) -> Invocation {
         self.delivery.invoked += 1;
-        Invocation { number: self.delivery.invoked, function: function.to_owned(), payload, origin }
+        Invocation { number: self.delivery.invoked, function: function.to_owned(), payload, hop, origin }
     }
 }
 
@@ -330,6 +409,11 @@ impl Delivery {
 }
 
 impl Invocation {
+    /// Which invocation of its chain it is.
+    pub fn hop(&self) -> Hop {
+        self.hop
+    }
+
     fn comes_from(&self, queue: &str) -> bool {
         matches!(&self.origin, Origin::Queue { name, .. } if name == queue)
     }

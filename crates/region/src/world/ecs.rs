@@ -199,6 +199,7 @@ impl World {
             registered_at: self.now - new.age,
         };
         let arn = instance.arn(cluster);
+        self.terminated.remove(&instance.instance_id);
         self.add_cluster(cluster);
         if let Some(cluster) = self.clusters.get_mut(cluster) {
             cluster.instances.insert(instance.id.clone(), instance);

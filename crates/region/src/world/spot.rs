@@ -70,7 +70,19 @@ impl World {
     /// or hibernated one stays registered, its agent disconnected, and its tasks stay as they were in the API
     /// (ECS API, `DeregisterContainerInstance`).
     pub(super) fn take_away(&mut self, instance_id: &str, action: Action) {
+        // An instance that terminates for two reasons, such as an interruption during a scale-in, goes once.
+        if self.terminated.contains(instance_id) {
+            return;
+        }
         self.record(Happening::InstanceGone { instance_id: instance_id.to_owned() });
+        self.take_off_cluster(instance_id, action);
+        if action == Action::Terminate {
+            self.terminated.insert(instance_id.to_owned());
+            self.leave_group(instance_id);
+        }
+    }
+
+    fn take_off_cluster(&mut self, instance_id: &str, action: Action) {
         let Some((cluster, id)) =
             self.container_instance(instance_id).map(|(name, one)| (name.to_owned(), one.id.clone()))
         else {
@@ -97,7 +109,6 @@ impl World {
         }
         if action == Action::Terminate {
             self.set_status(&cluster, &id, Status::Inactive);
-            self.replace(instance_id);
         }
     }
 }
