@@ -84,3 +84,43 @@ fn response(answer: Answer) -> Result<HttpResponse, ConnectorError> {
 fn reset() -> ConnectorError {
     ConnectorError::io(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::lambda::InProcess;
+    use crate::world::World;
+    use crate::world::delivery::Function;
+
+    const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:lifecycle";
+
+    /// A function that publishes again whatever it gets, as the SDK's client would.
+    async fn publish(client: RegionHttpClient) -> Result<Value, String> {
+        let mut request =
+            HttpRequest::new(SdkBody::from(format!("Action=Publish&TopicArn={TOPIC}&Message=again")));
+        request.set_method("POST").map_err(|error| error.to_string())?;
+        request.set_uri("http://sns.eu-west-1.amazonaws.com/").map_err(|error| error.to_string())?;
+        client.call(request).await.map_err(|error| error.to_string())?;
+        Ok(Value::Null)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_function_that_publishes_to_its_own_topic_is_cut_off_after_sixteen_invocations() {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        world.delivery.functions.insert("drainer".to_owned(), Function::new(Duration::from_secs(10)));
+        world.subscribe(TOPIC, "drainer");
+        world.publish(TOPIC, None, "first");
+        let region = Region::start(world, 1.0);
+        let client = region.http_client();
+        let lambda = InProcess::default().with("drainer", move |_, _| publish(client.clone()));
+        region.run(&lambda, Duration::from_secs(600)).await;
+
+        let world = region.world();
+        assert_eq!(world.delivery.ended.len(), 16);
+        assert!(world.delivery.ended.iter().all(|ended| ended.result.is_ok()));
+        assert_eq!(world.delivery.functions["drainer"].recursion_drops, 1);
+    }
+}

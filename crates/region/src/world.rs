@@ -53,6 +53,8 @@ pub struct World {
     pub topics: BTreeMap<String, Topic>,
     /// Rules, queues and functions.
     pub delivery: Delivery,
+    /// Whether DRAINING leaves protected tasks alone as long as they are protected. AWS does not say; off by default.
+    pub protection_holds_drain: bool,
     /// The request rates of ECS.
     pub rates: Rates,
     /// Faults that are to befall calls.
@@ -154,6 +156,7 @@ impl World {
             terminated: BTreeSet::new(),
             topics: BTreeMap::new(),
             delivery: Delivery::default(),
+            protection_holds_drain: false,
             rates: Rates::new(now),
             faults: Faults::default(),
             published: Vec::new(),

@@ -1,5 +1,8 @@
 //! ECS over awsJson1.1. Limits and error codes are those of the ECS API model; messages are AWS's where they are known.
 
+mod services;
+mod tasks;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
@@ -43,6 +46,11 @@ pub(super) fn run(
         "DescribeContainerInstances" => describe_container_instances(world, input),
         "UpdateContainerInstancesState" => update_container_instances_state(world, input),
         "PutAttributes" => put_attributes(world, input),
+        "ListTasks" => tasks::list_tasks(world, input),
+        "DescribeTasks" => tasks::describe_tasks(world, input),
+        "StopTask" => tasks::stop_task(world, input),
+        "GetTaskProtection" => tasks::get_task_protection(world, input),
+        "DescribeServices" => services::describe_services(world, input),
         _ => Err(Refusal::new("UnknownOperationException", "")),
     };
     output.map(|output| output.to_string())
@@ -81,7 +89,9 @@ fn describe_container_instances(world: &World, input: Input<'_>) -> Result<Value
     for wanted in wanted {
         match cluster.instances.get(id_of(wanted)) {
             Some(one) => described.push(describe(name, cluster, one)),
-            None => failures.push(json!({"arn": arn_of(name, wanted), "reason": "MISSING"})),
+            None => {
+                failures.push(json!({"arn": arn_of("container-instance", name, wanted), "reason": "MISSING"}))
+            }
         }
     }
     Ok(json!({"containerInstances": described, "failures": failures}))
@@ -113,7 +123,7 @@ fn update_container_instances_state(world: &mut World, input: Input<'_>) -> Resu
             Some(Status::Inactive) => "INACTIVE",
             None => "MISSING",
         };
-        failures.push(json!({"arn": arn_of(&name, wanted), "reason": reason}));
+        failures.push(json!({"arn": arn_of("container-instance", &name, wanted), "reason": reason}));
     }
     for id in &ids {
         world.set_status(&name, id, status);
@@ -330,8 +340,8 @@ fn id_of(id_or_arn: &str) -> &str {
     id_or_arn.rsplit('/').next().unwrap_or(id_or_arn)
 }
 
-fn arn_of(cluster: &str, id_or_arn: &str) -> String {
-    arn(&format!("container-instance/{cluster}/{}", id_of(id_or_arn)))
+fn arn_of(kind: &str, cluster: &str, id_or_arn: &str) -> String {
+    arn(&format!("{kind}/{cluster}/{}", id_of(id_or_arn)))
 }
 
 fn invalid(message: impl Into<String>) -> Refusal {

@@ -22,6 +22,10 @@ pub enum Class {
     ClusterResourceModify,
     /// Reading clusters.
     ClusterRead,
+    /// Reading services.
+    ServiceRead,
+    /// Reading and changing the protection of tasks.
+    TaskProtection,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,19 +40,34 @@ impl Class {
     /// The class of an operation; `None` if its rate is not known.
     pub fn of(operation: &str) -> Option<Self> {
         match operation {
-            "DescribeContainerInstances" | "ListContainerInstances" => Some(Self::ClusterResourceRead),
-            "UpdateContainerInstancesState" | "PutAttributes" => Some(Self::ClusterResourceModify),
+            "DescribeContainerInstances" | "ListContainerInstances" | "DescribeTasks" | "ListTasks" => {
+                Some(Self::ClusterResourceRead)
+            }
+            "UpdateContainerInstancesState" | "PutAttributes" | "StopTask" => {
+                Some(Self::ClusterResourceModify)
+            }
             "ListClusters" => Some(Self::ClusterRead),
+            "DescribeServices" => Some(Self::ServiceRead),
+            "GetTaskProtection" => Some(Self::TaskProtection),
             _ => None,
         }
     }
+
+    const ALL: [Self; 5] = [
+        Self::ClusterResourceRead,
+        Self::ClusterResourceModify,
+        Self::ClusterRead,
+        Self::ServiceRead,
+        Self::TaskProtection,
+    ];
 
     /// Burst and sustained calls a second.
     pub const fn limits(self) -> (f64, f64) {
         match self {
             Self::ClusterResourceRead => (100.0, 20.0),
             Self::ClusterResourceModify => (100.0, 40.0),
-            Self::ClusterRead => (50.0, 20.0),
+            Self::ClusterRead | Self::ServiceRead => (50.0, 20.0),
+            Self::TaskProtection => (200.0, 80.0),
         }
     }
 }
@@ -60,8 +79,7 @@ impl Rates {
             let (burst, per_second) = class.limits();
             (class, Bucket { burst, per_second, tokens: burst, filled_at: now })
         };
-        let classes = [Class::ClusterResourceRead, Class::ClusterResourceModify, Class::ClusterRead];
-        Self { buckets: classes.into_iter().map(bucket).collect() }
+        Self { buckets: Class::ALL.into_iter().map(bucket).collect() }
     }
 
     /// Takes a token for a call; `false` means that the call is throttled.
@@ -105,7 +123,13 @@ mod tests {
         let mut rates = Rates::new(start);
         while rates.allow("ListContainerInstances", start) {}
 
-        assert!(!rates.allow("DescribeContainerInstances", start));
-        assert!(rates.allow("UpdateContainerInstancesState", start));
+        for same_class in ["DescribeContainerInstances", "ListTasks", "DescribeTasks"] {
+            assert!(!rates.allow(same_class, start));
+        }
+        for other_class in ["UpdateContainerInstancesState", "DescribeServices", "GetTaskProtection"] {
+            assert!(rates.allow(other_class, start));
+        }
+        let allowed = (0..500).filter(|_| rates.allow("GetTaskProtection", start)).count();
+        assert_eq!(allowed, 199);
     }
 }

@@ -44,7 +44,8 @@ impl World {
         let is_healthy = |task: &Task| task.healthy_at.is_some_and(|at| at <= self.now);
         let mut healthy = wanted.iter().filter(|task| is_healthy(task)).count();
         let mut to_stop = Vec::new();
-        for task in leaving {
+        let held = |task: &&Task| self.protection_holds_drain && task.protection(self.now).is_some();
+        for task in leaving.into_iter().filter(|task| !held(task)) {
             // One that does not count as healthy can go without making the service any less so.
             let healthy_after = healthy - usize::from(is_healthy(task));
             if task.status < TaskStatus::Running || healthy_after >= least {
@@ -121,21 +122,13 @@ impl World {
             Some(place) => place.to_owned(),
             None => self.place(cluster, service, &spec)?,
         };
-        let id = self.hex_id();
+        let (id, now) = (self.hex_id(), self.now);
         let found = self.clusters.get_mut(cluster)?;
         let number = &mut found.services.get_mut(service)?.started;
         *number += 1;
-        let task = Task {
-            id: id.clone(),
-            name: format!("{service}-{number}"),
-            service: Some(service.to_owned()),
-            container_instance,
-            spec,
-            status: TaskStatus::Provisioning,
-            told_to_stop: false,
-            healthy_at: None,
-            cut_off: false,
-        };
+        let name = format!("{service}-{number}");
+        let task = Task::new(id.clone(), name, &container_instance, spec, now);
+        let task = Task { service: Some(service.to_owned()), ..task };
         found.tasks.insert(id.clone(), task);
         self.plan_step(cluster, &id);
         Some(id)
@@ -248,6 +241,19 @@ mod tests {
 
         assert_eq!(watch(&mut world, &first).0, None);
         assert!(world.history.iter().any(|entry| matches!(entry.what, Happening::NotPlaced { .. })));
+    }
+
+    #[test]
+    fn a_protected_task_is_replaced_like_any_other_unless_protection_holds_the_drain() {
+        for holds in [false, true] {
+            let (mut world, first) = drained(ServiceKind::replica(3), 3);
+            world.protection_holds_drain = holds;
+            let protected = world.clusters["shop"].tasks_on(&first).next().unwrap().id.clone();
+            world.protect_task("shop", &protected, Duration::from_secs(600));
+
+            let took = watch(&mut world, &first).0.expect("the instance is emptied").as_secs();
+            assert_eq!(took >= 600, holds, "{took} s");
+        }
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl World {
         else {
             return;
         };
-        let mut cut_off = Vec::new();
+        let (now, mut cut_off) = (self.now, Vec::new());
         if let Some(here) = self.clusters.get_mut(&cluster) {
             for task in here.tasks.values_mut().filter(|task| task.container_instance == id) {
                 task.cut_off = task.is_executing();
@@ -98,6 +98,7 @@ impl World {
                 if action == Action::Terminate {
                     task.told_to_stop = true;
                     task.status = TaskStatus::Stopped;
+                    task.stopped_at = task.stopped_at.or(Some(now));
                 }
             }
             if let Some(instance) = here.instances.get_mut(&id) {

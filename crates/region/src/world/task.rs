@@ -27,6 +27,8 @@ pub struct TaskSpec {
     pub stops_after: Duration,
     /// When containers are killed after SIGTERM.
     pub stop_timeout: Duration,
+    /// Whether it hangs in STOPPING for ever once it is told to stop.
+    pub never_stops: bool,
 }
 
 impl Default for TaskSpec {
@@ -39,6 +41,7 @@ impl Default for TaskSpec {
             deregistration_delay: None,
             stops_after: Duration::from_secs(3),
             stop_timeout: Duration::from_secs(30),
+            never_stops: false,
         }
     }
 }
@@ -93,9 +96,53 @@ pub struct Task {
     pub healthy_at: Option<Timestamp>,
     /// Whether its instance was taken away while it ran.
     pub cut_off: bool,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it stopped.
+    pub stopped_at: Option<Timestamp>,
+    /// Until when it is protected from scale-in and deployments.
+    pub protected_until: Option<Timestamp>,
 }
 
+/// For how long a stopped task can still be listed and described.
+/// Source: ECS API, `ListTasks` ("recently stopped tasks", for at least an hour).
+const VISIBLE_WHEN_STOPPED: Duration = Duration::from_secs(3600);
+
 impl Task {
+    /// A task that ECS has just created.
+    pub(super) fn new(
+        id: String,
+        name: String,
+        container_instance: &str,
+        spec: TaskSpec,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            service: None,
+            name,
+            container_instance: container_instance.to_owned(),
+            spec,
+            status: Status::Provisioning,
+            told_to_stop: false,
+            healthy_at: None,
+            cut_off: false,
+            created_at: now,
+            stopped_at: None,
+            protected_until: None,
+        }
+    }
+
+    /// Whether the API still knows it.
+    pub fn is_visible(&self, now: Timestamp) -> bool {
+        self.stopped_at.is_none_or(|at| now < at + VISIBLE_WHEN_STOPPED)
+    }
+
+    /// Until when it is protected, if it is.
+    pub fn protection(&self, now: Timestamp) -> Option<Timestamp> {
+        self.protected_until.filter(|&until| now < until)
+    }
+
     /// Whether it counts into `runningTasksCount` or `pendingTasksCount`: told to run, whatever its status.
     pub fn is_wanted(&self) -> bool {
         !self.told_to_stop && self.status != Status::Stopped
@@ -124,6 +171,7 @@ impl Task {
                 Some((Duration::ZERO, Status::Stopping))
             }
             (Status::Deactivating, _) => Some((behind_load_balancer.unwrap_or_default(), Status::Stopping)),
+            (Status::Stopping, _) if self.spec.never_stops => None,
             (Status::Stopping, _) => {
                 Some((self.spec.stops_after.min(self.spec.stop_timeout), Status::Deprovisioning))
             }
@@ -146,12 +194,17 @@ impl World {
     /// taken when the time that it takes has passed since the last one.
     pub(super) fn step_task(&mut self, cluster: &str, task_id: &str) {
         let now = self.now;
-        let Some(task) = self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(task_id))
-        else {
-            return;
-        };
+        let Some(here) = self.clusters.get_mut(cluster) else { return };
+        let Some(task) = here.tasks.get_mut(task_id) else { return };
         let Some((_, status)) = task.next_step() else { return };
+        // Only the agent makes steps; what waited for it is planned anew when it is back.
+        if !here.instances[&task.container_instance].agent_connected {
+            return;
+        }
         task.status = status;
+        if status == Status::Stopped {
+            task.stopped_at = Some(now);
+        }
         if status == Status::Running {
             task.healthy_at = Some(now + task.spec.healthy_after);
         }
@@ -188,6 +241,66 @@ impl World {
         }
     }
 
+    /// Starts a standalone task on a container instance, given by its id or ARN. Returns the task's id.
+    ///
+    /// # Panics
+    /// If the cluster has no such container instance.
+    pub fn run_task(
+        &mut self,
+        cluster: &str,
+        container_instance: &str,
+        name: &str,
+        spec: TaskSpec,
+    ) -> String {
+        let id = self.hex_id();
+        let container_instance = container_instance.rsplit('/').next().unwrap_or(container_instance);
+        let task = Task::new(id.clone(), name.to_owned(), container_instance, spec, self.now);
+        let here =
+            self.clusters.get_mut(cluster).filter(|one| one.instances.contains_key(container_instance));
+        assert!(here.is_some(), "cluster {cluster} must have the container instance {container_instance}");
+        if let Some(here) = here {
+            here.tasks.insert(id.clone(), task);
+        }
+        self.plan_step(cluster, &id);
+        id
+    }
+
+    /// Protects a service task for a while from now on; a period of nothing ends its protection. A standalone task
+    /// cannot be protected (ECS API, `UpdateTaskProtection`).
+    pub fn protect_task(&mut self, cluster: &str, task_id: &str, period: Duration) {
+        let until = self.now + period;
+        let task = self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(task_id));
+        let Some(task) = task else { return };
+        let Some(service) = task.service.clone() else { return };
+        task.protected_until = Some(until);
+        self.plan_at(until, Due::Reconcile { cluster: cluster.to_owned(), service });
+    }
+
+    /// The agent on an instance loses its connection: the tasks on it stay as they are, also those that are told to
+    /// stop. Happens several times an hour without anything being wrong.
+    pub fn disconnect_agent(&mut self, instance_id: &str) {
+        self.set_agent_connected(instance_id, false);
+    }
+
+    /// The agent is back: what its tasks have been told is carried out now.
+    pub fn reconnect_agent(&mut self, instance_id: &str) {
+        let Some((cluster, id)) = self.set_agent_connected(instance_id, true) else { return };
+        let waiting: Vec<_> = self.clusters[&cluster].tasks_on(&id).map(|task| task.id.clone()).collect();
+        self.agenda.retain(|_, due| !matches!(due, Due::TaskStep { task, .. } if waiting.contains(task)));
+        for task in waiting {
+            self.plan_step(&cluster, &task);
+        }
+        self.reconcile_soon(&cluster);
+    }
+
+    /// Returns the cluster and the id of the container instance whose agent it is.
+    fn set_agent_connected(&mut self, instance_id: &str, connected: bool) -> Option<(String, String)> {
+        let (cluster, instance) = self.container_instance(instance_id)?;
+        let (cluster, id) = (cluster.to_owned(), instance.id.clone());
+        self.clusters.get_mut(&cluster)?.instances.get_mut(&id)?.agent_connected = connected;
+        Some((cluster, id))
+    }
+
     pub(super) fn record_task(&mut self, cluster: &str, task_id: &str) {
         let cluster = &self.clusters[cluster];
         let task = &cluster.tasks[task_id];
@@ -198,5 +311,111 @@ impl World {
             status: task.status,
         };
         self.record(what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::ecs::{NewInstance, ServiceKind, Status as InstanceStatus};
+
+    /// A container instance with a service of one task, and its id.
+    fn world(spec: TaskSpec) -> (World, String) {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        world.add_instance("shop", NewInstance::new("i-1"));
+        world.add_service("shop", "web", ServiceKind::replica(1), spec);
+        let id = world.clusters["shop"].on("i-1").unwrap().id.clone();
+        (world, id)
+    }
+
+    fn pass(world: &mut World, seconds: u64) {
+        world.advance(world.now() + Duration::from_secs(seconds));
+    }
+
+    fn task_of<'a>(world: &'a World, name: &str) -> &'a Task {
+        world.clusters["shop"].tasks.values().find(|task| task.name == name).unwrap()
+    }
+
+    #[test]
+    fn a_standalone_task_runs_and_draining_leaves_it_alone() {
+        let (mut world, instance) = world(TaskSpec::default());
+        let id = world.run_task("shop", &instance, "report", TaskSpec::default());
+        pass(&mut world, 20);
+        world.set_status("shop", &instance, InstanceStatus::Draining);
+        pass(&mut world, 600);
+
+        let task = &world.clusters["shop"].tasks[&id];
+        assert_eq!((task.status, task.told_to_stop, task.service.as_deref()), (Status::Running, false, None));
+    }
+
+    #[test]
+    fn a_task_that_never_stops_hangs_in_stopping() {
+        let (mut world, _) = world(TaskSpec { never_stops: true, ..TaskSpec::default() });
+        let id = task_of(&world, "web-1").id.clone();
+        world.stop_task("shop", &id);
+        pass(&mut world, 7200);
+
+        assert_eq!(task_of(&world, "web-1").status, Status::Stopping);
+    }
+
+    #[test]
+    fn without_its_agent_a_task_that_is_told_to_stop_stays_running_until_the_agent_is_back() {
+        let (mut world, _) = world(TaskSpec::default());
+        let id = task_of(&world, "web-1").id.clone();
+        world.disconnect_agent("i-1");
+        assert!(!world.container_instance("i-1").unwrap().1.agent_connected);
+        world.stop_task("shop", &id);
+        pass(&mut world, 3600);
+        let task = task_of(&world, "web-1");
+        assert_eq!((task.status, task.told_to_stop), (Status::Running, true));
+
+        world.reconnect_agent("i-1");
+        pass(&mut world, 10);
+        assert_eq!(task_of(&world, "web-1").status, Status::Stopped);
+    }
+
+    #[test]
+    fn a_step_is_not_taken_twice_when_an_agent_was_away_for_a_moment() {
+        let (mut world, instance) = world(TaskSpec::default());
+        let id = world.run_task("shop", &instance, "report", TaskSpec::default());
+        pass(&mut world, 5);
+        world.disconnect_agent("i-1");
+        world.reconnect_agent("i-1");
+        pass(&mut world, 60);
+        world.stop_task("shop", &id);
+        pass(&mut world, 60);
+
+        let stops = |entry: &&crate::world::Entry| matches!(&entry.what, Happening::Task { name, status: Status::Stopping, .. } if name == "report");
+        assert_eq!(world.history.iter().filter(stops).count(), 1);
+        assert_eq!(world.clusters["shop"].tasks[&id].status, Status::Stopped);
+    }
+
+    #[test]
+    fn a_stopped_task_is_visible_for_an_hour() {
+        let (mut world, _) = world(TaskSpec::default());
+        let id = task_of(&world, "web-1").id.clone();
+        world.stop_task("shop", &id);
+        pass(&mut world, 10);
+
+        let stopped_at = task_of(&world, "web-1").stopped_at.unwrap();
+        let after = |minutes: u64| stopped_at + Duration::from_secs(minutes * 60);
+        assert!(task_of(&world, "web-1").is_visible(after(59)));
+        assert!(!task_of(&world, "web-1").is_visible(after(60)));
+    }
+
+    #[test]
+    fn protection_expires_and_a_standalone_task_cannot_be_protected() {
+        let (mut world, instance) = world(TaskSpec::default());
+        let service_task = task_of(&world, "web-1").id.clone();
+        let standalone = world.run_task("shop", &instance, "report", TaskSpec::default());
+        for id in [&service_task, &standalone] {
+            world.protect_task("shop", id, Duration::from_secs(600));
+        }
+
+        let protected =
+            |world: &World, id: &str| world.clusters["shop"].tasks[id].protection(world.now()).is_some();
+        assert_eq!((protected(&world, &service_task), protected(&world, &standalone)), (true, false));
+        pass(&mut world, 600);
+        assert!(!protected(&world, &service_task));
     }
 }

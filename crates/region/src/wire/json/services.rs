@@ -1,0 +1,116 @@
+//! ECS's operations on services.
+
+use serde_json::{Value, json};
+
+use super::{Input, arn_of, id_of};
+use crate::wire::Refusal;
+use crate::world::World;
+use crate::world::ecs::{Cluster, Service, ServiceKind, Status, arn};
+use crate::world::task::Status as TaskStatus;
+
+const DESCRIBE_MAX: usize = 10;
+
+pub(super) fn describe_services(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
+    let (name, cluster) = input.cluster(world)?;
+    let (mut described, mut failures) = (Vec::new(), Vec::new());
+    for wanted in input.texts("services", DESCRIBE_MAX)? {
+        match cluster.services.get_key_value(id_of(wanted)) {
+            Some((service_name, service)) => described.push(describe(name, cluster, service_name, service)),
+            None => failures.push(json!({"arn": arn_of("service", name, wanted), "reason": "MISSING"})),
+        }
+    }
+    Ok(json!({"services": described, "failures": failures}))
+}
+
+/// What a service's tasks have as `startedBy`: the id of its deployment. Made of the name, so that it stays the same.
+pub(super) fn deployment_id(service: &str) -> String {
+    let number = service.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    format!("ecs-svc/{:019}", number % 10_000_000_000_000_000_000)
+}
+
+fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service) -> Value {
+    let wanted = |running: bool| {
+        cluster
+            .tasks
+            .values()
+            .filter(|task| task.service.as_deref() == Some(name) && task.is_wanted())
+            .filter(|task| (task.status >= TaskStatus::Running) == running)
+            .count()
+    };
+    let (strategy, desired, least, most) = match service.kind {
+        ServiceKind::Replica { desired, min_percent, max_percent } => {
+            ("REPLICA", desired, min_percent, max_percent)
+        }
+        // A daemon wants a task on each ACTIVE instance; its percentages are the API's defaults.
+        ServiceKind::Daemon => {
+            let active = cluster.instances.values().filter(|one| one.status == Status::Active).count();
+            ("DAEMON", active, 0, 100)
+        }
+    };
+    json!({
+        "serviceArn": arn_of("service", cluster_name, name),
+        "serviceName": name,
+        "clusterArn": arn(&format!("cluster/{cluster_name}")),
+        "status": "ACTIVE",
+        "schedulingStrategy": strategy,
+        "deploymentConfiguration": {"minimumHealthyPercent": least, "maximumPercent": most},
+        "desiredCount": desired,
+        "runningCount": wanted(true),
+        "pendingCount": wanted(false),
+        "launchType": "EC2",
+        "taskDefinition": arn(&format!("task-definition/{name}:1")),
+        "loadBalancers": [],
+        "serviceRegistries": [],
+        "deployments": [],
+        "events": [],
+        "placementConstraints": [],
+        "placementStrategy": [],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::wire::json;
+    use crate::world::ecs::NewInstance;
+    use crate::world::task::TaskSpec;
+
+    fn describe(world: &mut World, services: &[&str]) -> Result<Value, Refusal> {
+        let input = json!({"cluster": "shop", "services": services}).to_string();
+        json::run(world, "DescribeServices", input.as_bytes(), None)
+            .map(|output| serde_json::from_str(&output).unwrap())
+    }
+
+    #[test]
+    fn a_service_tells_its_strategy_its_percentages_and_its_counts() {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        for id in ["i-1", "i-2"] {
+            world.add_instance("shop", NewInstance::new(id));
+        }
+        let kind = ServiceKind::Replica { desired: 3, min_percent: 50, max_percent: 150 };
+        world.add_service("shop", "web", kind, TaskSpec::default());
+        world.add_service("shop", "logs", ServiceKind::Daemon, TaskSpec::default());
+        let output = describe(&mut world, &["web", "logs", "x"]).unwrap();
+
+        let tells = |service: &Value| {
+            let percentages = &service["deploymentConfiguration"];
+            json!([
+                service["serviceName"],
+                service["schedulingStrategy"],
+                percentages["minimumHealthyPercent"],
+                percentages["maximumPercent"],
+                service["desiredCount"],
+                service["runningCount"],
+                service["pendingCount"],
+            ])
+        };
+        assert_eq!(tells(&output["services"][0]), json!(["web", "REPLICA", 50, 150, 3, 3, 0]));
+        assert_eq!(tells(&output["services"][1]), json!(["logs", "DAEMON", 0, 100, 2, 2, 0]));
+        let missing =
+            json!([{"arn": "arn:aws:ecs:eu-west-1:111122223333:service/shop/x", "reason": "MISSING"}]);
+        assert_eq!(output["failures"], missing);
+        assert!(describe(&mut world, &["x"; 11]).is_err());
+    }
+}
