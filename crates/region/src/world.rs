@@ -82,6 +82,8 @@ enum Due {
     ActionTimeout { token: String },
     /// A message reaches a function.
     Deliver { function: String, payload: Value, hop: Hop },
+    /// Somebody terminates an instance of a group.
+    TerminateInGroup { instance_id: String, decrement: bool },
     /// An event reaches the rules.
     Event { event: Value },
     /// A queue's messages are looked at.
@@ -193,6 +195,10 @@ impl World {
             Due::Joined { group, instance_id } => self.join(&group, &instance_id),
             Due::ActionTimeout { token } => self.time_out_action(&token),
             Due::Deliver { function, payload, hop } => self.deliver(&function, payload, hop),
+            Due::TerminateInGroup { instance_id, decrement } => {
+                // Refused like any other call: an instance may have gone meanwhile.
+                let _ = self.terminate_in_group(&instance_id, decrement);
+            }
             Due::Event { event } => self.route(&event),
             Due::Poll { queue } => self.poll(&queue),
             Due::Invoke { invocation } => self.delivery.make_ready(invocation),

@@ -205,6 +205,12 @@ impl World {
         Ok(())
     }
 
+    /// Plans that somebody terminates an instance through its group after a while. If the group refuses it then, nothing
+    /// happens.
+    pub fn terminate_in_group_later(&mut self, after: Duration, instance_id: &str, decrement: bool) {
+        self.plan(after, Due::TerminateInGroup { instance_id: instance_id.to_owned(), decrement });
+    }
+
     /// Terminates an instance of a group, protected or not. Unless the desired capacity is decremented, the group
     /// launches another one at once: instances that terminate do not count into its capacity. A health check or a
     /// person replaces an instance like this as well.

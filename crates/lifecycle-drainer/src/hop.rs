@@ -1,0 +1,312 @@
+//! One hop: look, decide, act, and wait, until the drain is over or the hop is, which publishes the message again.
+//!
+//! Every step is idempotent, so two chains for one action may run side by side: both end when the first of them has
+//! completed it. A call that fails is a pause; it never completes an action.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ebb_aws::{ActionFound, ActionResult, Clients, Clock, DrainResult, ErrorType, Problem};
+use ebb_core::event::lifecycle::LifecycleAction;
+use ebb_core::lifecycle::{ActionState, Decision, Outcome, OutcomeKind, Seen, Task, TasksLeft, decide};
+use ebb_core::republish::Carried;
+use ebb_core::settings::{LifecycleSettings, OnTimeout};
+use ebb_core::spot::ContainerInstanceStatus;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use crate::LifecycleDrainer;
+
+/// What a hop keeps of the invocation's time for its last look and for publishing the message.
+const HOP_MARGIN: SignedDuration = SignedDuration::from_secs(20);
+
+/// How long before its global time-out an action is given up, so that it ends as the operator chose.
+const GLOBAL_MARGIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// The longest that an action may wait: 48 hours, or this many heartbeat time-outs.
+/// Source: EC2 Auto Scaling User Guide, lifecycle-hooks.
+const GLOBAL_TIMEOUT: SignedDuration = SignedDuration::from_hours(48);
+const GLOBAL_TIMEOUT_HEARTBEATS: i32 = 100;
+
+/// One hop of a drain.
+pub(crate) struct Hop<'a> {
+    drainer: &'a LifecycleDrainer,
+    pub(crate) action: LifecycleAction,
+    pub(crate) state: Carried,
+    clock: Clock,
+    /// When the hop ends.
+    end: Instant,
+    /// When the action needs its next heartbeat.
+    heartbeat: Option<Instant>,
+    /// The tasks that had not stopped when they were last looked at.
+    pub(crate) tasks: Vec<Task>,
+    /// How many of each kind.
+    pub(crate) left: Option<TasksLeft>,
+    /// The services that have been described, and the daemons among them.
+    pub(crate) services: BTreeSet<String>,
+    pub(crate) daemons: BTreeSet<String>,
+}
+
+impl<'a> Hop<'a> {
+    /// Takes up a message, which the invocation can wait for until `cut_off`.
+    pub(crate) fn begin(
+        drainer: &'a LifecycleDrainer,
+        action: LifecycleAction,
+        clock: Clock,
+        cut_off: Timestamp,
+    ) -> Result<Self, Problem> {
+        let now = clock.now();
+        let state = match action.carried.clone() {
+            Some(carried) => Carried { hop: carried.hop + 1, ..carried },
+            None => {
+                let sent = action.time.unwrap_or(now);
+                let deadline = sent.checked_add(drainer.settings.drain_timeout);
+                let deadline =
+                    deadline.map_err(|error| Problem::other(format!("the message's time: {error}")))?;
+                Carried {
+                    hop: 1,
+                    first_seen: now,
+                    deadline,
+                    found: None,
+                    heartbeat_timeout_seconds: None,
+                    told: false,
+                }
+            }
+        };
+        let end = clock.instant((now + drainer.settings.hop).min(cut_off - HOP_MARGIN));
+        Ok(Self {
+            drainer,
+            action,
+            state,
+            clock,
+            end,
+            heartbeat: None,
+            tasks: Vec::new(),
+            left: None,
+            services: BTreeSet::new(),
+            daemons: BTreeSet::new(),
+        })
+    }
+
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.drainer.clients
+    }
+
+    pub(crate) fn settings(&self) -> &LifecycleSettings {
+        &self.drainer.settings
+    }
+
+    /// Runs the hop to its end. Each turn either settles the message, or moves what was seen a step on, or waits; the
+    /// waits end with the hop.
+    pub(crate) async fn run(mut self) -> Result<Outcome, Problem> {
+        let mut seen = None;
+        loop {
+            match self.turn(seen.take()).await {
+                Ok(Turn::Settled(outcome)) => return Ok(outcome),
+                Ok(Turn::Seen(next)) => seen = Some(next),
+                Err(problem) if problem.error_type == ErrorType::AwsDenied => return Err(problem),
+                Err(problem) => {
+                    warn!(ec2.instance_id = %self.action.instance_id, "Looking again after a pause: {}", problem.text);
+                    if let Some(outcome) = self.pause(&problem.text).await? {
+                        return Ok(outcome);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One turn. `seen` is what the turn before left to decide about; without it the hop looks afresh.
+    async fn turn(&mut self, seen: Option<Seen>) -> Result<Turn, Problem> {
+        let (action_state, seen) = match seen {
+            Some(seen) => (ActionState::Waiting, seen),
+            None => self.look_afresh().await?,
+        };
+        match decide(&action_state, &seen, self.settings(), self.state.deadline, self.clock.now()) {
+            Decision::Ignore { why } => Ok(self.settle(OutcomeKind::Ignored, why)),
+            Decision::StartDrain if self.settings().dry_run => {
+                Ok(self.settle(OutcomeKind::WouldDrain, "DRY_RUN is set".to_owned()))
+            }
+            _ if self.settings().dry_run => {
+                Ok(self.settle(OutcomeKind::WouldDrain, format!("{seen:?}; DRY_RUN is set")))
+            }
+            Decision::StartDrain => self.start_drain().await,
+            Decision::CountTasks => self.count_tasks().await.map(Turn::Seen),
+            Decision::StopStandaloneTasks => self.stop_standalone_tasks().await,
+            Decision::Complete { why } => {
+                self.complete(ActionResult::Continue, OutcomeKind::Completed, why).await
+            }
+            Decision::GiveUp { on_timeout, why } => self.give_up(on_timeout, why).await,
+            Decision::Wait { why } => match self.pause(&why).await? {
+                Some(outcome) => Ok(Turn::Settled(outcome)),
+                None if matches!(seen, Seen::Draining(_)) => self.look_again().await.map(Turn::Seen),
+                None => Ok(Turn::Seen(self.look_afresh().await?.1)),
+            },
+        }
+    }
+
+    async fn look_afresh(&mut self) -> Result<(ActionState, Seen), Problem> {
+        let action_state = self.action_state().await?;
+        if action_state != ActionState::Waiting {
+            return Ok((action_state, Seen::NotInCluster));
+        }
+        self.begin_heartbeats().await?;
+        let seen = self.find().await?;
+        Ok((action_state, seen))
+    }
+
+    async fn start_drain(&mut self) -> Result<Turn, Problem> {
+        let (cluster, arn) = self.found()?;
+        let results = self.clients().ecs.set_draining(&cluster, &[arn]).await;
+        let status = match results.map_err(|error| Problem::from(&error))?.into_iter().next() {
+            Some(DrainResult::Draining) => {
+                info!(
+                    ec2.instance_id = %self.action.instance_id,
+                    ecs.cluster = cluster.name(),
+                    asg.name = %self.action.group,
+                    "Draining {} until {}", self.action.instance_id, self.state.deadline
+                );
+                ContainerInstanceStatus::Draining
+            }
+            Some(DrainResult::Gone(_)) => ContainerInstanceStatus::Inactive,
+            Some(DrainResult::Refused(why)) => {
+                return Err(Problem::other(format!("ECS did not set it to DRAINING: {why}")));
+            }
+            None => return Err(Problem::other("ECS did not say whether it is DRAINING")),
+        };
+        Ok(Turn::Seen(Seen::Status(status)))
+    }
+
+    async fn stop_standalone_tasks(&mut self) -> Result<Turn, Problem> {
+        let (cluster, _) = self.found()?;
+        let standalone = self.tasks.iter().filter(|task| task.service.is_none() && !task.told_to_stop);
+        for task in standalone {
+            let reason = "Ebb: its container instance is drained";
+            let stopped = self.clients().ecs.stop_task(&cluster, &task.arn, reason).await;
+            stopped.map_err(|error| Problem::from(&error))?;
+        }
+        self.count_tasks().await.map(Turn::Seen)
+    }
+
+    async fn complete(
+        &self,
+        result: ActionResult,
+        outcome: OutcomeKind,
+        why: String,
+    ) -> Result<Turn, Problem> {
+        let completed = self.clients().auto_scaling.complete(&self.action, result).await;
+        Ok(match completed.map_err(|error| Problem::from(&error))? {
+            ActionFound::Active => self.settle(outcome, why),
+            ActionFound::Over => self.settle(outcome, format!("{why}; the action was over already")),
+        })
+    }
+
+    async fn give_up(&self, on_timeout: OnTimeout, why: String) -> Result<Turn, Problem> {
+        let why = format!("its deadline {} has passed: {why}", self.state.deadline);
+        warn!(ec2.instance_id = %self.action.instance_id, "Giving up {}: {why}", self.action.instance_id);
+        match on_timeout {
+            OnTimeout::Continue => self.complete(ActionResult::Continue, OutcomeKind::TimedOut, why).await,
+            OnTimeout::Abandon => self.complete(ActionResult::Abandon, OutcomeKind::TimedOut, why).await,
+            OnTimeout::Reactivate => {
+                if let Some((cluster, arn)) = &self.state.found {
+                    let active = self.clients().ecs.set_active(cluster, arn).await;
+                    active.map_err(|error| Problem::from(&error))?;
+                }
+                Ok(self.settle(OutcomeKind::TimedOut, why))
+            }
+        }
+    }
+
+    /// Reads how often the action needs a heartbeat, unless an earlier hop has done so, and bounds the drain by the
+    /// action's global time-out.
+    async fn begin_heartbeats(&mut self) -> Result<(), Problem> {
+        if self.heartbeat.is_some() {
+            return Ok(());
+        }
+        if self.state.heartbeat_timeout_seconds.is_none() {
+            let timeout = self.clients().auto_scaling.heartbeat_timeout(&self.action).await;
+            let timeout = timeout.map_err(|error| Problem::from(&error))?;
+            self.state.heartbeat_timeout_seconds = timeout.map(|timeout| timeout.as_secs());
+        }
+        let Some(seconds) = self.state.heartbeat_timeout_seconds else { return Ok(()) };
+        let timeout = SignedDuration::try_from(Duration::from_secs(seconds)).unwrap_or(GLOBAL_TIMEOUT);
+        let global = (timeout * GLOBAL_TIMEOUT_HEARTBEATS).min(GLOBAL_TIMEOUT) - GLOBAL_MARGIN;
+        let began = self.action.time.unwrap_or(self.state.first_seen);
+        self.state.deadline = self.state.deadline.min(began + global);
+        // Nobody knows when the hop before this one sent its last: the first is due at once.
+        self.heartbeat = Some(
+            Instant::now() + if self.state.hop == 1 { self.heartbeat_interval() } else { Duration::ZERO },
+        );
+        Ok(())
+    }
+
+    /// A third of the heartbeat time-out, so that two may be lost.
+    fn heartbeat_interval(&self) -> Duration {
+        Duration::from_secs(self.state.heartbeat_timeout_seconds.unwrap_or(3_600)) / 3
+    }
+
+    /// Waits for a while, keeping the action alive. At the end of the hop the message is published again instead, and
+    /// that settles it.
+    async fn pause(&mut self, why: &str) -> Result<Option<Outcome>, Problem> {
+        let interval = Duration::try_from(self.settings().poll_interval).unwrap_or(Duration::from_secs(15));
+        // Up to a quarter less by chance, so that many drains do not call in step.
+        let pause = Instant::now() + interval.mul_f64(0.75 + fastrand::f64() / 4.0);
+        let deadline = self.clock.instant(self.state.deadline);
+        let wake = if deadline > Instant::now() { pause.min(deadline) } else { pause };
+        if wake >= self.end {
+            sleep_until(self.end).await;
+            return self.republish(why).await.map(Some);
+        }
+        while let Some(due) = self.heartbeat.filter(|due| *due <= wake) {
+            sleep_until(due).await;
+            let beat = self.clients().auto_scaling.heartbeat(&self.action).await;
+            self.heartbeat = Some(Instant::now() + self.heartbeat_interval());
+            match beat {
+                Ok(ActionFound::Active) => {}
+                Ok(ActionFound::Over) => {
+                    return Ok(Some(self.outcome(OutcomeKind::Ignored, "the action is over".to_owned())));
+                }
+                Err(error) => warn!("Could not {error}: {:?}", error.kind),
+            }
+        }
+        sleep_until(wake).await;
+        Ok(None)
+    }
+
+    /// Publishes the message, with the state for the next hop, to the topic that it came over.
+    async fn republish(&self, why: &str) -> Result<Outcome, Problem> {
+        let Some(topic) = self.action.topic() else {
+            return Err(Problem::other(format!(
+                "still waiting ({why}), and it came over no topic to go on by"
+            )));
+        };
+        let message = self.state.write(&self.action.message.text);
+        let message = message.map_err(|error| Problem::other(format!("write the message: {error}")))?;
+        let subject = format!("Ebb: hop {} for {}", self.state.hop + 1, self.action.instance_id);
+        let published = self.clients().topics.publish(topic, &subject, &message).await;
+        published.map_err(|error| Problem::from(&error))?;
+        Ok(self.outcome(OutcomeKind::Republished, why.to_owned()))
+    }
+
+    fn settle(&self, outcome: OutcomeKind, why: String) -> Turn {
+        Turn::Settled(self.outcome(outcome, why))
+    }
+
+    fn outcome(&self, outcome: OutcomeKind, why: String) -> Outcome {
+        Outcome {
+            instance_id: Some(self.action.instance_id.clone()),
+            outcome,
+            reason: Some(why),
+            tasks_left: self.left,
+            hop: Some(self.state.hop),
+        }
+    }
+}
+
+/// What a turn comes to.
+enum Turn {
+    /// The message is settled.
+    Settled(Outcome),
+    /// This is to be decided about next.
+    Seen(Seen),
+}

@@ -1,0 +1,20 @@
+//! Wiring: settings and clients once, then one call of [`LifecycleDrainer::handle`] an invocation.
+
+use ebb_aws::Clients;
+use ebb_core::settings::LifecycleSettings;
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use lifecycle_drainer::LifecycleDrainer;
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let settings = LifecycleSettings::from_lookup(|key| std::env::var(key).ok())?;
+    let drainer = &LifecycleDrainer::new(Clients::from_environment().await, settings);
+    run(service_fn(|event: LambdaEvent<Value>| async move {
+        let now = Timestamp::now();
+        drainer.handle(&event.payload, now, ebb_aws::deadline(&event.context, now)).await
+    }))
+    .await
+}

@@ -1,0 +1,164 @@
+//! How a hop looks at the world: where the action stands, where the container instance is, and which tasks are left.
+
+use std::collections::BTreeSet;
+
+use ebb_aws::{AwsErrorKind, Look, Problem};
+use ebb_core::ids::{Cluster, ContainerInstanceArn};
+use ebb_core::lifecycle::{ActionState, Seen, Task, TasksLeft, cluster_hint};
+use ebb_core::spot::ContainerInstance;
+use futures_util::{StreamExt, stream};
+
+use crate::hop::Hop;
+
+/// How many clusters are looked through at once.
+const CONCURRENT_LOOKS_MAX: usize = 8;
+
+/// How many tasks a cheap look describes: one call. As long as one of them holds the instance, the rest may wait.
+const CHEAP_LOOK_MAX: usize = 100;
+
+impl Hop<'_> {
+    /// Where the group of the message says that the instance stands. A message that names another group than the
+    /// instance's own is forged or stale.
+    pub(crate) async fn action_state(&self) -> Result<ActionState, Problem> {
+        let found = self.clients().auto_scaling.lifecycle_state(&self.action.instance_id).await;
+        Ok(match found.map_err(|error| Problem::from(&error))? {
+            Some((group, state)) if group == self.action.group => ActionState::of(&state),
+            Some((group, _)) => ActionState::NotWaiting(format!("in group {group}")),
+            None => ActionState::NotWaiting("in no group".to_owned()),
+        })
+    }
+
+    /// Finds the container instance: where an earlier hop found it, where the hook's metadata says, or in any of the
+    /// clusters.
+    pub(crate) async fn find(&mut self) -> Result<Seen, Problem> {
+        let found = match self.state.found.clone() {
+            Some((cluster, arn)) => self.find_again(&cluster, arn).await?,
+            None => self.find_anew().await?,
+        };
+        Ok(match found {
+            None => Seen::NotInCluster,
+            Some(ContainerInstance { cluster, arn, status, .. }) => {
+                self.state.found = Some((cluster, arn));
+                Seen::Status(status)
+            }
+        })
+    }
+
+    /// The carried state is input: what it names counts only if it is on the instance. One that has left its cluster
+    /// is not listed anywhere any more.
+    async fn find_again(
+        &self,
+        cluster: &Cluster,
+        arn: ContainerInstanceArn,
+    ) -> Result<Option<ContainerInstance>, Problem> {
+        let described =
+            self.clients().ecs.describe(cluster, &[arn]).await.map_err(|error| Problem::from(&error))?;
+        match described.into_iter().find(|one| one.instance_id == self.action.instance_id) {
+            Some(found) => Ok(Some(found)),
+            None => self.find_anew().await,
+        }
+    }
+
+    async fn find_anew(&self) -> Result<Option<ContainerInstance>, Problem> {
+        let clusters = match &self.settings().clusters {
+            Some(clusters) => clusters.clone(),
+            None => self.clients().ecs.list_clusters().await.map_err(|error| Problem::from(&error))?,
+        };
+        // The hint only says where to look first: what it names must be a cluster that may be looked through.
+        let hint = self.action.metadata.as_deref().and_then(cluster_hint);
+        let (hinted, others): (Vec<_>, Vec<_>) =
+            clusters.into_iter().partition(|cluster| Some(cluster.name()) == hint.as_deref());
+        for clusters in [hinted, others] {
+            if let Some(found) = self.find_in(&clusters).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A cluster that cannot be looked through is a problem only if no other has the instance.
+    async fn find_in(&self, clusters: &[Cluster]) -> Result<Option<ContainerInstance>, Problem> {
+        let mut looks = Vec::new();
+        for cluster in clusters {
+            looks.push(self.find_in_one(cluster));
+        }
+        let mut looks = stream::iter(looks).buffer_unordered(CONCURRENT_LOOKS_MAX);
+        let mut problem = None;
+        while let Some(look) = looks.next().await {
+            match look {
+                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(None) => {}
+                Err(other) => problem = Some(other),
+            }
+        }
+        problem.map_or(Ok(None), Err)
+    }
+
+    async fn find_in_one(&self, cluster: &Cluster) -> Result<Option<ContainerInstance>, Problem> {
+        let ids = std::slice::from_ref(&self.action.instance_id);
+        for look in [Look::Active, Look::AnyStatus] {
+            match self.clients().ecs.find(cluster, ids, look).await {
+                Ok(found) if found.is_empty() => {}
+                Ok(found) => return Ok(found.into_iter().next()),
+                // Listed a moment ago and deleted now: it has no container instances. A configured cluster that does
+                // not exist is a mistake in the settings, and an instance must not be given up for it.
+                Err(error) if error.kind == AwsErrorKind::NotFound && self.settings().clusters.is_none() => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(Problem::from(&error)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Counts all tasks that have not stopped.
+    pub(crate) async fn count_tasks(&mut self) -> Result<Seen, Problem> {
+        let (cluster, arn) = self.found()?;
+        self.tasks =
+            self.clients().ecs.tasks_on(&cluster, &arn).await.map_err(|error| Problem::from(&error))?;
+        let services: BTreeSet<_> = self.tasks.iter().filter_map(|task| task.service.clone()).collect();
+        if !services.is_subset(&self.services) {
+            let daemons = self.clients().ecs.daemon_services(&cluster, &services).await;
+            self.daemons.extend(daemons.map_err(|error| Problem::from(&error))?);
+            self.services.extend(services);
+        }
+        Ok(self.counted())
+    }
+
+    /// Looks again at the tasks that held the instance when they were last counted, with one call. Only when none of
+    /// them does any more are all tasks counted.
+    pub(crate) async fn look_again(&mut self) -> Result<Seen, Problem> {
+        let holding: Vec<_> =
+            self.tasks.iter().filter(|task| self.holds(task)).take(CHEAP_LOOK_MAX).cloned().collect();
+        if holding.is_empty() {
+            return self.count_tasks().await;
+        }
+        let (cluster, _) = self.found()?;
+        let arns: Vec<_> = holding.into_iter().map(|task| task.arn).collect();
+        let described = self.clients().ecs.describe_tasks(&cluster, &arns).await;
+        let described = described.map_err(|error| Problem::from(&error))?;
+        self.tasks.retain(|task| !arns.contains(&task.arn));
+        self.tasks.extend(described.into_iter().filter(|task| !task.stopped));
+        if self.tasks.iter().any(|task| self.holds(task)) {
+            Ok(self.counted())
+        } else {
+            self.count_tasks().await
+        }
+    }
+
+    fn holds(&self, task: &Task) -> bool {
+        let alone = TasksLeft::count(std::slice::from_ref(task), &self.daemons);
+        alone.holding(self.settings().standalone_tasks) > 0
+    }
+
+    fn counted(&mut self) -> Seen {
+        let left = TasksLeft::count(&self.tasks, &self.daemons);
+        self.left = Some(left);
+        Seen::Draining(left)
+    }
+
+    /// The container instance, for steps that follow upon its having been found.
+    pub(crate) fn found(&self) -> Result<(Cluster, ContainerInstanceArn), Problem> {
+        self.state.found.clone().ok_or_else(|| Problem::other("its container instance was not looked for"))
+    }
+}

@@ -1,0 +1,433 @@
+//! What the lifecycle drainer does, told as stories: one for each rule that peers broke, under the headings of the loop.
+
+use std::time::Duration;
+
+use ebb_core::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
+use ebb_region::fault::Fault;
+use ebb_region::scenario;
+use ebb_region::world::autoscaling::LifecycleState;
+use ebb_region::world::autoscaling::lifecycle::{ActionResult, CompletedBy, Hook};
+use ebb_region::world::ecs::{ServiceKind, Status};
+use ebb_region::world::task::{Status as TaskStatus, TaskSpec};
+use ebb_region::world::{Happening, World};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::support::{FUNCTION, HOOK, Sim, TOPIC, instance_id, shop, shop_with_hook, start_time};
+
+const POLL_INTERVAL: SignedDuration = SignedDuration::from_secs(15);
+
+fn settings() -> LifecycleSettings {
+    LifecycleSettings::default()
+}
+
+/// When the last task that must be waited for stopped on an instance.
+fn last_stop(world: &World, instance_id: &str, daemon: &str) -> Timestamp {
+    let stops = world.history.iter().filter(|entry| {
+        matches!(&entry.what, Happening::Task { name, instance_id: on, status: TaskStatus::Stopped, .. }
+            if on == instance_id && !name.starts_with(daemon))
+    });
+    stops.map(|entry| entry.at).max().expect("tasks have stopped")
+}
+
+fn since_start(at: Timestamp) -> SignedDuration {
+    at.duration_since(start_time())
+}
+
+/// The message that Auto Scaling publishes about an instance, as it comes over SNS.
+fn message(instance_id: &str, group: &str) -> Value {
+    json!({
+        "LifecycleHookName": HOOK,
+        "AccountId": "111122223333",
+        "RequestId": "f3e0c4a1-0c1f-4b5e-8d59-7d0f7d3f0f11",
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+        "AutoScalingGroupName": group,
+        "Service": "AWS Auto Scaling",
+        "Time": start_time(),
+        "EC2InstanceId": instance_id,
+        "LifecycleActionToken": "0a6c8c0e-3a3c-4d25-9c2e-0f6f8f0b9f10",
+    })
+}
+
+fn over_sns(messages: &[Value]) -> Value {
+    let record = |message: &Value| json!({"EventSource": "aws:sns", "Sns": {"TopicArn": TOPIC, "Message": message.to_string()}});
+    json!({"Records": messages.iter().map(record).collect::<Vec<_>>()})
+}
+
+// Draining
+
+#[tokio::test(start_paused = true)]
+async fn an_action_is_completed_once_the_last_task_has_stopped_and_within_one_poll_interval() {
+    let sim = Sim::shop().await;
+    sim.terminate(&instance_id(9)).await;
+
+    let completed = sim.completed();
+    let stopped = last_stop(&sim.region.world(), &instance_id(9), "logs");
+    assert_eq!((completed.result, completed.by), (ActionResult::Continue, CompletedBy::Caller));
+    assert!(completed.at >= stopped, "completed at {}, the last task stopped at {stopped}", completed.at);
+    assert!(
+        completed.at.duration_since(stopped) <= POLL_INTERVAL + SignedDuration::from_secs(1),
+        "{stopped} {}",
+        completed.at
+    );
+    assert_eq!(sim.outcomes().last().map(String::as_str), Some("completed"));
+    let cut_off: Vec<_> = sim.tasks_cut_off().into_iter().filter(|name| !name.starts_with("logs")).collect();
+    assert_eq!(cut_off, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_drainer_tasks_are_cut_off_or_the_story_above_would_prove_nothing() {
+    let mut world = shop();
+    world.delivery.functions.clear();
+    let sim = Sim::start(world, settings()).await;
+    sim.terminate(&instance_id(9)).await;
+
+    assert_eq!(sim.completed().by, CompletedBy::HeartbeatTimeout);
+    assert_ne!(sim.tasks_cut_off(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_that_still_deregister_are_waited_for() {
+    let mut world = shop();
+    let slow = TaskSpec { deregistration_delay: Some(Duration::from_secs(300)), ..TaskSpec::default() };
+    world.add_service("shop", "slow", ServiceKind::replica(12), slow);
+    let sim = Sim::start(world, settings()).await;
+    sim.terminate(&instance_id(9)).await;
+
+    let stopped = last_stop(&sim.region.world(), &instance_id(9), "logs");
+    assert!(since_start(stopped) > SignedDuration::from_secs(300), "{stopped}");
+    assert!(sim.completed().at >= stopped);
+    assert!(sim.tasks_cut_off().iter().all(|name| name.starts_with("logs")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_is_draining_already_is_waited_for_all_the_same() {
+    let sim = Sim::shop().await;
+    {
+        let mut world = sim.region.world();
+        let id = world.container_instance(&instance_id(9)).unwrap().1.id.clone();
+        world.set_status("shop", &id, Status::Draining);
+    }
+    sim.terminate(&instance_id(9)).await;
+
+    let stopped = last_stop(&sim.region.world(), &instance_id(9), "logs");
+    assert!(sim.completed().at >= stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_cannot_leave_ends_by_the_deadline() {
+    let mut world = shop();
+    let stuck = ServiceKind::Replica { desired: 12, min_percent: 100, max_percent: 100 };
+    world.add_service("shop", "stuck", stuck, TaskSpec::default());
+    let sim = Sim::start(world, settings()).await;
+    sim.terminate(&instance_id(9)).await;
+
+    let completed = sim.completed();
+    let took = since_start(completed.at);
+    assert_eq!(completed.result, ActionResult::Continue);
+    assert!(took >= SignedDuration::from_secs(900) && took < SignedDuration::from_secs(920), "{took}");
+    assert_eq!(sim.outcomes().last().map(String::as_str), Some("timed_out"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standalone_task_is_waited_for_stopped_or_left_as_the_operator_chose() {
+    for (policy, waits_for_deadline, cut_off) in [
+        (StandaloneTasks::Wait, true, true),
+        (StandaloneTasks::Stop, false, false),
+        (StandaloneTasks::Ignore, false, true),
+    ] {
+        let mut world = shop();
+        let id = world.container_instance(&instance_id(9)).unwrap().1.id.clone();
+        world.run_task("shop", &id, "report", TaskSpec::default());
+        let settings = LifecycleSettings { standalone_tasks: policy, ..settings() };
+        let sim = Sim::start(world, settings).await;
+        sim.terminate(&instance_id(9)).await;
+
+        let took = since_start(sim.completed().at);
+        assert_eq!(took >= SignedDuration::from_secs(900), waits_for_deadline, "{policy:?}: {took}");
+        assert_eq!(sim.tasks_cut_off().iter().any(|name| name.starts_with("report")), cut_off, "{policy:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_gone_ends_by_the_deadline() {
+    let mut world = shop();
+    world.disconnect_agent(&instance_id(9));
+    let sim = Sim::start(world, settings()).await;
+    sim.terminate(&instance_id(9)).await;
+
+    assert!(since_start(sim.completed().at) >= SignedDuration::from_secs(900));
+    assert_eq!(sim.outcomes().last().map(String::as_str), Some("timed_out"));
+}
+
+// Finding
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_of_no_cluster_is_let_go_at_once() {
+    let mut world = shop();
+    let cluster = world.clusters.get_mut("shop").unwrap();
+    cluster.instances.retain(|_, one| one.instance_id != instance_id(9));
+    cluster.tasks.retain(|_, task| cluster.instances.contains_key(&task.container_instance));
+    let sim = Sim::start(world, settings()).await;
+    sim.terminate(&instance_id(9)).await;
+
+    let completed = sim.completed();
+    assert_eq!(completed.by, CompletedBy::Caller);
+    assert!(since_start(completed.at) < SignedDuration::from_secs(10), "{}", completed.at);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_that_fails_never_completes_an_action() {
+    for operation in ["ListContainerInstances", "ListTasks", "DescribeTasks", "DescribeAutoScalingInstances"]
+    {
+        for fault in [Fault::Throttle, Fault::ServerError, Fault::Timeout, Fault::Denied] {
+            let mut world = shop();
+            world.faults.plan(operation, fault, u32::MAX);
+            let sim = Sim::start(world, settings()).await;
+            sim.region.world().terminate_in_group(&instance_id(9), false).unwrap();
+            sim.run(Duration::from_secs(850)).await;
+
+            assert_eq!(sim.region.world().completed_actions, [], "{operation}, {fault:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_is_registering_is_looked_at_again() {
+    let mut world = shop();
+    let id = world.container_instance(&instance_id(9)).unwrap().1.id.clone();
+    world.set_status("shop", &id, Status::Registering);
+    let sim = Sim::start(world, settings()).await;
+    sim.region.world().terminate_in_group(&instance_id(9), false).unwrap();
+    let activate = async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(sim.region.world().completed_actions, []);
+        sim.region.world().set_status("shop", &id, Status::Active);
+    };
+    tokio::join!(sim.run(Duration::from_secs(49 * 3600)), activate);
+
+    assert!(sim.completed().at >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hooks_metadata_says_where_to_look_first() {
+    let hook = Hook {
+        topic_arn: Some(TOPIC.to_owned()),
+        metadata: Some("{\"cluster\":\"shop\"}".to_owned()),
+        ..Hook::new(HOOK)
+    };
+    let mut world = shop_with_hook(hook);
+    for number in 0..30 {
+        world.add_cluster(&format!("cluster-{number:02}"));
+    }
+    let sim = Sim::start(world, settings()).await;
+    sim.terminate(&instance_id(9)).await;
+
+    let lists =
+        sim.region.world().calls.iter().filter(|call| call.operation == "ListContainerInstances").count();
+    assert_eq!(lists, 1);
+}
+
+// Events
+
+#[tokio::test(start_paused = true)]
+async fn a_test_notification_succeeds_without_a_call() {
+    let sim = Sim::shop().await;
+    sim.run(Duration::from_secs(60)).await;
+
+    assert_eq!(sim.outcomes(), ["ignored", "ignored"], "one for each hook that was put");
+    assert_eq!(sim.region.world().calls, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_about_an_instance_that_is_not_terminating_changes_nothing() {
+    let sim = Sim::shop().await;
+    let forged = [
+        message(&instance_id(9), scenario::SPOT_GROUP),
+        message(&instance_id(9), scenario::ON_DEMAND_GROUP),
+        message("i-0fedcba9876543210", scenario::SPOT_GROUP),
+    ];
+    let answer = sim.invoke(&over_sns(&forged)).await.unwrap();
+
+    assert!(answer.outcomes.iter().all(|one| one.outcome.as_str() == "ignored"), "{answer:?}");
+    assert_eq!(sim.region.world().instances_with(Status::Draining), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forged_token_completes_nothing() {
+    let sim = Sim::shop().await;
+    {
+        let mut world = sim.region.world();
+        world.delivery.functions.clear();
+        let id = world.container_instance(&instance_id(9)).unwrap().1.id.clone();
+        world.clusters.get_mut("shop").unwrap().instances.remove(&id);
+        world.clusters.get_mut("shop").unwrap().tasks.retain(|_, task| task.container_instance != id);
+        world.terminate_in_group(&instance_id(9), false).unwrap();
+    }
+    sim.invoke(&over_sns(&[message(&instance_id(9), scenario::SPOT_GROUP)])).await.unwrap();
+
+    assert_eq!(sim.region.world().completed_actions, []);
+    assert_eq!(sim.region.world().lifecycle_state(&instance_id(9)), Some(LifecycleState::TerminatingWait));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_record_does_not_hide_the_others_and_fails_at_the_end() {
+    let sim = Sim::shop().await;
+    let mut malformed = message(&instance_id(9), scenario::SPOT_GROUP);
+    malformed["EC2InstanceId"] = json!("web-1");
+    sim.region.world().terminate_in_group(&instance_id(10), false).unwrap();
+    let error = sim
+        .invoke(&over_sns(&[malformed, message(&instance_id(10), scenario::SPOT_GROUP)]))
+        .await
+        .unwrap_err();
+
+    assert!(error.to_string().contains("EC2InstanceId"), "{error}");
+    assert!(!sim.region.world().instances_with(Status::Draining).is_empty());
+}
+
+// The loop
+
+#[tokio::test(start_paused = true)]
+async fn a_long_drain_takes_several_hops_and_the_action_is_kept_alive() {
+    let mut world = shop_with_hook(Hook {
+        topic_arn: Some(TOPIC.to_owned()),
+        heartbeat_timeout: Duration::from_secs(90),
+        ..Hook::new(HOOK)
+    });
+    let slow = TaskSpec { deregistration_delay: Some(Duration::from_secs(3_000)), ..TaskSpec::default() };
+    world.add_service("shop", "slow", ServiceKind::replica(12), slow);
+    let drain_timeout = SignedDuration::from_secs(7_200);
+    let sim = Sim::start(world, LifecycleSettings { drain_timeout, ..settings() }).await;
+    sim.terminate(&instance_id(9)).await;
+
+    let stopped = last_stop(&sim.region.world(), &instance_id(9), "logs");
+    let completed = sim.completed();
+    assert_eq!(completed.by, CompletedBy::Caller);
+    assert!(completed.at >= stopped);
+    let outcomes = sim.outcomes();
+    let hops = outcomes.iter().filter(|one| *one != "ignored").count();
+    assert_eq!(hops, 4, "{outcomes:?}");
+    assert!(sim.tasks_cut_off().iter().all(|name| name.starts_with("logs")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_hop_gets_the_message_as_it_was_with_our_state_beside_it() {
+    let mut world = shop();
+    world.delivery.functions.clear();
+    let sim = Sim::start(world, LifecycleSettings { hop: SignedDuration::from_secs(10), ..settings() }).await;
+    sim.region.world().terminate_in_group(&instance_id(9), false).unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let published = sim.region.world().published.clone();
+    let mut sent: Value = serde_json::from_str(&published.last().unwrap().message).unwrap();
+    sent["Unknown"] = json!({"kept": [1, null]});
+    let answer = sim.invoke(&over_sns(std::slice::from_ref(&sent))).await.unwrap();
+    assert_eq!(answer.outcomes[0].outcome.as_str(), "republished");
+
+    let published = sim.region.world().published.clone();
+    let last = published.last().unwrap();
+    assert_eq!(last.topic_arn, TOPIC);
+    let mut next: Value = serde_json::from_str(&last.message).unwrap();
+    let state = next.as_object_mut().unwrap().remove("ebb").unwrap();
+    assert_eq!(next, sent);
+    assert_eq!(state["hop"], 1);
+    assert!(state["cluster"].as_str().unwrap().ends_with("shop"), "{state}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_chains_for_one_action_end_at_the_first_completion() {
+    let mut world = shop();
+    world.delivery.mishaps.duplicate = 1.0;
+    let sim = Sim::start(world, settings()).await;
+    sim.terminate(&instance_id(9)).await;
+
+    let completed = sim.completed();
+    assert!(completed.at >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
+    assert!(
+        sim.outcomes().iter().all(|one| ["completed", "ignored"].contains(&one.as_str())),
+        "{:?}",
+        sim.outcomes()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_stops_when_its_instance_is_no_longer_waited_for() {
+    let sim = Sim::shop().await;
+    let end = async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let mut world = sim.region.world();
+        world.terminate(&instance_id(9), Duration::ZERO);
+    };
+    sim.region.world().terminate_in_group(&instance_id(9), false).unwrap();
+    tokio::join!(sim.run(Duration::from_secs(49 * 3600)), end);
+
+    let ended = sim.region.world().delivery.ended.last().unwrap().at;
+    assert!(since_start(ended) < SignedDuration::from_secs(60), "{ended}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_deadline_the_operators_choice_is_done() {
+    for (on_timeout, result, state) in [
+        (OnTimeout::Continue, Some(ActionResult::Continue), None),
+        (OnTimeout::Abandon, Some(ActionResult::Abandon), None),
+        (OnTimeout::Reactivate, None, Some(Status::Active)),
+    ] {
+        let mut world = shop();
+        let stuck = ServiceKind::Replica { desired: 12, min_percent: 100, max_percent: 100 };
+        world.add_service("shop", "stuck", stuck, TaskSpec::default());
+        let sim = Sim::start(world, LifecycleSettings { on_timeout, ..settings() }).await;
+        sim.region.world().terminate_in_group(&instance_id(9), false).unwrap();
+        sim.run(Duration::from_secs(1_000)).await;
+
+        let world = sim.region.world();
+        assert_eq!(world.completed_actions.first().map(|one| one.result), result, "{on_timeout:?}");
+        assert_eq!(world.status_of(&instance_id(9)), state, "{on_timeout:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_drain_ends_as_the_operator_chose_before_the_global_time_out_of_its_action() {
+    let mut world = shop_with_hook(Hook {
+        topic_arn: Some(TOPIC.to_owned()),
+        heartbeat_timeout: Duration::from_secs(30),
+        ..Hook::new(HOOK)
+    });
+    let stuck = ServiceKind::Replica { desired: 12, min_percent: 100, max_percent: 100 };
+    world.add_service("shop", "stuck", stuck, TaskSpec::default());
+    let drain_timeout = SignedDuration::from_secs(7_200);
+    let sim = Sim::start(world, LifecycleSettings { drain_timeout, ..settings() }).await;
+    sim.terminate(&instance_id(9)).await;
+
+    let completed = sim.completed();
+    assert_eq!(completed.by, CompletedBy::Caller);
+    assert!(since_start(completed.at) < SignedDuration::from_secs(3_000), "{}", completed.at);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_is_a_pause() {
+    let mut world = shop();
+    for operation in [
+        "DescribeAutoScalingInstances",
+        "ListContainerInstances",
+        "UpdateContainerInstancesState",
+        "ListTasks",
+    ] {
+        world.faults.plan(operation, Fault::Throttle, 12);
+    }
+    let sim = Sim::start(world, settings()).await;
+    sim.terminate(&instance_id(9)).await;
+
+    assert!(sim.completed().at >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
+    assert!(sim.tasks_cut_off().iter().all(|name| name.starts_with("logs")));
+    assert_eq!(sim.region.world().delivery.functions[FUNCTION].dead_letters.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_says_what_it_would_do_and_changes_nothing() {
+    let sim = Sim::start(shop(), LifecycleSettings { dry_run: true, ..settings() }).await;
+    sim.region.world().terminate_in_group(&instance_id(9), false).unwrap();
+    sim.run(Duration::from_secs(60)).await;
+
+    assert_eq!(sim.outcomes().last().map(String::as_str), Some("would_drain"));
+    assert_eq!(sim.region.world().instances_with(Status::Draining), [""; 0]);
+    assert_eq!(sim.region.world().completed_actions, []);
+}

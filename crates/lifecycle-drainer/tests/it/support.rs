@@ -1,0 +1,115 @@
+//! The function on a simulated Region, ready to be told a story.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ebb_aws::{Clients, HandlerError, clients::config_loader};
+use ebb_core::lifecycle::Answer;
+use ebb_core::settings::LifecycleSettings;
+use ebb_region::lambda::InProcess;
+use ebb_region::world::World;
+use ebb_region::world::autoscaling::lifecycle::{CompletedAction, Hook};
+use ebb_region::world::delivery::Function;
+use ebb_region::{Region, Rest, scenario};
+use jiff::Timestamp;
+use lifecycle_drainer::LifecycleDrainer;
+use serde_json::{Value, json};
+
+pub(crate) use ebb_region::scenario::instance_id;
+
+/// The function's time-out: as long as Lambda allows.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);
+pub(crate) const FUNCTION: &str = "lifecycle-drainer";
+pub(crate) const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:shop-termination";
+pub(crate) const HOOK: &str = "shop-drain";
+
+pub(crate) fn start_time() -> Timestamp {
+    "2025-03-04T05:00:00Z".parse().unwrap()
+}
+
+pub(crate) struct Sim {
+    pub(crate) region: Region,
+    drainer: Arc<LifecycleDrainer>,
+}
+
+/// The shop's cluster, with a termination hook on both of its groups.
+pub(crate) fn shop() -> World {
+    shop_with_hook(Hook { topic_arn: Some(TOPIC.to_owned()), ..Hook::new(HOOK) })
+}
+
+pub(crate) fn shop_with_hook(hook: Hook) -> World {
+    let mut world = scenario::shop(start_time(), 1);
+    world.delivery.functions.insert(FUNCTION.to_owned(), Function::new(TIMEOUT));
+    world.subscribe(TOPIC, FUNCTION);
+    for group in [scenario::ON_DEMAND_GROUP, scenario::SPOT_GROUP] {
+        world.put_hook(group, hook.clone()).unwrap();
+    }
+    world
+}
+
+impl Sim {
+    pub(crate) async fn start(world: World, settings: LifecycleSettings) -> Self {
+        // The SDK draws the jitter of its pauses from this source, and so do we.
+        fastrand::seed(7);
+        Self::on(Region::start(world, 1.0), settings).await
+    }
+
+    /// The function on a Region that runs already.
+    pub(crate) async fn on(region: Region, settings: LifecycleSettings) -> Self {
+        let clients = Clients::new(&region.connect(config_loader()).await);
+        Self { region, drainer: Arc::new(LifecycleDrainer::new(clients, settings)) }
+    }
+
+    pub(crate) async fn shop() -> Self {
+        Self::start(shop(), LifecycleSettings::default()).await
+    }
+
+    /// Invokes the function once.
+    pub(crate) async fn invoke(&self, payload: &Value) -> Result<Answer, HandlerError> {
+        let now = self.region.now();
+        self.drainer.handle(payload, now, now + TIMEOUT).await
+    }
+
+    /// Lets the Region run, with the function behind its topic.
+    pub(crate) async fn run(&self, limit: Duration) -> Rest {
+        let (drainer, region) = (Arc::clone(&self.drainer), self.region.clone());
+        let lambda = InProcess::default().with(FUNCTION, move |payload, deadline| {
+            let (drainer, now) = (Arc::clone(&drainer), region.now());
+            async move {
+                let answer =
+                    drainer.handle(&payload, now, deadline).await.map_err(|error| error.to_string())?;
+                serde_json::to_value(answer).map_err(|error| error.to_string())
+            }
+        });
+        self.region.run(&lambda, limit).await
+    }
+
+    /// Terminates an instance through its group and lets the Region run until nothing more happens.
+    pub(crate) async fn terminate(&self, instance_id: &str) {
+        self.region.world().terminate_in_group(instance_id, false).unwrap();
+        assert_eq!(self.run(Duration::from_secs(49 * 3600)).await, Rest::Quiet);
+    }
+
+    /// The one action that was completed.
+    pub(crate) fn completed(&self) -> CompletedAction {
+        let completed = self.region.world().completed_actions.clone();
+        assert_eq!(completed.len(), 1, "{completed:?}");
+        completed.into_iter().next().unwrap()
+    }
+
+    /// The outcomes of every invocation, in order: `republished`, `completed`, …
+    pub(crate) fn outcomes(&self) -> Vec<String> {
+        let world = self.region.world();
+        let answers = world.delivery.ended.iter().map(|ended| match &ended.result {
+            Ok(answer) => {
+                answer["outcomes"].as_array().unwrap().iter().map(|one| one["outcome"].clone()).collect()
+            }
+            Err(error) => vec![json!(error)],
+        });
+        answers.flatten().map(|one| one.as_str().unwrap().to_owned()).collect()
+    }
+
+    pub(crate) fn tasks_cut_off(&self) -> Vec<String> {
+        self.region.world().tasks_cut_off().into_iter().map(|task| task.name.clone()).collect()
+    }
+}
