@@ -240,9 +240,15 @@ fn what_must_hold_holds_for_every_seed() {
         (Some(seed), _) => vec![seed],
         (None, seeds) => KEPT.into_iter().chain(0..seeds.unwrap_or(SEEDS)).collect(),
     };
-    let failed: Vec<_> = seeds
-        .iter()
-        .filter_map(|&seed| run(seed).err().map(|broken| format!("seed {seed}: {broken}")))
-        .collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = &|first: usize| -> Vec<String> {
+        let mine = seeds.iter().skip(first).step_by(threads);
+        mine.filter_map(|&seed| run(seed).err().map(|broken| format!("seed {seed}: {broken}"))).collect()
+    };
+    let failed: Vec<_> = std::thread::scope(|scope| {
+        let started: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
+        started.into_iter().flat_map(|thread| thread.join().expect("no seed panics")).collect()
+    });
     assert!(failed.is_empty(), "{} of {} seeds failed:\n{}", failed.len(), seeds.len(), failed.join("\n"));
+    println!("{} seeds held", seeds.len());
 }
