@@ -33,6 +33,7 @@ from moto.server import ThreadedMotoServer
 
 GROUP = "shop-on-demand"
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:notices"
+ROLE = "arn:aws:iam::111122223333:role/hooks"
 FIRST, SECOND = "i-0a1b2c3d4e5f60001", "i-0a1b2c3d4e5f60002"
 SHOP = {"cluster": "shop"}
 SERVICES = ["ecs", "autoscaling", "sns"]
@@ -52,10 +53,28 @@ def capacity(wanted, group=GROUP):
     return {"AutoScalingGroupName": group, "DesiredCapacity": wanted}
 
 
+def hook(**more):
+    transition = "autoscaling:EC2_INSTANCE_TERMINATING"
+    return dict(AutoScalingGroupName=GROUP, LifecycleHookName="drain", LifecycleTransition=transition) | more
+
+
+def action(**more):
+    return dict(AutoScalingGroupName=GROUP, LifecycleHookName="drain") | more
+
+
+def termination(instance_id, decrement=True):
+    return dict(InstanceId=instance_id, ShouldDecrementDesiredCapacity=decrement)
+
+
 LIST, DESCRIBE = "ecs.list_container_instances", "ecs.describe_container_instances"
 UPDATE, PUT = "ecs.update_container_instances_state", "ecs.put_attributes"
 GROUPS, SET_DESIRED = "autoscaling.describe_auto_scaling_groups", "autoscaling.set_desired_capacity"
 INVALID, NO_CLUSTER = "InvalidParameterException", "ClusterNotFoundException"
+INSTANCES, HOOKS = "autoscaling.describe_auto_scaling_instances", "autoscaling.describe_lifecycle_hooks"
+PUT_HOOK, COMPLETE = "autoscaling.put_lifecycle_hook", "autoscaling.complete_lifecycle_action"
+HEARTBEAT = "autoscaling.record_lifecycle_action_heartbeat"
+TERMINATE = "autoscaling.terminate_instance_in_auto_scaling_group"
+UNKNOWN = "i-00000000000000000"
 VALIDATION = "ClientError: ValidationError"
 # Calls, and the error that each ends in (None: an answer). @0 to @3 stand for container instances.
 CASES = [
@@ -97,6 +116,36 @@ CASES = [
     ("above-maximum", SET_DESIRED, capacity(11, "shop-spot"), VALIDATION),
     ("below-minimum", SET_DESIRED, capacity(1, "shop-spot"), VALIDATION),
     ("raise-unknown-group", SET_DESIRED, capacity(7, "x"), VALIDATION),
+    ("instance-unknown", INSTANCES, {"InstanceIds": [UNKNOWN]}, None),
+    ("instances-51", INSTANCES, {"InstanceIds": [UNKNOWN] * 51}, VALIDATION),
+    ("terminate-unknown", TERMINATE, termination(UNKNOWN), VALIDATION),
+    ("terminate-half", TERMINATE, {"InstanceId": UNKNOWN}, VALIDATION),
+    ("hooks-none", HOOKS, {"AutoScalingGroupName": GROUP}, None),
+    ("put-hook", PUT_HOOK, hook(HeartbeatTimeout=300, DefaultResult="CONTINUE"), None),
+    ("hooks", HOOKS, {"AutoScalingGroupName": GROUP}, None),
+    ("put-hook-again", PUT_HOOK, action(NotificationMetadata="x"), None),
+    ("hooks-changed", HOOKS, {"AutoScalingGroupName": GROUP}, None),
+    ("put-hook-heartbeat-29", PUT_HOOK, hook(HeartbeatTimeout=29), VALIDATION),
+    ("put-hook-heartbeat-7201", PUT_HOOK, hook(HeartbeatTimeout=7201), VALIDATION),
+    ("put-hook-bad-result", PUT_HOOK, hook(DefaultResult="x"), VALIDATION),
+    ("put-hook-no-transition", PUT_HOOK, action(LifecycleHookName="new"), VALIDATION),
+    ("put-hook-unknown-group", PUT_HOOK, hook(AutoScalingGroupName="x"), VALIDATION),
+    ("complete-unknown", COMPLETE, action(InstanceId=UNKNOWN, LifecycleActionResult="CONTINUE"), VALIDATION),
+    ("complete-bad-result", COMPLETE, action(InstanceId=UNKNOWN, LifecycleActionResult="x"), VALIDATION),
+    ("heartbeat-unknown", HEARTBEAT, action(LifecycleActionToken="0" * 36), VALIDATION),
+    ("tasks", "ecs.list_tasks", SHOP, None),
+    ("tasks-pending", "ecs.list_tasks", SHOP | {"desiredStatus": "PENDING"}, None),
+    ("tasks-bad-status", "ecs.list_tasks", SHOP | {"desiredStatus": "x"}, INVALID),
+    ("tasks-unknown-service", "ecs.list_tasks", SHOP | {"serviceName": "x"}, "ServiceNotFoundException"),
+    ("tasks-elsewhere", "ecs.list_tasks", {"cluster": "x"}, NO_CLUSTER),
+    ("task-missing", "ecs.describe_tasks", SHOP | {"tasks": ["x"]}, None),
+    ("tasks-none", "ecs.describe_tasks", SHOP | {"tasks": []}, INVALID),
+    ("tasks-101", "ecs.describe_tasks", SHOP | {"tasks": ["x"] * 101}, INVALID),
+    ("stop-missing", "ecs.stop_task", SHOP | {"task": "x"}, INVALID),
+    ("protection-missing", "ecs.get_task_protection", SHOP | {"tasks": ["x"]}, None),
+    ("protection-101", "ecs.get_task_protection", SHOP | {"tasks": ["x"] * 101}, INVALID),
+    ("service-missing", "ecs.describe_services", SHOP | {"services": ["x"]}, None),
+    ("services-11", "ecs.describe_services", SHOP | {"services": ["x"] * 11}, INVALID),
     ("publish", "sns.publish", {"TopicArn": "@topic", "Message": "<a> & 🚰", "Subject": "A subject"}, None),
     ("publish-bad-topic", "sns.publish", {"TopicArn": "x", "Message": "x"}, INVALID),
 ]
@@ -112,6 +161,19 @@ MOTO_IS_WRONG = {
     "has no limits (API_UpdateContainerInstancesState: 10)": "drain-none drain-11",
     "has no limits (API_PutAttributes: 10)": "put-none put-11",
     "takes no ARN with a type (API_Attribute, targetId: short form or full ARN)": "put-typed",
+    "has no limit (API_DescribeTasks, API_DescribeServices: 100 and 10)": "tasks-101 services-11",
+    "places no task of a service, and knows no services": "tasks tasks-unknown-service",
+    "lists nothing (API_ListTasks, desiredStatus)": "tasks-bad-status",
+    "says nothing of missing tasks (API_DescribeTasks, failures)": "task-missing",
+    "breaks (API_StopTask), or lacks the operation (API_GetTaskProtection)": """stop-missing protection-missing
+        protection-101""",
+    "has no limit (API_DescribeAutoScalingInstances: 50)": "instances-51",
+    "breaks (API_TerminateInstanceInAutoScalingGroup)": "terminate-unknown terminate-half",
+    "makes members up (API_LifecycleHook), forgets what a later call does not name": "hooks hooks-changed",
+    "has no bounds (API_PutLifecycleHook: 30 to 7,200 s, CONTINUE or ABANDON)": """put-hook-heartbeat-29
+        put-hook-heartbeat-7201 put-hook-bad-result put-hook-no-transition put-hook-unknown-group""",
+    "lacks the operations (API_CompleteLifecycleAction, API_RecordLifecycleActionHeartbeat)": """complete-unknown
+        complete-bad-result heartbeat-unknown""",
     "has no bounds (User Guide, asg-capacity-limits), breaks for an unknown group": """above-maximum below-minimum
         raise-unknown-group""",
 }
@@ -300,7 +362,18 @@ class Answers(RegionTest):
         self.autoscaling.set_desired_capacity(**capacity(7))
         self.group()
         self.publish()
-        self.assertEqual((len(self.region.operations), self.region.misfits), (8, []))
+        self.autoscaling.put_lifecycle_hook(**hook(RoleARN=ROLE, NotificationTargetARN=TOPIC))
+        self.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=GROUP)
+        self.autoscaling.terminate_instance_in_auto_scaling_group(**termination(FIRST))
+        self.autoscaling.describe_auto_scaling_instances()
+        self.autoscaling.record_lifecycle_action_heartbeat(**action(InstanceId=FIRST))
+        self.autoscaling.complete_lifecycle_action(**action(InstanceId=FIRST, LifecycleActionResult="CONTINUE"))
+        tasks = self.ecs.list_tasks(**SHOP)["taskArns"]
+        self.ecs.stop_task(**SHOP, task=tasks[0])
+        self.ecs.describe_tasks(**SHOP, tasks=tasks + ["missing"])
+        self.ecs.get_task_protection(**SHOP, tasks=tasks + ["missing"])
+        self.ecs.describe_services(**SHOP, services=["web", "logs", "missing"])
+        self.assertEqual((len(self.region.operations), self.region.misfits), (19, []))
         shape = self.ecs.meta.service_model.operation_model("ListClusters").output_shape
         wrong = {"clusterArns": [1], "more": 1, "nextToken": None}
         self.assertEqual(len(misfits(wrong, shape, "")), 3, "the comparison sees nothing")
@@ -426,6 +499,143 @@ class Attributes(RegionTest):
         short = self.one().rpartition("/")[2]
         self.assertIn("attributes", self.put(short, "ebb", targetType="container-instance"))
         self.assertIsInstance(self.put(short, "ebb"), str, "no error")
+
+
+class Termination(RegionTest):
+    def put_hook(self, **more):
+        self.autoscaling.put_lifecycle_hook(**hook(HeartbeatTimeout=300, DefaultResult="CONTINUE", **more))
+
+    def terminate(self, instance_id=FIRST, decrement=True):
+        call = self.autoscaling.terminate_instance_in_auto_scaling_group
+        return call(**termination(instance_id, decrement))["Activity"]
+
+    def state(self, instance_id=FIRST):
+        (found,) = self.autoscaling.describe_auto_scaling_instances(InstanceIds=[instance_id])["AutoScalingInstances"]
+        return found["LifecycleState"]
+
+    def refusal(self, call, **arguments):
+        with self.assertRaises(ClientError) as caught:
+            call(**arguments)
+        error = caught.exception.response
+        self.assertEqual(error["ResponseMetadata"]["HTTPStatusCode"], 400)
+        return error["Error"]["Code"], error["Error"]["Message"]
+
+    def test_a_hook_has_the_defaults_of_aws_and_keeps_what_a_later_call_does_not_name(self):
+        """API_PutLifecycleHook: 3,600 s and ABANDON by default; at most 48 hours or 100 heartbeat timeouts."""
+        call = self.autoscaling.put_lifecycle_hook
+        call(**hook())
+        call(**action(NotificationMetadata="<a>"))
+        (found,) = self.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=GROUP)["LifecycleHooks"]
+        timeouts = dict(HeartbeatTimeout=3600, GlobalTimeout=172_800, DefaultResult="ABANDON")
+        self.assertEqual(found, hook(NotificationMetadata="<a>", **timeouts))
+        call(**action(HeartbeatTimeout=30))
+        (found,) = self.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=GROUP)["LifecycleHooks"]
+        self.assertEqual((found["GlobalTimeout"], found["NotificationMetadata"]), (3000, "<a>"))
+
+    def test_a_notification_target_needs_a_role(self):
+        found = outcome(self.autoscaling.put_lifecycle_hook, **hook(NotificationTargetARN=TOPIC))
+        self.assertEqual(found, VALIDATION)
+
+    def test_a_terminated_instance_waits_until_its_hook_is_completed(self):
+        self.put_hook()
+        activity = self.terminate()
+        self.assertEqual((activity["AutoScalingGroupName"], activity["StatusCode"]), (GROUP, "InProgress"))
+        self.assertEqual((self.state(), self.group()["DesiredCapacity"]), ("Terminating:Wait", 5))
+        self.autoscaling.record_lifecycle_action_heartbeat(**action(InstanceId=FIRST))
+        self.autoscaling.complete_lifecycle_action(**action(InstanceId=FIRST, LifecycleActionResult="CONTINUE"))
+        self.assertEqual(self.state(), "Terminating:Proceed")
+
+    def test_an_action_that_is_over_is_a_validation_error_with_a_known_sentence(self):
+        """convox/rack issue 2432 and spacelift's terraform-aws-spacelift-workerpool-on-ec2 issue 197."""
+        self.put_hook()
+        self.terminate()
+        complete, heartbeat = (getattr(self.autoscaling, name.split(".")[1]) for name in [COMPLETE, HEARTBEAT])
+        complete(**action(InstanceId=FIRST, LifecycleActionResult="CONTINUE"))
+        token = "00000000-0000-4000-a000-000000000000"
+        for key, value, which in [("InstanceId", FIRST, "instance ID"), ("LifecycleActionToken", token, "token")]:
+            expected = "ValidationError", f"No active Lifecycle Action found with {which} {value}"
+            arguments = action(**{key: value})
+            self.assertEqual(self.refusal(complete, LifecycleActionResult="CONTINUE", **arguments), expected)
+            self.assertEqual(self.refusal(heartbeat, **arguments), expected)
+
+    def test_the_minimum_is_a_validation_error_with_a_known_sentence(self):
+        """aws/aws-cli issue 47 and nomad-autoscaler issue 1290 quote it."""
+        for number in range(1, 5):
+            self.terminate(f"{FIRST[:-1]}{number}")
+        call = self.autoscaling.terminate_instance_in_auto_scaling_group
+        code, message = self.refusal(call, **termination(f"{FIRST[:-1]}5"))
+        expected = "ValidationError", "Currently, desiredSize equals minSize (2)"
+        self.assertEqual((code, message.partition(".")[0]), expected)
+        self.assertEqual((self.state(f"{FIRST[:-1]}5"), self.group()["DesiredCapacity"]), ("InService", 2))
+
+    def test_without_decrement_the_group_launches_another_instance(self):
+        self.terminate(decrement=False)
+        states = sorted(one["LifecycleState"] for one in self.group()["Instances"])
+        self.assertEqual(states, ["InService"] * 5 + ["Pending", "Terminating"])
+
+    def test_a_lowered_capacity_terminates_as_many(self):
+        self.autoscaling.set_desired_capacity(**capacity(4))
+        states = sorted(one["LifecycleState"] for one in self.group()["Instances"])
+        self.assertEqual(states, ["InService"] * 4 + ["Terminating"] * 2)
+
+    def test_instances_are_described_with_their_group_and_unknown_ones_left_out(self):
+        describe = self.autoscaling.describe_auto_scaling_instances
+        (found,) = describe(InstanceIds=[UNKNOWN, FIRST])["AutoScalingInstances"]
+        zone = "eu-west-1a"
+        expected = dict(InstanceId=FIRST, AutoScalingGroupName=GROUP, AvailabilityZone=zone, LifecycleState="InService")
+        self.assertEqual(found, expected | dict(HealthStatus="HEALTHY", ProtectedFromScaleIn=False))
+        pages = self.autoscaling.get_paginator("describe_auto_scaling_instances").paginate(MaxRecords=5)
+        self.assertEqual([len(page["AutoScalingInstances"]) for page in pages], [5, 5, 2])
+        pages = self.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(MaxRecords=1)
+        self.assertEqual([len(page["AutoScalingGroups"]) for page in pages], [1, 1])
+
+
+class Tasks(RegionTest):
+    def tasks(self, **arguments):
+        return self.ecs.list_tasks(**SHOP, **arguments)["taskArns"]
+
+    def test_tasks_are_listed_by_container_instance_and_service(self):
+        self.assertEqual((len(self.tasks()), len(self.tasks(serviceName="web"))), (32, 12))
+        self.assertEqual(self.tasks(desiredStatus="PENDING") + self.tasks(desiredStatus="STOPPED"), [])
+        here = self.tasks(containerInstance=self.one())
+        described = self.ecs.describe_tasks(**SHOP, tasks=here)["tasks"]
+        self.assertEqual({one["containerInstanceArn"] for one in described}, {self.one()})
+        self.assertEqual(len(here), self.describe(self.one())["runningTasksCount"])
+
+    def test_the_paginator_finds_every_task(self):
+        pages = self.ecs.get_paginator("list_tasks").paginate(cluster="shop", maxResults=20)
+        self.assertEqual([len(page["taskArns"]) for page in pages], [20, 12])
+
+    def test_a_task_of_a_service_says_so(self):
+        (arn, *_) = self.tasks(serviceName="web")
+        (task,) = self.ecs.describe_tasks(**SHOP, tasks=[arn])["tasks"]
+        self.assertEqual((task["taskArn"], task["group"], task["launchType"]), (arn, "service:web", "EC2"))
+        self.assertEqual((task["lastStatus"], task["desiredStatus"]), ("RUNNING", "RUNNING"))
+        self.assertRegex(task["startedBy"], r"^ecs-svc/\d{19}$")
+        self.assertIsInstance(task["createdAt"], datetime.datetime)
+
+    def test_a_stopping_task_is_listed_as_stopped_although_it_still_runs(self):
+        """The trap of ecs-cid-sample issue 29: neither runningTasksCount nor the default list counts it."""
+        (arn, *_) = self.tasks(containerInstance=self.one())
+        before = self.describe(self.one())["runningTasksCount"]
+        task = self.ecs.stop_task(**SHOP, task=arn, reason="a test")["task"]
+        self.assertEqual((task["lastStatus"], task["desiredStatus"]), ("RUNNING", "STOPPED"))
+        self.assertEqual((self.tasks(desiredStatus="STOPPED"), arn in self.tasks()), ([arn], False))
+        self.assertEqual(self.describe(self.one())["runningTasksCount"], before - 1)
+
+    def test_services_are_described(self):
+        answer = self.ecs.describe_services(**SHOP, services=["web", "logs", "missing"])
+        web, logs = answer["services"]
+        self.assertEqual((web["schedulingStrategy"], logs["schedulingStrategy"]), ("REPLICA", "DAEMON"))
+        self.assertEqual((web["desiredCount"], web["runningCount"], logs["desiredCount"]), (12, 12, 12))
+        self.assertEqual(web["deploymentConfiguration"], {"minimumHealthyPercent": 100, "maximumPercent": 200})
+        self.assertEqual([failure["reason"] for failure in answer["failures"]], ["MISSING"])
+
+    def test_nothing_is_protected_by_itself(self):
+        tasks = self.tasks(serviceName="web")
+        answer = self.ecs.get_task_protection(**SHOP, tasks=tasks + ["missing"])
+        self.assertEqual([one["protectionEnabled"] for one in answer["protectedTasks"]], [False] * 12)
+        self.assertEqual([failure["reason"] for failure in answer["failures"]], ["MISSING"])
 
 
 class Publish(RegionTest):
