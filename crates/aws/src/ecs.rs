@@ -11,6 +11,7 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Attribute, ContainerInstanceStatus as StatusFilter, Failure, TargetType};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
 use ebb_core::spot::{ContainerInstance, ContainerInstanceStatus};
+use ebb_core::stuck::Room;
 
 use crate::AwsError;
 
@@ -182,6 +183,35 @@ impl Ecs {
             .collect())
     }
 
+    /// Whether the agent of a container instance is connected, and what is free on the ACTIVE ones of its cluster: on a
+    /// hundred of them at most, for two calls.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub async fn agent_and_rooms(
+        &self,
+        cluster: &Cluster,
+        arn: &ContainerInstanceArn,
+    ) -> Result<(bool, Vec<Room>), AwsError> {
+        let operation = || format!("list the container instances of cluster {}", cluster.name());
+        let request = self.client.list_container_instances().cluster(cluster.as_str());
+        let answer = request.status(StatusFilter::Active).max_results(99).send().await;
+        let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
+        let mut arns: Vec<_> =
+            answer.container_instance_arns().iter().map(ContainerInstanceArn::new).collect();
+        arns.retain(|other| other != arn);
+        arns.push(arn.clone());
+        let (mut agent_connected, mut rooms) = (false, Vec::new());
+        for one in self.describe_raw(cluster, &arns).await? {
+            if one.container_instance_arn() == Some(arn.as_str()) {
+                agent_connected = one.agent_connected();
+            } else if one.agent_connected() {
+                rooms.extend(room(&one));
+            }
+        }
+        Ok((agent_connected, rooms))
+    }
+
     /// Sets a container instance to ACTIVE again.
     ///
     /// # Errors
@@ -272,6 +302,15 @@ fn container_instance(
         instance_id: InstanceId::parse(described.ec2_instance_id()?)?,
         status: described.status().unwrap_or_default().into(),
     })
+}
+
+/// What is free on a container instance. Resources are told apart by name; `None` if CPU or memory is missing.
+fn room(described: &aws_sdk_ecs::types::ContainerInstance) -> Option<Room> {
+    let free = |name: &str| {
+        let resource = described.remaining_resources().iter().find(|one| one.name() == Some(name))?;
+        Some(i64::from(resource.integer_value()))
+    };
+    Some(Room { cpu: free("CPU")?, memory_mib: free("MEMORY")? })
 }
 
 fn drain_result(

@@ -8,3 +8,4 @@ pub mod lifecycle;
 pub mod republish;
 pub mod settings;
 pub mod spot;
+pub mod stuck;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::ids::{Cluster, InstanceId, TaskArn};
 use crate::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
 use crate::spot::ContainerInstanceStatus;
+use crate::stuck::Room;
 
 /// Where the instance stands in its group. Source: EC2 Auto Scaling User Guide, ec2-auto-scaling-lifecycle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,8 @@ pub struct Task {
     /// Whether it has stopped: `lastStatus` STOPPED. Until then its containers may run, whatever it has been told
     /// (ECS Developer Guide, container-instance-draining).
     pub stopped: bool,
+    /// What it needs of an instance, as far as its definition says so for the whole task.
+    pub needs: Option<Room>,
 }
 
 impl TasksLeft {

@@ -12,6 +12,7 @@ use ebb_core::lifecycle::{ActionState, Decision, Outcome, OutcomeKind, Seen, Tas
 use ebb_core::republish::Carried;
 use ebb_core::settings::{LifecycleSettings, OnTimeout};
 use ebb_core::spot::ContainerInstanceStatus;
+use ebb_core::stuck::Service;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
@@ -43,9 +44,9 @@ pub(crate) struct Hop<'a> {
     pub(crate) tasks: Vec<Task>,
     /// How many of each kind.
     pub(crate) left: Option<TasksLeft>,
-    /// The services that have been described, and the daemons among them.
-    pub(crate) services: BTreeSet<String>,
-    pub(crate) daemons: BTreeSet<String>,
+    /// The services of the tasks, and the names by which they were described.
+    pub(crate) services: Vec<Service>,
+    pub(crate) described: BTreeSet<String>,
 }
 
 impl<'a> Hop<'a> {
@@ -84,8 +85,8 @@ impl<'a> Hop<'a> {
             heartbeat: None,
             tasks: Vec::new(),
             left: None,
-            services: BTreeSet::new(),
-            daemons: BTreeSet::new(),
+            services: Vec::new(),
+            described: BTreeSet::new(),
         })
     }
 
@@ -137,7 +138,7 @@ impl<'a> Hop<'a> {
                 self.complete(ActionResult::Continue, OutcomeKind::Completed, why).await
             }
             Decision::GiveUp { on_timeout, why } => self.give_up(on_timeout, why).await,
-            Decision::Wait { why } => match self.pause(&why).await? {
+            Decision::Wait { why } => match self.wait(&why).await? {
                 Some(outcome) => Ok(Turn::Settled(outcome)),
                 None if matches!(seen, Seen::Draining(_)) => self.look_again().await.map(Turn::Seen),
                 None => Ok(Turn::Seen(self.look_afresh().await?.1)),
@@ -203,7 +204,7 @@ impl<'a> Hop<'a> {
 
     async fn give_up(&self, on_timeout: OnTimeout, why: String) -> Result<Turn, Problem> {
         let why = format!("its deadline {} has passed: {why}", self.state.deadline);
-        warn!(ec2.instance_id = %self.action.instance_id, "Giving up {}: {why}", self.action.instance_id);
+        self.tell_what_holds("Ebb gives up draining").await;
         match on_timeout {
             OnTimeout::Continue => self.complete(ActionResult::Continue, OutcomeKind::TimedOut, why).await,
             OnTimeout::Abandon => self.complete(ActionResult::Abandon, OutcomeKind::TimedOut, why).await,
@@ -243,6 +244,16 @@ impl<'a> Hop<'a> {
     /// A third of the heartbeat time-out, so that two may be lost.
     fn heartbeat_interval(&self) -> Duration {
         Duration::from_secs(self.state.heartbeat_timeout_seconds.unwrap_or(3_600)) / 3
+    }
+
+    /// Waits for a while. When half of the time is over, people are told once what holds the drain.
+    async fn wait(&mut self, why: &str) -> Result<Option<Outcome>, Problem> {
+        let half = self.state.deadline.duration_since(self.state.first_seen) / 2;
+        if !self.state.told && self.clock.now() >= self.state.first_seen + half {
+            self.state.told = true;
+            self.tell_what_holds("Ebb still drains").await;
+        }
+        self.pause(why).await
     }
 
     /// Waits for a while, keeping the action alive. At the end of the hop the message is published again instead, and

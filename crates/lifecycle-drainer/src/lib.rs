@@ -3,6 +3,7 @@
 mod hop;
 mod observe;
 mod report;
+mod stuck;
 
 use ebb_aws::{Clients, Clock, HandlerError, Problem};
 use ebb_core::event::lifecycle::{self, LifecycleAction};

@@ -117,10 +117,10 @@ impl Hop<'_> {
         self.tasks =
             self.clients().ecs.tasks_on(&cluster, &arn).await.map_err(|error| Problem::from(&error))?;
         let services: BTreeSet<_> = self.tasks.iter().filter_map(|task| task.service.clone()).collect();
-        if !services.is_subset(&self.services) {
-            let daemons = self.clients().ecs.daemon_services(&cluster, &services).await;
-            self.daemons.extend(daemons.map_err(|error| Problem::from(&error))?);
-            self.services.extend(services);
+        if !services.is_subset(&self.described) {
+            let services_now = self.clients().ecs.services(&cluster, &services).await;
+            self.services = services_now.map_err(|error| Problem::from(&error))?;
+            self.described = services;
         }
         Ok(self.counted())
     }
@@ -146,13 +146,18 @@ impl Hop<'_> {
         }
     }
 
-    fn holds(&self, task: &Task) -> bool {
-        let alone = TasksLeft::count(std::slice::from_ref(task), &self.daemons);
+    /// The daemon services among those of the tasks. One that ECS does not know is none: its tasks are waited for.
+    fn daemons(&self) -> BTreeSet<String> {
+        self.services.iter().filter(|service| service.daemon).map(|service| service.name.clone()).collect()
+    }
+
+    pub(crate) fn holds(&self, task: &Task) -> bool {
+        let alone = TasksLeft::count(std::slice::from_ref(task), &self.daemons());
         alone.holding(self.settings().standalone_tasks) > 0
     }
 
     fn counted(&mut self) -> Seen {
-        let left = TasksLeft::count(&self.tasks, &self.daemons);
+        let left = TasksLeft::count(&self.tasks, &self.daemons());
         self.left = Some(left);
         Seen::Draining(left)
     }

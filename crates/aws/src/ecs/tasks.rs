@@ -1,10 +1,12 @@
 //! The tasks on a container instance: which have not stopped, of what kind they are, and telling one to stop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecs::types::{DesiredStatus, SchedulingStrategy};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, TaskArn};
 use ebb_core::lifecycle::Task;
+use ebb_core::stuck::{Room, Service};
+use jiff::Timestamp;
 
 use super::{Ecs, reason};
 use crate::AwsError;
@@ -82,30 +84,50 @@ impl Ecs {
         Ok(tasks)
     }
 
-    /// The daemon services among services of a cluster. One that ECS no longer knows counts as none: its tasks are
-    /// waited for.
+    /// Describes services of a cluster. One that ECS no longer knows is left out.
     ///
     /// # Errors
     /// If a call fails.
-    pub async fn daemon_services(
+    pub async fn services(
         &self,
         cluster: &Cluster,
         services: &BTreeSet<String>,
-    ) -> Result<BTreeSet<String>, AwsError> {
+    ) -> Result<Vec<Service>, AwsError> {
         let operation = || format!("describe services of cluster {}", cluster.name());
         let names: Vec<_> = services.iter().cloned().collect();
-        let mut daemons = BTreeSet::new();
+        let mut described = Vec::new();
         for names in names.chunks(DESCRIBE_SERVICES_MAX) {
             let request = self.client.describe_services().cluster(cluster.as_str());
             let answer = request.set_services(Some(names.to_vec())).send().await;
             let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
-            let of_daemons = answer
-                .services()
-                .iter()
-                .filter(|one| one.scheduling_strategy() == Some(&SchedulingStrategy::Daemon));
-            daemons.extend(of_daemons.filter_map(|one| one.service_name()).map(str::to_owned));
+            described.extend(answer.services().iter().filter_map(service));
         }
-        Ok(daemons)
+        Ok(described)
+    }
+
+    /// Until when tasks of services are protected from scale-in; those that are not are left out. ECS answers for 100
+    /// tasks at most, and no more are asked about.
+    ///
+    /// # Errors
+    /// If the call fails.
+    pub async fn protected_until(
+        &self,
+        cluster: &Cluster,
+        arns: &[TaskArn],
+    ) -> Result<BTreeMap<TaskArn, Timestamp>, AwsError> {
+        let texts: Vec<_> = arns.iter().take(DESCRIBE_TASKS_MAX).map(|arn| arn.as_str().to_owned()).collect();
+        if texts.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let operation = || format!("read the protection of tasks of cluster {}", cluster.name());
+        let request = self.client.get_task_protection().cluster(cluster.as_str()).set_tasks(Some(texts));
+        let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
+        let protected = answer.protected_tasks().iter().filter(|one| one.protection_enabled());
+        let until = protected.filter_map(|one| {
+            let until = Timestamp::from_second(one.expiration_date()?.secs()).ok()?;
+            Some((TaskArn::new(one.task_arn()?), until))
+        });
+        Ok(until.collect())
     }
 
     /// Tells a task to stop. One that is stopping already stays so.
@@ -127,5 +149,23 @@ fn task(described: &aws_sdk_ecs::types::Task) -> Option<Task> {
         service: described.group().and_then(|group| group.strip_prefix("service:")).map(str::to_owned),
         told_to_stop: described.desired_status() == Some("STOPPED"),
         stopped: described.last_status()? == "STOPPED",
+        needs: needs(described),
     })
+}
+
+/// `None` if ECS left out what every service has.
+fn service(described: &aws_sdk_ecs::types::Service) -> Option<Service> {
+    let percent = described.deployment_configuration();
+    Some(Service {
+        name: described.service_name()?.to_owned(),
+        daemon: described.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
+        // ECS's defaults for replica services.
+        minimum_healthy_percent: percent.and_then(|one| one.minimum_healthy_percent()).unwrap_or(100),
+        maximum_percent: percent.and_then(|one| one.maximum_percent()).unwrap_or(200),
+    })
+}
+
+/// A task definition may leave the whole task's CPU and memory open; then nothing is said.
+fn needs(described: &aws_sdk_ecs::types::Task) -> Option<Room> {
+    Some(Room { cpu: described.cpu()?.parse().ok()?, memory_mib: described.memory()?.parse().ok()? })
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ebb_core::ids::TopicArn;
 use ebb_core::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
 use ebb_region::fault::Fault;
 use ebb_region::scenario;
@@ -158,6 +159,34 @@ async fn an_agent_that_is_gone_ends_by_the_deadline() {
 
     assert!(since_start(sim.completed().at) >= SignedDuration::from_secs(900));
     assert_eq!(sim.outcomes().last().map(String::as_str), Some("timed_out"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_are_told_what_holds_a_drain_at_half_of_its_time_and_at_its_end() {
+    let mut world = shop();
+    let stuck = ServiceKind::Replica { desired: 12, min_percent: 100, max_percent: 100 };
+    world.add_service("shop", "stuck", stuck, TaskSpec::default());
+    let id = world.container_instance(&instance_id(9)).unwrap().1.id.clone();
+    world.run_task("shop", &id, "report", TaskSpec::default());
+    let people = "arn:aws:sns:eu-west-1:111122223333:drains";
+    let settings = LifecycleSettings { notification_topic: Some(TopicArn::new(people)), ..settings() };
+    let sim = Sim::start(world, settings).await;
+    sim.terminate(&instance_id(9)).await;
+
+    let world = sim.region.world();
+    let told: Vec<_> = world.published.iter().filter(|one| one.topic_arn == people).collect();
+    let subjects: Vec<_> = told.iter().map(|one| one.subject.as_deref().unwrap()).collect();
+    let (still, gives_up) =
+        (format!("Ebb still drains {}", instance_id(9)), format!("Ebb gives up draining {}", instance_id(9)));
+    assert_eq!(subjects, [still, gives_up]);
+    for one in told {
+        assert!(one.message.contains("1 task of (no service): a standalone task"), "{}", one.message);
+        assert!(
+            one.message.contains("1 task of stuck: its service has minimumHealthyPercent 100"),
+            "{}",
+            one.message
+        );
+    }
 }
 
 // Finding

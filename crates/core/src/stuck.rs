@@ -1,0 +1,196 @@
+//! Why a drain does not end: which tasks hold the container instance, and what keeps each of them there.
+//!
+//! A diagnosis for people, from what was seen at one moment. Nothing is decided by it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::ids::TaskArn;
+use crate::lifecycle::Task;
+
+/// A service, as far as it matters for leaving an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a daemon service.
+    pub daemon: bool,
+    /// `minimumHealthyPercent`.
+    pub minimum_healthy_percent: i32,
+    /// `maximumPercent`.
+    pub maximum_percent: i32,
+}
+
+/// What is free on a container instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Room {
+    /// CPU units.
+    pub cpu: i64,
+    /// Memory in MiB.
+    pub memory_mib: i64,
+}
+
+/// What was seen of a drain that does not end.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scene {
+    /// The tasks that hold the instance.
+    pub tasks: Vec<Task>,
+    /// Their services.
+    pub services: Vec<Service>,
+    /// Whether the agent of the container instance is connected.
+    pub agent_connected: bool,
+    /// What is free on the ACTIVE container instances of the cluster.
+    pub rooms: Vec<Room>,
+    /// Until when tasks are protected from scale-in.
+    pub protected_until: BTreeMap<TaskArn, Timestamp>,
+}
+
+/// What keeps a task on its instance.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The agent does not hear that it is to stop. Often that passes.
+    AgentDisconnected,
+    /// It has been told to stop and is at it: its target deregisters, or its containers take their time.
+    Stopping,
+    /// It is a standalone task: DRAINING leaves it alone.
+    Standalone,
+    /// Its service may stop no task before there is another, and start none before one has stopped.
+    CannotBeReplaced,
+    /// It is protected from scale-in. AWS does not say whether DRAINING honours that.
+    Protected {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// No other container instance has room for its replacement.
+    NoRoom {
+        /// What it needs.
+        needed: Room,
+    },
+    /// None of these: its replacement may be starting, or find no place for another reason (a port, a GPU, a placement
+    /// constraint).
+    Unknown,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AgentDisconnected => f.write_str("the agent is disconnected and cannot stop it"),
+            Self::Stopping => f.write_str("told to stop, and not stopped yet"),
+            Self::Standalone => f.write_str("a standalone task, which DRAINING leaves alone"),
+            Self::CannotBeReplaced => f.write_str(
+                "its service has minimumHealthyPercent 100 and maximumPercent 100: it can neither stop the old task nor \
+                 start a new one",
+            ),
+            Self::Protected { until } => write!(f, "protected from scale-in until {until}"),
+            Self::NoRoom { needed: Room { cpu, memory_mib } } => {
+                write!(f, "no ACTIVE container instance has {cpu} CPU units and {memory_mib} MiB free for its replacement")
+            }
+            Self::Unknown => f.write_str(
+                "its replacement is starting, or finds no place for another reason (port, GPU, placement constraint)",
+            ),
+        }
+    }
+}
+
+/// Says what holds the instance, a line for each service and reason, with how many tasks it is about.
+pub fn why_held(scene: &Scene) -> Vec<String> {
+    let mut held = BTreeMap::<(&str, Reason), usize>::new();
+    for task in scene.tasks.iter().filter(|task| !task.stopped) {
+        let service = task.service.as_deref().unwrap_or("(no service)");
+        *held.entry((service, reason(task, scene))).or_default() += 1;
+    }
+    let line = |((service, reason), count): ((&str, Reason), usize)| {
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{count} task{plural} of {service}: {reason}")
+    };
+    held.into_iter().map(line).collect()
+}
+
+/// The first reason that applies, in the order in which they shut each other out.
+fn reason(task: &Task, scene: &Scene) -> Reason {
+    if !scene.agent_connected {
+        return Reason::AgentDisconnected;
+    }
+    if task.told_to_stop {
+        return Reason::Stopping;
+    }
+    let Some(name) = &task.service else { return Reason::Standalone };
+    let service = scene.services.iter().find(|service| service.name == *name);
+    if service.is_some_and(|one| one.minimum_healthy_percent >= 100 && one.maximum_percent <= 100) {
+        return Reason::CannotBeReplaced;
+    }
+    if let Some(&until) = scene.protected_until.get(&task.arn) {
+        return Reason::Protected { until };
+    }
+    let fits = |needed: Room| {
+        scene.rooms.iter().any(|room| needed.cpu <= room.cpu && needed.memory_mib <= room.memory_mib)
+    };
+    match task.needs {
+        Some(needed) if !fits(needed) => Reason::NoRoom { needed },
+        _ => Reason::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(service: Option<&str>) -> Task {
+        Task {
+            arn: TaskArn::new("arn-1"),
+            service: service.map(str::to_owned),
+            told_to_stop: false,
+            stopped: false,
+            needs: Some(Room { cpu: 512, memory_mib: 1_024 }),
+        }
+    }
+
+    fn service(minimum_healthy_percent: i32, maximum_percent: i32) -> Service {
+        Service { name: "web".to_owned(), daemon: false, minimum_healthy_percent, maximum_percent }
+    }
+
+    fn scene() -> Scene {
+        Scene {
+            tasks: vec![task(Some("web"))],
+            services: vec![service(100, 200)],
+            agent_connected: true,
+            rooms: vec![Room { cpu: 512, memory_mib: 1_024 }],
+            protected_until: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn each_reason_is_told_from_the_others() {
+        let stopping = Task { told_to_stop: true, ..task(Some("web")) };
+        let protected = BTreeMap::from([(TaskArn::new("arn-1"), "2025-03-04T06:00:00Z".parse().unwrap())]);
+        let tight = vec![Room { cpu: 511, memory_mib: 4_096 }, Room { cpu: 4_096, memory_mib: 1_023 }];
+        let scenes = [
+            Scene { agent_connected: false, ..scene() },
+            Scene { tasks: vec![stopping], ..scene() },
+            Scene { tasks: vec![task(None), task(None)], ..scene() },
+            Scene { services: vec![service(100, 100)], ..scene() },
+            Scene { protected_until: protected, ..scene() },
+            Scene { rooms: tight, ..scene() },
+            scene(),
+        ];
+        let told: Vec<_> = scenes.iter().flat_map(why_held).collect();
+        insta::assert_snapshot!(told.join("\n"), @r"
+        1 task of web: the agent is disconnected and cannot stop it
+        1 task of web: told to stop, and not stopped yet
+        2 tasks of (no service): a standalone task, which DRAINING leaves alone
+        1 task of web: its service has minimumHealthyPercent 100 and maximumPercent 100: it can neither stop the old task nor start a new one
+        1 task of web: protected from scale-in until 2025-03-04T06:00:00Z
+        1 task of web: no ACTIVE container instance has 512 CPU units and 1024 MiB free for its replacement
+        1 task of web: its replacement is starting, or finds no place for another reason (port, GPU, placement constraint)
+        ");
+    }
+
+    #[test]
+    fn tasks_of_one_service_and_reason_are_told_together_and_stopped_ones_not_at_all() {
+        let stopped = Task { stopped: true, ..task(None) };
+        let tasks = vec![task(Some("web")), task(None), stopped, task(Some("web"))];
+        assert_eq!(why_held(&Scene { tasks, ..scene() }).len(), 2);
+    }
+}

@@ -1,0 +1,69 @@
+//! Tells people what holds a drain: in the log, and over the notification topic if there is one.
+//!
+//! Best effort: whatever cannot be looked up is left out, and nothing waits for it.
+
+use std::time::Duration;
+
+use ebb_core::stuck::{Scene, why_held};
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::hop::Hop;
+
+/// The whole of it must not cost a drain more than a pause.
+const TIME: Duration = Duration::from_secs(10);
+
+impl Hop<'_> {
+    /// Looks up what holds the instance and says so, after a `subject` such as "Ebb still drains".
+    pub(crate) async fn tell_what_holds(&self, subject: &str) {
+        if timeout(TIME, self.tell(subject)).await.is_err() {
+            warn!(ec2.instance_id = %self.action.instance_id, "Could not tell in time what holds the drain");
+        }
+    }
+
+    async fn tell(&self, subject: &str) {
+        let lines = match self.scene().await {
+            Some(scene) => why_held(&scene),
+            None => Vec::new(),
+        };
+        let held =
+            if lines.is_empty() { "nothing is known of what holds it".to_owned() } else { lines.join("; ") };
+        warn!(
+            ec2.instance_id = %self.action.instance_id,
+            asg.name = %self.action.group,
+            drain.deadline = %self.state.deadline,
+            "{subject} {}: {held}", self.action.instance_id
+        );
+        let Some(topic) = &self.settings().notification_topic else { return };
+        let message = format!(
+            "Instance {} of group {}, until {}:\n{}",
+            self.action.instance_id,
+            self.action.group,
+            self.state.deadline,
+            lines.join("\n")
+        );
+        let subject = format!("{subject} {}", self.action.instance_id);
+        if let Err(error) = self.clients().topics.publish(topic, &subject, &message).await {
+            warn!("Could not {error}: {:?}", error.kind);
+        }
+    }
+
+    /// `None` if the container instance was never found, or cannot be looked at: a wrong diagnosis is worse than none.
+    async fn scene(&self) -> Option<Scene> {
+        let (cluster, arn) = self.state.found.clone()?;
+        let ecs = &self.clients().ecs;
+        let tasks: Vec<_> = self.tasks.iter().filter(|task| self.holds(task)).cloned().collect();
+        let of_services = tasks.iter().filter(|task| task.service.is_some()).map(|task| task.arn.clone());
+        let of_services: Vec<_> = of_services.collect();
+        let (agent_and_rooms, protected) =
+            tokio::join!(ecs.agent_and_rooms(&cluster, &arn), ecs.protected_until(&cluster, &of_services));
+        let (agent_connected, rooms) = agent_and_rooms.ok()?;
+        Some(Scene {
+            tasks,
+            services: self.services.clone(),
+            agent_connected,
+            rooms,
+            protected_until: protected.unwrap_or_default(),
+        })
+    }
+}
