@@ -104,7 +104,7 @@ impl World {
         };
         let now = self.now;
         for place in places {
-            let Some(task_id) = self.start_task(cluster, service, place.as_deref()) else { continue };
+            let Some(task_id) = self.create_task(cluster, service, place.as_deref()) else { continue };
             let task = self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(&task_id));
             if let Some(task) = task {
                 task.status = TaskStatus::Running;
@@ -117,6 +117,13 @@ impl World {
     /// Starts a task of a service on the given container instance, or where it fits best. Returns its id, or `None`
     /// if there is no place for it.
     fn start_task(&mut self, cluster: &str, service: &str, place: Option<&str>) -> Option<String> {
+        let id = self.create_task(cluster, service, place)?;
+        self.plan_step(cluster, &id);
+        Some(id)
+    }
+
+    /// Like `start_task`, but the task does not take its first step yet.
+    fn create_task(&mut self, cluster: &str, service: &str, place: Option<&str>) -> Option<String> {
         let spec = self.clusters[cluster].services[service].spec.clone();
         let container_instance = match place {
             Some(place) => place.to_owned(),
@@ -130,7 +137,6 @@ impl World {
         let task = Task::new(id.clone(), name, &container_instance, spec, now);
         let task = Task { service: Some(service.to_owned()), ..task };
         found.tasks.insert(id.clone(), task);
-        self.plan_step(cluster, &id);
         Some(id)
     }
 

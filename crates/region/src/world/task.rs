@@ -383,7 +383,6 @@ mod tests {
         };
         let (mut world, _) = world(spec);
         let id = task_of(&world, "web-1").id.clone();
-        pass(&mut world, 1);
         world.stop_task("shop", &id);
         pass(&mut world, 2);
         world.disconnect_agent("i-1");
