@@ -5,13 +5,15 @@ FUNCTION ?= spot-drainer
 EVENT ?= events/spot-drainer/spot-interruption-terminate.json
 # What `make build` builds for: arm64 or x86-64.
 ARCH ?= arm64
+# How many seeds `make simulate` runs.
+SEEDS ?= 1000
 
 TOOLS := .tools
 INSTALLED := $(TOOLS)/installed
-FUNCTIONS := spot-drainer
+FUNCTIONS := spot-drainer lifecycle-drainer
 .DEFAULT_GOAL := help
 
-.PHONY: help demo invoke serve events test check bench build local clean
+.PHONY: help demo invoke serve events test simulate check bench build local clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
@@ -22,12 +24,11 @@ $(INSTALLED): scripts/requirements.txt
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-# What runs on this machine: the simulated Region, and each function as `cargo lambda watch` will build it.
+# What runs on this machine: the simulated Region, and the functions as `cargo lambda watch` will build them.
 local: $(INSTALLED)
-	cargo build --quiet --locked --package ebb-region
-	for function in $(FUNCTIONS); do cargo build --quiet --locked --package $$function || exit 1; done
+	cargo build --quiet --locked --bins
 
-demo: local ## Play a Spot interruption on the simulated Region, with the real function
+demo: local ## Play a Spot interruption and a scale-in on the simulated Region, with the real functions
 	$(PYTHON) scripts/local.py demo
 
 invoke: local ## Run FUNCTION on the sample EVENT (or several)
@@ -44,6 +45,10 @@ test: local ## Run everything: no AWS account, no Docker
 	EBB_REGION=target/debug/ebb-region $(TOOLS)/bin/python crates/region/tests/boto3/test_region.py
 	$(PYTHON) scripts/local.py events
 	$(PYTHON) scripts/local.py demo
+
+simulate: ## Run the first SEEDS seeds of the simulation (or the one SEED)
+	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --locked --package lifecycle-drainer --test it \
+		what_must_hold_holds_for_every_seed -- --nocapture | grep -v '"_aws"'
 
 check: ## Check format, lints and documentation
 	cargo fmt --all --check

@@ -19,7 +19,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FUNCTIONS = ["spot-drainer"]
+FUNCTIONS = ["spot-drainer", "lifecycle-drainer"]
 LOGS = ROOT / "target" / "local"
 START_SECONDS = 120
 HOST = "127.0.0.1"
@@ -39,6 +39,9 @@ def environment(region_port):
         "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
         "AWS_SECRET_ACCESS_KEY": "example",
         "AWS_EC2_METADATA_DISABLED": "true",
+        # The world's time may run faster than the functions', so they look often.
+        "POLL_INTERVAL_SECONDS": "1",
+        "STANDALONE_TASKS": "stop",
         "PATH": f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}",
     }
 
@@ -76,8 +79,8 @@ def wait_for(name, process, port):
 
 def watch_command(lambda_port):
     command = ["cargo", "lambda", "watch", "--ignore-changes", "-A", HOST, "-P", str(lambda_port)]
-    for function in FUNCTIONS:
-        command += ["-p", function]
+    # One instance of a function for each message that it waits with.
+    command += ["--concurrency", "4"]
     return command
 
 

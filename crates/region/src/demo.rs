@@ -78,7 +78,11 @@ impl Timeline {
         for way in self.task_ways(world) {
             let _ = writeln!(summary, "  {way}");
         }
-        let _ = writeln!(summary, "{} tasks were cut off.", world.tasks_cut_off().len());
+        let _ = writeln!(
+            summary,
+            "{} tasks were cut off, daemon tasks not counted.",
+            world.tasks_cut_off().len()
+        );
         summary
     }
 
@@ -185,7 +189,7 @@ mod tests {
           logs-6 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00, not replaced
           web-9 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00 -> web-13 on i-0a1b2c3d4e5f60010 from 02:12
           worker-1 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00 -> worker-9 on i-0a1b2c3d4e5f60007 from 02:09
-        3 tasks were cut off.
+        2 tasks were cut off, daemon tasks not counted.
         ");
         assert_eq!(timeline.lines(&world), [""; 0], "nothing is told twice");
     }

@@ -1,7 +1,8 @@
 //! `ebb-region`: the simulated Region as a loopback server.
 //!
 //! - `ebb-region serve` serves the shop's cluster until it is interrupted;
-//! - `ebb-region demo` serves it, interrupts a Spot Instance, tells what happens, and fails if a task was cut off.
+//! - `ebb-region demo` serves it, interrupts a Spot Instance, scales in by two, tells what happens, and fails if a task
+//!   was cut off.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 use std::error::Error;
@@ -14,9 +15,11 @@ use ebb_region::demo::Timeline;
 use ebb_region::lambda::{InvokeApi, Lambda};
 use ebb_region::scenario;
 use ebb_region::server::serve;
+use ebb_region::world::autoscaling::lifecycle::{CompletedBy, Hook};
 use ebb_region::world::delivery::{Function, Queue};
 use ebb_region::world::ecs::Status;
 use ebb_region::world::spot::Action;
+use ebb_region::world::task::TaskSpec;
 use jiff::Timestamp;
 use lexopt::prelude::*;
 use serde_json::json;
@@ -31,8 +34,12 @@ const USAGE: &str = "usage: ebb-region serve|demo [--port PORT] [--speed N] [--l
 
 /// In the world's time, how long a function may run: as long as it takes on the wall clock at full speed.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest time-out that Lambda allows, for a function that waits.
+const LONGEST_FUNCTION_TIMEOUT: Duration = Duration::from_secs(900);
 /// How long a function may take to be compiled and started, on the wall clock.
-const START_LIMIT: Duration = Duration::from_secs(300);
+const START_LIMIT: Duration = Duration::from_secs(120);
+/// How much of the world's time the interruption gets: its two minutes and what follows.
+const SPOT_STORY: Duration = Duration::from_secs(150);
 /// The demonstration ends by then, in the world's time.
 const DEMO_LIMIT: Duration = Duration::from_secs(600);
 
@@ -58,6 +65,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let timeout = FUNCTION_TIMEOUT.mul_f64(arguments.speed.max(1.0));
     let queue = Queue { visibility_timeout: timeout, ..Queue::feeding(scenario::SPOT_DRAINER) };
     scenario::route_notices(&mut world, queue, Function::new(timeout));
+    let long = LONGEST_FUNCTION_TIMEOUT.mul_f64(arguments.speed.max(1.0));
+    scenario::route_terminations(&mut world, &Hook::new(scenario::HOOK), Function::new(long));
     let region = Region::start(world, arguments.speed);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port)).await?;
     println!("The simulated Region listens on http://{}", listener.local_addr()?);
@@ -80,38 +89,37 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
 
 async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
     // A function that is still starting would lose minutes of the world's time.
-    let warm_up = lambda.invoke(scenario::SPOT_DRAINER, json!({}), region.now());
-    match timeout(START_LIMIT, warm_up).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => {
-            eprintln!("The function {} does not run: {error}", scenario::SPOT_DRAINER);
-            return ExitCode::FAILURE;
-        }
-        Err(_) => {
-            eprintln!("The function {} did not start within {START_LIMIT:?}", scenario::SPOT_DRAINER);
-            return ExitCode::FAILURE;
+    for function in [scenario::SPOT_DRAINER, scenario::LIFECYCLE_DRAINER] {
+        match timeout(START_LIMIT, lambda.invoke(function, json!({}), region.now())).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                eprintln!("The function {function} does not run: {error}");
+                return ExitCode::FAILURE;
+            }
+            Err(_) => {
+                eprintln!("The function {function} did not start within {START_LIMIT:?}");
+                return ExitCode::FAILURE;
+            }
         }
     }
-    let interrupted = scenario::instance_id(9);
     let mut timeline = {
         let world = region.world();
         println!("Cluster {}: {}", scenario::CLUSTER, describe(&world.clusters[scenario::CLUSTER]));
         Timeline::begin(&world)
     };
     println!("In the world's time, minutes and seconds:");
-    region.world().interrupt(&interrupted, Action::Terminate);
 
-    let mut run = std::pin::pin!(region.run(lambda, DEMO_LIMIT));
-    loop {
-        let over = tokio::select! {
-            _ = &mut run => true,
-            () = sleep(Duration::from_millis(100)) => false,
-        };
-        timeline.lines(&region.world()).iter().for_each(|line| println!("{line}"));
-        if over {
-            break;
-        }
+    let interrupted = scenario::instance_id(9);
+    region.world().interrupt(&interrupted, Action::Terminate);
+    tell(region, lambda, SPOT_STORY, &mut timeline).await;
+
+    let scaled_in = [scenario::instance_id(1), scenario::instance_id(4)];
+    if let Err(refused) = scale_in(region, &scaled_in) {
+        eprintln!("The group refuses to scale in: {refused}");
+        return ExitCode::FAILURE;
     }
+    tell(region, lambda, DEMO_LIMIT, &mut timeline).await;
+
     let world = region.world();
     println!("\n{}", timeline.summary(&world));
     let failures: Vec<_> =
@@ -119,11 +127,41 @@ async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
     for failure in &failures {
         eprintln!("An invocation failed: {failure}");
     }
-    let gone = world.container_instance(&interrupted).is_none();
-    if world.tasks_cut_off().is_empty() && gone && failures.is_empty() {
+    let gone = [interrupted].iter().chain(&scaled_in).all(|id| world.container_instance(id).is_none());
+    let completed = world.completed_actions.iter().all(|action| action.by == CompletedBy::Caller);
+    let completed = completed && world.completed_actions.len() == scaled_in.len();
+    if world.tasks_cut_off().is_empty() && gone && completed && failures.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// Scales the on-demand group in by these instances, one of which also runs a standalone task.
+fn scale_in(region: &Region, instance_ids: &[String]) -> Result<(), String> {
+    let mut world = region.world();
+    let standalone_on = world.container_instance(&instance_ids[0]).map(|(_, one)| one.id.clone());
+    if let Some(container_instance) = standalone_on {
+        world.run_task(scenario::CLUSTER, &container_instance, "report", TaskSpec::default());
+    }
+    for instance_id in instance_ids {
+        world.terminate_in_group(instance_id, true).map_err(|refused| refused.message)?;
+    }
+    Ok(())
+}
+
+/// Lets the Region run for a while, or until nothing more happens, and tells what does.
+async fn tell(region: &Region, lambda: &InvokeApi, limit: Duration, timeline: &mut Timeline) {
+    let mut run = std::pin::pin!(region.run(lambda, limit));
+    loop {
+        let over = tokio::select! {
+            _ = &mut run => true,
+            () = sleep(Duration::from_millis(100)) => false,
+        };
+        timeline.lines(&region.world()).iter().for_each(|line| println!("{line}"));
+        if over {
+            return;
+        }
     }
 }
 

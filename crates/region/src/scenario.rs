@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::world::autoscaling::Group;
+use crate::world::autoscaling::lifecycle::Hook;
 use crate::world::delivery::{Function, Queue, Rule, Target};
 use crate::world::ecs::{NewInstance, ServiceKind};
 use crate::world::spot::Action;
@@ -19,6 +20,13 @@ pub const ON_DEMAND_GROUP: &str = "shop-on-demand";
 pub const SPOT_GROUP: &str = "shop-spot";
 /// The function that gets interruption notices, by way of a queue of the same name.
 pub const SPOT_DRAINER: &str = "spot-drainer";
+
+/// The function that gets termination lifecycle actions, and the hook and the topic that it gets them by.
+pub const LIFECYCLE_DRAINER: &str = "lifecycle-drainer";
+/// See [`LIFECYCLE_DRAINER`].
+pub const HOOK: &str = "shop-drain";
+/// See [`LIFECYCLE_DRAINER`].
+pub const TERMINATION_TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:shop-termination";
 
 /// The EC2 instance with this number, from 1 to 12, as the sample events name them.
 pub fn instance_id(number: usize) -> String {
@@ -75,6 +83,16 @@ pub fn route_notices(world: &mut World, queue: Queue, function: Function) {
     world.delivery.rules.push(notices_to(Target::Queue(SPOT_DRAINER.to_owned())));
     world.delivery.functions.insert(SPOT_DRAINER.to_owned(), function);
     world.add_queue(SPOT_DRAINER, queue);
+}
+
+/// Sends the lifecycle actions of both groups' termination hooks to the lifecycle drainer by way of a topic. The hooks
+/// are there already: no test notification is sent.
+pub fn route_terminations(world: &mut World, hook: &Hook, function: Function) {
+    world.delivery.functions.insert(LIFECYCLE_DRAINER.to_owned(), function);
+    world.subscribe(TERMINATION_TOPIC, LIFECYCLE_DRAINER);
+    for group in world.groups.values_mut() {
+        group.hooks.push(Hook { topic_arn: Some(TERMINATION_TOPIC.to_owned()), ..hook.clone() });
+    }
 }
 
 /// A rule for EC2's notices.

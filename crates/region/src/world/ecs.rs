@@ -122,6 +122,16 @@ impl Cluster {
         self.tasks.values().filter(here).filter(|task| task.status != TaskStatus::Stopped)
     }
 
+    fn tasks_cut_off(&self) -> Vec<&Task> {
+        self.tasks.values().filter(|task| task.cut_off && !self.is_daemon(task)).collect()
+    }
+
+    /// Whether a task belongs to a daemon service.
+    pub fn is_daemon(&self, task: &Task) -> bool {
+        let service = task.service.as_ref().and_then(|name| self.services.get(name));
+        service.is_some_and(|service| service.kind == ServiceKind::Daemon)
+    }
+
     /// CPU units and memory (MiB) that no task holds. A task that is stopping still holds its own.
     pub fn remaining(&self, instance: &ContainerInstance) -> (i64, i64) {
         let held = self
@@ -237,13 +247,10 @@ impl World {
         ids
     }
 
-    /// The tasks that were still executing when their instance was taken away.
+    /// The tasks that were still executing when their instance was taken away, but for those of daemon services: they
+    /// stop last and are waited for by nobody.
     pub fn tasks_cut_off(&self) -> Vec<&Task> {
-        self.clusters
-            .values()
-            .flat_map(|cluster| cluster.tasks.values())
-            .filter(|task| task.cut_off)
-            .collect()
+        self.clusters.values().flat_map(Cluster::tasks_cut_off).collect()
     }
 
     /// Gives a container instance another status. The services look at what that means for their tasks.
