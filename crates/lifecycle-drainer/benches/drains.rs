@@ -1,0 +1,116 @@
+//! What draining terminated instances costs, in API calls and in virtual seconds: single drains, and a scale-in of many
+//! instances at once under the real request rates of ECS.
+#![expect(clippy::print_stdout, reason = "prints its tables")]
+#![expect(clippy::expect_used, reason = "a benchmark that fails may panic")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ebb_aws::{Clients, clients::config_loader};
+use ebb_core::settings::LifecycleSettings;
+use ebb_region::lambda::InProcess;
+use ebb_region::world::autoscaling::Group;
+use ebb_region::world::autoscaling::lifecycle::{CompletedBy, Hook};
+use ebb_region::world::delivery::Function;
+use ebb_region::world::ecs::{NewInstance, ServiceKind};
+use ebb_region::world::task::{Status, TaskSpec};
+use ebb_region::world::{Happening, World};
+use ebb_region::{Region, scenario};
+use jiff::Timestamp;
+use lifecycle_drainer::LifecycleDrainer;
+
+const TIMEOUT: Duration = Duration::from_secs(900);
+
+fn main() {
+    println!(
+        "drains at once  deregistration  calls a drain  throttled  seconds a drain  last stop -> completed"
+    );
+    println!("                                                                median     median      worst");
+    for (drains, deregistration_seconds) in [(1, 30), (1, 300), (10, 30), (150, 30), (150, 300)] {
+        let world = play(drains, deregistration_seconds);
+        report(&world, drains, deregistration_seconds);
+    }
+}
+
+/// A cluster of twice as many instances as are terminated, with three tasks of a service on each.
+fn cluster(drains: usize, deregistration_seconds: u64) -> World {
+    let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+    let ids: Vec<_> = (0..2 * drains).map(|number| format!("i-{number:017x}")).collect();
+    for id in &ids {
+        world.add_instance(scenario::CLUSTER, NewInstance::new(id));
+    }
+    let spec = TaskSpec {
+        deregistration_delay: Some(Duration::from_secs(deregistration_seconds)),
+        ..TaskSpec::default()
+    };
+    world.add_service(scenario::CLUSTER, "web", ServiceKind::replica(6 * drains), spec);
+    world.add_group("group", Group::of(scenario::CLUSTER, ids.clone()));
+    scenario::route_terminations(&mut world, &Hook::new(scenario::HOOK), Function::new(TIMEOUT));
+    for id in ids.iter().take(drains) {
+        world.terminate_in_group(id, true).expect("the group is above its minimum");
+    }
+    world
+}
+
+fn play(drains: usize, deregistration_seconds: u64) -> World {
+    fastrand::seed(7);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime without a thread can be built").block_on(async {
+        let region = Region::start(cluster(drains, deregistration_seconds), 1.0);
+        let clients = Clients::new(&region.connect(config_loader()).await);
+        let drainer = Arc::new(LifecycleDrainer::new(clients, LifecycleSettings::default()));
+        let clock = region.clone();
+        let lambda = InProcess::default().with(scenario::LIFECYCLE_DRAINER, move |payload, deadline| {
+            let (drainer, now) = (Arc::clone(&drainer), clock.now());
+            async move {
+                let answer =
+                    drainer.handle(&payload, now, deadline).await.map_err(|error| error.to_string())?;
+                serde_json::to_value(answer).map_err(|error| error.to_string())
+            }
+        });
+        region.run(&lambda, Duration::from_secs(3_600)).await;
+        region.world().clone()
+    })
+}
+
+fn report(world: &World, drains: usize, deregistration_seconds: u64) {
+    assert_eq!(world.completed_actions.len(), drains, "every action is completed");
+    assert!(world.completed_actions.iter().all(|one| one.by == CompletedBy::Caller), "none timed out");
+    assert!(world.tasks_cut_off().is_empty(), "no task was cut off");
+    assert!(world.delivery.ended.iter().all(|ended| ended.result.is_ok()), "no throttle became an error");
+
+    let mut last_stop = BTreeMap::<&str, Timestamp>::new();
+    for entry in &world.history {
+        if let Happening::Task { instance_id, status: Status::Stopped, .. } = &entry.what {
+            last_stop.insert(instance_id, entry.at);
+        }
+    }
+    let mut waited: Vec<f64> = world
+        .completed_actions
+        .iter()
+        .filter_map(|one| {
+            Some(one.at.duration_since(*last_stop.get(one.instance_id.as_str())?).as_secs_f64())
+        })
+        .collect();
+    let mut took: Vec<f64> = world
+        .completed_actions
+        .iter()
+        .map(|one| one.at.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64())
+        .collect();
+    let throttled =
+        world.calls.iter().filter(|call| call.error.as_deref() == Some("ThrottlingException")).count();
+    #[expect(clippy::cast_precision_loss, reason = "counts of a benchmark")]
+    let calls = world.calls.len() as f64 / drains as f64;
+    println!(
+        "{drains:>14}  {deregistration_seconds:>12} s  {calls:>13.1}  {throttled:>9}  {:>15.0}  {:>9.1}  {:>9.1}",
+        median(&mut took),
+        median(&mut waited),
+        waited.last().copied().unwrap_or_default(),
+    );
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
