@@ -57,9 +57,11 @@ check: ## Check format, lints and documentation
 
 bench: local ## Measure calls, mass interruptions and cold start
 	cargo bench --quiet --locked --profile dev --package spot-drainer --bench mass | grep -v '"_aws"'
+	cargo bench --quiet --locked --profile dev --package lifecycle-drainer --bench drains | grep -v '"_aws"'
 	for function in $(FUNCTIONS); do cargo build --quiet --locked --release --package $$function || exit 1; done
-	$(PYTHON) scripts/cold_start.py spot-drainer \
-		events/spot-drainer/foreign-schedule-rule.json $(EVENT)
+	for function in $(FUNCTIONS); do $(PYTHON) scripts/cold_start.py $$function \
+		events/$$function/foreign-schedule-rule.json || exit 1; done
+	$(PYTHON) scripts/cold_start.py spot-drainer events/spot-drainer/spot-interruption-terminate.json
 
 build: $(INSTALLED) ## Build release zips into target/lambda, for ARCH (arm64 or x86-64)
 	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo lambda build --release --$(ARCH) --locked --output-format zip \

@@ -1,24 +1,36 @@
 //! The README and the code say the same.
 
-use ebb_core::settings::SpotSettings;
-use ebb_core::spot::OutcomeKind;
+use ebb_core::settings::{LifecycleSettings, SpotSettings};
+use ebb_core::{lifecycle, spot};
 
 const README: &str = include_str!("../../../../README.md");
 
-/// The first column of the table below a heading, without its backticks.
-fn first_column(heading: &str) -> Vec<&'static str> {
+/// The rows of the table below a heading, as their cells without backticks.
+fn rows(heading: &str) -> Vec<Vec<String>> {
     let section = README.split_once(&format!("## {heading}\n")).expect("the heading is there").1;
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
-    rows.filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect()
+    let cells = |line: &str| line.split('|').skip(1).map(|cell| cell.trim().replace('`', "")).collect();
+    rows.take_while(|line| line.starts_with('|')).map(cells).collect()
+}
+
+fn settings_of(function: &str) -> Vec<String> {
+    let of_function = |row: &Vec<String>| ["both", function].contains(&row[1].as_str());
+    rows("Settings").into_iter().filter(of_function).map(|row| row[0].clone()).collect()
+}
+
+fn outcomes_of(function: &str) -> Vec<String> {
+    rows(&format!("What the {function} drainer answers")).into_iter().map(|row| row[0].clone()).collect()
 }
 
 #[test]
 fn the_readme_lists_every_setting() {
-    assert_eq!(first_column("Settings"), SpotSettings::VARIABLES);
+    assert_eq!(settings_of("spot"), SpotSettings::VARIABLES);
+    assert_eq!(settings_of("lifecycle"), LifecycleSettings::VARIABLES);
 }
 
 #[test]
 fn the_readme_lists_every_outcome() {
-    assert_eq!(first_column("What it answers"), OutcomeKind::ALL.map(OutcomeKind::as_str));
+    assert_eq!(outcomes_of("Spot"), spot::OutcomeKind::ALL.map(spot::OutcomeKind::as_str));
+    assert_eq!(outcomes_of("lifecycle"), lifecycle::OutcomeKind::ALL.map(lifecycle::OutcomeKind::as_str));
 }
