@@ -14,7 +14,7 @@ use ebb_region::world::{Happening, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::{FUNCTION, HOOK, Sim, TOPIC, instance_id, shop, shop_with_hook, start_time};
+use crate::support::{FUNCTION, HOOK, Sim, TOPIC, instance_id, quiet_shop, shop, shop_with_hook, start_time};
 
 const POLL_INTERVAL: SignedDuration = SignedDuration::from_secs(15);
 
@@ -428,6 +428,23 @@ async fn the_drain_ends_as_the_operator_chose_before_the_global_time_out_of_its_
     let completed = sim.completed();
     assert_eq!(completed.by, CompletedBy::Caller);
     assert!(since_start(completed.at) < SignedDuration::from_secs(3_000), "{}", completed.at);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_is_killed_anywhere_completes_nothing_early_and_forgets_nothing() {
+    // Each call of the first second, and then every quarter of a second of a drain of some 80 s.
+    let moments = (0..1_000).step_by(15).chain((1_000..90_000).step_by(250));
+    for killed_after in moments.map(Duration::from_millis) {
+        let sim = Sim::start(quiet_shop(), settings()).await;
+        sim.region.world().terminate_in_group(&instance_id(9), false).unwrap();
+        sim.run_killing_first(killed_after, Duration::from_secs(7_200)).await;
+
+        let completed = sim.completed();
+        assert_eq!(completed.by, CompletedBy::Caller, "killed after {killed_after:?}");
+        let stopped = last_stop(&sim.region.world(), &instance_id(9), "logs");
+        assert!(completed.at >= stopped, "killed after {killed_after:?}: {} before {stopped}", completed.at);
+        assert_eq!(sim.tasks_cut_off(), [""; 0], "killed after {killed_after:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! The function on a simulated Region, ready to be told a story.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ebb_aws::{Clients, HandlerError, clients::config_loader};
@@ -35,6 +36,13 @@ pub(crate) struct Sim {
 /// The shop's cluster, with a termination hook on both of its groups.
 pub(crate) fn shop() -> World {
     shop_with_hook(Hook { topic_arn: Some(TOPIC.to_owned()), ..Hook::new(HOOK) })
+}
+
+/// The same without the test notifications that putting a hook sends.
+pub(crate) fn quiet_shop() -> World {
+    let mut world = scenario::shop(start_time(), 1);
+    scenario::route_terminations(&mut world, &Hook::new(HOOK), Function::new(TIMEOUT));
+    world
 }
 
 pub(crate) fn shop_with_hook(hook: Hook) -> World {
@@ -72,12 +80,19 @@ impl Sim {
 
     /// Lets the Region run, with the function behind its topic.
     pub(crate) async fn run(&self, limit: Duration) -> Rest {
+        self.run_killing_first(TIMEOUT, limit).await
+    }
+
+    /// Lets the Region run, but kills the first invocation that is about an instance after a while, wherever it is then.
+    pub(crate) async fn run_killing_first(&self, killed_after: Duration, limit: Duration) -> Rest {
         let (drainer, region) = (Arc::clone(&self.drainer), self.region.clone());
+        let first = AtomicBool::new(true);
         let lambda = InProcess::default().with(FUNCTION, move |payload, deadline| {
             let (drainer, now) = (Arc::clone(&drainer), region.now());
+            let lives = if first.swap(false, Ordering::Relaxed) { killed_after } else { TIMEOUT };
             async move {
-                let answer =
-                    drainer.handle(&payload, now, deadline).await.map_err(|error| error.to_string())?;
+                let handled = tokio::time::timeout(lives, drainer.handle(&payload, now, deadline)).await;
+                let answer = handled.map_err(|_| "killed".to_owned())?.map_err(|error| error.to_string())?;
                 serde_json::to_value(answer).map_err(|error| error.to_string())
             }
         });
