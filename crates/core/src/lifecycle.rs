@@ -3,7 +3,7 @@
 //! The decision is [`decide`]: from what was seen of the action, the container instance and its tasks to the next step.
 //! Looking, waiting, keeping the action alive and publishing it again is left to the `lifecycle-drainer`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -43,6 +43,8 @@ impl ActionState {
 pub struct TasksLeft {
     /// Tasks of replica services.
     pub service: usize,
+    /// Those of them that are protected from scale-in.
+    pub protected: usize,
     /// Tasks of daemon services. ECS stops them last; they hold nothing up.
     pub daemon: usize,
     /// Standalone tasks that have been told to stop.
@@ -66,7 +68,10 @@ impl TasksLeft {
 impl fmt::Display for TasksLeft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let standalone = self.standalone + self.standalone_stopping;
-        write!(f, "{} service, {standalone} standalone and {} daemon tasks left", self.service, self.daemon)
+        let protected =
+            if self.protected > 0 { format!(" ({} protected)", self.protected) } else { String::new() };
+        let Self { service, daemon, .. } = self;
+        write!(f, "{service} service{protected}, {standalone} standalone and {daemon} daemon tasks left")
     }
 }
 
@@ -87,13 +92,20 @@ pub struct Task {
 }
 
 impl TasksLeft {
-    /// Counts tasks by kind; `daemons` are the daemon services among theirs.
-    pub fn count(tasks: &[Task], daemons: &BTreeSet<String>) -> Self {
+    /// Counts tasks by kind; `daemons` are the daemon services among theirs, `protected` the tasks that are protected.
+    pub fn count(
+        tasks: &[Task],
+        daemons: &BTreeSet<String>,
+        protected: &BTreeMap<TaskArn, Timestamp>,
+    ) -> Self {
         let mut left = Self::default();
         for task in tasks.iter().filter(|task| !task.stopped) {
             match &task.service {
                 Some(service) if daemons.contains(service) => left.daemon += 1,
-                Some(_) => left.service += 1,
+                Some(_) => {
+                    left.service += 1;
+                    left.protected += usize::from(protected.contains_key(&task.arn));
+                }
                 None if task.told_to_stop => left.standalone_stopping += 1,
                 None => left.standalone += 1,
             }
@@ -297,7 +309,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn left(service: usize, daemon: usize, standalone_stopping: usize, standalone: usize) -> Seen {
-        Seen::Draining(TasksLeft { service, daemon, standalone_stopping, standalone })
+        Seen::Draining(TasksLeft { service, daemon, standalone_stopping, standalone, protected: 0 })
     }
 
     fn every_seen() -> Vec<(String, Seen)> {
@@ -391,6 +403,32 @@ mod tests {
         for state in ["Terminating:Wait", "Warmed:Pending:Wait"] {
             assert_eq!(ActionState::of(state), ActionState::Waiting);
         }
+    }
+
+    #[test]
+    fn tasks_are_counted_by_kind_until_they_have_stopped() {
+        let task = |number: u8, service: Option<&str>, told_to_stop, stopped| Task {
+            arn: TaskArn::new(number.to_string()),
+            service: service.map(str::to_owned),
+            told_to_stop,
+            stopped,
+            needs: None,
+        };
+        let tasks = [
+            task(1, Some("web"), false, false),
+            task(2, Some("web"), true, false),
+            task(3, Some("web"), true, true),
+            task(4, Some("logs"), false, false),
+            task(5, None, false, false),
+            task(6, None, true, false),
+        ];
+        let protected = BTreeMap::from([(TaskArn::new("2"), NOW), (TaskArn::new("3"), NOW)]);
+        let left = TasksLeft::count(&tasks, &BTreeSet::from(["logs".to_owned()]), &protected);
+
+        let expected =
+            TasksLeft { service: 2, protected: 1, daemon: 1, standalone_stopping: 1, standalone: 1 };
+        assert_eq!(left, expected);
+        assert_eq!(left.to_string(), "2 service (1 protected), 2 standalone and 1 daemon tasks left");
     }
 
     #[test]

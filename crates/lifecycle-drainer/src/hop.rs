@@ -3,11 +3,12 @@
 //! Every step is idempotent, so two chains for one action may run side by side: both end when the first of them has
 //! completed it. A call that fails is a pause; it never completes an action.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ebb_aws::{ActionFound, ActionResult, Clients, Clock, DrainResult, ErrorType, Problem};
 use ebb_core::event::lifecycle::LifecycleAction;
+use ebb_core::ids::TaskArn;
 use ebb_core::lifecycle::{ActionState, Decision, Outcome, OutcomeKind, Seen, Task, TasksLeft, decide};
 use ebb_core::republish::Carried;
 use ebb_core::settings::{LifecycleSettings, OnTimeout};
@@ -47,6 +48,8 @@ pub(crate) struct Hop<'a> {
     /// The services of the tasks, and the names by which they were described.
     pub(crate) services: Vec<Service>,
     pub(crate) described: BTreeSet<String>,
+    /// Until when tasks are protected from scale-in.
+    pub(crate) protected: BTreeMap<TaskArn, Timestamp>,
 }
 
 impl<'a> Hop<'a> {
@@ -87,11 +90,16 @@ impl<'a> Hop<'a> {
             left: None,
             services: Vec::new(),
             described: BTreeSet::new(),
+            protected: BTreeMap::new(),
         })
     }
 
     pub(crate) fn clients(&self) -> &Clients {
         &self.drainer.clients
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(crate) fn settings(&self) -> &LifecycleSettings {

@@ -122,6 +122,11 @@ impl Hop<'_> {
             self.services = services_now.map_err(|error| Problem::from(&error))?;
             self.described = services;
         }
+        // Only told to people, so a drain goes on without it.
+        let of_services =
+            self.tasks.iter().filter(|task| task.service.is_some()).map(|task| task.arn.clone());
+        let of_services: Vec<_> = of_services.collect();
+        self.protected = self.clients().ecs.protected_until(&cluster, &of_services).await.unwrap_or_default();
         Ok(self.counted())
     }
 
@@ -152,12 +157,12 @@ impl Hop<'_> {
     }
 
     pub(crate) fn holds(&self, task: &Task) -> bool {
-        let alone = TasksLeft::count(std::slice::from_ref(task), &self.daemons());
+        let alone = TasksLeft::count(std::slice::from_ref(task), &self.daemons(), &self.protected);
         alone.holding(self.settings().standalone_tasks) > 0
     }
 
     fn counted(&mut self) -> Seen {
-        let left = TasksLeft::count(&self.tasks, &self.daemons());
+        let left = TasksLeft::count(&self.tasks, &self.daemons(), &self.protected);
         self.left = Some(left);
         Seen::Draining(left)
     }

@@ -1,13 +1,15 @@
-//! Tells people what holds a drain: in the log, and over the notification topic if there is one.
+//! Tells people what holds a drain: in the log, as a metric, and over the notification topic if there is one.
 //!
 //! Best effort: whatever cannot be looked up is left out, and nothing waits for it.
 
 use std::time::Duration;
 
+use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_core::stuck::{Scene, why_held};
 use tokio::time::timeout;
 use tracing::warn;
 
+use crate::FUNCTION;
 use crate::hop::Hop;
 
 /// The whole of it must not cost a drain more than a pause.
@@ -34,6 +36,8 @@ impl Hop<'_> {
             drain.deadline = %self.state.deadline,
             "{subject} {}: {held}", self.action.instance_id
         );
+        let stuck = Metric { name: "Stuck", unit: Unit::Count, value: 1.0 };
+        metrics::print(&self.settings().metrics_namespace, FUNCTION, self.now(), &[stuck]);
         let Some(topic) = &self.settings().notification_topic else { return };
         let message = format!(
             "Instance {} of group {}, until {}:\n{}",
@@ -53,17 +57,13 @@ impl Hop<'_> {
         let (cluster, arn) = self.state.found.clone()?;
         let ecs = &self.clients().ecs;
         let tasks: Vec<_> = self.tasks.iter().filter(|task| self.holds(task)).cloned().collect();
-        let of_services = tasks.iter().filter(|task| task.service.is_some()).map(|task| task.arn.clone());
-        let of_services: Vec<_> = of_services.collect();
-        let (agent_and_rooms, protected) =
-            tokio::join!(ecs.agent_and_rooms(&cluster, &arn), ecs.protected_until(&cluster, &of_services));
-        let (agent_connected, rooms) = agent_and_rooms.ok()?;
+        let (agent_connected, rooms) = ecs.agent_and_rooms(&cluster, &arn).await.ok()?;
         Some(Scene {
             tasks,
             services: self.services.clone(),
             agent_connected,
             rooms,
-            protected_until: protected.unwrap_or_default(),
+            protected_until: self.protected.clone(),
         })
     }
 }

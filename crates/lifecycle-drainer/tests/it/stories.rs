@@ -413,6 +413,38 @@ async fn at_the_deadline_the_operators_choice_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_group_may_retain_what_is_abandoned() {
+    let mut world = shop();
+    world.groups.get_mut(scenario::SPOT_GROUP).unwrap().retains_abandoned = true;
+    world.disconnect_agent(&instance_id(9));
+    let sim = Sim::start(world, LifecycleSettings { on_timeout: OnTimeout::Abandon, ..settings() }).await;
+    sim.terminate(&instance_id(9)).await;
+
+    assert_eq!(sim.completed().result, ActionResult::Abandon);
+    assert_eq!(
+        sim.region.world().lifecycle_state(&instance_id(9)),
+        Some(LifecycleState::TerminatingRetained)
+    );
+    assert_eq!(sim.outcomes().last().map(String::as_str), Some("timed_out"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_protected_task_is_waited_for_and_told_apart() {
+    let mut world = shop();
+    world.protection_holds_drain = true;
+    let id = world.container_instance(&instance_id(9)).unwrap().1.id.clone();
+    let task =
+        world.clusters["shop"].tasks_on(&id).find(|task| task.name.starts_with("web")).unwrap().id.clone();
+    world.protect_task("shop", &task, Duration::from_secs(300));
+    let sim = Sim::start(world, settings()).await;
+    sim.terminate(&instance_id(9)).await;
+
+    let stopped = last_stop(&sim.region.world(), &instance_id(9), "logs");
+    assert!(since_start(stopped) > SignedDuration::from_secs(300), "{stopped}");
+    assert!(sim.completed().at >= stopped);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_drain_ends_as_the_operator_chose_before_the_global_time_out_of_its_action() {
     let mut world = shop_with_hook(Hook {
         topic_arn: Some(TOPIC.to_owned()),
