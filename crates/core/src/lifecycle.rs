@@ -158,6 +158,20 @@ pub enum Decision {
     },
 }
 
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ignore { why } => write!(f, "ignore it: {why}"),
+            Self::StartDrain => f.write_str("set its container instance to DRAINING"),
+            Self::StopStandaloneTasks => f.write_str("tell its standalone tasks to stop"),
+            Self::CountTasks => f.write_str("count its tasks"),
+            Self::Wait { why } => write!(f, "wait: {why}"),
+            Self::Complete { why } => write!(f, "complete its action: {why}"),
+            Self::GiveUp { why, .. } => write!(f, "give up: {why}"),
+        }
+    }
+}
+
 /// Decides the next step for an instance whose group says `action`, whose container instance was `seen` so, and whose
 /// drain must end by `deadline`. No look is skipped for the deadline: a drain that is over completes even if it is late.
 pub fn decide(

@@ -78,7 +78,9 @@ impl<'a> Hop<'a> {
                 }
             }
         };
-        let end = clock.instant((now + drainer.settings.hop).min(cut_off - HOP_MARGIN));
+        // A function with little time waits for half of it, so that its hops do not chase each other.
+        let time = cut_off.duration_since(now);
+        let end = clock.instant(now + drainer.settings.hop.min(time - HOP_MARGIN.min(time / 2)));
         Ok(Self {
             drainer,
             action,
@@ -114,6 +116,9 @@ impl<'a> Hop<'a> {
             match self.turn(seen.take()).await {
                 Ok(Turn::Settled(outcome)) => return Ok(outcome),
                 Ok(Turn::Seen(next)) => seen = Some(next),
+                Ok(Turn::Afresh) => {}
+                // Past the deadline nothing is waited for any more, not even for a look that succeeds.
+                Err(problem) if self.clock.now() >= self.state.deadline => return Err(problem),
                 Err(problem) if problem.error_type == ErrorType::AwsDenied => return Err(problem),
                 Err(problem) => {
                     warn!(ec2.instance_id = %self.action.instance_id, "Looking again after a pause: {}", problem.text);
@@ -133,11 +138,8 @@ impl<'a> Hop<'a> {
         };
         match decide(&action_state, &seen, self.settings(), self.state.deadline, self.clock.now()) {
             Decision::Ignore { why } => Ok(self.settle(OutcomeKind::Ignored, why)),
-            Decision::StartDrain if self.settings().dry_run => {
-                Ok(self.settle(OutcomeKind::WouldDrain, "DRY_RUN is set".to_owned()))
-            }
-            _ if self.settings().dry_run => {
-                Ok(self.settle(OutcomeKind::WouldDrain, format!("{seen:?}; DRY_RUN is set")))
+            other if self.settings().dry_run => {
+                Ok(self.settle(OutcomeKind::WouldDrain, format!("DRY_RUN is set; next: {other}")))
             }
             Decision::StartDrain => self.start_drain().await,
             Decision::CountTasks => self.count_tasks().await.map(Turn::Seen),
@@ -149,7 +151,7 @@ impl<'a> Hop<'a> {
             Decision::Wait { why } => match self.wait(&why).await? {
                 Some(outcome) => Ok(Turn::Settled(outcome)),
                 None if matches!(seen, Seen::Draining(_)) => self.look_again().await.map(Turn::Seen),
-                None => Ok(Turn::Seen(self.look_afresh().await?.1)),
+                None => Ok(Turn::Afresh),
             },
         }
     }
@@ -186,15 +188,18 @@ impl<'a> Hop<'a> {
         Ok(Turn::Seen(Seen::Status(status)))
     }
 
+    /// Tells the standalone tasks to stop. They count as told from then on: if ECS does not show it yet, the next look
+    /// finds out, after a pause.
     async fn stop_standalone_tasks(&mut self) -> Result<Turn, Problem> {
         let (cluster, _) = self.found()?;
-        let standalone = self.tasks.iter().filter(|task| task.service.is_none() && !task.told_to_stop);
-        for task in standalone {
+        let drainer = self.drainer;
+        for task in self.tasks.iter_mut().filter(|task| task.service.is_none() && !task.told_to_stop) {
             let reason = "Ebb: its container instance is drained";
-            let stopped = self.clients().ecs.stop_task(&cluster, &task.arn, reason).await;
+            let stopped = drainer.clients.ecs.stop_task(&cluster, &task.arn, reason).await;
             stopped.map_err(|error| Problem::from(&error))?;
+            task.told_to_stop = true;
         }
-        self.count_tasks().await.map(Turn::Seen)
+        Ok(Turn::Seen(self.counted()))
     }
 
     async fn complete(
@@ -328,4 +333,6 @@ enum Turn {
     Settled(Outcome),
     /// This is to be decided about next.
     Seen(Seen),
+    /// The next turn looks afresh, at the action as well.
+    Afresh,
 }

@@ -161,7 +161,8 @@ impl Hop<'_> {
         alone.holding(self.settings().standalone_tasks) > 0
     }
 
-    fn counted(&mut self) -> Seen {
+    /// What the tasks that were last looked at come to.
+    pub(crate) fn counted(&mut self) -> Seen {
         let left = TasksLeft::count(&self.tasks, &self.daemons(), &self.protected);
         self.left = Some(left);
         Seen::Draining(left)

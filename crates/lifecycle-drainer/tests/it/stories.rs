@@ -238,6 +238,25 @@ async fn an_instance_that_is_registering_is_looked_at_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_group_that_is_about_to_wait_is_looked_at_again_and_nothing_is_completed_meanwhile() {
+    let sim = Sim::start(quiet_shop(), settings()).await;
+    {
+        let mut world = sim.region.world();
+        world.terminate_in_group(&instance_id(9), false).unwrap();
+        world.set_lifecycle_state(&instance_id(9), LifecycleState::Terminating);
+    }
+    let wait = async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let mut world = sim.region.world();
+        assert_eq!(world.completed_actions, []);
+        world.set_lifecycle_state(&instance_id(9), LifecycleState::TerminatingWait);
+    };
+    tokio::join!(sim.run(Duration::from_secs(49 * 3600)), wait);
+
+    assert!(sim.completed().at >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_hooks_metadata_says_where_to_look_first() {
     let hook = Hook {
         topic_arn: Some(TOPIC.to_owned()),
