@@ -20,7 +20,7 @@ use ebb_region::{Region, Rest};
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use lifecycle_drainer::LifecycleDrainer;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{FUNCTION, HOOK, TIMEOUT, TOPIC, instance_id, shop_with_hook, start_time};
 
@@ -93,6 +93,12 @@ fn draw(seed: u64) -> Story {
             world.disconnect_agent(instance_id);
         }
     }
+    if rng.bool() {
+        // A message that somebody made up, about an instance that nobody terminates.
+        let healthy = instance_id(numbers[11]);
+        let group = world.group_of(&healthy).expect("it is in a group").0.to_owned();
+        world.publish(TOPIC, None, &forged(&healthy, &group).to_string());
+    }
     let mut killed = 0.0;
     if !calm {
         for _ in 0..rng.usize(0..8) {
@@ -112,6 +118,17 @@ fn draw(seed: u64) -> Story {
     };
     let counts_calls = calm && heartbeat_timeout >= Duration::from_secs(120);
     Story { settings, world, terminations, killed, calm, counts_calls, rng }
+}
+
+fn forged(instance_id: &str, group: &str) -> Value {
+    json!({
+        "LifecycleHookName": HOOK,
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+        "AutoScalingGroupName": group,
+        "Time": start_time(),
+        "EC2InstanceId": instance_id,
+        "LifecycleActionToken": "00000000-0000-4000-a000-000000000000",
+    })
 }
 
 /// Plays a story to its end and returns the world as it is then.
@@ -198,6 +215,10 @@ fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
                 instance_id.clone(),
             )?;
         }
+    }
+    if story.killed == 0.0 {
+        let dead_letters = world.delivery.functions[FUNCTION].dead_letters.len();
+        must(dead_letters == 0, "no message ends in the dead-letter queue", dead_letters.to_string())?;
     }
     let hops = world.published.iter().filter_map(|one| {
         let message: Value = serde_json::from_str(&one.message).ok()?;
