@@ -26,11 +26,13 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-const USAGE: &str = "usage: ebb-region serve|demo [--port PORT] [--speed N] [--lambda PORT] [--seed N]
+const USAGE: &str =
+    "usage: ebb-region serve|demo [--port PORT] [--speed N] [--lambda PORT] [--seed N] [--without-hooks]
   --port PORT    where AWS is served on 127.0.0.1 (0: any free port), default 4599
   --speed N      how many times as fast as the wall clock the world's time runs, default 1 (demo: 20)
   --lambda PORT  where `cargo lambda watch` serves the functions on 127.0.0.1, default 9000
-  --seed N       the seed of the world's chance, default 1";
+  --seed N       the seed of the world's chance, default 1
+  --without-hooks  the groups terminate their instances at once";
 
 /// In the world's time, how long a function may run: as long as it takes on the wall clock at full speed.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -49,6 +51,7 @@ struct Arguments {
     speed: f64,
     lambda_port: u16,
     seed: u64,
+    hooks: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -65,8 +68,10 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let timeout = FUNCTION_TIMEOUT.mul_f64(arguments.speed.max(1.0));
     let queue = Queue { visibility_timeout: timeout, ..Queue::feeding(scenario::SPOT_DRAINER) };
     scenario::route_notices(&mut world, queue, Function::new(timeout));
-    let long = LONGEST_FUNCTION_TIMEOUT.mul_f64(arguments.speed.max(1.0));
-    scenario::route_terminations(&mut world, &Hook::new(scenario::HOOK), Function::new(long));
+    if arguments.hooks {
+        let timeout = LONGEST_FUNCTION_TIMEOUT.mul_f64(arguments.speed.max(1.0));
+        scenario::route_terminations(&mut world, &Hook::new(scenario::HOOK), Function::new(timeout));
+    }
     let region = Region::start(world, arguments.speed);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port)).await?;
     println!("The simulated Region listens on http://{}", listener.local_addr()?);
@@ -178,7 +183,8 @@ fn describe(cluster: &ebb_region::world::ecs::Cluster) -> String {
 fn arguments() -> Result<Arguments, lexopt::Error> {
     let mut parser = lexopt::Parser::from_env();
     let (mut demo, mut speed) = (None, None);
-    let mut arguments = Arguments { demo: false, port: 4599, speed: 1.0, lambda_port: 9000, seed: 1 };
+    let mut arguments =
+        Arguments { demo: false, port: 4599, speed: 1.0, lambda_port: 9000, seed: 1, hooks: true };
     while let Some(argument) = parser.next()? {
         match argument {
             Value(word) if demo.is_none() && (word == "serve" || word == "demo") => {
@@ -188,6 +194,7 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
             Long("speed") => speed = Some(parser.value()?.parse_with(positive)?),
             Long("lambda") => arguments.lambda_port = parser.value()?.parse()?,
             Long("seed") => arguments.seed = parser.value()?.parse()?,
+            Long("without-hooks") => arguments.hooks = false,
             _ => return Err(argument.unexpected()),
         }
     }

@@ -224,7 +224,7 @@ class Region:
     """A server of its own. Its world all but stands still, so that nothing happens between two calls."""
 
     def __init__(self):
-        command = [os.environ["EBB_REGION"], "serve", "--port", "0", "--lambda", "1", "--speed", "0.001"]
+        command = [os.environ["EBB_REGION"], "serve", "--without-hooks", "--port", "0", "--lambda", "1", "--speed", "0.001"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         self.url = line.rpartition(" ")[2].strip()
