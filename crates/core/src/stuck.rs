@@ -21,6 +21,17 @@ pub struct Service {
     pub minimum_healthy_percent: i32,
     /// `maximumPercent`.
     pub maximum_percent: i32,
+    /// What ECS said last, since the drain began, about a task of it that found no place: see [`placement_failure`].
+    pub unplaced: Option<String>,
+}
+
+/// What keeps a task from being placed, by the message of a service event: `… is already using a port required by your
+/// task`, `… has insufficient memory available`, `… is missing an attribute required by your task`. `None` if the event
+/// is about something else. Source: ECS Developer Guide, service-event-messages-list.
+pub fn placement_failure(message: &str) -> Option<String> {
+    let reason = message.split_once("was unable to place a task because ")?.1;
+    let reason = reason.split(" For more information").next().unwrap_or(reason);
+    Some(reason.trim_end_matches('.').to_owned())
 }
 
 /// What is free on a container instance.
@@ -63,13 +74,17 @@ pub enum Reason {
         /// Until when.
         until: Timestamp,
     },
+    /// ECS found no place for its replacement, and says why: CPU, memory, a port, a GPU, an attribute.
+    Unplaced {
+        /// In ECS's words.
+        said: String,
+    },
     /// No other container instance has room for its replacement.
     NoRoom {
         /// What it needs.
         needed: Room,
     },
-    /// None of these: its replacement may be starting, or find no place for another reason (a port, a GPU, a placement
-    /// constraint).
+    /// None of these: its replacement may be starting.
     Unknown,
 }
 
@@ -84,12 +99,11 @@ impl fmt::Display for Reason {
                  start a new one",
             ),
             Self::Protected { until } => write!(f, "protected from scale-in until {until}"),
+            Self::Unplaced { said } => write!(f, "ECS finds no place for its replacement: {said}"),
             Self::NoRoom { needed: Room { cpu, memory_mib } } => {
                 write!(f, "no ACTIVE container instance has {cpu} CPU units and {memory_mib} MiB free for its replacement")
             }
-            Self::Unknown => f.write_str(
-                "its replacement is starting, or finds no place for another reason (port, GPU, placement constraint)",
-            ),
+            Self::Unknown => f.write_str("its replacement is starting, or ECS has not said what is in its way"),
         }
     }
 }
@@ -124,6 +138,9 @@ fn reason(task: &Task, scene: &Scene) -> Reason {
     if let Some(&until) = scene.protected_until.get(&task.arn) {
         return Reason::Protected { until };
     }
+    if let Some(said) = service.and_then(|service| service.unplaced.clone()) {
+        return Reason::Unplaced { said };
+    }
     let fits = |needed: Room| {
         scene.rooms.iter().any(|room| needed.cpu <= room.cpu && needed.memory_mib <= room.memory_mib)
     };
@@ -148,7 +165,13 @@ mod tests {
     }
 
     fn service(minimum_healthy_percent: i32, maximum_percent: i32) -> Service {
-        Service { name: "web".to_owned(), daemon: false, minimum_healthy_percent, maximum_percent }
+        Service {
+            name: "web".to_owned(),
+            daemon: false,
+            minimum_healthy_percent,
+            maximum_percent,
+            unplaced: None,
+        }
     }
 
     fn scene() -> Scene {
@@ -159,6 +182,18 @@ mod tests {
             rooms: vec![Room { cpu: 512, memory_mib: 1_024 }],
             protected_until: BTreeMap::new(),
         }
+    }
+
+    const PORT: &str = "(service web) was unable to place a task because no container instance met all of its \
+        requirements. The closest matching (container-instance 1234) is already using a port required by your task. For \
+        more information, see the Troubleshooting section of the Amazon ECS Developer Guide.";
+
+    #[test]
+    fn a_service_event_says_why_a_task_found_no_place() {
+        let said = "no container instance met all of its requirements. The closest matching (container-instance 1234) \
+            is already using a port required by your task";
+        assert_eq!(placement_failure(PORT).as_deref(), Some(said));
+        assert_eq!(placement_failure("(service web) has reached a steady state."), None);
     }
 
     #[test]
@@ -172,6 +207,10 @@ mod tests {
             Scene { tasks: vec![task(None), task(None)], ..scene() },
             Scene { services: vec![service(100, 100)], ..scene() },
             Scene { protected_until: protected, ..scene() },
+            Scene {
+                services: vec![Service { unplaced: placement_failure(PORT), ..service(100, 200) }],
+                ..scene()
+            },
             Scene { rooms: tight, ..scene() },
             scene(),
         ];
@@ -182,8 +221,9 @@ mod tests {
         2 tasks of (no service): a standalone task, which DRAINING leaves alone
         1 task of web: its service has minimumHealthyPercent 100 and maximumPercent 100: it can neither stop the old task nor start a new one
         1 task of web: protected from scale-in until 2025-03-04T06:00:00Z
+        1 task of web: ECS finds no place for its replacement: no container instance met all of its requirements. The closest matching (container-instance 1234) is already using a port required by your task
         1 task of web: no ACTIVE container instance has 512 CPU units and 1024 MiB free for its replacement
-        1 task of web: its replacement is starting, or finds no place for another reason (port, GPU, placement constraint)
+        1 task of web: its replacement is starting, or ECS has not said what is in its way
         ");
     }
 

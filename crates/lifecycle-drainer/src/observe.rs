@@ -118,7 +118,7 @@ impl Hop<'_> {
             self.clients().ecs.tasks_on(&cluster, &arn).await.map_err(|error| Problem::from(&error))?;
         let services: BTreeSet<_> = self.tasks.iter().filter_map(|task| task.service.clone()).collect();
         if !services.is_subset(&self.described) {
-            let services_now = self.clients().ecs.services(&cluster, &services).await;
+            let services_now = self.clients().ecs.services(&cluster, &services, self.state.first_seen).await;
             self.services = services_now.map_err(|error| Problem::from(&error))?;
             self.described = services;
         }

@@ -58,9 +58,11 @@ impl Hop<'_> {
         let ecs = &self.clients().ecs;
         let tasks: Vec<_> = self.tasks.iter().filter(|task| self.holds(task)).cloned().collect();
         let (agent_connected, rooms) = ecs.agent_and_rooms(&cluster, &arn).await.ok()?;
+        let names = tasks.iter().filter_map(|task| task.service.clone()).collect();
+        let services = ecs.services(&cluster, &names, self.state.first_seen).await;
         Some(Scene {
             tasks,
-            services: self.services.clone(),
+            services: services.unwrap_or_else(|_| self.services.clone()),
             agent_connected,
             rooms,
             protected_until: self.protected.clone(),

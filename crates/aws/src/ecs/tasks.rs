@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ecs::types::{DesiredStatus, SchedulingStrategy};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, TaskArn};
 use ebb_core::lifecycle::Task;
-use ebb_core::stuck::{Room, Service};
+use ebb_core::stuck::{Room, Service, placement_failure};
 use jiff::Timestamp;
 
 use super::{Ecs, reason};
@@ -84,7 +84,8 @@ impl Ecs {
         Ok(tasks)
     }
 
-    /// Describes services of a cluster. One that ECS no longer knows is left out.
+    /// Describes services of a cluster, with what they could not place `since` a moment. One that ECS no longer knows is
+    /// left out.
     ///
     /// # Errors
     /// If a call fails.
@@ -92,6 +93,7 @@ impl Ecs {
         &self,
         cluster: &Cluster,
         services: &BTreeSet<String>,
+        since: Timestamp,
     ) -> Result<Vec<Service>, AwsError> {
         let operation = || format!("describe services of cluster {}", cluster.name());
         let names: Vec<_> = services.iter().cloned().collect();
@@ -100,7 +102,7 @@ impl Ecs {
             let request = self.client.describe_services().cluster(cluster.as_str());
             let answer = request.set_services(Some(names.to_vec())).send().await;
             let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
-            described.extend(answer.services().iter().filter_map(service));
+            described.extend(answer.services().iter().filter_map(|one| service(one, since)));
         }
         Ok(described)
     }
@@ -154,7 +156,12 @@ fn task(described: &aws_sdk_ecs::types::Task) -> Option<Task> {
 }
 
 /// `None` if ECS left out what every service has.
-fn service(described: &aws_sdk_ecs::types::Service) -> Option<Service> {
+fn service(described: &aws_sdk_ecs::types::Service, since: Timestamp) -> Option<Service> {
+    let recent = |event: &&aws_sdk_ecs::types::ServiceEvent| {
+        event.created_at().is_some_and(|at| at.secs() >= since.as_second())
+    };
+    // ECS lists the newest event first.
+    let mut events = described.events().iter().filter(recent);
     let percent = described.deployment_configuration();
     Some(Service {
         name: described.service_name()?.to_owned(),
@@ -162,6 +169,7 @@ fn service(described: &aws_sdk_ecs::types::Service) -> Option<Service> {
         // ECS's defaults for replica services.
         minimum_healthy_percent: percent.and_then(|one| one.minimum_healthy_percent()).unwrap_or(100),
         maximum_percent: percent.and_then(|one| one.maximum_percent()).unwrap_or(200),
+        unplaced: events.find_map(|event| placement_failure(event.message()?)),
     })
 }
 

@@ -188,6 +188,30 @@ async fn people_are_told_what_holds_a_drain_at_half_of_its_time_and_at_its_end()
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn ecs_own_words_say_why_a_replacement_finds_no_place() {
+    let mut world = shop();
+    let huge = TaskSpec { cpu: 1_400, ..TaskSpec::default() };
+    world.add_service("shop", "huge", ServiceKind::replica(12), huge);
+    let people = "arn:aws:sns:eu-west-1:111122223333:drains";
+    let settings = LifecycleSettings { notification_topic: Some(TopicArn::new(people)), ..settings() };
+    let holder = {
+        let here = &world.clusters["shop"];
+        let task = here.tasks.values().find(|task| task.name.starts_with("huge")).expect("one is placed");
+        here.instances[&task.container_instance].instance_id.clone()
+    };
+    let sim = Sim::start(world, settings).await;
+    sim.terminate(&holder).await;
+
+    let world = sim.region.world();
+    let told = world.published.iter().find(|one| one.topic_arn == people).expect("people are told");
+    assert!(
+        told.message.contains("1 task of huge: ECS finds no place for its replacement"),
+        "{}",
+        told.message
+    );
+}
+
 // Finding
 
 #[tokio::test(start_paused = true)]

@@ -4,22 +4,47 @@ use serde_json::{Value, json};
 
 use super::{Input, arn_of, id_of};
 use crate::wire::Refusal;
-use crate::world::World;
 use crate::world::ecs::{Cluster, Service, ServiceKind, Status, arn};
 use crate::world::task::Status as TaskStatus;
+use crate::world::{Entry, Happening, World};
 
 const DESCRIBE_MAX: usize = 10;
+/// Source: ECS API, `Service.events`.
+const EVENTS_MAX: usize = 100;
 
 pub(super) fn describe_services(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
     let (name, cluster) = input.cluster(world)?;
     let (mut described, mut failures) = (Vec::new(), Vec::new());
     for wanted in input.texts("services", DESCRIBE_MAX)? {
         match cluster.services.get_key_value(id_of(wanted)) {
-            Some((service_name, service)) => described.push(describe(name, cluster, service_name, service)),
+            Some((service_name, service)) => {
+                let mut service = describe(name, cluster, service_name, service);
+                service["events"] = events(world, service_name);
+                described.push(service);
+            }
             None => failures.push(json!({"arn": arn_of("service", name, wanted), "reason": "MISSING"})),
         }
     }
     Ok(json!({"services": described, "failures": failures}))
+}
+
+/// The last events of a service, the newest first: that a task found no place. The Region only knows CPU and memory.
+fn events(world: &World, name: &str) -> Value {
+    let unplaced = world
+        .history
+        .iter()
+        .rev()
+        .filter(|entry| matches!(&entry.what, Happening::NotPlaced { service } if service == name));
+    let event = |entry: &Entry| {
+        let message = format!(
+            "(service {name}) was unable to place a task because no container instance met all of its requirements. \
+             The closest matching container-instance has insufficient CPU units or memory available. For more \
+             information, see the Troubleshooting section of the Amazon ECS Developer Guide."
+        );
+        let id = format!("{}-{name}", entry.at.as_millisecond());
+        json!({"id": id, "createdAt": entry.at.as_duration().as_secs_f64(), "message": message})
+    };
+    unplaced.take(EVENTS_MAX).map(event).collect()
 }
 
 /// What a service's tasks have as `startedBy`: the id of its deployment. Made of the name, so that it stays the same.
