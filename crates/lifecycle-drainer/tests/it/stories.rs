@@ -523,6 +523,18 @@ async fn a_function_that_is_killed_anywhere_completes_nothing_early_and_forgets_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_cannot_be_published_again_at_once_is_not_lost() {
+    let mut world = quiet_shop();
+    world.faults.plan("Publish", Fault::ServerError, 7);
+    let sim = Sim::start(world, LifecycleSettings { hop: SignedDuration::from_secs(30), ..settings() }).await;
+    sim.terminate(&instance_id(9)).await;
+
+    let completed = sim.completed();
+    assert_eq!(completed.by, CompletedBy::Caller);
+    assert!(completed.at >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_throttle_is_a_pause() {
     let mut world = shop();
     for operation in [
