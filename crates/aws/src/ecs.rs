@@ -64,6 +64,17 @@ impl Ecs {
         Self { client }
     }
 
+    /// The clusters to look through: those that are configured, or else every cluster of the Region.
+    ///
+    /// # Errors
+    /// If they must be listed, as [`Ecs::list_clusters`].
+    pub async fn clusters(&self, configured: Option<&[Cluster]>) -> Result<Vec<Cluster>, AwsError> {
+        match configured {
+            Some(clusters) => Ok(clusters.to_vec()),
+            None => self.list_clusters().await,
+        }
+    }
+
     /// Lists every cluster of the Region, by ARN.
     ///
     /// # Errors

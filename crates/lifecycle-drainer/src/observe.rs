@@ -60,10 +60,8 @@ impl Hop<'_> {
     }
 
     async fn find_anew(&self) -> Result<Option<ContainerInstance>, Problem> {
-        let clusters = match &self.settings().clusters {
-            Some(clusters) => clusters.clone(),
-            None => self.clients().ecs.list_clusters().await.map_err(|error| Problem::from(&error))?,
-        };
+        let clusters = self.clients().ecs.clusters(self.settings().clusters.as_deref()).await;
+        let clusters = clusters.map_err(|error| Problem::from(&error))?;
         // The hint only says where to look first: what it names must be a cluster that may be looked through.
         let hint = self.action.metadata.as_deref().and_then(cluster_hint);
         let (hinted, others): (Vec<_>, Vec<_>) =

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use ebb_aws::{AwsError, AwsErrorKind, DrainResult, Ecs, Look, Problem};
+use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Look, Problem};
 use ebb_core::event::notice::Notice;
 use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::spot::{ContainerInstance, Decision, OutcomeKind, decide};
@@ -42,7 +42,7 @@ impl SpotDrainer {
             return;
         }
         work.undecided().for_each(|item| item.problem = None);
-        let clusters = match self.clusters().await {
+        let clusters = match self.clients.ecs.clusters(self.settings.clusters.as_deref()).await {
             Ok(clusters) => clusters,
             Err(error) => {
                 work.undecided().for_each(|item| item.problem = Some(Problem::from(&error)));
@@ -60,13 +60,6 @@ impl SpotDrainer {
                     item.problem = Some(Problem::other("nothing was found that could be drained"))
                 }
             }
-        }
-    }
-
-    async fn clusters(&self) -> Result<Vec<Cluster>, AwsError> {
-        match &self.settings.clusters {
-            Some(clusters) => Ok(clusters.clone()),
-            None => self.clients.ecs.list_clusters().await,
         }
     }
 

@@ -16,13 +16,12 @@ use jiff::Timestamp;
 use lifecycle_drainer::LifecycleDrainer;
 use serde_json::{Value, json};
 
-pub(crate) use ebb_region::scenario::instance_id;
+pub(crate) use ebb_region::scenario::{
+    HOOK, LIFECYCLE_DRAINER as FUNCTION, TERMINATION_TOPIC as TOPIC, instance_id,
+};
 
 /// The function's time-out: as long as Lambda allows.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);
-pub(crate) const FUNCTION: &str = "lifecycle-drainer";
-pub(crate) const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:shop-termination";
-pub(crate) const HOOK: &str = "shop-drain";
 
 pub(crate) fn start_time() -> Timestamp {
     "2025-03-04T05:00:00Z".parse().unwrap()
