@@ -66,12 +66,13 @@ impl<'a, const D: usize> Certificate<'a, D> {
         Self { model, weights: weights(model), families, steps: 0, terms: Vec::new() }
     }
 
-    /// Whether every displaced task finds a place, or the kind of one that may not.
+    /// Whether every displaced task finds a place, or the kind of one that may not. Of families, the one that failed last
+    /// is asked first: it often fails again.
     pub(super) fn check(&mut self, displaced: &Displaced<'_>, only: Option<&[bool]>) -> Result<(), u16> {
-        for number in 0..self.families.len() {
-            let largest = self.largest(number, displaced, only);
-            for (kind, least) in largest {
-                if !self.holds(number, kind, &least, displaced) {
+        for at in 0..self.families.len() {
+            for (kind, least) in self.largest(at, displaced, only) {
+                if !self.holds(at, kind, &least, displaced) {
+                    self.families[..=at].rotate_right(1);
                     return Err(kind);
                 }
             }
@@ -122,18 +123,28 @@ impl<'a, const D: usize> Certificate<'a, D> {
             let with = self.model.kinds.iter().zip(displaced.count).filter(|(other, _)| conflicts(other));
             conflicting = with.map(|(_, count)| *count).sum::<u32>().saturating_sub(1);
         }
-        let first = self.families[family].weights;
-        for turn in 0..WEIGHTS {
-            let at = (first + turn) % WEIGHTS;
-            if self.holds_for(kind, at, &landing, conflicting as usize, displaced.gone) {
-                self.families[family].weights = at;
-                return true;
+        // From the weights that did last time, on to better ones as long as there are any.
+        let mut at = self.families[family].weights;
+        let mut best = self.excess(kind, at, &landing, conflicting as usize, displaced.gone);
+        for step in [1, -1] {
+            while best <= 0 {
+                let next = at as isize + step;
+                if !(0..WEIGHTS as isize).contains(&next) {
+                    break;
+                }
+                let excess = self.excess(kind, next as usize, &landing, conflicting as usize, displaced.gone);
+                if excess <= best {
+                    break;
+                }
+                (at, best) = (next as usize, excess);
             }
         }
-        false
+        self.families[family].weights = at;
+        best > 0
     }
 
-    fn holds_for(&mut self, kind: u16, weights: usize, landing: &[i64; D], conflicting: usize, gone: &[bool]) -> bool {
+    /// By how much the instances' fill exceeds what can land on them, in millionths of it; above 0 it holds.
+    fn excess(&mut self, kind: u16, weights: usize, landing: &[i64; D], conflicting: usize, gone: &[bool]) -> i64 {
         let Self { model, steps, terms, .. } = self;
         let what = &model.kinds[usize::from(kind)];
         // A dimension that the kind does not need never blocks it, and what others hold of it does not count.
@@ -168,19 +179,18 @@ impl<'a, const D: usize> Certificate<'a, D> {
                     terms.push(term);
                 }
             }
-            // Enough is enough, where no conflict can take terms away.
-            if conflicting == 0 && i128::from(sum) > needed {
-                return true;
-            }
         }
         if conflicting > 0 {
             if conflicting >= terms.len() {
-                return false;
+                return i64::MIN;
             }
             terms.select_nth_unstable_by(conflicting, |one, other| other.cmp(one));
             sum -= terms[..conflicting].iter().sum::<i64>();
         }
-        i128::from(sum) > needed
+        let excess = i128::from(sum) - needed;
+        // Weights differ in size: only a share can be compared.
+        let share = excess * 1_000_000 / needed.max(1);
+        if excess > 0 { i64::try_from(share).unwrap_or(i64::MAX).max(1) } else { i64::try_from(share).unwrap_or(i64::MIN).min(0) }
     }
 }
 
