@@ -1,11 +1,17 @@
 //! Which container instances of a cluster nobody needs, and why each of them goes or stays.
 //!
-//! The decision is [`plan`]: from an [`Inventory`] and a [`Policy`] to a [`Plan`]. Reading the inventory and carrying the
+//! The decision is [`plan()`]: from an [`Inventory`] and a [`Policy`] to a [`Plan`]. Reading the inventory and carrying the
 //! plan out is left to the `scale-in-reaper`.
 //!
-//! In order: [`eligibility`] asks each instance's own facts. [`model`] puts the rest into numbers, [`limits`] says how far
+//! In order: [`mod@eligibility`] asks each instance's own facts. [`model`] puts the rest into numbers, [`limits`] says how far
 //! a plan may go, [`bound`] what room is worth and what no plan could save. [`search`] finds the best [`packing`]; what of
 //! it is safe under ECS's own placement is decided in [`safe`], by a [`certificate`] and by [`replay`].
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "instances, services and tasks are numbered within bounds that `eligibility` keeps; amounts are below 2³⁰"
+)]
 
 mod bound;
 mod certificate;
@@ -60,7 +66,8 @@ fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &E
     let nowhere = model.prune();
     let limits = Limits::new(inventory, policy, &model);
     let (prices, steps) = prices(&model, &limits);
-    let mut answer = plan::Answer { inventory, eligibility, model: &model, nowhere, bound: prices.bound, steps };
+    let mut answer =
+        plan::Answer { inventory, eligibility, model: &model, nowhere, bound: prices.bound, steps };
     let pack = |taken: &[u32]| search::best(&model, &limits, &prices, taken, policy.steps_max);
     match policy.search {
         Search::Best => match pack(&[]) {
@@ -73,11 +80,10 @@ fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &E
             let settled = model.kinds.iter().all(|kind| kind.in_flight == 0)
                 && inventory.instances.iter().all(|one| one.status != ContainerInstanceStatus::Draining);
             let mut safe = safe::certified(&model, &limits, &order, policy.steps_max);
-            if settled && safe.limits.removals() > 0 {
-                if let Some(packed) = pack(&safe.taken) {
-                    answer.steps += packed.steps;
-                    safe = safe::extended(safe, inventory, &model, &order, &packed.gone, policy.steps_max);
-                }
+            let room_for_more = settled && safe.limits.removals() > 0;
+            if let Some(packed) = room_for_more.then(|| pack(&safe.taken)).flatten() {
+                answer.steps += packed.steps;
+                safe = safe::extended(safe, inventory, &model, &order, &packed.gone, policy.steps_max);
             }
             answer.steps += safe.steps;
             let mut witness = Packing::new(&model, limits.clone(), &prices);
@@ -94,7 +100,8 @@ fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &E
 /// asked about an inventory without tasks.
 pub fn worth_reading(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Vec<usize> {
     let eligibility = eligibility(inventory, policy, now);
-    let unread = |(index, kept): (usize, &Option<KeepReason>)| (*kept == Some(KeepReason::NotRead)).then_some(index);
+    let unread =
+        |(index, kept): (usize, &Option<KeepReason>)| (*kept == Some(KeepReason::NotRead)).then_some(index);
     let mut worth: Vec<_> = eligibility.kept.iter().enumerate().filter_map(unread).collect();
     worth.sort_by(|&one, &other| {
         let [one, other] = [one, other].map(|index| &inventory.instances[index]);

@@ -55,13 +55,18 @@ impl<'a, const D: usize> Certificate<'a, D> {
             };
             match families.iter_mut().find(same) {
                 Some(family) => family.kinds.push(number),
-                None => families.push(Family { kinds: vec![number], neighbours: Vec::new(), weights: WEIGHTS / 2 }),
+                None => families.push(Family {
+                    kinds: vec![number],
+                    neighbours: Vec::new(),
+                    weights: WEIGHTS / 2,
+                }),
             }
         }
         for family in &mut families {
             let allowed = &model.kinds[usize::from(family.kinds[0])].allowed;
             let meets = |other: &Vec<bool>| other.iter().zip(allowed).any(|(one, other)| *one && *other);
-            family.neighbours = (0..).zip(&model.kinds).filter(|(_, kind)| meets(&kind.allowed)).map(|(at, _)| at).collect();
+            family.neighbours =
+                (0..).zip(&model.kinds).filter(|(_, kind)| meets(&kind.allowed)).map(|(at, _)| at).collect();
         }
         Self { model, weights: weights(model), families, steps: 0, terms: Vec::new() }
     }
@@ -81,7 +86,12 @@ impl<'a, const D: usize> Certificate<'a, D> {
     }
 
     /// The kinds of a family that no other is larger than, each with the least demand of those it speaks for.
-    fn largest(&self, family: usize, displaced: &Displaced<'_>, only: Option<&[bool]>) -> Vec<(u16, Amounts<D>)> {
+    fn largest(
+        &self,
+        family: usize,
+        displaced: &Displaced<'_>,
+        only: Option<&[bool]>,
+    ) -> Vec<(u16, Amounts<D>)> {
         let demand = |kind: u16| &self.model.kinds[usize::from(kind)].demand;
         let asked = |kind: &u16| {
             let at = usize::from(*kind);
@@ -89,7 +99,9 @@ impl<'a, const D: usize> Certificate<'a, D> {
         };
         let mut largest = Vec::<(u16, Amounts<D>)>::new();
         let mut kinds: Vec<u16> = self.families[family].kinds.iter().copied().filter(asked).collect();
-        kinds.sort_by_key(|&kind| std::cmp::Reverse(demand(kind).iter().map(|&one| i64::from(one)).sum::<i64>()));
+        kinds.sort_by_key(|&kind| {
+            std::cmp::Reverse(demand(kind).iter().map(|&one| i64::from(one)).sum::<i64>())
+        });
         for kind in kinds {
             // A kind that needs nothing in a dimension is not blocked there; the larger one may be, which is harder.
             match largest.iter_mut().find(|(larger, _)| fits(demand(kind), demand(*larger))) {
@@ -119,7 +131,8 @@ impl<'a, const D: usize> Certificate<'a, D> {
             *sum -= i64::from(*least);
         }
         if !what.keys.is_empty() {
-            let conflicts = |other: &super::model::Kind<D>| other.keys.iter().any(|key| what.keys.contains(key));
+            let conflicts =
+                |other: &super::model::Kind<D>| other.keys.iter().any(|key| what.keys.contains(key));
             let with = self.model.kinds.iter().zip(displaced.count).filter(|(other, _)| conflicts(other));
             conflicting = with.map(|(_, count)| *count).sum::<u32>().saturating_sub(1);
         }
@@ -144,13 +157,21 @@ impl<'a, const D: usize> Certificate<'a, D> {
     }
 
     /// By how much the instances' fill exceeds what can land on them, in millionths of it; above 0 it holds.
-    fn excess(&mut self, kind: u16, weights: usize, landing: &[i64; D], conflicting: usize, gone: &[bool]) -> i64 {
+    fn excess(
+        &mut self,
+        kind: u16,
+        weights: usize,
+        landing: &[i64; D],
+        conflicting: usize,
+        gone: &[bool],
+    ) -> i64 {
         let Self { model, steps, terms, .. } = self;
         let what = &model.kinds[usize::from(kind)];
         // A dimension that the kind does not need never blocks it, and what others hold of it does not count.
         let weights: [i64; D] =
             std::array::from_fn(|at| if what.demand[at] > 0 { self.weights[weights][at] } else { 0 });
-        let needed: i128 = weights.iter().zip(landing).map(|(one, other)| i128::from(*one) * i128::from(*other)).sum();
+        let needed: i128 =
+            weights.iter().zip(landing).map(|(one, other)| i128::from(*one) * i128::from(*other)).sum();
         let mut sum = 0_i64;
         terms.clear();
         for class in (0..what.allowed.len()).filter(|&class| what.allowed[class]) {
@@ -190,7 +211,11 @@ impl<'a, const D: usize> Certificate<'a, D> {
         let excess = i128::from(sum) - needed;
         // Weights differ in size: only a share can be compared.
         let share = excess * 1_000_000 / needed.max(1);
-        if excess > 0 { i64::try_from(share).unwrap_or(i64::MAX).max(1) } else { i64::try_from(share).unwrap_or(i64::MIN).min(0) }
+        if excess > 0 {
+            i64::try_from(share).unwrap_or(i64::MAX).max(1)
+        } else {
+            i64::try_from(share).unwrap_or(i64::MIN).min(0)
+        }
     }
 }
 
@@ -200,11 +225,12 @@ fn weights<const D: usize>(model: &Model<D>) -> Vec<[i64; D]> {
     let of_share = |turn: usize| {
         let tilt = (turn as f32 / (WEIGHTS - 1) as f32 - 0.5) * 8.0;
         let raw: [f32; D] = std::array::from_fn(|at| {
-            scale[at] * match at {
-                0 => (tilt / 2.0).exp(),
-                1 => (-tilt / 2.0).exp(),
-                _ => 2.0,
-            }
+            scale[at]
+                * match at {
+                    0 => (tilt / 2.0).exp(),
+                    1 => (-tilt / 2.0).exp(),
+                    _ => 2.0,
+                }
         });
         let largest = raw.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
         raw.map(|one| if one > 0.0 { ((one / largest * WEIGHT_MAX) as i64).max(1) } else { 0 })

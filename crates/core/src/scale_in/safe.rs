@@ -37,7 +37,12 @@ const STEPS_MIN: u64 = 2_000_000;
 const PASSES: usize = 3;
 
 /// Finds what can go by the certificate alone.
-pub(super) fn certified<const D: usize>(model: &Model<D>, limits: &Limits, order: &[u32], steps_max: u64) -> Safe {
+pub(super) fn certified<const D: usize>(
+    model: &Model<D>,
+    limits: &Limits,
+    order: &[u32],
+    steps_max: u64,
+) -> Safe {
     let safe = Safe {
         taken: Vec::new(),
         core: 0,
@@ -74,7 +79,7 @@ pub(super) fn extended<const D: usize>(
     let budget = STEPS_MIN.max(REPLAY_STEPS_PER_INSTANCE * model.len() as u64);
     let budget = safe.steps + steps_max.min(budget);
     let mut growth = Growth::new(model, safe, budget);
-    let stops_first = growth.kinds_that_stop_first(inventory);
+    let stops_first: Vec<bool> = model.kinds.iter().map(|kind| kind.stops_first).collect();
     let mut replay = Replay::new(inventory, model);
     let rest: Vec<u32> = order.iter().copied().filter(|&number| packed[number as usize]).collect();
     growth.grow(&rest, |growth| {
@@ -196,16 +201,5 @@ impl<'a, const D: usize> Growth<'a, D> {
     fn certified(&mut self, only: Option<&[bool]>) -> Result<(), Option<u16>> {
         let displaced = Displaced { gone: &self.safe.gone, count: &self.count };
         self.certificate.check(&displaced, only).map_err(Some)
-    }
-
-    /// By kind: whether a service of it may stop a task before its replacement runs.
-    fn kinds_that_stop_first(&self, inventory: &Inventory) -> Vec<bool> {
-        let mut stop_first = vec![false; self.model.kinds.len()];
-        for (service, kind) in inventory.services.iter().zip(&self.model.kind_of) {
-            if let Some(kind) = kind.filter(|_| service.minimum_healthy_percent < 100) {
-                stop_first[usize::from(kind)] = true;
-            }
-        }
-        stop_first
     }
 }

@@ -106,7 +106,8 @@ impl<'a, const D: usize> Search<'a, '_, D> {
             let mut packing = self.empty.clone();
             for &number in self.order {
                 let number = number as usize;
-                if packing.value as f64 >= target * self.bound || self.steps + packing.steps >= self.steps_max {
+                if packing.value as f64 >= target * self.bound || self.steps + packing.steps >= self.steps_max
+                {
                     break;
                 }
                 if packing.limits.allows(number) {
@@ -178,7 +179,10 @@ impl<'a, const D: usize> Search<'a, '_, D> {
         let (mut gone, mut staying): (Vec<u32>, Vec<u32>) = self.order.iter().copied().partition(is_gone);
         let mut rng = Rng::new(1);
         let (mut part, mut back) = (Vec::new(), Vec::new());
-        while self.steps + packing.steps < self.steps_max && !staying.is_empty() && (packing.value as f64) < self.bound {
+        while self.steps + packing.steps < self.steps_max
+            && !staying.is_empty()
+            && (packing.value as f64) < self.bound
+        {
             packing.steps += TRY_STEPS;
             // The better candidates more often.
             let at = rng.below(staying.len()).min(rng.below(staying.len()));
@@ -210,7 +214,12 @@ const TRY_STEPS: u64 = 100;
 const PART: std::ops::RangeInclusive<usize> = 6..=20;
 
 /// Takes displaced tasks off a few instances by chance, rather off those with much room left.
-fn tear_down<const D: usize>(packing: &mut Packing<'_, D>, except: usize, part: &mut Vec<u32>, rng: &mut Rng) {
+fn tear_down<const D: usize>(
+    packing: &mut Packing<'_, D>,
+    except: usize,
+    part: &mut Vec<u32>,
+    rng: &mut Rng,
+) {
     part.clear();
     let size = PART.start() + rng.below(PART.end() - PART.start() + 1);
     for _ in 0..2 * size {
@@ -219,8 +228,10 @@ fn tear_down<const D: usize>(packing: &mut Packing<'_, D>, except: usize, part: 
         }
         let two = [rng.below(packing.model.len()), rng.below(packing.model.len())];
         let stays = |&number: &usize| !packing.gone[number] && number != except;
-        let roomiest =
-            two.into_iter().filter(stays).max_by(|&one, &other| packing.slack(one).total_cmp(&packing.slack(other)));
+        let roomiest = two
+            .into_iter()
+            .filter(stays)
+            .max_by(|&one, &other| packing.slack(one).total_cmp(&packing.slack(other)));
         if let Some(number) = roomiest.filter(|&number| !part.contains(&(number as u32))) {
             packing.unhost(number);
             part.push(number as u32);
@@ -232,7 +243,13 @@ fn tear_down<const D: usize>(packing: &mut Packing<'_, D>, except: usize, part: 
 const BACK_MAX: usize = 3;
 
 /// Lets up to [`BACK_MAX`] instances stay that together save no more than the one that is to go.
-fn let_stay<const D: usize>(packing: &mut Packing<'_, D>, number: usize, gone: &[u32], back: &mut Vec<u32>, rng: &mut Rng) {
+fn let_stay<const D: usize>(
+    packing: &mut Packing<'_, D>,
+    number: usize,
+    gone: &[u32],
+    back: &mut Vec<u32>,
+    rng: &mut Rng,
+) {
     back.clear();
     let mut credit = packing.model.value[number];
     for _ in 0..BACK_MAX {
