@@ -3,9 +3,9 @@
 //! The decision is [`plan()`]: from an [`Inventory`] and a [`Policy`] to a [`Plan`]. Reading the inventory and carrying the
 //! plan out is left to the `scale-in-reaper`.
 //!
-//! In order: [`mod@eligibility`] asks each instance's own facts. [`model`] puts the rest into numbers, [`limits`] says how far
-//! a plan may go, [`bound`] what room is worth and what no plan could save. [`search`] finds the best [`packing`]; what of
-//! it is safe under ECS's own placement is decided in [`safe`], by a [`certificate`] and by [`replay`].
+//! In order: `eligibility` asks each instance's own facts. `model` puts the rest into numbers, `limits` says how far a plan
+//! may go, `bound` what room is worth and what no plan could save. `search` finds the best `packing`; what is safe under
+//! ECS's own placement is decided in `safe`, by a `certificate` and by `replay`.
 
 #![allow(
     clippy::cast_possible_truncation,
