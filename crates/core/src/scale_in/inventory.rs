@@ -90,6 +90,9 @@ pub struct Instance {
     pub host_ports: BTreeSet<HostPort>,
     /// Its tasks that have not stopped; `None` if they were not read.
     pub tasks: Option<Vec<Task>>,
+    /// Services with [`Service::distinct_instance`] that are known to have a task here, by their index in
+    /// [`Inventory::services`], whether or not the tasks here were read: no other task of theirs finds a place here.
+    pub distinct_services: BTreeSet<usize>,
     /// What it costs an hour, in millionths of a dollar, where a price is known.
     pub price_microusd: Option<u64>,
 }
