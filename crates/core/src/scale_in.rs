@@ -3,14 +3,19 @@
 //! The decision is [`plan`]: from an [`Inventory`] and a [`Policy`] to a [`Plan`]. Reading the inventory and carrying the
 //! plan out is left to the `scale-in-reaper`.
 
+mod answer;
 mod eligibility;
 mod inventory;
 mod plan;
 mod policy;
 mod reason;
+pub mod seen;
+pub mod sweep;
+mod text;
 
 use jiff::Timestamp;
 
+pub use self::answer::{Answer, Done, OutcomeKind, Swept};
 use self::eligibility::eligibility;
 pub use self::inventory::{
     DIMENSIONS, Group, HostPort, Instance, Inventory, Protocol, Resources, Service, Strategy, Task, TaskKind,
@@ -18,6 +23,7 @@ pub use self::inventory::{
 pub use self::plan::{Headroom, Kept, Move, Plan, Removal, Saving};
 pub use self::policy::{Policy, Search};
 pub use self::reason::{KeepReason, RemoveReason};
+pub use self::text::text;
 
 /// Plans the removal of instances from a cluster.
 ///

@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    BOOLEAN_EXPECTED, CLUSTERS_EXPECTED, ECS_CLUSTERS, GROUP_NAME_EXPECTED, METRICS_NAMESPACE,
-    NAMESPACE_EXPECTED, NOTIFICATION_TOPIC_ARN, Problem, Reader, SettingsError, TOPIC_ARN_EXPECTED, boolean,
-    clusters, group_name, namespace, number, seconds, topic_arn,
+    BOOLEAN_EXPECTED, CLUSTERS_EXPECTED, ECS_CLUSTERS, METRICS_NAMESPACE, NAMESPACE_EXPECTED,
+    NOTIFICATION_TOPIC_ARN, Problem, Reader, SettingsError, TOPIC_ARN_EXPECTED, boolean, clusters,
+    group_name, namespace, number, seconds, topic_arn,
 };
 use crate::ids::{Cluster, GroupName, TopicArn};
 use crate::scale_in::Policy;

@@ -1,0 +1,146 @@
+//! Services and task definitions as ECS shows them, and what they come to in the inventory.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::inventory::{DIMENSIONS, HostPort, Instance, Resources, Service, Strategy};
+use super::sweep::Unplaced;
+
+/// The attribute that an instance in the inventory has for its capacity provider. ECS shows the provider in a field of
+/// its own, and a service with a capacity provider strategy places its tasks on that provider's instances only (ECS
+/// Developer Guide, cluster-capacity-providers): as an attribute, it takes part like any other constraint.
+pub const CAPACITY_PROVIDER: &str = "ebb.capacity-provider";
+
+/// The attribute by which ECS spreads tasks of a service that has no placement strategy.
+const ZONE: &str = "ecs.availability-zone";
+
+/// A service, as `DescribeServices` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServiceSeen {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a daemon service.
+    pub daemon: bool,
+    /// Whether its tasks run on something else than container instances of the cluster: Fargate, external instances.
+    pub elsewhere: bool,
+    /// The task definitions of all its deployments.
+    pub definitions: BTreeSet<String>,
+    /// `desiredCount`.
+    pub desired: i64,
+    /// `runningCount`.
+    pub running: i64,
+    /// `pendingCount`.
+    pub pending: i64,
+    /// Whether a deployment is in progress.
+    pub deploying: bool,
+    /// Whether it has the constraint `distinctInstance`.
+    pub distinct_instance: bool,
+    /// Its `memberOf` expressions.
+    pub constraints: Vec<String>,
+    /// Its placement strategy.
+    pub strategy: Vec<Strategy>,
+    /// `minimumHealthyPercent`.
+    pub minimum_healthy_percent: u32,
+    /// `maximumPercent`.
+    pub maximum_percent: u32,
+    /// The capacity providers of its strategy.
+    pub capacity_providers: BTreeSet<String>,
+    /// Why nothing can be said about where its tasks may run, if so.
+    pub unclear: Option<String>,
+    /// When ECS said that it could not place a task of it, newest first.
+    pub placement_failures: Vec<Timestamp>,
+}
+
+/// What a task definition says about where its tasks may run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Definition {
+    /// What one task holds.
+    pub demand: Resources,
+    /// The host ports that a task takes.
+    pub host_ports: BTreeSet<HostPort>,
+    /// Its `memberOf` expressions, and the attributes that it requires as such.
+    pub constraints: Vec<String>,
+    /// Why nothing can be said about where its tasks may run, if so.
+    pub unclear: Option<String>,
+}
+
+impl ServiceSeen {
+    /// How many tasks hold no place yet, if `on_draining` of those that run do so on draining instances: what is wanted,
+    /// less what runs elsewhere. A deployment may start as many beside the old ones as `maximumPercent` allows, and tasks
+    /// that wait for a capacity provider count as pending while they hold no place (ECS Developer Guide,
+    /// cluster-auto-scaling).
+    pub fn in_flight(&self, on_draining: u64) -> u64 {
+        let most = self.desired.saturating_mul(self.maximum_percent.into()) / 100;
+        let wanted = if self.deploying { most.max(self.desired) } else { self.desired };
+        let pending = if self.capacity_providers.is_empty() { self.pending } else { 0 };
+        let on_draining = i64::try_from(on_draining).unwrap_or(i64::MAX);
+        let missing = wanted.saturating_add(on_draining).saturating_sub(self.running).saturating_sub(pending);
+        u64::try_from(missing).unwrap_or(0)
+    }
+
+    /// The service in the inventory. During a deployment its tasks may be of either definition: the largest demand and
+    /// all ports and constraints of them count.
+    pub fn service(&self, definitions: &[&Definition], on_draining: u64) -> Service {
+        let mut demand = [0; DIMENSIONS];
+        let (mut host_ports, mut constraints) = (BTreeSet::new(), self.constraints.clone());
+        let mut unclear = self.unclear.clone();
+        for definition in definitions {
+            let most = |(most, one): (&mut i64, i64)| *most = one.max(*most);
+            demand.iter_mut().zip(definition.demand.to_array()).for_each(most);
+            host_ports.extend(&definition.host_ports);
+            constraints.extend(definition.constraints.iter().cloned());
+            unclear = unclear.or_else(|| definition.unclear.clone());
+        }
+        if self.capacity_providers.len() > 1 {
+            unclear = unclear.or_else(|| Some("its strategy names several capacity providers".to_owned()));
+        }
+        let provider =
+            self.capacity_providers.iter().map(|name| format!("attribute:{CAPACITY_PROVIDER} == {name}"));
+        constraints.extend(provider);
+        constraints.sort();
+        constraints.dedup();
+        Service {
+            name: self.name.clone(),
+            demand: Resources::from(demand),
+            host_ports,
+            distinct_instance: self.distinct_instance,
+            constraints,
+            strategy: self.strategy(),
+            minimum_healthy_percent: self.minimum_healthy_percent,
+            maximum_percent: self.maximum_percent,
+            in_flight: self.in_flight(on_draining),
+            unclear,
+        }
+    }
+
+    /// By default ECS spreads tasks over zones, and then over instances.
+    fn strategy(&self) -> Vec<Strategy> {
+        if self.strategy.is_empty() {
+            vec![Strategy::Spread(ZONE.to_owned()), Strategy::Spread("instanceId".to_owned())]
+        } else {
+            self.strategy.clone()
+        }
+    }
+
+    /// What it could not place, if tasks of it hold no place.
+    pub fn unplaced(&self, service: &Service) -> Option<Unplaced> {
+        let &at = self.placement_failures.first().filter(|_| service.in_flight > 0)?;
+        let before = self.placement_failures.last().copied().filter(|before| *before < at);
+        Some(Unplaced { service: self.name.clone(), at, before, demand: service.demand })
+    }
+}
+
+/// The network interfaces for tasks of an instance: what its attribute says, or else the fewest that any instance type
+/// leaves for tasks, with and without trunking (ECS Developer Guide, container-instance-eni).
+pub fn network_interfaces(instance: &Instance) -> i64 {
+    let told = instance.attributes.get(NETWORK_INTERFACES).and_then(|text| text.parse().ok());
+    let least = if instance.attributes.contains_key(TRUNK) { 4 } else { 1 };
+    told.filter(|number| (0..=1_000).contains(number)).unwrap_or(least)
+}
+
+/// The attribute by which an operator says how many tasks in network mode `awsvpc` an instance takes: AWS tells that by
+/// instance type in its documentation only.
+pub const NETWORK_INTERFACES: &str = "ebb.network-interfaces";
+/// The attribute of an instance with a trunk network interface. Source: ECS Developer Guide, container-instance-eni.
+const TRUNK: &str = "ecs.awsvpc-trunk-id";
