@@ -54,7 +54,7 @@ impl Timeline {
             Happening::TaskCutOff { name, instance_id, .. } => {
                 format!("{instance_id}    task {name} is CUT OFF")
             }
-            Happening::NotPlaced { service } => format!("service {service} finds no place for a task"),
+            Happening::NotPlaced { service, .. } => format!("service {service} finds no place for a task"),
             Happening::DesiredCapacity { group, desired_capacity } => {
                 format!("group {group} now wants {desired_capacity} instances")
             }

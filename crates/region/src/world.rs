@@ -7,6 +7,8 @@
 pub mod autoscaling;
 pub mod delivery;
 pub mod ecs;
+mod placement;
+pub mod query;
 pub mod rates;
 mod scheduler;
 pub mod sns;
@@ -133,8 +135,8 @@ pub enum Happening {
     Task { task: String, name: String, instance_id: String, status: task::Status },
     /// A task was still running when its instance went away.
     TaskCutOff { task: String, name: String, instance_id: String },
-    /// A service found no instance for a task.
-    NotPlaced { service: String },
+    /// A service found no instance for a task; why not, in ECS's words.
+    NotPlaced { service: String, why: String },
     /// A group has a new desired capacity.
     DesiredCapacity { group: String, desired_capacity: i32 },
     /// An instance of a group has a new state.

@@ -3,19 +3,22 @@
 mod services;
 mod tasks;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Refusal};
 use crate::fault::Fault;
 use crate::world::World;
-use crate::world::ecs::{Cluster, ContainerInstance, Status, arn};
-use crate::world::task::Status as TaskStatus;
+use crate::world::ecs::{AGENT_VERSION, Cluster, ContainerInstance, RESERVED_PORTS, Status, arn};
+use crate::world::query::Expression;
+use crate::world::task::{Port, Protocol, Status as TaskStatus};
 
 const PAGE_MAX: u64 = 100;
 const DESCRIBE_MAX: usize = 100;
 const UPDATE_STATE_MAX: usize = 10;
+/// Source: ECS Developer Guide, cluster-query-language (for constraints).
+const FILTER_LENGTH_MAX: usize = 2_000;
 const PUT_ATTRIBUTES_MAX: usize = 10;
 /// Custom attributes that a resource may have. Source: ECS API, `PutAttributes`.
 const CUSTOM_ATTRIBUTES_MAX: usize = 10;
@@ -72,11 +75,11 @@ fn list_container_instances(world: &World, input: Input<'_>) -> Result<Value, Re
         Some(other) => return Err(invalid(format!("Container instance status {other} is not valid."))),
     };
     let filter = input.text("filter")?.filter(|_| input.fault != Some(Fault::FilterIgnored));
-    let filter = filter.map(Filter::parse).transpose()?;
+    let filter = filter.map(self::filter).transpose()?;
     let listed = |one: &&ContainerInstance| {
         one.status != Status::Inactive
             && status.is_none_or(|status| one.status == status)
-            && filter.as_ref().is_none_or(|filter| filter.matches(one))
+            && filter.as_ref().is_none_or(|filter| filter.holds(&|subject| cluster.subject(one, subject)))
     };
     let arns = cluster.instances.values().filter(listed).map(|one| one.arn(name)).collect();
     page(input, "containerInstanceArns", arns)
@@ -157,7 +160,8 @@ fn put_attributes(world: &mut World, input: Input<'_>) -> Result<Value, Refusal>
             return Err(Refusal::new("TargetNotFoundException", "The specified target wasn't found."));
         };
         instance.attributes.insert(key.to_owned(), value.unwrap_or_default().to_owned());
-        if instance.attributes.len() > CUSTOM_ATTRIBUTES_MAX {
+        let custom = instance.attributes.keys().filter(|name| !name.starts_with("ecs."));
+        if custom.count() > CUSTOM_ATTRIBUTES_MAX {
             return Err(Refusal::new(
                 "AttributeLimitExceededException",
                 "A resource has 10 custom attributes at most.",
@@ -179,7 +183,6 @@ fn is_attribute_value(value: &str) -> bool {
 /// A container instance as ECS describes it. Unused numeric members come as 0, not absent; the lists of ports name
 /// those in use.
 fn describe(name: &str, cluster: &Cluster, one: &ContainerInstance) -> Value {
-    let (cpu, memory_mib) = cluster.remaining(one);
     let wanted = |before_running: bool| {
         let counts = |running: bool| if before_running { !running } else { running };
         cluster
@@ -187,21 +190,23 @@ fn describe(name: &str, cluster: &Cluster, one: &ContainerInstance) -> Value {
             .filter(|task| task.is_wanted() && counts(task.status >= TaskStatus::Running))
             .count()
     };
-    let built_in = BTreeMap::from([
-        ("ecs.availability-zone", one.zone.as_str()),
-        ("ecs.instance-type", one.instance_type.as_str()),
-        ("ecs.os-type", "linux"),
-    ]);
-    let custom = one.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let attributes: Vec<_> =
-        built_in.into_iter().chain(custom).map(|(key, value)| json!({"name": key, "value": value})).collect();
-    json!({
+    let attribute = |(name, value): (&str, Option<&str>)| match value {
+        Some(value) => json!({"name": name, "value": value}),
+        None => json!({"name": name}),
+    };
+    let attributes: Vec<_> = one.all_attributes().into_iter().map(attribute).collect();
+    let held = cluster.held_of(&one.id);
+    let (cpu, memory_mib) = held.left_of(one);
+    let has_gpus = !one.machine.gpus.is_empty();
+    let free_gpus = has_gpus.then(|| held.free_gpus(one).collect());
+    let all_gpus = has_gpus.then(|| one.machine.gpus.iter().collect());
+    let mut described = json!({
         "containerInstanceArn": one.arn(name),
         "ec2InstanceId": one.instance_id,
-        "version": 1,
-        "versionInfo": {"agentVersion": "1.98.0", "agentHash": "abcdef12", "dockerVersion": "DockerVersion: 25.0.8"},
-        "remainingResources": resources(cpu, memory_mib),
-        "registeredResources": resources(one.cpu, one.memory_mib),
+        "version": one.version,
+        "versionInfo": {"agentVersion": AGENT_VERSION, "agentHash": "abcdef12", "dockerVersion": "DockerVersion: 25.0.8"},
+        "remainingResources": resources(cpu, memory_mib, &held.ports, free_gpus),
+        "registeredResources": resources(one.machine.cpu, one.machine.memory_mib, &BTreeSet::new(), all_gpus),
         "status": one.status.as_str(),
         "agentConnected": one.agent_connected,
         "runningTasksCount": wanted(false),
@@ -210,23 +215,35 @@ fn describe(name: &str, cluster: &Cluster, one: &ContainerInstance) -> Value {
         "registeredAt": one.registered_at.as_duration().as_secs_f64(),
         "attachments": [],
         "tags": [],
-    })
+    });
+    if let Some(provider) = &one.capacity_provider {
+        described["capacityProviderName"] = json!(provider);
+    }
+    described
 }
 
-fn resources(cpu: i64, memory_mib: i64) -> Value {
+/// GPUs are only listed where an instance has some.
+fn resources(cpu: i64, memory_mib: i64, ports: &BTreeSet<Port>, gpus: Option<Vec<&String>>) -> Value {
     let number = |name: &str, value: i64| json!({"name": name, "type": "INTEGER", "doubleValue": 0.0, "longValue": 0, "integerValue": value});
-    let ports = |name: &str, used: &[&str]| {
+    let set = |name: &str, members: Vec<String>| {
         json!({
             "name": name, "type": "STRINGSET", "doubleValue": 0.0, "longValue": 0, "integerValue": 0,
-            "stringSetValue": used,
+            "stringSetValue": members,
         })
     };
-    json!([
+    let in_use = |protocol: Protocol| {
+        let held = ports.iter().filter(move |port| port.protocol == protocol).map(|port| port.number);
+        held.map(|number| number.to_string())
+    };
+    let reserved = RESERVED_PORTS.iter().map(u16::to_string);
+    let mut resources = vec![
         number("CPU", cpu),
         number("MEMORY", memory_mib),
-        ports("PORTS", &["22", "2375", "2376", "51678", "51679"]),
-        ports("PORTS_UDP", &[]),
-    ])
+        set("PORTS", reserved.chain(in_use(Protocol::Tcp)).collect()),
+        set("PORTS_UDP", in_use(Protocol::Udp).collect()),
+    ];
+    resources.extend(gpus.map(|gpus| set("GPU", gpus.into_iter().cloned().collect())));
+    Value::Array(resources)
 }
 
 /// Cuts a list into pages by `maxResults` and `nextToken`.
@@ -256,38 +273,12 @@ fn page(input: Input<'_>, key: &str, items: Vec<String>) -> Result<Value, Refusa
     Ok(Value::Object(output))
 }
 
-/// The part of the cluster query language that Ebb uses: `ec2InstanceId`, compared with one id or with a list.
-struct Filter {
-    instance_ids: Vec<String>,
-}
-
-impl Filter {
-    fn parse(expression: &str) -> Result<Self, Refusal> {
-        let not_understood =
-            || invalid(format!("The simulated Region does not understand the filter: {expression}"));
-        if expression.len() > 2_000 {
-            return Err(invalid("The filter has more than 2,000 characters."));
-        }
-        let rest = expression.trim().strip_prefix("ec2InstanceId").ok_or_else(not_understood)?.trim_start();
-        let instance_ids = match rest.strip_prefix("==").or_else(|| rest.strip_prefix("equals ")) {
-            Some(id) => unquoted_id(id).map(|id| vec![id]),
-            None => rest
-                .strip_prefix("in")
-                .and_then(|list| list.trim().strip_prefix('[')?.strip_suffix(']'))
-                .and_then(|list| list.split(',').map(unquoted_id).collect()),
-        };
-        Ok(Self { instance_ids: instance_ids.ok_or_else(not_understood)? })
+/// Reads a filter in the cluster query language.
+fn filter(expression: &str) -> Result<Expression, Refusal> {
+    if expression.len() > FILTER_LENGTH_MAX {
+        return Err(invalid("The filter has more than 2,000 characters."));
     }
-
-    fn matches(&self, instance: &ContainerInstance) -> bool {
-        self.instance_ids.contains(&instance.instance_id)
-    }
-}
-
-/// `None` if the text is more than one id, as in a compound expression.
-fn unquoted_id(text: &str) -> Option<String> {
-    let id = text.trim().trim_matches(['\'', '"']);
-    id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-').then(|| id.to_owned())
+    Expression::parse(expression).ok_or_else(|| invalid(format!("Invalid filter expression: {expression}")))
 }
 
 /// An input structure, or a part of one.

@@ -28,23 +28,20 @@ pub(super) fn describe_services(world: &World, input: Input<'_>) -> Result<Value
     Ok(json!({"services": described, "failures": failures}))
 }
 
-/// The last events of a service, the newest first: that a task found no place. The Region only knows CPU and memory.
+/// The last events of a service, the newest first: that a task found no place.
 fn events(world: &World, name: &str) -> Value {
-    let unplaced = world
-        .history
-        .iter()
-        .rev()
-        .filter(|entry| matches!(&entry.what, Happening::NotPlaced { service } if service == name));
-    let event = |entry: &Entry| {
-        let message = format!(
-            "(service {name}) was unable to place a task because no container instance met all of its requirements. \
-             The closest matching container-instance has insufficient CPU units or memory available. For more \
-             information, see the Troubleshooting section of the Amazon ECS Developer Guide."
-        );
-        let id = format!("{}-{name}", entry.at.as_millisecond());
-        json!({"id": id, "createdAt": entry.at.as_duration().as_secs_f64(), "message": message})
+    let event = |entry: &Entry| match &entry.what {
+        Happening::NotPlaced { service, why } if service == name => {
+            let message = format!(
+                "(service {name}) was unable to place a task because {why} For more information, see the \
+                 Troubleshooting section of the Amazon ECS Developer Guide."
+            );
+            let id = format!("{}-{name}", entry.at.as_millisecond());
+            Some(json!({"id": id, "createdAt": entry.at.as_duration().as_secs_f64(), "message": message}))
+        }
+        _ => None,
     };
-    unplaced.take(EVENTS_MAX).map(event).collect()
+    world.history.iter().rev().filter_map(event).take(EVENTS_MAX).collect()
 }
 
 /// What a service's tasks have as `startedBy`: the id of its deployment. Made of the name, so that it stays the same.
