@@ -38,6 +38,12 @@ impl Timeline {
             Happening::ContainerInstance { instance_id, status } => {
                 format!("{instance_id}  is {}", status.as_str())
             }
+            Happening::Attribute { instance_id, name, value: Some(value) } => {
+                format!("{instance_id}  is marked {name} = {value}")
+            }
+            Happening::Attribute { instance_id, name, value: None } => {
+                format!("{instance_id}  is no longer marked {name}")
+            }
             Happening::InstanceGone { instance_id } => format!("{instance_id}  is taken away"),
             Happening::Task { name, instance_id, status, .. } => match status {
                 TaskStatus::Running

@@ -24,7 +24,7 @@ use serde_json::Value;
 use self::autoscaling::lifecycle::{CompletedAction, LifecycleAction};
 use self::autoscaling::{Group, LifecycleState};
 use self::delivery::{Delivery, Hop};
-use self::ecs::Cluster;
+use self::ecs::{CapacityProvider, Cluster};
 use self::rates::Rates;
 use self::sns::Topic;
 use crate::fault::Faults;
@@ -43,6 +43,8 @@ pub struct World {
     planned: u64,
     /// ECS clusters by name.
     pub clusters: BTreeMap<String, Cluster>,
+    /// ECS capacity providers by name, but for AWS's own.
+    pub capacity_providers: BTreeMap<String, CapacityProvider>,
     /// Auto Scaling groups by name.
     pub groups: BTreeMap<String, Group>,
     /// The lifecycle actions that hold an instance.
@@ -129,6 +131,8 @@ pub enum Happening {
     Notice { instance_id: String, action: spot::Action },
     /// A container instance has a new status.
     ContainerInstance { instance_id: String, status: ecs::Status },
+    /// A container instance has another custom attribute; `None` if it has lost it.
+    Attribute { instance_id: String, name: String, value: Option<String> },
     /// An instance was terminated, stopped or hibernated.
     InstanceGone { instance_id: String },
     /// A task has a new status.
@@ -154,6 +158,7 @@ impl World {
             agenda: BTreeMap::new(),
             planned: 0,
             clusters: BTreeMap::new(),
+            capacity_providers: BTreeMap::new(),
             groups: BTreeMap::new(),
             lifecycle_actions: Vec::new(),
             completed_actions: Vec::new(),

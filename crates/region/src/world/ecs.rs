@@ -1,5 +1,6 @@
 //! ECS: clusters, container instances and services, and what the API can do to container instances.
 
+mod capacity;
 mod instance;
 mod room;
 mod service;
@@ -7,6 +8,7 @@ mod service;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use self::capacity::CapacityProvider;
 pub use self::instance::{ContainerInstance, Machine, NewInstance, Status};
 pub use self::room::{Held, Lack, RESERVED_PORTS};
 pub use self::service::{Constraint, Placement, Service, ServiceKind, Strategy};
@@ -26,6 +28,8 @@ pub struct Cluster {
     pub services: BTreeMap<String, Service>,
     /// Tasks by id, stopped ones included.
     pub tasks: BTreeMap<String, Task>,
+    /// The names of its capacity providers.
+    pub capacity_providers: Vec<String>,
 }
 
 impl Cluster {
@@ -84,6 +88,7 @@ impl World {
 
     /// Adds a container instance to a cluster, and returns its ARN.
     pub fn add_instance(&mut self, cluster: &str, new: NewInstance) -> String {
+        let capacity_provider = self.capacity_provider_of(&new.instance_id);
         let mut attributes = new.machine.attributes.clone();
         attributes.extend(new.attributes);
         let instance = ContainerInstance {
@@ -94,7 +99,7 @@ impl World {
             agent_connected: new.agent_connected,
             machine: new.machine,
             attributes,
-            capacity_provider: None,
+            capacity_provider,
             version: 1,
             registered_at: self.now - new.age,
         };
@@ -190,6 +195,29 @@ impl World {
         let instance_id = instance.instance_id.clone();
         self.record(Happening::ContainerInstance { instance_id, status });
         self.reconcile_soon(cluster);
+    }
+
+    /// Puts a custom attribute onto a container instance.
+    pub fn put_attribute(&mut self, cluster: &str, container_instance: &str, name: &str, value: &str) {
+        self.change_attribute(cluster, container_instance, name, Some(value.to_owned()));
+    }
+
+    /// Deletes a custom attribute of a container instance, if it has it.
+    pub fn delete_attribute(&mut self, cluster: &str, container_instance: &str, name: &str) {
+        self.change_attribute(cluster, container_instance, name, None);
+    }
+
+    fn change_attribute(&mut self, cluster: &str, id: &str, name: &str, value: Option<String>) {
+        let instance = self.clusters.get_mut(cluster).and_then(|cluster| cluster.instances.get_mut(id));
+        let Some(instance) = instance else { return };
+        let before = match value.clone() {
+            Some(value) => instance.attributes.insert(name.to_owned(), value),
+            None => instance.attributes.remove(name),
+        };
+        if before != value {
+            let (instance_id, name) = (instance.instance_id.clone(), name.to_owned());
+            self.record(Happening::Attribute { instance_id, name, value });
+        }
     }
 
     /// Lets every scheduler of a cluster look at its service within the next seconds.

@@ -349,7 +349,7 @@ class Answers(RegionTest):
         self.assertEqual(outcome(ecs.list_container_instances, cluster=5), "ClientError: SerializationException")
         self.assertEqual(outcome(ecs.update_container_instances_state, **ids("x")), INVALID)
         self.assertEqual(outcome(ecs.put_attributes, **SHOP, attributes=[{"name": "x"}]), INVALID)
-        self.assertEqual(outcome(ecs.list_services, **SHOP), "ClientError: UnknownOperationException")
+        self.assertEqual(outcome(ecs.list_account_settings), "ClientError: UnknownOperationException")
         self.assertEqual(outcome(autoscaling.set_desired_capacity, **capacity("x")), VALIDATION)
         self.assertEqual(outcome(autoscaling.describe_policies), "ClientError: InvalidAction")
 

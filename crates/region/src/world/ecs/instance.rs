@@ -1,6 +1,6 @@
 //! Container instances: what they are made of, what they registered, and what ECS knows about them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -131,6 +131,11 @@ impl ContainerInstance {
     /// Its ARN in a cluster.
     pub fn arn(&self, cluster: &str) -> String {
         arn(&format!("container-instance/{cluster}/{}", self.id))
+    }
+
+    /// The names of the attributes that are not ECS's own.
+    pub fn custom_attributes(&self) -> BTreeSet<String> {
+        self.attributes.keys().filter(|name| !name.starts_with("ecs.")).cloned().collect()
     }
 
     /// Its attributes by name, the built-in ones included; those that have no value name a capability.
