@@ -82,6 +82,8 @@ enum Due {
     Interruption { instance_id: String, action: spot::Action },
     /// A launched instance has booted and joins its cluster.
     Joined { group: String, instance_id: String },
+    /// A group looks at the balance of its Availability Zones.
+    Rebalance { group: String },
     /// A lifecycle action's heartbeat or global timeout ends.
     ActionTimeout { token: String },
     /// A message reaches a function.
@@ -200,6 +202,7 @@ impl World {
             Due::Reconcile { cluster, service } => self.reconcile(&cluster, &service),
             Due::Interruption { instance_id, action } => self.take_away(&instance_id, action),
             Due::Joined { group, instance_id } => self.join(&group, &instance_id),
+            Due::Rebalance { group } => self.rebalance(&group),
             Due::ActionTimeout { token } => self.time_out_action(&token),
             Due::Deliver { function, payload, hop } => self.deliver(&function, payload, hop),
             Due::TerminateInGroup { instance_id, decrement } => {

@@ -583,7 +583,8 @@ class Termination(RegionTest):
         (found,) = describe(InstanceIds=[UNKNOWN, FIRST])["AutoScalingInstances"]
         zone = "eu-west-1a"
         expected = dict(InstanceId=FIRST, AutoScalingGroupName=GROUP, AvailabilityZone=zone, LifecycleState="InService")
-        self.assertEqual(found, expected | dict(HealthStatus="HEALTHY", ProtectedFromScaleIn=False))
+        more = dict(HealthStatus="HEALTHY", ProtectedFromScaleIn=False, InstanceType="m7g.large")
+        self.assertEqual(found, expected | more)
         pages = self.autoscaling.get_paginator("describe_auto_scaling_instances").paginate(MaxRecords=5)
         self.assertEqual([len(page["AutoScalingInstances"]) for page in pages], [5, 5, 2])
         pages = self.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(MaxRecords=1)
