@@ -94,6 +94,10 @@ enum Due {
     Event { event: Value },
     /// A queue's messages are looked at.
     Poll { queue: String },
+    /// A schedule's time has come.
+    Schedule { name: String },
+    /// A schedule's input is handed to Lambda.
+    ScheduleAttempt { name: String, retries: u32, since: Timestamp },
     /// An asynchronous invocation is due.
     Invoke { invocation: delivery::Invocation },
 }
@@ -211,6 +215,8 @@ impl World {
             }
             Due::Event { event } => self.route(&event),
             Due::Poll { queue } => self.poll(&queue),
+            Due::Schedule { name } => self.run_schedule(&name),
+            Due::ScheduleAttempt { name, retries, since } => self.attempt_schedule(&name, retries, since),
             Due::Invoke { invocation } => self.delivery.make_ready(invocation),
         }
     }
