@@ -189,10 +189,16 @@ MOTO_IS_WRONG = {
     "says ClientException, AWS says InvalidParameterException (moto issue 2473)": "describe-none",
     "has no limit (API_DescribeContainerInstances: 100)": "describe-101",
     "has no limits (API_UpdateContainerInstancesState: 10)": "drain-none drain-11",
-    "has no limits (API_PutAttributes: 10)": "put-none put-11",
+    "has no limits (API_PutAttributes, API_DeleteAttributes: 10)": "put-none put-11 delete-none delete-11",
+    "has no limit (API_DescribeClusters: 100), is silent about a missing default cluster": "clusters-101 cluster-default",
+    "breaks (API_DescribeCapacityProviders, maxResults: 1 to 10)": "providers-page-of-11",
+    "has no bounds (API_ListServices: 1 to 100; REPLICA or DAEMON)": "services-bad-strategy services-page-of-101",
+    "lacks the operation (API_UpdateTaskProtection)": "protect-missing protect-11 protect-too-long",
+    "has no bounds, or breaks (API_DescribeAutoScalingGroups: 50 names, MaxRecords 1 to 100)": """groups-51
+        groups-page-of-101""",
     "takes no ARN with a type (API_Attribute, targetId: short form or full ARN)": "put-typed",
     "has no limit (API_DescribeTasks, API_DescribeServices: 100 and 10)": "tasks-101 services-11",
-    "places no task of a service, and knows no services": "tasks tasks-unknown-service",
+    "places no task of a service, and knows no services": "tasks tasks-unknown-service services",
     "lists nothing (API_ListTasks, desiredStatus)": "tasks-bad-status",
     "says nothing of missing tasks (API_DescribeTasks, failures)": "task-missing",
     "breaks (API_StopTask), or lacks the operation (API_GetTaskProtection)": """stop-missing protection-missing
@@ -211,7 +217,8 @@ MOTO_IS_WRONG = {
 NOT_COMPARED = {
     "each world has machines of its own": """*.CPU.integerValue *.MEMORY.integerValue *.versionInfo.*
         *.attributes.ecs.*.value *.Instances.AvailabilityZone""",
-    "no task runs in moto's world": "*.runningTasksCount",
+    "no task runs in moto's world": "*.runningTasksCount *.activeServicesCount",
+    "only if they are asked for (API_DescribeClusters, include)": "*.describe_clusters.clusters.settings",
     "moto's lacks the name of the cluster (API_Failure, arn)": "*.failures.arn",
     "moto's are empty (API_ContainerInstance, attributes)": "*.update_*.containerInstances.attributes",
     "optional (API_AutoScalingGroup, API_Instance), and Ebb does not read it": """*.LaunchTemplate *.InstanceType
