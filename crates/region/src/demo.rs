@@ -38,6 +38,12 @@ impl Timeline {
             Happening::ContainerInstance { instance_id, status } => {
                 format!("{instance_id}  is {}", status.as_str())
             }
+            Happening::Attribute { instance_id, name, value: Some(value) } => {
+                format!("{instance_id}  is marked {name} = {value}")
+            }
+            Happening::Attribute { instance_id, name, value: None } => {
+                format!("{instance_id}  is no longer marked {name}")
+            }
             Happening::InstanceGone { instance_id } => format!("{instance_id}  is taken away"),
             Happening::Task { name, instance_id, status, .. } => match status {
                 TaskStatus::Running
@@ -54,7 +60,7 @@ impl Timeline {
             Happening::TaskCutOff { name, instance_id, .. } => {
                 format!("{instance_id}    task {name} is CUT OFF")
             }
-            Happening::NotPlaced { service } => format!("service {service} finds no place for a task"),
+            Happening::NotPlaced { service, .. } => format!("service {service} finds no place for a task"),
             Happening::DesiredCapacity { group, desired_capacity } => {
                 format!("group {group} now wants {desired_capacity} instances")
             }

@@ -27,12 +27,13 @@ use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 const USAGE: &str =
-    "usage: ebb-region serve|demo [--port PORT] [--speed N] [--lambda PORT] [--seed N] [--without-hooks]
+    "usage: ebb-region serve|demo [--port PORT] [--speed N] [--lambda PORT] [--seed N] [--without-hooks] [--idle]
   --port PORT    where AWS is served on 127.0.0.1 (0: any free port), default 4599
   --speed N      how many times as fast as the wall clock the world's time runs, default 1 (demo: 20)
   --lambda PORT  where `cargo lambda watch` serves the functions on 127.0.0.1, default 9000
   --seed N       the seed of the world's chance, default 1
-  --without-hooks  the groups terminate their instances at once";
+  --without-hooks  the groups terminate their instances at once
+  --idle         serve a cluster that has far more room than it needs";
 
 /// In the world's time, how long a function may run: as long as it takes on the wall clock at full speed.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -52,6 +53,7 @@ struct Arguments {
     lambda_port: u16,
     seed: u64,
     hooks: bool,
+    idle: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -63,7 +65,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
             return Ok(ExitCode::from(2));
         }
     };
-    let mut world = scenario::shop(Timestamp::now(), arguments.seed);
+    let scenario = if arguments.idle { scenario::idle_shop } else { scenario::shop };
+    let mut world = scenario(Timestamp::now(), arguments.seed);
     // The functions run by the wall clock, the world by its own: their time-out must not shrink with its speed.
     let timeout = FUNCTION_TIMEOUT.mul_f64(arguments.speed.max(1.0));
     let queue = Queue { visibility_timeout: timeout, ..Queue::feeding(scenario::SPOT_DRAINER) };
@@ -183,8 +186,15 @@ fn describe(cluster: &ebb_region::world::ecs::Cluster) -> String {
 fn arguments() -> Result<Arguments, lexopt::Error> {
     let mut parser = lexopt::Parser::from_env();
     let (mut demo, mut speed) = (None, None);
-    let mut arguments =
-        Arguments { demo: false, port: 4599, speed: 1.0, lambda_port: 9000, seed: 1, hooks: true };
+    let mut arguments = Arguments {
+        demo: false,
+        port: 4599,
+        speed: 1.0,
+        lambda_port: 9000,
+        seed: 1,
+        hooks: true,
+        idle: false,
+    };
     while let Some(argument) = parser.next()? {
         match argument {
             Value(word) if demo.is_none() && (word == "serve" || word == "demo") => {
@@ -195,6 +205,7 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
             Long("lambda") => arguments.lambda_port = parser.value()?.parse()?,
             Long("seed") => arguments.seed = parser.value()?.parse()?,
             Long("without-hooks") => arguments.hooks = false,
+            Long("idle") => arguments.idle = true,
             _ => return Err(argument.unexpected()),
         }
     }
