@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::plan::{Headroom, Plan, Removal};
@@ -171,7 +171,7 @@ pub struct Answer {
     pub ignored: Option<String>,
 }
 
-/// All that is in one answer of a log: a line of CloudWatch Logs has a limit.
+/// How many of a cluster's instances that stay a log line names: a line of CloudWatch Logs has a limit.
 const LOGGED_KEPT_MAX: usize = 25;
 
 impl Answer {
@@ -197,6 +197,12 @@ impl Answer {
     /// What was done, of this kind.
     pub fn of_kind(&self, kind: OutcomeKind) -> impl Iterator<Item = &Done> {
         self.clusters.iter().flat_map(Swept::all_done).filter(move |done| done.outcome == kind)
+    }
+}
+
+impl Serialize for Answer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
     }
 }
 

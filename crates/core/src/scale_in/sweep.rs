@@ -115,7 +115,12 @@ pub enum Earlier {
     /// Leave it as it is until the next sweep.
     Wait(String),
     /// Set it to ACTIVE again.
-    Reactivate(String),
+    Reactivate {
+        /// Why.
+        why: String,
+        /// Whether that is because load has come back: nothing is to be removed then.
+        load: bool,
+    },
     /// Its group terminates it already: the rest is the lifecycle drainer's.
     LeaveAlone(String),
     /// It is ACTIVE: only its mark is to be removed.
@@ -128,7 +133,7 @@ impl Earlier {
         match self {
             Self::Terminate(why)
             | Self::Wait(why)
-            | Self::Reactivate(why)
+            | Self::Reactivate { why, .. }
             | Self::LeaveAlone(why)
             | Self::Unmark(why) => why,
         }
@@ -175,12 +180,16 @@ pub fn earlier(
             }
             _ => continue,
         };
-        if matches!(decision, Earlier::Reactivate(_)) {
+        if matches!(decision, Earlier::Reactivate { .. }) {
             add(&mut headroom, inventory, instance);
         }
         decided.push((index, decision));
     }
     decided
+}
+
+fn reactivate(why: String) -> Earlier {
+    Earlier::Reactivate { why, load: false }
 }
 
 struct Facts<'a> {
@@ -200,29 +209,28 @@ impl Facts<'_> {
             return Earlier::LeaveAlone(format!("its group says {state}"));
         }
         let Some((name, group)) = self.group() else {
-            return Earlier::Reactivate("it is in no Auto Scaling group any more".to_owned());
+            return reactivate("it is in no Auto Scaling group any more".to_owned());
         };
         if let Some(why) = self.must_stay(name, group) {
-            return Earlier::Reactivate(why);
+            return reactivate(why);
         }
         if let Some(why) = short(headroom, self.policy).or_else(|| self.needed_by(unplaced)) {
-            return Earlier::Reactivate(format!("load has come back: {why}"));
+            return Earlier::Reactivate { why: format!("load has come back: {why}"), load: true };
         }
         let Some(left) = self.tasks_left() else {
             return Earlier::Wait("its tasks were not read".to_owned());
         };
         let stalled = self.now.duration_since(self.mark.at) >= STALLED_AFTER;
         match &group.unavailable {
-            Some(why) if stalled => Earlier::Reactivate(format!("group {name} cannot be shrunk: {why}")),
+            Some(why) if stalled => reactivate(format!("group {name} cannot be shrunk: {why}")),
             Some(why) => Earlier::Wait(format!("group {name} cannot be shrunk now: {why}")),
             None if left == 0 => Earlier::Terminate("its tasks have stopped".to_owned()),
             None if stalled && self.may_wait_longer() => {
                 Earlier::Wait("standalone tasks have not ended".to_owned())
             }
-            None if stalled => Earlier::Reactivate(format!(
-                "its drain has stalled: {left} tasks left since {}",
-                self.mark.at
-            )),
+            None if stalled => {
+                reactivate(format!("its drain has stalled: {left} tasks left since {}", self.mark.at))
+            }
             None if self.holding.contains(name) => {
                 Earlier::Terminate(format!("its group holds it for {left} tasks"))
             }
