@@ -181,7 +181,7 @@ mod tests {
         insta::assert_snapshot!(timeline.lines(&world).join("\n"), @r"
         00:00  i-0a1b2c3d4e5f60009  Spot interruption notice: terminate in two minutes
         02:00  i-0a1b2c3d4e5f60009  is taken away
-        02:00  i-0a1b2c3d4e5f60009    task web-9 is CUT OFF
+        02:00  i-0a1b2c3d4e5f60009    task web-11 is CUT OFF
         02:00  i-0a1b2c3d4e5f60009    task logs-6 is CUT OFF
         02:00  i-0a1b2c3d4e5f60009    task worker-1 is CUT OFF
         02:00  i-0a1b2c3d4e5f60009  is INACTIVE
@@ -193,7 +193,7 @@ mod tests {
           i-0a1b2c3d4e5f60009  ACTIVE -> gone at 02:00
         Tasks
           logs-6 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00, not replaced
-          web-9 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00 -> web-13 on i-0a1b2c3d4e5f60010 from 02:12
+          web-11 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00 -> web-13 on i-0a1b2c3d4e5f60010 from 02:12
           worker-1 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00 -> worker-9 on i-0a1b2c3d4e5f60007 from 02:09
         2 tasks were cut off, daemon tasks not counted.
         ");

@@ -12,6 +12,7 @@ pub use self::capacity::CapacityProvider;
 pub use self::instance::{ContainerInstance, Machine, NewInstance, Status};
 pub use self::room::{Held, Lack, RESERVED_PORTS};
 pub use self::service::{Constraint, Placement, Service, ServiceKind, Strategy};
+use super::placement::tasks_of;
 use super::query::Expression;
 use super::task::{Status as TaskStatus, Task, TaskSpec};
 use super::{ACCOUNT, Due, Happening, REGION, World};
@@ -48,6 +49,18 @@ impl Cluster {
         self.tasks.values().filter(|task| task.cut_off && !self.is_daemon(task)).collect()
     }
 
+    fn missing_tasks(&self) -> Vec<(&str, usize)> {
+        let runs = |task: &&Task| task.is_wanted() && task.status == TaskStatus::Running;
+        let missing = |(name, service): (&String, &Service)| match service.kind {
+            ServiceKind::Replica { desired, .. } => {
+                desired.saturating_sub(tasks_of(self, name).filter(runs).count())
+            }
+            ServiceKind::Daemon => 0,
+        };
+        let services = self.services.iter().map(|(name, service)| (name.as_str(), missing((name, service))));
+        services.filter(|&(_, missing)| missing > 0).collect()
+    }
+
     /// Whether a task belongs to a daemon service.
     pub fn is_daemon(&self, task: &Task) -> bool {
         let service = task.service.as_ref().and_then(|name| self.services.get(name));
@@ -57,8 +70,7 @@ impl Cluster {
     /// The values that a subject of the cluster query language has for a container instance.
     pub fn subject(&self, instance: &ContainerInstance, subject: &str) -> Vec<String> {
         if let Some(name) = subject.strip_prefix("attribute:") {
-            let value = instance.all_attributes().get(name).map(|value| value.unwrap_or_default().to_owned());
-            return value.into_iter().collect();
+            return instance.attribute(name).map(str::to_owned).into_iter().collect();
         }
         match subject {
             "agentConnected" => vec![instance.agent_connected.to_string()],
@@ -183,6 +195,12 @@ impl World {
     /// stop last and are waited for by nobody.
     pub fn tasks_cut_off(&self) -> Vec<&Task> {
         self.clusters.values().flat_map(Cluster::tasks_cut_off).collect()
+    }
+
+    /// The replica services that have fewer RUNNING tasks than they want, with how many they miss. Those that are told
+    /// to stop do not count.
+    pub fn missing_tasks(&self) -> Vec<(&str, usize)> {
+        self.clusters.values().flat_map(Cluster::missing_tasks).collect()
     }
 
     /// Gives a container instance another status. The services look at what that means for their tasks.

@@ -46,6 +46,7 @@ impl Misfit {
 /// What is to be placed.
 struct Search<'a> {
     cluster: &'a Cluster,
+    service: Option<&'a str>,
     spec: &'a TaskSpec,
     placement: &'a Placement,
     expressions: Vec<Expression>,
@@ -58,7 +59,7 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn new(
         cluster: &'a Cluster,
-        service: Option<&str>,
+        service: Option<&'a str>,
         spec: &'a TaskSpec,
         placement: &'a Placement,
     ) -> Self {
@@ -71,14 +72,13 @@ impl<'a> Search<'a> {
         let is_daemon = service.is_some_and(|name| cluster.services[name].kind == ServiceKind::Daemon);
         let held = if is_daemon { cluster.held() } else { with_daemons(cluster) };
         let expressions = placement.expressions(spec).filter_map(Expression::parse).collect();
-        Self { cluster, spec, placement, expressions, held, siblings }
+        Self { cluster, service, spec, placement, expressions, held, siblings }
     }
 
     /// Everything that speaks against a container instance that is ACTIVE.
     fn misfits(&self, instance: &ContainerInstance) -> Vec<Misfit> {
-        let attributes = instance.all_attributes();
         let lacks_attribute =
-            self.spec.required_attributes.iter().any(|name| !attributes.contains_key(name.as_str()));
+            self.spec.required_attributes.iter().any(|name| instance.attribute(name).is_none());
         let distinct = self.placement.constraints.contains(&Constraint::DistinctInstance);
         let checks = [
             (Misfit::Agent, !instance.agent_connected),
@@ -103,6 +103,38 @@ impl<'a> Search<'a> {
         self.siblings.get(instance.id.as_str()).copied().unwrap_or(0)
     }
 
+    /// Chooses where the task goes: among the container instances without misfits, by the strategies and by chance.
+    fn choose(&self, rng: &mut fastrand::Rng) -> Result<&'a str, String> {
+        let active = self.cluster.instances.values().filter(|one| one.status == Status::Active);
+        let (mut candidates, mut closest) = (Vec::new(), None::<(Vec<Misfit>, &str)>);
+        for instance in active {
+            let misfits = self.misfits(instance);
+            if misfits.is_empty() {
+                candidates.push(instance);
+            } else if closest.as_ref().is_none_or(|(fewest, _)| misfits.len() < fewest.len()) {
+                closest = Some((misfits, &instance.id));
+            }
+        }
+        if candidates.is_empty() {
+            return Err(no_place(closest.as_ref().map(|(misfits, id)| (misfits[0], *id))));
+        }
+        let by_default = [Strategy::spread_zones(), Strategy::spread_instances()];
+        // Only services are spread by default; a standalone task goes anywhere.
+        let strategies: &[Strategy] = match self.placement.strategies.as_slice() {
+            [] if self.service.is_some() => &by_default,
+            strategies => strategies,
+        };
+        let best = strategies.iter().fold(candidates, |left, strategy| self.narrow(left, strategy));
+        Ok(&best[rng.usize(..best.len())].id)
+    }
+
+    /// Counts a task that goes to a container instance.
+    fn take(&mut self, container_instance: &'a str) {
+        let instance = &self.cluster.instances[container_instance];
+        self.held.entry(container_instance).or_default().place(instance, self.spec);
+        *self.siblings.entry(container_instance).or_default() += 1;
+    }
+
     /// What a strategy leaves.
     fn narrow(
         &self,
@@ -112,21 +144,14 @@ impl<'a> Search<'a> {
         match strategy {
             Strategy::Random => candidates,
             Strategy::Spread(field) => {
-                let mut in_group = BTreeMap::<Vec<String>, usize>::new();
+                let mut in_group = BTreeMap::<&str, usize>::new();
                 for (id, tasks) in &self.siblings {
-                    *in_group.entry(self.group(&self.cluster.instances[*id], field)).or_default() += tasks;
+                    *in_group.entry(group(&self.cluster.instances[*id], field)).or_default() += tasks;
                 }
-                least(candidates, |one| in_group.get(&self.group(one, field)).copied().unwrap_or(0))
+                least(candidates, |one| in_group.get(group(one, field)).copied().unwrap_or(0))
             }
             Strategy::BinpackCpu => least(candidates, |one| self.left_of(one).0),
             Strategy::BinpackMemory => least(candidates, |one| self.left_of(one).1),
-        }
-    }
-
-    fn group(&self, instance: &ContainerInstance, field: &str) -> Vec<String> {
-        match field {
-            "instanceId" | "host" => vec![instance.id.clone()],
-            _ => self.cluster.subject(instance, field),
         }
     }
 
@@ -136,13 +161,22 @@ impl<'a> Search<'a> {
     }
 }
 
+/// The group of a container instance, by the field that tasks are spread over.
+fn group<'a>(instance: &'a ContainerInstance, field: &str) -> &'a str {
+    match field.strip_prefix("attribute:") {
+        Some(name) => instance.attribute(name).unwrap_or_default(),
+        None => &instance.id,
+    }
+}
+
 /// Those with the least of something.
 fn least<T: Ord>(
     candidates: Vec<&ContainerInstance>,
     of: impl Fn(&ContainerInstance) -> T,
 ) -> Vec<&ContainerInstance> {
-    let Some(least) = candidates.iter().map(|one| of(one)).min() else { return candidates };
-    candidates.into_iter().filter(|one| of(one) == least).collect()
+    let counted: Vec<_> = candidates.into_iter().map(|one| (of(one), one)).collect();
+    let least = counted.iter().map(|(count, _)| count).min();
+    counted.iter().filter(|(count, _)| Some(count) == least).map(|&(_, one)| one).collect()
 }
 
 /// What is held of each container instance if every daemon service had its task there already.
@@ -183,37 +217,39 @@ impl World {
         placement: &Placement,
     ) -> Result<String, String> {
         let search = Search::new(&self.clusters[cluster], service, spec, placement);
-        let active = search.cluster.instances.values().filter(|one| one.status == Status::Active);
-        let (mut candidates, mut closest) = (Vec::new(), None::<(Vec<Misfit>, &str)>);
-        for instance in active {
-            let misfits = search.misfits(instance);
-            if misfits.is_empty() {
-                candidates.push(instance);
-            } else if closest.as_ref().is_none_or(|(fewest, _)| misfits.len() < fewest.len()) {
-                closest = Some((misfits, &instance.id));
-            }
-        }
-        if candidates.is_empty() {
-            return Err(no_place(closest.as_ref().map(|(misfits, id)| (misfits[0], *id))));
-        }
-        let by_default = [Strategy::spread_zones(), Strategy::spread_instances()];
-        // Only services are spread by default; a standalone task goes anywhere.
-        let strategies: &[Strategy] = match placement.strategies.as_slice() {
-            [] if service.is_some() => &by_default,
-            strategies => strategies,
-        };
-        let best = strategies.iter().fold(candidates, |left, strategy| search.narrow(left, strategy));
-        let ids: Vec<_> = best.into_iter().map(|one| one.id.clone()).collect();
-        let chosen = self.rng.usize(..ids.len());
-        Ok(ids[chosen].clone())
+        search.choose(&mut self.rng).map(str::to_owned)
     }
 
-    /// Whether a daemon service may have a task on a container instance, whatever its status, and there is room for it.
-    pub(super) fn takes_daemon(&self, cluster: &str, service: &str, instance: &ContainerInstance) -> bool {
+    /// Where the tasks of a service that is new go, one after the other; or why one found no place.
+    pub(super) fn place_all(
+        &mut self,
+        cluster: &str,
+        service: &str,
+        tasks: usize,
+    ) -> Vec<Result<String, String>> {
+        let found = &self.clusters[cluster].services[service];
+        let mut search = Search::new(&self.clusters[cluster], Some(service), &found.spec, &found.placement);
+        let mut places = Vec::new();
+        for _ in 0..tasks {
+            let place = search.choose(&mut self.rng);
+            if let Ok(container_instance) = place {
+                search.take(container_instance);
+            }
+            places.push(place.map(str::to_owned));
+        }
+        places
+    }
+
+    /// The container instances that a daemon service may have a task on and that have room for it, whatever their
+    /// status; those that have one already count as having no room for it.
+    pub(super) fn daemon_places(&self, cluster: &str, service: &str) -> BTreeSet<String> {
         let here = &self.clusters[cluster];
         let found = &here.services[service];
         let search = Search::new(here, Some(service), &found.spec, &found.placement);
-        search.misfits(instance).is_empty()
+        let takes = |one: &&ContainerInstance| {
+            one.status != Status::Inactive && search.siblings_on(one) == 0 && search.misfits(one).is_empty()
+        };
+        here.instances.values().filter(takes).map(|one| one.id.clone()).collect()
     }
 
     /// Starts a standalone task where there is room for it, as `RunTask` does. Returns its id.

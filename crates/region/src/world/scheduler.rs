@@ -82,15 +82,14 @@ impl World {
         let replicas_run = |instance: &ContainerInstance| {
             here.tasks_on(&instance.id).any(|task| !is_daemon(task) && task.status <= TaskStatus::Running)
         };
+        let places = self.daemon_places(cluster, service);
         let (mut to_stop, mut to_start) = (Vec::new(), Vec::new());
         for instance in here.instances.values() {
             let daemon = here
                 .tasks_on(&instance.id)
                 .find(|task| task.service.as_deref() == Some(service) && task.is_wanted());
             match (instance.status, daemon) {
-                (Status::Active, None) if self.takes_daemon(cluster, service, instance) => {
-                    to_start.push(instance.id.clone());
-                }
+                (Status::Active, None) if places.contains(&instance.id) => to_start.push(instance.id.clone()),
                 (Status::Draining, Some(daemon)) if !replicas_run(instance) => {
                     to_stop.push(daemon.id.clone())
                 }
@@ -107,19 +106,13 @@ impl World {
 
     /// Starts tasks that are RUNNING and healthy at once, for the world to begin with.
     pub(super) fn start_settled(&mut self, cluster: &str, service: &str) {
-        let here = &self.clusters[cluster];
-        let places: Vec<Option<String>> = match here.services[service].kind {
-            ServiceKind::Replica { desired, .. } => vec![None; desired],
-            ServiceKind::Daemon => {
-                let takes = |one: &&ContainerInstance| {
-                    one.status != Status::Inactive && self.takes_daemon(cluster, service, one)
-                };
-                here.instances.values().filter(takes).map(|one| Some(one.id.clone())).collect()
-            }
+        let places = match self.clusters[cluster].services[service].kind {
+            ServiceKind::Replica { desired, .. } => self.place_all(cluster, service, desired),
+            ServiceKind::Daemon => self.daemon_places(cluster, service).into_iter().map(Ok).collect(),
         };
         let now = self.now;
         for place in places {
-            let Some(task_id) = self.create_task(cluster, service, place.as_deref()) else { continue };
+            let Some(task_id) = self.create_task(cluster, service, place) else { continue };
             let task = self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(&task_id));
             if let Some(task) = task {
                 task.status = TaskStatus::Running;
@@ -129,28 +122,32 @@ impl World {
         }
     }
 
-    /// Starts a task of a service on the given container instance, or where it fits best. Returns its id, or `None`
-    /// if there is no place for it.
+    /// Starts a task of a service on the given container instance, or where its placement says. Returns its id, or
+    /// `None` if there is no place for it.
     fn start_task(&mut self, cluster: &str, service: &str, place: Option<&str>) -> Option<String> {
+        let place = match place {
+            Some(place) => Ok(place.to_owned()),
+            None => {
+                let found = &self.clusters.get(cluster)?.services.get(service)?;
+                let (spec, placement) = (found.spec.clone(), found.placement.clone());
+                self.place(cluster, Some(service), &spec, &placement)
+            }
+        };
         let id = self.create_task(cluster, service, place)?;
         self.plan_step(cluster, &id);
         Some(id)
     }
 
-    /// Like `start_task`, but the task does not take its first step yet.
-    fn create_task(&mut self, cluster: &str, service: &str, place: Option<&str>) -> Option<String> {
-        let found = self.clusters.get(cluster)?.services.get(service)?;
-        let (spec, placement) = (found.spec.clone(), found.placement.clone());
+    /// A task that does not take its first step yet, if it has a place.
+    fn create_task(&mut self, cluster: &str, service: &str, place: Result<String, String>) -> Option<String> {
         let container_instance = match place {
-            Some(place) => place.to_owned(),
-            None => match self.place(cluster, Some(service), &spec, &placement) {
-                Ok(place) => place,
-                Err(why) => {
-                    self.record(Happening::NotPlaced { service: service.to_owned(), why });
-                    return None;
-                }
-            },
+            Ok(place) => place,
+            Err(why) => {
+                self.record(Happening::NotPlaced { service: service.to_owned(), why });
+                return None;
+            }
         };
+        let spec = self.clusters.get(cluster)?.services.get(service)?.spec.clone();
         let (id, now) = (self.hex_id(), self.now);
         let number = &mut self.clusters.get_mut(cluster)?.services.get_mut(service)?.started;
         *number += 1;
@@ -252,6 +249,10 @@ mod tests {
         let (mut world, first) = drained(ServiceKind::replica(3), 1);
 
         assert_eq!(watch(&mut world, &first).0, None);
+        assert_eq!(world.missing_tasks(), []);
+        let id = tasks_of(&world.clusters["shop"], "web").next().unwrap().id.clone();
+        world.stop_task("shop", &id);
+        assert_eq!(world.missing_tasks(), [("web", 1)]);
         assert!(world.history.iter().any(|entry| matches!(entry.what, Happening::NotPlaced { .. })));
     }
 

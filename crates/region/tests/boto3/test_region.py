@@ -54,6 +54,10 @@ def names(target, *names):
     return SHOP | {"attributes": [{"name": name, "targetId": target} for name in names]}
 
 
+def protection(*tasks, **more):
+    return SHOP | {"tasks": tasks, "protectionEnabled": True} | more
+
+
 def capacity(wanted, group=GROUP):
     return {"AutoScalingGroupName": group, "DesiredCapacity": wanted}
 
@@ -134,9 +138,9 @@ CASES = [
     ("services-bad-strategy", LIST_SERVICES, SHOP | {"schedulingStrategy": "x"}, INVALID),
     ("services-page-of-101", LIST_SERVICES, SHOP | {"maxResults": 101}, INVALID),
     ("definition-missing", DEFINITION, {"taskDefinition": "x:1"}, "ClientException"),
-    ("protect-missing", PROTECT, SHOP | {"tasks": ["x"], "protectionEnabled": True}, None),
-    ("protect-11", PROTECT, SHOP | {"tasks": ["x"] * 11, "protectionEnabled": True}, INVALID),
-    ("protect-too-long", PROTECT, SHOP | {"tasks": ["x"], "protectionEnabled": True, "expiresInMinutes": 2881}, INVALID),
+    ("protect-missing", PROTECT, protection("x"), None),
+    ("protect-11", PROTECT, protection(*["x"] * 11), INVALID),
+    ("protect-too-long", PROTECT, protection("x", expiresInMinutes=2881), INVALID),
     ("group", GROUPS, {"AutoScalingGroupNames": [GROUP]}, None),
     ("groups-51", GROUPS, {"AutoScalingGroupNames": ["x"] * 51}, VALIDATION),
     ("groups-100", GROUPS, {"AutoScalingGroupNames": ["x"] * 100, "MaxRecords": 100}, None),
@@ -190,7 +194,8 @@ MOTO_IS_WRONG = {
     "has no limit (API_DescribeContainerInstances: 100)": "describe-101",
     "has no limits (API_UpdateContainerInstancesState: 10)": "drain-none drain-11",
     "has no limits (API_PutAttributes, API_DeleteAttributes: 10)": "put-none put-11 delete-none delete-11",
-    "has no limit (API_DescribeClusters: 100), is silent about a missing default cluster": "clusters-101 cluster-default",
+    "has no limit (API_DescribeClusters: 100), says nothing of a missing default cluster": """clusters-101
+        cluster-default""",
     "breaks (API_DescribeCapacityProviders, maxResults: 1 to 10)": "providers-page-of-11",
     "has no bounds (API_ListServices: 1 to 100; REPLICA or DAEMON)": "services-bad-strategy services-page-of-101",
     "lacks the operation (API_UpdateTaskProtection)": "protect-missing protect-11 protect-too-long",
@@ -260,8 +265,8 @@ class Region:
     """A server of its own. Its world all but stands still, so that nothing happens between two calls."""
 
     def __init__(self, *options):
-        command = [os.environ["EBB_REGION"], "serve", "--without-hooks", "--port", "0", "--lambda", "1", "--speed", "0.001"]
-        command += options
+        command = [os.environ["EBB_REGION"], "serve", "--without-hooks", "--port", "0", "--lambda", "1"]
+        command += ["--speed", "0.001", *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         self.url = line.rpartition(" ")[2].strip()
@@ -748,7 +753,8 @@ class Idle(RegionTest):
             self.assertEqual(len(self.list(filter=expression)), number, expression)
 
     def test_services_say_where_their_tasks_may_go(self):
-        zones, instances = ({"type": "spread", "field": field} for field in ["attribute:ecs.availability-zone", "instanceId"])
+        zones = {"type": "spread", "field": "attribute:ecs.availability-zone"}
+        instances = {"type": "spread", "field": "instanceId"}
         for name, strategy in [
             ("web", [zones, instances]),
             ("proxy", [zones, {"type": "binpack", "field": "MEMORY"}]),
@@ -762,7 +768,8 @@ class Idle(RegionTest):
         web = self.service("web")
         (deployment,) = web["deployments"]
         self.assertEqual((deployment["status"], deployment["rolloutState"]), ("PRIMARY", "COMPLETED"))
-        self.assertEqual((web["availabilityZoneRebalancing"], web["deploymentController"]), ("DISABLED", {"type": "ECS"}))
+        self.assertEqual(web["availabilityZoneRebalancing"], "DISABLED")
+        self.assertEqual(web["deploymentController"], {"type": "ECS"})
 
     def test_services_are_listed_page_by_page_and_by_strategy(self):
         pages = self.ecs.get_paginator("list_services").paginate(cluster="shop", maxResults=5)
@@ -813,15 +820,17 @@ class Idle(RegionTest):
     def test_the_cluster_counts_what_it_has_and_names_its_capacity_providers(self):
         (cluster,) = self.ecs.describe_clusters(clusters=["shop"], include=["STATISTICS"])["clusters"]
         self.set_status(self.one())
-        counts = [cluster[f"{name}Count"] for name in ["registeredContainerInstances", "runningTasks", "activeServices"]]
+        counted = ["registeredContainerInstances", "runningTasks", "activeServices"]
+        counts = [cluster[f"{name}Count"] for name in counted]
         self.assertEqual((counts, cluster["capacityProviders"]), ([12, 30, 7], ["shop-spot"]))
         self.assertIn({"name": "runningEC2TasksCount", "value": "30"}, cluster["statistics"])
         answer = self.ecs.describe_capacity_providers(capacityProviders=["shop-spot", "missing"])
         (provider,) = answer["capacityProviders"]
         of_group = provider["autoScalingGroupProvider"]
         self.assertRegex(of_group["autoScalingGroupArn"], "^arn:aws:autoscaling:.*:autoScalingGroupName/shop-spot$")
-        states = of_group["managedScaling"]["status"], of_group["managedTerminationProtection"], of_group["managedDraining"]
-        self.assertEqual(states, ("DISABLED",) * 3)
+        self.assertEqual(of_group["managedScaling"]["status"], "DISABLED")
+        self.assertEqual(of_group["managedTerminationProtection"], "DISABLED")
+        self.assertEqual(of_group["managedDraining"], "DISABLED")
         self.assertEqual([one["reason"] for one in answer["failures"]], ["MISSING"])
         every = [one["name"] for one in self.ecs.describe_capacity_providers()["capacityProviders"]]
         self.assertEqual(every, ["FARGATE", "FARGATE_SPOT", "shop-spot"])
@@ -846,8 +855,8 @@ class Idle(RegionTest):
             self.region.plan("TerminateInstanceInAutoScalingGroup", fault)
             with self.assertRaises(ClientError) as caught:
                 call()
-            error = caught.exception
-            self.assertEqual((type(error).__name__, error.response["ResponseMetadata"]["HTTPStatusCode"]), (name, status))
+            answered = caught.exception.response["ResponseMetadata"]["HTTPStatusCode"]
+            self.assertEqual((type(caught.exception).__name__, answered), (name, status))
         call()
         self.assertEqual(outcome(call), "ScalingActivityInProgressFault", "it terminates already")
 

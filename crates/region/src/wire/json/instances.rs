@@ -101,11 +101,11 @@ fn describe(name: &str, cluster: &Cluster, one: &ContainerInstance) -> Value {
             .filter(|task| task.is_wanted() && counts(task.status >= TaskStatus::Running))
             .count()
     };
-    let attribute = |(name, value): (&str, Option<&str>)| match value {
-        Some(value) => json!({"name": name, "value": value}),
-        None => json!({"name": name}),
+    let attribute = |name: &str| match one.attribute(name).unwrap_or_default() {
+        "" => json!({"name": name}),
+        value => json!({"name": name, "value": value}),
     };
-    let attributes: Vec<_> = one.all_attributes().into_iter().map(attribute).collect();
+    let attributes: Vec<_> = one.attribute_names().map(attribute).collect();
     let held = cluster.held_of(&one.id);
     let (cpu, memory_mib) = held.left_of(one);
     let has_gpus = !one.machine.gpus.is_empty();

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use crate::world::REGION;
     use crate::world::autoscaling::Group;
-    use crate::world::ecs::Machine;
+    use crate::world::ecs::{CapacityProvider, ContainerInstance, Machine};
 
     /// A group with so many instances in each of its three zones.
     fn world(counts: [usize; 3]) -> World {
@@ -152,6 +152,7 @@ mod tests {
     fn an_instance_is_launched_from_the_template_into_the_emptiest_zone() {
         let mut world = world([2, 1, 2]);
         world.groups.get_mut("group").unwrap().protects_new = true;
+        world.attach_capacity_provider("shop", "provider", CapacityProvider::of("group"));
         world.set_desired_capacity("group", 6).unwrap();
         pass(&mut world, 100);
 
@@ -160,6 +161,8 @@ mod tests {
         let joined = world.container_instance(&new.instance_id).unwrap().1;
         assert_eq!((joined.machine.instance_type.as_str(), joined.machine.cpu), ("c7i.xlarge", 4096));
         assert_eq!((joined.attributes["stack"].as_str(), new.protected_from_scale_in), ("prod", true));
+        let of_provider = |one: &ContainerInstance| one.capacity_provider.as_deref() == Some("provider");
+        assert!(world.clusters["shop"].instances.values().all(of_provider));
     }
 
     #[test]

@@ -123,6 +123,17 @@ impl Status {
     }
 }
 
+/// The built-in attributes of ECS.
+const BUILT_IN: [&str; 8] = [
+    "ecs.ami-id",
+    "ecs.availability-zone",
+    "ecs.cpu-architecture",
+    "ecs.instance-type",
+    "ecs.os-family",
+    "ecs.os-type",
+    "ecs.subnet-id",
+    "ecs.vpc-id",
+];
 /// What its agent can do, as attributes without a value.
 const CAPABILITIES: [&str; 2] =
     ["com.amazonaws.ecs.capability.docker-remote-api.1.18", "ecs.capability.task-eni"];
@@ -138,21 +149,27 @@ impl ContainerInstance {
         self.attributes.keys().filter(|name| !name.starts_with("ecs.")).cloned().collect()
     }
 
-    /// Its attributes by name, the built-in ones included; those that have no value name a capability.
-    pub fn all_attributes(&self) -> BTreeMap<&str, Option<&str>> {
-        let built_in = [
-            ("ecs.ami-id", "ami-0c1d2e3f405162738"),
-            ("ecs.availability-zone", self.zone.as_str()),
-            ("ecs.cpu-architecture", self.machine.architecture()),
-            ("ecs.instance-type", self.machine.instance_type.as_str()),
-            ("ecs.os-family", "LINUX"),
-            ("ecs.os-type", "linux"),
-            ("ecs.subnet-id", "subnet-0a1b2c3d4e5f60718"),
-            ("ecs.vpc-id", "vpc-0a1b2c3d4e5f60718"),
-        ];
-        let own = self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let valued = built_in.into_iter().chain(own).map(|(name, value)| (name, Some(value)));
-        CAPABILITIES.map(|name| (name, None)).into_iter().chain(valued).collect()
+    /// The value of an attribute, built-in or not: nothing for one that names a capability. `None` if it has none such.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        let built_in = match name {
+            "ecs.ami-id" => "ami-0c1d2e3f405162738",
+            "ecs.availability-zone" => &self.zone,
+            "ecs.cpu-architecture" => self.machine.architecture(),
+            "ecs.instance-type" => &self.machine.instance_type,
+            "ecs.os-family" => "LINUX",
+            "ecs.os-type" => "linux",
+            "ecs.subnet-id" => "subnet-0a1b2c3d4e5f60718",
+            "ecs.vpc-id" => "vpc-0a1b2c3d4e5f60718",
+            _ if CAPABILITIES.contains(&name) => "",
+            _ => return self.attributes.get(name).map(String::as_str),
+        };
+        Some(built_in)
+    }
+
+    /// The names of all its attributes.
+    pub fn attribute_names(&self) -> impl Iterator<Item = &str> {
+        let own = self.attributes.keys().map(String::as_str);
+        CAPABILITIES.into_iter().chain(BUILT_IN).chain(own)
     }
 }
 

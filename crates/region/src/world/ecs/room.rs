@@ -43,11 +43,7 @@ pub enum Lack {
 impl Held {
     fn add(&mut self, task: &Task) {
         self.reserve(&task.spec);
-        self.gpus.extend(task.gpus.iter().cloned());
-        for (wanted, bound) in task.spec.ports.iter().zip(&task.bindings) {
-            let ports = if wanted.number == 0 { &mut self.dynamic_ports } else { &mut self.ports };
-            ports.insert(*bound);
-        }
+        self.hold(&task.spec, &task.bindings, &task.gpus);
     }
 
     /// Holds what the scheduler counts of a task that is not there yet.
@@ -55,6 +51,21 @@ impl Held {
         self.cpu += spec.cpu;
         self.memory_mib += spec.memory_mib;
         self.interfaces += usize::from(spec.network == Network::Awsvpc);
+    }
+
+    /// Holds what a task gets that is placed now.
+    pub(in crate::world) fn place(&mut self, instance: &ContainerInstance, spec: &TaskSpec) {
+        let (bindings, gpus) = self.assign(instance, spec);
+        self.reserve(spec);
+        self.hold(spec, &bindings, &gpus);
+    }
+
+    fn hold(&mut self, spec: &TaskSpec, bindings: &[Port], gpus: &[String]) {
+        self.gpus.extend(gpus.iter().cloned());
+        for (wanted, bound) in spec.ports.iter().zip(bindings) {
+            let ports = if wanted.number == 0 { &mut self.dynamic_ports } else { &mut self.ports };
+            ports.insert(*bound);
+        }
     }
 
     /// CPU units and memory (MiB) that are left of a container instance.
