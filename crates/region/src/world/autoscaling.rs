@@ -46,6 +46,8 @@ pub struct Group {
     pub protects_new: bool,
     /// Its suspended processes by name. `Launch`, `Terminate` and `AZRebalance` matter here.
     pub suspended: BTreeSet<String>,
+    /// The status of its newest instance refresh, such as `InProgress`. None is played: it only says that it has one.
+    pub refresh: Option<String>,
     /// Whether EC2 has capacity for it. A Spot group whose instances are interrupted often has none.
     pub launches: bool,
 }
@@ -158,6 +160,7 @@ impl Group {
             weight: None,
             protects_new: false,
             suspended: BTreeSet::new(),
+            refresh: None,
             launches: true,
         }
     }

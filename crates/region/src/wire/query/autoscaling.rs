@@ -20,6 +20,7 @@ pub(super) fn run(world: &mut World, operation: &str, form: &Form) -> Result<Str
     let result = match operation {
         "DescribeAutoScalingGroups" => describe_auto_scaling_groups(world, form),
         "DescribeAutoScalingInstances" => describe_auto_scaling_instances(world, form),
+        "DescribeInstanceRefreshes" => describe_instance_refreshes(world, form),
         "SetDesiredCapacity" => return set_desired_capacity(world, form),
         "TerminateInstanceInAutoScalingGroup" => terminate_instance(world, form),
         "DescribeLifecycleHooks" => describe_lifecycle_hooks(world, form),
@@ -125,6 +126,22 @@ fn describe_auto_scaling_instances(world: &World, form: &Form) -> Result<String,
         })
         .collect();
     page(form, "AutoScalingInstances", PAGE_DEFAULT, instances)
+}
+
+fn describe_instance_refreshes(world: &World, form: &Form) -> Result<String, Refusal> {
+    let name = form.required("AutoScalingGroupName")?;
+    let group = world.groups.get(name).ok_or_else(|| {
+        invalid("AutoScalingGroup name not found - AutoScalingGroup with that name does not exist")
+    })?;
+    let refresh = group.refresh.iter().map(|status| {
+        [
+            element("InstanceRefreshId", "08b91cf7-8fa6-48af-b6a6-d227f40f1b9b"),
+            element("AutoScalingGroupName", name),
+            element("Status", status),
+        ]
+        .concat()
+    });
+    page(form, "InstanceRefreshes", PAGE_MAX, refresh.collect())
 }
 
 fn set_desired_capacity(world: &mut World, form: &Form) -> Result<String, Refusal> {
