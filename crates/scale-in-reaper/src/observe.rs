@@ -175,12 +175,13 @@ impl Sweep<'_> {
     async fn definitions(&self, services: &[&ServiceSeen]) -> Result<BTreeMap<String, Definition>, AwsError> {
         let mut known = self.definitions.lock().await;
         let wanted: BTreeSet<_> = services.iter().flat_map(|one| &one.definitions).collect();
-        let missing = wanted.into_iter().filter(|arn| !known.contains_key(*arn));
-        let reads = missing.map(|arn| async {
-            Ok((arn.clone(), self.clients().ecs.task_definition(arn, &self.pace).await?))
-        });
-        let read: Vec<_> =
-            stream::iter(reads.collect::<Vec<_>>()).buffered(CONCURRENT_READS_MAX).try_collect().await?;
+        let mut reads = Vec::new();
+        for arn in wanted.into_iter().filter(|arn| !known.contains_key(*arn)) {
+            reads.push(async move {
+                Ok((arn.clone(), self.clients().ecs.task_definition(arn, &self.pace).await?))
+            });
+        }
+        let read: Vec<_> = stream::iter(reads).buffered(CONCURRENT_READS_MAX).try_collect().await?;
         known.extend(read);
         Ok(known.clone())
     }

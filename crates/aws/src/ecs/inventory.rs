@@ -31,9 +31,11 @@ impl Ecs {
         pace: &Pace,
     ) -> Result<Vec<Instance>, AwsError> {
         let arns = self.list_all(cluster, pace).await?;
-        let chunks =
-            stream::iter(arns.chunks(DESCRIBE_MAX).map(|arns| self.describe_chunk(cluster, arns, pace)));
-        let described: Vec<_> = chunks.buffered(CONCURRENT_READS_MAX).try_collect().await?;
+        let mut chunks = Vec::new();
+        for arns in arns.chunks(DESCRIBE_MAX) {
+            chunks.push(self.describe_chunk(cluster, arns, pace));
+        }
+        let described: Vec<_> = stream::iter(chunks).buffered(CONCURRENT_READS_MAX).try_collect().await?;
         Ok(described.into_iter().flatten().collect())
     }
 

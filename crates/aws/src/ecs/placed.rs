@@ -78,8 +78,10 @@ impl Ecs {
         // One that was told to stop between two lists stands in both.
         arns.sort();
         arns.dedup();
-        let chunks =
-            arns.chunks(DESCRIBE_TASKS_MAX).map(|arns| self.describe_placed_chunk(cluster, arns, pace));
+        let mut chunks = Vec::new();
+        for arns in arns.chunks(DESCRIBE_TASKS_MAX) {
+            chunks.push(self.describe_placed_chunk(cluster, arns, pace));
+        }
         let described: Vec<_> = stream::iter(chunks).buffered(CONCURRENT_READS_MAX).try_collect().await?;
         Ok(described.into_iter().flatten().collect())
     }

@@ -35,8 +35,10 @@ impl Ecs {
     /// If a call fails, or an answer leaves one out without saying so.
     pub async fn all_services(&self, cluster: &Cluster, pace: &Pace) -> Result<Vec<ServiceSeen>, AwsError> {
         let arns = self.list_services(cluster, pace).await?;
-        let chunks =
-            arns.chunks(DESCRIBE_SERVICES_MAX).map(|arns| self.describe_services(cluster, arns, pace));
+        let mut chunks = Vec::new();
+        for arns in arns.chunks(DESCRIBE_SERVICES_MAX) {
+            chunks.push(self.describe_services(cluster, arns, pace));
+        }
         let described: Vec<_> = stream::iter(chunks).buffered(CONCURRENT_READS_MAX).try_collect().await?;
         Ok(described.into_iter().flatten().collect())
     }
