@@ -61,6 +61,11 @@ impl Cluster {
         services.filter(|&(_, missing)| missing > 0).collect()
     }
 
+    /// Whether an attribute may let a task of a service go somewhere.
+    fn has_constraints(&self) -> bool {
+        self.services.values().any(|service| service.placement.expressions(&service.spec).next().is_some())
+    }
+
     /// Whether a task belongs to a daemon service.
     pub fn is_daemon(&self, task: &Task) -> bool {
         let service = task.service.as_ref().and_then(|name| self.services.get(name));
@@ -235,6 +240,9 @@ impl World {
         if before != value {
             let (instance_id, name) = (instance.instance_id.clone(), name.to_owned());
             self.record(Happening::Attribute { instance_id, name, value });
+            if self.clusters[cluster].has_constraints() {
+                self.reconcile_soon(cluster);
+            }
         }
     }
 

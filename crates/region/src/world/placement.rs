@@ -428,6 +428,24 @@ mod tests {
     }
 
     #[test]
+    fn an_attribute_that_is_put_opens_a_container_instance_to_a_task() {
+        let mut world = world(&["a"], &Machine::default());
+        let placement = Placement::default().and(member_of("attribute:stack == prod"));
+        assert_eq!(add(&mut world, 1, TaskSpec::default(), placement), [0]);
+        let id = world.clusters["shop"].on("i-1").unwrap().id.clone();
+        world.put_attribute("shop", &id, "stack", "prod");
+        world.advance(world.now() + std::time::Duration::from_secs(60));
+
+        assert_eq!(spread(&world), [1]);
+        let marked = Happening::Attribute {
+            instance_id: "i-1".to_owned(),
+            name: "stack".to_owned(),
+            value: Some("prod".to_owned()),
+        };
+        assert!(world.history.iter().any(|entry| entry.what == marked));
+    }
+
+    #[test]
     fn a_port_of_one_protocol_leaves_the_other_free_and_an_assigned_one_leaves_all() {
         let ports = vec![Port::tcp(53), Port::udp(53), Port::tcp(0), Port::tcp(0)];
         let mut world = world(&["a", "b"], &Machine::default());

@@ -135,10 +135,24 @@ mod tests {
         for same_class in ["DescribeContainerInstances", "ListTasks", "DescribeTasks"] {
             assert!(!rates.allow(same_class, start));
         }
-        for other_class in ["UpdateContainerInstancesState", "DescribeServices", "GetTaskProtection"] {
+        for other_class in [
+            "UpdateContainerInstancesState",
+            "DescribeServices",
+            "GetTaskProtection",
+            "DescribeClusters",
+            "DescribeCapacityProviders",
+            "DescribeTaskDefinition",
+        ] {
             assert!(rates.allow(other_class, start));
         }
-        let allowed = (0..500).filter(|_| rates.allow("GetTaskProtection", start)).count();
-        assert_eq!(allowed, 199);
+        for (operation, left) in [
+            ("GetTaskProtection", 199),
+            ("ListServices", 99),
+            ("ListClusters", 49),
+            ("DescribeTaskDefinition", 49),
+        ] {
+            let allowed = (0..500).filter(|_| rates.allow(operation, start)).count();
+            assert_eq!(allowed, left, "{operation}");
+        }
     }
 }
