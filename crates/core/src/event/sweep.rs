@@ -39,8 +39,10 @@ pub fn read(payload: &Value) -> Result<Event<Request>, ParseError> {
     let Some(object) = payload.as_object() else {
         return error("payload", "a JSON object", Some(payload));
     };
-    if object.contains_key("Records") {
-        return Ok(Event::ignored("records of SNS or SQS: sweeps are not asked for over topics or queues"));
+    // Bare as well: an HTTP endpoint gets SNS's messages so.
+    let notification = object.contains_key("TopicArn") && object.contains_key("Type");
+    if object.contains_key("Records") || notification {
+        return Ok(Event::ignored("a message of SNS or SQS: sweeps are not asked for over topics or queues"));
     }
     let text = |key| object.get(key).and_then(Value::as_str);
     match (text("source"), text("detail-type")) {

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::plan::{Headroom, Plan, Removal};
+use super::text::text;
 use crate::ids::{GroupName, InstanceId};
 use crate::settings::ReaperMode;
 
@@ -175,9 +176,13 @@ pub struct Answer {
 const LOGGED_KEPT_MAX: usize = 25;
 
 impl Answer {
-    /// The answer, whole.
+    /// The answer, whole, with each cluster's plan as text.
     pub fn to_json(&self) -> Value {
-        self.json_with(usize::MAX)
+        let mut answer = self.json_with(usize::MAX);
+        for (index, swept) in self.clusters.iter().enumerate() {
+            answer["clusters"][index]["text"] = json!(text(swept));
+        }
+        answer
     }
 
     /// The answer for a log line: of each cluster's instances that stay only the first 25 are named.
