@@ -4,6 +4,7 @@
 //! plan out is left to the `scale-in-reaper`.
 
 mod answer;
+pub mod earlier;
 mod eligibility;
 mod inventory;
 mod plan;

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem};
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
-use ebb_core::scale_in::sweep::{DRAINED_BY, Mark, still_holds};
+use ebb_core::scale_in::earlier::{DRAINED_BY, Mark};
+use ebb_core::scale_in::sweep::still_holds;
 use ebb_core::scale_in::{Done, Instance, OutcomeKind, Plan};
 use tracing::{info, warn};
 

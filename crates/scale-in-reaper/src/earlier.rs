@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_aws::{AwsError, AwsErrorKind, Problem, Termination};
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
-use ebb_core::scale_in::sweep::{DRAINED_BY, Earlier};
+use ebb_core::scale_in::earlier::{DRAINED_BY, Earlier};
 use ebb_core::scale_in::{Done, Instance, Inventory, OutcomeKind};
 use ebb_core::settings::ReaperMode;
 

@@ -8,7 +8,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::sweep::Mark;
+use super::earlier::Mark;
 use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use crate::spot::ContainerInstanceStatus;
 

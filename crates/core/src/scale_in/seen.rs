@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::earlier::Unplaced;
 use super::inventory::{DIMENSIONS, HostPort, Instance, Resources, Service, Strategy};
-use super::sweep::Unplaced;
 
 /// The attribute that an instance in the inventory has for its capacity provider. ECS shows the provider in a field of
 /// its own, and a service with a capacity provider strategy places its tasks on that provider's instances only (ECS
@@ -144,3 +144,89 @@ pub fn network_interfaces(instance: &Instance) -> i64 {
 pub const NETWORK_INTERFACES: &str = "ebb.network-interfaces";
 /// The attribute of an instance with a trunk network interface. Source: ECS Developer Guide, container-instance-eni.
 const TRUNK: &str = "ecs.awsvpc-trunk-id";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scale_in::Protocol;
+
+    fn seen(desired: i64, running: i64, pending: i64) -> ServiceSeen {
+        ServiceSeen {
+            name: "web".to_owned(),
+            desired,
+            running,
+            pending,
+            minimum_healthy_percent: 100,
+            maximum_percent: 200,
+            ..ServiceSeen::default()
+        }
+    }
+
+    #[test]
+    fn what_is_wanted_and_holds_no_place_is_in_flight() {
+        assert_eq!(seen(5, 5, 0).in_flight(0), 0, "at rest");
+        assert_eq!(seen(5, 3, 1).in_flight(0), 1, "one is to be placed");
+        assert_eq!(seen(5, 5, 0).in_flight(2), 2, "two run on draining instances");
+        assert_eq!(seen(5, 5, 2).in_flight(2), 0, "whose replacements have their places");
+        assert_eq!(seen(5, 7, 0).in_flight(0), 0, "more than wanted");
+        let deploying = ServiceSeen { deploying: true, ..seen(5, 6, 1) };
+        assert_eq!(deploying.in_flight(0), 3, "a deployment may have ten");
+        let waiting = ServiceSeen { capacity_providers: ["spot".to_owned()].into(), ..seen(5, 3, 2) };
+        assert_eq!(waiting.in_flight(0), 2, "pending ones may wait for a capacity provider");
+        assert_eq!(seen(i64::MAX, 0, 0).in_flight(u64::MAX), i64::MAX.unsigned_abs(), "no sum overflows");
+    }
+
+    #[test]
+    fn during_a_deployment_the_largest_demand_and_every_port_and_constraint_count() {
+        let old = Definition {
+            demand: Resources { cpu: 256, memory_mib: 1_024, ..Resources::default() },
+            host_ports: [HostPort { protocol: Protocol::Tcp, number: 80 }].into(),
+            constraints: vec!["attribute:disk == ssd".to_owned()],
+            unclear: None,
+        };
+        let new = Definition {
+            demand: Resources { cpu: 512, memory_mib: 512, gpus: 1, ..Resources::default() },
+            host_ports: [HostPort { protocol: Protocol::Tcp, number: 81 }].into(),
+            constraints: vec!["attribute:disk == ssd".to_owned(), "attribute:gpu exists".to_owned()],
+            unclear: None,
+        };
+        let service = seen(2, 2, 0).service(&[&old, &new], 0);
+
+        assert_eq!(service.demand, Resources { cpu: 512, memory_mib: 1_024, gpus: 1, network_interfaces: 0 });
+        assert_eq!(service.host_ports.len(), 2);
+        assert_eq!(service.constraints, ["attribute:disk == ssd", "attribute:gpu exists"]);
+        assert_eq!(service.unclear, None);
+    }
+
+    #[test]
+    fn a_capacity_provider_is_a_constraint_and_several_are_unclear() {
+        let with = |names: &[&str]| ServiceSeen {
+            capacity_providers: names.iter().map(|&name| name.to_owned()).collect(),
+            ..seen(1, 1, 0)
+        };
+        let one = with(&["spot"]).service(&[], 0);
+        assert_eq!(
+            (one.constraints, one.unclear),
+            (vec!["attribute:ebb.capacity-provider == spot".to_owned()], None)
+        );
+        assert!(with(&["spot", "on-demand"]).service(&[], 0).unclear.is_some());
+    }
+
+    #[test]
+    fn a_service_without_a_strategy_is_spread_over_zones_then_instances() {
+        let spread = |field: &str| Strategy::Spread(field.to_owned());
+        assert_eq!(seen(1, 1, 0).service(&[], 0).strategy, [spread(ZONE), spread("instanceId")]);
+        let random = ServiceSeen { strategy: vec![Strategy::Random], ..seen(1, 1, 0) };
+        assert_eq!(random.service(&[], 0).strategy, [Strategy::Random]);
+    }
+
+    #[test]
+    fn a_service_whose_tasks_all_have_a_place_lacks_none_whatever_was_said_before() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let failing = ServiceSeen { placement_failures: vec![at(30), at(20), at(10)], ..seen(3, 2, 0) };
+        let unplaced = failing.unplaced(&failing.service(&[], 0)).unwrap();
+        assert_eq!((unplaced.at, unplaced.before), (at(30), Some(at(10))));
+        let placed = ServiceSeen { running: 3, ..failing };
+        assert_eq!(placed.unplaced(&placed.service(&[], 0)), None);
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ebb_core::scale_in::OutcomeKind;
-use ebb_core::scale_in::sweep::DRAINED_BY;
+use ebb_core::scale_in::earlier::DRAINED_BY;
 use ebb_core::settings::{ReaperMode, ReaperSettings};
 use ebb_region::world::World;
 use ebb_region::world::autoscaling::LifecycleState;

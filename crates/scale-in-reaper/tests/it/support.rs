@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ebb_aws::{Clients, HandlerError, clients::config_loader};
 use ebb_core::ids::Cluster;
-use ebb_core::scale_in::sweep::DRAINED_BY;
+use ebb_core::scale_in::earlier::DRAINED_BY;
 use ebb_core::scale_in::{Answer, Done, KeepReason, OutcomeKind, Swept};
 use ebb_core::settings::{LifecycleSettings, ReaperMode, ReaperSettings};
 use ebb_region::lambda::InProcess;
