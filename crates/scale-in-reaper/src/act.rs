@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem};
-use ebb_core::ids::{Cluster, GroupName, InstanceId};
+use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::scale_in::earlier::{DRAINED_BY, Mark};
 use ebb_core::scale_in::sweep::still_holds;
 use ebb_core::scale_in::{Done, Instance, OutcomeKind, Plan};
@@ -55,31 +55,38 @@ impl Sweep<'_> {
         let instances: BTreeMap<_, _> =
             by_id(&fresh).into_iter().map(|(id, one)| (id.clone(), one.clone())).collect();
         let plan = still_holds(&planned, fresh, &self.policy, self.clock.now());
-        let holding = self.holding(plan.remove.iter().map(|removal| removal.group.clone()).collect()).await?;
-
+        let at_once = self.at_once(&plan).await?;
         let going: Vec<_> =
             plan.remove.iter().filter_map(|removal| instances.get(&removal.instance_id)).collect();
         let mut all = BTreeMap::new();
         for ten in going.chunks(Ecs::SET_DRAINING_MAX) {
             let done =
-                if self.has_time() { self.remove_ten(cluster, ten, &holding).await } else { late(ten) };
+                if self.has_time() { self.remove_ten(cluster, ten, &at_once).await } else { late(ten) };
             all.extend(done.into_iter().map(|done| (done.instance_id.clone(), done)));
         }
         let done = plan.remove.iter().filter_map(|removal| all.remove(&removal.instance_id)).collect();
         Ok((plan, done))
     }
 
+    /// The instances that their groups may terminate as soon as they drain: there a hook holds them until they are empty,
+    /// and their tasks are sure to find a place. A termination cannot be taken back, a drain can.
+    async fn at_once(&self, plan: &Plan) -> Result<BTreeSet<InstanceId>, Problem> {
+        let certain: Vec<_> = plan.remove.iter().filter(|removal| removal.reason.is_certain()).collect();
+        let holding = self.holding(certain.iter().map(|removal| removal.group.clone()).collect()).await?;
+        let held = certain.into_iter().filter(|removal| holding.contains(&removal.group));
+        Ok(held.map(|removal| removal.instance_id.clone()).collect())
+    }
+
     async fn remove_ten(
         &self,
         cluster: &Cluster,
         ten: &[&Instance],
-        holding: &BTreeSet<GroupName>,
+        at_once: &BTreeSet<InstanceId>,
     ) -> Vec<Done> {
         let mut all = Vec::new();
         let marked = self.mark(cluster, ten, &mut all).await;
         for instance in self.drain(cluster, &marked, &mut all).await {
-            let holds = instance.group.as_ref().is_some_and(|group| holding.contains(group));
-            all.push(if !holds {
+            all.push(if !at_once.contains(&instance.instance_id) {
                 done(&instance.instance_id, OutcomeKind::Draining, LATER.to_owned())
             } else if self.has_time() {
                 self.terminate(cluster, instance, HELD.to_owned()).await
@@ -168,7 +175,7 @@ impl Sweep<'_> {
 
 const NO_TIME: &str = "no time was left; a later sweep goes on";
 const HELD: &str = "its group's hook holds it until it is empty";
-const LATER: &str = "no hook of its group would hold it; a later sweep terminates it, once empty";
+const LATER: &str = "a later sweep terminates it, once it is empty";
 
 fn late(ten: &[&Instance]) -> Vec<Done> {
     ten.iter().map(|one| done(&one.instance_id, OutcomeKind::Postponed, NO_TIME.to_owned())).collect()

@@ -155,8 +155,7 @@ impl Sweep<'_> {
         let now = self.clock.now();
         let planned = plan(&observed.inventory, &self.policy, now);
         let load = Load { headroom: planned.headroom_before, unplaced: observed.unplaced };
-        let holding = self.holding(observed.inventory.marked_groups(FUNCTION)).await?;
-        let decided = earlier(&observed.inventory, &self.policy, &load, &holding, FUNCTION, now);
+        let decided = earlier(&observed.inventory, &self.policy, &load, FUNCTION, now);
 
         let (earlier, load_is_back) = self.go_on(&observed.inventory, decided).await;
         let (plan, done) = if self.mode == ReaperMode::Plan {

@@ -20,7 +20,8 @@ pub enum OutcomeKind {
     WouldReactivate,
     /// Its group terminates it. Where tasks are left on it, the group's hook holds it until they have stopped.
     Terminating,
-    /// It is DRAINING. Its group has no hook that would hold it, so a later sweep terminates it, once empty.
+    /// It is DRAINING. A later sweep terminates it, once it is empty: its group has no hook that would hold it, or its
+    /// tasks are not sure to find a place.
     Draining,
     /// It was drained by an earlier sweep, and is not empty yet.
     Waiting,

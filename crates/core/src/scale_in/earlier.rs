@@ -2,12 +2,11 @@
 //!
 //! Nothing that a sweep began is forgotten, and nothing that others drain is touched.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::inventory::{Group, Instance, Inventory, Resources, Task, TaskKind};
+use super::inventory::{Group, Instance, Inventory, Resources, TaskKind};
 use super::plan::Headroom;
 use super::policy::Policy;
 use super::reason::KeepReason;
@@ -111,13 +110,14 @@ pub struct Load {
     pub unplaced: Vec<Unplaced>,
 }
 
-/// Decides what becomes of every instance that bears the mark of `function`, by its index in the inventory. `holding`
-/// are the groups with a termination hook that holds an instance until it is empty.
+/// Decides what becomes of every instance that bears the mark of `function`, by its index in the inventory.
+///
+/// One that is not empty is never terminated, whatever hooks its group has: a termination cannot be taken back, and as
+/// long as tasks are left load may come back.
 pub fn earlier(
     inventory: &Inventory,
     policy: &Policy,
     load: &Load,
-    holding: &BTreeSet<GroupName>,
     function: &str,
     now: Timestamp,
 ) -> Vec<(usize, Earlier)> {
@@ -137,7 +137,7 @@ pub fn earlier(
                 Earlier::Unmark("it is ACTIVE, and bears the mark of a drain".to_owned())
             }
             ContainerInstanceStatus::Draining => {
-                let facts = Facts { instance, inventory, policy, holding, mark: &mark, now };
+                let facts = Facts { instance, inventory, policy, mark: &mark, now };
                 facts.decide(&headroom, &load.unplaced)
             }
             _ => continue,
@@ -158,7 +158,6 @@ struct Facts<'a> {
     instance: &'a Instance,
     inventory: &'a Inventory,
     policy: &'a Policy,
-    holding: &'a BTreeSet<GroupName>,
     mark: &'a Mark,
     now: Timestamp,
 }
@@ -192,9 +191,6 @@ impl Facts<'_> {
             }
             None if stalled => {
                 reactivate(format!("its drain has stalled: {left} tasks left since {}", self.mark.at))
-            }
-            None if self.holding.contains(name) && !self.is_pinned() => {
-                Earlier::Terminate(format!("its group holds it for {left} tasks"))
             }
             None => Earlier::Wait(format!("{left} tasks left")),
         }
@@ -242,14 +238,6 @@ impl Facts<'_> {
         Some(tasks.iter().filter(|task| task.kind != TaskKind::Daemon).count())
     }
 
-    /// Whether a task that may not be moved runs on it by now: the group's hook would hold it for that in vain.
-    fn is_pinned(&self) -> bool {
-        let pinned = |task: &Task| {
-            task.protected || task.kind == TaskKind::Standalone && !self.policy.allow_standalone_tasks
-        };
-        self.instance.tasks.iter().flatten().any(pinned)
-    }
-
     /// Whether nothing is left but standalone tasks, which the operator lets end by themselves.
     fn may_wait_longer(&self) -> bool {
         let others = |kind| !matches!(kind, TaskKind::Standalone | TaskKind::Daemon);
@@ -295,7 +283,7 @@ fn add(headroom: &mut Headroom, inventory: &Inventory, instance: &Instance) {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
     use crate::ids::{Cluster, ContainerInstanceArn, InstanceId};
@@ -372,9 +360,8 @@ pub(crate) mod tests {
         Load { headroom, unplaced: Vec::new() }
     }
 
-    fn decided(inventory: &Inventory, load: &Load, holds: bool) -> Vec<Earlier> {
-        let holding: BTreeSet<_> = holds.then(|| GroupName::new("group")).into_iter().collect();
-        let decided = earlier(inventory, &Policy::default(), load, &holding, FUNCTION, NOW);
+    fn decided(inventory: &Inventory, load: &Load) -> Vec<Earlier> {
+        let decided = earlier(inventory, &Policy::default(), load, FUNCTION, NOW);
         decided.into_iter().map(|(_, decision)| decision).collect()
     }
 
@@ -441,29 +428,29 @@ pub(crate) mod tests {
         ];
         let mut lines = Vec::new();
         for (name, change) in cases {
-            let said = [(600, false), (600, true), (7_200, false)].map(|(seconds, holds)| {
+            let said = [600, 7_200].map(|seconds| {
                 let mut all = inventory(vec![drained(1, seconds)]);
                 change(&mut all);
-                decided(&all, &roomy(), holds).first().map_or("nothing", word)
+                decided(&all, &roomy()).first().map_or("nothing", word)
             });
-            let [young, held, old] = said;
-            lines.push(format!("{name}: {young}; with a hook: {held}; after two hours: {old}"));
+            let [young, old] = said;
+            lines.push(format!("{name}: {young}; after two hours: {old}"));
         }
         insta::assert_snapshot!(lines.join("\n"), @r"
-        empty: terminate; with a hook: terminate; after two hours: terminate
-        daemon tasks left: terminate; with a hook: terminate; after two hours: terminate
-        a stopping task left: wait; with a hook: terminate; after two hours: reactivate
-        a standalone task left: wait; with a hook: wait; after two hours: reactivate
-        tasks not read: wait; with a hook: wait; after two hours: wait
-        Terminating:Wait: leave alone; with a hook: leave alone; after two hours: leave alone
-        Terminating:Proceed: leave alone; with a hook: leave alone; after two hours: leave alone
-        Standby: reactivate; with a hook: reactivate; after two hours: reactivate
-        in no group: reactivate; with a hook: reactivate; after two hours: reactivate
-        protected: reactivate; with a hook: reactivate; after two hours: reactivate
-        group at its minimum: reactivate; with a hook: reactivate; after two hours: reactivate
-        managed scaling: reactivate; with a hook: reactivate; after two hours: reactivate
-        group suspended: wait; with a hook: wait; after two hours: reactivate
-        not ours: nothing; with a hook: nothing; after two hours: nothing
+        empty: terminate; after two hours: terminate
+        daemon tasks left: terminate; after two hours: terminate
+        a stopping task left: wait; after two hours: reactivate
+        a standalone task left: wait; after two hours: reactivate
+        tasks not read: wait; after two hours: wait
+        Terminating:Wait: leave alone; after two hours: leave alone
+        Terminating:Proceed: leave alone; after two hours: leave alone
+        Standby: reactivate; after two hours: reactivate
+        in no group: reactivate; after two hours: reactivate
+        protected: reactivate; after two hours: reactivate
+        group at its minimum: reactivate; after two hours: reactivate
+        managed scaling: reactivate; after two hours: reactivate
+        group suspended: wait; after two hours: reactivate
+        not ours: nothing; after two hours: nothing
         ");
     }
 
@@ -472,16 +459,12 @@ pub(crate) mod tests {
         let all = inventory(vec![drained(1, 300), drained(2, 100), drained(3, 200)]);
         let mut load = roomy();
         load.headroom.free = resources(1_999, 9_000);
-        let said = earlier(&all, &Policy::default(), &load, &BTreeSet::new(), FUNCTION, NOW);
+        let said = earlier(&all, &Policy::default(), &load, FUNCTION, NOW);
 
         let said: Vec<_> = said.iter().map(|(index, decision)| (*index, word(decision))).collect();
         assert_eq!(said, [(1, "reactivate for load"), (2, "terminate"), (0, "terminate")]);
         load.headroom = Headroom { instances: 0, ..Headroom::default() };
-        assert_eq!(
-            word(&decided(&all, &load, false)[0]),
-            "reactivate for load",
-            "fewer than the least number"
-        );
+        assert_eq!(word(&decided(&all, &load)[0]), "reactivate for load", "fewer than the least number");
     }
 
     #[test]
@@ -497,7 +480,7 @@ pub(crate) mod tests {
             ("a task too large for it", unplaced(ago(60), None, 4_096), "terminate"),
         ] {
             let load = Load { unplaced: vec![failure], ..roomy() };
-            assert_eq!(word(&decided(&all, &load, false)[0]), expected, "{what}");
+            assert_eq!(word(&decided(&all, &load)[0]), expected, "{what}");
         }
     }
 
@@ -522,10 +505,10 @@ pub(crate) mod tests {
         let mut load = roomy();
         load.headroom.free = resources(0, 9_000);
         // 2,048 of 12,048 CPU units are less than a fifth; with a second one there are enough.
-        let said: Vec<_> = decided(&all, &load, false).iter().map(word).collect();
+        let said: Vec<_> = decided(&all, &load).iter().map(word).collect();
         assert_eq!(said, ["reactivate for load", "reactivate for load"]);
         load.headroom.free = resources(400, 9_000);
-        let said: Vec<_> = decided(&all, &load, false).iter().map(word).collect();
+        let said: Vec<_> = decided(&all, &load).iter().map(word).collect();
         assert_eq!(said, ["reactivate for load", "terminate"], "2,448 of 12,048");
     }
 
@@ -536,7 +519,7 @@ pub(crate) mod tests {
             ..drained(number, seconds)
         };
         let all = inventory(vec![active(1, 899), active(2, 900)]);
-        let said = earlier(&all, &Policy::default(), &roomy(), &BTreeSet::new(), FUNCTION, NOW);
+        let said = earlier(&all, &Policy::default(), &roomy(), FUNCTION, NOW);
         assert!(matches!(said.as_slice(), [(1, Earlier::Unmark(_))]), "{said:?}");
     }
 }

@@ -8,7 +8,6 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::earlier::Mark;
 use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use crate::spot::ContainerInstanceStatus;
 
@@ -23,14 +22,6 @@ pub struct Inventory {
     pub groups: BTreeMap<GroupName, Group>,
     /// The replica services of the cluster. Tasks name theirs by its index.
     pub services: Vec<Service>,
-}
-
-impl Inventory {
-    /// The groups of the instances that this function drains, by their mark.
-    pub fn marked_groups(&self, function: &str) -> BTreeSet<GroupName> {
-        let marked = self.instances.iter().filter(|one| Mark::of(one, function).is_some());
-        marked.filter_map(|one| one.group.clone()).collect()
-    }
 }
 
 /// What instances offer and tasks hold, in the dimensions that ECS places by.

@@ -4,5 +4,6 @@
 mod earlier;
 mod events;
 mod faults;
+mod simulation;
 mod stories;
 mod support;
