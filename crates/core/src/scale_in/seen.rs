@@ -100,6 +100,7 @@ impl ServiceSeen {
         constraints.extend(provider);
         constraints.sort();
         constraints.dedup();
+        let (minimum_healthy_percent, maximum_percent) = self.percents();
         Service {
             name: self.name.clone(),
             demand: Resources::from(demand),
@@ -107,11 +108,24 @@ impl ServiceSeen {
             distinct_instance: self.distinct_instance,
             constraints,
             strategy: self.strategy(),
-            minimum_healthy_percent: self.minimum_healthy_percent,
-            maximum_percent: self.maximum_percent,
+            minimum_healthy_percent,
+            maximum_percent,
             in_flight: self.in_flight(on_draining),
             unclear,
         }
+    }
+
+    /// The share of tasks that must stay healthy and that may run. ECS rounds the one up and the other down to whole tasks
+    /// (ECS API, `DeploymentConfiguration`): of few tasks none may stop and none may start, although the percentages look
+    /// as if they might. A single task with 50 and 100 %, or 100 and 150 %, can never be replaced.
+    fn percents(&self) -> (u32, u32) {
+        let tasks = |percent: u32| self.desired.saturating_mul(percent.into());
+        let least = tasks(self.minimum_healthy_percent).saturating_add(99) / 100;
+        let most = tasks(self.maximum_percent) / 100;
+        if self.desired > 0 && least >= self.desired && most <= self.desired {
+            return (100, 100);
+        }
+        (self.minimum_healthy_percent, self.maximum_percent)
     }
 
     /// By default ECS spreads tasks over zones, and then over instances.
@@ -196,6 +210,21 @@ mod tests {
         assert_eq!(service.host_ports.len(), 2);
         assert_eq!(service.constraints, ["attribute:disk == ssd", "attribute:gpu exists"]);
         assert_eq!(service.unclear, None);
+    }
+
+    #[test]
+    fn few_tasks_may_be_neither_stopped_nor_started_whatever_the_percentages() {
+        let with = |desired, minimum_healthy_percent, maximum_percent| {
+            let seen = ServiceSeen { minimum_healthy_percent, maximum_percent, ..seen(desired, desired, 0) };
+            let service = seen.service(&[], 0);
+            (service.minimum_healthy_percent, service.maximum_percent)
+        };
+        assert_eq!(with(1, 50, 100), (100, 100));
+        assert_eq!(with(1, 100, 150), (100, 100));
+        assert_eq!(with(2, 50, 100), (50, 100), "one of two may stop");
+        assert_eq!(with(2, 100, 150), (100, 150), "a third may start");
+        assert_eq!(with(1, 0, 100), (0, 100), "it may stop");
+        assert_eq!(with(1, 100, 200), (100, 200), "another may start");
     }
 
     #[test]

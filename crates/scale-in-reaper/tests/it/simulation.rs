@@ -32,7 +32,7 @@ use crate::support::{CLUSTER, INTERVAL, TIMEOUT, start_time};
 const SEEDS: u64 = 60;
 
 /// Seeds that failed once. What they found is mended; they are run every time.
-const KEPT: [u64; 0] = [];
+const KEPT: [u64; 2] = [238, 321];
 
 /// How many sweeps see a world that changes, and how many see it come to rest afterwards.
 const RESTLESS_SWEEPS: usize = 6;
@@ -122,7 +122,7 @@ fn draw(seed: u64) -> Story {
         headroom_memory_percent: rng.u32(..40),
         max_removals_percent: [10, 25, 50, 100][rng.usize(..4)],
         min_instances: rng.usize(..3),
-        min_instance_age: SignedDuration::from_secs(rng.i64(..1_800)),
+        min_instance_age: SignedDuration::from_secs(rng.i64(0..1_800)),
         ..ReaperSettings::default()
     };
     Story { settings, world, changes, killed, calm, rng }
@@ -340,17 +340,6 @@ fn run(seed: u64) -> Result<(), String> {
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let mut story = draw(seed);
     let (world, active) = runtime.block_on(play(&mut story));
-    if std::env::var("SHOW").is_ok() {
-        println!("{:?}\n{:?} killed {}", story.settings, story.changes, story.killed);
-        for entry in &world.history {
-            if entry.at > start_time() {
-                println!("{} {:?}", entry.at, entry.what);
-            }
-        }
-        for ended in &world.delivery.ended {
-            println!("{ended:?}");
-        }
-    }
     check(&story, &world, &active)
 }
 
