@@ -2,29 +2,50 @@
 //!
 //! The decision is [`plan`]: from an [`Inventory`] and a [`Policy`] to a [`Plan`]. Reading the inventory and carrying the
 //! plan out is left to the `scale-in-reaper`.
+//!
+//! In order: [`eligibility`] asks each instance's own facts. [`model`] puts the rest into numbers, [`limits`] says how far
+//! a plan may go, [`bound`] what room is worth and what no plan could save. [`search`] finds the best [`packing`]; what of
+//! it is safe under ECS's own placement is decided in [`safe`], by a [`certificate`] and by [`replay`].
 
 mod answer;
+mod bound;
+mod certificate;
 pub mod earlier;
 mod eligibility;
+mod expression;
 mod inventory;
+mod limits;
+mod model;
+mod packing;
 mod plan;
 mod policy;
 mod reason;
+mod replay;
+mod rng;
+mod safe;
+mod search;
 pub mod seen;
 pub mod sweep;
+#[cfg(test)]
+mod testing;
 mod text;
 
 use jiff::Timestamp;
 
 pub use self::answer::{Answer, Done, OutcomeKind, Swept};
-use self::eligibility::eligibility;
+use self::bound::prices;
+use self::eligibility::{Eligibility, eligibility};
 pub use self::inventory::{
     DIMENSIONS, Group, HostPort, Instance, Inventory, Protocol, Resources, Service, Strategy, Task, TaskKind,
 };
+use self::limits::Limits;
+use self::model::Model;
+use self::packing::Packing;
 pub use self::plan::{Headroom, Kept, Move, Plan, Removal, Saving};
 pub use self::policy::{Policy, Search};
 pub use self::reason::{KeepReason, RemoveReason};
 pub use self::text::text;
+use crate::spot::ContainerInstanceStatus;
 
 /// Plans the removal of instances from a cluster.
 ///
@@ -32,21 +53,44 @@ pub use self::text::text;
 /// does not depend on the order of the inventory.
 pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
     let eligibility = eligibility(inventory, policy, now);
-    let mut plan = Plan {
-        cluster: inventory.cluster.clone(),
-        remove: Vec::new(),
-        keep: Vec::new(),
-        headroom_before: Headroom::default(),
-        headroom_after: Headroom::default(),
-        saving: Saving::default(),
-        moves: Vec::new(),
-        steps: 0,
-    };
-    for (instance, kept) in inventory.instances.iter().zip(eligibility.kept) {
-        let reason = kept.unwrap_or(KeepReason::MaxRemovals);
-        plan.keep.push(Kept { instance_id: instance.instance_id.clone(), reason });
+    // Few clusters have GPUs or task network interfaces to count.
+    let flat = |resources: Resources| resources.gpus == 0 && resources.network_interfaces == 0;
+    if inventory.services.iter().all(|service| flat(service.demand)) {
+        solve::<2>(inventory, policy, &eligibility)
+    } else {
+        solve::<4>(inventory, policy, &eligibility)
     }
-    plan
+}
+
+fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &Eligibility) -> Plan {
+    let mut model = Model::<D>::new(inventory, eligibility);
+    let nowhere = model.prune();
+    let limits = Limits::new(inventory, policy, &model);
+    let (prices, mut steps) = prices(&model, &limits);
+    let order = search::order(&model, &prices);
+    let packed = search::best(&model, &limits, &prices, &order, policy.steps_max);
+    steps += packed.as_ref().map_or(0, |packing| packing.steps);
+    let mut answer =
+        plan::Answer { inventory, eligibility, model: &model, nowhere, bound: prices.bound, steps };
+    match policy.search {
+        Search::Best => match packed {
+            Some(packed) => answer.of_packing(packed),
+            None => answer.of_nothing(&limits),
+        },
+        Search::Safe => {
+            let settled = model.kinds.iter().all(|kind| kind.in_flight == 0)
+                && inventory.instances.iter().all(|one| one.status != ContainerInstanceStatus::Draining);
+            let tried = packed.as_ref().filter(|_| settled).map(|packing| packing.gone.as_slice());
+            let safe = safe::safe(inventory, &model, &limits, &order, tried, policy.steps_max);
+            answer.steps += safe.steps;
+            let mut witness = Packing::new(&model, limits, &prices);
+            for &number in &safe.taken {
+                witness.remove(number as usize);
+            }
+            witness.place_all(None);
+            answer.of_safe(&safe, &witness)
+        }
+    }
 }
 
 /// The instances whose tasks are worth reading, by index, best first: those that every other rule would let go. To be
@@ -56,7 +100,10 @@ pub fn worth_reading(inventory: &Inventory, policy: &Policy, now: Timestamp) -> 
     let unread =
         |(index, kept): (usize, &Option<KeepReason>)| (*kept == Some(KeepReason::NotRead)).then_some(index);
     let mut worth: Vec<_> = eligibility.kept.iter().enumerate().filter_map(unread).collect();
-    worth.sort_by_key(|&index| held(&inventory.instances[index]));
+    worth.sort_by(|&one, &other| {
+        let [one, other] = [one, other].map(|index| &inventory.instances[index]);
+        held(one).cmp(&held(other)).then_with(|| one.instance_id.cmp(&other.instance_id))
+    });
     worth
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::expression::Expression;
 use super::inventory::{Group, Instance, Inventory, Resources, Service, TaskKind};
 use super::policy::Policy;
 use super::reason::KeepReason;
@@ -21,6 +22,7 @@ pub(super) struct Facts<'a> {
     instance: &'a Instance,
     group: Option<&'a Group>,
     services: &'a [Service],
+    unclear: &'a [Option<String>],
     mentions: usize,
     policy: &'a Policy,
     now: Timestamp,
@@ -66,7 +68,16 @@ pub(super) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
     for instance in &inventory.instances {
         *mentions.entry(&instance.instance_id).or_default() += 1;
     }
-    let facts = |instance| facts(instance, inventory, mentions[&instance.instance_id], policy, now);
+    let unclear: Vec<_> = inventory.services.iter().map(unclear).collect();
+    let facts = |instance| Facts {
+        instance,
+        group: instance.group.as_ref().and_then(|name| inventory.groups.get(name)),
+        services: &inventory.services,
+        unclear: &unclear,
+        mentions: mentions[&instance.instance_id],
+        policy,
+        now,
+    };
     let kept = |instance| RULES.iter().find_map(|rule| rule(&facts(instance)));
     Eligibility {
         usable: inventory.instances.iter().map(|instance| usable(&facts(instance))).collect(),
@@ -74,15 +85,13 @@ pub(super) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
     }
 }
 
-fn facts<'a>(
-    instance: &'a Instance,
-    inventory: &'a Inventory,
-    mentions: usize,
-    policy: &'a Policy,
-    now: Timestamp,
-) -> Facts<'a> {
-    let group = instance.group.as_ref().and_then(|name| inventory.groups.get(name));
-    Facts { instance, group, services: &inventory.services, mentions, policy, now }
+/// Why nobody can tell where a service's tasks may run, if so.
+fn unclear(service: &Service) -> Option<String> {
+    let not_understood = |text: &String| {
+        let why = Expression::parse(text).err()?;
+        Some(format!("its constraint `{text}` is not understood: {why}"))
+    };
+    service.unclear.clone().or_else(|| service.constraints.iter().find_map(not_understood))
 }
 
 /// Whether an instance is capacity: draining, young, disconnected and doubtful ones are not, as nobody knows how long
@@ -117,8 +126,9 @@ fn contradiction(facts: &Facts<'_>) -> Option<KeepReason> {
     }
 }
 
-/// The largest amount of any resource that is believed: sums over a cluster then stay far within 64 bits.
-const AMOUNT_MAX: i64 = 1 << 40;
+/// The largest amount of any resource that is believed: one then fits
+/// into 32 bits, and sums over a cluster stay far within 64.
+pub(super) const AMOUNT_MAX: i64 = 1 << 30;
 
 fn impossible(registered: Resources, remaining: Resources) -> Option<String> {
     let pairs = registered.to_array().into_iter().zip(remaining.to_array());
@@ -219,7 +229,7 @@ fn pinned(facts: &Facts<'_>) -> Option<KeepReason> {
             TaskKind::UnknownService => Some(format!("task {id} is of a service that could not be read")),
             TaskKind::Service(index) => {
                 let service = facts.services.get(index)?;
-                immovable(service, task.protected)
+                immovable(service, facts.unclear[index].as_ref(), task.protected)
                     .map(|why| format!("task {id} of service {} {why}", service.name))
             }
         }
@@ -228,7 +238,7 @@ fn pinned(facts: &Facts<'_>) -> Option<KeepReason> {
 }
 
 /// Why ECS would not move a task of this service, if so.
-fn immovable(service: &Service, protected: bool) -> Option<String> {
+fn immovable(service: &Service, unclear: Option<&String>, protected: bool) -> Option<String> {
     if protected {
         return Some("is protected from scale-in".to_owned());
     }
@@ -237,7 +247,7 @@ fn immovable(service: &Service, protected: bool) -> Option<String> {
     if service.minimum_healthy_percent >= 100 && service.maximum_percent <= 100 {
         return Some("cannot be replaced: its minimum and its maximum are both 100 %".to_owned());
     }
-    service.unclear.as_ref().map(|why| format!("cannot be judged: {why}"))
+    unclear.map(|why| format!("cannot be judged: {why}"))
 }
 
 fn name(facts: &Facts<'_>) -> Option<GroupName> {

@@ -25,6 +25,8 @@ pub struct Policy {
     pub allow_managed_scaling: bool,
     /// Whether an instance with standalone tasks may be removed; it is then held until they have ended.
     pub allow_standalone_tasks: bool,
+    /// Whether the zones of each group must stay as balanced as they are.
+    pub keep_zone_balance: bool,
     /// How plans are searched.
     pub search: Search,
     /// How much work the search may do, in counted steps, so that equal input gives an equal plan on any machine.
@@ -58,6 +60,7 @@ impl Default for Policy {
             groups: None,
             allow_managed_scaling: false,
             allow_standalone_tasks: false,
+            keep_zone_balance: true,
             search: Search::Safe,
             steps_max: Self::STEPS_MAX,
         }
