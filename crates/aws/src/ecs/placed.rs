@@ -27,6 +27,7 @@ pub struct PlacedTask {
 
 /// Whose tasks are listed.
 enum Of<'a> {
+    Cluster,
     ContainerInstance(&'a ContainerInstanceArn),
     Service(&'a str),
 }
@@ -34,6 +35,10 @@ enum Of<'a> {
 impl Ecs {
     /// The tasks on these container instances that have not stopped, those that have been told to included: ECS lists
     /// them apart, together with those that have stopped within the last hour.
+    ///
+    /// The tasks of the whole cluster are listed if that costs less than a list for each instance: a page holds a
+    /// hundred, and each must be described to learn where it runs. How many there are is only known afterwards, so the
+    /// attempt ends at half as many pages as there are instances.
     ///
     /// # Errors
     /// If a call fails, so that no task goes unseen.
@@ -43,13 +48,25 @@ impl Ecs {
         container_instances: &[ContainerInstanceArn],
         pace: &Pace,
     ) -> Result<Vec<PlacedTask>, AwsError> {
-        let mut lists = Vec::new();
-        for arn in container_instances {
-            for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
-                lists.push(self.list_placed(cluster, Of::ContainerInstance(arn), status, pace));
+        let pages_max = container_instances.len() / 2;
+        let mut arns = Vec::new();
+        for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
+            if let Some(all) = self.list_placed(cluster, Of::Cluster, status.clone(), pages_max, pace).await?
+            {
+                arns.extend(all);
+                continue;
             }
+            let mut lists = Vec::new();
+            for arn in container_instances {
+                lists.push(self.list_whole(cluster, Of::ContainerInstance(arn), status.clone(), pace));
+            }
+            let listed: Vec<_> = stream::iter(lists).buffered(CONCURRENT_READS_MAX).try_collect().await?;
+            arns.extend(listed.into_iter().flatten());
         }
-        self.describe_placed(cluster, lists, pace).await
+        let mut tasks = self.describe_placed(cluster, arns, pace).await?;
+        let wanted: BTreeSet<_> = container_instances.iter().collect();
+        tasks.retain(|task| wanted.contains(&task.container_instance));
+        Ok(tasks)
     }
 
     /// The tasks of a service that have not stopped, wherever they run.
@@ -62,19 +79,19 @@ impl Ecs {
         service: &str,
         pace: &Pace,
     ) -> Result<Vec<PlacedTask>, AwsError> {
-        let lists = [DesiredStatus::Running, DesiredStatus::Stopped]
-            .map(|status| self.list_placed(cluster, Of::Service(service), status, pace));
-        self.describe_placed(cluster, lists.into(), pace).await
+        let mut arns = Vec::new();
+        for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
+            arns.extend(self.list_whole(cluster, Of::Service(service), status, pace).await?);
+        }
+        self.describe_placed(cluster, arns, pace).await
     }
 
     async fn describe_placed(
         &self,
         cluster: &Cluster,
-        lists: Vec<impl Future<Output = Result<Vec<TaskArn>, AwsError>>>,
+        mut arns: Vec<TaskArn>,
         pace: &Pace,
     ) -> Result<Vec<PlacedTask>, AwsError> {
-        let listed: Vec<_> = stream::iter(lists).buffered(CONCURRENT_READS_MAX).try_collect().await?;
-        let mut arns: Vec<_> = listed.into_iter().flatten().collect();
         // One that was told to stop between two lists stands in both.
         arns.sort();
         arns.dedup();
@@ -86,28 +103,46 @@ impl Ecs {
         Ok(described.into_iter().flatten().collect())
     }
 
-    async fn list_placed(
+    async fn list_whole(
         &self,
         cluster: &Cluster,
         of: Of<'_>,
         desired_status: DesiredStatus,
         pace: &Pace,
     ) -> Result<Vec<TaskArn>, AwsError> {
-        let operation = || format!("list tasks of cluster {}", cluster.name());
+        let listed = self.list_placed(cluster, of, desired_status, LIST_PAGES_MAX, pace).await?;
+        listed.ok_or_else(|| {
+            AwsError::unusable_answer(list(cluster), format!("more than {LIST_PAGES_MAX} pages"))
+        })
+    }
+
+    /// `None` if there are more pages than that.
+    async fn list_placed(
+        &self,
+        cluster: &Cluster,
+        of: Of<'_>,
+        desired_status: DesiredStatus,
+        pages_max: usize,
+        pace: &Pace,
+    ) -> Result<Option<Vec<TaskArn>>, AwsError> {
         let request = self.client.list_tasks().cluster(cluster.as_str()).desired_status(desired_status);
         let request = match of {
+            Of::Cluster => request,
             Of::ContainerInstance(arn) => request.container_instance(arn.as_str()),
             Of::Service(name) => request.service_name(name),
         };
-        let mut pages = request.into_paginator().stop_on_duplicate_token(false).send();
-        let mut arns = Vec::new();
-        for _ in 0..LIST_PAGES_MAX {
+        let (mut arns, mut token) = (Vec::new(), None);
+        for _ in 0..pages_max {
             pace.resources.turn().await;
-            let Some(page) = pages.next().await else { return Ok(arns) };
-            let page = page.map_err(|error| AwsError::new(operation(), error))?;
+            let page = request.clone().set_next_token(token).send().await;
+            let page = page.map_err(|error| AwsError::new(list(cluster), error))?;
             arns.extend(page.task_arns().iter().map(TaskArn::new));
+            token = page.next_token;
+            if token.is_none() {
+                return Ok(Some(arns));
+            }
         }
-        Err(AwsError::unusable_answer(operation(), format!("more than {LIST_PAGES_MAX} pages")))
+        Ok(None)
     }
 
     /// One that ECS no longer knows (reason `MISSING`) has stopped more than an hour ago.
@@ -156,6 +191,10 @@ impl Ecs {
         }
         Ok(protected)
     }
+}
+
+fn list(cluster: &Cluster) -> String {
+    format!("list tasks of cluster {}", cluster.name())
 }
 
 fn placed(described: &aws_sdk_ecs::types::Task) -> Option<PlacedTask> {
