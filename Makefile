@@ -10,7 +10,7 @@ SEEDS ?= 1000
 
 TOOLS := .tools
 INSTALLED := $(TOOLS)/installed
-FUNCTIONS := spot-drainer lifecycle-drainer
+FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
 .DEFAULT_GOAL := help
 
 .PHONY: help demo invoke serve events test simulate check bench build local clean
@@ -28,7 +28,7 @@ $(INSTALLED): scripts/requirements.txt
 local: $(INSTALLED)
 	cargo build --quiet --locked --bins
 
-demo: local ## Play a Spot interruption and a scale-in on the simulated Region, with the real functions
+demo: local ## Play a Spot interruption, a scale-in and sweeps on the simulated Region, with the real functions
 	$(PYTHON) scripts/local.py demo
 
 invoke: local ## Run FUNCTION on the sample EVENT (or several)
@@ -47,8 +47,8 @@ test: local ## Run everything: no AWS account, no Docker
 	$(PYTHON) scripts/local.py demo
 
 simulate: ## Run the first SEEDS seeds of the simulation (or the one SEED)
-	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --locked --package lifecycle-drainer --test it \
-		what_must_hold_holds_for_every_seed -- --nocapture | grep -v '"_aws"'
+	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --locked --package lifecycle-drainer \
+		--package scale-in-reaper --test it what_must_hold_holds_for_every_seed -- --nocapture | grep -v '"_aws"'
 
 check: ## Check format, lints and documentation
 	cargo fmt --all --check
@@ -58,9 +58,10 @@ check: ## Check format, lints and documentation
 bench: local ## Measure calls, mass interruptions and cold start
 	cargo bench --quiet --locked --profile dev --package spot-drainer --bench mass | grep -v '"_aws"'
 	cargo bench --quiet --locked --profile dev --package lifecycle-drainer --bench drains | grep -v '"_aws"'
+	cargo bench --quiet --locked --profile dev --package scale-in-reaper --bench sweeps | grep -v '"_aws"'
 	for function in $(FUNCTIONS); do cargo build --quiet --locked --release --package $$function || exit 1; done
 	for function in $(FUNCTIONS); do $(PYTHON) scripts/cold_start.py $$function \
-		events/$$function/foreign-schedule-rule.json || exit 1; done
+		events/$$function/foreign-sns-plain-text.json || exit 1; done
 	$(PYTHON) scripts/cold_start.py spot-drainer events/spot-drainer/spot-interruption-terminate.json
 
 build: $(INSTALLED) ## Build release zips into target/lambda, for ARCH (arm64 or x86-64)

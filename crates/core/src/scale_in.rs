@@ -13,8 +13,10 @@
     reason = "instances, services and tasks are numbered within bounds that `eligibility` keeps; amounts are below 2³⁰"
 )]
 
+mod answer;
 mod bound;
 mod certificate;
+pub mod earlier;
 mod eligibility;
 mod expression;
 mod inventory;
@@ -28,11 +30,15 @@ mod replay;
 mod rng;
 mod safe;
 mod search;
+pub mod seen;
+pub mod sweep;
 #[cfg(test)]
 mod testing;
+mod text;
 
 use jiff::Timestamp;
 
+pub use self::answer::{Answer, Done, OutcomeKind, Swept};
 use self::bound::prices;
 use self::eligibility::{Eligibility, eligibility};
 pub use self::inventory::{
@@ -44,6 +50,7 @@ use self::packing::Packing;
 pub use self::plan::{Headroom, Kept, Move, Plan, Removal, Saving};
 pub use self::policy::{Policy, Search};
 pub use self::reason::{KeepReason, RemoveReason};
+pub use self::text::text;
 use crate::spot::ContainerInstanceStatus;
 
 /// Plans the removal of instances from a cluster.
@@ -66,13 +73,13 @@ fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &E
     let nowhere = model.prune();
     let limits = Limits::new(inventory, policy, &model);
     let (prices, steps) = prices(&model, &limits);
-    let mut answer =
-        plan::Answer { inventory, eligibility, model: &model, nowhere, bound: prices.bound, steps };
+    let mut findings =
+        plan::Findings { inventory, eligibility, model: &model, nowhere, bound: prices.bound, steps };
     let pack = |taken: &[u32]| search::best(&model, &limits, &prices, taken, policy.steps_max);
     match policy.search {
         Search::Best => match pack(&[]) {
-            Some(packed) => answer.of_packing(packed),
-            None => answer.of_nothing(&limits),
+            Some(packed) => findings.of_packing(packed),
+            None => findings.of_nothing(&limits),
         },
         Search::Safe => {
             let order = search::gentle_order(&model, &prices);
@@ -82,16 +89,16 @@ fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &E
             let mut safe = safe::certified(&model, &limits, &order, policy.steps_max);
             let room_for_more = settled && safe.limits.removals() > 0;
             if let Some(packed) = room_for_more.then(|| pack(&safe.taken)).flatten() {
-                answer.steps += packed.steps;
+                findings.steps += packed.steps;
                 safe = safe::extended(safe, inventory, &model, &order, &packed.gone, policy.steps_max);
             }
-            answer.steps += safe.steps;
+            findings.steps += safe.steps;
             let mut witness = Packing::new(&model, limits.clone(), &prices);
             for &number in &safe.taken {
                 witness.remove(number as usize);
             }
             witness.place_all(None);
-            answer.of_safe(&safe, &witness)
+            findings.of_safe(&safe, &witness)
         }
     }
 }

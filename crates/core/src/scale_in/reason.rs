@@ -28,6 +28,11 @@ pub enum RemoveReason {
 }
 
 impl RemoveReason {
+    /// Whether every task is sure to find a place, as long as the load does not grow.
+    pub fn is_certain(&self) -> bool {
+        matches!(self, Self::Empty | Self::Certified { .. })
+    }
+
     /// The word for it in the answer.
     pub fn code(&self) -> &'static str {
         match self {
