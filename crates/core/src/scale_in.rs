@@ -78,7 +78,10 @@ fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &E
     let pack = |taken: &[u32]| search::best(&model, &limits, &prices, taken, policy.steps_max);
     match policy.search {
         Search::Best => match pack(&[]) {
-            Some(packed) => findings.of_packing(packed),
+            Some(packed) => {
+                findings.steps += packed.steps;
+                findings.of_packing(packed)
+            }
             None => findings.of_nothing(&limits),
         },
         Search::Safe => {

@@ -5,6 +5,7 @@
 
 mod rcl;
 
+use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
 use ebb_core::scale_in::{Plan, Policy, Search, plan};
@@ -33,7 +34,8 @@ fn main() -> ExitCode {
     let before_ms = cpu_ms();
     let plan = plan(&inventory, &arguments.policy, rcl::now());
     let cpu_ms = cpu_ms() - before_ms;
-    print(&plan, cpu_ms);
+    // A reader that has seen enough closes the pipe.
+    let _ = print(&plan, cpu_ms);
     ExitCode::SUCCESS
 }
 
@@ -86,27 +88,24 @@ fn percent(text: &str) -> Result<u32, String> {
     number.ok_or_else(|| format!("{text:?} is not a percentage from 0 to 100"))
 }
 
-#[expect(clippy::print_stdout, reason = "a command line's way to answer")]
-fn print(plan: &Plan, cpu_ms: f64) {
-    let mut lines = String::new();
+fn print(plan: &Plan, cpu_ms: f64) -> std::io::Result<()> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
     for removal in &plan.remove {
-        lines.push_str(&format!("R {}\n", rcl::number(&removal.instance_id)));
+        writeln!(out, "R {}", rcl::number(&removal.instance_id))?;
     }
     for one in &plan.moves {
-        lines.push_str(&format!("M {} {}\n", one.task, rcl::number(&one.to)));
+        writeln!(out, "M {} {}", one.task, rcl::number(&one.to))?;
     }
-    print!("{lines}");
-    println!(
-        "{}",
-        json!({
-            "removed": plan.remove.len(),
-            "cost_share": plan.saving.planned,
-            "bound": plan.saving.bound,
-            "cpu_ms": cpu_ms,
-            "peak_rss_kib": peak_rss_kib(),
-            "steps": plan.steps,
-        })
-    );
+    let line = json!({
+        "removed": plan.remove.len(),
+        "cost_share": plan.saving.planned,
+        "bound": plan.saving.bound,
+        "cpu_ms": cpu_ms,
+        "peak_rss_kib": peak_rss_kib(),
+        "steps": plan.steps,
+    });
+    writeln!(out, "{line}")?;
+    out.flush()
 }
 
 /// CPU time of this process in milliseconds, as Linux counts it; 0 elsewhere.

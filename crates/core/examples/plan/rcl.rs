@@ -1,7 +1,7 @@
 //! Reads inventories in the line-based `rcl` format: whitespace-separated numbers, `#` begins a comment.
 //!
 //! `D` names the dimensions, `Z` counts zones, `G` is an Auto Scaling group, `I` an instance, `S` a service, `T` a task.
-//! Zones and groups become attributes, and a service's masks of them `memberOf` expressions.
+//! A service's masks of zones and groups become `memberOf` expressions; groups pass for instance types there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -23,8 +23,8 @@ pub(crate) fn number(instance_id: &InstanceId) -> u64 {
     u64::from_str_radix(instance_id.as_str().trim_start_matches("i-"), 16).unwrap_or_default()
 }
 
-/// What a task holds, by the instance that it is on.
-type Tasks = BTreeMap<u64, Vec<Task>>;
+/// A task's line: the instance that it is on, its service, and whether it is pinned. Tasks are numbered by their place.
+type TaskLine = (u32, u32, bool);
 
 /// Reads an inventory.
 pub(crate) fn read(text: &str) -> Result<Inventory, String> {
@@ -34,8 +34,7 @@ pub(crate) fn read(text: &str) -> Result<Inventory, String> {
         groups: BTreeMap::new(),
         services: Vec::new(),
     };
-    let (mut zones, mut groups, mut tasks) = (0, 0, Tasks::new());
-    let mut counted = 0_usize;
+    let (mut zones, mut groups, mut tasks) = (0, 0, Vec::new());
     for (at, line) in text.lines().enumerate() {
         let mut fields =
             Fields { fields: line.split('#').next().unwrap_or("").split_whitespace(), at: at + 1 };
@@ -50,32 +49,36 @@ pub(crate) fn read(text: &str) -> Result<Inventory, String> {
             }
             Some("I") => inventory.instances.push(fields.instance()?),
             Some("S") => inventory.services.push(fields.service(zones, groups)?),
-            Some("T") => {
-                let (on, task) = fields.task(counted)?;
-                tasks.entry(on).or_default().push(task);
-                counted += 1;
-            }
+            Some("T") => tasks.push(fields.task()?),
             Some(other) => return Err(format!("line {}: {other:?} is none of D, Z, G, I, S, T", at + 1)),
         }
     }
-    give_tasks(&mut inventory, tasks);
+    give_tasks(&mut inventory, &tasks);
     Ok(inventory)
 }
 
 /// Puts the tasks on their instances, which hold what the tasks need; counts what is still to be placed.
-fn give_tasks(inventory: &mut Inventory, mut tasks: Tasks) {
+fn give_tasks(inventory: &mut Inventory, tasks: &[TaskLine]) {
     let mut running = vec![0_u64; inventory.services.len()];
+    let mut by_instance: Vec<usize> = (0..tasks.len()).collect();
+    by_instance.sort_by_key(|&at| tasks[at].0);
+    let mut groups = by_instance.chunk_by(|&one, &other| tasks[one].0 == tasks[other].0).peekable();
+    inventory.instances.sort_by_key(|instance| number(&instance.instance_id));
     for instance in &mut inventory.instances {
-        let mut tasks = tasks.remove(&number(&instance.instance_id)).unwrap_or_default();
-        tasks.shrink_to_fit();
-        for task in &tasks {
-            let TaskKind::Service(index) = task.kind else { continue };
-            let Some(service) = inventory.services.get(index) else { continue };
-            running[index] += 1;
-            instance.remaining = instance.remaining.map(|free| minus(free, service.demand));
-            instance.host_ports.extend(service.host_ports.iter().copied());
+        let here = |group: &&[usize]| u64::from(tasks[group[0]].0) == number(&instance.instance_id);
+        let group = groups.next_if(here).unwrap_or_default();
+        for &at in group {
+            let service = tasks[at].1 as usize;
+            let Some(known) = inventory.services.get(service) else { continue };
+            running[service] += 1;
+            instance.remaining = instance.remaining.map(|free| minus(free, known.demand));
+            instance.host_ports.extend(known.host_ports.iter().copied());
         }
-        instance.tasks = Some(tasks);
+        let task = |&at: &usize| {
+            let (_, service, pinned) = tasks[at];
+            Task { id: at.to_string(), kind: TaskKind::Service(service as usize), protected: pinned }
+        };
+        instance.tasks = Some(group.iter().map(task).collect());
     }
     for (service, running) in inventory.services.iter_mut().zip(running) {
         service.in_flight = service.in_flight.saturating_sub(running);
@@ -89,6 +92,9 @@ fn minus(from: Resources, what: Resources) -> Resources {
     }
     left.into()
 }
+
+const ZONE: &str = "attribute:ecs.availability-zone";
+const GROUP: &str = "attribute:ecs.instance-type";
 
 fn group_name(number: u64) -> GroupName {
     GroupName::new(format!("g{number}"))
@@ -149,11 +155,8 @@ impl Fields<'_> {
             protected_from_scale_in: protected != 0,
             weight: 1,
             zone: zone.to_string(),
-            instance_type: String::new(),
-            attributes: BTreeMap::from([
-                ("zone".to_owned(), zone.to_string()),
-                ("group".to_owned(), group.to_string()),
-            ]),
+            instance_type: group.to_string(),
+            attributes: BTreeMap::new(),
             status: ContainerInstanceStatus::Active,
             agent_connected: true,
             registered_at: Some(now() - SignedDuration::from_secs(age)),
@@ -179,7 +182,7 @@ impl Fields<'_> {
         let minimum_healthy_percent = self.next("minimum healthy percent")?;
         let maximum_percent = self.next("maximum percent")?;
         let host_ports = u16::try_from(port).ok().map(|number| HostPort { protocol: Protocol::Tcp, number });
-        let constraints = [member_of("zone", zone_mask, zones), member_of("group", group_mask, groups)];
+        let constraints = [member_of(ZONE, zone_mask, zones), member_of(GROUP, group_mask, groups)];
         Ok(Service {
             name: format!("s{number}"),
             host_ports: host_ports.into_iter().collect(),
@@ -194,23 +197,20 @@ impl Fields<'_> {
         })
     }
 
-    fn task(&mut self, counted: usize) -> Result<(u64, Task), String> {
-        let on = self.next("instance")?;
-        let service = self.next("service")?;
-        let pinned: u64 = self.next("pinned")?;
-        let task = Task { id: counted.to_string(), kind: TaskKind::Service(service), protected: pinned != 0 };
-        Ok((on, task))
+    fn task(&mut self) -> Result<TaskLine, String> {
+        let pinned = |number: u64| number != 0;
+        Ok((self.next("instance")?, self.next("service")?, pinned(self.next("pinned")?)))
     }
 }
 
 /// `None` if the mask allows every one.
 fn member_of(attribute: &str, mask: u64, count: u32) -> Option<String> {
     let allowed: Vec<_> = (0..count).filter(|bit| mask >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
-    (allowed.len() < count as usize).then(|| format!("attribute:{attribute} in [{}]", allowed.join(",")))
+    (allowed.len() < count as usize).then(|| format!("{attribute} in [{}]", allowed.join(",")))
 }
 
 fn strategy(number: u64) -> Option<Vec<Strategy>> {
-    let zone = || Strategy::Spread("attribute:zone".to_owned());
+    let zone = || Strategy::Spread(ZONE.to_owned());
     let instance = || Strategy::Spread("instanceId".to_owned());
     Some(match number {
         0 => vec![Strategy::Random],

@@ -90,7 +90,14 @@ impl Subject {
     pub(super) fn value<'a>(&self, instance: &'a Instance) -> Option<&'a str> {
         match self {
             Self::InstanceId => Some(instance.instance_id.as_str()),
-            Self::Attribute(name) => instance.attributes.get(name).map(String::as_str),
+            Self::Attribute(name) => {
+                instance.attributes.get(name).map(String::as_str).or(match name.as_str() {
+                    // The built-in attributes that the inventory knows anyhow.
+                    "ecs.availability-zone" => Some(&instance.zone),
+                    "ecs.instance-type" => Some(&instance.instance_type),
+                    _ => None,
+                })
+            }
         }
     }
 }

@@ -251,7 +251,10 @@ impl<const D: usize> Findings<'_, D> {
                 places[usize::from(kind)].extend(std::iter::repeat_n(number as u32, usize::from(count)));
             }
         }
-        let mut moves = Vec::new();
+        let moving = |&number: &u32| {
+            self.model.held.of(number as usize).iter().map(|(_, count)| usize::from(*count)).sum::<usize>()
+        };
+        let mut moves = Vec::with_capacity(taken.iter().map(moving).sum());
         for &number in taken {
             let instance = &self.inventory.instances[self.model.origin[number as usize]];
             for task in instance.tasks.iter().flatten() {

@@ -12,8 +12,12 @@ use super::rng::Rng;
 
 /// The budget grows with the cluster: so many steps an instance. More gains less than 0.5 %.
 const STEPS_PER_INSTANCE: u64 = 6_000;
-/// Small clusters are searched thoroughly.
-const STEPS_MIN: u64 = 1_000_000;
+/// Small clusters are searched thoroughly: so many steps more for each of the first [`FIRST_INSTANCES`].
+const STEPS_PER_FIRST_INSTANCE: u64 = 14_000;
+/// See [`STEPS_PER_FIRST_INSTANCE`].
+const FIRST_INSTANCES: u64 = 50;
+/// The search gives up after so many tries an instance that gain nothing.
+const TRIES_PER_INSTANCE: usize = 100;
 
 /// Candidates with the most saving for the least cost first.
 fn order<const D: usize>(model: &Model<D>, prices: &Prices<D>) -> Vec<u32> {
@@ -70,16 +74,16 @@ pub(super) fn best<'a, const D: usize>(
     if !empty.is_complete() {
         return None;
     }
-    let budget = STEPS_MIN.max(STEPS_PER_INSTANCE * model.len() as u64);
+    let instances = model.len() as u64;
+    let budget = STEPS_PER_INSTANCE * instances + STEPS_PER_FIRST_INSTANCE * instances.min(FIRST_INSTANCES);
     let mut search = Search {
         order: &order,
         best: empty.clone(),
-        empty,
         steps: 0,
         steps_max: steps_max.min(budget),
         bound: prices.bound,
     };
-    search.start();
+    search.start(empty);
     search.extend();
     search.improve();
     search.best.steps = search.steps;
@@ -88,7 +92,6 @@ pub(super) fn best<'a, const D: usize>(
 
 struct Search<'a, 'b, const D: usize> {
     order: &'b [u32],
-    empty: Packing<'a, D>,
     best: Packing<'a, D>,
     steps: u64,
     steps_max: u64,
@@ -101,9 +104,9 @@ const TARGETS: [f64; 3] = [1.0, 0.985, 0.96];
 impl<'a, const D: usize> Search<'a, '_, D> {
     /// Takes the first candidates out until their value reaches a share of the bound, packs, and lets those stay whose
     /// tasks find no place.
-    fn start(&mut self) {
+    fn start(&mut self, empty: Packing<'a, D>) {
         for target in TARGETS {
-            let mut packing = self.empty.clone();
+            let mut packing = empty.clone();
             for &number in self.order {
                 let number = number as usize;
                 if packing.value as f64 >= target * self.bound || self.steps + packing.steps >= self.steps_max
@@ -148,7 +151,7 @@ impl<'a, const D: usize> Search<'a, '_, D> {
 
     /// Tries every other candidate once. A kind that found no place finds none later, as room only gets less.
     fn extend(&mut self) {
-        let mut nowhere = vec![false; self.empty.model.kinds.len()];
+        let mut nowhere = vec![false; self.best.model.kinds.len()];
         let packing = &mut self.best;
         for &number in self.order {
             let number = number as usize;
@@ -179,21 +182,28 @@ impl<'a, const D: usize> Search<'a, '_, D> {
         let (mut gone, mut staying): (Vec<u32>, Vec<u32>) = self.order.iter().copied().partition(is_gone);
         let mut rng = Rng::new(1);
         let (mut part, mut back) = (Vec::new(), Vec::new());
+        let mut tries = 0;
         while self.steps + packing.steps < self.steps_max
+            && tries < TRIES_PER_INSTANCE * packing.model.len()
             && !staying.is_empty()
             && (packing.value as f64) < self.bound
         {
+            tries += 1;
             packing.steps += TRY_STEPS;
             // The better candidates more often.
             let at = rng.below(staying.len()).min(rng.below(staying.len()));
             let number = staying[at] as usize;
             tear_down(packing, number, &mut part, &mut rng);
+            let before = packing.value;
             let_stay(packing, number, &gone, &mut back, &mut rng);
             part.extend(&back);
             if packing.limits.allows(number) {
                 packing.remove(number);
                 if packing.place_or_fail(&part, &mut nowhere) && packing.limits.hold() {
                     packing.keep();
+                    if packing.value > before {
+                        tries = 0;
+                    }
                     nowhere.fill(false);
                     staying.swap_remove(at);
                     staying.extend(&back);
