@@ -1,11 +1,17 @@
 //! Which container instances of a cluster nobody needs, and why each of them goes or stays.
 //!
-//! The decision is [`plan`]: from an [`Inventory`] and a [`Policy`] to a [`Plan`]. Reading the inventory and carrying the
+//! The decision is [`plan()`]: from an [`Inventory`] and a [`Policy`] to a [`Plan`]. Reading the inventory and carrying the
 //! plan out is left to the `scale-in-reaper`.
 //!
-//! In order: [`eligibility`] asks each instance's own facts. [`model`] puts the rest into numbers, [`limits`] says how far
+//! In order: [`mod@eligibility`] asks each instance's own facts. [`model`] puts the rest into numbers, [`limits`] says how far
 //! a plan may go, [`bound`] what room is worth and what no plan could save. [`search`] finds the best [`packing`]; what of
 //! it is safe under ECS's own placement is decided in [`safe`], by a [`certificate`] and by [`replay`].
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "instances, services and tasks are numbered within bounds that `eligibility` keeps; amounts are below 2³⁰"
+)]
 
 mod answer;
 mod bound;
@@ -66,24 +72,28 @@ fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &E
     let mut model = Model::<D>::new(inventory, eligibility);
     let nowhere = model.prune();
     let limits = Limits::new(inventory, policy, &model);
-    let (prices, mut steps) = prices(&model, &limits);
-    let order = search::order(&model, &prices);
-    let packed = search::best(&model, &limits, &prices, &order, policy.steps_max);
-    steps += packed.as_ref().map_or(0, |packing| packing.steps);
+    let (prices, steps) = prices(&model, &limits);
     let mut answer =
         plan::Answer { inventory, eligibility, model: &model, nowhere, bound: prices.bound, steps };
+    let pack = |taken: &[u32]| search::best(&model, &limits, &prices, taken, policy.steps_max);
     match policy.search {
-        Search::Best => match packed {
+        Search::Best => match pack(&[]) {
             Some(packed) => answer.of_packing(packed),
             None => answer.of_nothing(&limits),
         },
         Search::Safe => {
+            let order = search::gentle_order(&model, &prices);
+            // Replays know nothing of what is on its way or drains already.
             let settled = model.kinds.iter().all(|kind| kind.in_flight == 0)
                 && inventory.instances.iter().all(|one| one.status != ContainerInstanceStatus::Draining);
-            let tried = packed.as_ref().filter(|_| settled).map(|packing| packing.gone.as_slice());
-            let safe = safe::safe(inventory, &model, &limits, &order, tried, policy.steps_max);
+            let mut safe = safe::certified(&model, &limits, &order, policy.steps_max);
+            let room_for_more = settled && safe.limits.removals() > 0;
+            if let Some(packed) = room_for_more.then(|| pack(&safe.taken)).flatten() {
+                answer.steps += packed.steps;
+                safe = safe::extended(safe, inventory, &model, &order, &packed.gone, policy.steps_max);
+            }
             answer.steps += safe.steps;
-            let mut witness = Packing::new(&model, limits, &prices);
+            let mut witness = Packing::new(&model, limits.clone(), &prices);
             for &number in &safe.taken {
                 witness.remove(number as usize);
             }

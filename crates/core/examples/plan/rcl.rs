@@ -37,7 +37,8 @@ pub(crate) fn read(text: &str) -> Result<Inventory, String> {
     let (mut zones, mut groups, mut tasks) = (0, 0, Tasks::new());
     let mut counted = 0_usize;
     for (at, line) in text.lines().enumerate() {
-        let mut fields = Fields { fields: line.split('#').next().unwrap_or("").split_whitespace(), at: at + 1 };
+        let mut fields =
+            Fields { fields: line.split('#').next().unwrap_or("").split_whitespace(), at: at + 1 };
         match fields.fields.next() {
             None => {}
             Some("D") => fields.dimensions()?,
@@ -204,8 +205,7 @@ impl Fields<'_> {
 
 /// `None` if the mask allows every one.
 fn member_of(attribute: &str, mask: u64, count: u32) -> Option<String> {
-    let allowed: Vec<_> =
-        (0..count).filter(|bit| mask >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
+    let allowed: Vec<_> = (0..count).filter(|bit| mask >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
     (allowed.len() < count as usize).then(|| format!("attribute:{attribute} in [{}]", allowed.join(",")))
 }
 

@@ -61,8 +61,6 @@ struct Dual<'a, const D: usize> {
     limits: &'a Limits,
     /// The mean value of an instance: prices are in this unit.
     value_unit: f32,
-    /// One over the mean capacity, by dimension: room is in units of a mean instance.
-    scale: [f32; D],
     /// By instance: free room, and what removing it takes of the headroom.
     free: Vec<[f32; D]>,
     spare_taken: Vec<[f32; 2]>,
@@ -107,7 +105,8 @@ impl<'a, const D: usize> Dual<'a, D> {
     fn new(model: &'a Model<D>, limits: &'a Limits) -> Self {
         let count = model.len().max(1) as f32;
         let scale = model.scale();
-        let scaled = |amounts: &[i32; D]| -> [f32; D] { std::array::from_fn(|at| amounts[at] as f32 * scale[at]) };
+        let scaled =
+            |amounts: &[i32; D]| -> [f32; D] { std::array::from_fn(|at| amounts[at] as f32 * scale[at]) };
         let hundredths = |amounts: [i64; 2]| -> [f32; 2] {
             std::array::from_fn(|at| amounts[at] as f32 * scale[at] / 100.0)
         };
@@ -121,7 +120,8 @@ impl<'a, const D: usize> Dual<'a, D> {
         let mut keys = vec![Vec::new(); model.len()];
         let mut slots = Vec::new();
         for (key, holders) in (0..).zip(&model.holders) {
-            let mut free: Vec<_> = model.class_starts.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+            let mut free: Vec<_> =
+                model.class_starts.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
             for number in (0..model.len()).filter(|&number| holders.has(number)) {
                 free[usize::from(model.class[number])] -= 1.0;
                 keys[number].push(key);
@@ -146,7 +146,6 @@ impl<'a, const D: usize> Dual<'a, D> {
             model,
             limits,
             value_unit: (model.value.iter().sum::<u64>() as f32 / count).max(f32::MIN_POSITIVE),
-            scale,
             free: model.free.iter().map(scaled).collect(),
             spare_taken: (0..model.len()).map(|number| hundredths(limits.spare_taken(number))).collect(),
             room,
@@ -154,7 +153,11 @@ impl<'a, const D: usize> Dual<'a, D> {
             keys,
             spare: hundredths(limits.spare()).map(f64::from),
             demand: model.kinds.iter().map(|kind| scaled(&kind.demand)).collect(),
-            candidates: (0..).zip(&model.candidate).filter(|(_, can)| **can).map(|(number, _)| number).collect(),
+            candidates: (0..)
+                .zip(&model.candidate)
+                .filter(|(_, can)| **can)
+                .map(|(number, _)| number)
+                .collect(),
             best: at.clone(),
             at,
             way: slope.clone(),
@@ -186,7 +189,8 @@ impl<'a, const D: usize> Dual<'a, D> {
     /// slope says nothing about the split.
     fn begin(&mut self) {
         for split in SPLITS {
-            let room: [f32; D] = std::array::from_fn(|at| [split, 1.0 - split].get(at).copied().unwrap_or(0.0));
+            let room: [f32; D] =
+                std::array::from_fn(|at| [split, 1.0 - split].get(at).copied().unwrap_or(0.0));
             self.at.room.fill(room);
             self.look();
         }
@@ -209,7 +213,8 @@ impl<'a, const D: usize> Dual<'a, D> {
 
     /// The cheapest class for each kind. A kind that may run nowhere has no price: what holds it cannot be paid for.
     fn price_tasks(&mut self) {
-        for (kind, (demand, price)) in self.model.kinds.iter().zip(self.demand.iter().zip(&mut self.at.task)) {
+        for (kind, (demand, price)) in self.model.kinds.iter().zip(self.demand.iter().zip(&mut self.at.task))
+        {
             *price = (f32::INFINITY, 0);
             for (class, room) in self.at.room.iter().enumerate().filter(|(class, _)| kind.allowed[*class]) {
                 let mut cost = 0.0;
@@ -226,7 +231,8 @@ impl<'a, const D: usize> Dual<'a, D> {
 
     fn price_instances(&mut self) {
         let classes = self.at.room.len();
-        let all_slots: Vec<f32> = (0..classes).map(|class| self.at.slot.iter().map(|slot| slot[class]).sum()).collect();
+        let all_slots: Vec<f32> =
+            (0..classes).map(|class| self.at.slot.iter().map(|slot| slot[class]).sum()).collect();
         for &number in &self.candidates {
             let number = number as usize;
             let class = usize::from(self.model.class[number]);
@@ -265,7 +271,8 @@ impl<'a, const D: usize> Dual<'a, D> {
         let too_many = |group: usize| in_group[group] > self.limits.group_removals(group);
         if chosen.len() > self.limits.removals() || (0..in_group.len()).any(too_many) {
             chosen.sort_unstable_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
-            let mut left: Vec<_> = (0..in_group.len()).map(|group| self.limits.group_removals(group)).collect();
+            let mut left: Vec<_> =
+                (0..in_group.len()).map(|group| self.limits.group_removals(group)).collect();
             chosen.retain(|&(_, number)| {
                 let left = &mut left[self.limits.group_of(number as usize)];
                 *left > 0 && {
@@ -290,7 +297,9 @@ impl<'a, const D: usize> Dual<'a, D> {
         for (spare, price) in self.spare.iter().zip(self.at.headroom) {
             value += spare * f64::from(price);
         }
-        for (kind, (price, _)) in self.model.kinds.iter().zip(&self.at.task).filter(|(kind, _)| kind.in_flight > 0) {
+        for (kind, (price, _)) in
+            self.model.kinds.iter().zip(&self.at.task).filter(|(kind, _)| kind.in_flight > 0)
+        {
             if price.is_finite() {
                 value -= f64::from(*price) * f64::from(kind.in_flight);
             }

@@ -55,23 +55,29 @@ impl<'a, const D: usize> Certificate<'a, D> {
             };
             match families.iter_mut().find(same) {
                 Some(family) => family.kinds.push(number),
-                None => families.push(Family { kinds: vec![number], neighbours: Vec::new(), weights: WEIGHTS / 2 }),
+                None => families.push(Family {
+                    kinds: vec![number],
+                    neighbours: Vec::new(),
+                    weights: WEIGHTS / 2,
+                }),
             }
         }
         for family in &mut families {
             let allowed = &model.kinds[usize::from(family.kinds[0])].allowed;
             let meets = |other: &Vec<bool>| other.iter().zip(allowed).any(|(one, other)| *one && *other);
-            family.neighbours = (0..).zip(&model.kinds).filter(|(_, kind)| meets(&kind.allowed)).map(|(at, _)| at).collect();
+            family.neighbours =
+                (0..).zip(&model.kinds).filter(|(_, kind)| meets(&kind.allowed)).map(|(at, _)| at).collect();
         }
         Self { model, weights: weights(model), families, steps: 0, terms: Vec::new() }
     }
 
-    /// Whether every displaced task finds a place, or the kind of one that may not.
+    /// Whether every displaced task finds a place, or the kind of one that may not. Of families, the one that failed last
+    /// is asked first: it often fails again.
     pub(super) fn check(&mut self, displaced: &Displaced<'_>, only: Option<&[bool]>) -> Result<(), u16> {
-        for number in 0..self.families.len() {
-            let largest = self.largest(number, displaced, only);
-            for (kind, least) in largest {
-                if !self.holds(number, kind, &least, displaced) {
+        for at in 0..self.families.len() {
+            for (kind, least) in self.largest(at, displaced, only) {
+                if !self.holds(at, kind, &least, displaced) {
+                    self.families[..=at].rotate_right(1);
                     return Err(kind);
                 }
             }
@@ -80,7 +86,12 @@ impl<'a, const D: usize> Certificate<'a, D> {
     }
 
     /// The kinds of a family that no other is larger than, each with the least demand of those it speaks for.
-    fn largest(&self, family: usize, displaced: &Displaced<'_>, only: Option<&[bool]>) -> Vec<(u16, Amounts<D>)> {
+    fn largest(
+        &self,
+        family: usize,
+        displaced: &Displaced<'_>,
+        only: Option<&[bool]>,
+    ) -> Vec<(u16, Amounts<D>)> {
         let demand = |kind: u16| &self.model.kinds[usize::from(kind)].demand;
         let asked = |kind: &u16| {
             let at = usize::from(*kind);
@@ -88,7 +99,9 @@ impl<'a, const D: usize> Certificate<'a, D> {
         };
         let mut largest = Vec::<(u16, Amounts<D>)>::new();
         let mut kinds: Vec<u16> = self.families[family].kinds.iter().copied().filter(asked).collect();
-        kinds.sort_by_key(|&kind| std::cmp::Reverse(demand(kind).iter().map(|&one| i64::from(one)).sum::<i64>()));
+        kinds.sort_by_key(|&kind| {
+            std::cmp::Reverse(demand(kind).iter().map(|&one| i64::from(one)).sum::<i64>())
+        });
         for kind in kinds {
             // A kind that needs nothing in a dimension is not blocked there; the larger one may be, which is harder.
             match largest.iter_mut().find(|(larger, _)| fits(demand(kind), demand(*larger))) {
@@ -118,28 +131,47 @@ impl<'a, const D: usize> Certificate<'a, D> {
             *sum -= i64::from(*least);
         }
         if !what.keys.is_empty() {
-            let conflicts = |other: &super::model::Kind<D>| other.keys.iter().any(|key| what.keys.contains(key));
+            let conflicts =
+                |other: &super::model::Kind<D>| other.keys.iter().any(|key| what.keys.contains(key));
             let with = self.model.kinds.iter().zip(displaced.count).filter(|(other, _)| conflicts(other));
             conflicting = with.map(|(_, count)| *count).sum::<u32>().saturating_sub(1);
         }
-        let first = self.families[family].weights;
-        for turn in 0..WEIGHTS {
-            let at = (first + turn) % WEIGHTS;
-            if self.holds_for(kind, at, &landing, conflicting as usize, displaced.gone) {
-                self.families[family].weights = at;
-                return true;
+        // From the weights that did last time, on to better ones as long as there are any.
+        let mut at = self.families[family].weights;
+        let mut best = self.excess(kind, at, &landing, conflicting as usize, displaced.gone);
+        for step in [1, -1] {
+            while best <= 0 {
+                let next = at as isize + step;
+                if !(0..WEIGHTS as isize).contains(&next) {
+                    break;
+                }
+                let excess = self.excess(kind, next as usize, &landing, conflicting as usize, displaced.gone);
+                if excess <= best {
+                    break;
+                }
+                (at, best) = (next as usize, excess);
             }
         }
-        false
+        self.families[family].weights = at;
+        best > 0
     }
 
-    fn holds_for(&mut self, kind: u16, weights: usize, landing: &[i64; D], conflicting: usize, gone: &[bool]) -> bool {
+    /// By how much the instances' fill exceeds what can land on them, in millionths of it; above 0 it holds.
+    fn excess(
+        &mut self,
+        kind: u16,
+        weights: usize,
+        landing: &[i64; D],
+        conflicting: usize,
+        gone: &[bool],
+    ) -> i64 {
         let Self { model, steps, terms, .. } = self;
         let what = &model.kinds[usize::from(kind)];
         // A dimension that the kind does not need never blocks it, and what others hold of it does not count.
         let weights: [i64; D] =
             std::array::from_fn(|at| if what.demand[at] > 0 { self.weights[weights][at] } else { 0 });
-        let needed: i128 = weights.iter().zip(landing).map(|(one, other)| i128::from(*one) * i128::from(*other)).sum();
+        let needed: i128 =
+            weights.iter().zip(landing).map(|(one, other)| i128::from(*one) * i128::from(*other)).sum();
         let mut sum = 0_i64;
         terms.clear();
         for class in (0..what.allowed.len()).filter(|&class| what.allowed[class]) {
@@ -168,19 +200,22 @@ impl<'a, const D: usize> Certificate<'a, D> {
                     terms.push(term);
                 }
             }
-            // Enough is enough, where no conflict can take terms away.
-            if conflicting == 0 && i128::from(sum) > needed {
-                return true;
-            }
         }
         if conflicting > 0 {
             if conflicting >= terms.len() {
-                return false;
+                return i64::MIN;
             }
             terms.select_nth_unstable_by(conflicting, |one, other| other.cmp(one));
             sum -= terms[..conflicting].iter().sum::<i64>();
         }
-        i128::from(sum) > needed
+        let excess = i128::from(sum) - needed;
+        // Weights differ in size: only a share can be compared.
+        let share = excess * 1_000_000 / needed.max(1);
+        if excess > 0 {
+            i64::try_from(share).unwrap_or(i64::MAX).max(1)
+        } else {
+            i64::try_from(share).unwrap_or(i64::MIN).min(0)
+        }
     }
 }
 
@@ -190,11 +225,12 @@ fn weights<const D: usize>(model: &Model<D>) -> Vec<[i64; D]> {
     let of_share = |turn: usize| {
         let tilt = (turn as f32 / (WEIGHTS - 1) as f32 - 0.5) * 8.0;
         let raw: [f32; D] = std::array::from_fn(|at| {
-            scale[at] * match at {
-                0 => (tilt / 2.0).exp(),
-                1 => (-tilt / 2.0).exp(),
-                _ => 2.0,
-            }
+            scale[at]
+                * match at {
+                    0 => (tilt / 2.0).exp(),
+                    1 => (-tilt / 2.0).exp(),
+                    _ => 2.0,
+                }
         });
         let largest = raw.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
         raw.map(|one| if one > 0.0 { ((one / largest * WEIGHT_MAX) as i64).max(1) } else { 0 })

@@ -117,7 +117,12 @@ fn contradiction(facts: &Facts<'_>) -> Option<KeepReason> {
     if let Some(what) = impossible(registered, remaining) {
         return said(what);
     }
-    if instance.weight < 1 {
+    if facts.services.len() > COUNT_MAX
+        || instance.tasks.as_ref().is_some_and(|tasks| tasks.len() > COUNT_MAX)
+    {
+        return said(format!("more than {COUNT_MAX} services or tasks"));
+    }
+    if !(1..=AMOUNT_MAX).contains(&instance.weight) {
         return said(format!("its weight is {}", instance.weight));
     }
     match (&instance.group, facts.group) {
@@ -129,6 +134,10 @@ fn contradiction(facts: &Facts<'_>) -> Option<KeepReason> {
 /// The largest amount of any resource that is believed: one then fits
 /// into 32 bits, and sums over a cluster stay far within 64.
 pub(super) const AMOUNT_MAX: i64 = 1 << 30;
+
+/// The most services of a cluster, and tasks of an instance, that are believed. A cluster has 5,000 services at most (ECS
+/// quotas).
+const COUNT_MAX: usize = 60_000;
 
 fn impossible(registered: Resources, remaining: Resources) -> Option<String> {
     let pairs = registered.to_array().into_iter().zip(remaining.to_array());

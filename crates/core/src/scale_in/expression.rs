@@ -119,8 +119,7 @@ enum Token {
     Sign(&'static str),
 }
 
-const SIGNS: [&str; 15] =
-    ["==", "!=", "=~", "!~", ">=", "<=", "&&", "||", ">", "<", "(", ")", "[", "]", ","];
+const SIGNS: [&str; 15] = ["==", "!=", "=~", "!~", ">=", "<=", "&&", "||", ">", "<", "(", ")", "[", "]", ","];
 
 fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();

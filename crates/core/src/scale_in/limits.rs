@@ -25,7 +25,6 @@ pub(super) struct Limits {
     spare: [i64; 2],
     /// In hundredths: what of it removing each instance takes.
     spare_taken: Vec<[i64; 2]>,
-    moved: Vec<[i64; 2]>,
 }
 
 /// The limits of one group.
@@ -60,10 +59,10 @@ impl Limits {
         let percent = [policy.headroom_cpu_percent, policy.headroom_memory_percent].map(i64::from);
         let before = headroom(model, |_| false);
         let [free, registered] = [before.free, before.registered].map(|all| [all.cpu, all.memory_mib]);
-        let moved: Vec<_> = (0..model.len()).map(|number| moved(model, number)).collect();
         let taken = |number: usize| {
+            let moved = moved(model, number);
             std::array::from_fn(|dimension| {
-                let free = i64::from(model.free[number][dimension]) + moved[number][dimension];
+                let free = i64::from(model.free[number][dimension]) + moved[dimension];
                 100 * free - percent[dimension] * i64::from(model.capacity[number][dimension])
             })
         };
@@ -77,7 +76,6 @@ impl Limits {
             removals_reason,
             spare: std::array::from_fn(|at| 100 * free[at] - percent[at] * registered[at]),
             spare_taken: (0..model.len()).map(taken).collect(),
-            moved,
         }
     }
 
@@ -135,7 +133,8 @@ impl Limits {
     /// Whether every limit holds. Taking one instance at a time in any order can break the balance of zones on the way.
     pub(super) fn hold(&self) -> bool {
         let balanced = |group: &GroupLimit| !self.keep_zone_balance || group.spread() <= group.spread_max;
-        self.spare.iter().all(|&spare| spare >= 0) && self.groups.iter().all(|group| group.left >= 0 && balanced(group))
+        self.spare.iter().all(|&spare| spare >= 0)
+            && self.groups.iter().all(|group| group.left >= 0 && balanced(group))
     }
 
     /// How many more instances may go.
@@ -184,7 +183,8 @@ fn moved<const D: usize>(model: &Model<D>, number: usize) -> [i64; 2] {
 /// What is spare on usable instances without those that are `gone`, once all that moves and all that is on its way has
 /// its place.
 pub(super) fn headroom<const D: usize>(model: &Model<D>, gone: impl Fn(usize) -> bool) -> Headroom {
-    let (mut registered, mut free, mut instances) = ([0_i64; super::DIMENSIONS], [0_i64; super::DIMENSIONS], 0);
+    let (mut registered, mut free, mut instances) =
+        ([0_i64; super::DIMENSIONS], [0_i64; super::DIMENSIONS], 0);
     let add = |to: &mut [i64], amounts: &[i32; D], times: i64| {
         for (sum, one) in to.iter_mut().zip(amounts) {
             *sum += i64::from(*one) * times;
@@ -212,9 +212,11 @@ fn groups<const D: usize>(inventory: &Inventory, model: &Model<D>) -> (Vec<Group
     // What drains already has not left its group's desired capacity yet, unless the group is terminating it.
     let mut draining = BTreeMap::<&GroupName, i64>::new();
     for instance in &inventory.instances {
-        let counts = instance.status == ContainerInstanceStatus::Draining && instance.lifecycle_state == "InService";
+        let counts =
+            instance.status == ContainerInstanceStatus::Draining && instance.lifecycle_state == "InService";
         if let Some(group) = instance.group.as_ref().filter(|_| counts) {
-            *draining.entry(group).or_default() += instance.weight;
+            let draining: &mut i64 = draining.entry(group).or_default();
+            *draining = draining.saturating_add(instance.weight);
         }
     }
     let mut numbers = BTreeMap::<Option<&GroupName>, (u16, BTreeMap<&str, u16>)>::new();
@@ -244,7 +246,11 @@ fn groups<const D: usize>(inventory: &Inventory, model: &Model<D>) -> (Vec<Group
     (limits, group_of, zone_of)
 }
 
-fn group_limit(inventory: &Inventory, name: Option<&GroupName>, draining: &BTreeMap<&GroupName, i64>) -> GroupLimit {
+fn group_limit(
+    inventory: &Inventory,
+    name: Option<&GroupName>,
+    draining: &BTreeMap<&GroupName, i64>,
+) -> GroupLimit {
     // Instances in no group are no candidates, and neither are those of a group that was not found.
     let group = name.and_then(|name| inventory.groups.get(name));
     let left = group.map_or(0, |group| group.desired_capacity.saturating_sub(group.min_size));
@@ -260,9 +266,14 @@ fn group_limit(inventory: &Inventory, name: Option<&GroupName>, draining: &BTree
 
 /// How many instances may go, and which setting says so. Those that drain already count towards the share.
 fn removals(inventory: &Inventory, policy: &Policy, usable: usize) -> (usize, KeepReason) {
-    let draining = inventory.instances.iter().filter(|one| one.status == ContainerInstanceStatus::Draining).count();
+    let draining =
+        inventory.instances.iter().filter(|one| one.status == ContainerInstanceStatus::Draining).count();
     let percent = usize::try_from(policy.max_removals_percent).unwrap_or(100).min(100);
     let share = (usable * percent).div_ceil(100).saturating_sub(draining);
     let above_minimum = usable.saturating_sub(policy.min_instances);
-    if above_minimum < share { (above_minimum, KeepReason::MinInstances) } else { (share, KeepReason::MaxRemovals) }
+    if above_minimum < share {
+        (above_minimum, KeepReason::MinInstances)
+    } else {
+        (share, KeepReason::MaxRemovals)
+    }
 }

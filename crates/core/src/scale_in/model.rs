@@ -30,8 +30,6 @@ pub(super) struct Model<const D: usize> {
     pub(super) held: Lists,
     /// Tasks on each instance by service, as far as they were read.
     pub(super) held_services: Lists,
-    /// Whether a task of each candidate may stop before its replacement runs.
-    pub(super) stops_first: Vec<bool>,
     /// What removing each saves: its price, or 1 if not every instance has one.
     pub(super) value: Vec<u64>,
     /// What all instances of the inventory are worth, usable or not.
@@ -55,6 +53,8 @@ pub(super) struct Kind<const D: usize> {
     pub(super) allowed: Vec<bool>,
     /// Conflict keys: an instance that holds one takes no (further) task of this kind.
     pub(super) keys: Vec<u16>,
+    /// Whether ECS may stop one long before its replacement runs: more than half of the service's tasks at once.
+    pub(super) stops_first: bool,
     /// Tasks that are to be placed and hold no place yet.
     pub(super) in_flight: u32,
     /// The first service of this kind, by index, to name it to people.
@@ -149,13 +149,9 @@ impl<const D: usize> Model<D> {
             }
             counts
         }));
-        let stops_first = |number: usize| {
-            let mut services = held_services.of(number).iter();
-            services.any(|&(service, _)| inventory.services[usize::from(service)].minimum_healthy_percent < 100)
-        };
-        let stops_first = (0..origin.len()).map(stops_first).collect();
-        let priced = inventory.instances.iter().all(|one| one.price_microusd.is_some_and(|price| price < 1 << 40))
-            && inventory.instances.iter().any(|one| one.price_microusd > Some(0));
+        let priced =
+            inventory.instances.iter().all(|one| one.price_microusd.is_some_and(|price| price < 1 << 40))
+                && inventory.instances.iter().any(|one| one.price_microusd > Some(0));
         let value = |index: usize| if priced { at(index).price_microusd.unwrap_or_default() } else { 1 };
         let amounts = |pick: fn(&Instance) -> Option<super::Resources>| {
             origin.iter().map(|&index| narrow(pick(at(index)).unwrap_or_default())).collect()
@@ -168,7 +164,6 @@ impl<const D: usize> Model<D> {
             candidate,
             held,
             held_services,
-            stops_first,
             value: origin.iter().map(|&index| value(index)).collect(),
             value_total: (0..inventory.instances.len()).map(value).sum(),
             priced,
@@ -298,7 +293,8 @@ impl Places {
         // Instances that answer every question alike are looked at once.
         let mut alike = BTreeMap::<Vec<Option<&str>>, Vec<usize>>::new();
         for (number, &index) in origin.iter().enumerate() {
-            let answers = subjects.iter().map(|subject: &&Subject| subject.value(&inventory.instances[index]));
+            let answers =
+                subjects.iter().map(|subject: &&Subject| subject.value(&inventory.instances[index]));
             alike.entry(answers.collect()).or_default().push(number);
         }
         let mut classes = BTreeMap::<(Vec<bool>, super::Resources), Vec<usize>>::new();
@@ -321,7 +317,8 @@ impl Places {
             order.extend(numbers);
             members.push(membership);
         }
-        let set_of = |service: &Service| sets.binary_search(&service.constraints.as_slice()).unwrap_or_default();
+        let set_of =
+            |service: &Service| sets.binary_search(&service.constraints.as_slice()).unwrap_or_default();
         Self { order, class, members, set_of: inventory.services.iter().map(set_of).collect() }
     }
 
@@ -331,8 +328,14 @@ impl Places {
     }
 }
 
-/// What makes tasks interchangeable: demand, classes, and what they conflict with.
-type KindKey<const D: usize> = (Amounts<D>, Vec<bool>, Vec<Key>);
+/// More tasks on their way than a cluster of any size could take are not counted: a service has 5,000 at most (ECS quotas).
+const IN_FLIGHT_MAX: u32 = 1 << 20;
+
+/// See [`Kind::stops_first`].
+const HALF_PERCENT: u32 = 50;
+
+/// What makes tasks interchangeable: demand, classes, what they conflict with, and whether they stop first.
+type KindKey<const D: usize> = (Amounts<D>, Vec<bool>, Vec<Key>, bool);
 
 /// The kinds of tasks, the kind of each service, and the conflict keys.
 fn kinds<const D: usize>(
@@ -362,15 +365,17 @@ fn kinds<const D: usize>(
     let mut kinds = BTreeMap::<KindKey<D>, Vec<usize>>::new();
     for &index in &by_name {
         let demand = narrow(inventory.services[index].demand);
-        kinds.entry((demand, places.allowed(index), keys_of(index))).or_default().push(index);
+        let stops_first = inventory.services[index].minimum_healthy_percent < HALF_PERCENT;
+        kinds.entry((demand, places.allowed(index), keys_of(index), stops_first)).or_default().push(index);
     }
-    let all_keys: BTreeSet<Key> = kinds.keys().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
+    let all_keys: BTreeSet<Key> = kinds.keys().flat_map(|(_, _, keys, _)| keys.iter().copied()).collect();
     let keys: Vec<Key> = all_keys.into_iter().collect();
-    let number_of = |key: &Key| u16::try_from(keys.binary_search(key).unwrap_or_default()).unwrap_or(u16::MAX);
+    let number_of =
+        |key: &Key| u16::try_from(keys.binary_search(key).unwrap_or_default()).unwrap_or(u16::MAX);
 
     let mut kind_of = vec![None; inventory.services.len()];
     let mut list = Vec::with_capacity(kinds.len());
-    for ((demand, allowed, conflict), services) in kinds {
+    for ((demand, allowed, conflict, stops_first), services) in kinds {
         for &index in &services {
             kind_of[index] = u16::try_from(list.len()).ok();
         }
@@ -386,7 +391,8 @@ fn kinds<const D: usize>(
             demand,
             allowed,
             keys: conflict.iter().map(number_of).collect(),
-            in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
+            stops_first,
+            in_flight: u32::try_from(in_flight).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX),
             service: services[0],
         });
     }

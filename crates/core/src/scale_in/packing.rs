@@ -403,7 +403,8 @@ impl<'a, const D: usize> Packing<'a, D> {
 impl<const D: usize> Shape<D> {
     fn new(model: &Model<D>, prices: &Prices<D>) -> Self {
         let scale = model.scale();
-        let scaled = |demand: &Amounts<D>| -> [f32; D] { std::array::from_fn(|at| demand[at] as f32 * scale[at]) };
+        let scaled =
+            |demand: &Amounts<D>| -> [f32; D] { std::array::from_fn(|at| demand[at] as f32 * scale[at]) };
         let direction = |kind: &Kind<D>| {
             let demand = scaled(&kind.demand);
             let length = demand.iter().map(|one| one * one).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);

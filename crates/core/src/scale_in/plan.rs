@@ -1,4 +1,4 @@
-//! What a sweep would do to one cluster, and why: the value that [`super::plan`] returns.
+//! What a sweep would do to one cluster, and why: the value that [`super::plan()`] returns.
 
 use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 
@@ -126,7 +126,8 @@ impl<const D: usize> Answer<'_, D> {
 
     /// What is gone in a packing goes.
     pub(super) fn of_packing(&self, packing: Packing<'_, D>) -> Plan {
-        let taken: Vec<u32> = (0..).zip(&packing.gone).filter(|(_, gone)| **gone).map(|(number, _)| number).collect();
+        let taken: Vec<u32> =
+            (0..).zip(&packing.gone).filter(|(_, gone)| **gone).map(|(number, _)| number).collect();
         let because = |tasks| RemoveReason::Packed { tasks };
         self.put_together(&taken, Some(&packing), &packing.limits, |_| None, because)
     }
@@ -135,7 +136,9 @@ impl<const D: usize> Answer<'_, D> {
     pub(super) fn of_safe(&self, safe: &Safe, witness: &Packing<'_, D>) -> Plan {
         // What was certified for itself is not any more once others go as well.
         let certified = safe.core == safe.taken.len();
-        let because = |tasks| if certified { RemoveReason::Certified { tasks } } else { RemoveReason::Replayed { tasks } };
+        let because = |tasks| {
+            if certified { RemoveReason::Certified { tasks } } else { RemoveReason::Replayed { tasks } }
+        };
         self.put_together(&safe.taken, Some(witness), &safe.limits, |number| safe.blocked_by[number], because)
     }
 
@@ -150,7 +153,9 @@ impl<const D: usize> Answer<'_, D> {
         let mut gone = vec![false; self.model.len()];
         taken.iter().for_each(|&number| gone[number as usize] = true);
         let saved: u64 = taken.iter().map(|&number| self.model.value[number as usize]).sum();
-        let share = |value: f64| if self.model.value_total == 0 { 0.0 } else { value / self.model.value_total as f64 };
+        let share = |value: f64| {
+            if self.model.value_total == 0 { 0.0 } else { value / self.model.value_total as f64 }
+        };
         Plan {
             cluster: self.inventory.cluster.clone(),
             remove: taken.iter().filter_map(|&number| self.removal(number as usize, &because)).collect(),
@@ -211,8 +216,12 @@ impl<const D: usize> Answer<'_, D> {
 
     /// What stands in the way of an instance's tasks: the kind that is known to, or the largest on it.
     fn no_room(&self, number: usize, blocking: Option<u16>) -> String {
-        let size = |kind: u16| self.model.kinds[usize::from(kind)].demand.iter().map(|&one| i64::from(one)).sum::<i64>();
-        let largest = || self.model.held.of(number).iter().map(|(kind, _)| *kind).max_by_key(|&kind| (size(kind), kind));
+        let size = |kind: u16| {
+            self.model.kinds[usize::from(kind)].demand.iter().map(|&one| i64::from(one)).sum::<i64>()
+        };
+        let largest = || {
+            self.model.held.of(number).iter().map(|(kind, _)| *kind).max_by_key(|&kind| (size(kind), kind))
+        };
         let Some(kind) = blocking.or_else(largest) else {
             return "what is on its way would not surely find a place".to_owned();
         };

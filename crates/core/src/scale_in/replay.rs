@@ -42,8 +42,6 @@ pub(super) struct Replay<'a, const D: usize> {
     fields: Vec<Field>,
     /// Which instances are looked through in order of what is free, and in which dimension.
     sorted: Vec<(Pool, usize)>,
-    /// By service: its tasks that are on their way.
-    in_flight: Vec<u32>,
     scale: [f32; D],
     /// The looks and placements so far.
     pub(super) steps: u64,
@@ -98,7 +96,9 @@ impl<'a, const D: usize> Replay<'a, D> {
         let choices = inventory.services.iter().map(|service| {
             let steps = service.strategy.iter().filter_map(|strategy| match strategy {
                 Strategy::Random => None,
-                Strategy::Spread(field) if matches!(field.as_str(), "instanceId" | "host") => Some(Step::SpreadInstances),
+                Strategy::Spread(field) if matches!(field.as_str(), "instanceId" | "host") => {
+                    Some(Step::SpreadInstances)
+                }
                 Strategy::Spread(field) => {
                     let known = names.iter().position(|name| name == field);
                     Some(Step::Spread(known.unwrap_or_else(|| {
@@ -114,27 +114,22 @@ impl<'a, const D: usize> Replay<'a, D> {
         let choices: Vec<_> = choices.collect();
         let fields: Vec<_> = names.into_iter().map(|name| field(inventory, model, name)).collect();
         let mut sorted = BTreeSet::new();
-        for steps in choices.iter().zip(&model.kind_of).filter(|(_, kind)| kind.is_some()).map(|(steps, _)| steps) {
+        for steps in
+            choices.iter().zip(&model.kind_of).filter(|(_, kind)| kind.is_some()).map(|(steps, _)| steps)
+        {
             match steps.as_slice() {
                 [Step::Binpack(at), ..] => {
                     sorted.insert((Pool::All, *at));
                 }
                 [Step::Spread(field), Step::Binpack(at), ..] => {
-                    sorted.extend((0..fields[*field].members.len()).map(|value| (Pool::Of(*field, value), *at)));
+                    sorted.extend(
+                        (0..fields[*field].members.len()).map(|value| (Pool::Of(*field, value), *at)),
+                    );
                 }
                 _ => {}
             }
         }
-        let in_flight = inventory.services.iter().map(|one| u32::try_from(one.in_flight).unwrap_or(u32::MAX));
-        Self {
-            model,
-            choices,
-            fields,
-            sorted: sorted.into_iter().collect(),
-            in_flight: in_flight.collect(),
-            scale: model.scale(),
-            steps: 0,
-        }
+        Self { model, choices, fields, sorted: sorted.into_iter().collect(), scale: model.scale(), steps: 0 }
     }
 
     /// Whether every task that is displaced if these instances are `gone` finds a place in one replay.
@@ -149,31 +144,32 @@ impl<'a, const D: usize> Replay<'a, D> {
                 tasks.swap(at, rng.below(at + 1));
             }
         } else {
-            let size = |service: u16| self.model.kind_of[usize::from(service)].map_or(0.0, |kind| self.size(usize::from(kind)));
+            let size = |service: u16| {
+                self.model.kind_of[usize::from(service)].map_or(0.0, |kind| self.size(usize::from(kind)))
+            };
             tasks.sort_by(|&one, &other| size(one).total_cmp(&size(other)).then(one.cmp(&other)));
         }
-        let (placed, steps) = if turn == Turn::WorstFit { self.worst_fit(gone, &tasks) } else { self.play(gone, &tasks, rng) };
+        let (placed, steps) =
+            if turn == Turn::WorstFit { self.worst_fit(gone, &tasks) } else { self.play(gone, &tasks, rng) };
         self.steps += steps;
         placed
     }
 
     fn size(&self, kind: usize) -> f32 {
-        self.model.kinds[kind].demand.iter().zip(self.scale).map(|(demand, scale)| *demand as f32 * scale).sum()
+        self.model.kinds[kind]
+            .demand
+            .iter()
+            .zip(self.scale)
+            .map(|(demand, scale)| *demand as f32 * scale)
+            .sum()
     }
 
-    /// The displaced tasks, each by its service.
+    /// The displaced tasks, each by its service. Nothing else is on its way: see [`super::safe`].
     fn tasks(&self, gone: &[bool]) -> Vec<u16> {
         let mut tasks = Vec::new();
-        let mut add = |service: u16, count: u32| tasks.extend(std::iter::repeat_n(service, count as usize));
-        for (service, kind) in (0..).zip(&self.model.kind_of) {
-            if kind.is_some() {
-                // As many as the search takes into account.
-                add(service, self.in_flight[usize::from(service)].min(u32::from(u16::MAX)));
-            }
-        }
         for number in (0..self.model.len()).filter(|&number| gone[number]) {
             for &(service, count) in self.model.held_services.of(number) {
-                add(service, u32::from(count));
+                tasks.extend(std::iter::repeat_n(service, usize::from(count)));
             }
         }
         tasks
@@ -235,8 +231,10 @@ impl<'a, const D: usize> Replay<'a, D> {
             let share = |at: usize| f64::from(free[at]) * f64::from(self.scale[at]);
             ((0..D.min(2)).map(share).fold(f64::INFINITY, f64::min) * 1e6) as i64
         };
-        let mut heap: BinaryHeap<(i64, u32)> =
-            (0..model.len()).filter(|&number| !gone[number]).map(|number| (room(&free[number]), number as u32)).collect();
+        let mut heap: BinaryHeap<(i64, u32)> = (0..model.len())
+            .filter(|&number| !gone[number])
+            .map(|number| (room(&free[number]), number as u32))
+            .collect();
         let (mut aside, mut steps) = (Vec::new(), model.len() as u64);
         for &service in tasks {
             let Some(kind) = model.kind_of[usize::from(service)] else { continue };
@@ -319,7 +317,8 @@ impl<const D: usize> Play<'_, '_, D> {
             Pool::All => &all,
             Pool::Of(field, value) => &replay.fields[field].members[value],
         };
-        let chosen = self.draw(service, kind, members, steps).or_else(|| self.look(service, kind, members, steps));
+        let chosen =
+            self.draw(service, kind, members, steps).or_else(|| self.look(service, kind, members, steps));
         self.all = all;
         chosen
     }

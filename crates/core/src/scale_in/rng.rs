@@ -18,7 +18,6 @@ impl Rng {
     }
 
     /// A number below `bound`, which is above 0 and below 2³².
-    #[expect(clippy::cast_possible_truncation, reason = "the product's upper half is below the bound")]
     pub(super) fn below(&mut self, bound: usize) -> usize {
         (((self.next() >> 32) * bound as u64) >> 32) as usize
     }

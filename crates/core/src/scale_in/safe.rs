@@ -26,34 +26,33 @@ pub(super) struct Safe {
     pub(super) steps: u64,
 }
 
+/// The budgets grow with the cluster, so many steps an instance: for the certificate, and for replays.
+const CERTIFICATE_STEPS_PER_INSTANCE: u64 = 5_000;
+/// See [`CERTIFICATE_STEPS_PER_INSTANCE`].
+const REPLAY_STEPS_PER_INSTANCE: u64 = 10_000;
+/// Small clusters are searched thoroughly.
+const STEPS_MIN: u64 = 2_000_000;
+
 /// How often the candidates are gone through: the balance of zones may allow later what it refused before.
 const PASSES: usize = 3;
 
-/// Finds what can go safely. `packed` is what is gone in the best packing: only that is tried beyond the certified core,
-/// and only if nothing is on its way or drains already, as replays know nothing of that.
-pub(super) fn safe<const D: usize>(
-    inventory: &Inventory,
+/// Finds what can go by the certificate alone.
+pub(super) fn certified<const D: usize>(
     model: &Model<D>,
     limits: &Limits,
     order: &[u32],
-    packed: Option<&[bool]>,
     steps_max: u64,
 ) -> Safe {
-    let mut growth = Growth {
-        model,
-        certificate: Certificate::new(model),
-        count: model.kinds.iter().map(|kind| kind.in_flight).collect(),
-        dead: vec![false; model.kinds.len()],
-        safe: Safe {
-            taken: Vec::new(),
-            core: 0,
-            gone: vec![false; model.len()],
-            blocked_by: vec![None; model.len()],
-            limits: limits.clone(),
-            steps: 0,
-        },
-        steps_max,
+    let safe = Safe {
+        taken: Vec::new(),
+        core: 0,
+        gone: vec![false; model.len()],
+        blocked_by: vec![None; model.len()],
+        limits: limits.clone(),
+        steps: 0,
     };
+    let budget = STEPS_MIN.max(CERTIFICATE_STEPS_PER_INSTANCE * model.len() as u64);
+    let mut growth = Growth::new(model, safe, steps_max.min(budget));
     for _ in 0..PASSES {
         let before = growth.safe.taken.len();
         growth.grow(order, |growth| growth.certified(None));
@@ -62,20 +61,36 @@ pub(super) fn safe<const D: usize>(
         }
     }
     growth.safe.core = growth.safe.taken.len();
-    if let Some(packed) = packed {
-        let stops_first = growth.kinds_that_stop_first(inventory);
-        let mut replay = Replay::new(inventory, model);
-        let rest: Vec<u32> = order.iter().copied().filter(|&number| packed[number as usize]).collect();
-        growth.dead.fill(false);
-        growth.grow(&rest, |growth| {
-            growth.certified(Some(&stops_first))?;
-            let stands = TURNS.iter().all(|&turn| replay.places_all(&growth.safe.gone, turn));
-            growth.safe.steps += std::mem::take(&mut replay.steps);
-            if stands { Ok(()) } else { Err(None) }
-        });
-    }
-    growth.safe.steps += growth.certificate.steps;
-    growth.safe
+    growth.end()
+}
+
+/// Adds what is gone in the best packing and stands every replay. Tasks whose service may stop them before their
+/// replacement runs stay certified: for the others, a place that is missing only stalls the drain.
+pub(super) fn extended<const D: usize>(
+    mut safe: Safe,
+    inventory: &Inventory,
+    model: &Model<D>,
+    order: &[u32],
+    packed: &[bool],
+    steps_max: u64,
+) -> Safe {
+    let blocked_by = safe.blocked_by.clone();
+    safe.blocked_by.fill(None);
+    let budget = STEPS_MIN.max(REPLAY_STEPS_PER_INSTANCE * model.len() as u64);
+    let budget = safe.steps + steps_max.min(budget);
+    let mut growth = Growth::new(model, safe, budget);
+    let stops_first: Vec<bool> = model.kinds.iter().map(|kind| kind.stops_first).collect();
+    let mut replay = Replay::new(inventory, model);
+    let rest: Vec<u32> = order.iter().copied().filter(|&number| packed[number as usize]).collect();
+    growth.grow(&rest, |growth| {
+        growth.certified(Some(&stops_first))?;
+        let stands = TURNS.iter().all(|&turn| replay.places_all(&growth.safe.gone, turn));
+        growth.safe.steps += std::mem::take(&mut replay.steps);
+        if stands { Ok(()) } else { Err(None) }
+    });
+    let mut safe = growth.end();
+    safe.blocked_by = blocked_by;
+    safe
 }
 
 struct Growth<'a, const D: usize> {
@@ -89,7 +104,23 @@ struct Growth<'a, const D: usize> {
     steps_max: u64,
 }
 
-impl<const D: usize> Growth<'_, D> {
+impl<'a, const D: usize> Growth<'a, D> {
+    fn new(model: &'a Model<D>, safe: Safe, steps_max: u64) -> Self {
+        let mut count: Vec<u32> = model.kinds.iter().map(|kind| kind.in_flight).collect();
+        for &number in &safe.taken {
+            for &(kind, times) in model.held.of(number as usize) {
+                count[usize::from(kind)] += u32::from(times);
+            }
+        }
+        let dead = vec![false; model.kinds.len()];
+        Self { model, certificate: Certificate::new(model), count, dead, safe, steps_max }
+    }
+
+    fn end(mut self) -> Safe {
+        self.safe.steps += self.certificate.steps;
+        self.safe
+    }
+
     /// Takes what candidates it can, as long as `holds`; that says which kind of task is in the way, if it knows.
     fn grow(&mut self, order: &[u32], mut holds: impl FnMut(&mut Self) -> Result<(), Option<u16>>) {
         let (mut at, mut chunk) = (0, order.len().max(1));
@@ -162,23 +193,13 @@ impl<const D: usize> Growth<'_, D> {
         }
         // If one task more of the kind is too many, every candidate with such a task is refused.
         self.count[usize::from(kind)] += 1;
-        self.dead[usize::from(kind)] |= self.certified(None).is_err();
+        let refused = self.certified(None).is_err();
+        self.dead[usize::from(kind)] |= refused;
         self.count[usize::from(kind)] -= 1;
     }
 
     fn certified(&mut self, only: Option<&[bool]>) -> Result<(), Option<u16>> {
         let displaced = Displaced { gone: &self.safe.gone, count: &self.count };
         self.certificate.check(&displaced, only).map_err(Some)
-    }
-
-    /// By kind: whether a service of it may stop a task before its replacement runs.
-    fn kinds_that_stop_first(&self, inventory: &Inventory) -> Vec<bool> {
-        let mut stop_first = vec![false; self.model.kinds.len()];
-        for (service, kind) in inventory.services.iter().zip(&self.model.kind_of) {
-            if let Some(kind) = kind.filter(|_| service.minimum_healthy_percent < 100) {
-                stop_first[usize::from(kind)] = true;
-            }
-        }
-        stop_first
     }
 }

@@ -16,23 +16,55 @@ const STEPS_PER_INSTANCE: u64 = 6_000;
 const STEPS_MIN: u64 = 1_000_000;
 
 /// Candidates with the most saving for the least cost first.
-pub(super) fn order<const D: usize>(model: &Model<D>, prices: &Prices<D>) -> Vec<u32> {
-    let worth = |number: usize| model.value[number] as f32 / prices.cost[number].max(f32::MIN_POSITIVE);
+fn order<const D: usize>(model: &Model<D>, prices: &Prices<D>) -> Vec<u32> {
+    sorted(model, |number| model.value[number] as f32 / prices.cost[number].max(f32::MIN_POSITIVE))
+}
+
+/// How much a mean instance's worth of moved tasks counts in the gentle order, in values of a mean instance.
+const MOVED: f32 = 3.0;
+/// How much the largest of them counts: it asks for more room in one piece than any other.
+const LARGEST: f32 = 2.0;
+
+/// Candidates with the most saving for the least disturbance first: few tasks, and small ones. Those are easily certified.
+pub(super) fn gentle_order<const D: usize>(model: &Model<D>, prices: &Prices<D>) -> Vec<u32> {
+    let scale = model.scale();
+    let mean = model.value.iter().sum::<u64>() as f32 / model.len().max(1) as f32;
+    let size = |kind: u16| {
+        let demand = model.kinds[usize::from(kind)].demand;
+        (0..D).map(|at| demand[at] as f32 * scale[at]).sum::<f32>() / 2.0
+    };
+    let sizes: Vec<f32> = (0..model.kinds.len()).map(|kind| size(kind as u16)).collect();
+    let worth = |number: usize| {
+        let (mut moved, mut largest) = (0.0, 0.0_f32);
+        for &(kind, count) in model.held.of(number) {
+            moved += sizes[usize::from(kind)] * f32::from(count);
+            largest = largest.max(sizes[usize::from(kind)]);
+        }
+        let cost = prices.cost[number] + mean * (MOVED * moved + LARGEST * largest);
+        model.value[number] as f32 / cost.max(f32::MIN_POSITIVE)
+    };
+    sorted(model, worth)
+}
+
+fn sorted<const D: usize>(model: &Model<D>, worth: impl Fn(usize) -> f32) -> Vec<u32> {
     let candidates = (0..model.len()).filter(|&number| model.candidate[number]);
     let mut order: Vec<(f32, u32)> = candidates.map(|number| (worth(number), number as u32)).collect();
     order.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
     order.into_iter().map(|(_, number)| number).collect()
 }
 
-/// Finds a packing; `None` if even what is on its way has no place.
+/// Finds a packing in which those of `taken` are gone; `None` if even what they displace, and what is on its way, has no
+/// place.
 pub(super) fn best<'a, const D: usize>(
     model: &'a Model<D>,
     limits: &Limits,
     prices: &Prices<D>,
-    order: &[u32],
+    taken: &[u32],
     steps_max: u64,
 ) -> Option<Packing<'a, D>> {
+    let order: Vec<u32> = order(model, prices).into_iter().filter(|number| !taken.contains(number)).collect();
     let mut empty = Packing::new(model, limits.clone(), prices);
+    taken.iter().for_each(|&number| empty.remove(number as usize));
     empty.place_all(None);
     empty.keep();
     if !empty.is_complete() {
@@ -40,7 +72,7 @@ pub(super) fn best<'a, const D: usize>(
     }
     let budget = STEPS_MIN.max(STEPS_PER_INSTANCE * model.len() as u64);
     let mut search = Search {
-        order,
+        order: &order,
         best: empty.clone(),
         empty,
         steps: 0,
@@ -74,7 +106,8 @@ impl<'a, const D: usize> Search<'a, '_, D> {
             let mut packing = self.empty.clone();
             for &number in self.order {
                 let number = number as usize;
-                if packing.value as f64 >= target * self.bound || self.steps + packing.steps >= self.steps_max {
+                if packing.value as f64 >= target * self.bound || self.steps + packing.steps >= self.steps_max
+                {
                     break;
                 }
                 if packing.limits.allows(number) {
@@ -146,7 +179,10 @@ impl<'a, const D: usize> Search<'a, '_, D> {
         let (mut gone, mut staying): (Vec<u32>, Vec<u32>) = self.order.iter().copied().partition(is_gone);
         let mut rng = Rng::new(1);
         let (mut part, mut back) = (Vec::new(), Vec::new());
-        while self.steps + packing.steps < self.steps_max && !staying.is_empty() && (packing.value as f64) < self.bound {
+        while self.steps + packing.steps < self.steps_max
+            && !staying.is_empty()
+            && (packing.value as f64) < self.bound
+        {
             packing.steps += TRY_STEPS;
             // The better candidates more often.
             let at = rng.below(staying.len()).min(rng.below(staying.len()));
@@ -178,7 +214,12 @@ const TRY_STEPS: u64 = 100;
 const PART: std::ops::RangeInclusive<usize> = 6..=20;
 
 /// Takes displaced tasks off a few instances by chance, rather off those with much room left.
-fn tear_down<const D: usize>(packing: &mut Packing<'_, D>, except: usize, part: &mut Vec<u32>, rng: &mut Rng) {
+fn tear_down<const D: usize>(
+    packing: &mut Packing<'_, D>,
+    except: usize,
+    part: &mut Vec<u32>,
+    rng: &mut Rng,
+) {
     part.clear();
     let size = PART.start() + rng.below(PART.end() - PART.start() + 1);
     for _ in 0..2 * size {
@@ -187,8 +228,10 @@ fn tear_down<const D: usize>(packing: &mut Packing<'_, D>, except: usize, part: 
         }
         let two = [rng.below(packing.model.len()), rng.below(packing.model.len())];
         let stays = |&number: &usize| !packing.gone[number] && number != except;
-        let roomiest =
-            two.into_iter().filter(stays).max_by(|&one, &other| packing.slack(one).total_cmp(&packing.slack(other)));
+        let roomiest = two
+            .into_iter()
+            .filter(stays)
+            .max_by(|&one, &other| packing.slack(one).total_cmp(&packing.slack(other)));
         if let Some(number) = roomiest.filter(|&number| !part.contains(&(number as u32))) {
             packing.unhost(number);
             part.push(number as u32);
@@ -200,7 +243,13 @@ fn tear_down<const D: usize>(packing: &mut Packing<'_, D>, except: usize, part: 
 const BACK_MAX: usize = 3;
 
 /// Lets up to [`BACK_MAX`] instances stay that together save no more than the one that is to go.
-fn let_stay<const D: usize>(packing: &mut Packing<'_, D>, number: usize, gone: &[u32], back: &mut Vec<u32>, rng: &mut Rng) {
+fn let_stay<const D: usize>(
+    packing: &mut Packing<'_, D>,
+    number: usize,
+    gone: &[u32],
+    back: &mut Vec<u32>,
+    rng: &mut Rng,
+) {
     back.clear();
     let mut credit = packing.model.value[number];
     for _ in 0..BACK_MAX {
