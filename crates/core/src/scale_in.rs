@@ -3,9 +3,9 @@
 //! The decision is [`plan()`]: from an [`Inventory`] and a [`Policy`] to a [`Plan`]. Reading the inventory and carrying the
 //! plan out is left to the `scale-in-reaper`.
 //!
-//! In order: [`mod@eligibility`] asks each instance's own facts. [`model`] puts the rest into numbers, [`limits`] says how far
-//! a plan may go, [`bound`] what room is worth and what no plan could save. [`search`] finds the best [`packing`]; what of
-//! it is safe under ECS's own placement is decided in [`safe`], by a [`certificate`] and by [`replay`].
+//! In order: `eligibility` asks each instance's own facts. `model` puts the rest into numbers, `limits` says how far a plan
+//! may go, `bound` what room is worth and what no plan could save. `search` finds the best `packing`; what is safe under
+//! ECS's own placement is decided in `safe`, by a `certificate` and by `replay`.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -73,13 +73,13 @@ fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &E
     let nowhere = model.prune();
     let limits = Limits::new(inventory, policy, &model);
     let (prices, steps) = prices(&model, &limits);
-    let mut answer =
-        plan::Answer { inventory, eligibility, model: &model, nowhere, bound: prices.bound, steps };
+    let mut findings =
+        plan::Findings { inventory, eligibility, model: &model, nowhere, bound: prices.bound, steps };
     let pack = |taken: &[u32]| search::best(&model, &limits, &prices, taken, policy.steps_max);
     match policy.search {
         Search::Best => match pack(&[]) {
-            Some(packed) => answer.of_packing(packed),
-            None => answer.of_nothing(&limits),
+            Some(packed) => findings.of_packing(packed),
+            None => findings.of_nothing(&limits),
         },
         Search::Safe => {
             let order = search::gentle_order(&model, &prices);
@@ -89,16 +89,16 @@ fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &E
             let mut safe = safe::certified(&model, &limits, &order, policy.steps_max);
             let room_for_more = settled && safe.limits.removals() > 0;
             if let Some(packed) = room_for_more.then(|| pack(&safe.taken)).flatten() {
-                answer.steps += packed.steps;
+                findings.steps += packed.steps;
                 safe = safe::extended(safe, inventory, &model, &order, &packed.gone, policy.steps_max);
             }
-            answer.steps += safe.steps;
+            findings.steps += safe.steps;
             let mut witness = Packing::new(&model, limits.clone(), &prices);
             for &number in &safe.taken {
                 witness.remove(number as usize);
             }
             witness.place_all(None);
-            answer.of_safe(&safe, &witness)
+            findings.of_safe(&safe, &witness)
         }
     }
 }

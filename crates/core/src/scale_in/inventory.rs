@@ -1,6 +1,6 @@
 //! What a sweep knows of one cluster: container instances, their groups, the services and the tasks that were read.
 //!
-//! Plain data, as AWS reports it. Whether it makes sense is for [`mod@super::eligibility`] to say: an instance that
+//! Plain data, as AWS reports it. Whether it makes sense is for `super::eligibility` to say: an instance that
 //! contradicts itself is kept, with that reason.
 
 use std::collections::{BTreeMap, BTreeSet};

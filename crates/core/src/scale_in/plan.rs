@@ -108,7 +108,7 @@ pub struct Saving {
 }
 
 /// What a plan is put together from.
-pub(super) struct Answer<'a, const D: usize> {
+pub(super) struct Findings<'a, const D: usize> {
     pub(super) inventory: &'a Inventory,
     pub(super) eligibility: &'a Eligibility,
     pub(super) model: &'a Model<D>,
@@ -118,7 +118,7 @@ pub(super) struct Answer<'a, const D: usize> {
     pub(super) steps: u64,
 }
 
-impl<const D: usize> Answer<'_, D> {
+impl<const D: usize> Findings<'_, D> {
     /// Nothing goes, as not even what is on its way has a place.
     pub(super) fn of_nothing(&self, limits: &Limits) -> Plan {
         self.put_together(&[], None, limits, |_| None, |tasks| RemoveReason::Packed { tasks })

@@ -6,9 +6,6 @@ use ebb_region::world::World;
 
 use crate::support::{GROUP, Sim, hooked, instance_id, outcomes, removed, settings, small};
 
-/// What makes Auto Scaling refuse.
-type Refuse<'a> = &'a dyn Fn(&mut World);
-
 /// More attempts than the SDK makes for one call.
 const MANY: u32 = 60;
 
@@ -31,6 +28,9 @@ const READS: [&str; 13] = [
     "DescribeAutoScalingInstances",
 ];
 
+/// What makes Auto Scaling refuse, and what the answer says then.
+type Refusal<'a> = (&'a dyn Fn(&mut World), OutcomeKind);
+
 #[tokio::test(start_paused = true)]
 async fn every_refusal_to_terminate_has_its_word_and_the_instance_is_active_again() {
     let plan = |fault| move |world: &mut World| world.faults.plan(TERMINATE, fault, MANY);
@@ -39,7 +39,7 @@ async fn every_refusal_to_terminate_has_its_word_and_the_instance_is_active_agai
     let (busy, contended) = (plan(Fault::ScalingActivityInProgress), plan(Fault::ResourceContention));
     let (throttled, failed) = (plan(Fault::Throttle), plan(Fault::ServerError));
     let silent = plan(Fault::Timeout);
-    let refusals: [(Refuse<'_>, OutcomeKind); 7] = [
+    let refusals: [Refusal<'_>; 7] = [
         (&at_minimum, OutcomeKind::BelowMinimum),
         (&left, OutcomeKind::NotManaged),
         (&busy, OutcomeKind::ScalingActivityInProgress),
