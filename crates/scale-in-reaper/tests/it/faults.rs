@@ -173,7 +173,7 @@ async fn killed_at_any_moment_a_sweep_is_mended_by_the_next_ones() {
         for calls in 1.. {
             let sim = Sim::start(world(), settings()).await;
             if !sim.kill_after(calls).await {
-                assert!(calls > 30, "a sweep makes {calls} calls");
+                assert!(calls > 20, "a sweep makes {calls} calls");
                 break;
             }
             for _ in 0..4 {
