@@ -7,13 +7,18 @@ EVENT ?= events/spot-drainer/spot-interruption-terminate.json
 ARCH ?= arm64
 # How many seeds `make simulate` runs.
 SEEDS ?= 1000
+# Where terraform finds the AWS provider if the registry is out of reach: a folder as `terraform providers mirror` makes
+# it. Unset, terraform asks the registry, or its own configuration.
+TF_PLUGIN_DIR ?=
+export TF_PLUGIN_DIR
 
 TOOLS := .tools
 INSTALLED := $(TOOLS)/installed
+AUDIT := $(TOOLS)/audit
 FUNCTIONS := spot-drainer lifecycle-drainer
 .DEFAULT_GOAL := help
 
-.PHONY: help demo invoke serve events test simulate check bench build local clean
+.PHONY: help demo invoke serve events test simulate check rehearse audit bench build local clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
@@ -50,10 +55,20 @@ simulate: ## Run the first SEEDS seeds of the simulation (or the one SEED)
 	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --locked --package lifecycle-drainer --test it \
 		what_must_hold_holds_for_every_seed -- --nocapture | grep -v '"_aws"'
 
-check: ## Check format, lints and documentation
+check: ## Check format, lints, documentation and the Terraform module
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
+	$(PYTHON) infra/tests/check.py
+
+rehearse: local ## Apply the Terraform examples to a pretended account, and destroy them (some minutes)
+	$(TOOLS)/bin/python infra/tests/rehearse.py
+
+# Apart from the other tools, as it brings some hundred packages.
+audit: ## Look for what is insecure in the Terraform module, with checkov
+	test -x $(AUDIT)/bin/checkov || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/requirements-audit.txt
+	$(AUDIT)/bin/checkov --directory infra --framework terraform --skip-download --compact --quiet
 
 bench: local ## Measure calls, mass interruptions and cold start
 	cargo bench --quiet --locked --profile dev --package spot-drainer --bench mass | grep -v '"_aws"'

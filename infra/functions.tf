@@ -31,6 +31,7 @@ locals {
     MIN_INSTANCE_AGE_SECONDS = tostring(var.min_instance_age_seconds)
     AUTO_SCALING_GROUPS      = var.auto_scaling_groups == null ? null : join(",", var.auto_scaling_groups)
     ALLOW_MANAGED_SCALING    = tostring(var.allow_managed_scaling)
+    ALLOW_STANDALONE_TASKS   = tostring(var.allow_standalone_tasks)
     INSTANCE_PRICES          = var.instance_prices == null ? null : jsonencode(var.instance_prices)
     NOTIFICATION_TOPIC_ARN   = var.notification_topic_arn
     METRICS_NAMESPACE        = var.metrics_namespace
@@ -63,8 +64,8 @@ locals {
       timeout     = 900
       settings = [
         "ECS_CLUSTERS", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
-        "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "ALLOW_MANAGED_SCALING", "INSTANCE_PRICES",
-        "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
+        "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "ALLOW_MANAGED_SCALING",
+        "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
       ]
       # Lambda's default is two. The next sweep is the better retry, as it looks at the world afresh.
       retries           = 0

@@ -81,12 +81,14 @@ locals {
     "scale-in-reaper" = concat(local.common, local.read_tasks, [
       # AWS knows no resource for autoscaling:Describe*.
       {
-        sid       = "DescribeGroups"
-        when      = true
-        actions   = ["autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeLifecycleHooks"]
+        sid  = "DescribeGroups"
+        when = true
+        actions = [
+          "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances",
+          "autoscaling:DescribeInstanceRefreshes", "autoscaling:DescribeLifecycleHooks",
+        ]
         resources = ["*"]
       },
-      { sid = "DescribeClusters", when = true, actions = ["ecs:DescribeClusters"], resources = local.cluster_arns },
       {
         sid       = "DescribeCapacityProviders"
         when      = true

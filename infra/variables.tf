@@ -250,8 +250,8 @@ variable "min_instances" {
   nullable    = false
 
   validation {
-    condition     = var.min_instances >= 0 && floor(var.min_instances) == var.min_instances
-    error_message = "min_instances must be a whole number, 0 or more."
+    condition     = var.min_instances >= 0 && var.min_instances <= 5000 && floor(var.min_instances) == var.min_instances
+    error_message = "min_instances must be a whole number from 0 to 5000: a cluster holds no more."
   }
 }
 
@@ -262,13 +262,20 @@ variable "min_instance_age_seconds" {
   nullable    = false
 
   validation {
-    condition     = var.min_instance_age_seconds >= 0 && floor(var.min_instance_age_seconds) == var.min_instance_age_seconds
-    error_message = "min_instance_age_seconds must be a whole number, 0 or more."
+    condition     = var.min_instance_age_seconds >= 0 && var.min_instance_age_seconds <= 31536000 && floor(var.min_instance_age_seconds) == var.min_instance_age_seconds
+    error_message = "min_instance_age_seconds must be a whole number from 0 to 31536000, a year."
   }
 }
 
 variable "allow_managed_scaling" {
   description = "Let the scale-in reaper also shrink groups that a capacity provider's managed scaling looks after."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "allow_standalone_tasks" {
+  description = "Let the scale-in reaper also remove container instances with tasks that no service runs, once those have ended."
   type        = bool
   default     = false
   nullable    = false
@@ -280,8 +287,8 @@ variable "instance_prices" {
   default     = null
 
   validation {
-    condition     = var.instance_prices == null ? true : alltrue([for type, price in var.instance_prices : can(regex("^[a-z0-9-]+\\.[a-z0-9-]+$", type)) && price >= 0])
-    error_message = "instance_prices must give instance types, such as m7g.large, a price in USD an hour that is not negative."
+    condition     = var.instance_prices == null ? true : alltrue([for type, price in var.instance_prices : can(regex("^[a-z0-9-]+\\.[a-z0-9-]+$", type)) && price > 0 && price <= 10000])
+    error_message = "instance_prices must give instance types, such as m7g.large, a price in USD an hour, above 0 and at most 10000."
   }
   validation {
     # Lambda allows 4 KB for all of a function's environment.

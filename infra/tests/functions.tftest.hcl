@@ -66,6 +66,7 @@ run "settings_are_texts_that_the_functions_read" {
       MIN_INSTANCE_AGE_SECONDS = "900"
       AUTO_SCALING_GROUPS      = "shop-spot"
       ALLOW_MANAGED_SCALING    = "false"
+      ALLOW_STANDALONE_TASKS   = "false"
       INSTANCE_PRICES          = "{\"m7g.large\":0.0898}"
       METRICS_NAMESPACE        = "Ebb"
     })
