@@ -10,6 +10,7 @@ SEEDS ?= 1000
 # Where terraform finds the AWS provider if the registry is out of reach: a folder as `terraform providers mirror` makes
 # it. Unset, terraform asks the registry, or its own configuration.
 TF_PLUGIN_DIR ?=
+CARGO_HOME ?= $(HOME)/.cargo
 export TF_PLUGIN_DIR
 
 TOOLS := .tools
@@ -78,9 +79,13 @@ bench: local ## Measure calls, mass interruptions and cold start
 		events/$$function/foreign-schedule-rule.json || exit 1; done
 	$(PYTHON) scripts/cold_start.py spot-drainer events/spot-drainer/spot-interruption-terminate.json
 
+# The paths of this machine stay out of the programs, so that every machine builds the same ones. cargo-lambda's own
+# optimizations are off: Cargo.toml says what a release is, and theirs would end a program that panics.
+build: export RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/ebb --remap-path-prefix=$(CARGO_HOME)=/cargo
 build: $(INSTALLED) ## Build release zips into target/lambda, for ARCH (arm64 or x86-64)
-	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo lambda build --release --$(ARCH) --locked --output-format zip \
-		$(foreach function,$(FUNCTIONS),--package $(function))
+	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo lambda build --release --disable-optimizations --$(ARCH) \
+		--locked $(foreach function,$(FUNCTIONS),--package $(function))
+	$(PYTHON) scripts/package.py $(FUNCTIONS)
 
 clean: ## Remove what was built and installed
 	cargo clean
