@@ -7,13 +7,19 @@ EVENT ?= events/spot-drainer/spot-interruption-terminate.json
 ARCH ?= arm64
 # How many seeds `make simulate` runs.
 SEEDS ?= 1000
+# Where terraform finds the AWS provider if the registry is out of reach: a folder as `terraform providers mirror` makes
+# it. Unset, terraform asks the registry, or its own configuration.
+TF_PLUGIN_DIR ?=
+CARGO_HOME ?= $(HOME)/.cargo
+export TF_PLUGIN_DIR
 
 TOOLS := .tools
 INSTALLED := $(TOOLS)/installed
+AUDIT := $(TOOLS)/audit
 FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
 .DEFAULT_GOAL := help
 
-.PHONY: help demo invoke serve events test simulate check bench build local clean
+.PHONY: help demo invoke serve events test simulate check rehearse audit bench build local clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
@@ -50,10 +56,20 @@ simulate: ## Run the first SEEDS seeds of the simulation (or the one SEED)
 	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --locked --package lifecycle-drainer \
 		--package scale-in-reaper --test it what_must_hold_holds_for_every_seed -- --nocapture | grep -v '"_aws"'
 
-check: ## Check format, lints and documentation
+check: ## Check format, lints, documentation and the Terraform module
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
+	$(PYTHON) infra/tests/check.py
+
+rehearse: local ## Apply the Terraform examples to a pretended account, and destroy them (some minutes)
+	$(TOOLS)/bin/python infra/tests/rehearse.py
+
+# Apart from the other tools, as it brings some hundred packages.
+audit: ## Look for what is insecure in the Terraform module, with checkov
+	test -x $(AUDIT)/bin/checkov || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/requirements-audit.txt
+	$(AUDIT)/bin/checkov --directory infra --framework terraform --skip-download --compact --quiet
 
 bench: local ## Measure calls, mass interruptions and cold start
 	cargo bench --quiet --locked --profile dev --package spot-drainer --bench mass | grep -v '"_aws"'
@@ -64,9 +80,13 @@ bench: local ## Measure calls, mass interruptions and cold start
 		events/$$function/foreign-sns-plain-text.json || exit 1; done
 	$(PYTHON) scripts/cold_start.py spot-drainer events/spot-drainer/spot-interruption-terminate.json
 
+# The paths of this machine stay out of the programs, so that every machine builds the same ones. cargo-lambda's own
+# optimizations are off: Cargo.toml says what a release is, and theirs would end a program that panics.
+build: export RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/ebb --remap-path-prefix=$(CARGO_HOME)=/cargo
 build: $(INSTALLED) ## Build release zips into target/lambda, for ARCH (arm64 or x86-64)
-	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo lambda build --release --$(ARCH) --locked --output-format zip \
-		$(foreach function,$(FUNCTIONS),--package $(function))
+	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo lambda build --release --disable-optimizations --$(ARCH) \
+		--locked $(foreach function,$(FUNCTIONS),--package $(function))
+	$(PYTHON) scripts/package.py $(FUNCTIONS)
 
 clean: ## Remove what was built and installed
 	cargo clean

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{ActionFound, ActionResult, Clients, Clock, DrainResult, ErrorType, Problem};
 use ebb_core::event::lifecycle::LifecycleAction;
 use ebb_core::ids::TaskArn;
@@ -18,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use crate::LifecycleDrainer;
+use crate::{FUNCTION, LifecycleDrainer};
 
 /// What a hop keeps of the invocation's time for its last look and for publishing the message.
 const HOP_MARGIN: SignedDuration = SignedDuration::from_secs(20);
@@ -210,9 +211,20 @@ impl<'a> Hop<'a> {
     ) -> Result<Turn, Problem> {
         let completed = self.clients().auto_scaling.complete(&self.action, result).await;
         Ok(match completed.map_err(|error| Problem::from(&error))? {
-            ActionFound::Active => self.settle(outcome, why),
+            ActionFound::Active => {
+                self.measure();
+                self.settle(outcome, why)
+            }
             ActionFound::Over => self.settle(outcome, format!("{why}; the action was over already")),
         })
+    }
+
+    /// Prints how long the instance was held. Only who completes the action does, so every drain counts once.
+    fn measure(&self) {
+        let began = self.action.time.unwrap_or(self.state.first_seen);
+        let value = self.now().duration_since(began).as_secs_f64().max(0.0);
+        let seconds = Metric { name: "DrainSeconds", unit: Unit::Seconds, value };
+        metrics::print(&self.settings().metrics_namespace, FUNCTION, self.now(), &[seconds]);
     }
 
     async fn give_up(&self, on_timeout: OnTimeout, why: String) -> Result<Turn, Problem> {

@@ -2,7 +2,8 @@
 
 use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{Clock, Problem};
-use ebb_core::lifecycle::{Answer, OutcomeKind};
+use ebb_core::lifecycle::{Answer, Outcome, OutcomeKind};
+use ebb_core::settings::OnTimeout;
 use tracing::info;
 
 use crate::{FUNCTION, LifecycleDrainer};
@@ -14,7 +15,7 @@ impl LifecycleDrainer {
             &self.settings.metrics_namespace,
             FUNCTION,
             clock.now(),
-            &metrics_of(answer, problems),
+            &metrics_of(answer, problems, self.settings.on_timeout),
         );
         info!(
             answer = %serde_json::to_string(answer).unwrap_or_default(),
@@ -25,13 +26,37 @@ impl LifecycleDrainer {
     }
 }
 
-fn metrics_of(answer: &Answer, problems: &[Problem]) -> Vec<Metric> {
+/// The metrics of an invocation: how many messages came off which way, how many drains it began, how many tasks a
+/// deadline cut off, and how many messages must be tried again.
+fn metrics_of(answer: &Answer, problems: &[Problem], on_timeout: OnTimeout) -> Vec<Metric> {
     #[expect(clippy::cast_precision_loss, reason = "counts of one invocation")]
     let count = |name, value: usize| Metric { name, unit: Unit::Count, value: value as f64 };
     let of_kind = |&kind| count(metric_name(kind), answer.of_kind(kind).count());
     let mut metrics: Vec<_> = OutcomeKind::ALL.iter().map(of_kind).collect();
+    metrics.push(count("Started", answer.outcomes.iter().filter(|outcome| is_first(outcome)).count()));
+    metrics.push(count("TasksCutOff", tasks_cut_off(answer, on_timeout)));
     metrics.push(count("Failed", problems.len()));
     metrics
+}
+
+fn is_first(outcome: &Outcome) -> bool {
+    let drained = match outcome.outcome {
+        OutcomeKind::Completed | OutcomeKind::Republished | OutcomeKind::TimedOut => true,
+        OutcomeKind::Ignored | OutcomeKind::WouldDrain => false,
+    };
+    drained && outcome.hop == Some(1)
+}
+
+/// The tasks that ran when their instance was let go. Daemon tasks are not counted: they run until the end.
+fn tasks_cut_off(answer: &Answer, on_timeout: OnTimeout) -> usize {
+    match on_timeout {
+        OnTimeout::Continue | OnTimeout::Abandon => answer
+            .of_kind(OutcomeKind::TimedOut)
+            .filter_map(|outcome| outcome.tasks_left)
+            .map(|left| left.service + left.standalone + left.standalone_stopping)
+            .sum(),
+        OnTimeout::Reactivate => 0,
+    }
 }
 
 fn metric_name(kind: OutcomeKind) -> &'static str {
@@ -41,5 +66,45 @@ fn metric_name(kind: OutcomeKind) -> &'static str {
         OutcomeKind::TimedOut => "TimedOut",
         OutcomeKind::Ignored => "Ignored",
         OutcomeKind::WouldDrain => "WouldDrain",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ebb_core::lifecycle::TasksLeft;
+
+    use super::*;
+
+    fn outcome(outcome: OutcomeKind, hop: u64, tasks_left: TasksLeft) -> Outcome {
+        Outcome { instance_id: None, outcome, reason: None, tasks_left: Some(tasks_left), hop: Some(hop) }
+    }
+
+    fn value(name: &str, outcomes: Vec<Outcome>, on_timeout: OnTimeout) -> f64 {
+        let metrics = metrics_of(&Answer { outcomes }, &[], on_timeout);
+        metrics.iter().find(|metric| metric.name == name).map(|metric| metric.value).unwrap()
+    }
+
+    #[test]
+    fn a_drain_starts_once_however_many_hops_it_takes() {
+        let left = TasksLeft::default();
+        let hops = vec![
+            outcome(OutcomeKind::Republished, 1, left),
+            outcome(OutcomeKind::Republished, 2, left),
+            outcome(OutcomeKind::Completed, 3, left),
+            outcome(OutcomeKind::Ignored, 1, left),
+        ];
+        assert_eq!(value("Started", hops, OnTimeout::Continue).to_bits(), 1_f64.to_bits());
+    }
+
+    #[test]
+    fn tasks_are_cut_off_where_an_instance_is_let_go_at_its_deadline() {
+        let left = TasksLeft { service: 2, protected: 1, daemon: 4, standalone_stopping: 1, standalone: 1 };
+        for (on_timeout, cut_off) in
+            [(OnTimeout::Continue, 4_f64), (OnTimeout::Abandon, 4.0), (OnTimeout::Reactivate, 0.0)]
+        {
+            let timed_out =
+                vec![outcome(OutcomeKind::TimedOut, 2, left), outcome(OutcomeKind::Republished, 1, left)];
+            assert_eq!(value("TasksCutOff", timed_out, on_timeout).to_bits(), cut_off.to_bits());
+        }
     }
 }

@@ -4,6 +4,7 @@
 mod events;
 mod fallback;
 mod faults;
+mod infra;
 mod mass;
 mod readme;
 mod start;

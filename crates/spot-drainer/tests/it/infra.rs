@@ -1,0 +1,142 @@
+//! The Terraform module and the code say the same: settings and their defaults, metrics, and what is called.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ebb_core::settings::{LifecycleSettings, SettingsError, SpotSettings};
+
+const FUNCTIONS: [&str; 3] = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"];
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn module(file: &str) -> String {
+    fs::read_to_string(repository().join("infra").join(file)).unwrap()
+}
+
+/// The code of a crate without its tests; empty if there is no such crate.
+fn code(crate_name: &str) -> String {
+    fn read(directory: &Path) -> String {
+        let Ok(entries) = fs::read_dir(directory) else { return String::new() };
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths
+            .map(|path| {
+                if path.is_dir() {
+                    return read(&path);
+                }
+                fs::read_to_string(&path).unwrap().split("#[cfg(test)]").next().unwrap().to_owned()
+            })
+            .collect()
+    }
+    read(&repository().join("crates").join(crate_name).join("src"))
+}
+
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
+    let rest = text.split_once(begin).unwrap_or_else(|| panic!("there is no {begin}")).1;
+    rest.split_once(end).unwrap_or_else(|| panic!("there is no {end} after {begin}")).0
+}
+
+/// The texts in quotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('"').skip(1).step_by(2)
+}
+
+/// The default of the variable that is called like the setting, as a function would read it.
+fn default_of(setting: &str) -> Option<String> {
+    let variables = module("variables.tf");
+    let variable = between(&variables, &format!("variable \"{}\" {{\n", setting.to_lowercase()), "\n}\n");
+    let value = variable.lines().find_map(|line| line.trim().strip_prefix("default")).unwrap();
+    let value = value.trim_start_matches([' ', '=']).trim_matches('"');
+    (value != "null").then(|| value.to_owned())
+}
+
+fn same_settings<S: PartialEq + Debug>(
+    function: &str,
+    variables: &[&'static str],
+    from_lookup: impl Fn(fn(&str) -> Option<String>) -> Result<S, SettingsError>,
+    default: &S,
+) {
+    let functions = module("functions.tf");
+    let given = between(&functions, &format!("\"{function}\" = {{\n"), "]");
+    let given = given.split_once("settings").unwrap().1;
+    assert_eq!(quoted(given).collect::<Vec<_>>(), variables, "{function}");
+    assert_eq!(&from_lookup(default_of).unwrap(), default, "{function}");
+}
+
+#[test]
+fn the_module_gives_every_setting_and_the_same_default() {
+    same_settings(
+        "spot-drainer",
+        &SpotSettings::VARIABLES,
+        SpotSettings::from_lookup,
+        &SpotSettings::default(),
+    );
+    same_settings(
+        "lifecycle-drainer",
+        &LifecycleSettings::VARIABLES,
+        LifecycleSettings::from_lookup,
+        &LifecycleSettings::default(),
+    );
+}
+
+/// The metrics of the functions on the dashboard and in alarms, with the function.
+fn shown_metrics() -> Vec<(String, String)> {
+    let (dashboard, alarms) = (module("dashboard.tf"), module("alarms.tf"));
+    let charts = dashboard.split("function = \"").skip(1).flat_map(|chart| {
+        let function = chart.split('"').next().unwrap();
+        quoted(between(chart, "metrics  = [", "]"))
+            .map(move |metric| (function.to_owned(), metric.to_owned()))
+    });
+    let alarms = alarms.split("var.metrics_namespace").skip(1).map(|alarm| {
+        let function = between(alarm, "function = \"", "\"");
+        (function.to_owned(), quoted(alarm).next().unwrap().to_owned())
+    });
+    charts.chain(alarms).collect()
+}
+
+#[test]
+fn what_the_dashboard_and_the_alarms_show_is_emitted() {
+    let shown = shown_metrics();
+    for function in FUNCTIONS {
+        let code = code(function);
+        let metrics: Vec<_> =
+            shown.iter().filter(|(of, _)| of == function).map(|(_, metric)| metric).collect();
+        assert!(!metrics.is_empty(), "nothing of {function} is shown");
+        for metric in metrics {
+            let emitted = code.is_empty() || code.contains(&format!("\"{metric}\""));
+            assert!(emitted, "{function} does not emit {metric}");
+        }
+    }
+}
+
+/// `ListTasks` for `list_tasks`.
+fn operation(method: &str) -> String {
+    let capitalized = |word: &str| word[..1].to_uppercase() + &word[1..];
+    method.split('_').map(capitalized).collect()
+}
+
+#[test]
+fn what_is_called_is_allowed_and_nothing_else() {
+    let aws: String = code("aws").split_whitespace().collect();
+    let called: BTreeSet<_> = aws
+        .split(".client.")
+        .skip(1)
+        .filter_map(|call| call.split_once("()"))
+        .map(|(method, _)| operation(method))
+        .collect();
+    let iam = module("iam.tf");
+    let allowed: BTreeSet<_> = quoted(&iam)
+        .filter_map(|text| text.split_once(':'))
+        .filter(|(service, _)| ["ecs", "autoscaling", "sns"].contains(service))
+        .map(|(_, operation)| operation.to_owned())
+        .filter(|operation| operation != "cluster")
+        .collect();
+    let not_in = |some: &BTreeSet<String>, others| some.difference(others).cloned().collect::<Vec<_>>();
+    assert_eq!(not_in(&called, &allowed), [""; 0], "is not allowed");
+    if !code("scale-in-reaper").is_empty() {
+        assert_eq!(not_in(&allowed, &called), [""; 0], "is not called");
+    }
+}

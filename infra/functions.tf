@@ -1,0 +1,175 @@
+# The functions: what each is given to run with. What wakes them is in events.tf and hooks.tf, what they may do in iam.tf.
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  account   = data.aws_caller_identity.current.account_id
+  partition = data.aws_partition.current.partition
+  # The id is the Region's name in every version of the provider.
+  region = data.aws_region.current.id
+
+  package_path = coalesce(var.package_path, "${path.module}/../target/lambda/%s/bootstrap.zip")
+
+  # Every setting as the functions read it, whichever of them do. Null leaves it unset.
+  settings = {
+    ECS_CLUSTERS             = var.ecs_clusters == null ? null : join(",", var.ecs_clusters)
+    DRY_RUN                  = tostring(var.dry_run)
+    DRAIN_ON_REBALANCE       = tostring(var.drain_on_rebalance)
+    FALLBACK_ASG             = var.fallback_asg
+    DRAIN_TIMEOUT_SECONDS    = tostring(var.drain_timeout_seconds)
+    POLL_INTERVAL_SECONDS    = tostring(var.poll_interval_seconds)
+    HOP_SECONDS              = tostring(var.hop_seconds)
+    ON_TIMEOUT               = var.on_timeout
+    STANDALONE_TASKS         = var.standalone_tasks
+    REAPER_MODE              = var.reaper_mode
+    HEADROOM_CPU_PERCENT     = tostring(var.headroom_cpu_percent)
+    HEADROOM_MEMORY_PERCENT  = tostring(var.headroom_memory_percent)
+    MAX_REMOVALS_PERCENT     = tostring(var.max_removals_percent)
+    MIN_INSTANCES            = tostring(var.min_instances)
+    MIN_INSTANCE_AGE_SECONDS = tostring(var.min_instance_age_seconds)
+    AUTO_SCALING_GROUPS      = var.auto_scaling_groups == null ? null : join(",", var.auto_scaling_groups)
+    ALLOW_MANAGED_SCALING    = tostring(var.allow_managed_scaling)
+    ALLOW_STANDALONE_TASKS   = tostring(var.allow_standalone_tasks)
+    INSTANCE_PRICES          = var.instance_prices == null ? null : jsonencode(var.instance_prices)
+    NOTIFICATION_TOPIC_ARN   = var.notification_topic_arn
+    METRICS_NAMESPACE        = var.metrics_namespace
+  }
+
+  all_functions = {
+    "spot-drainer" = {
+      description = "Drains ECS container instances on interruption notices"
+      # A notice gives two minutes, and the queue delivers again after as much as this.
+      timeout  = 30
+      settings = ["ECS_CLUSTERS", "DRY_RUN", "DRAIN_ON_REBALANCE", "FALLBACK_ASG", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE"]
+      # These two count with direct delivery; the queue has its own. A notice is worth two minutes.
+      retries           = 2
+      event_age_seconds = 120
+    }
+    "lifecycle-drainer" = {
+      description = "Holds terminating instances until their ECS tasks have stopped"
+      # A hop, and a minute to look for the last time and to hand over.
+      timeout = min(900, var.hop_seconds + 60)
+      settings = [
+        "ECS_CLUSTERS", "DRY_RUN", "DRAIN_TIMEOUT_SECONDS", "POLL_INTERVAL_SECONDS", "HOP_SECONDS", "ON_TIMEOUT",
+        "STANDALONE_TASKS", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
+      ]
+      # Lambda's defaults. A message that waits for a free slot is still worth handling: the hook holds the instance.
+      retries           = 2
+      event_age_seconds = 21600
+    }
+    "scale-in-reaper" = {
+      description = "Removes ECS container instances that nobody needs"
+      timeout     = 900
+      settings = [
+        "ECS_CLUSTERS", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
+        "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "ALLOW_MANAGED_SCALING",
+        "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
+      ]
+      # Lambda's default is two. The next sweep is the better retry, as it looks at the world afresh.
+      retries           = 0
+      event_age_seconds = 1800
+    }
+  }
+
+  functions = { for function, configuration in local.all_functions : function => configuration if contains(var.functions, function) }
+}
+
+resource "aws_cloudwatch_log_group" "function" {
+  #checkov:skip=CKV_AWS_158:The logs name instances, services and tasks, and hold no secret; CloudWatch Logs encrypts them with its own key.
+  #checkov:skip=CKV_AWS_338:How long logs are kept is for log_retention_days to say.
+  for_each = local.functions
+
+  name              = "/aws/lambda/${var.name_prefix}-${each.key}"
+  retention_in_days = var.log_retention_days
+  tags              = var.tags
+}
+
+resource "aws_lambda_function" "this" {
+  #checkov:skip=CKV_AWS_50:Logs and metrics say what was done and why. Tracing would add a permission on every resource.
+  #checkov:skip=CKV_AWS_116:Its failed events go to an on-failure destination instead, which is told the error too.
+  #checkov:skip=CKV_AWS_117:It calls AWS only, and listens to nobody.
+  #checkov:skip=CKV_AWS_173:Its environment holds settings and no secret; Lambda encrypts it with its own key.
+  #checkov:skip=CKV_AWS_272:The package comes from the user's own build, or from a release with checksums.
+  for_each = local.functions
+
+  function_name    = "${var.name_prefix}-${each.key}"
+  description      = each.value.description
+  role             = aws_iam_role.function[each.key].arn
+  runtime          = "provided.al2023"
+  handler          = "bootstrap"
+  architectures    = [var.architecture]
+  filename         = format(local.package_path, each.key)
+  source_code_hash = filebase64sha256(format(local.package_path, each.key))
+  memory_size      = var.memory_size
+  timeout          = each.value.timeout
+  # -1 reserves nothing.
+  reserved_concurrent_executions = lookup(var.reserved_concurrency, each.key, -1)
+  tags                           = var.tags
+
+  environment {
+    variables = { for setting in each.value.settings : setting => local.settings[setting] if local.settings[setting] != null }
+  }
+
+  logging_config {
+    log_format            = "JSON"
+    log_group             = aws_cloudwatch_log_group.function[each.key].name
+    application_log_level = var.log_level
+    system_log_level      = "INFO"
+  }
+
+  # Without its policy a first event would find a function that may do nothing.
+  depends_on = [aws_iam_role_policy.function]
+
+  lifecycle {
+    precondition {
+      condition     = fileexists(format(local.package_path, each.key))
+      error_message = "There is no ${format(local.package_path, each.key)}. Build it with `make build`, or take it from a release and say in package_path where it is."
+    }
+  }
+}
+
+# For asynchronous events: those of SNS, EventBridge and EventBridge Scheduler. A queue has rules of its own.
+resource "aws_lambda_function_event_invoke_config" "this" {
+  for_each = local.functions
+
+  function_name                = aws_lambda_function.this[each.key].function_name
+  maximum_retry_attempts       = each.value.retries
+  maximum_event_age_in_seconds = each.value.event_age_seconds
+
+  destination_config {
+    on_failure {
+      destination = aws_sqs_queue.dead_letters[each.key].arn
+    }
+  }
+}
+
+# What could not be delivered or handled, for a person to look at.
+resource "aws_sqs_queue" "dead_letters" {
+  for_each = local.functions
+
+  name                      = "${var.name_prefix}-${each.key}-dead-letters"
+  message_retention_seconds = 1209600 # 14 days, the longest there is.
+  kms_master_key_id         = var.kms_key_arn
+  sqs_managed_sse_enabled   = var.kms_key_arn == null ? true : null
+  tags                      = var.tags
+}
+
+# Lambda and EventBridge Scheduler send theirs by their roles. EventBridge's rules and SNS have none.
+resource "aws_sqs_queue_policy" "dead_letters" {
+  for_each = { for function, sender in local.dead_letter_senders : function => sender if contains(var.functions, function) }
+
+  queue_url = aws_sqs_queue.dead_letters[each.key].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "TakeDeadLetters"
+      Effect    = "Allow"
+      Principal = { Service = each.value.service }
+      Action    = "sqs:SendMessage"
+      Resource  = aws_sqs_queue.dead_letters[each.key].arn
+      Condition = { ArnEquals = { "aws:SourceArn" = each.value.arns } }
+    }]
+  })
+}

@@ -1,0 +1,78 @@
+# What wakes the lifecycle drainer: termination hooks, over a topic that it also publishes to.
+
+locals {
+  lifecycle_drainer = contains(var.functions, "lifecycle-drainer")
+  hook_groups       = toset(!local.lifecycle_drainer ? [] : var.termination_hook_groups == null ? local.groups : var.termination_hook_groups)
+}
+
+resource "aws_autoscaling_lifecycle_hook" "termination" {
+  for_each = local.hook_groups
+
+  name                   = "${var.name_prefix}-drain"
+  autoscaling_group_name = each.value
+  lifecycle_transition   = "autoscaling:EC2_INSTANCE_TERMINATING"
+  heartbeat_timeout      = var.hook_heartbeat_timeout_seconds
+  # The default, ABANDON, would cancel the group's other hooks when nobody answers. Both let the instance go.
+  default_result          = "CONTINUE"
+  notification_target_arn = aws_sns_topic.lifecycle[0].arn
+  role_arn                = aws_iam_role.hooks[0].arn
+
+  # Whoever is told of a termination must be there and able to loop first; Auto Scaling sends a test message at once.
+  depends_on = [
+    aws_iam_role_policy.hooks,
+    aws_lambda_function_recursion_config.lifecycle_drainer,
+    aws_lambda_permission.lifecycle,
+    aws_sns_topic_subscription.lifecycle,
+  ]
+
+  lifecycle {
+    precondition {
+      condition = var.drain_timeout_seconds <= 100 * var.hook_heartbeat_timeout_seconds
+      error_message = join(" ", [
+        "drain_timeout_seconds is ${var.drain_timeout_seconds}, but Auto Scaling holds an instance for 100 heartbeats",
+        "at most, ${100 * var.hook_heartbeat_timeout_seconds} seconds here. Shorten it, or raise",
+        "hook_heartbeat_timeout_seconds to at least ${ceil(var.drain_timeout_seconds / 100)}.",
+      ])
+    }
+  }
+}
+
+resource "aws_sns_topic" "lifecycle" {
+  count = local.lifecycle_drainer ? 1 : 0
+
+  name              = "${var.name_prefix}-lifecycle"
+  kms_master_key_id = var.kms_key_arn
+  tags              = var.tags
+}
+
+resource "aws_sns_topic_subscription" "lifecycle" {
+  count = local.lifecycle_drainer ? 1 : 0
+
+  topic_arn = aws_sns_topic.lifecycle[0].arn
+  protocol  = "lambda"
+  endpoint  = aws_lambda_function.this["lifecycle-drainer"].arn
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = aws_sqs_queue.dead_letters["lifecycle-drainer"].arn
+  })
+}
+
+resource "aws_lambda_permission" "lifecycle" {
+  count = local.lifecycle_drainer ? 1 : 0
+
+  statement_id  = "lifecycle"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.this["lifecycle-drainer"].function_name
+  principal     = "sns.amazonaws.com"
+  source_arn    = aws_sns_topic.lifecycle[0].arn
+}
+
+# The function hands a drain over to its next invocation through the topic. Lambda takes that for a runaway loop and
+# drops the message after about 16 turns. This loop is bounded by the function itself: every message carries the
+# drain's deadline (drain_timeout_seconds, 48 hours at most, and never past the hook's own end), and a turn waits
+# hop_seconds, so that even the default deadline takes two. The deployer needs lambda:PutFunctionRecursionConfig.
+resource "aws_lambda_function_recursion_config" "lifecycle_drainer" {
+  count = local.lifecycle_drainer ? 1 : 0
+
+  function_name  = aws_lambda_function.this["lifecycle-drainer"].function_name
+  recursive_loop = "Allow"
+}

@@ -1,0 +1,43 @@
+locals {
+  alarm_arns = concat([for alarm in aws_cloudwatch_metric_alarm.this : alarm.arn], aws_cloudwatch_metric_alarm.sweep_missing[*].arn)
+}
+
+output "function_arns" {
+  description = "ARNs of the functions, by function."
+  value       = { for function, resource in aws_lambda_function.this : function => resource.arn }
+}
+
+output "role_arns" {
+  description = "ARNs of the functions' roles, by function."
+  value       = { for function, resource in aws_iam_role.function : function => resource.arn }
+}
+
+output "log_group_names" {
+  description = "Names of the functions' log groups, by function."
+  value       = { for function, resource in aws_cloudwatch_log_group.function : function => resource.name }
+}
+
+output "dead_letter_queue_urls" {
+  description = "URLs of the functions' dead-letter queues, by function."
+  value       = { for function, resource in aws_sqs_queue.dead_letters : function => resource.url }
+}
+
+output "lifecycle_topic_arn" {
+  description = "ARN of the topic that termination hooks publish to, for hooks that are made elsewhere. Null without the lifecycle drainer."
+  value       = one(aws_sns_topic.lifecycle[*].arn)
+}
+
+output "lifecycle_publisher_role_arn" {
+  description = "ARN of the role as which Auto Scaling publishes to that topic. Null without the lifecycle drainer."
+  value       = one(aws_iam_role.hooks[*].arn)
+}
+
+output "alarm_arns" {
+  description = "ARNs of the alarms."
+  value       = local.alarm_arns
+}
+
+output "dashboard_name" {
+  description = "Name of the CloudWatch dashboard."
+  value       = aws_cloudwatch_dashboard.this.dashboard_name
+}

@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Checks the module and its examples: format, validity, and the module's tests. Makes nothing, and needs no account.
+
+    infra/tests/check.py              TF_PLUGIN_DIR may name a folder with the provider
+"""
+
+import pathlib
+import sys
+
+import terraform
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODULE = ROOT / "infra"
+DIRECTORIES = [MODULE, MODULE / "examples" / "minimal", MODULE / "examples" / "complete"]
+
+
+def check(directory, *arguments, environment=None):
+    answer = terraform.run(directory, *arguments, environment=environment)
+    if answer.returncode != 0:
+        sys.exit(f"terraform {' '.join(arguments)} in {directory.relative_to(ROOT)}:\n{answer.stdout}")
+    return answer.stdout
+
+
+def main():
+    why = terraform.missing()
+    if why:
+        print(f"infra: {why}: not checked")
+        return 0
+    check(MODULE, "fmt", "-check", "-diff", "-recursive")
+    for directory in DIRECTORIES:
+        # Beside what is built, so that the module stays as it is.
+        environment = {"TF_DATA_DIR": str(ROOT / "target" / "terraform" / directory.name)}
+        why = terraform.init(directory, environment)
+        if why:
+            print(f"infra: {why}: the format is checked, nothing else")
+            return 0
+        check(directory, "validate", "-no-color", environment=environment)
+    environment = {"TF_DATA_DIR": str(ROOT / "target" / "terraform" / MODULE.name)}
+    tested = check(MODULE, "test", "-no-color", environment=environment)
+    print(f"infra: format and validity of the module and its examples; tests: {tested.strip().splitlines()[-1]}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

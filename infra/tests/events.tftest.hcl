@@ -1,0 +1,180 @@
+# What is delivered to whom, checked against the sample events.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  package_path        = "tests/packages/%s.zip"
+  ecs_clusters        = ["shop"]
+  auto_scaling_groups = ["shop-spot", "shop-on-demand"]
+  drain_on_rebalance  = true
+}
+
+run "sample" {
+  module {
+    source = "./tests/events"
+  }
+
+  assert {
+    condition     = length(output.events) > 100
+    error_message = "There are only ${length(output.events)} sample events."
+  }
+}
+
+run "rules_match_the_sample_events" {
+  assert {
+    condition = alltrue([
+      for rule in aws_cloudwatch_event_rule.interruption : toset(keys(jsondecode(rule.event_pattern))) == toset(["source", "detail-type"])
+    ])
+    error_message = "These tests read patterns of source and detail-type only."
+  }
+
+  # Malformed ones too: they claim to be ours, and must reach the dead-letter queue.
+  assert {
+    condition = alltrue([
+      for file, events in run.sample.events : anytrue([
+        for pair in setproduct(events, [for rule in aws_cloudwatch_event_rule.interruption : jsondecode(rule.event_pattern)]) :
+        contains(pair[1].source, pair[0].source) && contains(pair[1]["detail-type"], pair[0].detail_type)
+      ]) if startswith(file, "spot-drainer/") && !strcontains(file, "/foreign-")
+    ])
+    error_message = "A sample event of the Spot drainer matches no rule."
+  }
+
+  assert {
+    condition = !anytrue(flatten([
+      for file, events in run.sample.events : [
+        for pair in setproduct(events, [for rule in aws_cloudwatch_event_rule.interruption : jsondecode(rule.event_pattern)]) :
+        contains(pair[1].source, pair[0].source) && contains(pair[1]["detail-type"], pair[0].detail_type)
+      ] if startswith(file, "spot-drainer/foreign-")
+    ]))
+    error_message = "A foreign sample event matches a rule."
+  }
+}
+
+run "notices_come_over_a_queue_within_their_two_minutes" {
+  assert {
+    condition     = toset([for target in aws_cloudwatch_event_target.interruption : target.arn]) == toset([aws_sqs_queue.notices[0].arn])
+    error_message = "A rule does not send to the queue."
+  }
+  assert {
+    condition     = aws_sqs_queue.notices[0].visibility_timeout_seconds == aws_lambda_function.this["spot-drainer"].timeout
+    error_message = "The queue's visibility time-out is not the function's time-out."
+  }
+  assert {
+    condition     = aws_sqs_queue.notices[0].visibility_timeout_seconds * jsondecode(aws_sqs_queue.notices[0].redrive_policy).maxReceiveCount <= 120
+    error_message = "A notice is received for longer than its two minutes."
+  }
+  assert {
+    condition     = aws_lambda_event_source_mapping.notices[0].function_response_types == toset(["ReportBatchItemFailures"])
+    error_message = "One failed message would bring back its batch."
+  }
+  assert {
+    condition     = alltrue([for target in aws_cloudwatch_event_target.interruption : target.dead_letter_config[0].arn == aws_sqs_queue.dead_letters["spot-drainer"].arn])
+    error_message = "A rule has no dead-letter queue."
+  }
+  assert {
+    condition     = length(aws_lambda_permission.interruption) == 0
+    error_message = "EventBridge may invoke the function, although it sends to the queue."
+  }
+}
+
+run "notices_come_directly_on_demand" {
+  variables {
+    spot_delivery = "direct"
+  }
+
+  assert {
+    condition     = toset([for target in aws_cloudwatch_event_target.interruption : target.arn]) == toset([aws_lambda_function.this["spot-drainer"].arn])
+    error_message = "A rule does not send to the function."
+  }
+  assert {
+    condition     = length(aws_sqs_queue.notices) + length(aws_lambda_event_source_mapping.notices) == 0
+    error_message = "There is a queue that nobody sends to."
+  }
+  assert {
+    condition     = toset([for permission in aws_lambda_permission.interruption : permission.principal]) == toset(["events.amazonaws.com"]) && length(aws_lambda_permission.interruption) == 3
+    error_message = "EventBridge may not invoke the function."
+  }
+}
+
+run "rebalance_recommendations_come_only_if_wanted" {
+  variables {
+    drain_on_rebalance = false
+  }
+
+  assert {
+    condition     = toset(keys(aws_cloudwatch_event_rule.interruption)) == toset(["spot-interruption", "capacity-reservation-interruption"])
+    error_message = "Other rules than for interruptions."
+  }
+}
+
+run "terminations_reach_the_lifecycle_drainer" {
+  assert {
+    condition = alltrue([
+      for file, events in run.sample.events : anytrue([
+        for event in events : contains([for hook in aws_autoscaling_lifecycle_hook.termination : hook.lifecycle_transition], event.transition)
+      ]) if startswith(file, "lifecycle-drainer/sns-")
+    ])
+    error_message = "A sample message of a termination is about another transition than the hooks."
+  }
+  assert {
+    condition     = toset([for hook in aws_autoscaling_lifecycle_hook.termination : hook.autoscaling_group_name]) == toset(["shop-spot", "shop-on-demand"])
+    error_message = "The hooks are on other groups than those named."
+  }
+  assert {
+    condition     = alltrue([for hook in aws_autoscaling_lifecycle_hook.termination : hook.notification_target_arn == aws_sns_topic.lifecycle[0].arn && hook.default_result == "CONTINUE"])
+    error_message = "A hook does not tell the topic, or abandons when nobody answers."
+  }
+  assert {
+    condition = (
+      aws_sns_topic_subscription.lifecycle[0].topic_arn == aws_sns_topic.lifecycle[0].arn &&
+      aws_sns_topic_subscription.lifecycle[0].endpoint == aws_lambda_function.this["lifecycle-drainer"].arn &&
+      aws_sns_topic_subscription.lifecycle[0].filter_policy == null &&
+      aws_lambda_permission.lifecycle[0].source_arn == aws_sns_topic.lifecycle[0].arn
+    )
+    error_message = "What the topic is told does not reach the function."
+  }
+  assert {
+    condition     = aws_lambda_function.this["lifecycle-drainer"].environment[0].variables.HOP_SECONDS + 60 <= aws_lambda_function.this["lifecycle-drainer"].timeout
+    error_message = "The function ends before its hop."
+  }
+  assert {
+    condition     = aws_lambda_function_recursion_config.lifecycle_drainer[0].recursive_loop == "Allow"
+    error_message = "Lambda would cut long drains as a loop."
+  }
+}
+
+run "hooks_on_other_groups_than_the_reaper_shrinks" {
+  variables {
+    termination_hook_groups = ["shop-spot", "legacy"]
+  }
+
+  assert {
+    condition     = toset(keys(aws_autoscaling_lifecycle_hook.termination)) == toset(["shop-spot", "legacy"])
+    error_message = "The hooks are on other groups than those named."
+  }
+  assert {
+    condition     = aws_lambda_function.this["scale-in-reaper"].environment[0].variables.AUTO_SCALING_GROUPS == "shop-spot,shop-on-demand"
+    error_message = "The reaper shrinks other groups than those named."
+  }
+}
+
+run "sweeps_are_scheduled" {
+  assert {
+    condition     = aws_scheduler_schedule.sweep[0].schedule_expression == "rate(30 minutes)"
+    error_message = "Not every half hour."
+  }
+  assert {
+    condition     = can(keys(jsondecode(aws_scheduler_schedule.sweep[0].target[0].input)))
+    error_message = "The input is no JSON object."
+  }
+  assert {
+    condition     = aws_scheduler_schedule.sweep[0].target[0].dead_letter_config[0].arn == aws_sqs_queue.dead_letters["scale-in-reaper"].arn
+    error_message = "A sweep that could not be started leaves no trace."
+  }
+  assert {
+    condition     = aws_lambda_function.this["scale-in-reaper"].reserved_concurrent_executions == 1
+    error_message = "Two sweeps may run at once."
+  }
+}

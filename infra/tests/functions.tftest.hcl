@@ -1,0 +1,197 @@
+# What every function is given.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  package_path        = "tests/packages/%s.zip"
+  ecs_clusters        = ["shop", "arn:aws-cn:ecs:cn-north-1:111122223333:cluster/till"]
+  auto_scaling_groups = ["shop-spot"]
+  name_prefix         = "one"
+}
+
+run "every_function_has_what_it_needs" {
+  assert {
+    condition     = toset(keys(aws_lambda_function.this)) == toset(["spot-drainer", "lifecycle-drainer", "scale-in-reaper"])
+    error_message = "Not the three functions."
+  }
+  assert {
+    condition = alltrue([
+      for function in aws_lambda_function.this : function.runtime == "provided.al2023" && function.architectures == tolist(["arm64"]) && function.memory_size == 128
+    ])
+    error_message = "Not arm64 with 128 MB on provided.al2023."
+  }
+  assert {
+    condition     = alltrue([for function in aws_lambda_function.this : function.logging_config[0].log_format == "JSON"])
+    error_message = "A function's logs are not JSON."
+  }
+  assert {
+    condition     = alltrue([for name in keys(aws_lambda_function.this) : aws_cloudwatch_log_group.function[name].retention_in_days > 0])
+    error_message = "A function's logs are kept for ever."
+  }
+  assert {
+    condition = alltrue([
+      for name in keys(aws_lambda_function.this) : endswith(aws_lambda_function_event_invoke_config.this[name].destination_config[0].on_failure[0].destination, ":dead-letters-of-${name}")
+    ])
+    error_message = "A function has no dead-letter queue."
+  }
+  assert {
+    condition = alltrue([
+      for pair in setproduct(keys(aws_lambda_function.this), ["errors", "throttles", "dead-letters"]) : contains(keys(aws_cloudwatch_metric_alarm.this), join("-", pair))
+    ])
+    error_message = "A function lacks an alarm."
+  }
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.sweep_missing) == 1 && alltrue([for name in ["timed-out", "recursion-dropped"] : contains(keys(aws_cloudwatch_metric_alarm.this), "lifecycle-drainer-${name}")])
+    error_message = "An alarm is missing."
+  }
+}
+
+run "settings_are_texts_that_the_functions_read" {
+  variables {
+    instance_prices       = { "m7g.large" = 0.0898 }
+    hop_seconds           = 120
+    drain_timeout_seconds = 3600
+  }
+
+  assert {
+    condition = aws_lambda_function.this["scale-in-reaper"].environment[0].variables == tomap({
+      ECS_CLUSTERS             = "shop,arn:aws-cn:ecs:cn-north-1:111122223333:cluster/till"
+      REAPER_MODE              = "plan"
+      HEADROOM_CPU_PERCENT     = "20"
+      HEADROOM_MEMORY_PERCENT  = "20"
+      MAX_REMOVALS_PERCENT     = "10"
+      MIN_INSTANCES            = "1"
+      MIN_INSTANCE_AGE_SECONDS = "900"
+      AUTO_SCALING_GROUPS      = "shop-spot"
+      ALLOW_MANAGED_SCALING    = "false"
+      ALLOW_STANDALONE_TASKS   = "false"
+      INSTANCE_PRICES          = "{\"m7g.large\":0.0898}"
+      METRICS_NAMESPACE        = "Ebb"
+    })
+    error_message = "The scale-in reaper's settings: ${jsonencode(aws_lambda_function.this["scale-in-reaper"].environment[0].variables)}"
+  }
+  assert {
+    condition = aws_lambda_function.this["lifecycle-drainer"].environment[0].variables == tomap({
+      ECS_CLUSTERS          = "shop,arn:aws-cn:ecs:cn-north-1:111122223333:cluster/till"
+      DRY_RUN               = "false"
+      DRAIN_TIMEOUT_SECONDS = "3600"
+      POLL_INTERVAL_SECONDS = "15"
+      HOP_SECONDS           = "120"
+      ON_TIMEOUT            = "continue"
+      STANDALONE_TASKS      = "wait"
+      METRICS_NAMESPACE     = "Ebb"
+    })
+    error_message = "The lifecycle drainer's settings: ${jsonencode(aws_lambda_function.this["lifecycle-drainer"].environment[0].variables)}"
+  }
+  assert {
+    condition     = aws_lambda_function.this["lifecycle-drainer"].timeout == 180
+    error_message = "The lifecycle drainer's time-out does not follow from its hop."
+  }
+}
+
+run "what_is_not_named_stays_unset" {
+  variables {
+    ecs_clusters        = null
+    auto_scaling_groups = null
+  }
+
+  assert {
+    condition = alltrue([
+      for function in aws_lambda_function.this : length(setintersection(keys(function.environment[0].variables), ["ECS_CLUSTERS", "AUTO_SCALING_GROUPS", "FALLBACK_ASG", "NOTIFICATION_TOPIC_ARN", "INSTANCE_PRICES"])) == 0
+    ])
+    error_message = "A setting that nobody gave is set."
+  }
+  assert {
+    condition     = length(aws_autoscaling_lifecycle_hook.termination) == 0
+    error_message = "There are hooks, although no group is named."
+  }
+}
+
+# All names of two instances differ if all names begin with the prefix. IAM and dashboards are shared by all Regions.
+run "every_name_begins_with_the_prefix" {
+  variables {
+    drain_on_rebalance = true
+  }
+
+  assert {
+    condition = alltrue([
+      for name in concat(
+        [for resource in aws_lambda_function.this : resource.function_name],
+        [for resource in aws_cloudwatch_log_group.function : trimprefix(resource.name, "/aws/lambda/")],
+        [for resource in aws_sqs_queue.dead_letters : resource.name],
+        [for resource in aws_sqs_queue.notices : resource.name],
+        [for resource in aws_sns_topic.lifecycle : resource.name],
+        [for resource in aws_cloudwatch_event_rule.interruption : resource.name],
+        [for resource in aws_autoscaling_lifecycle_hook.termination : resource.name],
+        [for resource in aws_scheduler_schedule.sweep : resource.name],
+        [for resource in aws_cloudwatch_metric_alarm.this : resource.alarm_name],
+        [for resource in aws_cloudwatch_metric_alarm.sweep_missing : resource.alarm_name],
+        [for resource in aws_iam_role.function : resource.name],
+        [for resource in aws_iam_role.hooks : resource.name],
+        [for resource in aws_iam_role.schedule : resource.name],
+        [aws_cloudwatch_dashboard.this.dashboard_name],
+      ) : startswith(name, "one-")
+    ])
+    error_message = "A name does not begin with name_prefix."
+  }
+  assert {
+    condition = alltrue([
+      for name in concat([for role in aws_iam_role.function : role.name], aws_iam_role.hooks[*].name, aws_iam_role.schedule[*].name, [aws_cloudwatch_dashboard.this.dashboard_name]) : endswith(name, "-cn-north-1")
+    ])
+    error_message = "The same name in two Regions would clash."
+  }
+}
+
+run "the_longest_names_fit" {
+  variables {
+    name_prefix        = "abcdefghijklmnopqrstuvwxyz12"
+    drain_on_rebalance = true
+  }
+
+  assert {
+    condition     = alltrue([for role in aws_iam_role.function : length(role.name) + length("ap-southeast-1") - length("cn-north-1") <= 64])
+    error_message = "A role's name is too long."
+  }
+  assert {
+    condition     = alltrue([for rule in aws_cloudwatch_event_rule.interruption : length(rule.name) <= 64])
+    error_message = "A rule's name is too long."
+  }
+}
+
+run "one_function_alone" {
+  variables {
+    functions = ["spot-drainer"]
+  }
+
+  assert {
+    condition = (
+      keys(aws_lambda_function.this) == ["spot-drainer"] &&
+      length(aws_sns_topic.lifecycle) + length(aws_autoscaling_lifecycle_hook.termination) + length(aws_scheduler_schedule.sweep) + length(aws_cloudwatch_metric_alarm.sweep_missing) == 0
+    )
+    error_message = "More than the Spot drainer is deployed."
+  }
+}
+
+run "each_of_the_others_alone" {
+  variables {
+    functions = ["lifecycle-drainer"]
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_event_rule.interruption) + length(aws_sqs_queue.notices) + length(aws_scheduler_schedule.sweep) == 0 && length(aws_autoscaling_lifecycle_hook.termination) == 1
+    error_message = "More or less than the lifecycle drainer is deployed."
+  }
+}
+
+run "the_reaper_alone" {
+  variables {
+    functions = ["scale-in-reaper"]
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_event_rule.interruption) + length(aws_sns_topic.lifecycle) == 0 && length(aws_scheduler_schedule.sweep) == 1
+    error_message = "More or less than the scale-in reaper is deployed."
+  }
+}

@@ -1,0 +1,150 @@
+# Least privilege.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  package_path        = "tests/packages/%s.zip"
+  ecs_clusters        = ["shop", "arn:aws-cn:ecs:cn-north-1:111122223333:cluster/till"]
+  auto_scaling_groups = ["shop-spot", "shop-on-demand"]
+}
+
+run "everything_on" {
+  variables {
+    fallback_asg                   = "shop-fallback"
+    standalone_tasks               = "stop"
+    reaper_mode                    = "act"
+    notification_topic_arn         = "arn:aws-cn:sns:cn-north-1:111122223333:people"
+    kms_key_arn                    = "arn:aws-cn:kms:cn-north-1:111122223333:key/topics"
+    notification_topic_kms_key_arn = "arn:aws-cn:kms:cn-north-1:111122223333:key/people"
+    permissions_boundary_arn       = "arn:aws-cn:iam::111122223333:policy/boundary"
+    iam_path                       = "/ebb/"
+    tags                           = { team = "shop" }
+  }
+
+  assert {
+    condition = !anytrue(flatten([
+      for policy in concat(values(aws_iam_role_policy.function), aws_iam_role_policy.hooks, aws_iam_role_policy.schedule) : [
+        for statement in jsondecode(policy.policy).Statement : [for action in statement.Action : strcontains(action, "*")]
+      ]
+    ]))
+    error_message = "An action has a wildcard."
+  }
+  # These alone AWS ties to no resource.
+  assert {
+    condition = toset(flatten([
+      for policy in concat(values(aws_iam_role_policy.function), aws_iam_role_policy.hooks, aws_iam_role_policy.schedule) : [
+        for statement in jsondecode(policy.policy).Statement : statement.Action if contains(statement.Resource, "*")
+      ]
+      ])) == toset([
+      "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeInstanceRefreshes",
+      "autoscaling:DescribeLifecycleHooks",
+      "ecs:DescribeTaskDefinition", "ecs:ListServices",
+    ])
+    error_message = "An action is allowed on every resource, although AWS knows one."
+  }
+  assert {
+    condition = alltrue(flatten([
+      for policy in values(aws_iam_role_policy.function) : [
+        for statement in jsondecode(policy.policy).Statement :
+        toset(statement.Condition.ArnLike["ecs:cluster"]) == toset(["arn:aws-cn:ecs:cn-north-1:111122223333:cluster/shop", "arn:aws-cn:ecs:cn-north-1:111122223333:cluster/till"])
+        if contains(statement.Action, "ecs:ListServices")
+      ]
+    ]))
+    error_message = "ecs:ListServices is not tied to the clusters."
+  }
+  # The wrong kind of resource denies silently.
+  assert {
+    condition = alltrue(flatten([
+      for policy in values(aws_iam_role_policy.function) : [
+        for statement in jsondecode(policy.policy).Statement : [
+          for resource in statement.Resource : can(regex(
+            {
+              "ecs:ListContainerInstances"                      = "^arn:aws-cn:ecs:cn-north-1:111122223333:cluster/(shop|till)$"
+              "ecs:DescribeContainerInstances"                  = "^arn:aws-cn:ecs:cn-north-1:111122223333:container-instance/(shop|till)/[*]$"
+              "ecs:UpdateContainerInstancesState"               = "^arn:aws-cn:ecs:cn-north-1:111122223333:container-instance/(shop|till)/[*]$"
+              "ecs:PutAttributes"                               = "^arn:aws-cn:ecs:cn-north-1:111122223333:container-instance/(shop|till)/[*]$"
+              "ecs:ListTasks"                                   = "^arn:aws-cn:ecs:cn-north-1:111122223333:container-instance/(shop|till)/[*]$"
+              "ecs:DescribeTasks"                               = "^arn:aws-cn:ecs:cn-north-1:111122223333:task/(shop|till)/[*]$"
+              "ecs:StopTask"                                    = "^arn:aws-cn:ecs:cn-north-1:111122223333:task/(shop|till)/[*]$"
+              "ecs:DescribeServices"                            = "^arn:aws-cn:ecs:cn-north-1:111122223333:service/(shop|till)/[*]$"
+              "autoscaling:SetDesiredCapacity"                  = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/shop-fallback$"
+              "autoscaling:CompleteLifecycleAction"             = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/(shop-spot|shop-on-demand)$"
+              "autoscaling:TerminateInstanceInAutoScalingGroup" = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/(shop-spot|shop-on-demand)$"
+            }[statement.Action[0]], resource
+          ))
+        ] if(startswith(statement.Action[0], "ecs:") || startswith(statement.Action[0], "autoscaling:")) && statement.Resource != ["*"] && statement.Sid != "DescribeCapacityProviders"
+      ]
+    ]))
+    error_message = "An action has a resource of the wrong kind, or outside the named clusters and groups."
+  }
+  assert {
+    condition = alltrue([
+      for role in concat(values(aws_iam_role.function), aws_iam_role.hooks, aws_iam_role.schedule) :
+      role.permissions_boundary == "arn:aws-cn:iam::111122223333:policy/boundary" && role.path == "/ebb/" && role.tags.team == "shop"
+    ])
+    error_message = "A role lacks its boundary, path or tags."
+  }
+  assert {
+    condition = alltrue([
+      for role in concat(aws_iam_role.hooks, aws_iam_role.schedule) :
+      jsondecode(role.assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "111122223333"
+    ])
+    error_message = "A service may use a role for somebody else's account."
+  }
+  assert {
+    condition = alltrue([
+      for policy in concat(values(aws_iam_role_policy.function), aws_iam_role_policy.hooks, aws_iam_role_policy.schedule) :
+      anytrue([for statement in jsondecode(policy.policy).Statement : contains(statement.Resource, "arn:aws-cn:kms:cn-north-1:111122223333:key/topics")])
+    ])
+    error_message = "A role that sends to an encrypted topic or queue may not use its key."
+  }
+  assert {
+    condition     = alltrue([for queue in concat(values(aws_sqs_queue.dead_letters), aws_sqs_queue.notices) : queue.kms_master_key_id == "arn:aws-cn:kms:cn-north-1:111122223333:key/topics"]) && aws_sns_topic.lifecycle[0].kms_master_key_id == "arn:aws-cn:kms:cn-north-1:111122223333:key/topics"
+    error_message = "A queue or the topic is not encrypted with the key."
+  }
+}
+
+run "what_only_looks_may_change_nothing" {
+  variables {
+    dry_run          = true
+    fallback_asg     = "shop-fallback"
+    standalone_tasks = "stop"
+  }
+
+  assert {
+    condition = length(setintersection(
+      flatten([for policy in values(aws_iam_role_policy.function) : [for statement in jsondecode(policy.policy).Statement : statement.Action]]),
+      [
+        "ecs:UpdateContainerInstancesState", "ecs:PutAttributes", "ecs:DeleteAttributes", "ecs:StopTask",
+        "autoscaling:SetDesiredCapacity", "autoscaling:CompleteLifecycleAction",
+        "autoscaling:RecordLifecycleActionHeartbeat", "autoscaling:TerminateInstanceInAutoScalingGroup",
+      ]
+    )) == 0
+    error_message = "A role may change something in dry run and plan."
+  }
+}
+
+run "every_cluster_and_every_group" {
+  variables {
+    ecs_clusters        = null
+    auto_scaling_groups = null
+    reaper_mode         = "act"
+  }
+
+  assert {
+    condition = alltrue([
+      for policy in values(aws_iam_role_policy.function) :
+      anytrue([for statement in jsondecode(policy.policy).Statement : statement.Action == ["ecs:ListClusters"] && statement.Resource == ["*"]])
+    ])
+    error_message = "A function that looks through every cluster may not list them."
+  }
+  assert {
+    condition = anytrue([
+      for statement in jsondecode(aws_iam_role_policy.function["scale-in-reaper"].policy).Statement :
+      statement.Sid == "Terminate" && statement.Resource == ["arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:*:autoScalingGroupName/*"]
+    ])
+    error_message = "The reaper may not shrink the groups that it finds."
+  }
+}

@@ -1,0 +1,357 @@
+#!/usr/bin/env python3
+"""Applies both examples to a pretended AWS account, looks at what came of it, and destroys them again.
+
+    infra/tests/rehearse.py           TF_PLUGIN_DIR may name a folder with the provider, for `terraform init`
+
+The account is moto's, in this process, and the examples are applied as they are: the provider is led to moto by the
+environment. What moto cannot do is done or left out here, and nowhere in the module:
+
+- PutFunctionRecursionConfig and GetFunctionRecursionConfig do not exist in moto. `Account` answers them.
+- Of an ECS service without a network configuration moto says that it has an empty one, which ends the provider.
+  `Account` leaves it out.
+- What moto forgets, or tells differently than it was told, a second apply would set again: `FORGOTTEN`.
+- Of a mixed group moto starts one instance at most, and terraform would wait for the second.
+- Nothing is delivered: no rule, hook, schedule or queue wakes a function. The tests on the simulated Region do that.
+- Nothing is refused for want of permission: moto does not enforce policies here. infra/tests/iam.tftest.hcl reads them.
+- Packages are not run. The functions' programs are started instead, with the environment that the account has for them.
+"""
+
+import concurrent.futures
+import contextlib
+import http.server
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+
+import boto3
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wrappers import Response
+
+import terraform
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+STAGE = ROOT / "target" / "rehearsal"
+BINARIES = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
+HOST = "127.0.0.1"
+REGION = "eu-west-1"
+FUNCTIONS = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"]
+START_SECONDS = 20
+
+# By kind of resource, as a second plan has it.
+FORGOTTEN = {
+    "aws_autoscaling_group": {"capacity_reservation_specification", "launch_template", "mixed_instances_policy"},
+    "aws_autoscaling_lifecycle_hook": {"notification_target_arn", "role_arn"},
+    "aws_autoscaling_policy": {"enabled", "predictive_scaling_configuration"},
+    "aws_ecs_service": {"availability_zone_rebalancing"},
+    "aws_lambda_function": {"logging_config"},
+    "aws_launch_template": {"tag_specifications"},
+    "aws_sqs_queue": {"redrive_policy"},
+}
+
+
+class Account:
+    """Moto, with what the provider needs and it lacks."""
+
+    RECURSION_CONFIG = re.compile(r"^/2024-08-31/functions/([^/]+)/recursion-config$")
+
+    def __init__(self, moto):
+        self.moto = moto
+        self.recursion_configs = {}
+
+    def __call__(self, environ, start_response):
+        found = self.RECURSION_CONFIG.match(environ["PATH_INFO"])
+        if found:
+            return self.recursion_config(found[1], environ, start_response)
+        if "EC2ContainerService" in environ.get("HTTP_X_AMZ_TARGET", ""):
+            return self.without_empty_networks(environ, start_response)
+        return self.moto(environ, start_response)
+
+    def recursion_config(self, function, environ, start_response):
+        if environ["REQUEST_METHOD"] == "PUT":
+            body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            self.recursion_configs[function] = json.loads(body)["RecursiveLoop"]
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps({"RecursiveLoop": self.recursion_configs.get(function, "Terminate")}).encode()]
+
+    def without_empty_networks(self, environ, start_response):
+        answer = Response.from_app(self.moto, environ)
+        answer.set_data(re.sub(rb'"networkConfiguration": ({}|null), ', b"", answer.get_data()))
+        return answer(environ, start_response)
+
+
+class Quiet(WSGIRequestHandler):
+    def log(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def served(app):
+    server = make_server(HOST, 0, app, threaded=True, request_handler=Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+
+
+def client(service):
+    return boto3.client(service, region_name=REGION)
+
+
+def existing_cluster():
+    """What the user of the minimal example has already: a cluster and a group. Returns the subnets of the account."""
+    subnets = [subnet["SubnetId"] for subnet in client("ec2").describe_subnets()["Subnets"]]
+    client("ecs").create_cluster(clusterName="shop")
+    image = client("ec2").describe_images()["Images"][0]["ImageId"]
+    client("ec2").create_launch_template(
+        LaunchTemplateName="shop", LaunchTemplateData={"ImageId": image, "InstanceType": "m7g.large"}
+    )
+    client("autoscaling").create_auto_scaling_group(
+        AutoScalingGroupName="shop-instances",
+        LaunchTemplate={"LaunchTemplateName": "shop", "Version": "$Latest"},
+        MinSize=0,
+        MaxSize=3,
+        VPCZoneIdentifier=subnets[0],
+    )
+    return subnets
+
+
+def stage():
+    """The module as a user has it, with packages where `make build` leaves them."""
+    shutil.rmtree(STAGE, ignore_errors=True)
+    ignored = shutil.ignore_patterns(".terraform*", "*.tfstate*")
+    shutil.copytree(ROOT / "infra", STAGE / "infra", ignore=ignored)
+    for function in FUNCTIONS:
+        package = STAGE / "target" / "lambda" / function / "bootstrap.zip"
+        package.parent.mkdir(parents=True)
+        with zipfile.ZipFile(package, "w") as archive:
+            archive.writestr("bootstrap", "never run")
+
+
+class Example:
+    """One of infra/examples, and the terraform that looks after it."""
+
+    def __init__(self, name, prefix, variables):
+        self.name = name
+        self.prefix = prefix
+        self.directory = STAGE / "infra" / "examples" / name
+        self.variables = [f"-var={key}={value}" for key, value in variables.items()]
+
+    def terraform(self, *arguments):
+        answer = terraform.run(self.directory, *arguments)
+        if answer.returncode != 0:
+            said = answer.stdout[max(0, answer.stdout.find("Error:")) :]
+            sys.exit(f"terraform {' '.join(arguments)} of {self.name}:\n{said[:6000]}")
+        return answer.stdout
+
+    def apply(self):
+        self.terraform("apply", "-auto-approve", "-input=false", "-no-color", *self.variables)
+
+    def planned_changes(self):
+        """What a second apply would change: attributes, by kind of resource."""
+        self.terraform("plan", "-out=again.tfplan", "-input=false", "-no-color", *self.variables)
+        plan = self.json("show", "-json", "-no-color", "again.tfplan")
+        changed = {}
+        for resource in plan["resource_changes"]:
+            before, after = resource["change"]["before"], resource["change"]["after"]
+            if resource["change"]["actions"] != ["no-op"] and resource["mode"] == "managed":
+                check(before and after, f"a second apply would not just change {resource['address']}")
+                attributes = {key for key in after if after[key] != before.get(key)}
+                changed.setdefault(resource["type"], set()).update(attributes)
+        return changed
+
+    def destroy(self):
+        self.terraform("destroy", "-auto-approve", "-input=false", "-no-color", *self.variables)
+
+    def resources(self):
+        def of(module):
+            yield from module.get("resources", [])
+            for child in module.get("child_modules", []):
+                yield from of(child)
+
+        state = self.json("show", "-json", "-no-color")
+        return [resource for resource in of(state["values"]["root_module"]) if resource["mode"] == "managed"]
+
+    def json(self, *arguments):
+        # Warnings go to the same place; the answer is the line that is JSON.
+        lines = self.terraform(*arguments).splitlines()
+        return json.loads(next(line for line in lines if line.startswith("{")))
+
+
+def check(condition, sentence):
+    if not condition:
+        sys.exit(f"rehearsal: {sentence}")
+
+
+def check_names(example):
+    """Two instances live side by side, as they do here, if every name tells which it is of."""
+    for resource in example.resources():
+        values = resource["values"]
+        for key in ("name", "function_name", "alarm_name", "dashboard_name"):
+            name = (values.get(key) or "").removeprefix("/aws/lambda/").split(":")[-1]
+            within = resource["type"] in ("aws_iam_role_policy", "aws_lambda_function_event_invoke_config")
+            check(
+                not name or within or name.startswith(example.prefix),
+                f"{resource['address']} is called {name}, not {example.prefix}-…",
+            )
+
+
+def check_functions(example):
+    functions = client("lambda")
+    for function in FUNCTIONS:
+        name = f"{example.prefix}-{function}"
+        found = functions.get_function_configuration(FunctionName=name)
+        check(found["Runtime"] == "provided.al2023" and found["Architectures"] == ["arm64"], f"{name}: {found}")
+        failures = functions.get_function_event_invoke_config(FunctionName=name)["DestinationConfig"]["OnFailure"]
+        check(failures["Destination"].endswith(f":{name}-dead-letters"), f"{name} has no dead-letter queue")
+        check_starts(name, function, found["Environment"]["Variables"])
+    mappings = functions.list_event_source_mappings()["EventSourceMappings"]
+    ours = [mapping for mapping in mappings if mapping["FunctionArn"].endswith(f":{example.prefix}-spot-drainer")]
+    types = [mapping["FunctionResponseTypes"] for mapping in ours]
+    check(types == [["ReportBatchItemFailures"]], f"the mappings of the queue of {example.name}: {mappings}")
+
+
+def check_starts(name, function, environment):
+    """The program accepts its settings if it comes to ask for an event."""
+    binary = BINARIES / function
+    if not binary.exists():
+        print(f"  {name}: {binary.relative_to(ROOT) if binary.is_relative_to(ROOT) else function} is not built, so not started")
+        return
+    asked = threading.Event()
+
+    class Runtime(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.set()
+            # The program waits for an event, as it does in Lambda, until it is ended.
+            time.sleep(START_SECONDS)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer((HOST, 0), Runtime)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    lambdas_own = {
+        "AWS_LAMBDA_RUNTIME_API": f"{HOST}:{server.server_port}",
+        "AWS_LAMBDA_FUNCTION_NAME": name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "rehearsal",
+        "AWS_REGION": REGION,
+    }
+    with open(STAGE / f"{name}.log", "w+") as log:
+        process = subprocess.Popen([binary], env=environment | lambdas_own, stdout=log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + START_SECONDS
+        while not asked.wait(0.1) and process.poll() is None and time.monotonic() < deadline:
+            pass
+        process.kill()
+        process.wait()
+        server.shutdown()
+        log.seek(0)
+        check(asked.is_set(), f"{name} does not start with the environment {environment}:\n{log.read()}")
+
+
+def check_hooks(example, groups):
+    for group in groups:
+        hooks = client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=group)["LifecycleHooks"]
+        ours = [hook for hook in hooks if hook["LifecycleHookName"] == f"{example.prefix}-drain"]
+        check(len(ours) == 1 and ours[0]["DefaultResult"] == "CONTINUE", f"hooks of {group}: {hooks}")
+    subscriptions = client("sns").list_subscriptions()["Subscriptions"]
+    endpoints = [
+        subscription["Endpoint"].split(":")[-1]
+        for subscription in subscriptions
+        if subscription["TopicArn"].endswith(f":{example.prefix}-lifecycle")
+    ]
+    check(endpoints == [f"{example.prefix}-lifecycle-drainer"], f"the topic of {example.name} tells {endpoints}")
+
+
+def left_over(prefix):
+    """Whatever of an example is still there after it was destroyed."""
+    return [
+        name
+        for names in (
+            [found["FunctionName"] for found in client("lambda").list_functions()["Functions"]],
+            [url.split("/")[-1] for url in client("sqs").list_queues().get("QueueUrls", [])],
+            [topic["TopicArn"].split(":")[-1] for topic in client("sns").list_topics()["Topics"]],
+            [rule["Name"] for rule in client("events").list_rules()["Rules"]],
+            [schedule["Name"] for schedule in client("scheduler").list_schedules()["Schedules"]],
+            [role["RoleName"] for role in client("iam").list_roles()["Roles"]],
+            [alarm["AlarmName"] for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]],
+            [board["DashboardName"] for board in client("cloudwatch").list_dashboards()["DashboardEntries"]],
+            [group["logGroupName"].split("/")[-1] for group in client("logs").describe_log_groups()["logGroups"]],
+        )
+        for name in names
+        if name.startswith(f"{prefix}-")
+    ]
+
+
+def at_once(examples, action):
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        return list(pool.map(action, examples))
+
+
+def main():
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "example",
+        "AWS_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "TF_IN_AUTOMATION": "true",
+        # The complete example attaches one of them.
+        "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+    }
+    os.environ.pop("TF_DATA_DIR", None)
+    why = terraform.missing()
+    if why:
+        print(f"infra: {why}: not rehearsed")
+        return 0
+    began = time.monotonic()
+
+    def say(text):
+        print(f"{time.monotonic() - began:4.0f} s  {text}", flush=True)
+
+    stage()
+    with served(Account(DomainDispatcherApplication(create_backend_app))) as port:
+        os.environ["AWS_ENDPOINT_URL"] = f"http://{HOST}:{port}"
+        subnets = existing_cluster()
+        minimal = Example("minimal", "ebb", {"cluster": "shop", "auto_scaling_group": "shop-instances"})
+        variables = {"subnet_ids": json.dumps(subnets), "email": "people@example.com", "min_size": 1}
+        complete = Example("complete", "ebb-example", variables)
+        examples = [minimal, complete]
+
+        for example in examples:
+            why = terraform.init(example.directory)
+            if why:
+                print(f"infra: {why}: not rehearsed")
+                return 0
+        at_once(examples, Example.apply)
+        for example in examples:
+            say(f"{example.name}: {len(example.resources())} resources applied")
+            check_names(example)
+            check_functions(example)
+        check_hooks(minimal, ["shop-instances"])
+        check_hooks(complete, ["ebb-example-mixed", "ebb-example-fallback"])
+        for example, changes in zip(examples, at_once(examples, Example.planned_changes)):
+            new = {kind: attributes - FORGOTTEN.get(kind, set()) for kind, attributes in changes.items()}
+            check(not any(new.values()), f"a second apply of {example.name} would change {new}")
+            say(f"{example.name}: a second apply would change nothing but what moto forgets")
+
+        at_once(examples, Example.destroy)
+        for example in examples:
+            left = left_over(example.prefix)
+            check(not left, f"{example.name} left {left} behind")
+            say(f"{example.name}: destroyed, nothing is left")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

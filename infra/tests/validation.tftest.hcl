@@ -1,0 +1,179 @@
+# Every variable refuses what cannot work, at plan time. A run gives each variable one wrong value: all must be refused.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  package_path        = "tests/packages/%s.zip"
+  ecs_clusters        = ["shop"]
+  auto_scaling_groups = ["shop-spot"]
+}
+
+run "wrong_values_first_of_each" {
+  command = plan
+  variables {
+    ecs_clusters                   = []
+    auto_scaling_groups            = []
+    termination_hook_groups        = ["shop-spot", "shop-spot"]
+    functions                      = ["spot-drainer", "spot-drianer"]
+    notification_topic_arn         = "people"
+    metrics_namespace              = "AWS/ECS"
+    fallback_asg                   = " shop"
+    drain_timeout_seconds          = 172801
+    poll_interval_seconds          = 61
+    hop_seconds                    = 841
+    on_timeout                     = "retry"
+    standalone_tasks               = "kill"
+    reaper_mode                    = "on"
+    headroom_cpu_percent           = 91
+    headroom_memory_percent        = -1
+    max_removals_percent           = 101
+    min_instances                  = -1
+    min_instance_age_seconds       = -1
+    instance_prices                = { "m7g.large" = -1 }
+    name_prefix                    = "abcdefghijklmnopqrstuvwxyz123"
+    package_path                   = "bootstrap.zip"
+    architecture                   = "arm"
+    memory_size                    = 64
+    reserved_concurrency           = { reaper = 1 }
+    spot_delivery                  = "sns"
+    hook_heartbeat_timeout_seconds = 7201
+    schedule_expression            = "30 minutes"
+    sweep_missing_hours            = 169
+    alarm_actions                  = ["people"]
+    log_retention_days             = 31
+    log_level                      = "verbose"
+    kms_key_arn                    = "alias/aws/sns"
+    notification_topic_kms_key_arn = "arn:aws-cn:kms:cn-north-1:111122223333:alias/people"
+    permissions_boundary_arn       = "arn:aws-cn:iam::111122223333:role/boundary"
+    iam_path                       = "ebb"
+  }
+  expect_failures = [
+    var.ecs_clusters,
+    var.auto_scaling_groups,
+    var.termination_hook_groups,
+    var.functions,
+    var.notification_topic_arn,
+    var.metrics_namespace,
+    var.fallback_asg,
+    var.drain_timeout_seconds,
+    var.poll_interval_seconds,
+    var.hop_seconds,
+    var.on_timeout,
+    var.standalone_tasks,
+    var.reaper_mode,
+    var.headroom_cpu_percent,
+    var.headroom_memory_percent,
+    var.max_removals_percent,
+    var.min_instances,
+    var.min_instance_age_seconds,
+    var.instance_prices,
+    var.name_prefix,
+    var.package_path,
+    var.architecture,
+    var.memory_size,
+    var.reserved_concurrency,
+    var.spot_delivery,
+    var.hook_heartbeat_timeout_seconds,
+    var.schedule_expression,
+    var.sweep_missing_hours,
+    var.alarm_actions,
+    var.log_retention_days,
+    var.log_level,
+    var.kms_key_arn,
+    var.notification_topic_kms_key_arn,
+    var.permissions_boundary_arn,
+    var.iam_path,
+  ]
+}
+
+run "wrong_values_second_of_each" {
+  command = plan
+  variables {
+    ecs_clusters                   = ["shop", "two words"]
+    auto_scaling_groups            = ["shop-spot", "shop-spot"]
+    termination_hook_groups        = ["arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:1:autoScalingGroupName/shop"]
+    functions                      = []
+    metrics_namespace              = ""
+    drain_timeout_seconds          = 59
+    poll_interval_seconds          = 1.5
+    instance_prices                = { large = 1 }
+    reserved_concurrency           = { spot-drainer = 0 }
+    hook_heartbeat_timeout_seconds = 60
+  }
+  expect_failures = [
+    var.ecs_clusters,
+    var.auto_scaling_groups,
+    var.termination_hook_groups,
+    var.functions,
+    var.metrics_namespace,
+    var.drain_timeout_seconds,
+    var.poll_interval_seconds,
+    var.instance_prices,
+    var.reserved_concurrency,
+    var.hook_heartbeat_timeout_seconds,
+  ]
+}
+
+run "wrong_values_third_of_each" {
+  command = plan
+  variables {
+    ecs_clusters        = ["shop", "arn:aws-cn:ecs:cn-north-1:111122223333:cluster/shop"]
+    auto_scaling_groups = ["shop-*"]
+    instance_prices     = { for number in range(200) : "m7g.type${number}" => 0.0898 }
+  }
+  expect_failures = [
+    var.ecs_clusters,
+    var.auto_scaling_groups,
+    var.instance_prices,
+  ]
+}
+
+run "wrong_values_fourth_of_each" {
+  command = plan
+  variables {
+    auto_scaling_groups = ["shop-spot,shop-on-demand"]
+  }
+  expect_failures = [
+    var.auto_scaling_groups,
+  ]
+}
+
+run "a_deadline_beyond_the_hooks_heartbeats" {
+  command = plan
+  variables {
+    drain_timeout_seconds          = 12001
+    hook_heartbeat_timeout_seconds = 120
+  }
+  expect_failures = [aws_autoscaling_lifecycle_hook.termination]
+}
+
+run "a_package_that_is_not_there" {
+  command = plan
+  variables {
+    package_path = "tests/nothing/%s.zip"
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "the_edges_are_accepted" {
+  command = plan
+  variables {
+    drain_timeout_seconds          = 172800
+    hook_heartbeat_timeout_seconds = 7200
+    poll_interval_seconds          = 60
+    hop_seconds                    = 10
+    headroom_cpu_percent           = 0
+    headroom_memory_percent        = 90
+    max_removals_percent           = 100
+    min_instances                  = 0
+    min_instance_age_seconds       = 0
+    metrics_namespace              = "Shop/Ebb #1"
+    name_prefix                    = "e"
+    schedule_expression            = "cron(0 3 * * ? *)"
+    reserved_concurrency           = {}
+    iam_path                       = "/platform/ebb/"
+    log_retention_days             = 3653
+  }
+}

@@ -1,0 +1,503 @@
+# What to look after. A variable that a function reads as a setting is called like the setting, in lower case, and has
+# its default; a test compares the two.
+
+variable "ecs_clusters" {
+  description = "ECS clusters to look after, by name or ARN. Null: every cluster of the Region."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.ecs_clusters == null ? true : length(var.ecs_clusters) > 0
+    error_message = "ecs_clusters is an empty list, which would look after nothing. Name at least one cluster, or leave it out for every cluster of the Region."
+  }
+  validation {
+    condition = var.ecs_clusters == null ? true : alltrue([
+      for cluster in var.ecs_clusters : can(regex("^(arn:[a-z0-9-]+:ecs:[a-z0-9-]+:[0-9]{12}:cluster/)?[A-Za-z0-9_-]{1,255}$", cluster))
+    ])
+    error_message = "Each of ecs_clusters must be a cluster's name (1 to 255 letters, digits, hyphens and underscores) or its ARN."
+  }
+  validation {
+    condition = var.ecs_clusters == null ? true : (
+      length(distinct([for cluster in var.ecs_clusters : reverse(split("/", cluster))[0]])) == length(var.ecs_clusters)
+    )
+    error_message = "ecs_clusters names a cluster twice. Name each once, by its name or its ARN."
+  }
+}
+
+variable "auto_scaling_groups" {
+  description = <<-EOT
+    Auto Scaling groups to look after, by name: each gets a termination hook (see `termination_hook_groups`), and the
+    scale-in reaper may shrink these only. Null: no hooks, and the reaper may shrink every group that it finds behind
+    the clusters. The names must be known at plan time.
+  EOT
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.auto_scaling_groups == null ? true : length(var.auto_scaling_groups) > 0
+    error_message = "auto_scaling_groups is an empty list. Name at least one group, or leave it out."
+  }
+  validation {
+    condition = var.auto_scaling_groups == null ? true : alltrue([
+      for group in var.auto_scaling_groups : length(group) >= 1 && length(group) <= 255 && trimspace(group) == group && length(regexall("[[:cntrl:]:,*?$]", group)) == 0
+    ])
+    error_message = "Each of auto_scaling_groups must be a group's name: 1 to 255 characters, without spaces around it and without colon, comma, asterisk, question mark or dollar sign."
+  }
+  validation {
+    condition     = var.auto_scaling_groups == null ? true : length(distinct(var.auto_scaling_groups)) == length(var.auto_scaling_groups)
+    error_message = "auto_scaling_groups names a group twice. Name each once."
+  }
+}
+
+variable "termination_hook_groups" {
+  description = "Auto Scaling groups that get a termination hook, by name, if not all of `auto_scaling_groups` and only those. An empty list: no hooks."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition = var.termination_hook_groups == null ? true : alltrue([
+      for group in var.termination_hook_groups : length(group) >= 1 && length(group) <= 255 && trimspace(group) == group && length(regexall("[[:cntrl:]:,*?$]", group)) == 0
+    ])
+    error_message = "Each of termination_hook_groups must be a group's name: 1 to 255 characters, without spaces around it and without colon, comma, asterisk, question mark or dollar sign."
+  }
+  validation {
+    condition     = var.termination_hook_groups == null ? true : length(distinct(var.termination_hook_groups)) == length(var.termination_hook_groups)
+    error_message = "termination_hook_groups names a group twice. Name each once."
+  }
+}
+
+variable "functions" {
+  description = "The functions to deploy."
+  type        = set(string)
+  default     = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"]
+
+  validation {
+    condition     = length(var.functions) > 0 && length(setsubtract(var.functions, ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"])) == 0
+    error_message = "functions must name at least one of spot-drainer, lifecycle-drainer and scale-in-reaper, and nothing else."
+  }
+}
+
+# Settings of several functions.
+
+variable "dry_run" {
+  description = "Both drainers log what they would do and change nothing; their roles then allow no change. A termination hook runs into its own time-out."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "notification_topic_arn" {
+  description = "SNS topic for notices to people: what is drained, and what holds a drain. Null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.notification_topic_arn == null ? true : can(regex("^arn:[a-z0-9-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}$", var.notification_topic_arn))
+    error_message = "notification_topic_arn must be the ARN of an SNS topic, such as arn:aws:sns:eu-west-1:123456789012:on-call."
+  }
+}
+
+variable "metrics_namespace" {
+  description = "CloudWatch namespace of the functions' metrics. Give each instance of this module in a Region its own."
+  type        = string
+  default     = "Ebb"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9._/#:-]([A-Za-z0-9._/#: -]{0,253}[A-Za-z0-9._/#:-])?$", var.metrics_namespace)) && !startswith(var.metrics_namespace, "AWS/")
+    error_message = "metrics_namespace must be 1 to 255 of letters, digits and . - _ / # : and space, not begin with AWS/ (reserved by AWS), and not begin or end with a space."
+  }
+}
+
+# Settings of the spot-drainer.
+
+variable "drain_on_rebalance" {
+  description = "Treat rebalance recommendations like interruption notices. Their rule exists only then."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "fallback_asg" {
+  description = "On-demand Auto Scaling group that the Spot drainer raises by one for each interrupted container instance, never above its maximum. Null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition = var.fallback_asg == null ? true : (
+      length(var.fallback_asg) >= 1 && length(var.fallback_asg) <= 255 && trimspace(var.fallback_asg) == var.fallback_asg && length(regexall("[[:cntrl:]:,*?$]", var.fallback_asg)) == 0
+    )
+    error_message = "fallback_asg must be a group's name: 1 to 255 characters, without spaces around it and without colon, comma, asterisk, question mark or dollar sign."
+  }
+}
+
+# Settings of the lifecycle-drainer.
+
+variable "drain_timeout_seconds" {
+  description = "Deadline of a drain in seconds, from the moment at which Auto Scaling wanted the instance terminated."
+  type        = number
+  default     = 900
+  nullable    = false
+
+  validation {
+    condition     = var.drain_timeout_seconds >= 60 && var.drain_timeout_seconds <= 172800 && floor(var.drain_timeout_seconds) == var.drain_timeout_seconds
+    error_message = "drain_timeout_seconds must be a whole number from 60 to 172800: Auto Scaling holds no instance for longer than 48 hours."
+  }
+}
+
+variable "poll_interval_seconds" {
+  description = "The longest pause in seconds between two looks at a draining container instance."
+  type        = number
+  default     = 15
+  nullable    = false
+
+  validation {
+    condition     = var.poll_interval_seconds >= 1 && var.poll_interval_seconds <= 60 && floor(var.poll_interval_seconds) == var.poll_interval_seconds
+    error_message = "poll_interval_seconds must be a whole number from 1 to 60."
+  }
+}
+
+variable "hop_seconds" {
+  description = "How many seconds one invocation of the lifecycle drainer waits before it hands over to the next. The function's time-out follows from it."
+  type        = number
+  default     = 840
+  nullable    = false
+
+  validation {
+    condition     = var.hop_seconds >= 10 && var.hop_seconds <= 840 && floor(var.hop_seconds) == var.hop_seconds
+    error_message = "hop_seconds must be a whole number from 10 to 840: an invocation ends after 900 seconds, and needs some to hand over."
+  }
+}
+
+variable "on_timeout" {
+  description = "What happens at the deadline of a drain: `continue` lets the instance go, `abandon` does too and cancels the group's other hooks, `reactivate` sets it ACTIVE and leaves the action to its own time-out."
+  type        = string
+  default     = "continue"
+  nullable    = false
+
+  validation {
+    condition     = contains(["continue", "abandon", "reactivate"], var.on_timeout)
+    error_message = "on_timeout must be continue, abandon or reactivate."
+  }
+}
+
+variable "standalone_tasks" {
+  description = "What happens to tasks that no service runs: `wait` for them, `stop` them, `ignore` them."
+  type        = string
+  default     = "wait"
+  nullable    = false
+
+  validation {
+    condition     = contains(["wait", "stop", "ignore"], var.standalone_tasks)
+    error_message = "standalone_tasks must be wait, stop or ignore."
+  }
+}
+
+# Settings of the scale-in-reaper.
+
+variable "reaper_mode" {
+  description = "`plan`: the scale-in reaper says what it would remove, and its role allows no change. `act`: it removes."
+  type        = string
+  default     = "plan"
+  nullable    = false
+
+  validation {
+    condition     = contains(["plan", "act"], var.reaper_mode)
+    error_message = "reaper_mode must be plan or act."
+  }
+}
+
+variable "headroom_cpu_percent" {
+  description = "Share of a cluster's CPU that must be left unreserved after a removal, in percent."
+  type        = number
+  default     = 20
+  nullable    = false
+
+  validation {
+    condition     = var.headroom_cpu_percent >= 0 && var.headroom_cpu_percent <= 90 && floor(var.headroom_cpu_percent) == var.headroom_cpu_percent
+    error_message = "headroom_cpu_percent must be a whole number from 0 to 90."
+  }
+}
+
+variable "headroom_memory_percent" {
+  description = "Share of a cluster's memory that must be left unreserved after a removal, in percent."
+  type        = number
+  default     = 20
+  nullable    = false
+
+  validation {
+    condition     = var.headroom_memory_percent >= 0 && var.headroom_memory_percent <= 90 && floor(var.headroom_memory_percent) == var.headroom_memory_percent
+    error_message = "headroom_memory_percent must be a whole number from 0 to 90."
+  }
+}
+
+variable "max_removals_percent" {
+  description = "Share of a cluster's usable container instances that one sweep may remove, in percent, rounded up to whole instances."
+  type        = number
+  default     = 10
+  nullable    = false
+
+  validation {
+    condition     = var.max_removals_percent >= 0 && var.max_removals_percent <= 100 && floor(var.max_removals_percent) == var.max_removals_percent
+    error_message = "max_removals_percent must be a whole number from 0 to 100."
+  }
+}
+
+variable "min_instances" {
+  description = "Usable container instances that are always left in a cluster."
+  type        = number
+  default     = 1
+  nullable    = false
+
+  validation {
+    condition     = var.min_instances >= 0 && var.min_instances <= 5000 && floor(var.min_instances) == var.min_instances
+    error_message = "min_instances must be a whole number from 0 to 5000: a cluster holds no more."
+  }
+}
+
+variable "min_instance_age_seconds" {
+  description = "Container instances that registered less than this many seconds ago are kept."
+  type        = number
+  default     = 900
+  nullable    = false
+
+  validation {
+    condition     = var.min_instance_age_seconds >= 0 && var.min_instance_age_seconds <= 31536000 && floor(var.min_instance_age_seconds) == var.min_instance_age_seconds
+    error_message = "min_instance_age_seconds must be a whole number from 0 to 31536000, a year."
+  }
+}
+
+variable "allow_managed_scaling" {
+  description = "Let the scale-in reaper also shrink groups that a capacity provider's managed scaling looks after."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "allow_standalone_tasks" {
+  description = "Let the scale-in reaper also remove container instances with tasks that no service runs, once those have ended."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "instance_prices" {
+  description = "What an instance of a type costs, in USD an hour, for the scale-in reaper to prefer the dearer ones: `{ \"m7g.large\" = 0.0898 }`. Null: it knows no prices."
+  type        = map(number)
+  default     = null
+
+  validation {
+    condition     = var.instance_prices == null ? true : alltrue([for type, price in var.instance_prices : can(regex("^[a-z0-9-]+\\.[a-z0-9-]+$", type)) && price > 0 && price <= 10000])
+    error_message = "instance_prices must give instance types, such as m7g.large, a price in USD an hour, above 0 and at most 10000."
+  }
+  validation {
+    # Lambda allows 4 KB for all of a function's environment.
+    condition     = var.instance_prices == null ? true : length(jsonencode(var.instance_prices)) <= 2500
+    error_message = "instance_prices is too long for a function's environment (2500 characters as JSON, about 110 types). Name the types that your groups use."
+  }
+}
+
+# How it is deployed.
+
+variable "name_prefix" {
+  description = "Begins the name of everything that is created. Give each instance of this module in a Region its own."
+  type        = string
+  default     = "ebb"
+  nullable    = false
+
+  validation {
+    # The longest name of a role is the prefix, a function, a Region and hyphens, and IAM allows 64 characters.
+    condition     = can(regex("^[A-Za-z][A-Za-z0-9-]{0,27}$", var.name_prefix))
+    error_message = "name_prefix must be 1 to 28 letters, digits and hyphens, beginning with a letter."
+  }
+}
+
+variable "package_path" {
+  description = "Path of the functions' zips, with %s for the function's name. Null: where `make build` leaves them, `target/lambda/%s/bootstrap.zip` of the repository."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.package_path == null ? true : length(split("%s", var.package_path)) == 2 && length(split("%", var.package_path)) == 2
+    error_message = "package_path must hold %s once, for the function's name, such as packages/%s-arm64.zip, and no other percent sign."
+  }
+}
+
+variable "architecture" {
+  description = "What the zips are built for: `arm64` (`make build`) or `x86_64` (`make build ARCH=x86-64`)."
+  type        = string
+  default     = "arm64"
+  nullable    = false
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture must be arm64 or x86_64, as the zips were built."
+  }
+}
+
+variable "memory_size" {
+  description = "Memory of each function in MB. CPU grows with it; the functions wait most of the time."
+  type        = number
+  default     = 128
+  nullable    = false
+
+  validation {
+    condition     = var.memory_size >= 128 && var.memory_size <= 10240 && floor(var.memory_size) == var.memory_size
+    error_message = "memory_size must be a whole number from 128 to 10240, as Lambda offers."
+  }
+}
+
+variable "reserved_concurrency" {
+  description = <<-EOT
+    Reserved concurrency by function; a function that is not named has none. The scale-in reaper needs 1, so that two
+    sweeps never run at once; leave it out only where the account's limit is too low to reserve any.
+  EOT
+  type        = map(number)
+  default     = { scale-in-reaper = 1 }
+  nullable    = false
+
+  validation {
+    condition     = length(setsubtract(keys(var.reserved_concurrency), ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"])) == 0
+    error_message = "reserved_concurrency must name only spot-drainer, lifecycle-drainer and scale-in-reaper."
+  }
+  validation {
+    condition     = alltrue([for executions in values(var.reserved_concurrency) : executions >= 1 && floor(executions) == executions])
+    error_message = "reserved_concurrency must be whole numbers from 1: with 0 a function would never run. Leave a function out to reserve nothing for it."
+  }
+}
+
+variable "spot_delivery" {
+  description = "How notices reach the Spot drainer: over a `queue`, which delivers again within seconds and in batches, or `direct` from EventBridge, whose retries come after one and two minutes."
+  type        = string
+  default     = "queue"
+  nullable    = false
+
+  validation {
+    condition     = contains(["queue", "direct"], var.spot_delivery)
+    error_message = "spot_delivery must be queue or direct."
+  }
+}
+
+variable "hook_heartbeat_timeout_seconds" {
+  description = "Heartbeat time-out of the termination hooks in seconds: how long an instance is held if the lifecycle drainer does not answer. Auto Scaling holds it for 100 heartbeats and for 48 hours at most."
+  type        = number
+  default     = 600
+  nullable    = false
+
+  validation {
+    condition     = var.hook_heartbeat_timeout_seconds >= 120 && var.hook_heartbeat_timeout_seconds <= 7200 && floor(var.hook_heartbeat_timeout_seconds) == var.hook_heartbeat_timeout_seconds
+    error_message = "hook_heartbeat_timeout_seconds must be a whole number from 120 to 7200: Auto Scaling allows no more, and a drain must get through a retry of its function within it."
+  }
+}
+
+variable "schedule_expression" {
+  description = "When the scale-in reaper sweeps, as an expression of EventBridge Scheduler."
+  type        = string
+  default     = "rate(30 minutes)"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^(rate|cron)\\([^()]+\\)$", var.schedule_expression))
+    error_message = "schedule_expression must be rate(...) or cron(...), such as rate(30 minutes)."
+  }
+}
+
+variable "sweep_missing_hours" {
+  description = "Alarm if the scale-in reaper has finished no sweep for this many hours. More than the time between two sweeps."
+  type        = number
+  default     = 2
+  nullable    = false
+
+  validation {
+    condition     = var.sweep_missing_hours >= 1 && var.sweep_missing_hours <= 168 && floor(var.sweep_missing_hours) == var.sweep_missing_hours
+    error_message = "sweep_missing_hours must be a whole number from 1 to 168: CloudWatch looks back a week at most."
+  }
+}
+
+variable "alarm_actions" {
+  description = "ARNs of what the alarms tell when they go off and when they are over, such as an SNS topic."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = length(var.alarm_actions) <= 5 && alltrue([for action in var.alarm_actions : startswith(action, "arn:")])
+    error_message = "alarm_actions must be at most five ARNs, such as that of an SNS topic."
+  }
+}
+
+variable "log_retention_days" {
+  description = "How many days the functions' logs are kept."
+  type        = number
+  default     = 30
+  nullable    = false
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "log_retention_days must be a number that CloudWatch Logs offers: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
+  }
+}
+
+variable "log_level" {
+  description = "The least level of the functions' own log lines that is kept."
+  type        = string
+  default     = "INFO"
+  nullable    = false
+
+  validation {
+    condition     = contains(["TRACE", "DEBUG", "INFO", "WARN", "ERROR"], var.log_level)
+    error_message = "log_level must be TRACE, DEBUG, INFO, WARN or ERROR."
+  }
+}
+
+variable "kms_key_arn" {
+  description = "Customer managed KMS key for the hooks' topic and for the queues. Its policy must let the services in: see infra/README.md. Null: the queues use SQS's own encryption, the topic none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null ? true : can(regex("^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
+    error_message = "kms_key_arn must be the ARN of a key, such as arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab. An alias does not do in a policy."
+  }
+}
+
+variable "notification_topic_kms_key_arn" {
+  description = "KMS key of the notification topic, if it has one."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.notification_topic_kms_key_arn == null ? true : can(regex("^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.notification_topic_kms_key_arn))
+    error_message = "notification_topic_kms_key_arn must be the ARN of a key, such as arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab. An alias does not do in a policy."
+  }
+}
+
+variable "permissions_boundary_arn" {
+  description = "Permissions boundary of every role. Null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.permissions_boundary_arn == null ? true : can(regex("^arn:[a-z0-9-]+:iam::([0-9]{12}|aws):policy/.+$", var.permissions_boundary_arn))
+    error_message = "permissions_boundary_arn must be the ARN of an IAM policy, such as arn:aws:iam::123456789012:policy/boundary."
+  }
+}
+
+variable "iam_path" {
+  description = "Path of every role."
+  type        = string
+  default     = "/"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^/([!-.0-~]+/)*$", var.iam_path))
+    error_message = "iam_path must begin and end with a slash, such as /ebb/."
+  }
+}
+
+variable "tags" {
+  description = "Tags of everything that can carry them."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
