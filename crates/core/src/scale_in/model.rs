@@ -400,7 +400,7 @@ fn kinds<const D: usize>(
 }
 
 /// By service: its rank among the names, so that nothing depends on the order of the inventory.
-fn ranks(services: &[Service]) -> Vec<usize> {
+pub(super) fn ranks(services: &[Service]) -> Vec<usize> {
     let mut by_name: Vec<_> = (0..services.len()).collect();
     by_name.sort_by(|&one, &other| services[one].name.cmp(&services[other].name));
     let mut ranks = vec![0; services.len()];
