@@ -8,6 +8,8 @@
     reason = "a test that fails here says enough, and its numbers are small"
 )]
 
+mod closed_loop;
 mod ecs;
 mod exhaustive;
 mod generate;
+mod properties;
