@@ -8,6 +8,7 @@
     reason = "a test that fails here says enough, and its numbers are small"
 )]
 
+mod bad_input;
 mod closed_loop;
 mod ecs;
 mod exhaustive;
