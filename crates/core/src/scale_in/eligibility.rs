@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::expression::Expression;
-use super::inventory::{Group, Instance, Inventory, Resources, Service, TaskKind};
+use super::inventory::{Group, Instance, Inventory, Resources, Service, Task, TaskKind};
 use super::policy::Policy;
 use super::reason::KeepReason;
 use crate::ids::{GroupName, InstanceId};
@@ -227,7 +227,7 @@ fn not_read(facts: &Facts<'_>) -> Option<KeepReason> {
 }
 
 fn pinned(facts: &Facts<'_>) -> Option<KeepReason> {
-    let pinned = facts.instance.tasks.iter().flatten().find_map(|task| {
+    let why = |task: &Task| {
         let id = &task.id;
         match task.kind {
             TaskKind::Daemon | TaskKind::Stopping => None,
@@ -242,7 +242,10 @@ fn pinned(facts: &Facts<'_>) -> Option<KeepReason> {
                     .map(|why| format!("task {id} of service {} {why}", service.name))
             }
         }
-    });
+    };
+    // The same task is named, however they are listed.
+    let tasks = facts.instance.tasks.iter().flatten();
+    let pinned = tasks.filter_map(|task| Some((&task.id, why(task)?))).min().map(|(_, why)| why);
     pinned.map(KeepReason::Pinned)
 }
 

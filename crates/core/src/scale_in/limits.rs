@@ -74,7 +74,10 @@ impl Limits {
             keep_zone_balance: policy.keep_zone_balance,
             removals,
             removals_reason,
-            spare: std::array::from_fn(|at| 100 * free[at] - percent[at] * registered[at]),
+            // What is on its way may be said to need more than any cluster has.
+            spare: std::array::from_fn(|at| {
+                free[at].saturating_mul(100).saturating_sub(percent[at] * registered[at])
+            }),
             spare_taken: (0..model.len()).map(taken).collect(),
         }
     }
@@ -187,7 +190,7 @@ pub(super) fn headroom<const D: usize>(model: &Model<D>, gone: impl Fn(usize) ->
         ([0_i64; super::DIMENSIONS], [0_i64; super::DIMENSIONS], 0);
     let add = |to: &mut [i64], amounts: &[i32; D], times: i64| {
         for (sum, one) in to.iter_mut().zip(amounts) {
-            *sum += i64::from(*one) * times;
+            *sum = sum.saturating_add(i64::from(*one) * times);
         }
     };
     for number in 0..model.len() {
@@ -216,7 +219,8 @@ fn groups<const D: usize>(inventory: &Inventory, model: &Model<D>) -> (Vec<Group
             instance.status == ContainerInstanceStatus::Draining && instance.lifecycle_state == "InService";
         if let Some(group) = instance.group.as_ref().filter(|_| counts) {
             let draining: &mut i64 = draining.entry(group).or_default();
-            *draining = draining.saturating_add(instance.weight);
+            // A weight that cannot be true gives the group no room.
+            *draining = draining.saturating_add(instance.weight.max(1));
         }
     }
     let mut numbers = BTreeMap::<Option<&GroupName>, (u16, BTreeMap<&str, u16>)>::new();

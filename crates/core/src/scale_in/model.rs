@@ -261,7 +261,9 @@ fn counts(instance: &Instance) -> BTreeMap<u16, u16> {
     let mut counts = BTreeMap::new();
     for task in instance.tasks.iter().flatten() {
         if let TaskKind::Service(index) = task.kind {
-            *counts.entry(u16::try_from(index).unwrap_or(u16::MAX)).or_insert(0) += 1;
+            // More than eligibility believes are on an instance that stays.
+            let count: &mut u16 = counts.entry(u16::try_from(index).unwrap_or(u16::MAX)).or_default();
+            *count = count.saturating_add(1);
         }
     }
     counts
@@ -358,7 +360,9 @@ fn kinds<const D: usize>(
         keys.extend(service.distinct_instance.then_some(Key::Distinct(ranks[index])));
         keys
     };
-    let needed = |index: &usize| moving[*index] || inventory.services[*index].in_flight > 0;
+    // Where no instance is usable, nothing finds a place; so it is with more services than can be numbered.
+    let needed =
+        |index: &usize| !origin.is_empty() && (moving[*index] || inventory.services[*index].in_flight > 0);
     let mut by_name: Vec<usize> = (0..inventory.services.len()).filter(needed).collect();
     by_name.sort_by_key(|&index| ranks[index]);
 
@@ -384,7 +388,8 @@ fn kinds<const D: usize>(
             let capacity = inventory.instances[index].registered.unwrap_or_default();
             allowed[usize::from(*class)] && fits(&demand, &narrow(capacity))
         };
-        let in_flight: u64 = services.iter().map(|&index| inventory.services[index].in_flight).sum();
+        let in_flight = services.iter().map(|&index| inventory.services[index].in_flight);
+        let in_flight = in_flight.fold(0, u64::saturating_add);
         let possible = in_flight > 0 && places.class.iter().zip(origin).any(could_run);
         let in_flight = if possible { in_flight } else { 0 };
         list.push(Kind {
@@ -400,7 +405,7 @@ fn kinds<const D: usize>(
 }
 
 /// By service: its rank among the names, so that nothing depends on the order of the inventory.
-fn ranks(services: &[Service]) -> Vec<usize> {
+pub(super) fn ranks(services: &[Service]) -> Vec<usize> {
     let mut by_name: Vec<_> = (0..services.len()).collect();
     by_name.sort_by(|&one, &other| services[one].name.cmp(&services[other].name));
     let mut ranks = vec![0; services.len()];

@@ -257,7 +257,9 @@ impl<const D: usize> Findings<'_, D> {
         let mut moves = Vec::with_capacity(taken.iter().map(moving).sum());
         for &number in taken {
             let instance = &self.inventory.instances[self.model.origin[number as usize]];
-            for task in instance.tasks.iter().flatten() {
+            let mut tasks: Vec<_> = instance.tasks.iter().flatten().collect();
+            tasks.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+            for task in tasks {
                 let TaskKind::Service(service) = task.kind else { continue };
                 let place = self.model.kind_of[service].and_then(|kind| places[usize::from(kind)].pop());
                 if let Some(to) = place {

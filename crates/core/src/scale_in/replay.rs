@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use super::expression::Subject;
 use super::inventory::{Inventory, Strategy};
-use super::model::{Amounts, BitSet, Model, fits};
+use super::model::{Amounts, BitSet, Model, fits, ranks};
 use super::rng::Rng;
 
 /// In which order displaced tasks are placed, and by whom.
@@ -39,6 +39,8 @@ pub(super) struct Replay<'a, const D: usize> {
     model: &'a Model<D>,
     /// By service: its steps, if it has tasks to be placed.
     choices: Vec<Vec<Step>>,
+    /// The services in the order of their names, so that nothing depends on the order of the inventory.
+    by_name: Vec<u16>,
     fields: Vec<Field>,
     /// Which instances are looked through in order of what is free, and in which dimension.
     sorted: Vec<(Pool, usize)>,
@@ -129,7 +131,11 @@ impl<'a, const D: usize> Replay<'a, D> {
                 _ => {}
             }
         }
-        Self { model, choices, fields, sorted: sorted.into_iter().collect(), scale: model.scale(), steps: 0 }
+        let ranks = ranks(&inventory.services);
+        let mut by_name: Vec<u16> = (0..).take(ranks.len()).collect();
+        by_name.sort_by_key(|&service| ranks[usize::from(service)]);
+        let sorted = sorted.into_iter().collect();
+        Self { model, choices, by_name, fields, sorted, scale: model.scale(), steps: 0 }
     }
 
     /// Whether every task that is displaced if these instances are `gone` finds a place in one replay.
@@ -147,7 +153,7 @@ impl<'a, const D: usize> Replay<'a, D> {
             let size = |service: u16| {
                 self.model.kind_of[usize::from(service)].map_or(0.0, |kind| self.size(usize::from(kind)))
             };
-            tasks.sort_by(|&one, &other| size(one).total_cmp(&size(other)).then(one.cmp(&other)));
+            tasks.sort_by(|&one, &other| size(one).total_cmp(&size(other)));
         }
         let (placed, steps) =
             if turn == Turn::WorstFit { self.worst_fit(gone, &tasks) } else { self.play(gone, &tasks, rng) };
@@ -164,15 +170,16 @@ impl<'a, const D: usize> Replay<'a, D> {
             .sum()
     }
 
-    /// The displaced tasks, each by its service. Nothing else is on its way: see [`super::safe`].
+    /// The displaced tasks, each by its service, in the order of their names. Nothing else is on its way: see [`super::safe`].
     fn tasks(&self, gone: &[bool]) -> Vec<u16> {
-        let mut tasks = Vec::new();
+        let mut counts = vec![0; self.by_name.len()];
         for number in (0..self.model.len()).filter(|&number| gone[number]) {
             for &(service, count) in self.model.held_services.of(number) {
-                tasks.extend(std::iter::repeat_n(service, usize::from(count)));
+                counts[usize::from(service)] += usize::from(count);
             }
         }
-        tasks
+        let tasks = |&service: &u16| std::iter::repeat_n(service, counts[usize::from(service)]);
+        self.by_name.iter().flat_map(tasks).collect()
     }
 
     fn play(&self, gone: &[bool], tasks: &[u16], rng: Rng) -> (bool, u64) {
