@@ -75,6 +75,7 @@ impl<'a, const D: usize> Certificate<'a, D> {
     /// is asked first: it often fails again.
     pub(super) fn check(&mut self, displaced: &Displaced<'_>, only: Option<&[bool]>) -> Result<(), u16> {
         for at in 0..self.families.len() {
+            self.steps += self.families[at].kinds.len() as u64;
             for (kind, least) in self.largest(at, displaced, only) {
                 if !self.holds(at, kind, &least, displaced) {
                     self.families[..=at].rotate_right(1);
@@ -118,6 +119,7 @@ impl<'a, const D: usize> Certificate<'a, D> {
 
     fn holds(&mut self, family: usize, kind: u16, least: &Amounts<D>, displaced: &Displaced<'_>) -> bool {
         let what = &self.model.kinds[usize::from(kind)];
+        self.steps += self.families[family].neighbours.len() as u64;
         let mut landing = [0_i64; D];
         let mut conflicting = 0_u32;
         for &other in &self.families[family].neighbours {
@@ -131,6 +133,7 @@ impl<'a, const D: usize> Certificate<'a, D> {
             *sum -= i64::from(*least);
         }
         if !what.keys.is_empty() {
+            self.steps += self.model.kinds.len() as u64;
             let conflicts =
                 |other: &super::model::Kind<D>| other.keys.iter().any(|key| what.keys.contains(key));
             let with = self.model.kinds.iter().zip(displaced.count).filter(|(other, _)| conflicts(other));

@@ -213,6 +213,8 @@ impl<'a, const D: usize> Replay<'a, D> {
             let stays = members.iter().filter(|&&number| !gone[number as usize]);
             stays.map(|&number| (model.free[number as usize][*at], number)).collect()
         });
+        let sorted: Vec<BTreeSet<(i32, u32)>> = sorted.collect();
+        let prepared = 4 * (model.len() + tasks.len() + sorted.iter().map(BTreeSet::len).sum::<usize>());
         let mut play = Play {
             replay: self,
             free: model.free.clone(),
@@ -220,10 +222,10 @@ impl<'a, const D: usize> Replay<'a, D> {
             gone,
             spread,
             placed: vec![Vec::new(); model.len()],
-            sorted: sorted.collect(),
+            sorted,
             all,
             rng,
-            steps: model.len() as u64 * 4,
+            steps: prepared as u64,
         };
         let placed = tasks.iter().all(|&service| play.place(service));
         (placed, play.steps)
