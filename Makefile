@@ -16,7 +16,7 @@ export TF_PLUGIN_DIR
 TOOLS := .tools
 INSTALLED := $(TOOLS)/installed
 AUDIT := $(TOOLS)/audit
-FUNCTIONS := spot-drainer lifecycle-drainer
+FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
 .DEFAULT_GOAL := help
 
 .PHONY: help demo invoke serve events test simulate check rehearse audit bench build local clean
@@ -34,7 +34,7 @@ $(INSTALLED): scripts/requirements.txt
 local: $(INSTALLED)
 	cargo build --quiet --locked --bins
 
-demo: local ## Play a Spot interruption and a scale-in on the simulated Region, with the real functions
+demo: local ## Play a Spot interruption, a scale-in and sweeps on the simulated Region, with the real functions
 	$(PYTHON) scripts/local.py demo
 
 invoke: local ## Run FUNCTION on the sample EVENT (or several)
@@ -53,8 +53,8 @@ test: local ## Run everything: no AWS account, no Docker
 	$(PYTHON) scripts/local.py demo
 
 simulate: ## Run the first SEEDS seeds of the simulation (or the one SEED)
-	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --locked --package lifecycle-drainer --test it \
-		what_must_hold_holds_for_every_seed -- --nocapture | grep -v '"_aws"'
+	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --locked --package lifecycle-drainer \
+		--package scale-in-reaper --test it what_must_hold_holds_for_every_seed -- --nocapture | grep -v '"_aws"'
 
 check: ## Check format, lints, documentation and the Terraform module
 	cargo fmt --all --check
@@ -74,9 +74,10 @@ audit: ## Look for what is insecure in the Terraform module, with checkov
 bench: local ## Measure calls, mass interruptions and cold start
 	cargo bench --quiet --locked --profile dev --package spot-drainer --bench mass | grep -v '"_aws"'
 	cargo bench --quiet --locked --profile dev --package lifecycle-drainer --bench drains | grep -v '"_aws"'
+	cargo bench --quiet --locked --profile dev --package scale-in-reaper --bench sweeps | grep -v '"_aws"'
 	for function in $(FUNCTIONS); do cargo build --quiet --locked --release --package $$function || exit 1; done
 	for function in $(FUNCTIONS); do $(PYTHON) scripts/cold_start.py $$function \
-		events/$$function/foreign-schedule-rule.json || exit 1; done
+		events/$$function/foreign-sns-plain-text.json || exit 1; done
 	$(PYTHON) scripts/cold_start.py spot-drainer events/spot-drainer/spot-interruption-terminate.json
 
 # The paths of this machine stay out of the programs, so that every machine builds the same ones. cargo-lambda's own

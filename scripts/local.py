@@ -19,7 +19,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FUNCTIONS = ["spot-drainer", "lifecycle-drainer"]
+FUNCTIONS = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"]
 LOGS = ROOT / "target" / "local"
 START_SECONDS = 120
 HOST = "127.0.0.1"
@@ -42,6 +42,10 @@ def environment(region_port):
         # The world's time may run faster than the functions', so they look often.
         "POLL_INTERVAL_SECONDS": "1",
         "STANDALONE_TASKS": "stop",
+        # A small cluster comes to rest within a few sweeps.
+        "REAPER_MODE": "act",
+        "MAX_REMOVALS_PERCENT": "25",
+        "INSTANCE_PRICES": '{"m7g.large": 0.0816, "m7g.xlarge": 0.1632, "g4dn.xlarge": 0.526}',
         "PATH": f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}",
     }
 

@@ -1,5 +1,7 @@
 //! EC2 Auto Scaling: the size of a group, and the lifecycle actions of its hooks.
 
+mod groups;
+
 use std::time::Duration;
 
 use aws_sdk_autoscaling::Client;
@@ -8,6 +10,7 @@ use ebb_core::event::lifecycle::LifecycleAction;
 use ebb_core::fallback::GroupSize;
 use ebb_core::ids::{GroupName, InstanceId};
 
+pub use self::groups::{GroupSeen, Member, Termination};
 use crate::AwsError;
 
 /// The result that an action is completed with.

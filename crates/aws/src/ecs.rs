@@ -3,6 +3,9 @@
 //! ECS reports partial failures inside an HTTP 200 (`failures[]`): no method here lets one pass as a success. Nor is a
 //! list ever taken for complete that is not: the SDK would end one silently at a token that comes twice.
 
+mod inventory;
+mod placed;
+mod services;
 mod tasks;
 
 use std::collections::HashMap;
@@ -13,6 +16,7 @@ use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
 use ebb_core::spot::{ContainerInstance, ContainerInstanceStatus};
 use ebb_core::stuck::Room;
 
+pub use self::placed::PlacedTask;
 use crate::AwsError;
 
 /// Source: ECS API, `DescribeContainerInstances`.

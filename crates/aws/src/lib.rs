@@ -7,13 +7,14 @@ mod clock;
 mod ecs;
 mod error;
 pub mod metrics;
+pub mod pace;
 mod problem;
 mod sns;
 
-pub use autoscaling::{ActionFound, ActionResult, AutoScaling};
+pub use autoscaling::{ActionFound, ActionResult, AutoScaling, GroupSeen, Member, Termination};
 pub use clients::Clients;
 pub use clock::{Clock, deadline};
-pub use ecs::{DrainResult, Ecs, Look};
+pub use ecs::{DrainResult, Ecs, Look, PlacedTask};
 pub use error::{AwsError, AwsErrorKind};
 pub use problem::{ErrorType, HandlerError, Problem};
 pub use sns::Topics;

@@ -24,6 +24,7 @@ pub struct Metric {
 pub enum Unit {
     Count,
     Seconds,
+    Percent,
 }
 
 /// The one dimension of every metric: the function's name.

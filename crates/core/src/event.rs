@@ -1,13 +1,15 @@
 //! What an invocation brings, read into values that need no further checks.
 //!
 //! [`parse`] opens what events come wrapped in, and a reader says what each is: [`notice::read`] for EC2's notices,
-//! [`lifecycle::read`] for Auto Scaling's lifecycle actions. An event that is not the reader's is [`Event::Ignored`]
-//! with a reason; one that claims to be and cannot be read is a [`ParseError`] that names the field. Nothing here knows
-//! the settings: whether a rebalance recommendation counts is decided in [`crate::spot`].
+//! [`lifecycle::read`] for Auto Scaling's lifecycle actions. What asks for a sweep comes bare, and [`sweep::read`] reads
+//! it as it is. An event that is not the reader's is [`Event::Ignored`] with a reason; one that claims to be and cannot
+//! be read is a [`ParseError`] that names the field. Nothing here knows the settings: whether a rebalance recommendation
+//! counts is decided in [`crate::spot`].
 
 mod envelope;
 pub mod lifecycle;
 pub mod notice;
+pub mod sweep;
 
 use serde_json::Value;
 

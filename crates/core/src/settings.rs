@@ -3,11 +3,16 @@
 //! All problems are reported at once. A wrong value is never replaced by the default, and neither is an empty one:
 //! an empty `ECS_CLUSTERS` must not mean every cluster.
 
+mod reaper;
+
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use jiff::SignedDuration;
 
+pub use self::reaper::*;
 use crate::ids::{Cluster, GroupName, TopicArn};
 
 /// Clusters to look in, by name or ARN. Unset: every cluster of the Region.
@@ -282,10 +287,14 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-fn seconds(text: &str, range: std::ops::RangeInclusive<i64>) -> Option<SignedDuration> {
+fn seconds(text: &str, range: RangeInclusive<i64>) -> Option<SignedDuration> {
+    number(text, range).map(SignedDuration::from_secs)
+}
+
+/// A whole number, by its digits alone: `+1` is none.
+fn number<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Option<T> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let seconds = text.parse().ok().filter(|seconds| digits && range.contains(seconds))?;
-    Some(SignedDuration::from_secs(seconds))
+    text.parse().ok().filter(|number| digits && range.contains(number))
 }
 
 fn on_timeout(text: &str) -> Option<OnTimeout> {

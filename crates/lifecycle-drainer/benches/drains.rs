@@ -60,15 +60,10 @@ fn play(drains: usize, deregistration_seconds: u64) -> World {
         let region = Region::start(cluster(drains, deregistration_seconds), 1.0);
         let clients = Clients::new(&region.connect(config_loader()).await);
         let drainer = Arc::new(LifecycleDrainer::new(clients, LifecycleSettings::default()));
-        let clock = region.clone();
-        let lambda = InProcess::default().with(scenario::LIFECYCLE_DRAINER, move |payload, deadline| {
-            let (drainer, now) = (Arc::clone(&drainer), clock.now());
-            async move {
-                let answer =
-                    drainer.handle(&payload, now, deadline).await.map_err(|error| error.to_string())?;
-                serde_json::to_value(answer).map_err(|error| error.to_string())
-            }
-        });
+        let handle = |drainer: Arc<LifecycleDrainer>, payload, now, deadline| async move {
+            drainer.handle(&payload, now, deadline).await
+        };
+        let lambda = InProcess::default().handling(scenario::LIFECYCLE_DRAINER, &region, &drainer, handle);
         region.run(&lambda, Duration::from_secs(3_600)).await;
         region.world().clone()
     })

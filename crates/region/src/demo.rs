@@ -38,6 +38,12 @@ impl Timeline {
             Happening::ContainerInstance { instance_id, status } => {
                 format!("{instance_id}  is {}", status.as_str())
             }
+            Happening::Attribute { instance_id, name, value: Some(value) } => {
+                format!("{instance_id}  is marked {name} = {value}")
+            }
+            Happening::Attribute { instance_id, name, value: None } => {
+                format!("{instance_id}  is no longer marked {name}")
+            }
             Happening::InstanceGone { instance_id } => format!("{instance_id}  is taken away"),
             Happening::Task { name, instance_id, status, .. } => match status {
                 TaskStatus::Running
@@ -54,7 +60,7 @@ impl Timeline {
             Happening::TaskCutOff { name, instance_id, .. } => {
                 format!("{instance_id}    task {name} is CUT OFF")
             }
-            Happening::NotPlaced { service } => format!("service {service} finds no place for a task"),
+            Happening::NotPlaced { service, .. } => format!("service {service} finds no place for a task"),
             Happening::DesiredCapacity { group, desired_capacity } => {
                 format!("group {group} now wants {desired_capacity} instances")
             }
@@ -175,7 +181,7 @@ mod tests {
         insta::assert_snapshot!(timeline.lines(&world).join("\n"), @r"
         00:00  i-0a1b2c3d4e5f60009  Spot interruption notice: terminate in two minutes
         02:00  i-0a1b2c3d4e5f60009  is taken away
-        02:00  i-0a1b2c3d4e5f60009    task web-9 is CUT OFF
+        02:00  i-0a1b2c3d4e5f60009    task web-11 is CUT OFF
         02:00  i-0a1b2c3d4e5f60009    task logs-6 is CUT OFF
         02:00  i-0a1b2c3d4e5f60009    task worker-1 is CUT OFF
         02:00  i-0a1b2c3d4e5f60009  is INACTIVE
@@ -187,7 +193,7 @@ mod tests {
           i-0a1b2c3d4e5f60009  ACTIVE -> gone at 02:00
         Tasks
           logs-6 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00, not replaced
-          web-9 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00 -> web-13 on i-0a1b2c3d4e5f60010 from 02:12
+          web-11 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00 -> web-13 on i-0a1b2c3d4e5f60010 from 02:12
           worker-1 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00 -> worker-9 on i-0a1b2c3d4e5f60007 from 02:09
         2 tasks were cut off, daemon tasks not counted.
         ");

@@ -11,6 +11,10 @@ pub enum Fault {
     ServerError,
     /// AWS answers that the caller may not do this. Nothing is done.
     Denied,
+    /// Auto Scaling answers that another change of the same group is under way. Nothing is done.
+    ResourceContention,
+    /// Auto Scaling answers that a scaling activity of the group is in progress. Nothing is done.
+    ScalingActivityInProgress,
     /// No answer ever comes. Nothing is done.
     Timeout,
     /// The connection breaks. Nothing is done.
@@ -63,6 +67,8 @@ pub fn parse(name: &str) -> Option<Fault> {
         "throttle" => Some(Fault::Throttle),
         "server-error" => Some(Fault::ServerError),
         "denied" => Some(Fault::Denied),
+        "resource-contention" => Some(Fault::ResourceContention),
+        "scaling-activity-in-progress" => Some(Fault::ScalingActivityInProgress),
         "timeout" => Some(Fault::Timeout),
         "connection-reset" => Some(Fault::ConnectionReset),
         "answer-lost" => Some(Fault::AnswerLost),

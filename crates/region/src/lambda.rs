@@ -1,6 +1,7 @@
 //! What runs the functions: in process for tests, or through Lambda's Invoke API for `cargo lambda watch`.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -68,6 +70,28 @@ impl InProcess {
         let boxed = move |payload, deadline| Box::pin(function(payload, deadline)) as Invoked;
         self.functions.insert(name.to_owned(), Arc::new(boxed));
         self
+    }
+}
+
+impl InProcess {
+    /// Adds a function of this project: from itself, its payload, the time and its deadline to its answer.
+    #[must_use]
+    pub fn handling<T, F, H, A, E>(self, name: &str, region: &Region, function: &Arc<T>, handle: H) -> Self
+    where
+        T: Send + Sync + 'static,
+        H: Fn(Arc<T>, Value, Timestamp, Timestamp) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<A, E>> + Send + 'static,
+        A: Serialize,
+        E: Display,
+    {
+        let (clock, function) = (region.clone(), Arc::clone(function));
+        self.with(name, move |payload, deadline| {
+            let handled = handle(Arc::clone(&function), payload, clock.now(), deadline);
+            async move {
+                let answer = handled.await.map_err(|error| error.to_string())?;
+                serde_json::to_value(answer).map_err(|error| error.to_string())
+            }
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! `ebb-region`: the simulated Region as a loopback server.
 //!
 //! - `ebb-region serve` serves the shop's cluster until it is interrupted;
-//! - `ebb-region demo` serves it, interrupts a Spot Instance, scales in by two, tells what happens, and fails if a task
-//!   was cut off.
+//! - `ebb-region demo` serves it, interrupts a Spot Instance, scales in by two, has the reaper remove what nobody needs
+//!   then, tells what happens, and fails if a task was cut off.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 use std::error::Error;
@@ -27,12 +27,13 @@ use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 const USAGE: &str =
-    "usage: ebb-region serve|demo [--port PORT] [--speed N] [--lambda PORT] [--seed N] [--without-hooks]
+    "usage: ebb-region serve|demo [--port PORT] [--speed N] [--lambda PORT] [--seed N] [--without-hooks] [--idle]
   --port PORT    where AWS is served on 127.0.0.1 (0: any free port), default 4599
   --speed N      how many times as fast as the wall clock the world's time runs, default 1 (demo: 20)
   --lambda PORT  where `cargo lambda watch` serves the functions on 127.0.0.1, default 9000
   --seed N       the seed of the world's chance, default 1
-  --without-hooks  the groups terminate their instances at once";
+  --without-hooks  the groups terminate their instances at once
+  --idle         serve a cluster that has far more room than it needs";
 
 /// In the world's time, how long a function may run: as long as it takes on the wall clock at full speed.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,8 +43,10 @@ const LONGEST_FUNCTION_TIMEOUT: Duration = Duration::from_secs(900);
 const START_LIMIT: Duration = Duration::from_secs(120);
 /// How much of the world's time the interruption gets: its two minutes and what follows.
 const SPOT_STORY: Duration = Duration::from_secs(150);
-/// The demonstration ends by then, in the world's time.
-const DEMO_LIMIT: Duration = Duration::from_secs(600);
+/// The scale-in, and each sweep, is over by then, in the world's time.
+const DRAIN_LIMIT: Duration = Duration::from_secs(600);
+/// By then the reaper finds nothing more to remove.
+const SWEEPS_MAX: usize = 8;
 
 struct Arguments {
     demo: bool,
@@ -52,6 +55,7 @@ struct Arguments {
     lambda_port: u16,
     seed: u64,
     hooks: bool,
+    idle: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -63,7 +67,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
             return Ok(ExitCode::from(2));
         }
     };
-    let mut world = scenario::shop(Timestamp::now(), arguments.seed);
+    let scenario = if arguments.idle { scenario::idle_shop } else { scenario::shop };
+    let mut world = scenario(Timestamp::now(), arguments.seed);
     // The functions run by the wall clock, the world by its own: their time-out must not shrink with its speed.
     let timeout = FUNCTION_TIMEOUT.mul_f64(arguments.speed.max(1.0));
     let queue = Queue { visibility_timeout: timeout, ..Queue::feeding(scenario::SPOT_DRAINER) };
@@ -94,8 +99,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
 
 async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
     // A function that is still starting would lose minutes of the world's time.
-    for function in [scenario::SPOT_DRAINER, scenario::LIFECYCLE_DRAINER] {
-        match timeout(START_LIMIT, lambda.invoke(function, json!({}), region.now())).await {
+    for function in [scenario::SPOT_DRAINER, scenario::LIFECYCLE_DRAINER, scenario::SCALE_IN_REAPER] {
+        match timeout(START_LIMIT, lambda.invoke(function, json!({"mode": "plan"}), region.now())).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 eprintln!("The function {function} does not run: {error}");
@@ -123,7 +128,15 @@ async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
         eprintln!("The group refuses to scale in: {refused}");
         return ExitCode::FAILURE;
     }
-    tell(region, lambda, DEMO_LIMIT, &mut timeline).await;
+    tell(region, lambda, DRAIN_LIMIT, &mut timeline).await;
+
+    let removed = match sweep(region, lambda, &mut timeline).await {
+        Ok(removed) => removed,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
 
     let world = region.world();
     println!("\n{}", timeline.summary(&world));
@@ -134,8 +147,9 @@ async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
     }
     let gone = [interrupted].iter().chain(&scaled_in).all(|id| world.container_instance(id).is_none());
     let completed = world.completed_actions.iter().all(|action| action.by == CompletedBy::Caller);
-    let completed = completed && world.completed_actions.len() == scaled_in.len();
-    if world.tasks_cut_off().is_empty() && gone && completed && failures.is_empty() {
+    let completed = completed && world.completed_actions.len() == scaled_in.len() + removed;
+    let unharmed = world.tasks_cut_off().is_empty() && world.missing_tasks().is_empty();
+    if unharmed && gone && completed && removed > 0 && failures.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -153,6 +167,25 @@ fn scale_in(region: &Region, instance_ids: &[String]) -> Result<(), String> {
         world.terminate_in_group(instance_id, true).map_err(|refused| refused.message)?;
     }
     Ok(())
+}
+
+/// Lets the reaper sweep until it finds nothing more to remove, and shows its plans. Returns how many instances it removed.
+async fn sweep(region: &Region, lambda: &InvokeApi, timeline: &mut Timeline) -> Result<usize, String> {
+    let mut removed = 0;
+    for _ in 0..SWEEPS_MAX {
+        println!("\nA sweep:");
+        let answer = lambda.invoke(scenario::SCALE_IN_REAPER, json!({}), region.now()).await;
+        let answer = answer.map_err(|error| format!("The sweep failed: {error}"))?;
+        let cluster = &answer["clusters"][0];
+        println!("{}", cluster["text"].as_str().unwrap_or_default());
+        let going = cluster["remove"].as_array().map_or(0, Vec::len);
+        if going == 0 {
+            return Ok(removed);
+        }
+        removed += going;
+        tell(region, lambda, DRAIN_LIMIT, timeline).await;
+    }
+    Err(format!("The reaper still removes instances in its sweep number {SWEEPS_MAX}"))
 }
 
 /// Lets the Region run for a while, or until nothing more happens, and tells what does.
@@ -183,8 +216,15 @@ fn describe(cluster: &ebb_region::world::ecs::Cluster) -> String {
 fn arguments() -> Result<Arguments, lexopt::Error> {
     let mut parser = lexopt::Parser::from_env();
     let (mut demo, mut speed) = (None, None);
-    let mut arguments =
-        Arguments { demo: false, port: 4599, speed: 1.0, lambda_port: 9000, seed: 1, hooks: true };
+    let mut arguments = Arguments {
+        demo: false,
+        port: 4599,
+        speed: 1.0,
+        lambda_port: 9000,
+        seed: 1,
+        hooks: true,
+        idle: false,
+    };
     while let Some(argument) = parser.next()? {
         match argument {
             Value(word) if demo.is_none() && (word == "serve" || word == "demo") => {
@@ -195,6 +235,7 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
             Long("lambda") => arguments.lambda_port = parser.value()?.parse()?,
             Long("seed") => arguments.seed = parser.value()?.parse()?,
             Long("without-hooks") => arguments.hooks = false,
+            Long("idle") => arguments.idle = true,
             _ => return Err(argument.unexpected()),
         }
     }

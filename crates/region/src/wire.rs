@@ -89,6 +89,8 @@ impl Request {
             Some(Fault::Throttle) => Err(self.throttled()),
             Some(Fault::ServerError) => Err(self.server_error()),
             Some(Fault::Denied) => Err(self.denied()),
+            Some(Fault::ResourceContention) => Err(resource_contention()),
+            Some(Fault::ScalingActivityInProgress) => Err(scaling_activity_in_progress()),
             Some(
                 Fault::Timeout
                 | Fault::ConnectionReset
@@ -153,4 +155,16 @@ impl Request {
             ..Refusal::new(code, format!("User is not authorized to perform: {}", self.operation))
         }
     }
+}
+
+/// An HTTP 500, although the model calls it the sender's fault. Source: Auto Scaling API model, `ResourceContentionFault`.
+fn resource_contention() -> Refusal {
+    let message = "You already have a pending update to an Amazon EC2 Auto Scaling resource (for example, an Auto \
+                   Scaling group, instance, or load balancer).";
+    Refusal { status: StatusCode::INTERNAL_SERVER_ERROR, ..Refusal::new("ResourceContention", message) }
+}
+
+fn scaling_activity_in_progress() -> Refusal {
+    let message = "The operation can't be performed because there are scaling activities in progress.";
+    Refusal::new("ScalingActivityInProgress", message)
 }

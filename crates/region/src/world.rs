@@ -7,6 +7,8 @@
 pub mod autoscaling;
 pub mod delivery;
 pub mod ecs;
+mod placement;
+pub mod query;
 pub mod rates;
 mod scheduler;
 pub mod sns;
@@ -22,7 +24,7 @@ use serde_json::Value;
 use self::autoscaling::lifecycle::{CompletedAction, LifecycleAction};
 use self::autoscaling::{Group, LifecycleState};
 use self::delivery::{Delivery, Hop};
-use self::ecs::Cluster;
+use self::ecs::{CapacityProvider, Cluster};
 use self::rates::Rates;
 use self::sns::Topic;
 use crate::fault::Faults;
@@ -41,6 +43,8 @@ pub struct World {
     planned: u64,
     /// ECS clusters by name.
     pub clusters: BTreeMap<String, Cluster>,
+    /// ECS capacity providers by name, but for AWS's own.
+    pub capacity_providers: BTreeMap<String, CapacityProvider>,
     /// Auto Scaling groups by name.
     pub groups: BTreeMap<String, Group>,
     /// The lifecycle actions that hold an instance.
@@ -78,6 +82,8 @@ enum Due {
     Interruption { instance_id: String, action: spot::Action },
     /// A launched instance has booted and joins its cluster.
     Joined { group: String, instance_id: String },
+    /// A group looks at the balance of its Availability Zones.
+    Rebalance { group: String },
     /// A lifecycle action's heartbeat or global timeout ends.
     ActionTimeout { token: String },
     /// A message reaches a function.
@@ -88,6 +94,10 @@ enum Due {
     Event { event: Value },
     /// A queue's messages are looked at.
     Poll { queue: String },
+    /// A schedule's time has come.
+    Schedule { name: String },
+    /// A schedule's input is handed to Lambda.
+    ScheduleAttempt { name: String, retries: u32, since: Timestamp },
     /// An asynchronous invocation is due.
     Invoke { invocation: delivery::Invocation },
 }
@@ -127,14 +137,16 @@ pub enum Happening {
     Notice { instance_id: String, action: spot::Action },
     /// A container instance has a new status.
     ContainerInstance { instance_id: String, status: ecs::Status },
+    /// A container instance has another custom attribute; `None` if it has lost it.
+    Attribute { instance_id: String, name: String, value: Option<String> },
     /// An instance was terminated, stopped or hibernated.
     InstanceGone { instance_id: String },
     /// A task has a new status.
     Task { task: String, name: String, instance_id: String, status: task::Status },
     /// A task was still running when its instance went away.
     TaskCutOff { task: String, name: String, instance_id: String },
-    /// A service found no instance for a task.
-    NotPlaced { service: String },
+    /// A service found no instance for a task; why not, in ECS's words.
+    NotPlaced { service: String, why: String },
     /// A group has a new desired capacity.
     DesiredCapacity { group: String, desired_capacity: i32 },
     /// An instance of a group has a new state.
@@ -152,6 +164,7 @@ impl World {
             agenda: BTreeMap::new(),
             planned: 0,
             clusters: BTreeMap::new(),
+            capacity_providers: BTreeMap::new(),
             groups: BTreeMap::new(),
             lifecycle_actions: Vec::new(),
             completed_actions: Vec::new(),
@@ -193,6 +206,7 @@ impl World {
             Due::Reconcile { cluster, service } => self.reconcile(&cluster, &service),
             Due::Interruption { instance_id, action } => self.take_away(&instance_id, action),
             Due::Joined { group, instance_id } => self.join(&group, &instance_id),
+            Due::Rebalance { group } => self.rebalance(&group),
             Due::ActionTimeout { token } => self.time_out_action(&token),
             Due::Deliver { function, payload, hop } => self.deliver(&function, payload, hop),
             Due::TerminateInGroup { instance_id, decrement } => {
@@ -201,6 +215,8 @@ impl World {
             }
             Due::Event { event } => self.route(&event),
             Due::Poll { queue } => self.poll(&queue),
+            Due::Schedule { name } => self.run_schedule(&name),
+            Due::ScheduleAttempt { name, retries, since } => self.attempt_schedule(&name, retries, since),
             Due::Invoke { invocation } => self.delivery.make_ready(invocation),
         }
     }

@@ -103,14 +103,10 @@ async fn mass_interruption(instances: u64, batch_size: usize) -> World {
     scenario::route_notices(&mut world, queue, Function::new(TIMEOUT));
     let region = Region::start(world, 1.0);
     let drainer = drainer(&region, one_cluster()).await;
-    let clock = region.clone();
-    let lambda = InProcess::default().with(scenario::SPOT_DRAINER, move |payload, deadline| {
-        let (drainer, now) = (Arc::clone(&drainer), clock.now());
-        async move {
-            let answer = drainer.handle(&payload, now, deadline).await.map_err(|error| error.to_string())?;
-            serde_json::to_value(answer).map_err(|error| error.to_string())
-        }
-    });
+    let handle = |drainer: Arc<SpotDrainer>, payload, now, deadline| async move {
+        drainer.handle(&payload, now, deadline).await
+    };
+    let lambda = InProcess::default().handling(scenario::SPOT_DRAINER, &region, &drainer, handle);
     region.run(&lambda, Duration::from_secs(600)).await;
     region.world().clone()
 }

@@ -12,11 +12,11 @@ use super::{Ecs, reason};
 use crate::AwsError;
 
 /// Source: ECS API, `DescribeTasks`.
-const DESCRIBE_TASKS_MAX: usize = 100;
+pub(super) const DESCRIBE_TASKS_MAX: usize = 100;
 /// Source: ECS API, `DescribeServices`.
-const DESCRIBE_SERVICES_MAX: usize = 10;
+pub(super) const DESCRIBE_SERVICES_MAX: usize = 10;
 /// An instance runs some hundred tasks at most, and those that stopped are listed for an hour, by up to 100 a page.
-const LIST_PAGES_MAX: usize = 100;
+pub(super) const LIST_PAGES_MAX: usize = 100;
 
 impl Ecs {
     /// The tasks on a container instance that have not stopped. Those that have been told to stop are listed apart by

@@ -140,16 +140,15 @@ async fn play(story: &mut Story) -> (World, Rest) {
     let region = Region::start(story.world.clone(), 1.0);
     let clients = Clients::new(&region.connect(config_loader()).await);
     let drainer = Arc::new(LifecycleDrainer::new(clients, story.settings.clone()));
-    let (killed, clock) = (story.killed, region.clone());
-    let lambda = InProcess::default().with(FUNCTION, move |payload, deadline| {
-        let (drainer, now) = (Arc::clone(&drainer), clock.now());
+    let killed = story.killed;
+    let handle = move |drainer: Arc<LifecycleDrainer>, payload: Value, now, deadline| {
         let lives = if fastrand::f64() < killed { TIMEOUT.mul_f64(fastrand::f64().powi(4)) } else { TIMEOUT };
         async move {
             let handled = tokio::time::timeout(lives, drainer.handle(&payload, now, deadline)).await;
-            let answer = handled.map_err(|_| "killed".to_owned())?.map_err(|error| error.to_string())?;
-            serde_json::to_value(answer).map_err(|error| error.to_string())
+            handled.map_err(|_| "killed".to_owned())?.map_err(|error| error.to_string())
         }
-    });
+    };
+    let lambda = InProcess::default().handling(FUNCTION, &region, &drainer, handle);
     let rest = region.run(&lambda, Duration::from_secs(60 * 3600)).await;
     let world = region.world().clone();
     (world, rest)

@@ -84,17 +84,15 @@ impl Sim {
 
     /// Lets the Region run, but kills the first invocation that is about an instance after a while, wherever it is then.
     pub(crate) async fn run_killing_first(&self, killed_after: Duration, limit: Duration) -> Rest {
-        let (drainer, region) = (Arc::clone(&self.drainer), self.region.clone());
         let first = AtomicBool::new(true);
-        let lambda = InProcess::default().with(FUNCTION, move |payload, deadline| {
-            let (drainer, now) = (Arc::clone(&drainer), region.now());
+        let handle = move |drainer: Arc<LifecycleDrainer>, payload, now, deadline| {
             let lives = if first.swap(false, Ordering::Relaxed) { killed_after } else { TIMEOUT };
             async move {
                 let handled = tokio::time::timeout(lives, drainer.handle(&payload, now, deadline)).await;
-                let answer = handled.map_err(|_| "killed".to_owned())?.map_err(|error| error.to_string())?;
-                serde_json::to_value(answer).map_err(|error| error.to_string())
+                handled.map_err(|_| "killed".to_owned())?.map_err(|error| error.to_string())
             }
-        });
+        };
+        let lambda = InProcess::default().handling(FUNCTION, &self.region, &self.drainer, handle);
         self.region.run(&lambda, limit).await
     }
 

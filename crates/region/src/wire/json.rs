@@ -1,25 +1,21 @@
 //! ECS over awsJson1.1. Limits and error codes are those of the ECS API model; messages are AWS's where they are known.
 
+mod attributes;
+mod clusters;
+mod definitions;
+mod instances;
 mod services;
 mod tasks;
-
-use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Refusal};
 use crate::fault::Fault;
 use crate::world::World;
-use crate::world::ecs::{Cluster, ContainerInstance, Status, arn};
-use crate::world::task::Status as TaskStatus;
+use crate::world::ecs::{Cluster, arn};
 
 const PAGE_MAX: u64 = 100;
 const DESCRIBE_MAX: usize = 100;
-const UPDATE_STATE_MAX: usize = 10;
-const PUT_ATTRIBUTES_MAX: usize = 10;
-/// Custom attributes that a resource may have. Source: ECS API, `PutAttributes`.
-const CUSTOM_ATTRIBUTES_MAX: usize = 10;
-
 pub(super) fn answer(request_id: String, result: Result<String, Refusal>) -> Answer {
     let content_type = "application/x-amz-json-1.1";
     match result {
@@ -41,202 +37,46 @@ pub(super) fn run(
         .map_err(|error| Refusal::new("SerializationException", error.to_string()))?;
     let input = Input { value: &value, fault };
     let output = match operation {
-        "ListClusters" => list_clusters(world, input),
-        "ListContainerInstances" => list_container_instances(world, input),
-        "DescribeContainerInstances" => describe_container_instances(world, input),
-        "UpdateContainerInstancesState" => update_container_instances_state(world, input),
-        "PutAttributes" => put_attributes(world, input),
+        "ListClusters" => clusters::list_clusters(world, input),
+        "DescribeClusters" => clusters::describe_clusters(world, input),
+        "DescribeCapacityProviders" => clusters::describe_capacity_providers(world, input),
+        "ListContainerInstances" => instances::list_container_instances(world, input),
+        "DescribeContainerInstances" => instances::describe_container_instances(world, input),
+        "UpdateContainerInstancesState" => instances::update_container_instances_state(world, input),
+        "PutAttributes" => attributes::put_attributes(world, input),
+        "DeleteAttributes" => attributes::delete_attributes(world, input),
         "ListTasks" => tasks::list_tasks(world, input),
         "DescribeTasks" => tasks::describe_tasks(world, input),
         "StopTask" => tasks::stop_task(world, input),
         "GetTaskProtection" => tasks::get_task_protection(world, input),
+        "UpdateTaskProtection" => tasks::update_task_protection(world, input),
+        "ListServices" => services::list_services(world, input),
         "DescribeServices" => services::describe_services(world, input),
+        "DescribeTaskDefinition" => definitions::describe_task_definition(world, input),
         _ => Err(Refusal::new("UnknownOperationException", "")),
     };
     output.map(|output| output.to_string())
 }
 
-fn list_clusters(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
-    let arns = world.clusters.keys().map(|name| arn(&format!("cluster/{name}"))).collect();
-    page(input, "clusterArns", arns)
-}
-
-fn list_container_instances(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
-    let (name, cluster) = input.cluster(world)?;
-    let status = match input.text("status")? {
-        None => None,
-        Some("ACTIVE") => Some(Status::Active),
-        Some("DRAINING") => Some(Status::Draining),
-        Some("REGISTERING") => Some(Status::Registering),
-        Some("DEREGISTERING") => Some(Status::Deregistering),
-        Some(other) => return Err(invalid(format!("Container instance status {other} is not valid."))),
-    };
-    let filter = input.text("filter")?.filter(|_| input.fault != Some(Fault::FilterIgnored));
-    let filter = filter.map(Filter::parse).transpose()?;
-    let listed = |one: &&ContainerInstance| {
-        one.status != Status::Inactive
-            && status.is_none_or(|status| one.status == status)
-            && filter.as_ref().is_none_or(|filter| filter.matches(one))
-    };
-    let arns = cluster.instances.values().filter(listed).map(|one| one.arn(name)).collect();
-    page(input, "containerInstanceArns", arns)
-}
-
-fn describe_container_instances(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
-    let (name, cluster) = input.cluster(world)?;
-    let wanted = input.texts("containerInstances", DESCRIBE_MAX)?;
-    let (mut described, mut failures) = (Vec::new(), Vec::new());
-    for wanted in wanted {
-        match cluster.instances.get(id_of(wanted)) {
-            Some(one) => described.push(describe(name, cluster, one)),
-            None => {
-                failures.push(json!({"arn": arn_of("container-instance", name, wanted), "reason": "MISSING"}))
-            }
-        }
-    }
-    Ok(json!({"containerInstances": described, "failures": failures}))
-}
-
-fn update_container_instances_state(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
-    let (name, cluster) = input.cluster(world)?;
-    let name = name.to_owned();
-    let wanted = input.texts("containerInstances", UPDATE_STATE_MAX)?;
-    let status = match input.text("status")? {
-        Some("ACTIVE") => Status::Active,
-        Some("DRAINING") => Status::Draining,
-        _ => return Err(invalid("Container instance status should be one of [ACTIVE,DRAINING]")),
-    };
-    let mut failures = Vec::new();
-    let mut ids = Vec::new();
-    for wanted in wanted {
-        let reason = match cluster.instances.get(id_of(wanted)).map(|one| one.status) {
-            Some(Status::Active | Status::Draining) => {
-                ids.push(id_of(wanted).to_owned());
-                continue;
-            }
-            // What happens to the others of the call is not documented; the least helpful is assumed.
-            Some(Status::Registering | Status::Deregistering) => {
-                return Err(invalid(format!(
-                    "The container instance {wanted} is neither ACTIVE nor DRAINING."
-                )));
-            }
-            Some(Status::Inactive) => "INACTIVE",
-            None => "MISSING",
-        };
-        failures.push(json!({"arn": arn_of("container-instance", &name, wanted), "reason": reason}));
-    }
-    for id in &ids {
-        world.set_status(&name, id, status);
-    }
-    let cluster = &world.clusters[&name];
-    let updated: Vec<_> = ids.iter().map(|id| describe(&name, cluster, &cluster.instances[id])).collect();
-    Ok(json!({"containerInstances": updated, "failures": failures}))
-}
-
-fn put_attributes(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
-    let name = input.cluster(world)?.0.to_owned();
-    let attributes = input.list("attributes", PUT_ATTRIBUTES_MAX)?;
-    // Nothing is written unless everything can be.
-    let mut instances = world.clusters[&name].instances.clone();
-    for attribute in attributes {
-        let attribute = Input { value: attribute, fault: None };
-        let (Some(key), Some(target)) = (attribute.text("name")?, attribute.text("targetId")?) else {
-            return Err(invalid("An attribute must have a name and a target."));
-        };
-        let value = attribute.text("value")?;
-        if !value.is_none_or(is_attribute_value) {
-            return Err(invalid("The value of the attribute is not valid."));
-        }
-        match attribute.text("targetType")? {
-            Some("container-instance") => {}
-            None if target.contains('/') => {}
-            _ => return Err(invalid("The target type must be container-instance.")),
-        }
-        let instance = instances.get_mut(id_of(target)).filter(|one| one.status != Status::Inactive);
-        let Some(instance) = instance else {
-            return Err(Refusal::new("TargetNotFoundException", "The specified target wasn't found."));
-        };
-        instance.attributes.insert(key.to_owned(), value.unwrap_or_default().to_owned());
-        if instance.attributes.len() > CUSTOM_ATTRIBUTES_MAX {
-            return Err(Refusal::new(
-                "AttributeLimitExceededException",
-                "A resource has 10 custom attributes at most.",
-            ));
-        }
-    }
-    if let Some(cluster) = world.clusters.get_mut(&name) {
-        cluster.instances = instances;
-    }
-    Ok(json!({"attributes": attributes}))
-}
-
-/// Source: ECS API, `Attribute.value`.
-fn is_attribute_value(value: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@/\\: ".contains(&byte);
-    (1..=128).contains(&value.len()) && value.bytes().all(allowed) && value.trim() == value
-}
-
-/// A container instance as ECS describes it. Unused numeric members come as 0, not absent; the lists of ports name
-/// those in use.
-fn describe(name: &str, cluster: &Cluster, one: &ContainerInstance) -> Value {
-    let (cpu, memory_mib) = cluster.remaining(one);
-    let wanted = |before_running: bool| {
-        let counts = |running: bool| if before_running { !running } else { running };
-        cluster
-            .tasks_on(&one.id)
-            .filter(|task| task.is_wanted() && counts(task.status >= TaskStatus::Running))
-            .count()
-    };
-    let built_in = BTreeMap::from([
-        ("ecs.availability-zone", one.zone.as_str()),
-        ("ecs.instance-type", one.instance_type.as_str()),
-        ("ecs.os-type", "linux"),
-    ]);
-    let custom = one.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let attributes: Vec<_> =
-        built_in.into_iter().chain(custom).map(|(key, value)| json!({"name": key, "value": value})).collect();
-    json!({
-        "containerInstanceArn": one.arn(name),
-        "ec2InstanceId": one.instance_id,
-        "version": 1,
-        "versionInfo": {"agentVersion": "1.98.0", "agentHash": "abcdef12", "dockerVersion": "DockerVersion: 25.0.8"},
-        "remainingResources": resources(cpu, memory_mib),
-        "registeredResources": resources(one.cpu, one.memory_mib),
-        "status": one.status.as_str(),
-        "agentConnected": one.agent_connected,
-        "runningTasksCount": wanted(false),
-        "pendingTasksCount": wanted(true),
-        "attributes": attributes,
-        "registeredAt": one.registered_at.as_duration().as_secs_f64(),
-        "attachments": [],
-        "tags": [],
-    })
-}
-
-fn resources(cpu: i64, memory_mib: i64) -> Value {
-    let number = |name: &str, value: i64| json!({"name": name, "type": "INTEGER", "doubleValue": 0.0, "longValue": 0, "integerValue": value});
-    let ports = |name: &str, used: &[&str]| {
-        json!({
-            "name": name, "type": "STRINGSET", "doubleValue": 0.0, "longValue": 0, "integerValue": 0,
-            "stringSetValue": used,
-        })
-    };
-    json!([
-        number("CPU", cpu),
-        number("MEMORY", memory_mib),
-        ports("PORTS", &["22", "2375", "2376", "51678", "51679"]),
-        ports("PORTS_UDP", &[]),
-    ])
-}
-
 /// Cuts a list into pages by `maxResults` and `nextToken`.
-fn page(input: Input<'_>, key: &str, items: Vec<String>) -> Result<Value, Refusal> {
+fn page<T: Into<Value>>(input: Input<'_>, key: &str, items: Vec<T>) -> Result<Value, Refusal> {
+    page_of(input, key, items, PAGE_MAX, PAGE_MAX)
+}
+
+/// Like `page`, with a size of its own unless `maxResults` says otherwise, and a largest one.
+fn page_of<T: Into<Value>>(
+    input: Input<'_>,
+    key: &str,
+    items: Vec<T>,
+    usual: u64,
+    most: u64,
+) -> Result<Value, Refusal> {
     let size = match input.value.get("maxResults") {
-        None | Some(Value::Null) => PAGE_MAX,
+        None | Some(Value::Null) => usual,
         Some(value) => value
             .as_u64()
-            .filter(|size| (1..=PAGE_MAX).contains(size))
-            .ok_or_else(|| invalid(format!("maxResults should be between 1 and {PAGE_MAX}.")))?,
+            .filter(|size| (1..=most).contains(size))
+            .ok_or_else(|| invalid(format!("maxResults should be between 1 and {most}.")))?,
     };
     let size = if input.fault == Some(Fault::EmptyPage) { 0 } else { size };
     // A token says where to go on and how many pages came before, so that no two are alike.
@@ -248,46 +88,14 @@ fn page(input: Input<'_>, key: &str, items: Vec<String>) -> Result<Value, Refusa
             .ok_or_else(|| invalid("Invalid token"))?,
     };
     let end = start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX)).min(items.len());
+    let more_follow = end < items.len();
+    let items = items.into_iter().take(end).skip(start).map(Into::into).collect();
     let mut output = Map::new();
-    output.insert(key.to_owned(), json!(items.get(start..end).unwrap_or_default()));
-    if end < items.len() {
+    output.insert(key.to_owned(), Value::Array(items));
+    if more_follow {
         output.insert("nextToken".to_owned(), json!(format!("{end}-{}", pages.saturating_add(1))));
     }
     Ok(Value::Object(output))
-}
-
-/// The part of the cluster query language that Ebb uses: `ec2InstanceId`, compared with one id or with a list.
-struct Filter {
-    instance_ids: Vec<String>,
-}
-
-impl Filter {
-    fn parse(expression: &str) -> Result<Self, Refusal> {
-        let not_understood =
-            || invalid(format!("The simulated Region does not understand the filter: {expression}"));
-        if expression.len() > 2_000 {
-            return Err(invalid("The filter has more than 2,000 characters."));
-        }
-        let rest = expression.trim().strip_prefix("ec2InstanceId").ok_or_else(not_understood)?.trim_start();
-        let instance_ids = match rest.strip_prefix("==").or_else(|| rest.strip_prefix("equals ")) {
-            Some(id) => unquoted_id(id).map(|id| vec![id]),
-            None => rest
-                .strip_prefix("in")
-                .and_then(|list| list.trim().strip_prefix('[')?.strip_suffix(']'))
-                .and_then(|list| list.split(',').map(unquoted_id).collect()),
-        };
-        Ok(Self { instance_ids: instance_ids.ok_or_else(not_understood)? })
-    }
-
-    fn matches(&self, instance: &ContainerInstance) -> bool {
-        self.instance_ids.contains(&instance.instance_id)
-    }
-}
-
-/// `None` if the text is more than one id, as in a compound expression.
-fn unquoted_id(text: &str) -> Option<String> {
-    let id = text.trim().trim_matches(['\'', '"']);
-    id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-').then(|| id.to_owned())
 }
 
 /// An input structure, or a part of one.

@@ -1,20 +1,19 @@
 //! EC2 Auto Scaling: groups, their instances and capacity; what launches instances and what terminates them.
 //!
-//! Source: Auto Scaling User Guide, ec2-auto-scaling-lifecycle. Termination hooks are in [`lifecycle`].
+//! Source: Auto Scaling User Guide, ec2-auto-scaling-lifecycle. Termination hooks are in [`lifecycle`], what launches
+//! and balances in `launch`.
 
+mod launch;
 pub mod lifecycle;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use self::lifecycle::Hook;
-use super::ecs::NewInstance;
+use super::ecs::Machine;
 use super::{Due, Happening, REGION, World};
-
-/// From the launch of an instance until its agent has registered it with the cluster.
-const BOOT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(90));
 
 /// From Auto Scaling's decision, or the end of the last hook, until EC2 has taken the instance away.
 const SHUT_DOWN: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(10));
@@ -37,6 +36,18 @@ pub struct Group {
     /// Whether it keeps an instance one of whose termination hooks was abandoned: `TerminateHookAbandon` `retain` of
     /// its instance lifecycle policy.
     pub retains_abandoned: bool,
+    /// The Availability Zones that it is enabled in.
+    pub zones: Vec<String>,
+    /// What it launches: its launch template.
+    pub template: Machine,
+    /// What each of its instances counts into its capacity: `WeightedCapacity`; 1 if it has no weights.
+    pub weight: Option<u32>,
+    /// Whether scale-in passes over what it launches: `NewInstancesProtectedFromScaleIn`.
+    pub protects_new: bool,
+    /// Its suspended processes by name. `Launch`, `Terminate` and `AZRebalance` matter here.
+    pub suspended: BTreeSet<String>,
+    /// The status of its newest instance refresh, such as `InProgress`. None is played: it only says that it has one.
+    pub refresh: Option<String>,
     /// Whether EC2 has capacity for it. A Spot group whose instances are interrupted often has none.
     pub launches: bool,
 }
@@ -50,6 +61,10 @@ pub struct Instance {
     pub state: LifecycleState,
     /// Whether scale-in passes it over.
     pub protected_from_scale_in: bool,
+    /// Whether its health check says so. An unhealthy instance is not replaced here.
+    pub healthy: bool,
+    /// The Availability Zone that it was launched in; that of its container instance if the world began with it.
+    pub zone: Option<String>,
 }
 
 /// Where an instance of a group stands.
@@ -116,12 +131,19 @@ impl Instance {
     /// An instance that is in service and unprotected.
     pub fn in_service(instance_id: impl Into<String>) -> Self {
         let instance_id = instance_id.into();
-        Self { instance_id, state: LifecycleState::InService, protected_from_scale_in: false }
+        Self {
+            instance_id,
+            state: LifecycleState::InService,
+            protected_from_scale_in: false,
+            healthy: true,
+            zone: None,
+        }
     }
 }
 
 impl Group {
-    /// A group of these instances, which wants to keep as many, with a minimum of none and a maximum of twice as many.
+    /// A group of these instances in three zones, which wants to keep as many, with a minimum of none and a maximum of
+    /// twice as many.
     pub fn of(cluster: &str, instances: impl IntoIterator<Item = String>) -> Self {
         let instances: Vec<_> = instances.into_iter().map(Instance::in_service).collect();
         let desired_capacity = i32::try_from(instances.len()).unwrap_or(i32::MAX);
@@ -133,6 +155,12 @@ impl Group {
             instances,
             hooks: Vec::new(),
             retains_abandoned: false,
+            zones: ["a", "b", "c"].map(|zone| format!("{REGION}{zone}")).to_vec(),
+            template: Machine::default(),
+            weight: None,
+            protects_new: false,
+            suspended: BTreeSet::new(),
+            refresh: None,
             launches: true,
         }
     }
@@ -142,14 +170,25 @@ impl Group {
         self.instances.iter().find(|one| one.instance_id == instance_id)
     }
 
-    /// How many instances count into its desired capacity.
-    fn size(&self) -> usize {
-        self.instances.iter().filter(|one| one.state.counts()).count()
+    /// Suspends processes, such as `AZRebalance`.
+    #[must_use]
+    pub fn suspending(mut self, processes: &[&str]) -> Self {
+        self.suspended.extend(processes.iter().map(|&process| process.to_owned()));
+        self
     }
 
-    /// How many of them it wants.
-    fn wanted(&self) -> usize {
-        usize::try_from(self.desired_capacity).unwrap_or(0)
+    fn is_suspended(&self, process: &str) -> bool {
+        self.suspended.contains(process)
+    }
+
+    /// What its instances count into its desired capacity.
+    fn size(&self) -> i32 {
+        let counted = self.instances.iter().filter(|one| one.state.counts()).count();
+        i32::try_from(counted).unwrap_or(i32::MAX).saturating_mul(self.weight())
+    }
+
+    fn weight(&self) -> i32 {
+        self.weight.and_then(|weight| i32::try_from(weight).ok()).unwrap_or(1).max(1)
     }
 }
 
@@ -170,9 +209,12 @@ impl World {
         Some(self.group_of(instance_id)?.1.instance(instance_id)?.state)
     }
 
-    /// The Availability Zone of an instance; the first one as long as it has not joined a cluster.
+    /// The Availability Zone of an instance; the first one if neither a group nor a cluster knows it.
     pub fn zone_of(&self, instance_id: &str) -> String {
-        self.container_instance(instance_id).map_or_else(|| format!("{REGION}a"), |(_, one)| one.zone.clone())
+        let launched =
+            self.group_of(instance_id).and_then(|(_, group)| group.instance(instance_id)?.zone.clone());
+        let joined = || Some(self.container_instance(instance_id)?.1.zone.clone());
+        launched.or_else(joined).unwrap_or_else(|| format!("{REGION}a"))
     }
 
     /// A group by its name.
@@ -224,7 +266,8 @@ impl World {
                 "Instance Id not found - No managed instance found for instance ID: {instance_id}"
             )));
         };
-        let (name, desired_capacity, min_size) = (name.to_owned(), group.desired_capacity, group.min_size);
+        let (name, min_size) = (name.to_owned(), group.min_size);
+        let less = group.desired_capacity - group.weight();
         let counts = match self.lifecycle_state(instance_id) {
             Some(
                 LifecycleState::Terminating
@@ -237,17 +280,18 @@ impl World {
             state => state.is_some_and(LifecycleState::counts),
         };
         if decrement && counts {
-            if desired_capacity <= min_size {
+            if less < min_size {
                 return Err(Refused::validation(format!(
                     "Currently, desiredSize equals minSize ({min_size}). Terminating instance without replacement \
                      will violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to \
                      false or lower group's min size."
                 )));
             }
-            self.change_desired_capacity(&name, desired_capacity - 1);
+            self.change_desired_capacity(&name, less);
         }
         self.start_termination(&name, instance_id);
         self.launch_missing(&name);
+        self.rebalance_later(&name);
         let instance_id = instance_id.to_owned();
         Ok(Activity { id: self.uuid(), group: name, instance_id, started_at: self.now })
     }
@@ -290,9 +334,11 @@ impl World {
 
     /// Terminates what is too much; protected instances stay, even if the group then is larger than it wants.
     fn scale_in(&mut self, name: &str) {
-        let Some(group) = self.groups.get(name) else { return };
-        for _ in group.wanted()..group.size() {
-            let Some(instance_id) = self.choose_to_terminate(name) else { return };
+        loop {
+            let group = self.groups.get(name).filter(|group| !group.is_suspended("Terminate"));
+            let too_much = group.is_some_and(|group| group.size() - group.weight() >= group.desired_capacity);
+            let chosen = if too_much { self.choose_to_terminate(name) } else { None };
+            let Some(instance_id) = chosen else { return };
             self.start_termination(name, &instance_id);
         }
     }
@@ -317,42 +363,12 @@ impl World {
         let chosen = self.rng.usize(..free.len());
         free.into_iter().nth(chosen)
     }
-
-    fn launch_missing(&mut self, name: &str) {
-        let Some(group) = self.groups.get(name).filter(|group| group.launches) else { return };
-        for _ in group.size()..group.wanted() {
-            let instance_id = format!("i-{:017x}", self.rng.u64(..));
-            if let Some(group) = self.groups.get_mut(name) {
-                let pending =
-                    Instance { state: LifecycleState::Pending, ..Instance::in_service(&instance_id) };
-                group.instances.push(pending);
-            }
-            let after = self.between(BOOT.0, BOOT.1);
-            self.plan(after, Due::Joined { group: name.to_owned(), instance_id });
-        }
-    }
-
-    /// A booted instance joins its group's cluster, unless it is to go again already.
-    pub(super) fn join(&mut self, name: &str, instance_id: &str) {
-        let Some(group) = self.groups.get(name) else { return };
-        if group.instance(instance_id).is_none_or(|one| one.state != LifecycleState::Pending) {
-            return;
-        }
-        let cluster = group.cluster.clone();
-        let zone = format!("{REGION}{}", ["a", "b", "c"][self.rng.usize(..3)]);
-        self.set_lifecycle_state(instance_id, LifecycleState::InService);
-        self.add_instance(&cluster, NewInstance::new(instance_id).zone(zone).age(Duration::ZERO));
-        let what = Happening::ContainerInstance {
-            instance_id: instance_id.to_owned(),
-            status: super::ecs::Status::Active,
-        };
-        self.record(what);
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::ecs::NewInstance;
 
     /// A group of four container instances without hooks: two in the first zone, one in each other.
     fn world() -> World {
@@ -360,7 +376,8 @@ mod tests {
         for (id, zone) in [("i-1", "a"), ("i-2", "a"), ("i-3", "b"), ("i-4", "c")] {
             world.add_instance("shop", NewInstance::new(id).zone(format!("{REGION}{zone}")));
         }
-        let group = Group::of("shop", (1..=4).map(|number| format!("i-{number}")));
+        let group =
+            Group::of("shop", (1..=4).map(|number| format!("i-{number}"))).suspending(&["AZRebalance"]);
         world.add_group("group", Group { min_size: 2, ..group });
         world
     }
@@ -443,5 +460,37 @@ mod tests {
         pass(&mut world, 300);
 
         assert_eq!((world.status_of(&new), ids(&world).len()), (None, 4));
+    }
+
+    #[test]
+    fn a_suspended_process_does_nothing() {
+        let mut world = world();
+        world
+            .groups
+            .get_mut("group")
+            .unwrap()
+            .suspended
+            .extend(["Launch".to_owned(), "Terminate".to_owned()]);
+        world.set_desired_capacity("group", 6).unwrap();
+        world.set_desired_capacity("group", 2).unwrap();
+        pass(&mut world, 300);
+
+        assert_eq!(ids(&world).len(), 4);
+    }
+
+    #[test]
+    fn an_instance_with_a_weight_counts_as_much_and_takes_as_much_with_it() {
+        let mut world = world();
+        let group = world.groups.get_mut("group").unwrap();
+        (group.weight, group.desired_capacity, group.max_size) = (Some(2), 8, 20);
+        world.terminate_in_group("i-1", true).unwrap();
+        assert_eq!(world.groups["group"].desired_capacity, 6);
+        world.set_desired_capacity("group", 9).unwrap();
+        pass(&mut world, 300);
+
+        assert_eq!(ids(&world).len(), 5, "five instances of two are the fewest that make nine");
+        world.set_desired_capacity("group", 3).unwrap();
+        pass(&mut world, 300);
+        assert_eq!(ids(&world).len(), 2);
     }
 }

@@ -4,12 +4,16 @@
 //! services-sqs-errorhandling (partial batch responses; a message that is not deleted is visible again when its
 //! visibility time-out ends); SQS Developer Guide, dead-letter queues.
 
+mod concurrency;
+pub mod schedule;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use self::schedule::Schedule;
 use super::{ACCOUNT, Due, REGION, World};
 
 /// From an event to its rules' targets.
@@ -17,6 +21,9 @@ const EVENT_LATENCY: (Duration, Duration) = (Duration::from_millis(300), Duratio
 
 /// Lambda's pauses before the second and the third attempt of an asynchronous invocation.
 const ASYNC_RETRIES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
+
+/// For how long Lambda keeps an event by default.
+const EVENT_AGE_MAX: Duration = Duration::from_secs(6 * 3600);
 
 /// A late delivery comes this much later.
 const LATE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
@@ -30,6 +37,8 @@ pub const RECURSION_HOPS_MAX: u32 = 16;
 pub struct Delivery {
     /// EventBridge rules.
     pub rules: Vec<Rule>,
+    /// EventBridge schedules by name.
+    pub schedules: BTreeMap<String, Schedule>,
     /// SQS queues by name.
     pub queues: BTreeMap<String, Queue>,
     /// Lambda functions by name.
@@ -131,9 +140,13 @@ pub struct Message {
 pub struct Function {
     /// After how long Lambda cuts it off.
     pub timeout: Duration,
-    /// How many invocations run at once at most.
+    /// How many invocations run at once at most: its reserved concurrency.
     pub concurrency: usize,
     running: usize,
+    /// For how long Lambda keeps an event that it cannot hand over: `MaximumEventAgeInSeconds`.
+    pub event_age_max: Duration,
+    /// How many invocations were throttled.
+    pub throttles: u32,
     /// The events that failed for good.
     pub dead_letters: Vec<Value>,
     /// Whether it may invoke itself through SNS for as long as it likes: `RecursiveLoop` `Allow`.
@@ -149,10 +162,19 @@ impl Function {
             timeout,
             concurrency: 1000,
             running: 0,
+            event_age_max: EVENT_AGE_MAX,
+            throttles: 0,
             dead_letters: Vec::new(),
             recursive_loop_allowed: false,
             recursion_drops: 0,
         }
+    }
+
+    /// Lets so many invocations run at once at most.
+    #[must_use]
+    pub fn reserving(mut self, concurrency: usize) -> Self {
+        self.concurrency = concurrency;
+        self
     }
 }
 
@@ -185,7 +207,8 @@ impl Hop {
 #[derive(Debug, Clone, PartialEq)]
 enum Origin {
     Queue { name: String, message_ids: Vec<String> },
-    Asynchronous { retries: usize },
+    Asynchronous { retries: usize, throttles: u32, since: Timestamp },
+    Synchronous,
 }
 
 /// An invocation that ended.
@@ -209,10 +232,15 @@ impl World {
 
     /// After how long each delivery of one thing comes: one usually, none or two if a mishap befalls it.
     pub(super) fn deliveries(&mut self, latency: (Duration, Duration)) -> Vec<Duration> {
-        let Mishaps { duplicate, late, lost } = self.delivery.mishaps;
-        if self.by_chance(lost) {
+        if self.by_chance(self.delivery.mishaps.lost) {
             return Vec::new();
         }
+        self.deliveries_at_least_once(latency)
+    }
+
+    /// Like `deliveries`, but it is never lost.
+    fn deliveries_at_least_once(&mut self, latency: (Duration, Duration)) -> Vec<Duration> {
+        let Mishaps { duplicate, late, .. } = self.delivery.mishaps;
         let copies = if self.by_chance(duplicate) { 2 } else { 1 };
         let delivery = |_| {
             let usual = self.between(latency.0, latency.1);
@@ -256,7 +284,12 @@ impl World {
             function.dead_letters.push(payload);
             return;
         }
-        let invocation = self.invocation(function, payload, hop, Origin::Asynchronous { retries: 0 });
+        let invocation = self.invocation(
+            function,
+            payload,
+            hop,
+            Origin::Asynchronous { retries: 0, throttles: 0, since: self.now },
+        );
         self.delivery.make_ready(invocation);
     }
 
@@ -326,25 +359,6 @@ impl World {
         }
     }
 
-    /// Takes the invocations that are to run now, with the time-out of their function. Each must be given back to
-    /// [`World::end`].
-    pub fn take_ready(&mut self) -> Vec<(Invocation, Duration)> {
-        let mut taken = Vec::new();
-        let mut waiting = VecDeque::new();
-        while let Some(invocation) = self.delivery.ready.pop_front() {
-            match self.delivery.functions.get_mut(&invocation.function) {
-                Some(function) if function.running < function.concurrency => {
-                    function.running += 1;
-                    taken.push((invocation, function.timeout));
-                }
-                Some(_) => waiting.push_back(invocation),
-                None => {}
-            }
-        }
-        self.delivery.ready = waiting;
-        taken
-    }
-
     /// An invocation has ended: messages are deleted or come back, a failed event is tried again or given up.
     pub fn end(&mut self, invocation: Invocation, result: Result<Value, String>) {
         if let Some(function) = self.delivery.functions.get_mut(&invocation.function) {
@@ -352,8 +366,10 @@ impl World {
         }
         match invocation.origin.clone() {
             Origin::Queue { name, message_ids } => self.end_batch(&name, &message_ids, &result),
-            Origin::Asynchronous { retries } if result.is_err() => self.end_failed(&invocation, retries),
-            Origin::Asynchronous { .. } => {}
+            Origin::Asynchronous { retries, since, .. } if result.is_err() => {
+                self.end_failed(&invocation, retries, since);
+            }
+            Origin::Asynchronous { .. } | Origin::Synchronous => {}
         }
         self.delivery.ended.push(Ended { invocation, at: self.now, result });
     }
@@ -372,10 +388,10 @@ impl World {
         self.plan(Duration::ZERO, Due::Poll { queue: name.to_owned() });
     }
 
-    fn end_failed(&mut self, invocation: &Invocation, retries: usize) {
+    fn end_failed(&mut self, invocation: &Invocation, retries: usize, since: Timestamp) {
         match ASYNC_RETRIES.get(retries) {
             Some(&pause) => {
-                let origin = Origin::Asynchronous { retries: retries + 1 };
+                let origin = Origin::Asynchronous { retries: retries + 1, throttles: 0, since };
                 let again = Invocation { origin, ..invocation.clone() };
                 self.plan(pause, Due::Invoke { invocation: again });
             }

@@ -1,12 +1,24 @@
 //! ECS: clusters, container instances and services, and what the API can do to container instances.
 
+mod capacity;
+mod instance;
+mod room;
+mod service;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
+pub use self::capacity::CapacityProvider;
+pub use self::instance::{ContainerInstance, Machine, NewInstance, Status};
+pub use self::room::{Held, Lack, RESERVED_PORTS};
+pub use self::service::{Constraint, Placement, Service, ServiceKind, Strategy};
+use super::placement::tasks_of;
+use super::query::Expression;
 use super::task::{Status as TaskStatus, Task, TaskSpec};
 use super::{ACCOUNT, Due, Happening, REGION, World};
+
+/// The version of every agent.
+pub const AGENT_VERSION: &str = "1.98.0";
 
 /// An ECS cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,97 +29,8 @@ pub struct Cluster {
     pub services: BTreeMap<String, Service>,
     /// Tasks by id, stopped ones included.
     pub tasks: BTreeMap<String, Task>,
-}
-
-/// A container instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContainerInstance {
-    /// The last part of its ARN.
-    pub id: String,
-    /// The EC2 instance below it.
-    pub instance_id: String,
-    /// Its Availability Zone.
-    pub zone: String,
-    /// Its instance type.
-    pub instance_type: String,
-    /// Its status.
-    pub status: Status,
-    /// Whether its agent is connected.
-    pub agent_connected: bool,
-    /// CPU units that it registered.
-    pub cpu: i64,
-    /// Memory that it registered, in MiB.
-    pub memory_mib: i64,
-    /// Attributes beside the built-in ones.
-    pub attributes: BTreeMap<String, String>,
-    /// When it registered.
-    pub registered_at: Timestamp,
-}
-
-/// The status of a container instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    Registering,
-    Active,
-    Draining,
-    Deregistering,
-    Inactive,
-}
-
-impl Status {
-    /// AWS's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Registering => "REGISTERING",
-            Self::Active => "ACTIVE",
-            Self::Draining => "DRAINING",
-            Self::Deregistering => "DEREGISTERING",
-            Self::Inactive => "INACTIVE",
-        }
-    }
-}
-
-/// A service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
-    /// How its tasks are spread.
-    pub kind: ServiceKind,
-    /// What its tasks need.
-    pub spec: TaskSpec,
-    /// Whether its scheduler is to look at it soon already.
-    pub(super) looks_soon: bool,
-    /// How many tasks it has started, to number them.
-    pub(super) started: u32,
-}
-
-/// How a service's tasks are spread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServiceKind {
-    /// A number of tasks.
-    Replica {
-        /// How many.
-        desired: usize,
-        /// `minimumHealthyPercent`.
-        min_percent: usize,
-        /// `maximumPercent`.
-        max_percent: usize,
-    },
-    /// One task on each container instance.
-    Daemon,
-}
-
-impl ServiceKind {
-    /// A replica service with ECS's defaults: 100 % at least, 200 % at most.
-    pub const fn replica(desired: usize) -> Self {
-        Self::Replica { desired, min_percent: 100, max_percent: 200 }
-    }
-}
-
-impl ContainerInstance {
-    /// Its ARN in a cluster.
-    pub fn arn(&self, cluster: &str) -> String {
-        arn(&format!("container-instance/{cluster}/{}", self.id))
-    }
+    /// The names of its capacity providers.
+    pub capacity_providers: Vec<String>,
 }
 
 impl Cluster {
@@ -126,66 +49,52 @@ impl Cluster {
         self.tasks.values().filter(|task| task.cut_off && !self.is_daemon(task)).collect()
     }
 
+    fn missing_tasks(&self) -> Vec<(&str, usize)> {
+        let runs = |task: &&Task| task.is_wanted() && task.status == TaskStatus::Running;
+        let missing = |(name, service): (&String, &Service)| match service.kind {
+            ServiceKind::Replica { desired, .. } => {
+                desired.saturating_sub(tasks_of(self, name).filter(runs).count())
+            }
+            ServiceKind::Daemon => 0,
+        };
+        let services = self.services.iter().map(|(name, service)| (name.as_str(), missing((name, service))));
+        services.filter(|&(_, missing)| missing > 0).collect()
+    }
+
+    /// Whether an attribute may let a task of a service go somewhere.
+    fn has_constraints(&self) -> bool {
+        self.services.values().any(|service| service.placement.expressions(&service.spec).next().is_some())
+    }
+
     /// Whether a task belongs to a daemon service.
     pub fn is_daemon(&self, task: &Task) -> bool {
         let service = task.service.as_ref().and_then(|name| self.services.get(name));
         service.is_some_and(|service| service.kind == ServiceKind::Daemon)
     }
 
-    /// CPU units and memory (MiB) that no task holds. A task that is stopping still holds its own.
-    pub fn remaining(&self, instance: &ContainerInstance) -> (i64, i64) {
-        let held = self
-            .tasks_on(&instance.id)
-            .fold((0, 0), |(cpu, memory), task| (cpu + task.spec.cpu, memory + task.spec.memory_mib));
-        (instance.cpu - held.0, instance.memory_mib - held.1)
+    /// The values that a subject of the cluster query language has for a container instance.
+    pub fn subject(&self, instance: &ContainerInstance, subject: &str) -> Vec<String> {
+        if let Some(name) = subject.strip_prefix("attribute:") {
+            return instance.attribute(name).map(str::to_owned).into_iter().collect();
+        }
+        match subject {
+            "agentConnected" => vec![instance.agent_connected.to_string()],
+            "agentVersion" => vec![AGENT_VERSION.to_owned()],
+            "ec2InstanceId" => vec![instance.instance_id.clone()],
+            "registeredAt" => vec![instance.registered_at.to_string()],
+            "runningTasksCount" => {
+                let running = |task: &&Task| task.is_wanted() && task.status >= TaskStatus::Running;
+                vec![self.tasks_on(&instance.id).filter(running).count().to_string()]
+            }
+            "task:group" => self.tasks_on(&instance.id).map(Task::group).collect(),
+            _ => Vec::new(),
+        }
     }
 }
 
 /// The ARN of an ECS resource.
 pub fn arn(resource: &str) -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:{resource}")
-}
-
-/// An instance to put into the world, with defaults: an `m7g.large` that has been ACTIVE for an hour.
-#[derive(Debug, Clone)]
-pub struct NewInstance {
-    instance_id: String,
-    zone: String,
-    status: Status,
-    age: Duration,
-}
-
-impl NewInstance {
-    /// An instance in the first zone.
-    pub fn new(instance_id: impl Into<String>) -> Self {
-        Self {
-            instance_id: instance_id.into(),
-            zone: format!("{REGION}a"),
-            status: Status::Active,
-            age: Duration::from_secs(3600),
-        }
-    }
-
-    /// Puts it into another zone.
-    #[must_use]
-    pub fn zone(mut self, zone: impl Into<String>) -> Self {
-        self.zone = zone.into();
-        self
-    }
-
-    /// Lets it have registered this long ago.
-    #[must_use]
-    pub fn age(mut self, age: Duration) -> Self {
-        self.age = age;
-        self
-    }
-
-    /// Gives it another status.
-    #[must_use]
-    pub fn status(mut self, status: Status) -> Self {
-        self.status = status;
-        self
-    }
 }
 
 impl World {
@@ -196,16 +105,19 @@ impl World {
 
     /// Adds a container instance to a cluster, and returns its ARN.
     pub fn add_instance(&mut self, cluster: &str, new: NewInstance) -> String {
+        let capacity_provider = self.capacity_provider_of(&new.instance_id);
+        let mut attributes = new.machine.attributes.clone();
+        attributes.extend(new.attributes);
         let instance = ContainerInstance {
             id: self.hex_id(),
             instance_id: new.instance_id,
             zone: new.zone,
-            instance_type: "m7g.large".to_owned(),
             status: new.status,
-            agent_connected: true,
-            cpu: 2048,
-            memory_mib: 7680,
-            attributes: BTreeMap::new(),
+            agent_connected: new.agent_connected,
+            machine: new.machine,
+            attributes,
+            capacity_provider,
+            version: 1,
             registered_at: self.now - new.age,
         };
         let arn = instance.arn(cluster);
@@ -220,12 +132,49 @@ impl World {
 
     /// Adds a service whose tasks are RUNNING and healthy already, as far as there is room.
     pub fn add_service(&mut self, cluster: &str, name: &str, kind: ServiceKind, spec: TaskSpec) {
-        let service = Service { kind, spec, looks_soon: false, started: 0 };
+        self.add_placed_service(cluster, name, kind, spec, Placement::default());
+    }
+
+    /// Adds a service whose tasks go where `placement` says; they are RUNNING and healthy already, as far as there is
+    /// room.
+    ///
+    /// # Panics
+    /// If a constraint is not an expression of the cluster query language.
+    pub fn add_placed_service(
+        &mut self,
+        cluster: &str,
+        name: &str,
+        kind: ServiceKind,
+        spec: TaskSpec,
+        placement: Placement,
+    ) {
+        for expression in placement.expressions(&spec) {
+            assert!(Expression::parse(expression).is_some(), "{expression} must be an expression");
+        }
+        let service = Service {
+            kind,
+            spec,
+            placement,
+            zone_rebalancing: false,
+            deploys: false,
+            created_at: self.now,
+            looks_soon: false,
+            started: 0,
+        };
         self.add_cluster(cluster);
         if let Some(cluster) = self.clusters.get_mut(cluster) {
             cluster.services.insert(name.to_owned(), service);
         }
         self.start_settled(cluster, name);
+    }
+
+    /// Changes how many tasks a replica service wants: its load has changed. A daemon service is left as it is.
+    pub fn set_desired_count(&mut self, cluster: &str, service: &str, count: usize) {
+        let found = self.clusters.get_mut(cluster).and_then(|cluster| cluster.services.get_mut(service));
+        if let Some(ServiceKind::Replica { desired, .. }) = found.map(|service| &mut service.kind) {
+            *desired = count;
+            self.reconcile_soon(cluster);
+        }
     }
 
     /// The container instance on an EC2 instance, in whichever cluster has it.
@@ -253,15 +202,48 @@ impl World {
         self.clusters.values().flat_map(Cluster::tasks_cut_off).collect()
     }
 
+    /// The replica services that have fewer RUNNING tasks than they want, with how many they miss. Those that are told
+    /// to stop do not count.
+    pub fn missing_tasks(&self) -> Vec<(&str, usize)> {
+        self.clusters.values().flat_map(Cluster::missing_tasks).collect()
+    }
+
     /// Gives a container instance another status. The services look at what that means for their tasks.
     pub fn set_status(&mut self, cluster: &str, container_instance: &str, status: Status) {
         let instance =
             self.clusters.get_mut(cluster).and_then(|one| one.instances.get_mut(container_instance));
         let Some(instance) = instance.filter(|instance| instance.status != status) else { return };
         instance.status = status;
+        instance.version += 1;
         let instance_id = instance.instance_id.clone();
         self.record(Happening::ContainerInstance { instance_id, status });
         self.reconcile_soon(cluster);
+    }
+
+    /// Puts a custom attribute onto a container instance.
+    pub fn put_attribute(&mut self, cluster: &str, container_instance: &str, name: &str, value: &str) {
+        self.change_attribute(cluster, container_instance, name, Some(value.to_owned()));
+    }
+
+    /// Deletes a custom attribute of a container instance, if it has it.
+    pub fn delete_attribute(&mut self, cluster: &str, container_instance: &str, name: &str) {
+        self.change_attribute(cluster, container_instance, name, None);
+    }
+
+    fn change_attribute(&mut self, cluster: &str, id: &str, name: &str, value: Option<String>) {
+        let instance = self.clusters.get_mut(cluster).and_then(|cluster| cluster.instances.get_mut(id));
+        let Some(instance) = instance else { return };
+        let before = match value.clone() {
+            Some(value) => instance.attributes.insert(name.to_owned(), value),
+            None => instance.attributes.remove(name),
+        };
+        if before != value {
+            let (instance_id, name) = (instance.instance_id.clone(), name.to_owned());
+            self.record(Happening::Attribute { instance_id, name, value });
+            if self.clusters[cluster].has_constraints() {
+                self.reconcile_soon(cluster);
+            }
+        }
     }
 
     /// Lets every scheduler of a cluster look at its service within the next seconds.

@@ -24,6 +24,10 @@ pub enum Class {
     ClusterRead,
     /// Reading services.
     ServiceRead,
+    /// Reading task definitions.
+    TaskDefinitionRead,
+    /// Reading capacity providers.
+    CapacityProviderRead,
     /// Reading and changing the protection of tasks.
     TaskProtection,
 }
@@ -43,21 +47,25 @@ impl Class {
             "DescribeContainerInstances" | "ListContainerInstances" | "DescribeTasks" | "ListTasks" => {
                 Some(Self::ClusterResourceRead)
             }
-            "UpdateContainerInstancesState" | "PutAttributes" | "StopTask" => {
+            "UpdateContainerInstancesState" | "PutAttributes" | "DeleteAttributes" | "StopTask" => {
                 Some(Self::ClusterResourceModify)
             }
-            "ListClusters" => Some(Self::ClusterRead),
-            "DescribeServices" => Some(Self::ServiceRead),
-            "GetTaskProtection" => Some(Self::TaskProtection),
+            "ListClusters" | "DescribeClusters" => Some(Self::ClusterRead),
+            "ListServices" | "DescribeServices" => Some(Self::ServiceRead),
+            "DescribeTaskDefinition" => Some(Self::TaskDefinitionRead),
+            "DescribeCapacityProviders" => Some(Self::CapacityProviderRead),
+            "GetTaskProtection" | "UpdateTaskProtection" => Some(Self::TaskProtection),
             _ => None,
         }
     }
 
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::ClusterResourceRead,
         Self::ClusterResourceModify,
         Self::ClusterRead,
         Self::ServiceRead,
+        Self::TaskDefinitionRead,
+        Self::CapacityProviderRead,
         Self::TaskProtection,
     ];
 
@@ -66,7 +74,8 @@ impl Class {
         match self {
             Self::ClusterResourceRead => (100.0, 20.0),
             Self::ClusterResourceModify => (100.0, 40.0),
-            Self::ClusterRead | Self::ServiceRead => (50.0, 20.0),
+            Self::ClusterRead | Self::TaskDefinitionRead | Self::CapacityProviderRead => (50.0, 20.0),
+            Self::ServiceRead => (100.0, 20.0),
             Self::TaskProtection => (200.0, 80.0),
         }
     }
@@ -126,10 +135,24 @@ mod tests {
         for same_class in ["DescribeContainerInstances", "ListTasks", "DescribeTasks"] {
             assert!(!rates.allow(same_class, start));
         }
-        for other_class in ["UpdateContainerInstancesState", "DescribeServices", "GetTaskProtection"] {
+        for other_class in [
+            "UpdateContainerInstancesState",
+            "DescribeServices",
+            "GetTaskProtection",
+            "DescribeClusters",
+            "DescribeCapacityProviders",
+            "DescribeTaskDefinition",
+        ] {
             assert!(rates.allow(other_class, start));
         }
-        let allowed = (0..500).filter(|_| rates.allow("GetTaskProtection", start)).count();
-        assert_eq!(allowed, 199);
+        for (operation, left) in [
+            ("GetTaskProtection", 199),
+            ("ListServices", 99),
+            ("ListClusters", 49),
+            ("DescribeTaskDefinition", 49),
+        ] {
+            let allowed = (0..500).filter(|_| rates.allow(operation, start)).count();
+            assert_eq!(allowed, left, "{operation}");
+        }
     }
 }

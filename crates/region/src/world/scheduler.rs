@@ -5,10 +5,11 @@
 //! standalone tasks are untouched) and managed-instance-draining (daemon tasks stop last). amazon-ecs-agent#3829:
 //! daemon tasks wait only until the replicas have left RUNNING.
 
-use std::collections::BTreeMap;
+use jiff::Timestamp;
 
 use super::ecs::{Cluster, ContainerInstance, ServiceKind, Status};
-use super::task::{Status as TaskStatus, Task, TaskSpec};
+use super::placement::tasks_of;
+use super::task::{Status as TaskStatus, Task};
 use super::{Happening, World};
 
 impl World {
@@ -53,6 +54,13 @@ impl World {
                 to_stop.push(task.id.clone());
             }
         }
+        for task in surplus(here, &staying, desired, self.now) {
+            let healthy_after = healthy - usize::from(is_healthy(task));
+            if !is_healthy(task) || healthy_after >= least {
+                healthy = healthy_after;
+                to_stop.push(task.id.clone());
+            }
+        }
         let missing = desired.saturating_sub(staying.len());
         let room = most.saturating_sub(wanted.len() - to_stop.len());
         for task in to_stop {
@@ -60,12 +68,12 @@ impl World {
         }
         for _ in 0..missing.min(room) {
             if self.start_task(cluster, service, None).is_none() {
-                self.record(Happening::NotPlaced { service: service.to_owned() });
                 break;
             }
         }
     }
 
+    /// A daemon task is started wherever one is missing that may be and fits there.
     fn reconcile_daemon(&mut self, cluster: &str, service: &str) {
         let here = &self.clusters[cluster];
         let is_daemon = |task: &Task| {
@@ -74,13 +82,14 @@ impl World {
         let replicas_run = |instance: &ContainerInstance| {
             here.tasks_on(&instance.id).any(|task| !is_daemon(task) && task.status <= TaskStatus::Running)
         };
+        let places = self.daemon_places(cluster, service);
         let (mut to_stop, mut to_start) = (Vec::new(), Vec::new());
         for instance in here.instances.values() {
             let daemon = here
                 .tasks_on(&instance.id)
                 .find(|task| task.service.as_deref() == Some(service) && task.is_wanted());
             match (instance.status, daemon) {
-                (Status::Active, None) if instance.agent_connected => to_start.push(instance.id.clone()),
+                (Status::Active, None) if places.contains(&instance.id) => to_start.push(instance.id.clone()),
                 (Status::Draining, Some(daemon)) if !replicas_run(instance) => {
                     to_stop.push(daemon.id.clone())
                 }
@@ -97,14 +106,13 @@ impl World {
 
     /// Starts tasks that are RUNNING and healthy at once, for the world to begin with.
     pub(super) fn start_settled(&mut self, cluster: &str, service: &str) {
-        let here = &self.clusters[cluster];
-        let places: Vec<Option<String>> = match here.services[service].kind {
-            ServiceKind::Replica { desired, .. } => vec![None; desired],
-            ServiceKind::Daemon => here.instances.keys().cloned().map(Some).collect(),
+        let places = match self.clusters[cluster].services[service].kind {
+            ServiceKind::Replica { desired, .. } => self.place_all(cluster, service, desired),
+            ServiceKind::Daemon => self.daemon_places(cluster, service).into_iter().map(Ok).collect(),
         };
         let now = self.now;
         for place in places {
-            let Some(task_id) = self.create_task(cluster, service, place.as_deref()) else { continue };
+            let Some(task_id) = self.create_task(cluster, service, place) else { continue };
             let task = self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(&task_id));
             if let Some(task) = task {
                 task.status = TaskStatus::Running;
@@ -114,73 +122,68 @@ impl World {
         }
     }
 
-    /// Starts a task of a service on the given container instance, or where it fits best. Returns its id, or `None`
-    /// if there is no place for it.
+    /// Starts a task of a service on the given container instance, or where its placement says. Returns its id, or
+    /// `None` if there is no place for it.
     fn start_task(&mut self, cluster: &str, service: &str, place: Option<&str>) -> Option<String> {
+        let place = match place {
+            Some(place) => Ok(place.to_owned()),
+            None => {
+                let found = &self.clusters.get(cluster)?.services.get(service)?;
+                let (spec, placement) = (found.spec.clone(), found.placement.clone());
+                self.place(cluster, Some(service), &spec, &placement)
+            }
+        };
         let id = self.create_task(cluster, service, place)?;
         self.plan_step(cluster, &id);
         Some(id)
     }
 
-    /// Like `start_task`, but the task does not take its first step yet.
-    fn create_task(&mut self, cluster: &str, service: &str, place: Option<&str>) -> Option<String> {
-        let spec = self.clusters[cluster].services[service].spec.clone();
+    /// A task that does not take its first step yet, if it has a place.
+    fn create_task(&mut self, cluster: &str, service: &str, place: Result<String, String>) -> Option<String> {
         let container_instance = match place {
-            Some(place) => place.to_owned(),
-            None => self.place(cluster, service, &spec)?,
+            Ok(place) => place,
+            Err(why) => {
+                self.record(Happening::NotPlaced { service: service.to_owned(), why });
+                return None;
+            }
         };
+        let spec = self.clusters.get(cluster)?.services.get(service)?.spec.clone();
         let (id, now) = (self.hex_id(), self.now);
-        let found = self.clusters.get_mut(cluster)?;
-        let number = &mut found.services.get_mut(service)?.started;
+        let number = &mut self.clusters.get_mut(cluster)?.services.get_mut(service)?.started;
         *number += 1;
         let name = format!("{service}-{number}");
         let task = Task::new(id.clone(), name, &container_instance, spec, now);
-        let task = Task { service: Some(service.to_owned()), ..task };
-        found.tasks.insert(id.clone(), task);
+        self.put_task(cluster, Task { service: Some(service.to_owned()), ..task });
         Some(id)
-    }
-
-    /// Chooses a container instance as ECS does by default: among those with room, spread over zones, then over
-    /// instances; by chance among equals.
-    fn place(&mut self, cluster: &str, service: &str, spec: &TaskSpec) -> Option<String> {
-        let here = &self.clusters[cluster];
-        let fits = |instance: &&ContainerInstance| {
-            let (cpu, memory_mib) = here.remaining(instance);
-            instance.status == Status::Active
-                && instance.agent_connected
-                && spec.cpu <= cpu
-                && spec.memory_mib <= memory_mib
-        };
-        let (mut in_zone, mut on_instance) = (BTreeMap::new(), BTreeMap::new());
-        for task in tasks_of(here, service).filter(|task| task.is_wanted()) {
-            *on_instance.entry(task.container_instance.as_str()).or_insert(0_usize) += 1;
-            let zone = here.instances[&task.container_instance].zone.as_str();
-            *in_zone.entry(zone).or_insert(0_usize) += 1;
-        }
-        let count = |instance: &ContainerInstance| {
-            let zone = in_zone.get(instance.zone.as_str()).copied().unwrap_or(0);
-            (zone, on_instance.get(instance.id.as_str()).copied().unwrap_or(0))
-        };
-        let candidates: Vec<_> = here.instances.values().filter(fits).collect();
-        let least = candidates.iter().map(|instance| count(instance)).min()?;
-        let best: Vec<_> = candidates.into_iter().filter(|instance| count(instance) == least).collect();
-        let chosen = self.rng.usize(..best.len());
-        Some(best[chosen].id.clone())
     }
 }
 
-fn tasks_of<'a>(cluster: &'a Cluster, service: &'a str) -> impl Iterator<Item = &'a Task> {
-    cluster.tasks.values().filter(move |task| task.service.as_deref() == Some(service))
+/// The tasks that are too many: one after the other from the zone that has most, there from the container instance that
+/// has most; protected ones stay. Source: ECS Developer Guide, service scale-in (`ecs_services`, replica) and
+/// task-scale-in-protection.
+fn surplus<'a>(cluster: &Cluster, staying: &[&'a Task], desired: usize, now: Timestamp) -> Vec<&'a Task> {
+    let zone = |task: &Task| cluster.instances[&task.container_instance].zone.as_str();
+    let (mut left, mut going) = (staying.to_vec(), Vec::new());
+    while left.len() > desired {
+        let count = |is_near: &dyn Fn(&Task) -> bool| left.iter().filter(|task| is_near(task)).count();
+        let crowd = |task: &Task| {
+            let here = count(&|other| other.container_instance == task.container_instance);
+            (count(&|other| zone(other) == zone(task)), here)
+        };
+        let free = left.iter().enumerate().filter(|(_, task)| task.protection(now).is_none());
+        let Some((index, _)) = free.max_by_key(|(_, task)| crowd(task)) else { break };
+        going.push(left.remove(index));
+    }
+    going
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use jiff::Timestamp;
-
     use super::*;
     use crate::world::ecs::NewInstance;
+    use crate::world::task::TaskSpec;
 
     /// Three container instances in three zones with a service of three tasks; the first is set to DRAINING.
     fn drained(kind: ServiceKind, instances: usize) -> (World, String) {
@@ -246,6 +249,10 @@ mod tests {
         let (mut world, first) = drained(ServiceKind::replica(3), 1);
 
         assert_eq!(watch(&mut world, &first).0, None);
+        assert_eq!(world.missing_tasks(), []);
+        let id = tasks_of(&world.clusters["shop"], "web").next().unwrap().id.clone();
+        world.stop_task("shop", &id);
+        assert_eq!(world.missing_tasks(), [("web", 1)]);
         assert!(world.history.iter().any(|entry| matches!(entry.what, Happening::NotPlaced { .. })));
     }
 
@@ -275,5 +282,34 @@ mod tests {
             })
         };
         assert!(last_stop("logs").unwrap() > last_stop("web").unwrap());
+    }
+
+    #[test]
+    fn a_service_whose_load_changes_grows_and_shrinks_evenly_and_spares_protected_tasks() {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        for (number, zone) in ["a", "b", "c"].into_iter().enumerate() {
+            world.add_instance("shop", NewInstance::new(format!("i-{number}")).zone(zone));
+        }
+        world.add_service("shop", "web", ServiceKind::replica(3), TaskSpec::default());
+        let settle = |world: &mut World, count| {
+            world.set_desired_count("shop", "web", count);
+            world.advance(world.now() + Duration::from_secs(300));
+            let here = &world.clusters["shop"];
+            let on = |id: &str| {
+                let instance = &here.on(id).unwrap().id;
+                here.tasks_on(instance).filter(|task| task.status == TaskStatus::Running).count()
+            };
+            [on("i-0"), on("i-1"), on("i-2")]
+        };
+        assert_eq!(settle(&mut world, 9), [3, 3, 3]);
+        assert_eq!(settle(&mut world, 3), [1, 1, 1]);
+
+        let tasks: Vec<_> = tasks_of(&world.clusters["shop"], "web").map(|task| task.id.clone()).collect();
+        for task in &tasks {
+            world.protect_task("shop", task, Duration::from_secs(1000));
+        }
+        assert_eq!(settle(&mut world, 0), [1, 1, 1]);
+        world.advance(world.now() + Duration::from_secs(1000));
+        assert_eq!(settle(&mut world, 0), [0, 0, 0]);
     }
 }

@@ -1,50 +1,17 @@
-//! Tasks: what they need, and the steps of their life with the time that each takes.
+//! Tasks: the steps of their life with the time that each takes. What they need is in [`TaskSpec`].
 //!
 //! Source: ECS Developer Guide, task-lifecycle-explanation. `stopTimeout` (default 30 s) is how long a container may
 //! take after SIGTERM before it is killed.
+
+mod spec;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use self::spec::{Network, Port, Protocol, Size, TaskSpec};
+use super::ecs::Held;
 use super::{Due, Happening, World};
-
-/// What a task needs and how long its steps take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaskSpec {
-    /// CPU units; 1,024 are a vCPU.
-    pub cpu: i64,
-    /// Memory in MiB.
-    pub memory_mib: i64,
-    /// From PENDING to the start of its containers: mostly pulling the image.
-    pub pull: Duration,
-    /// From RUNNING until it counts as healthy. Without a health check ECS waits 40 s
-    /// (ECS Developer Guide, container-instance-draining).
-    pub healthy_after: Duration,
-    /// For a task behind a load balancer: for how long its target deregisters.
-    pub deregistration_delay: Option<Duration>,
-    /// How long its containers take to stop after SIGTERM.
-    pub stops_after: Duration,
-    /// When containers are killed after SIGTERM.
-    pub stop_timeout: Duration,
-    /// Whether it hangs in STOPPING for ever once it is told to stop.
-    pub never_stops: bool,
-}
-
-impl Default for TaskSpec {
-    fn default() -> Self {
-        Self {
-            cpu: 256,
-            memory_mib: 512,
-            pull: Duration::from_secs(8),
-            healthy_after: Duration::from_secs(40),
-            deregistration_delay: None,
-            stops_after: Duration::from_secs(3),
-            stop_timeout: Duration::from_secs(30),
-            never_stops: false,
-        }
-    }
-}
 
 /// The status of a task, in the order of its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,6 +55,10 @@ pub struct Task {
     pub container_instance: String,
     /// What it needs.
     pub spec: TaskSpec,
+    /// The host ports that it has got, one for each that it wants; none in `awsvpc` mode.
+    pub bindings: Vec<Port>,
+    /// The GPUs that it has got, by id.
+    pub gpus: Vec<String>,
     /// Where it stands: `lastStatus`.
     pub status: Status,
     /// Whether it has been told to stop: `desiredStatus` STOPPED.
@@ -123,6 +94,8 @@ impl Task {
             name,
             container_instance: container_instance.to_owned(),
             spec,
+            bindings: Vec::new(),
+            gpus: Vec::new(),
             status: Status::Provisioning,
             told_to_stop: false,
             healthy_at: None,
@@ -131,6 +104,25 @@ impl Task {
             stopped_at: None,
             protected_until: None,
         }
+    }
+
+    /// What ECS calls its group.
+    pub fn group(&self) -> String {
+        match &self.service {
+            Some(service) => format!("service:{service}"),
+            None => format!("family:{}", self.family()),
+        }
+    }
+
+    /// The family and revision of its task definition.
+    pub fn definition(&self) -> String {
+        let family = self.service.as_ref().unwrap_or(&self.name);
+        self.spec.definition(family)
+    }
+
+    fn family(&self) -> String {
+        let definition = self.definition();
+        definition.split(':').next().unwrap_or_default().to_owned()
     }
 
     /// Whether the API still knows it.
@@ -204,6 +196,9 @@ impl World {
         task.status = status;
         if status == Status::Stopped {
             task.stopped_at = Some(now);
+            if let Some(instance) = here.instances.get_mut(&task.container_instance) {
+                instance.version += 1;
+            }
         }
         if status == Status::Running {
             task.healthy_at = Some(now + task.spec.healthy_after);
@@ -241,7 +236,8 @@ impl World {
         }
     }
 
-    /// Starts a standalone task on a container instance, given by its id or ARN. Returns the task's id.
+    /// Starts a standalone task on a container instance, given by its id or ARN, as `StartTask` does; that there is
+    /// room for it is the caller's business. Returns the task's id.
     ///
     /// # Panics
     /// If the cluster has no such container instance.
@@ -258,11 +254,19 @@ impl World {
         let here =
             self.clusters.get_mut(cluster).filter(|one| one.instances.contains_key(container_instance));
         assert!(here.is_some(), "cluster {cluster} must have the container instance {container_instance}");
-        if let Some(here) = here {
-            here.tasks.insert(id.clone(), task);
-        }
+        self.put_task(cluster, task);
         self.plan_step(cluster, &id);
         id
+    }
+
+    /// Gives a task its ports and GPUs and puts it onto its container instance.
+    pub(super) fn put_task(&mut self, cluster: &str, mut task: Task) {
+        let Some(here) = self.clusters.get_mut(cluster) else { return };
+        let held: Held = here.held_of(&task.container_instance);
+        let Some(instance) = here.instances.get_mut(&task.container_instance) else { return };
+        instance.version += 1;
+        (task.bindings, task.gpus) = held.assign(instance, &task.spec);
+        here.tasks.insert(task.id.clone(), task);
     }
 
     /// Protects a service task for a while from now on; a period of nothing ends its protection. A standalone task
@@ -297,7 +301,9 @@ impl World {
     fn set_agent_connected(&mut self, instance_id: &str, connected: bool) -> Option<(String, String)> {
         let (cluster, instance) = self.container_instance(instance_id)?;
         let (cluster, id) = (cluster.to_owned(), instance.id.clone());
-        self.clusters.get_mut(&cluster)?.instances.get_mut(&id)?.agent_connected = connected;
+        let instance = self.clusters.get_mut(&cluster)?.instances.get_mut(&id)?;
+        instance.agent_connected = connected;
+        instance.version += 1;
         Some((cluster, id))
     }
 

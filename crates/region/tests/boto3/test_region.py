@@ -49,6 +49,15 @@ def attributes(target, *names, value="1", **more):
     return SHOP | {"attributes": [{"name": name, "value": value, "targetId": target} | more for name in names]}
 
 
+def names(target, *names):
+    """Attributes as they are named to delete them."""
+    return SHOP | {"attributes": [{"name": name, "targetId": target} for name in names]}
+
+
+def protection(*tasks, **more):
+    return SHOP | {"tasks": tasks, "protectionEnabled": True} | more
+
+
 def capacity(wanted, group=GROUP):
     return {"AutoScalingGroupName": group, "DesiredCapacity": wanted}
 
@@ -74,6 +83,9 @@ INSTANCES, HOOKS = "autoscaling.describe_auto_scaling_instances", "autoscaling.d
 PUT_HOOK, COMPLETE = "autoscaling.put_lifecycle_hook", "autoscaling.complete_lifecycle_action"
 HEARTBEAT = "autoscaling.record_lifecycle_action_heartbeat"
 TERMINATE = "autoscaling.terminate_instance_in_auto_scaling_group"
+CLUSTERS, PROVIDERS = "ecs.describe_clusters", "ecs.describe_capacity_providers"
+LIST_SERVICES, DEFINITION = "ecs.list_services", "ecs.describe_task_definition"
+DELETE, PROTECT = "ecs.delete_attributes", "ecs.update_task_protection"
 UNKNOWN = "i-00000000000000000"
 VALIDATION = "ClientError: ValidationError"
 # Calls, and the error that each ends in (None: an answer). @0 to @3 stand for container instances.
@@ -110,7 +122,29 @@ CASES = [
     ("put-11", PUT, attributes("@3", *"abcdefghijk"), INVALID),
     ("put-missing", PUT, attributes("x/y", "ebb"), "TargetNotFoundException"),
     ("put-elsewhere", PUT, attributes("@2", "ebb") | {"cluster": "x"}, NO_CLUSTER),
+    ("delete", DELETE, names("@2", "ebb", "never-put"), None),
+    ("delete-none", DELETE, names("@2"), INVALID),
+    ("delete-11", DELETE, names("@3", *"abcdefghijk"), INVALID),
+    ("delete-missing", DELETE, names("x/y", "ebb"), "TargetNotFoundException"),
+    ("delete-elsewhere", DELETE, names("@2", "ebb") | {"cluster": "x"}, NO_CLUSTER),
+    ("clusters-described", CLUSTERS, {"clusters": ["shop", "x"]}, None),
+    ("cluster-default", CLUSTERS, {}, None),
+    ("clusters-101", CLUSTERS, {"clusters": ["x"] * 101}, INVALID),
+    ("provider-missing", PROVIDERS, {"capacityProviders": ["x"]}, None),
+    ("providers-page-of-11", PROVIDERS, {"maxResults": 11}, INVALID),
+    ("services", LIST_SERVICES, SHOP, None),
+    ("services-fargate", LIST_SERVICES, SHOP | {"launchType": "FARGATE"}, None),
+    ("services-elsewhere", LIST_SERVICES, {"cluster": "x"}, NO_CLUSTER),
+    ("services-bad-strategy", LIST_SERVICES, SHOP | {"schedulingStrategy": "x"}, INVALID),
+    ("services-page-of-101", LIST_SERVICES, SHOP | {"maxResults": 101}, INVALID),
+    ("definition-missing", DEFINITION, {"taskDefinition": "x:1"}, "ClientException"),
+    ("protect-missing", PROTECT, protection("x"), None),
+    ("protect-11", PROTECT, protection(*["x"] * 11), INVALID),
+    ("protect-too-long", PROTECT, protection("x", expiresInMinutes=2881), INVALID),
     ("group", GROUPS, {"AutoScalingGroupNames": [GROUP]}, None),
+    ("groups-51", GROUPS, {"AutoScalingGroupNames": ["x"] * 51}, VALIDATION),
+    ("groups-100", GROUPS, {"AutoScalingGroupNames": ["x"] * 100, "MaxRecords": 100}, None),
+    ("groups-page-of-101", GROUPS, {"MaxRecords": 101}, VALIDATION),
     ("unknown-group", GROUPS, {"AutoScalingGroupNames": ["x"]}, None),
     ("raise", SET_DESIRED, capacity(8, "shop-spot"), None),
     ("above-maximum", SET_DESIRED, capacity(11, "shop-spot"), VALIDATION),
@@ -159,10 +193,17 @@ MOTO_IS_WRONG = {
     "says ClientException, AWS says InvalidParameterException (moto issue 2473)": "describe-none",
     "has no limit (API_DescribeContainerInstances: 100)": "describe-101",
     "has no limits (API_UpdateContainerInstancesState: 10)": "drain-none drain-11",
-    "has no limits (API_PutAttributes: 10)": "put-none put-11",
+    "has no limits (API_PutAttributes, API_DeleteAttributes: 10)": "put-none put-11 delete-none delete-11",
+    "has no limit (API_DescribeClusters: 100), says nothing of a missing default cluster": """clusters-101
+        cluster-default""",
+    "breaks (API_DescribeCapacityProviders, maxResults: 1 to 10)": "providers-page-of-11",
+    "has no bounds (API_ListServices: 1 to 100; REPLICA or DAEMON)": "services-bad-strategy services-page-of-101",
+    "lacks the operation (API_UpdateTaskProtection)": "protect-missing protect-11 protect-too-long",
+    "has no bounds, or breaks (API_DescribeAutoScalingGroups: 50 names, MaxRecords 1 to 100)": """groups-51
+        groups-page-of-101""",
     "takes no ARN with a type (API_Attribute, targetId: short form or full ARN)": "put-typed",
     "has no limit (API_DescribeTasks, API_DescribeServices: 100 and 10)": "tasks-101 services-11",
-    "places no task of a service, and knows no services": "tasks tasks-unknown-service",
+    "places no task of a service, and knows no services": "tasks tasks-unknown-service services",
     "lists nothing (API_ListTasks, desiredStatus)": "tasks-bad-status",
     "says nothing of missing tasks (API_DescribeTasks, failures)": "task-missing",
     "breaks (API_StopTask), or lacks the operation (API_GetTaskProtection)": """stop-missing protection-missing
@@ -181,8 +222,8 @@ MOTO_IS_WRONG = {
 NOT_COMPARED = {
     "each world has machines of its own": """*.CPU.integerValue *.MEMORY.integerValue *.versionInfo.*
         *.attributes.ecs.*.value *.Instances.AvailabilityZone""",
-    "no task runs in moto's world": "*.runningTasksCount",
-    "our world knows no AMIs, and Ebb asks for none": "*.attributes.ecs.ami-id",
+    "no task runs in moto's world": "*.runningTasksCount *.activeServicesCount",
+    "only if they are asked for (API_DescribeClusters, include)": "*.describe_clusters.clusters.settings",
     "moto's lacks the name of the cluster (API_Failure, arn)": "*.failures.arn",
     "moto's are empty (API_ContainerInstance, attributes)": "*.update_*.containerInstances.attributes",
     "optional (API_AutoScalingGroup, API_Instance), and Ebb does not read it": """*.LaunchTemplate *.InstanceType
@@ -223,8 +264,9 @@ def ask_all(make_client, topic):
 class Region:
     """A server of its own. Its world all but stands still, so that nothing happens between two calls."""
 
-    def __init__(self):
-        command = [os.environ["EBB_REGION"], "serve", "--without-hooks", "--port", "0", "--lambda", "1", "--speed", "0.001"]
+    def __init__(self, *options):
+        command = [os.environ["EBB_REGION"], "serve", "--without-hooks", "--port", "0", "--lambda", "1"]
+        command += ["--speed", "0.001", *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         self.url = line.rpartition(" ")[2].strip()
@@ -306,8 +348,10 @@ def setUpModule():
 
 
 class RegionTest(unittest.TestCase):
+    OPTIONS = ()
+
     def setUp(self):
-        self.region = Region()
+        self.region = Region(*self.OPTIONS)
         self.addCleanup(self.region.stop)
         self.ecs, self.autoscaling, self.sns = map(self.region.client, SERVICES)
 
@@ -324,8 +368,8 @@ class RegionTest(unittest.TestCase):
         return self.ecs.describe_container_instances(**ids(arn))["containerInstances"][0]
 
     def custom_attributes(self, arn):
-        described = {each["name"]: each["value"] for each in self.describe(arn)["attributes"]}
-        return {name: value for name, value in described.items() if not name.startswith("ecs.")}
+        described = {each["name"]: each.get("value") for each in self.describe(arn)["attributes"]}
+        return {name: value for name, value in described.items() if not name.startswith(("ecs.", "com.amazonaws."))}
 
     def set_status(self, *arns, status="DRAINING"):
         return self.ecs.update_container_instances_state(**ids(*arns, status=status))
@@ -350,7 +394,7 @@ class Answers(RegionTest):
         self.assertEqual(outcome(ecs.list_container_instances, cluster=5), "ClientError: SerializationException")
         self.assertEqual(outcome(ecs.update_container_instances_state, **ids("x")), INVALID)
         self.assertEqual(outcome(ecs.put_attributes, **SHOP, attributes=[{"name": "x"}]), INVALID)
-        self.assertEqual(outcome(ecs.list_services, **SHOP), "ClientError: UnknownOperationException")
+        self.assertEqual(outcome(ecs.list_account_settings), "ClientError: UnknownOperationException")
         self.assertEqual(outcome(autoscaling.set_desired_capacity, **capacity("x")), VALIDATION)
         self.assertEqual(outcome(autoscaling.describe_policies), "ClientError: InvalidAction")
 
@@ -373,7 +417,13 @@ class Answers(RegionTest):
         self.ecs.describe_tasks(**SHOP, tasks=tasks + ["missing"])
         self.ecs.get_task_protection(**SHOP, tasks=tasks + ["missing"])
         self.ecs.describe_services(**SHOP, services=["web", "logs", "missing"])
-        self.assertEqual((len(self.region.operations), self.region.misfits), (19, []))
+        self.ecs.list_services(**SHOP)
+        self.ecs.describe_clusters(clusters=["shop", "missing"], include=["STATISTICS"])
+        self.ecs.describe_capacity_providers()
+        self.ecs.describe_task_definition(taskDefinition="web")
+        self.ecs.update_task_protection(**SHOP, tasks=tasks[:10], protectionEnabled=True)
+        self.ecs.delete_attributes(**names(self.one(), "ebb"))
+        self.assertEqual((len(self.region.operations), self.region.misfits), (25, []))
         shape = self.ecs.meta.service_model.operation_model("ListClusters").output_shape
         wrong = {"clusterArns": [1], "more": 1, "nextToken": None}
         self.assertEqual(len(misfits(wrong, shape, "")), 3, "the comparison sees nothing")
@@ -391,12 +441,13 @@ class Answers(RegionTest):
         for expression in [f"ec2InstanceId in ['{FIRST}','{SECOND}']", f"ec2InstanceId in [{FIRST}, {SECOND}]"]:
             self.assertEqual(set(self.list(filter=expression)), {first, second}, expression)
 
-    def test_a_compound_filter_is_understood_or_refused(self):
+    def test_a_compound_filter_is_understood(self):
         """ECS Developer Guide, cluster-query-language: `and`, `or`, `&&`, `||` join expressions."""
         for one, other in [(f"== {FIRST}", f"== {SECOND}"), (f"in ['{FIRST}']", f"in ['{SECOND}']")]:
             with self.subTest(one):
-                found = outcome(self.list, filter=f"ec2InstanceId {one} or ec2InstanceId {other}")
-                self.assertTrue(found == INVALID or len(found) == 2, found)
+                self.assertEqual(len(self.list(filter=f"ec2InstanceId {one} or ec2InstanceId {other}")), 2)
+        both = "attribute:ecs.instance-type =~ m7g.* and not (attribute:ecs.availability-zone != eu-west-1a)"
+        self.assertEqual((len(self.list(filter=both)), self.list(filter="runningTasksCount == 0")), (4, []))
 
     def test_a_status_selects_and_the_default_is_every_one(self):
         self.set_status(self.one())
@@ -469,6 +520,12 @@ class Attributes(RegionTest):
             (written,) = self.put(arn, "ebb.state", value=value, targetType="container-instance")["attributes"]
             self.assertEqual((written["name"], written["value"], written["targetId"]), ("ebb.state", value, arn))
             self.assertEqual(self.custom_attributes(arn), {"ebb.state": value})
+
+    def test_a_deleted_attribute_is_gone_and_the_others_stay(self):
+        arn = self.one()
+        self.put(arn, "ebb", "other")
+        self.ecs.delete_attributes(**names(arn, "ebb", "never-put"))
+        self.assertEqual(self.custom_attributes(arn), {"other": "1"})
 
     def test_when_one_target_is_not_found_nothing_is_written(self):
         arn = self.one()
@@ -583,7 +640,8 @@ class Termination(RegionTest):
         (found,) = describe(InstanceIds=[UNKNOWN, FIRST])["AutoScalingInstances"]
         zone = "eu-west-1a"
         expected = dict(InstanceId=FIRST, AutoScalingGroupName=GROUP, AvailabilityZone=zone, LifecycleState="InService")
-        self.assertEqual(found, expected | dict(HealthStatus="HEALTHY", ProtectedFromScaleIn=False))
+        more = dict(HealthStatus="HEALTHY", ProtectedFromScaleIn=False, InstanceType="m7g.large")
+        self.assertEqual(found, expected | more)
         pages = self.autoscaling.get_paginator("describe_auto_scaling_instances").paginate(MaxRecords=5)
         self.assertEqual([len(page["AutoScalingInstances"]) for page in pages], [5, 5, 2])
         pages = self.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(MaxRecords=1)
@@ -636,6 +694,171 @@ class Tasks(RegionTest):
         answer = self.ecs.get_task_protection(**SHOP, tasks=tasks + ["missing"])
         self.assertEqual([one["protectionEnabled"] for one in answer["protectedTasks"]], [False] * 12)
         self.assertEqual([failure["reason"] for failure in answer["failures"]], ["MISSING"])
+
+
+class Idle(RegionTest):
+    """What the scale-in reaper reads, of a cluster that shows each shape."""
+
+    OPTIONS = ("--idle",)
+    GPU = "i-0a1b2c3d4e5f60012"
+
+    def service(self, name):
+        (found,) = self.ecs.describe_services(**SHOP, services=[name])["services"]
+        return found
+
+    def tasks_of(self, service):
+        arns = self.ecs.list_tasks(**SHOP, serviceName=service)["taskArns"]
+        return self.ecs.describe_tasks(**SHOP, tasks=arns)["tasks"]
+
+    def definition(self, name):
+        return self.ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
+
+    def resources(self, arn, kind="remainingResources"):
+        kinds = {"INTEGER": "integerValue", "STRINGSET": "stringSetValue"}
+        return {one["name"]: one[kinds[one["type"]]] for one in self.describe(arn)[kind]}
+
+    def test_ports_are_those_in_use_and_gpus_those_that_are_left(self):
+        task = self.tasks_of("proxy")[0]
+        here = task["containerInstanceArn"]
+        self.assertEqual(set(self.resources(here)["PORTS"]), {"22", "2375", "2376", "51678", "51679", "8443"})
+        self.assertEqual(len(self.resources(here, "registeredResources")["PORTS"]), 5)
+        self.assertEqual(self.resources(here)["PORTS_UDP"], ["514"])
+        bound = [(one["hostPort"], one["protocol"]) for one in task["containers"][0]["networkBindings"]]
+        self.assertEqual(bound, [(8443, "tcp"), (32768, "tcp")], "the second is assigned and counts for nobody")
+        registered = self.resources(self.one(self.GPU), "registeredResources")["GPU"]
+        (render,) = self.tasks_of("render")
+        self.assertEqual(render["containers"][0]["gpuIds"], registered)
+        self.assertEqual((len(registered), self.resources(self.one(self.GPU))["GPU"]), (1, []))
+
+    def test_a_container_instance_says_what_it_is(self):
+        gpu, spare = self.describe(self.one(self.GPU)), self.describe(self.one())
+        attributes = {one["name"]: one.get("value") for one in gpu["attributes"]}
+        expected = dict(zip(["instance-type", "availability-zone", "cpu-architecture", "os-type"],
+                            ["g4dn.xlarge", "eu-west-1c", "x86_64", "linux"]))
+        self.assertEqual({name: attributes[f"ecs.{name}"] for name in expected}, expected)
+        self.assertIsNone(attributes["ecs.capability.task-eni"])
+        self.assertEqual((gpu["capacityProviderName"], spare.get("capacityProviderName")), ("shop-spot", None))
+        version = gpu["version"]
+        self.set_status(gpu["containerInstanceArn"])
+        self.assertGreater(self.describe(gpu["containerInstanceArn"])["version"], version)
+
+    def test_a_filter_may_ask_for_attributes_and_groups_of_tasks(self):
+        for expression, number in [
+            ("attribute:ecs.instance-type == m7g.xlarge", 5),
+            ("attribute:ecs.instance-type =~ .*xlarge", 6),
+            ("attribute:ecs.instance-type in [m7g.large, g4dn.xlarge]", 7),
+            ("attribute:rack exists or attribute:rack !exists", 12),
+            ("task:group == service:render and runningTasksCount > 1", 1),
+        ]:
+            self.assertEqual(len(self.list(filter=expression)), number, expression)
+
+    def test_services_say_where_their_tasks_may_go(self):
+        zones = {"type": "spread", "field": "attribute:ecs.availability-zone"}
+        instances = {"type": "spread", "field": "instanceId"}
+        for name, strategy in [
+            ("web", [zones, instances]),
+            ("proxy", [zones, {"type": "binpack", "field": "MEMORY"}]),
+            ("worker", [{"type": "binpack", "field": "CPU"}]),
+            ("mail", [{"type": "random"}]),
+            ("search", []),
+        ]:
+            self.assertEqual(self.service(name)["placementStrategy"], strategy, name)
+        member_of = {"type": "memberOf", "expression": "attribute:ecs.instance-type =~ .*xlarge"}
+        self.assertEqual(self.service("search")["placementConstraints"], [{"type": "distinctInstance"}, member_of])
+        web = self.service("web")
+        (deployment,) = web["deployments"]
+        self.assertEqual((deployment["status"], deployment["rolloutState"]), ("PRIMARY", "COMPLETED"))
+        self.assertEqual(web["availabilityZoneRebalancing"], "DISABLED")
+        self.assertEqual(web["deploymentController"], {"type": "ECS"})
+
+    def test_services_are_listed_page_by_page_and_by_strategy(self):
+        pages = self.ecs.get_paginator("list_services").paginate(cluster="shop", maxResults=5)
+        self.assertEqual([len(page["serviceArns"]) for page in pages], [5, 2])
+        (logs,) = self.ecs.list_services(**SHOP, schedulingStrategy="DAEMON")["serviceArns"]
+        self.assertEqual(logs, "arn:aws:ecs:eu-west-1:111122223333:service/shop/logs")
+
+    def test_tasks_and_their_definitions_agree_about_cpu_and_memory(self):
+        for name, task_level, memory, reservation in [
+            ("web", True, 512, None),
+            ("worker", False, 1024, None),
+            ("render", False, 1024, 512),
+        ]:
+            with self.subTest(name):
+                task, definition = self.tasks_of(name)[0], self.definition(f"{name}:1")
+                self.assertEqual(task["taskDefinitionArn"], definition["taskDefinitionArn"])
+                self.assertEqual(("cpu" in task, "memory" in definition), (task_level, task_level))
+                (container,), (defined,) = task["containers"], definition["containerDefinitions"]
+                self.assertEqual((container["memory"], defined["memory"]), (str(memory), memory))
+                self.assertEqual(defined.get("memoryReservation"), reservation)
+                self.assertEqual(container.get("memoryReservation"), reservation and str(reservation))
+        self.assertEqual(self.definition("render")["containerDefinitions"][0]["resourceRequirements"],
+                         [{"type": "GPU", "value": "1"}])
+        ports = [one["hostPort"] for one in self.definition("proxy")["containerDefinitions"][0]["portMappings"]]
+        self.assertEqual(ports, [8443, 0])
+
+    def test_a_task_with_a_network_interface_has_no_ports_of_its_instance(self):
+        task = self.tasks_of("search")[0]
+        (attachment,) = task["attachments"]
+        details = {one["name"]: one["value"] for one in attachment["details"]}
+        self.assertEqual((attachment["type"], attachment["status"]), ("ElasticNetworkInterface", "ATTACHED"))
+        self.assertRegex(details["networkInterfaceId"], "^eni-[0-9a-f]{17}$")
+        self.assertEqual(task["containers"][0]["networkBindings"], [])
+        definition = self.definition("search")
+        self.assertEqual(definition["networkMode"], "awsvpc")
+        self.assertIn({"name": "ecs.capability.task-eni"}, definition["requiresAttributes"])
+
+    def test_protection_can_be_set_taken_and_expires(self):
+        arns = [task["taskArn"] for task in self.tasks_of("web")]
+        call = functools.partial(self.ecs.update_task_protection, **SHOP)
+        (protected,) = call(tasks=arns[:1], protectionEnabled=True, expiresInMinutes=10)["protectedTasks"]
+        left = protected["expirationDate"] - datetime.datetime.now(datetime.timezone.utc)
+        self.assertLess(abs(left - datetime.timedelta(minutes=10)), datetime.timedelta(minutes=1))
+        states = self.ecs.get_task_protection(**SHOP, tasks=arns)["protectedTasks"]
+        self.assertEqual([one["protectionEnabled"] for one in states].count(True), 1)
+        self.assertFalse(call(tasks=arns[:1], protectionEnabled=False)["protectedTasks"][0]["protectionEnabled"])
+
+    def test_the_cluster_counts_what_it_has_and_names_its_capacity_providers(self):
+        (cluster,) = self.ecs.describe_clusters(clusters=["shop"], include=["STATISTICS"])["clusters"]
+        self.set_status(self.one())
+        counted = ["registeredContainerInstances", "runningTasks", "activeServices"]
+        counts = [cluster[f"{name}Count"] for name in counted]
+        self.assertEqual((counts, cluster["capacityProviders"]), ([12, 30, 7], ["shop-spot"]))
+        self.assertIn({"name": "runningEC2TasksCount", "value": "30"}, cluster["statistics"])
+        answer = self.ecs.describe_capacity_providers(capacityProviders=["shop-spot", "missing"])
+        (provider,) = answer["capacityProviders"]
+        of_group = provider["autoScalingGroupProvider"]
+        self.assertRegex(of_group["autoScalingGroupArn"], "^arn:aws:autoscaling:.*:autoScalingGroupName/shop-spot$")
+        self.assertEqual(of_group["managedScaling"]["status"], "DISABLED")
+        self.assertEqual(of_group["managedTerminationProtection"], "DISABLED")
+        self.assertEqual(of_group["managedDraining"], "DISABLED")
+        self.assertEqual([one["reason"] for one in answer["failures"]], ["MISSING"])
+        every = [one["name"] for one in self.ecs.describe_capacity_providers()["capacityProviders"]]
+        self.assertEqual(every, ["FARGATE", "FARGATE_SPOT", "shop-spot"])
+
+    def test_groups_are_described_with_what_a_reaper_must_know(self):
+        group = self.group()
+        self.assertEqual((group["MinSize"], group["DesiredCapacity"], group["MaxSize"]), (1, 6, 10))
+        self.assertEqual(group["AvailabilityZones"], [f"eu-west-1{zone}" for zone in "abc"])
+        self.assertEqual((group["SuspendedProcesses"], group["NewInstancesProtectedFromScaleIn"]), ([], False))
+        first = group["Instances"][0]
+        self.assertEqual((first["InstanceType"], first["HealthStatus"]), ("m7g.large", "Healthy"))
+        self.assertEqual((first["ProtectedFromScaleIn"], first.get("WeightedCapacity")), (False, None))
+        groups = self.autoscaling.describe_auto_scaling_groups(IncludeInstances=False)["AutoScalingGroups"]
+        self.assertEqual([one["Instances"] for one in groups], [[], []])
+
+    def test_the_errors_of_a_termination_have_the_classes_and_statuses_of_aws(self):
+        call = functools.partial(self.autoscaling.terminate_instance_in_auto_scaling_group, **termination(FIRST))
+        for fault, name, status in [
+            ("resource-contention", "ResourceContentionFault", 500),
+            ("scaling-activity-in-progress", "ScalingActivityInProgressFault", 400),
+        ]:
+            self.region.plan("TerminateInstanceInAutoScalingGroup", fault)
+            with self.assertRaises(ClientError) as caught:
+                call()
+            answered = caught.exception.response["ResponseMetadata"]["HTTPStatusCode"]
+            self.assertEqual((type(caught.exception).__name__, answered), (name, status))
+        call()
+        self.assertEqual(outcome(call), "ScalingActivityInProgressFault", "it terminates already")
 
 
 class Publish(RegionTest):

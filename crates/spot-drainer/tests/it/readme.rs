@@ -1,7 +1,7 @@
 //! The README and the code say the same.
 
-use ebb_core::settings::{LifecycleSettings, SpotSettings};
-use ebb_core::{lifecycle, spot};
+use ebb_core::settings::{LifecycleSettings, ReaperSettings, SpotSettings};
+use ebb_core::{lifecycle, scale_in, spot};
 
 const README: &str = include_str!("../../../../README.md");
 
@@ -15,22 +15,28 @@ fn rows(heading: &str) -> Vec<Vec<String>> {
 }
 
 fn settings_of(function: &str) -> Vec<String> {
-    let of_function = |row: &Vec<String>| ["both", function].contains(&row[1].as_str());
+    let both = if function == "reaper" { "all" } else { "drainers" };
+    let of_function = |row: &Vec<String>| ["all", both, function].contains(&row[1].as_str());
     rows("Settings").into_iter().filter(of_function).map(|row| row[0].clone()).collect()
 }
 
 fn outcomes_of(function: &str) -> Vec<String> {
-    rows(&format!("What the {function} drainer answers")).into_iter().map(|row| row[0].clone()).collect()
+    rows(&format!("What the {function} answers")).into_iter().map(|row| row[0].clone()).collect()
 }
 
 #[test]
 fn the_readme_lists_every_setting() {
     assert_eq!(settings_of("spot"), SpotSettings::VARIABLES);
     assert_eq!(settings_of("lifecycle"), LifecycleSettings::VARIABLES);
+    assert_eq!(settings_of("reaper"), ReaperSettings::VARIABLES);
 }
 
 #[test]
 fn the_readme_lists_every_outcome() {
-    assert_eq!(outcomes_of("Spot"), spot::OutcomeKind::ALL.map(spot::OutcomeKind::as_str));
-    assert_eq!(outcomes_of("lifecycle"), lifecycle::OutcomeKind::ALL.map(lifecycle::OutcomeKind::as_str));
+    assert_eq!(outcomes_of("Spot drainer"), spot::OutcomeKind::ALL.map(spot::OutcomeKind::as_str));
+    assert_eq!(
+        outcomes_of("lifecycle drainer"),
+        lifecycle::OutcomeKind::ALL.map(lifecycle::OutcomeKind::as_str)
+    );
+    assert_eq!(outcomes_of("scale-in reaper"), scale_in::OutcomeKind::ALL.map(scale_in::OutcomeKind::as_str));
 }

@@ -65,15 +65,11 @@ impl Sim {
 
     /// Lets the Region run, with the function behind its rules and queues.
     pub(crate) async fn run(&self, limit: Duration) -> Rest {
-        let (drainer, region) = (Arc::clone(&self.drainer), self.region.clone());
-        let lambda = InProcess::default().with(scenario::SPOT_DRAINER, move |payload, deadline| {
-            let (drainer, now) = (Arc::clone(&drainer), region.now());
-            async move {
-                let answer =
-                    drainer.handle(&payload, now, deadline).await.map_err(|error| error.to_string())?;
-                serde_json::to_value(answer).map_err(|error| error.to_string())
-            }
-        });
+        let handle = |drainer: Arc<SpotDrainer>, payload, now, deadline| async move {
+            drainer.handle(&payload, now, deadline).await
+        };
+        let lambda =
+            InProcess::default().handling(scenario::SPOT_DRAINER, &self.region, &self.drainer, handle);
         self.region.run(&lambda, limit).await
     }
 

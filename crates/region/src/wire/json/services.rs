@@ -2,15 +2,40 @@
 
 use serde_json::{Value, json};
 
-use super::{Input, arn_of, id_of};
+use super::definitions::definition_arn;
+use super::{Input, PAGE_MAX, arn_of, id_of, invalid, page_of};
 use crate::wire::Refusal;
-use crate::world::ecs::{Cluster, Service, ServiceKind, Status, arn};
+use crate::world::ecs::{Cluster, Constraint, Service, ServiceKind, Status, Strategy, arn};
 use crate::world::task::Status as TaskStatus;
 use crate::world::{Entry, Happening, World};
 
 const DESCRIBE_MAX: usize = 10;
 /// Source: ECS API, `Service.events`.
 const EVENTS_MAX: usize = 100;
+
+/// Source: ECS API, `ListServices`.
+const LIST_DEFAULT: u64 = 10;
+
+pub(super) fn list_services(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
+    let (name, cluster) = input.cluster(world)?;
+    let daemons = match input.text("schedulingStrategy")? {
+        None => None,
+        Some("DAEMON") => Some(true),
+        Some("REPLICA") => Some(false),
+        Some(other) => return Err(invalid(format!("Scheduling strategy {other} is not valid."))),
+    };
+    let on_ec2 = match input.text("launchType")? {
+        None | Some("EC2") => true,
+        Some("FARGATE" | "EXTERNAL" | "MANAGED_INSTANCES") => false,
+        Some(other) => return Err(invalid(format!("Launch type {other} is not valid."))),
+    };
+    let listed = |service: &Service| {
+        on_ec2 && daemons.is_none_or(|daemons| (service.kind == ServiceKind::Daemon) == daemons)
+    };
+    let services = cluster.services.iter().filter(|(_, service)| listed(service));
+    let arns = services.map(|(service, _)| arn_of("service", name, service)).collect();
+    page_of(input, "serviceArns", arns, LIST_DEFAULT, PAGE_MAX)
+}
 
 pub(super) fn describe_services(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
     let (name, cluster) = input.cluster(world)?;
@@ -28,23 +53,20 @@ pub(super) fn describe_services(world: &World, input: Input<'_>) -> Result<Value
     Ok(json!({"services": described, "failures": failures}))
 }
 
-/// The last events of a service, the newest first: that a task found no place. The Region only knows CPU and memory.
+/// The last events of a service, the newest first: that a task found no place.
 fn events(world: &World, name: &str) -> Value {
-    let unplaced = world
-        .history
-        .iter()
-        .rev()
-        .filter(|entry| matches!(&entry.what, Happening::NotPlaced { service } if service == name));
-    let event = |entry: &Entry| {
-        let message = format!(
-            "(service {name}) was unable to place a task because no container instance met all of its requirements. \
-             The closest matching container-instance has insufficient CPU units or memory available. For more \
-             information, see the Troubleshooting section of the Amazon ECS Developer Guide."
-        );
-        let id = format!("{}-{name}", entry.at.as_millisecond());
-        json!({"id": id, "createdAt": entry.at.as_duration().as_secs_f64(), "message": message})
+    let event = |entry: &Entry| match &entry.what {
+        Happening::NotPlaced { service, why } if service == name => {
+            let message = format!(
+                "(service {name}) was unable to place a task because {why} For more information, see the \
+                 Troubleshooting section of the Amazon ECS Developer Guide."
+            );
+            let id = format!("{}-{name}", entry.at.as_millisecond());
+            Some(json!({"id": id, "createdAt": entry.at.as_duration().as_secs_f64(), "message": message}))
+        }
+        _ => None,
     };
-    unplaced.take(EVENTS_MAX).map(event).collect()
+    world.history.iter().rev().filter_map(event).take(EVENTS_MAX).collect()
 }
 
 /// What a service's tasks have as `startedBy`: the id of its deployment. Made of the name, so that it stays the same.
@@ -72,6 +94,30 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
             ("DAEMON", active, 0, 100)
         }
     };
+    let (running, pending) = (wanted(true), wanted(false));
+    let created_at = service.created_at.as_duration().as_secs_f64();
+    let definition = definition_arn(&service.spec.definition(name));
+    let deployment = |status: &str, rollout: &str| {
+        json!({
+            "id": deployment_id(name),
+            "status": status,
+            "taskDefinition": definition,
+            "desiredCount": desired,
+            "pendingCount": pending,
+            "runningCount": running,
+            "failedTasks": 0,
+            "createdAt": created_at,
+            "updatedAt": created_at,
+            "launchType": "EC2",
+            "rolloutState": rollout,
+        })
+    };
+    let deployments = if service.deploys {
+        vec![deployment("PRIMARY", "IN_PROGRESS"), deployment("ACTIVE", "COMPLETED")]
+    } else {
+        vec![deployment("PRIMARY", "COMPLETED")]
+    };
+    let rebalancing = if service.zone_rebalancing { "ENABLED" } else { "DISABLED" };
     json!({
         "serviceArn": arn_of("service", cluster_name, name),
         "serviceName": name,
@@ -79,18 +125,41 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
         "status": "ACTIVE",
         "schedulingStrategy": strategy,
         "deploymentConfiguration": {"minimumHealthyPercent": least, "maximumPercent": most},
+        "deploymentController": {"type": "ECS"},
         "desiredCount": desired,
-        "runningCount": wanted(true),
-        "pendingCount": wanted(false),
+        "runningCount": running,
+        "pendingCount": pending,
         "launchType": "EC2",
-        "taskDefinition": arn(&format!("task-definition/{name}:1")),
+        "taskDefinition": definition,
         "loadBalancers": [],
         "serviceRegistries": [],
-        "deployments": [],
+        "deployments": deployments,
         "events": [],
-        "placementConstraints": [],
-        "placementStrategy": [],
+        "createdAt": created_at,
+        "placementConstraints": service.placement.constraints.iter().map(constraint).collect::<Vec<_>>(),
+        "placementStrategy": service.placement.strategies.iter().map(strategy_json).collect::<Vec<_>>(),
+        "availabilityZoneRebalancing": rebalancing,
     })
+}
+
+/// A placement constraint as ECS gives it.
+pub(super) fn constraint(constraint: &Constraint) -> Value {
+    match constraint {
+        Constraint::DistinctInstance => json!({"type": "distinctInstance"}),
+        Constraint::MemberOf(expression) => json!({"type": "memberOf", "expression": expression}),
+    }
+}
+
+/// A placement strategy as ECS gives it: `cpu` and `memory` come back in capitals, and `host` as `instanceId`
+/// (terraform-provider-aws, `flattenPlacementStrategy`).
+fn strategy_json(strategy: &Strategy) -> Value {
+    match strategy {
+        Strategy::Random => json!({"type": "random"}),
+        Strategy::Spread(field) if field == "host" => json!({"type": "spread", "field": "instanceId"}),
+        Strategy::Spread(field) => json!({"type": "spread", "field": field}),
+        Strategy::BinpackCpu => json!({"type": "binpack", "field": "CPU"}),
+        Strategy::BinpackMemory => json!({"type": "binpack", "field": "MEMORY"}),
+    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{Form, element, invalid, member};
 use crate::wire::Refusal;
+use crate::world::World;
 use crate::world::autoscaling::lifecycle::{ActionKey, ActionResult, Hook, TERMINATING, group_arn};
 use crate::world::autoscaling::{Group, Instance};
-use crate::world::{REGION, World};
 
 /// The records of a page: by default, and at most.
 const PAGE_DEFAULT: i32 = 50;
@@ -20,6 +20,7 @@ pub(super) fn run(world: &mut World, operation: &str, form: &Form) -> Result<Str
     let result = match operation {
         "DescribeAutoScalingGroups" => describe_auto_scaling_groups(world, form),
         "DescribeAutoScalingInstances" => describe_auto_scaling_instances(world, form),
+        "DescribeInstanceRefreshes" => describe_instance_refreshes(world, form),
         "SetDesiredCapacity" => return set_desired_capacity(world, form),
         "TerminateInstanceInAutoScalingGroup" => terminate_instance(world, form),
         "DescribeLifecycleHooks" => describe_lifecycle_hooks(world, form),
@@ -33,23 +34,39 @@ pub(super) fn run(world: &mut World, operation: &str, form: &Form) -> Result<Str
 
 fn describe_auto_scaling_groups(world: &World, form: &Form) -> Result<String, Refusal> {
     let names = form.list("AutoScalingGroupNames");
+    let most = form.number("MaxRecords", 1, PAGE_MAX)?.unwrap_or(PAGE_DEFAULT);
+    if names.len() > usize::try_from(most).unwrap_or(usize::MAX) {
+        return Err(invalid(format!("The number of group names that may be passed in is limited to {most}")));
+    }
+    let instances = form.text("IncludeInstances") != Some("false");
     let wanted = |name: &str| names.is_empty() || names.contains(&name);
     let groups = world
         .groups
         .iter()
         .filter(|(name, _)| wanted(name))
-        .map(|(name, group)| group_xml(world, name, group))
+        .map(|(name, group)| group_xml(world, name, group, instances))
         .collect();
     page(form, "AutoScalingGroups", PAGE_MAX, groups)
 }
 
-fn group_xml(world: &World, name: &str, group: &Group) -> String {
-    let zones: String =
-        ["a", "b", "c"].iter().map(|zone| element("member", &format!("{REGION}{zone}"))).collect();
+fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> String {
+    let zones: String = group.zones.iter().map(|zone| element("member", zone)).collect();
     let instances: String = group
         .instances
         .iter()
-        .map(|one| member(&[instance_xml(world, one), element("HealthStatus", "Healthy")].concat()))
+        .filter(|_| with_instances)
+        .map(|one| {
+            let health = element("HealthStatus", if one.healthy { "Healthy" } else { "Unhealthy" });
+            member(&[instance_xml(world, group, one), health].concat())
+        })
+        .collect();
+    let suspended: String = group
+        .suspended
+        .iter()
+        .map(|process| {
+            let reason = element("SuspensionReason", "User suspended at 2025-01-01T00:00:00Z");
+            member(&[element("ProcessName", process), reason].concat())
+        })
         .collect();
     [
         element("AutoScalingGroupName", name),
@@ -62,18 +79,24 @@ fn group_xml(world: &World, name: &str, group: &Group) -> String {
         element("HealthCheckType", "EC2"),
         element("HealthCheckGracePeriod", "300"),
         element("CreatedTime", "2025-01-01T00:00:00.000Z"),
+        element("NewInstancesProtectedFromScaleIn", &group.protects_new.to_string()),
+        format!("<SuspendedProcesses>{suspended}</SuspendedProcesses>"),
         format!("<Instances>{instances}</Instances>"),
     ]
     .concat()
 }
 
 /// What both descriptions of an instance say alike.
-fn instance_xml(world: &World, instance: &Instance) -> String {
+fn instance_xml(world: &World, group: &Group, instance: &Instance) -> String {
+    let joined = world.container_instance(&instance.instance_id).map(|(_, one)| &one.machine);
+    let weight = group.weight.map(|weight| element("WeightedCapacity", &weight.to_string()));
     [
         element("InstanceId", &instance.instance_id),
+        element("InstanceType", &joined.unwrap_or(&group.template).instance_type),
         element("AvailabilityZone", &world.zone_of(&instance.instance_id)),
         element("LifecycleState", instance.state.as_str()),
         element("ProtectedFromScaleIn", &instance.protected_from_scale_in.to_string()),
+        weight.unwrap_or_default(),
     ]
     .concat()
 }
@@ -94,8 +117,8 @@ fn describe_auto_scaling_instances(world: &World, form: &Form) -> Result<String,
         .flat_map(|(name, group)| {
             group.instances.iter().filter(wanted).map(|one| {
                 [
-                    instance_xml(world, one),
-                    element("HealthStatus", "HEALTHY"),
+                    instance_xml(world, group, one),
+                    element("HealthStatus", if one.healthy { "HEALTHY" } else { "UNHEALTHY" }),
                     element("AutoScalingGroupName", name),
                 ]
                 .concat()
@@ -103,6 +126,22 @@ fn describe_auto_scaling_instances(world: &World, form: &Form) -> Result<String,
         })
         .collect();
     page(form, "AutoScalingInstances", PAGE_DEFAULT, instances)
+}
+
+fn describe_instance_refreshes(world: &World, form: &Form) -> Result<String, Refusal> {
+    let name = form.required("AutoScalingGroupName")?;
+    let group = world.groups.get(name).ok_or_else(|| {
+        invalid("AutoScalingGroup name not found - AutoScalingGroup with that name does not exist")
+    })?;
+    let refresh = group.refresh.iter().map(|status| {
+        [
+            element("InstanceRefreshId", "08b91cf7-8fa6-48af-b6a6-d227f40f1b9b"),
+            element("AutoScalingGroupName", name),
+            element("Status", status),
+        ]
+        .concat()
+    });
+    page(form, "InstanceRefreshes", PAGE_MAX, refresh.collect())
 }
 
 fn set_desired_capacity(world: &mut World, form: &Form) -> Result<String, Refusal> {

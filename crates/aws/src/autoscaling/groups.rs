@@ -1,0 +1,208 @@
+//! Groups with their instances, what stands in the way of shrinking one, and terminating an instance of one.
+
+use aws_sdk_autoscaling::error::ProvideErrorMetadata;
+use aws_sdk_autoscaling::types::{AutoScalingGroup, InstanceRefreshStatus};
+use ebb_core::ids::{GroupName, InstanceId};
+use ebb_core::scale_in::Group;
+
+use super::AutoScaling;
+use crate::AwsError;
+
+/// Source: Auto Scaling API, `DescribeAutoScalingGroups`.
+const GROUPS_A_PAGE: i32 = 100;
+/// A Region has 500 groups by default (Auto Scaling service quotas, adjustable). A list that goes on after this is an
+/// error.
+const GROUP_PAGES_MAX: usize = 100;
+
+/// The hook that ECS puts on the groups of capacity providers with managed draining: ECS holds the instance then.
+/// Source: ECS Developer Guide, managed-instance-draining.
+const MANAGED_DRAINING_HOOK: &str = "ecs-managed-draining-termination-hook";
+
+/// A group with its instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupSeen {
+    /// Its name.
+    pub name: GroupName,
+    /// Its ARN.
+    pub arn: String,
+    /// Its sizes, and whether it may be shrunk. Whether managed scaling decides them is not known here.
+    pub group: Group,
+    /// Its instances.
+    pub members: Vec<Member>,
+}
+
+/// An instance of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub instance_id: InstanceId,
+    /// `LifecycleState`.
+    pub lifecycle_state: String,
+    /// Whether its group protects it from scale-in.
+    pub protected_from_scale_in: bool,
+    /// What it counts for in its group's capacity; 0 if that cannot be read.
+    pub weight: i64,
+    /// Its Availability Zone.
+    pub zone: String,
+    /// Its instance type.
+    pub instance_type: String,
+}
+
+/// How having a group terminate an instance came off. The texts are Auto Scaling's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Termination {
+    /// The group terminates it, and wants one instance less.
+    Accepted,
+    /// The group is at its minimum.
+    BelowMinimum(String),
+    /// No group has the instance.
+    NotManaged(String),
+    /// The group, or the instance, is busy with an activity already.
+    ScalingActivityInProgress(String),
+    /// Another update of the group is pending.
+    ResourceContention(String),
+}
+
+impl AutoScaling {
+    /// Reads every group of the Region, with its instances.
+    ///
+    /// # Errors
+    /// If a call fails, or a group lacks what every group has.
+    pub async fn groups(&self) -> Result<Vec<GroupSeen>, AwsError> {
+        let operation = "describe the Auto Scaling groups";
+        let request = self.client.describe_auto_scaling_groups().max_records(GROUPS_A_PAGE);
+        let mut pages = request.into_paginator().stop_on_duplicate_token(false).send();
+        let mut groups = Vec::new();
+        for _ in 0..GROUP_PAGES_MAX {
+            let Some(page) = pages.next().await else { return Ok(groups) };
+            let page = page.map_err(|error| AwsError::new(operation, error))?;
+            for described in page.auto_scaling_groups() {
+                groups.push(group(described).ok_or_else(|| {
+                    AwsError::unusable_answer(
+                        operation,
+                        "a group lacks its name, a size, or an instance its id",
+                    )
+                })?);
+            }
+        }
+        Err(AwsError::unusable_answer(operation, format!("more than {GROUP_PAGES_MAX} pages")))
+    }
+
+    /// Whether an instance refresh is under way in a group, and how it stands.
+    ///
+    /// # Errors
+    /// If the call fails.
+    pub async fn instance_refresh(&self, group: &GroupName) -> Result<Option<String>, AwsError> {
+        // The newest come first, and a group has one at a time.
+        let request = self.client.describe_instance_refreshes().auto_scaling_group_name(group.as_str());
+        let answer = request.max_records(1).send().await;
+        let answer = answer.map_err(|error| {
+            AwsError::new(format!("describe the instance refreshes of group {group}"), error)
+        })?;
+        let over = |status: &InstanceRefreshStatus| {
+            matches!(
+                status,
+                InstanceRefreshStatus::Successful
+                    | InstanceRefreshStatus::Failed
+                    | InstanceRefreshStatus::Cancelled
+                    | InstanceRefreshStatus::RollbackSuccessful
+                    | InstanceRefreshStatus::RollbackFailed
+            )
+        };
+        let mut statuses = answer.instance_refreshes().iter().filter_map(|one| one.status());
+        Ok(statuses.find(|status| !over(status)).map(|status| status.as_str().to_owned()))
+    }
+
+    /// Whether a termination hook of a group holds its instances until they are empty: one that notifies a topic, as the
+    /// lifecycle drainer's does, or that of ECS's managed draining.
+    ///
+    /// # Errors
+    /// If the call fails.
+    pub async fn holds_until_empty(&self, group: &GroupName) -> Result<bool, AwsError> {
+        let request = self.client.describe_lifecycle_hooks().auto_scaling_group_name(group.as_str());
+        let answer = request.send().await;
+        let answer = answer.map_err(|error| {
+            AwsError::new(format!("describe the lifecycle hooks of group {group}"), error)
+        })?;
+        Ok(answer.lifecycle_hooks().iter().any(|hook| {
+            let terminating = hook.lifecycle_transition() == Some("autoscaling:EC2_INSTANCE_TERMINATING");
+            let to_topic =
+                hook.notification_target_arn().is_some_and(|arn| arn.split(':').nth(2) == Some("sns"));
+            terminating && (to_topic || hook.lifecycle_hook_name() == Some(MANAGED_DRAINING_HOOK))
+        }))
+    }
+
+    /// Has its group terminate an instance and want one less. Scale-in protection does not keep it from doing so (EC2
+    /// Auto Scaling User Guide, ec2-auto-scaling-instance-protection).
+    ///
+    /// # Errors
+    /// If the call fails for another reason than those of [`Termination`]. It may have taken effect all the same.
+    pub async fn terminate(&self, instance_id: &InstanceId) -> Result<Termination, AwsError> {
+        let request =
+            self.client.terminate_instance_in_auto_scaling_group().instance_id(instance_id.as_str());
+        let answer = request.should_decrement_desired_capacity(true).send().await;
+        let Err(error) = answer else { return Ok(Termination::Accepted) };
+        let said = error.message().unwrap_or_default().to_owned();
+        // Refusals for the minimum and for strangers have the code of every mistake; the message tells them apart
+        // (aws-cli#47, nomad-autoscaler#1290).
+        match error.code() {
+            Some("ScalingActivityInProgress") => Ok(Termination::ScalingActivityInProgress(said)),
+            Some("ResourceContention") => Ok(Termination::ResourceContention(said)),
+            Some("ValidationError") if said.contains("min size") || said.contains("minSize") => {
+                Ok(Termination::BelowMinimum(said))
+            }
+            Some("ValidationError") if said.contains("not found") || said.contains("No managed instance") => {
+                Ok(Termination::NotManaged(said))
+            }
+            _ => Err(AwsError::new(
+                format!("terminate instance {instance_id} in its Auto Scaling group"),
+                error,
+            )),
+        }
+    }
+}
+
+fn group(described: &AutoScalingGroup) -> Option<GroupSeen> {
+    let members: Option<Vec<_>> = described.instances().iter().map(member).collect();
+    Some(GroupSeen {
+        name: GroupName::new(described.auto_scaling_group_name()?),
+        arn: described.auto_scaling_group_arn().unwrap_or_default().to_owned(),
+        group: Group {
+            min_size: described.min_size()?.into(),
+            desired_capacity: described.desired_capacity()?.into(),
+            managed_scaling: false,
+            unavailable: unavailable(described),
+        },
+        members: members?,
+    })
+}
+
+fn unavailable(described: &AutoScalingGroup) -> Option<String> {
+    let suspended = |name| described.suspended_processes().iter().any(|one| one.process_name() == Some(name));
+    let unit = described.desired_capacity_type().filter(|unit| !unit.is_empty() && *unit != "units");
+    if let Some(status) = described.status() {
+        Some(status.to_owned())
+    } else if suspended("Terminate") {
+        Some("its process Terminate is suspended".to_owned())
+    } else if let Some(operator) = described.operator().and_then(|one| one.principal()) {
+        Some(format!("only {operator} may change it"))
+    } else {
+        unit.map(|unit| format!("its capacity counts {unit}"))
+    }
+}
+
+/// `None` for one without an id that can be read.
+fn member(described: &aws_sdk_autoscaling::types::Instance) -> Option<Member> {
+    let weight = described.weighted_capacity().map_or(Some(1), |text| text.parse().ok());
+    Some(Member {
+        instance_id: InstanceId::parse(described.instance_id()?)?,
+        lifecycle_state: described
+            .lifecycle_state()
+            .map(|state| state.as_str().to_owned())
+            .unwrap_or_default(),
+        protected_from_scale_in: described.protected_from_scale_in().unwrap_or(false),
+        weight: weight.unwrap_or(0),
+        zone: described.availability_zone().unwrap_or_default().to_owned(),
+        instance_type: described.instance_type().unwrap_or_default().to_owned(),
+    })
+}

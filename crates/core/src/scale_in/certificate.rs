@@ -1,0 +1,239 @@
+//! Whether every displaced task finds a place wherever ECS puts the others.
+//!
+//! ECS places each displaced task by its service's own strategy, in any order, on any instance that passes the filters. So
+//! that a plan holds, it is not enough that some packing exists. Take a kind of task and the instances that stay, may
+//! take it, have room for one now and hold nothing in conflict with it. Each of them must be filled up to some amount, in
+//! some dimension, before it cannot take one; if for some weights of the dimensions that adds up to more than all tasks
+//! that can land there, no order and no choice can leave a task of the kind without a place.
+//!
+//! In numbers: with `fill = free - demand + 1` by dimension, the sum over those instances of the least weighted fill, less
+//! its largest terms for the displaced tasks in conflict with the kind, must exceed the weighted demand of all that is
+//! displaced there, less one of the kind itself. It is monotone: what holds for more displaced tasks holds for fewer.
+//! All of it is in integers; only the choice of weights is not, and any weights will do.
+
+use super::model::{Amounts, Model, fits};
+
+/// The weights that are tried: shares of the first two dimensions, from one end to the other.
+const WEIGHTS: usize = 25;
+/// Weights are whole numbers up to this, so that sums over a cluster fit into 64 bits: 5,000 instances, amounts below 2³⁰.
+const WEIGHT_MAX: f32 = 1024.0;
+
+/// Checks one model for sets of displaced tasks.
+pub(super) struct Certificate<'a, const D: usize> {
+    model: &'a Model<D>,
+    weights: Vec<[i64; D]>,
+    /// Kinds that may run in the same places with the same conflicts.
+    families: Vec<Family>,
+    /// The looks at an instance for a kind so far.
+    pub(super) steps: u64,
+    terms: Vec<i64>,
+}
+
+/// Kinds with the same classes and conflict keys.
+struct Family {
+    kinds: Vec<u16>,
+    /// Kinds that can land on an instance that this family can run on.
+    neighbours: Vec<u16>,
+    /// The weights that did last time.
+    weights: usize,
+}
+
+/// What a plan displaces: which instances are gone, and how many tasks of each kind need a place.
+pub(super) struct Displaced<'b> {
+    pub(super) gone: &'b [bool],
+    pub(super) count: &'b [u32],
+}
+
+impl<'a, const D: usize> Certificate<'a, D> {
+    /// Prepares to check.
+    pub(super) fn new(model: &'a Model<D>) -> Self {
+        let mut families = Vec::<Family>::new();
+        for (number, kind) in (0..).zip(&model.kinds) {
+            let same = |family: &&mut Family| {
+                let first = &model.kinds[usize::from(family.kinds[0])];
+                first.allowed == kind.allowed && first.keys == kind.keys
+            };
+            match families.iter_mut().find(same) {
+                Some(family) => family.kinds.push(number),
+                None => families.push(Family {
+                    kinds: vec![number],
+                    neighbours: Vec::new(),
+                    weights: WEIGHTS / 2,
+                }),
+            }
+        }
+        for family in &mut families {
+            let allowed = &model.kinds[usize::from(family.kinds[0])].allowed;
+            let meets = |other: &Vec<bool>| other.iter().zip(allowed).any(|(one, other)| *one && *other);
+            family.neighbours =
+                (0..).zip(&model.kinds).filter(|(_, kind)| meets(&kind.allowed)).map(|(at, _)| at).collect();
+        }
+        Self { model, weights: weights(model), families, steps: 0, terms: Vec::new() }
+    }
+
+    /// Whether every displaced task finds a place, or the kind of one that may not. Of families, the one that failed last
+    /// is asked first: it often fails again.
+    pub(super) fn check(&mut self, displaced: &Displaced<'_>, only: Option<&[bool]>) -> Result<(), u16> {
+        for at in 0..self.families.len() {
+            for (kind, least) in self.largest(at, displaced, only) {
+                if !self.holds(at, kind, &least, displaced) {
+                    self.families[..=at].rotate_right(1);
+                    return Err(kind);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The kinds of a family that no other is larger than, each with the least demand of those it speaks for.
+    fn largest(
+        &self,
+        family: usize,
+        displaced: &Displaced<'_>,
+        only: Option<&[bool]>,
+    ) -> Vec<(u16, Amounts<D>)> {
+        let demand = |kind: u16| &self.model.kinds[usize::from(kind)].demand;
+        let asked = |kind: &u16| {
+            let at = usize::from(*kind);
+            displaced.count[at] > 0 && only.is_none_or(|only| only[at])
+        };
+        let mut largest = Vec::<(u16, Amounts<D>)>::new();
+        let mut kinds: Vec<u16> = self.families[family].kinds.iter().copied().filter(asked).collect();
+        kinds.sort_by_key(|&kind| {
+            std::cmp::Reverse(demand(kind).iter().map(|&one| i64::from(one)).sum::<i64>())
+        });
+        for kind in kinds {
+            // A kind that needs nothing in a dimension is not blocked there; the larger one may be, which is harder.
+            match largest.iter_mut().find(|(larger, _)| fits(demand(kind), demand(*larger))) {
+                Some((_, least)) => {
+                    for (least, one) in least.iter_mut().zip(demand(kind)) {
+                        *least = (*least).min(*one);
+                    }
+                }
+                None => largest.push((kind, *demand(kind))),
+            }
+        }
+        largest
+    }
+
+    fn holds(&mut self, family: usize, kind: u16, least: &Amounts<D>, displaced: &Displaced<'_>) -> bool {
+        let what = &self.model.kinds[usize::from(kind)];
+        let mut landing = [0_i64; D];
+        let mut conflicting = 0_u32;
+        for &other in &self.families[family].neighbours {
+            let count = displaced.count[usize::from(other)];
+            let kind = &self.model.kinds[usize::from(other)];
+            for (sum, demand) in landing.iter_mut().zip(kind.demand) {
+                *sum += i64::from(demand) * i64::from(count);
+            }
+        }
+        for (sum, least) in landing.iter_mut().zip(least) {
+            *sum -= i64::from(*least);
+        }
+        if !what.keys.is_empty() {
+            let conflicts =
+                |other: &super::model::Kind<D>| other.keys.iter().any(|key| what.keys.contains(key));
+            let with = self.model.kinds.iter().zip(displaced.count).filter(|(other, _)| conflicts(other));
+            conflicting = with.map(|(_, count)| *count).sum::<u32>().saturating_sub(1);
+        }
+        // From the weights that did last time, on to better ones as long as there are any.
+        let mut at = self.families[family].weights;
+        let mut best = self.excess(kind, at, &landing, conflicting as usize, displaced.gone);
+        for step in [1, -1] {
+            while best <= 0 {
+                let next = at as isize + step;
+                if !(0..WEIGHTS as isize).contains(&next) {
+                    break;
+                }
+                let excess = self.excess(kind, next as usize, &landing, conflicting as usize, displaced.gone);
+                if excess <= best {
+                    break;
+                }
+                (at, best) = (next as usize, excess);
+            }
+        }
+        self.families[family].weights = at;
+        best > 0
+    }
+
+    /// By how much the instances' fill exceeds what can land on them, in millionths of it; above 0 it holds.
+    fn excess(
+        &mut self,
+        kind: u16,
+        weights: usize,
+        landing: &[i64; D],
+        conflicting: usize,
+        gone: &[bool],
+    ) -> i64 {
+        let Self { model, steps, terms, .. } = self;
+        let what = &model.kinds[usize::from(kind)];
+        // A dimension that the kind does not need never blocks it, and what others hold of it does not count.
+        let weights: [i64; D] =
+            std::array::from_fn(|at| if what.demand[at] > 0 { self.weights[weights][at] } else { 0 });
+        let needed: i128 =
+            weights.iter().zip(landing).map(|(one, other)| i128::from(*one) * i128::from(*other)).sum();
+        let mut sum = 0_i64;
+        terms.clear();
+        for class in (0..what.allowed.len()).filter(|&class| what.allowed[class]) {
+            let numbers = model.class_starts[class]..model.class_starts[class + 1];
+            *steps += numbers.len() as u64;
+            for number in numbers {
+                let free = &model.free[number];
+                if gone[number]
+                    || !fits(&what.demand, free)
+                    || what.keys.iter().any(|&key| model.holders[usize::from(key)].has(number))
+                {
+                    continue;
+                }
+                let mut term = i64::MAX;
+                for at in 0..D {
+                    if what.demand[at] > 0 {
+                        term = term.min(weights[at] * i64::from(free[at] - what.demand[at] + 1));
+                    }
+                }
+                // A kind that needs nothing is never blocked by room.
+                if term == i64::MAX {
+                    term = 1;
+                }
+                sum += term;
+                if conflicting > 0 {
+                    terms.push(term);
+                }
+            }
+        }
+        if conflicting > 0 {
+            if conflicting >= terms.len() {
+                return i64::MIN;
+            }
+            terms.select_nth_unstable_by(conflicting, |one, other| other.cmp(one));
+            sum -= terms[..conflicting].iter().sum::<i64>();
+        }
+        let excess = i128::from(sum) - needed;
+        // Weights differ in size: only a share can be compared.
+        let share = excess * 1_000_000 / needed.max(1);
+        if excess > 0 {
+            i64::try_from(share).unwrap_or(i64::MAX).max(1)
+        } else {
+            i64::try_from(share).unwrap_or(i64::MIN).min(0)
+        }
+    }
+}
+
+/// Weights from all on the second dimension to all on the first; the others weigh as much as both.
+fn weights<const D: usize>(model: &Model<D>) -> Vec<[i64; D]> {
+    let scale = model.scale();
+    let of_share = |turn: usize| {
+        let tilt = (turn as f32 / (WEIGHTS - 1) as f32 - 0.5) * 8.0;
+        let raw: [f32; D] = std::array::from_fn(|at| {
+            scale[at]
+                * match at {
+                    0 => (tilt / 2.0).exp(),
+                    1 => (-tilt / 2.0).exp(),
+                    _ => 2.0,
+                }
+        });
+        let largest = raw.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+        raw.map(|one| if one > 0.0 { ((one / largest * WEIGHT_MAX) as i64).max(1) } else { 0 })
+    };
+    (0..WEIGHTS).map(of_share).collect()
+}

@@ -1,0 +1,68 @@
+//! What the operator allows a sweep to do.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+
+use crate::ids::GroupName;
+
+/// The limits of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The share of CPU on usable instances that must be free after the plan, in percent.
+    pub headroom_cpu_percent: u32,
+    /// The share of memory on usable instances that must be free after the plan, in percent.
+    pub headroom_memory_percent: u32,
+    /// The share of the usable instances that one sweep may remove, in percent, rounded up. Instances that drain already count.
+    pub max_removals_percent: u32,
+    /// How many usable instances are always left.
+    pub min_instances: usize,
+    /// Younger instances are kept, and take no displaced tasks.
+    pub min_instance_age: SignedDuration,
+    /// The only groups that may be shrunk; `None` is every group.
+    pub groups: Option<BTreeSet<GroupName>>,
+    /// Whether groups under a capacity provider's managed scaling may be shrunk.
+    pub allow_managed_scaling: bool,
+    /// Whether an instance with standalone tasks may be removed; it is then held until they have ended.
+    pub allow_standalone_tasks: bool,
+    /// Whether the zones of each group must stay as balanced as they are.
+    pub keep_zone_balance: bool,
+    /// How plans are searched.
+    pub search: Search,
+    /// How much work the search may do, in counted steps, so that equal input gives an equal plan on any machine.
+    /// A step is one look at one container instance for one kind of task: a nanosecond or two.
+    pub steps_max: u64,
+}
+
+/// What a plan must be able to promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    /// Every displaced task finds a place wherever ECS puts the others: certified, or replayed by the services' own
+    /// strategies.
+    Safe,
+    /// Some way to place every displaced task exists. For comparison only: ECS does not follow it.
+    Best,
+}
+
+impl Policy {
+    /// Enough for 5,000 instances; smaller clusters end sooner.
+    pub const STEPS_MAX: u64 = 150_000_000;
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            headroom_cpu_percent: 20,
+            headroom_memory_percent: 20,
+            max_removals_percent: 10,
+            min_instances: 1,
+            min_instance_age: SignedDuration::from_secs(900),
+            groups: None,
+            allow_managed_scaling: false,
+            allow_standalone_tasks: false,
+            keep_zone_balance: true,
+            search: Search::Safe,
+            steps_max: Self::STEPS_MAX,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What a group launches, and where: an instance at a time in the Availability Zone that has fewest, and a move from the
+//! zone that has most to the one that has fewest when they have drifted apart.
+//!
+//! Sources: Auto Scaling User Guide, auto-scaling-benefits (balancing: "launches new instances before terminating old
+//! ones", and may pass the maximum size by 10 % or one instance, whichever is more) and ec2-auto-scaling-suspend-resume-
+//! processes. When a group looks at its balance is not documented.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::ecs::{NewInstance, Status};
+use super::super::{Due, Happening, World};
+use super::{Instance, LifecycleState};
+
+/// From the launch of an instance until its agent has registered it with the cluster.
+const BOOT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(90));
+/// From a termination until the group looks at its balance.
+const REBALANCE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(180));
+
+impl World {
+    /// Launches what is missing; with weights, as few instances as make up the desired capacity.
+    pub(super) fn launch_missing(&mut self, name: &str) {
+        loop {
+            let group = self.groups.get(name).filter(|group| group.launches && !group.is_suspended("Launch"));
+            let Some(group) = group.filter(|group| group.size() < group.desired_capacity) else { return };
+            let protected = group.protects_new;
+            let zone = self.emptiest_zone(name);
+            self.launch(name, zone, protected);
+        }
+    }
+
+    fn launch(&mut self, name: &str, zone: Option<String>, protected_from_scale_in: bool) {
+        let instance_id = format!("i-{:017x}", self.rng.u64(..));
+        let pending = Instance {
+            state: LifecycleState::Pending,
+            zone,
+            protected_from_scale_in,
+            ..Instance::in_service(&instance_id)
+        };
+        if let Some(group) = self.groups.get_mut(name) {
+            group.instances.push(pending);
+        }
+        let after = self.between(BOOT.0, BOOT.1);
+        self.plan(after, Due::Joined { group: name.to_owned(), instance_id });
+    }
+
+    /// A booted instance joins its group's cluster, unless it is to go again already. If it was launched to move the
+    /// group's capacity, another one goes now.
+    pub(in crate::world) fn join(&mut self, name: &str, instance_id: &str) {
+        let Some(group) = self.groups.get(name) else { return };
+        if group.instance(instance_id).is_none_or(|one| one.state != LifecycleState::Pending) {
+            return;
+        }
+        let (cluster, machine) = (group.cluster.clone(), group.template.clone());
+        let zone = self.zone_of(instance_id);
+        self.set_lifecycle_state(instance_id, LifecycleState::InService);
+        let new = NewInstance::new(instance_id).zone(zone).age(Duration::ZERO).machine(machine);
+        self.add_instance(&cluster, new);
+        self.record(Happening::ContainerInstance {
+            instance_id: instance_id.to_owned(),
+            status: Status::Active,
+        });
+        self.scale_in(name);
+    }
+
+    /// Lets a group look at its balance in a while, unless it is to do so already.
+    pub(super) fn rebalance_later(&mut self, name: &str) {
+        let planned = |due: &Due| matches!(due, Due::Rebalance { group } if group == name);
+        if self.is_unbalanced(name) && !self.agenda.values().any(planned) {
+            let after = self.between(REBALANCE.0, REBALANCE.1);
+            self.plan(after, Due::Rebalance { group: name.to_owned() });
+        }
+    }
+
+    /// Launches an instance in the zone that has fewest if another zone has two more at least.
+    pub(in crate::world) fn rebalance(&mut self, name: &str) {
+        let Some(group) = self.groups.get(name).filter(|_| self.is_unbalanced(name)) else { return };
+        let (size, weight, protected) = (group.size(), group.weight(), group.protects_new);
+        let most = group.max_size.saturating_add((group.max_size / 10).max(1));
+        if !group.launches || size > group.desired_capacity || size + weight > most {
+            return;
+        }
+        let zone = self.emptiest_zone(name);
+        self.launch(name, zone, protected);
+        self.rebalance_later(name);
+    }
+
+    fn is_unbalanced(&self, name: &str) -> bool {
+        let Some(group) = self.groups.get(name) else { return false };
+        let counts = self.in_zones(name);
+        let (Some(fewest), Some(most)) = (counts.values().min(), counts.values().max()) else { return false };
+        most - fewest >= 2 && !group.is_suspended("AZRebalance") && !group.is_suspended("Launch")
+    }
+
+    /// The zone of a group that has the fewest of its instances; by chance among equals.
+    fn emptiest_zone(&mut self, name: &str) -> Option<String> {
+        let counts = self.in_zones(name);
+        let fewest = counts.values().min()?;
+        let zones: Vec<_> =
+            counts.iter().filter(|&(_, count)| count == fewest).map(|(zone, _)| zone).collect();
+        let chosen = self.rng.usize(..zones.len());
+        Some(zones[chosen].clone())
+    }
+
+    /// How many instances count in each of a group's zones.
+    fn in_zones(&self, name: &str) -> BTreeMap<String, usize> {
+        let Some(group) = self.groups.get(name) else { return BTreeMap::new() };
+        let mut counts: BTreeMap<_, _> = group.zones.iter().map(|zone| (zone.clone(), 0)).collect();
+        for instance in group.instances.iter().filter(|one| one.state.counts()) {
+            if let Some(count) = counts.get_mut(&self.zone_of(&instance.instance_id)) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::world::REGION;
+    use crate::world::autoscaling::Group;
+    use crate::world::ecs::{CapacityProvider, ContainerInstance, Machine};
+
+    /// A group with so many instances in each of its three zones.
+    fn world(counts: [usize; 3]) -> World {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        let mut ids = Vec::new();
+        for (zone, count) in ["a", "b", "c"].into_iter().zip(counts) {
+            for number in 0..count {
+                let id = format!("i-{zone}{number}");
+                world.add_instance("shop", NewInstance::new(&id).zone(format!("{REGION}{zone}")));
+                ids.push(id);
+            }
+        }
+        let template = Machine::new("c7i.xlarge", 4096, 7680).attribute("stack", "prod");
+        world.add_group("group", Group { template, ..Group::of("shop", ids) });
+        world
+    }
+
+    fn pass(world: &mut World, seconds: u64) {
+        world.advance(world.now() + Duration::from_secs(seconds));
+    }
+
+    fn counts(world: &World) -> Vec<usize> {
+        world.in_zones("group").into_values().collect()
+    }
+
+    #[test]
+    fn an_instance_is_launched_from_the_template_into_the_emptiest_zone() {
+        let mut world = world([2, 1, 2]);
+        world.groups.get_mut("group").unwrap().protects_new = true;
+        world.attach_capacity_provider("shop", "provider", CapacityProvider::of("group"));
+        world.set_desired_capacity("group", 6).unwrap();
+        pass(&mut world, 100);
+
+        assert_eq!(counts(&world), [2, 2, 2]);
+        let new = world.groups["group"].instances.last().unwrap();
+        let joined = world.container_instance(&new.instance_id).unwrap().1;
+        assert_eq!((joined.machine.instance_type.as_str(), joined.machine.cpu), ("c7i.xlarge", 4096));
+        assert_eq!((joined.attributes["stack"].as_str(), new.protected_from_scale_in), ("prod", true));
+        let of_provider = |one: &ContainerInstance| one.capacity_provider.as_deref() == Some("provider");
+        assert!(world.clusters["shop"].instances.values().all(of_provider));
+    }
+
+    #[test]
+    fn zones_that_differ_by_two_after_a_termination_are_balanced_and_no_more_is_there_in_the_end() {
+        let mut world = world([3, 2, 2]);
+        world.terminate_in_group("i-b0", true).unwrap();
+        assert_eq!(counts(&world), [3, 1, 2]);
+        let mut most = 0;
+        while let Some(next) = world.next_due() {
+            world.advance(next);
+            most = most.max(world.groups["group"].size());
+        }
+
+        assert_eq!((counts(&world), most, world.groups["group"].desired_capacity), (vec![2, 2, 2], 7, 6));
+    }
+
+    #[test]
+    fn a_group_that_does_not_rebalance_or_cannot_grow_so_far_stays_as_it_is() {
+        for suspended in ["AZRebalance", "Launch"] {
+            let mut world = world([3, 2, 2]);
+            world.groups.get_mut("group").unwrap().suspended.insert(suspended.to_owned());
+            world.terminate_in_group("i-b0", true).unwrap();
+            pass(&mut world, 1000);
+            assert_eq!(counts(&world), [3, 1, 2], "{suspended}");
+        }
+    }
+
+    #[test]
+    fn a_group_at_its_maximum_passes_it_by_one_to_rebalance() {
+        let mut world = world([3, 1, 2]);
+        let group = world.groups.get_mut("group").unwrap();
+        group.max_size = 6;
+        world.rebalance("group");
+        assert_eq!(world.groups["group"].size(), 7);
+        pass(&mut world, 200);
+
+        assert_eq!((counts(&world), world.groups["group"].size()), (vec![2, 2, 2], 6));
+    }
+}

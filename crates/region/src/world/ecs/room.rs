@@ -1,0 +1,137 @@
+//! What tasks hold of a container instance, and what is left of it.
+//!
+//! Sources: ECS API, `ContainerInstance` and `Resource`. A task holds what it needs from its placement until it has
+//! STOPPED. A host port of 0 is assigned by the agent and counts for nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::task::{Network, Port, Protocol, Status as TaskStatus, Task, TaskSpec};
+use super::{Cluster, ContainerInstance};
+
+/// The TCP ports that an agent reserves when it registers: SSH, Docker's and its own.
+pub const RESERVED_PORTS: [u16; 5] = [22, 2375, 2376, 51678, 51679];
+/// Where the ports begin that the agent assigns.
+const FIRST_DYNAMIC_PORT: u16 = 32768;
+
+/// What tasks hold of a container instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// CPU units.
+    pub cpu: i64,
+    /// Memory in MiB.
+    pub memory_mib: i64,
+    /// Host ports.
+    pub ports: BTreeSet<Port>,
+    /// Host ports that were assigned.
+    dynamic_ports: BTreeSet<Port>,
+    /// GPUs by id.
+    pub gpus: BTreeSet<String>,
+    /// Network interfaces of its own for each task in `awsvpc` mode.
+    pub interfaces: usize,
+}
+
+/// What a container instance lacks for a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lack {
+    Cpu,
+    Memory,
+    Port,
+    Gpu,
+    Interface,
+}
+
+impl Held {
+    fn add(&mut self, task: &Task) {
+        self.reserve(&task.spec);
+        self.hold(&task.spec, &task.bindings, &task.gpus);
+    }
+
+    /// Holds what the scheduler counts of a task that is not there yet.
+    pub fn reserve(&mut self, spec: &TaskSpec) {
+        self.cpu += spec.cpu;
+        self.memory_mib += spec.memory_mib;
+        self.interfaces += usize::from(spec.network == Network::Awsvpc);
+    }
+
+    /// Holds what a task gets that is placed now.
+    pub(in crate::world) fn place(&mut self, instance: &ContainerInstance, spec: &TaskSpec) {
+        let (bindings, gpus) = self.assign(instance, spec);
+        self.reserve(spec);
+        self.hold(spec, &bindings, &gpus);
+    }
+
+    fn hold(&mut self, spec: &TaskSpec, bindings: &[Port], gpus: &[String]) {
+        self.gpus.extend(gpus.iter().cloned());
+        for (wanted, bound) in spec.ports.iter().zip(bindings) {
+            let ports = if wanted.number == 0 { &mut self.dynamic_ports } else { &mut self.ports };
+            ports.insert(*bound);
+        }
+    }
+
+    /// CPU units and memory (MiB) that are left of a container instance.
+    pub fn left_of(&self, instance: &ContainerInstance) -> (i64, i64) {
+        (instance.machine.cpu - self.cpu, instance.machine.memory_mib - self.memory_mib)
+    }
+
+    /// The GPUs of a container instance that nobody holds.
+    pub fn free_gpus<'a>(&'a self, instance: &'a ContainerInstance) -> impl Iterator<Item = &'a String> {
+        instance.machine.gpus.iter().filter(|gpu| !self.gpus.contains(*gpu))
+    }
+
+    /// What a container instance lacks for a task, if that is all that is held of it.
+    pub fn lacks(&self, instance: &ContainerInstance, spec: &TaskSpec) -> Vec<Lack> {
+        let (cpu, memory_mib) = self.left_of(instance);
+        let is_taken = |port: &Port| {
+            self.ports.contains(port)
+                || port.protocol == Protocol::Tcp && RESERVED_PORTS.contains(&port.number)
+        };
+        let interfaces_max = instance.machine.interfaces_max.unwrap_or(usize::MAX);
+        let checks = [
+            (Lack::Cpu, spec.cpu > cpu),
+            (Lack::Memory, spec.memory_mib > memory_mib),
+            (Lack::Port, spec.network != Network::Awsvpc && spec.ports.iter().any(is_taken)),
+            (Lack::Gpu, spec.gpus > self.free_gpus(instance).count()),
+            (Lack::Interface, spec.network == Network::Awsvpc && self.interfaces >= interfaces_max),
+        ];
+        checks.into_iter().filter(|&(_, lacks)| lacks).map(|(lack, _)| lack).collect()
+    }
+
+    /// The ports and GPUs that a new task gets.
+    pub(in crate::world) fn assign(
+        &self,
+        instance: &ContainerInstance,
+        spec: &TaskSpec,
+    ) -> (Vec<Port>, Vec<String>) {
+        let mut bindings = Vec::new();
+        if spec.network != Network::Awsvpc {
+            let mut taken: BTreeSet<Port> = self.ports.union(&self.dynamic_ports).copied().collect();
+            for &wanted in &spec.ports {
+                let is_free = |port: &Port| !taken.contains(port);
+                let assigned =
+                    || (FIRST_DYNAMIC_PORT..).map(|number| Port { number, ..wanted }).find(is_free);
+                let bound = if wanted.number == 0 { assigned().unwrap_or(wanted) } else { wanted };
+                taken.insert(bound);
+                bindings.push(bound);
+            }
+        }
+        (bindings, self.free_gpus(instance).take(spec.gpus).cloned().collect())
+    }
+}
+
+impl Cluster {
+    /// What tasks hold, by container instance.
+    pub fn held(&self) -> BTreeMap<&str, Held> {
+        let mut held = BTreeMap::<&str, Held>::new();
+        for task in self.tasks.values().filter(|task| task.status != TaskStatus::Stopped) {
+            held.entry(task.container_instance.as_str()).or_default().add(task);
+        }
+        held
+    }
+
+    /// What tasks hold of one container instance.
+    pub fn held_of(&self, container_instance: &str) -> Held {
+        let mut held = Held::default();
+        self.tasks_on(container_instance).for_each(|task| held.add(task));
+        held
+    }
+}

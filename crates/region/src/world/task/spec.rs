@@ -1,0 +1,134 @@
+//! What a task needs, as its task definition says it, and how long the steps of its life take.
+
+use std::time::Duration;
+
+/// What a task needs and how long its steps take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskSpec {
+    /// CPU units; 1,024 are a vCPU.
+    pub cpu: i64,
+    /// Memory in MiB.
+    pub memory_mib: i64,
+    /// From PENDING to the start of its containers: mostly pulling the image.
+    pub pull: Duration,
+    /// From RUNNING until it counts as healthy. Without a health check ECS waits 40 s
+    /// (ECS Developer Guide, container-instance-draining).
+    pub healthy_after: Duration,
+    /// For a task behind a load balancer: for how long its target deregisters.
+    pub deregistration_delay: Option<Duration>,
+    /// How long its containers take to stop after SIGTERM.
+    pub stops_after: Duration,
+    /// When containers are killed after SIGTERM.
+    pub stop_timeout: Duration,
+    /// Whether it hangs in STOPPING for ever once it is told to stop.
+    pub never_stops: bool,
+    /// Its host ports; number 0 lets the agent assign one.
+    pub ports: Vec<Port>,
+    /// How many GPUs it needs.
+    pub gpus: usize,
+    /// Its network mode.
+    pub network: Network,
+    /// `memberOf` constraints of its task definition, in the cluster query language.
+    pub member_of: Vec<String>,
+    /// Attributes that its container instance must have, whatever their values: `requiresAttributes`.
+    pub required_attributes: Vec<String>,
+    /// The family and revision of its task definition; by default that of its service or its name, in revision 1.
+    pub task_definition: Option<String>,
+    /// Where its task definition says what it needs.
+    pub size: Size,
+}
+
+impl TaskSpec {
+    /// The family and revision of its task definition, if that is not named otherwise.
+    pub fn definition(&self, family: &str) -> String {
+        self.task_definition.clone().unwrap_or_else(|| format!("{family}:1"))
+    }
+}
+
+/// Where a task definition says how much CPU and memory its tasks need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// For the task and for its container.
+    Task,
+    /// For its container only, with the memory as its hard limit.
+    Container,
+    /// For its container only, with the memory as its soft limit, twice as much being the hard one.
+    SoftContainer,
+}
+
+/// A network mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    Bridge,
+    Host,
+    Awsvpc,
+}
+
+/// A port of a container instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Port {
+    pub protocol: Protocol,
+    pub number: u16,
+}
+
+/// A transport protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+impl Port {
+    /// A TCP port.
+    pub const fn tcp(number: u16) -> Self {
+        Self { protocol: Protocol::Tcp, number }
+    }
+
+    /// A UDP port.
+    pub const fn udp(number: u16) -> Self {
+        Self { protocol: Protocol::Udp, number }
+    }
+}
+
+impl Protocol {
+    /// AWS's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+impl Network {
+    /// AWS's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Host => "host",
+            Self::Awsvpc => "awsvpc",
+        }
+    }
+}
+
+impl Default for TaskSpec {
+    fn default() -> Self {
+        Self {
+            cpu: 256,
+            memory_mib: 512,
+            pull: Duration::from_secs(8),
+            healthy_after: Duration::from_secs(40),
+            deregistration_delay: None,
+            stops_after: Duration::from_secs(3),
+            stop_timeout: Duration::from_secs(30),
+            never_stops: false,
+            ports: Vec::new(),
+            gpus: 0,
+            network: Network::Bridge,
+            member_of: Vec::new(),
+            required_attributes: Vec::new(),
+            task_definition: None,
+            size: Size::Task,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! How a sweep goes on with what an earlier one drained, and how a drain is taken back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ebb_aws::{AwsError, AwsErrorKind, Problem, Termination};
+use ebb_core::ids::{Cluster, GroupName, InstanceId};
+use ebb_core::scale_in::earlier::{DRAINED_BY, Earlier};
+use ebb_core::scale_in::{Done, Instance, Inventory, OutcomeKind};
+use ebb_core::settings::ReaperMode;
+
+use crate::Sweep;
+
+/// What became of an instance whose drain was to be taken back.
+enum TakenBack {
+    /// It is ACTIVE.
+    Active,
+    /// Its group terminates it, so it stays DRAINING.
+    Terminating,
+    /// It is not known whether it is ACTIVE. The text says why.
+    Unknown(AwsError),
+}
+
+impl Sweep<'_> {
+    /// The groups among these whose hooks hold an instance until it is empty. Each is asked once a sweep.
+    pub(crate) async fn holding(&self, groups: BTreeSet<GroupName>) -> Result<BTreeSet<GroupName>, Problem> {
+        let mut known = self.hooks.lock().await;
+        let mut holding = BTreeSet::new();
+        for group in groups {
+            let holds = match known.get(&group) {
+                Some(&holds) => holds,
+                None => {
+                    let holds = self.clients().auto_scaling.holds_until_empty(&group).await;
+                    holds.map_err(|error| Problem::from(&error))?
+                }
+            };
+            known.insert(group.clone(), holds);
+            if holds {
+                holding.insert(group);
+            }
+        }
+        Ok(holding)
+    }
+
+    /// Carries out what was decided about earlier drains, and says whether load has come back.
+    pub(crate) async fn go_on(
+        &self,
+        inventory: &Inventory,
+        decided: Vec<(usize, Earlier)>,
+    ) -> (Vec<Done>, bool) {
+        let (mut done, mut load_is_back) = (Vec::new(), false);
+        for (index, decision) in decided {
+            let instance = &inventory.instances[index];
+            load_is_back |= matches!(&decision, Earlier::Reactivate { load: true, .. });
+            done.push(if self.mode == ReaperMode::Plan || !self.has_time() {
+                would(instance, &decision)
+            } else {
+                self.go_on_with(&inventory.cluster, instance, decision).await
+            });
+        }
+        (done, load_is_back)
+    }
+
+    async fn go_on_with(&self, cluster: &Cluster, instance: &Instance, decision: Earlier) -> Done {
+        let id = &instance.instance_id;
+        match decision {
+            Earlier::LeaveAlone(why) | Earlier::Wait(why) => done(id, OutcomeKind::Waiting, why),
+            Earlier::Terminate(why) => self.terminate(cluster, instance, why).await,
+            Earlier::Reactivate { why, .. } => {
+                let taken_back = self.take_back(cluster, instance).await;
+                let outcome = match taken_back {
+                    TakenBack::Active => OutcomeKind::Reactivated,
+                    TakenBack::Terminating => OutcomeKind::Waiting,
+                    TakenBack::Unknown(ref error) => kind_of(error),
+                };
+                settled(id, outcome, &why, taken_back)
+            }
+            Earlier::Unmark(why) => match self.unmark(cluster, instance).await {
+                Ok(()) => done(id, OutcomeKind::Reactivated, why),
+                Err(error) => done(id, kind_of(&error), Problem::from(&error).text),
+            },
+        }
+    }
+
+    /// Has the group terminate a DRAINING instance. If it does not, the drain is taken back: no instance stays DRAINING
+    /// for a termination that was refused.
+    pub(crate) async fn terminate(&self, cluster: &Cluster, instance: &Instance, why: String) -> Done {
+        let id = &instance.instance_id;
+        let (outcome, said) = match self.clients().auto_scaling.terminate(id).await {
+            Ok(Termination::Accepted) => return done(id, OutcomeKind::Terminating, why),
+            Ok(Termination::BelowMinimum(said)) => (OutcomeKind::BelowMinimum, said),
+            Ok(Termination::NotManaged(said)) => (OutcomeKind::NotManaged, said),
+            Ok(Termination::ScalingActivityInProgress(said)) => {
+                (OutcomeKind::ScalingActivityInProgress, said)
+            }
+            Ok(Termination::ResourceContention(said)) => (OutcomeKind::ResourceContention, said),
+            Err(error) => (kind_of(&error), Problem::from(&error).text),
+        };
+        let taken_back = self.take_back(cluster, instance).await;
+        // A call that failed may have taken effect, and an earlier attempt of it too.
+        let outcome =
+            if matches!(taken_back, TakenBack::Terminating) { OutcomeKind::Terminating } else { outcome };
+        settled(id, outcome, &said, taken_back)
+    }
+
+    /// Takes a drain back that is ours: sets the instance to ACTIVE, and then removes the mark. One that its group
+    /// terminates by now stays as it is; if that cannot be looked up, the next sweep sees to it.
+    pub(crate) async fn roll_back(
+        &self,
+        cluster: &Cluster,
+        instance: &Instance,
+        outcome: OutcomeKind,
+        said: &str,
+    ) -> Done {
+        let taken_back = self.take_back(cluster, instance).await;
+        settled(&instance.instance_id, outcome, said, taken_back)
+    }
+
+    async fn take_back(&self, cluster: &Cluster, instance: &Instance) -> TakenBack {
+        match self.clients().auto_scaling.lifecycle_state(&instance.instance_id).await {
+            Ok(Some((_, state))) if state.starts_with("Terminat") => return TakenBack::Terminating,
+            Ok(_) => {}
+            Err(error) => return TakenBack::Unknown(error),
+        }
+        if let Err(error) = self.clients().ecs.set_active(cluster, &instance.arn).await {
+            return TakenBack::Unknown(error);
+        }
+        // The mark of an ACTIVE instance does no harm: a later sweep removes it.
+        let _ = self.unmark(cluster, instance).await;
+        TakenBack::Active
+    }
+
+    pub(crate) async fn unmark(&self, cluster: &Cluster, instance: &Instance) -> Result<(), AwsError> {
+        let arns = std::slice::from_ref(&instance.arn);
+        self.clients().ecs.delete_attribute(cluster, DRAINED_BY, arns).await
+    }
+}
+
+fn settled(id: &InstanceId, outcome: OutcomeKind, said: &str, taken_back: TakenBack) -> Done {
+    let (reactivated, then) = match taken_back {
+        TakenBack::Active => (true, "it is ACTIVE again".to_owned()),
+        TakenBack::Terminating => (false, "its group terminates it".to_owned()),
+        TakenBack::Unknown(error) => {
+            (false, format!("it may be DRAINING until the next sweep: {}", Problem::from(&error).text))
+        }
+    };
+    let detail = Some(format!("{said}; {then}"));
+    Done { instance_id: id.clone(), outcome, detail, reactivated }
+}
+
+/// What would be done about an earlier drain.
+fn would(instance: &Instance, decision: &Earlier) -> Done {
+    let outcome = match decision {
+        Earlier::LeaveAlone(_) | Earlier::Wait(_) => OutcomeKind::Waiting,
+        Earlier::Terminate(_) => OutcomeKind::WouldRemove,
+        Earlier::Reactivate { .. } | Earlier::Unmark(_) => OutcomeKind::WouldReactivate,
+    };
+    done(&instance.instance_id, outcome, decision.why().to_owned())
+}
+
+pub(crate) fn done(instance_id: &InstanceId, outcome: OutcomeKind, detail: String) -> Done {
+    Done {
+        instance_id: instance_id.clone(),
+        outcome,
+        detail: Some(detail),
+        reactivated: outcome == OutcomeKind::Reactivated,
+    }
+}
+
+pub(crate) fn kind_of(error: &AwsError) -> OutcomeKind {
+    match error.kind {
+        AwsErrorKind::Denied => OutcomeKind::Denied,
+        AwsErrorKind::Throttled => OutcomeKind::Throttled,
+        AwsErrorKind::NotFound => OutcomeKind::Gone,
+        AwsErrorKind::Other => OutcomeKind::Failed,
+    }
+}
+
+/// The instances of an inventory by their ids.
+pub(crate) fn by_id(inventory: &Inventory) -> BTreeMap<&InstanceId, &Instance> {
+    inventory.instances.iter().map(|one| (&one.instance_id, one)).collect()
+}

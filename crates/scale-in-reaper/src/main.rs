@@ -1,0 +1,20 @@
+//! Wiring: settings and clients once, then one call of [`ScaleInReaper::handle`] an invocation.
+
+use ebb_aws::Clients;
+use ebb_core::settings::ReaperSettings;
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use scale_in_reaper::ScaleInReaper;
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let settings = ReaperSettings::from_lookup(|key| std::env::var(key).ok())?;
+    let reaper = &ScaleInReaper::new(Clients::from_environment().await, settings);
+    run(service_fn(|event: LambdaEvent<Value>| async move {
+        let now = Timestamp::now();
+        reaper.handle(&event.payload, now, ebb_aws::deadline(&event.context, now)).await
+    }))
+    .await
+}

@@ -1,0 +1,235 @@
+//! How a sweep goes on with what an earlier one drained.
+
+use std::time::Duration;
+
+use ebb_core::scale_in::OutcomeKind;
+use ebb_core::scale_in::earlier::DRAINED_BY;
+use ebb_core::settings::{ReaperMode, ReaperSettings};
+use ebb_region::world::World;
+use ebb_region::world::autoscaling::LifecycleState;
+use ebb_region::world::ecs::{ServiceKind, Status};
+use ebb_region::world::task::TaskSpec;
+use serde_json::json;
+
+use crate::support::{
+    CLUSTER, GROUP, Sim, hooked, instance_id, outcomes, removed, settings, small, start_time,
+};
+
+/// A cluster whose group has no hook, with a service whose tasks take this long to leave, on every instance.
+fn slow(deregistration_delay: Duration) -> World {
+    let mut world = small(1);
+    let spec = TaskSpec { deregistration_delay: Some(deregistration_delay), ..TaskSpec::default() };
+    world.add_service(CLUSTER, "slow", ServiceKind::replica(6), spec);
+    world
+}
+
+/// Sets an instance to DRAINING with our mark, as if a sweep had done so this long ago.
+fn drained_by_us(world: &mut World, instance_id: &str, ago: Duration) {
+    mark(world, instance_id, ago);
+    let id = world.container_instance(instance_id).unwrap().1.id.clone();
+    world.set_status(CLUSTER, &id, Status::Draining);
+}
+
+fn mark(world: &mut World, instance_id: &str, ago: Duration) {
+    let id = world.container_instance(instance_id).unwrap().1.id.clone();
+    let mark = format!("scale-in-reaper/{}", world.now() - ago);
+    world.put_attribute(CLUSTER, &id, DRAINED_BY, &mark);
+}
+
+/// Removes nothing more than was drained already.
+fn no_more() -> ReaperSettings {
+    ReaperSettings { max_removals_percent: 0, ..settings() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_hook_a_later_sweep_terminates_once_the_instance_is_empty() {
+    let sim = Sim::start(slow(Duration::from_secs(2_400)), settings()).await;
+    let first = sim.swept().await;
+    let removed = removed(&first);
+    assert!(!removed.is_empty() && outcomes(&first.done).iter().all(|kind| *kind == OutcomeKind::Draining));
+
+    sim.until_next().await;
+    let second = sim.swept().await;
+    assert!(outcomes(&second.earlier).iter().all(|kind| *kind == OutcomeKind::Waiting), "{second:?}");
+    for instance_id in &removed {
+        assert_eq!(sim.state_of(instance_id), Some(LifecycleState::InService), "its task still deregisters");
+    }
+    sim.until_next().await;
+    let third = sim.swept().await;
+    assert!(outcomes(&third.earlier).iter().all(|kind| *kind == OutcomeKind::Terminating), "{third:?}");
+    sim.until_next().await;
+    for instance_id in &removed {
+        assert_eq!(sim.region.world().status_of(instance_id), None);
+    }
+    sim.assert_unharmed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn plan_mode_leaves_earlier_drains_as_they_are() {
+    let sim = Sim::start(slow(Duration::from_secs(30)), settings()).await;
+    let removed = removed(&sim.swept().await);
+    sim.until_next().await;
+    let planned = sim.invoke(&json!({"mode": "plan"})).await.unwrap();
+
+    assert!(outcomes(&planned.clusters[0].earlier).iter().all(|kind| *kind == OutcomeKind::WouldRemove));
+    assert_eq!(sim.draining().len(), removed.len());
+    assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn load_that_comes_back_finds_its_instances_again() {
+    let sim = Sim::start(slow(Duration::from_secs(2_400)), settings()).await;
+    let removed = removed(&sim.swept().await);
+    assert!(removed.len() >= 2);
+    // More than what is left takes at the chosen headroom.
+    sim.region.world().set_desired_count(CLUSTER, "web", 26);
+    sim.until_next().await;
+    let before = sim.draining().len();
+    let swept = sim.swept().await;
+
+    let reactivated = swept.earlier.iter().filter(|done| done.reactivated).count();
+    assert!(reactivated > 0, "{swept:?}");
+    assert_eq!(sim.draining().len(), before - reactivated);
+    assert!(
+        swept.done.iter().all(|done| done.outcome == OutcomeKind::Postponed),
+        "nothing more goes: {swept:?}"
+    );
+    let said = swept.earlier.iter().filter_map(|done| done.detail.as_deref());
+    assert!(said.into_iter().any(|said| said.contains("load has come back")), "{swept:?}");
+    for _ in 0..4 {
+        sim.until_next().await;
+        sim.sweep().await;
+    }
+    sim.until_next().await;
+    sim.assert_unharmed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_finds_no_place_since_the_drain_gets_its_instance_back() {
+    let mut world = small(1);
+    // Only the drained instance is large enough for it.
+    drained_by_us(&mut world, &instance_id(1), Duration::ZERO);
+    for number in 2..=6 {
+        let id = world.container_instance(&instance_id(number)).unwrap().1.id.clone();
+        world.run_task(CLUSTER, &id, "report", TaskSpec { cpu: 900, memory_mib: 512, ..TaskSpec::default() });
+    }
+    let sim = Sim::start(world, ReaperSettings { headroom_cpu_percent: 0, ..no_more() }).await;
+    let large = TaskSpec { cpu: 1_500, memory_mib: 512, ..TaskSpec::default() };
+    sim.region.world().add_service(CLUSTER, "large", ServiceKind::replica(0), large);
+    sim.region.world().set_desired_count(CLUSTER, "large", 1);
+    sim.until_next().await;
+    let swept = sim.swept().await;
+
+    assert_eq!(outcomes(&swept.earlier), [OutcomeKind::Reactivated], "{swept:?}");
+    sim.until_next().await;
+    sim.assert_at_rest();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_has_stalled_is_taken_back() {
+    let mut world = small(1);
+    let on_it = |world: &World, number| world.container_instance(&instance_id(number)).unwrap().1.id.clone();
+    let id = on_it(&world, 1);
+    world.run_task(CLUSTER, &id, "report", TaskSpec::default());
+    let sim = Sim::start(world, no_more()).await;
+    drained_by_us(&mut sim.region.world(), &instance_id(1), Duration::ZERO);
+    for _ in 0..3 {
+        sim.until_next().await;
+        assert_eq!(outcomes(&sim.swept().await.earlier), [OutcomeKind::Waiting]);
+    }
+    sim.until_next().await;
+    let swept = sim.swept().await;
+    assert_eq!(outcomes(&swept.earlier), [OutcomeKind::Reactivated], "{swept:?}");
+    sim.assert_at_rest();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_standalone_tasks_that_it_may_wait_for() {
+    let mut world = small(1);
+    let id = world.container_instance(&instance_id(1)).unwrap().1.id.clone();
+    world.run_task(CLUSTER, &id, "report", TaskSpec::default());
+    let sim = Sim::start(world, ReaperSettings { allow_standalone_tasks: true, ..no_more() }).await;
+    drained_by_us(&mut sim.region.world(), &instance_id(1), Duration::ZERO);
+    for _ in 0..6 {
+        sim.until_next().await;
+        assert_eq!(outcomes(&sim.swept().await.earlier), [OutcomeKind::Waiting]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_whose_group_says_no_by_now_is_taken_back() {
+    let at_minimum = |world: &mut World| world.groups.get_mut(GROUP).unwrap().min_size = 6;
+    let protected =
+        |world: &mut World| world.groups.get_mut(GROUP).unwrap().instances[0].protected_from_scale_in = true;
+    let standby = |world: &mut World| world.set_lifecycle_state(&instance_id(1), LifecycleState::Standby);
+    let detached = |world: &mut World| {
+        world.groups.get_mut(GROUP).unwrap().instances.remove(0);
+    };
+    let changes: [&dyn Fn(&mut World); 4] = [&at_minimum, &protected, &standby, &detached];
+    for change in changes {
+        let mut world = small(1);
+        drained_by_us(&mut world, &instance_id(1), Duration::from_secs(1_800));
+        change(&mut world);
+        let sim = Sim::start(world, no_more()).await;
+        let swept = sim.swept().await;
+
+        assert_eq!(outcomes(&swept.earlier), [OutcomeKind::Reactivated], "{swept:?}");
+        assert_eq!((sim.draining().len(), sim.marked().len()), (0, 0), "{swept:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_its_group_terminates_is_left_to_the_lifecycle_drainer() {
+    let sim = Sim::start(hooked(slow(Duration::from_secs(3_000))), settings()).await;
+    let removed = removed(&sim.swept().await);
+    let calls = sim.calls("TerminateInstanceInAutoScalingGroup");
+    sim.run(Duration::from_secs(300)).await;
+    let swept = sim.with(no_more()).await.swept().await;
+
+    assert!(!removed.is_empty());
+    assert!(outcomes(&swept.earlier).iter().all(|kind| *kind == OutcomeKind::Waiting), "{swept:?}");
+    assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_mark_on_an_active_instance_is_removed_once_no_sweep_can_be_at_it() {
+    let sim = Sim::start(small(1), no_more()).await;
+    mark(&mut sim.region.world(), &instance_id(1), Duration::from_secs(60));
+    mark(&mut sim.region.world(), &instance_id(2), Duration::from_secs(1_000));
+    let swept = sim.swept().await;
+
+    assert_eq!(outcomes(&swept.earlier), [OutcomeKind::Reactivated]);
+    assert_eq!(sim.marked(), [instance_id(1)], "a sweep may be about to drain it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_that_is_not_ours_is_nobodys_business() {
+    let sim = Sim::start(small(1), settings()).await;
+    {
+        let mut world = sim.region.world();
+        for (number, mark) in [(1, "somebody"), (2, "another-tool/2025-03-01T00:00:00Z")] {
+            let id = world.container_instance(&instance_id(number)).unwrap().1.id.clone();
+            world.put_attribute(CLUSTER, &id, DRAINED_BY, mark);
+            world.set_status(CLUSTER, &id, Status::Draining);
+        }
+    }
+    for _ in 0..6 {
+        assert_eq!(
+            sim.swept()
+                .await
+                .earlier
+                .iter()
+                .filter(|done| done.instance_id.as_str() <= instance_id(2).as_str())
+                .count(),
+            0
+        );
+        sim.until_next().await;
+    }
+    let draining = sim.draining();
+    assert!(draining.contains(&instance_id(1)) && draining.contains(&instance_id(2)), "{draining:?}");
+    assert!(sim.region.now() > start_time());
+    assert_eq!(
+        sim.with(ReaperSettings { mode: ReaperMode::Plan, ..settings() }).await.swept().await.earlier,
+        []
+    );
+}

@@ -1,0 +1,189 @@
+//! What AWS refuses, what fails, and what dies half-way: whatever it is, nothing stays DRAINING for ever.
+
+use ebb_core::scale_in::OutcomeKind;
+use ebb_region::fault::Fault;
+use ebb_region::world::World;
+
+use crate::support::{GROUP, Sim, hooked, instance_id, outcomes, removed, settings, small};
+
+/// More attempts than the SDK makes for one call.
+const MANY: u32 = 60;
+
+const TERMINATE: &str = "TerminateInstanceInAutoScalingGroup";
+const UPDATE: &str = "UpdateContainerInstancesState";
+
+const READS: [&str; 13] = [
+    "DescribeAutoScalingGroups",
+    "DescribeCapacityProviders",
+    "DescribeContainerInstances",
+    "DescribeInstanceRefreshes",
+    "DescribeLifecycleHooks",
+    "DescribeServices",
+    "DescribeTaskDefinition",
+    "DescribeTasks",
+    "GetTaskProtection",
+    "ListContainerInstances",
+    "ListServices",
+    "ListTasks",
+    "DescribeAutoScalingInstances",
+];
+
+/// What makes Auto Scaling refuse, and what the answer says then.
+type Refusal<'a> = (&'a dyn Fn(&mut World), OutcomeKind);
+
+#[tokio::test(start_paused = true)]
+async fn every_refusal_to_terminate_has_its_word_and_the_instance_is_active_again() {
+    let plan = |fault| move |world: &mut World| world.faults.plan(TERMINATE, fault, MANY);
+    let at_minimum = |world: &mut World| world.groups.get_mut(GROUP).unwrap().min_size = 6;
+    let left = |world: &mut World| world.groups.get_mut(GROUP).unwrap().instances.clear();
+    let (busy, contended) = (plan(Fault::ScalingActivityInProgress), plan(Fault::ResourceContention));
+    let (throttled, failed) = (plan(Fault::Throttle), plan(Fault::ServerError));
+    let silent = plan(Fault::Timeout);
+    let refusals: [Refusal<'_>; 7] = [
+        (&at_minimum, OutcomeKind::BelowMinimum),
+        (&left, OutcomeKind::NotManaged),
+        (&busy, OutcomeKind::ScalingActivityInProgress),
+        (&contended, OutcomeKind::ResourceContention),
+        (&throttled, OutcomeKind::Throttled),
+        (&failed, OutcomeKind::Failed),
+        (&silent, OutcomeKind::Failed),
+    ];
+    for (refuse, outcome) in refusals {
+        let sim = Sim::start(hooked(small(1)), settings()).await;
+        let swept = sim.sweep_while(UPDATE, 1, |world| refuse(world)).await;
+
+        assert!(!swept.done.is_empty());
+        assert!(outcomes(&swept.done).iter().all(|kind| *kind == outcome), "{outcome:?}: {swept:?}");
+        assert!(swept.done.iter().all(|done| done.reactivated), "{swept:?}");
+        assert_eq!((sim.active(), sim.marked().len()), (6, 0), "{outcome:?}");
+        sim.region.world().faults = ebb_region::fault::Faults::default();
+        sim.until_next().await;
+        sim.assert_at_rest();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_termination_whose_answer_was_lost_has_happened() {
+    let sim = Sim::start(hooked(small(1)), settings()).await;
+    let swept =
+        sim.sweep_while(UPDATE, 1, |world| world.faults.plan(TERMINATE, Fault::AnswerLost, MANY)).await;
+
+    assert!(!swept.done.is_empty());
+    assert!(outcomes(&swept.done).iter().all(|kind| *kind == OutcomeKind::Terminating), "{swept:?}");
+    assert_eq!(sim.draining().len(), swept.done.len(), "none is set to ACTIVE while its group terminates it");
+    sim.region.world().faults = ebb_region::fault::Faults::default();
+    sim.until_next().await;
+    sim.assert_at_rest();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_cannot_be_taken_back_at_once_is_by_the_next_sweep() {
+    for lookup in ["DescribeAutoScalingInstances", UPDATE] {
+        let sim = Sim::start(hooked(small(1)), settings()).await;
+        let swept = sim
+            .sweep_while(UPDATE, 1, |world| {
+                world.groups.get_mut(GROUP).unwrap().min_size = 6;
+                world.faults.plan(lookup, Fault::ServerError, MANY);
+            })
+            .await;
+        assert!(swept.done.iter().all(|done| !done.reactivated), "{swept:?}");
+        assert_eq!(sim.draining().len(), swept.done.len());
+
+        sim.region.world().faults = ebb_region::fault::Faults::default();
+        sim.until_next().await;
+        let next = sim.swept().await;
+        assert_eq!(outcomes(&next.earlier), vec![OutcomeKind::Reactivated; swept.done.len()], "{next:?}");
+        sim.assert_at_rest();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_whose_answer_never_came_is_taken_back() {
+    let sim = Sim::start(hooked(small(1)), settings()).await;
+    let swept =
+        sim.sweep_while("PutAttributes", 1, |world| world.faults.plan(UPDATE, Fault::AnswerLost, 5)).await;
+
+    assert!(
+        swept.done.iter().all(|done| done.outcome == OutcomeKind::Failed && done.reactivated),
+        "{swept:?}"
+    );
+    assert_eq!(sim.calls(TERMINATE), 0);
+    sim.assert_at_rest();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_vanishes_meanwhile_takes_none_of_the_others_with_it() {
+    let sim = Sim::start(hooked(small(1)), settings()).await;
+    let mut vanished = String::new();
+    let planned = removed(&sim.invoke(&serde_json::json!({"mode": "plan"})).await.unwrap().clusters[0]);
+    let swept = sim
+        .sweep_while("DescribeLifecycleHooks", 1, |world| {
+            vanished.clone_from(&planned[0]);
+            world.terminate(&planned[0], std::time::Duration::ZERO);
+            world.advance(world.now());
+        })
+        .await;
+
+    let gone = swept.done.iter().find(|done| done.instance_id.as_str() == vanished);
+    assert!(gone.is_none_or(|done| done.outcome == OutcomeKind::Gone), "{swept:?}");
+    let others = swept.done.iter().filter(|done| done.instance_id.as_str() != vanished);
+    let others: Vec<_> = others.map(|done| done.outcome).collect();
+    assert_eq!(others, vec![OutcomeKind::Terminating; planned.len() - 1], "{swept:?}");
+    sim.until_next().await;
+    sim.assert_unharmed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_fault_at_each_call_changes_nothing() {
+    for operation in READS.into_iter().chain(["PutAttributes", UPDATE, TERMINATE, "DeleteAttributes"]) {
+        for fault in Fault::TRANSIENT {
+            let sim = Sim::start(hooked(small(1)), settings()).await;
+            sim.region.world().faults.plan(operation, fault, 1);
+            let swept = sim.swept().await;
+            assert!(!swept.done.is_empty());
+            let wanted = |kind: &OutcomeKind| *kind == OutcomeKind::Terminating;
+            assert!(outcomes(&swept.done).iter().all(wanted), "{operation} {fault:?}: {swept:?}");
+            sim.until_next().await;
+            sim.assert_at_rest();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_fails_removes_nothing() {
+    for operation in &READS[..12] {
+        let sim = Sim::start(hooked(small(1)), settings()).await;
+        sim.region.world().faults.plan(operation, Fault::ServerError, MANY);
+        let swept = sim.invoke(&serde_json::json!({})).await;
+
+        assert!(swept.is_err(), "{operation}: {swept:?}");
+        assert_eq!((sim.draining().len(), sim.marked().len()), (0, 0), "{operation}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_at_any_moment_a_sweep_is_mended_by_the_next_ones() {
+    for hooks in [true, false] {
+        let world = || if hooks { hooked(small(1)) } else { small(1) };
+        let undisturbed = Sim::start(world(), settings()).await;
+        for _ in 0..3 {
+            undisturbed.sweep().await;
+            undisturbed.until_next().await;
+        }
+        for calls in 1.. {
+            let sim = Sim::start(world(), settings()).await;
+            if !sim.kill_after(calls).await {
+                assert!(calls > 30, "a sweep makes {calls} calls");
+                break;
+            }
+            for _ in 0..4 {
+                sim.until_next().await;
+                sim.sweep().await;
+            }
+            sim.until_next().await;
+            sim.assert_at_rest();
+            assert_eq!(sim.active(), undisturbed.active(), "killed after {calls} calls");
+            assert!(sim.state_of(&instance_id(1)).is_none_or(|state| state.counts()));
+        }
+    }
+}
