@@ -42,6 +42,7 @@ locals {
       description = "Drains ECS container instances on interruption notices"
       # A notice gives two minutes, and the queue delivers again after as much as this.
       timeout  = 30
+      memory   = 128
       settings = ["ECS_CLUSTERS", "DRY_RUN", "DRAIN_ON_REBALANCE", "FALLBACK_ASG", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE"]
       # These two count with direct delivery; the queue has its own. A notice is worth two minutes.
       retries           = 2
@@ -51,6 +52,7 @@ locals {
       description = "Holds terminating instances until their ECS tasks have stopped"
       # A hop, and a minute to look for the last time and to hand over.
       timeout = min(900, var.hop_seconds + 60)
+      memory  = 128
       settings = [
         "ECS_CLUSTERS", "DRY_RUN", "DRAIN_TIMEOUT_SECONDS", "POLL_INTERVAL_SECONDS", "HOP_SECONDS", "ON_TIMEOUT",
         "STANDALONE_TASKS", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
@@ -62,6 +64,8 @@ locals {
     "scale-in-reaper" = {
       description = "Removes ECS container instances that nobody needs"
       timeout     = 900
+      # A cluster of thousands is planned at once.
+      memory = 256
       settings = [
         "ECS_CLUSTERS", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
         "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "ALLOW_MANAGED_SCALING",
@@ -102,7 +106,7 @@ resource "aws_lambda_function" "this" {
   architectures    = [var.architecture]
   filename         = format(local.package_path, each.key)
   source_code_hash = filebase64sha256(format(local.package_path, each.key))
-  memory_size      = var.memory_size
+  memory_size      = lookup(var.memory_size, each.key, each.value.memory)
   timeout          = each.value.timeout
   # -1 reserves nothing.
   reserved_concurrent_executions = lookup(var.reserved_concurrency, each.key, -1)

@@ -9,6 +9,7 @@ locals {
   instance_arns = [for cluster in local.clusters : "${local.ecs}:container-instance/${cluster}/*"]
   task_arns     = [for cluster in local.clusters : "${local.ecs}:task/${cluster}/*"]
   service_arns  = [for cluster in local.clusters : "${local.ecs}:service/${cluster}/*"]
+  in_clusters   = { ArnLike = { "ecs:cluster" = local.cluster_arns } }
 
   group_arn     = "arn:${local.partition}:autoscaling:${local.region}:${local.account}:autoScalingGroup:*:autoScalingGroupName"
   groups        = var.auto_scaling_groups == null ? [] : var.auto_scaling_groups
@@ -39,7 +40,8 @@ locals {
     { sid = "UseKeys", when = length(local.key_arns) > 0, actions = local.key_actions, resources = local.key_arns },
   ]
   read_tasks = [
-    { sid = "ListTasks", when = true, actions = ["ecs:ListTasks"], resources = local.instance_arns },
+    # AWS ties ecs:ListTasks to a container instance, if one is asked for, and to "*" if not; the condition holds for both.
+    { sid = "ListTasks", when = true, actions = ["ecs:ListTasks"], resources = ["*"], condition = local.in_clusters },
     { sid = "DescribeTasks", when = true, actions = ["ecs:DescribeTasks", "ecs:GetTaskProtection"], resources = local.task_arns },
     { sid = "DescribeServices", when = true, actions = ["ecs:DescribeServices"], resources = local.service_arns },
   ]
@@ -89,19 +91,15 @@ locals {
         ]
         resources = ["*"]
       },
-      {
-        sid       = "DescribeCapacityProviders"
-        when      = true
-        actions   = ["ecs:DescribeCapacityProviders"]
-        resources = ["${local.ecs}:capacity-provider/*"]
-      },
+      # All of them are asked for, and AWS does not say which resource that is.
+      { sid = "DescribeCapacityProviders", when = true, actions = ["ecs:DescribeCapacityProviders"], resources = ["*"] },
       # AWS knows no resource for ecs:ListServices, but a condition.
       {
         sid       = "ListServices"
         when      = true
         actions   = ["ecs:ListServices"]
         resources = ["*"]
-        condition = { ArnLike = { "ecs:cluster" = local.cluster_arns } }
+        condition = local.in_clusters
       },
       # AWS knows neither for ecs:DescribeTaskDefinition.
       { sid = "DescribeTaskDefinitions", when = true, actions = ["ecs:DescribeTaskDefinition"], resources = ["*"] },

@@ -336,14 +336,18 @@ variable "architecture" {
 }
 
 variable "memory_size" {
-  description = "Memory of each function in MB. CPU grows with it; the functions wait most of the time."
-  type        = number
-  default     = 128
+  description = "Memory by function in MB, if not 128, and 256 for the scale-in reaper. CPU grows with it; the drainers wait most of the time."
+  type        = map(number)
+  default     = {}
   nullable    = false
 
   validation {
-    condition     = var.memory_size >= 128 && var.memory_size <= 10240 && floor(var.memory_size) == var.memory_size
-    error_message = "memory_size must be a whole number from 128 to 10240, as Lambda offers."
+    condition     = length(setsubtract(keys(var.memory_size), ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"])) == 0
+    error_message = "memory_size must name only spot-drainer, lifecycle-drainer and scale-in-reaper."
+  }
+  validation {
+    condition     = alltrue([for size in values(var.memory_size) : size >= 128 && size <= 10240 && floor(size) == size])
+    error_message = "memory_size must be whole numbers from 128 to 10240, as Lambda offers."
   }
 }
 

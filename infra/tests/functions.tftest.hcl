@@ -18,9 +18,13 @@ run "every_function_has_what_it_needs" {
   }
   assert {
     condition = alltrue([
-      for function in aws_lambda_function.this : function.runtime == "provided.al2023" && function.architectures == tolist(["arm64"]) && function.memory_size == 128
+      for function in aws_lambda_function.this : function.runtime == "provided.al2023" && function.architectures == tolist(["arm64"])
     ])
-    error_message = "Not arm64 with 128 MB on provided.al2023."
+    error_message = "Not arm64 on provided.al2023."
+  }
+  assert {
+    condition     = { for name, function in aws_lambda_function.this : name => function.memory_size } == { spot-drainer = 128, lifecycle-drainer = 128, scale-in-reaper = 256 }
+    error_message = "Other memory than measured."
   }
   assert {
     condition     = alltrue([for function in aws_lambda_function.this : function.logging_config[0].log_format == "JSON"])

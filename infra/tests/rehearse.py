@@ -222,9 +222,7 @@ def check_functions(example):
 def check_starts(name, function, environment):
     """The program accepts its settings if it comes to ask for an event."""
     binary = BINARIES / function
-    if not binary.exists():
-        print(f"  {name}: {binary.relative_to(ROOT) if binary.is_relative_to(ROOT) else function} is not built, so not started")
-        return
+    check(binary.exists(), f"{function} is not built: run `make rehearse`")
     asked = threading.Event()
 
     class Runtime(http.server.BaseHTTPRequestHandler):

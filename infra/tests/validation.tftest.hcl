@@ -35,7 +35,7 @@ run "wrong_values_first_of_each" {
     name_prefix                    = "abcdefghijklmnopqrstuvwxyz123"
     package_path                   = "bootstrap.zip"
     architecture                   = "arm"
-    memory_size                    = 64
+    memory_size                    = { spot-drainer = 64 }
     reserved_concurrency           = { reaper = 1 }
     spot_delivery                  = "sns"
     hook_heartbeat_timeout_seconds = 7201
