@@ -68,7 +68,7 @@ pub(super) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
     for instance in &inventory.instances {
         *mentions.entry(&instance.instance_id).or_default() += 1;
     }
-    let unclear: Vec<_> = inventory.services.iter().map(unclear).collect();
+    let unclear = unclear(inventory);
     let facts = |instance| Facts {
         instance,
         group: instance.group.as_ref().and_then(|name| inventory.groups.get(name)),
@@ -85,13 +85,28 @@ pub(super) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
     }
 }
 
-/// Why nobody can tell where a service's tasks may run, if so.
-fn unclear(service: &Service) -> Option<String> {
-    let not_understood = |text: &String| {
-        let why = Expression::parse(text).err()?;
-        Some(format!("its constraint `{text}` is not understood: {why}"))
+/// By service: why nobody can tell where its tasks may run, if so.
+fn unclear(inventory: &Inventory) -> Vec<Option<String>> {
+    let constraints = inventory.services.iter().flat_map(|service| &service.constraints);
+    let known: BTreeMap<&str, Option<String>> =
+        constraints.map(|text| (text.as_str(), not_understood(text, &inventory.instances))).collect();
+    let of_service = |service: &Service| {
+        let constraint = || service.constraints.iter().find_map(|text| known[text.as_str()].clone());
+        service.unclear.clone().or_else(constraint)
     };
-    service.unclear.clone().or_else(|| service.constraints.iter().find_map(not_understood))
+    inventory.services.iter().map(of_service).collect()
+}
+
+/// Where a constraint might hold, ECS might put tasks that the plan does not count there.
+fn not_understood(text: &str, instances: &[Instance]) -> Option<String> {
+    let why = match Expression::parse(text) {
+        Err(why) => why,
+        Ok(all) if all.has_pattern() && instances.iter().any(|one| all.holds(one).is_none()) => {
+            "it matches a part of a value, and ECS does not say whether that counts".to_owned()
+        }
+        Ok(_) => return None,
+    };
+    Some(format!("its constraint `{text}` is not understood: {why}"))
 }
 
 /// Whether an instance is capacity: draining, young, disconnected and doubtful ones are not, as nobody knows how long

@@ -60,6 +60,15 @@ impl Expression {
         }
     }
 
+    /// Whether it asks for a pattern: nothing else can be read in two ways.
+    pub(super) fn has_pattern(&self) -> bool {
+        match self {
+            Self::And(inner) | Self::Or(inner) => inner.iter().any(Self::has_pattern),
+            Self::Not(inner) => inner.has_pattern(),
+            Self::Is { test, .. } => matches!(test, Test::Matches { .. }),
+        }
+    }
+
     /// Adds the subjects that it asks about.
     pub(super) fn subjects<'a>(&'a self, into: &mut BTreeSet<&'a Subject>) {
         match self {

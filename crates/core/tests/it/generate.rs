@@ -267,6 +267,9 @@ pub(crate) fn wild(seed: u64, size: usize) -> Inventory {
         some_trouble(rng, &mut inventory, at);
     }
     for group in inventory.groups.values_mut() {
+        if chance(rng, 40) {
+            group.min_size = (group.desired_capacity - rng.i64(1..=3)).max(0);
+        }
         group.managed_scaling = chance(rng, 5);
         group.unavailable = chance(rng, 5).then(|| "an instance refresh runs".to_owned());
     }
@@ -351,14 +354,14 @@ pub(crate) fn drain(instance: &mut Instance, services: &mut [Service]) {
     }
 }
 
-/// A policy by chance.
-pub(crate) fn some_policy(seed: u64, search: Search) -> Policy {
+/// A policy by chance, for a cluster of this size.
+pub(crate) fn some_policy(seed: u64, size: usize, search: Search) -> Policy {
     let rng = &mut Rng::with_seed(seed);
     Policy {
         headroom_cpu_percent: one_of(rng, &[0, 0, 10, 25]),
         headroom_memory_percent: one_of(rng, &[0, 0, 10, 25]),
         max_removals_percent: one_of(rng, &[10, 25, 50, 100]),
-        min_instances: rng.usize(..5),
+        min_instances: if chance(rng, 40) { rng.usize(..size) } else { 0 },
         groups: chance(rng, 10).then(|| BTreeSet::from([group_name(0)])),
         allow_managed_scaling: chance(rng, 30),
         allow_standalone_tasks: chance(rng, 30),

@@ -14,3 +14,4 @@ mod ecs;
 mod exhaustive;
 mod generate;
 mod properties;
+mod rules;

@@ -76,8 +76,12 @@ fn inventories() -> impl Strategy<Value = (Inventory, u64)> {
 
 /// Worlds whose plan is safe or the best packing, each as often.
 fn worlds() -> impl Strategy<Value = World> {
-    (inventories(), prop_oneof![Just(Search::Safe), Just(Search::Best)])
-        .prop_map(|((inventory, seed), search)| World::new(inventory, some_policy(seed, search)))
+    (inventories(), prop_oneof![Just(Search::Safe), Just(Search::Best)]).prop_map(
+        |((inventory, seed), search)| {
+            let policy = some_policy(seed, inventory.instances.len(), search);
+            World::new(inventory, policy)
+        },
+    )
 }
 
 /// Shuffles the instances, services and tasks of an inventory; tasks name their services anew.
@@ -107,7 +111,7 @@ fn spread(zones: &BTreeMap<&str, i64>) -> i64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_instance_is_in_the_plan_once(world in worlds()) {
@@ -251,6 +255,25 @@ proptest! {
         prop_assert!((saving.planned - part / whole).abs() < 1e-9);
     }
 
+    // A search that is no proof may find more with less to choose from, but never more than was possible before.
+    #[test]
+    fn stricter_limits_never_beat_the_bound(world in worlds(), which: prop::sample::Index, more in 1_u32..20) {
+        let (mut inventory, mut policy) = (world.inventory.clone(), world.policy.clone());
+        match which.index(3) {
+            0 => {
+                policy.headroom_cpu_percent += more;
+                policy.headroom_memory_percent += more;
+            }
+            1 => inventory.groups.values_mut().for_each(|group| group.min_size += 1),
+            _ => {
+                let at = which.index(inventory.instances.len());
+                inventory.instances[at].tasks.iter_mut().flatten().for_each(|task| task.protected = true);
+            }
+        }
+        let stricter = plan(&inventory, &policy, now());
+        prop_assert!(stricter.saving.planned <= world.plan.saving.bound + 1e-9, "{:?}", stricter.saving);
+    }
+
     #[test]
     fn the_order_of_the_inventory_does_not_matter(world in worlds(), seed: u64) {
         prop_assert_eq!(plan(&shuffled(&world.inventory, seed), &world.policy, now()), world.plan);
@@ -263,7 +286,8 @@ proptest! {
 
     #[test]
     fn the_planned_world_has_an_empty_plan((inventory, seed) in inventories()) {
-        let world = World::new(inventory, some_policy(seed, Search::Safe));
+        let policy = some_policy(seed, inventory.instances.len(), Search::Safe);
+        let world = World::new(inventory, policy);
         let mut after = world.inventory.clone();
         let Inventory { instances, services, .. } = &mut after;
         for instance in instances {
@@ -302,7 +326,8 @@ fn the_worlds_of_these_tests_are_worth_it() {
     let (mut removing, mut moving, mut codes) = (0, 0, BTreeSet::new());
     for seed in 0..150 {
         let search = if seed % 2 == 0 { Search::Safe } else { Search::Best };
-        let world = World::new(wild(seed, 2 + seed as usize % 22), some_policy(seed, search));
+        let size = 2 + seed as usize % 22;
+        let world = World::new(wild(seed, size), some_policy(seed, size, search));
         removing += usize::from(!world.plan.remove.is_empty());
         moving += usize::from(!world.plan.moves.is_empty());
         codes.extend(world.plan.keep.iter().map(|kept| kept.reason.code()));
