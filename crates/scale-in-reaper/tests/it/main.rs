@@ -5,5 +5,6 @@ mod earlier;
 mod events;
 mod faults;
 mod simulation;
+mod start;
 mod stories;
 mod support;

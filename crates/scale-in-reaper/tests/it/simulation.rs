@@ -29,7 +29,7 @@ use tokio::time::sleep;
 use crate::support::{CLUSTER, INTERVAL, TIMEOUT, start_time};
 
 /// How many seeds `cargo test` runs.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 30;
 
 /// Seeds that failed once. What they found is mended; they are run every time.
 const KEPT: [u64; 2] = [238, 321];
