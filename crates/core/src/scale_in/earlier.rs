@@ -104,7 +104,7 @@ impl Earlier {
 /// What is known about the load, beside the inventory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Load {
-    /// What is free on usable instances once all that is on its way has its place: [`Plan::headroom_before`].
+    /// What is free on usable instances once all that is on its way has its place: [`super::Plan::headroom_before`].
     pub headroom: Headroom,
     /// The services that find no place for a task.
     pub unplaced: Vec<Unplaced>,
