@@ -11,7 +11,7 @@
 //! displaced there, less one of the kind itself. It is monotone: what holds for more displaced tasks holds for fewer.
 //! All of it is in integers; only the choice of weights is not, and any weights will do.
 
-use super::model::{Amounts, Model, fits};
+use super::model::{Amounts, Model, conflicts, fits};
 
 /// The weights that are tried: shares of the first two dimensions, from one end to the other.
 const WEIGHTS: usize = 25;
@@ -182,10 +182,7 @@ impl<'a, const D: usize> Certificate<'a, D> {
             *steps += numbers.len() as u64;
             for number in numbers {
                 let free = &model.free[number];
-                if gone[number]
-                    || !fits(&what.demand, free)
-                    || what.keys.iter().any(|&key| model.holders[usize::from(key)].has(number))
-                {
+                if gone[number] || !fits(&what.demand, free) || conflicts(what, &model.holders, number) {
                     continue;
                 }
                 let mut term = i64::MAX;

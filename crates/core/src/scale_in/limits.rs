@@ -27,6 +27,15 @@ pub(super) struct Limits {
     spare_taken: Vec<[i64; 2]>,
 }
 
+/// A limit that can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    Removals,
+    Group,
+    Headroom,
+    Zones,
+}
+
 /// The limits of one group.
 #[derive(Debug, Clone)]
 struct GroupLimit {
@@ -84,26 +93,31 @@ impl Limits {
 
     /// Why an instance may not go as well, if so.
     pub(super) fn refuse(&self, number: usize) -> Option<KeepReason> {
-        let group = &self.groups[usize::from(self.group_of[number])];
-        if self.removals == 0 {
-            return Some(self.removals_reason.clone());
-        }
-        if group.left < self.weight[number] {
-            return Some(KeepReason::GroupAtMinimum(group.name.clone()));
-        }
-        if self.spare.iter().zip(self.spare_taken[number]).any(|(spare, taken)| *spare < taken) {
-            return Some(KeepReason::Headroom);
-        }
-        (self.keep_zone_balance && self.unbalances(number)).then_some(KeepReason::ZoneBalance)
+        self.limit(number).map(|limit| match limit {
+            Limit::Removals => self.removals_reason.clone(),
+            Limit::Group => KeepReason::GroupAtMinimum(self.groups[self.group_of(number)].name.clone()),
+            Limit::Headroom => KeepReason::Headroom,
+            Limit::Zones => KeepReason::ZoneBalance,
+        })
     }
 
-    /// The same without the reason, for the search.
+    /// Whether an instance may go as well.
     pub(super) fn allows(&self, number: usize) -> bool {
-        let group = &self.groups[usize::from(self.group_of[number])];
-        self.removals > 0
-            && group.left >= self.weight[number]
-            && self.spare.iter().zip(self.spare_taken[number]).all(|(spare, taken)| *spare >= taken)
-            && !(self.keep_zone_balance && self.unbalances(number))
+        self.limit(number).is_none()
+    }
+
+    /// The first limit that removing an instance would break. Cheap, as the search asks all the time.
+    fn limit(&self, number: usize) -> Option<Limit> {
+        if self.removals == 0 {
+            return Some(Limit::Removals);
+        }
+        if self.groups[self.group_of(number)].left < self.weight[number] {
+            return Some(Limit::Group);
+        }
+        if self.spare.iter().zip(self.spare_taken[number]).any(|(spare, taken)| *spare < taken) {
+            return Some(Limit::Headroom);
+        }
+        (self.keep_zone_balance && self.unbalances(number)).then_some(Limit::Zones)
     }
 
     fn unbalances(&self, number: usize) -> bool {

@@ -82,7 +82,7 @@ impl Lists {
         &self.entries[self.starts[of] as usize..self.starts[of + 1] as usize]
     }
 
-    pub(super) fn new(lists: impl Iterator<Item = BTreeMap<u16, u16>>) -> Self {
+    fn new(lists: impl Iterator<Item = BTreeMap<u16, u16>>) -> Self {
         let (mut starts, mut entries) = (vec![0], Vec::new());
         for list in lists {
             entries.extend(list);
@@ -184,17 +184,12 @@ impl<const D: usize> Model<D> {
 
     /// How many tasks of a kind instance `on` has room for; one of them at most may hold a conflict key.
     pub(super) fn places(&self, kind: &Kind<D>, on: usize) -> u16 {
-        if !self.allows(kind, on) || kind.keys.iter().any(|&key| self.holders[usize::from(key)].has(on)) {
+        if !self.allows(kind, on) || conflicts(kind, &self.holders, on) {
             return 0;
         }
-        let most = if kind.keys.is_empty() { u16::MAX } else { 1 };
-        self.room(kind, on).min(most)
-    }
-
-    /// How many tasks of a kind the free room of instance `on` can hold.
-    pub(super) fn room(&self, kind: &Kind<D>, on: usize) -> u16 {
+        let most = if kind.keys.is_empty() { i32::from(u16::MAX) } else { 1 };
         let room = (0..D).filter(|&at| kind.demand[at] > 0).map(|at| self.free[on][at] / kind.demand[at]);
-        room.min().unwrap_or(i32::MAX).min(i32::from(u16::MAX)) as u16
+        room.min().unwrap_or(most).min(most) as u16
     }
 
     /// Takes those from the candidates that hold more tasks of a kind than there are places on all other instances, and
@@ -256,6 +251,11 @@ pub(super) fn fits<const D: usize>(demand: &Amounts<D>, free: &Amounts<D>) -> bo
     (0..D).all(|dimension| demand[dimension] <= free[dimension])
 }
 
+/// Whether instance `on` holds a conflict key of a kind.
+pub(super) fn conflicts<const D: usize>(kind: &Kind<D>, holders: &[BitSet], on: usize) -> bool {
+    kind.keys.iter().any(|&key| holders[usize::from(key)].has(on))
+}
+
 /// How many tasks of each service would move off an instance.
 fn counts(instance: &Instance) -> BTreeMap<u16, u16> {
     let mut counts = BTreeMap::new();
@@ -299,7 +299,7 @@ impl Places {
                 subjects.iter().map(|subject: &&Subject| subject.value(&inventory.instances[index]));
             alike.entry(answers.collect()).or_default().push(number);
         }
-        let mut classes = BTreeMap::<(Vec<bool>, super::Resources), Vec<usize>>::new();
+        let mut classes = BTreeMap::<(Vec<bool>, bool), Vec<usize>>::new();
         for numbers in alike.into_values() {
             let instance = &inventory.instances[origin[numbers[0]]];
             let member = |set: &Option<Vec<Expression>>| {
@@ -307,9 +307,9 @@ impl Places {
             };
             let membership: Vec<bool> = parsed.iter().map(member).collect();
             for number in numbers {
-                let cap = inventory.instances[origin[number]].registered.unwrap_or_default();
-                let cap = super::Resources { gpus: i64::from(cap.gpus > 0), ..Default::default() };
-                classes.entry((membership.clone(), cap)).or_default().push(number);
+                // Room beside a GPU has a price of its own.
+                let all = inventory.instances[origin[number]].registered.unwrap_or_default();
+                classes.entry((membership.clone(), all.gpus > 0)).or_default().push(number);
             }
         }
         let (mut order, mut class, mut members) = (Vec::new(), Vec::new(), Vec::new());

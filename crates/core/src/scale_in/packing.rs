@@ -9,7 +9,7 @@ use std::collections::binary_heap::PeekMut;
 
 use super::bound::Prices;
 use super::limits::Limits;
-use super::model::{Amounts, BitSet, Kind, Model, fits};
+use super::model::{Amounts, BitSet, Kind, Model, conflicts, fits};
 
 /// Up to so many tasks or places, no heap is worth it.
 const FEW: u32 = 32;
@@ -331,12 +331,12 @@ impl<'a, const D: usize> Packing<'a, D> {
     }
 
     fn look_everywhere(&mut self, kind: usize, places: &mut Vec<Place>) {
-        let Kind { demand, allowed, keys, .. } = &self.model.kinds[kind];
-        for class in (0..self.shape.classes).filter(|&class| allowed[class]) {
+        let what = &self.model.kinds[kind];
+        for class in (0..self.shape.classes).filter(|&class| what.allowed[class]) {
             let (start, end) = (self.model.class_starts[class], self.model.class_starts[class + 1]);
             self.steps += (end - start) as u64;
             for (number, free) in (start..).zip(&self.free[start..end]) {
-                if fits(demand, free) && keys.iter().all(|&key| !self.holders[usize::from(key)].has(number)) {
+                if fits(&what.demand, free) && !conflicts(what, &self.holders, number) {
                     places.push(Place { score: self.score(number, kind), number: number as u32 });
                 }
             }
@@ -380,7 +380,7 @@ impl<'a, const D: usize> Packing<'a, D> {
         let what = &self.model.kinds[kind];
         fits(&what.demand, &self.free[number])
             && what.allowed[usize::from(self.model.class[number])]
-            && what.keys.iter().all(|&key| !self.holders[usize::from(key)].has(number))
+            && !conflicts(what, &self.holders, number)
     }
 
     /// The lower, the better: how badly the shape of the room suits that of the task, and what the class costs more than

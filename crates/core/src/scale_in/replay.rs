@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use super::expression::Subject;
 use super::inventory::{Inventory, Strategy};
-use super::model::{Amounts, BitSet, Model, fits, ranks};
+use super::model::{Amounts, BitSet, Model, conflicts, fits, ranks};
 use super::rng::Rng;
 
 /// In which order displaced tasks are placed, and by whom.
@@ -252,9 +252,8 @@ impl<'a, const D: usize> Replay<'a, D> {
             while let Some((most, number)) = heap.pop() {
                 steps += 8;
                 let at = number as usize;
-                let takes = fits(&kind.demand, &free[at])
-                    && model.allows(kind, at)
-                    && kind.keys.iter().all(|&key| !holders[usize::from(key)].has(at));
+                let takes =
+                    fits(&kind.demand, &free[at]) && model.allows(kind, at) && !conflicts(kind, &holders, at);
                 if takes {
                     for (free, demand) in free[at].iter_mut().zip(kind.demand) {
                         *free -= demand;
@@ -405,7 +404,7 @@ impl<const D: usize> Play<'_, '_, D> {
         !self.gone[number]
             && fits(&what.demand, &self.free[number])
             && self.replay.model.allows(what, number)
-            && what.keys.iter().all(|&key| !self.holders[usize::from(key)].has(number))
+            && !conflicts(what, &self.holders, number)
     }
 
     /// How many tasks of a service an instance has.

@@ -66,7 +66,6 @@ pub(super) fn best<'a, const D: usize>(
     taken: &[u32],
     steps_max: u64,
 ) -> Option<Packing<'a, D>> {
-    let order: Vec<u32> = order(model, prices).into_iter().filter(|number| !taken.contains(number)).collect();
     let mut empty = Packing::new(model, limits.clone(), prices);
     taken.iter().for_each(|&number| empty.remove(number as usize));
     empty.place_all(None);
@@ -74,6 +73,8 @@ pub(super) fn best<'a, const D: usize>(
     if !empty.is_complete() {
         return None;
     }
+    let mut order = order(model, prices);
+    order.retain(|&number| !empty.gone[number as usize]);
     let instances = model.len() as u64;
     let budget = STEPS_PER_INSTANCE * instances + STEPS_PER_FIRST_INSTANCE * instances.min(FIRST_INSTANCES);
     let mut search = Search {
@@ -174,7 +175,7 @@ impl<'a, const D: usize> Search<'a, '_, D> {
     }
 
     /// Tears down small parts and builds them anew, with one candidate more, or one for others that save no more. Ends with
-    /// the budget, at the bound, or when nothing is left to try.
+    /// the budget, at the bound, or when nothing has been gained for long.
     fn improve(&mut self) {
         let packing = &mut self.best;
         let mut nowhere = vec![false; packing.model.kinds.len()];
