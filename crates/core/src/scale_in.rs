@@ -28,6 +28,7 @@ mod policy;
 mod reason;
 mod replay;
 mod rng;
+mod room;
 mod safe;
 mod search;
 pub mod seen;
@@ -100,7 +101,7 @@ fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &E
             for &number in &safe.taken {
                 witness.remove(number as usize);
             }
-            witness.place_all(None);
+            witness.place_all();
             findings.of_safe(&safe, &witness)
         }
     }

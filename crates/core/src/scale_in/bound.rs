@@ -1,97 +1,114 @@
 //! What room is worth, and what no plan could exceed: prices of the relaxed problem.
 //!
-//! The relaxation is a linear program: each kind of displaced tasks flows to classes of instances, within the free room of
+//! The relaxation is a linear program: each kind of displaced tasks flows to classes of room, within the useful room of
 //! what stays there, in every dimension, and at most one task of a conflict key an instance. Its Lagrangian dual is
 //! solved by sub-gradient steps. Any non-negative prices give a bound (weak duality), so that rounding can only make it
 //! worse, never wrong; better prices give a better one.
 
 use super::limits::Limits;
 use super::model::Model;
+use super::room::Rooms;
 
 /// How many sub-gradient steps are made: more gain less than 0.1 % on 5,000 instances.
 const STEPS: usize = 120;
+/// For so many of them, all room of one class of instances has one price: so the first prices are found fast.
+const STEPS_TOGETHER: usize = 80;
 /// After so many steps without a better bound, steps become half as long.
 const PATIENCE: usize = 6;
 
-/// Prices of room, by class and dimension, of conflict keys, and of headroom, in units of value.
-#[derive(Debug, Clone)]
-pub(super) struct Prices<const D: usize> {
-    /// By class: one unit of each dimension, in the dual's scale.
-    room: Vec<[f32; D]>,
-    /// By conflict key, then class: the place for one task.
-    slot: Vec<Vec<f32>>,
-    /// CPU and memory of headroom.
-    headroom: [f32; 2],
-    /// By kind: what the cheapest place for one task costs, and in which class it is.
-    pub(super) task: Vec<(f32, usize)>,
-    /// By kind, then class: how much dearer the class is than the cheapest, for a task as large as a mean instance.
-    pub(super) detour: Vec<Vec<f32>>,
-    /// By instance: what removing it costs at these prices.
+/// What the search goes by, in units of value.
+#[derive(Debug)]
+pub(super) struct Prices {
+    /// By kind: what the cheapest place for one task costs.
+    pub(super) task: Vec<f32>,
+    /// By kind, then class of room, in one piece: how much dearer the class is than the cheapest, for a task as large as a
+    /// mean instance.
+    pub(super) detour: Vec<f32>,
+    /// By instance: the class of its room.
+    pub(super) class: Vec<u16>,
+    /// By kind: on how many instances one fits.
+    pub(super) openings: Vec<u32>,
+    /// By instance: what removing it costs.
     pub(super) cost: Vec<f32>,
-    /// No plan saves more, in units of value.
+    /// No plan saves more.
     pub(super) bound: f64,
 }
 
-impl<const D: usize> Prices<D> {
-    /// In the order of [`Slope::numbers`].
-    fn numbers(&mut self) -> impl Iterator<Item = &mut f32> {
-        self.room.iter_mut().flatten().chain(self.slot.iter_mut().flatten()).chain(&mut self.headroom)
-    }
+/// Solves for prices; returns them with the number of steps of work that it took.
+pub(super) fn prices<const D: usize>(model: &Model<D>, limits: &Limits) -> (Prices, u64) {
+    let rooms = Rooms::new(model);
+    let mut dual = Dual::new(model, limits, &rooms);
+    let steps = dual.solve();
+    let detour = dual.detours();
+    let Dual { best, value_unit, .. } = dual;
+    // From the dual's unit, the mean value, back to values.
+    let values = |all: Vec<f32>| all.into_iter().map(|one| one * value_unit).collect();
+    let prices = Prices {
+        task: values(best.task.into_iter().map(|(cost, _)| cost).collect()),
+        detour,
+        cost: values(best.cost),
+        bound: (best.bound * f64::from(value_unit)).min(model.value.iter().sum::<u64>() as f64),
+        class: rooms.class,
+        openings: rooms.openings,
+    };
+    (prices, steps)
 }
 
-/// Solves for prices; returns them with the number of steps of work that it took.
-pub(super) fn prices<const D: usize>(model: &Model<D>, limits: &Limits) -> (Prices<D>, u64) {
-    let mut dual = Dual::new(model, limits);
-    let steps = dual.solve();
-    dual.best.detour = dual.detours();
-    let mut best = dual.best;
-    // From the dual's unit, the mean value, back to values.
-    for cost in &mut best.cost {
-        *cost *= dual.value_unit;
+/// A solution for some prices, all in units of the mean value.
+#[derive(Debug, Clone)]
+struct Solution<const D: usize> {
+    prices: Multipliers<f32, D>,
+    /// By kind: what the cheapest place for one task costs, and in which class it is.
+    task: Vec<(f32, usize)>,
+    /// By instance: what removing it costs.
+    cost: Vec<f32>,
+    bound: f64,
+}
+
+/// A number for each thing that can run short: room by class and dimension, in the dual's scale; the place for one task, by
+/// conflict key and class; CPU and memory of headroom.
+#[derive(Debug, Clone)]
+struct Multipliers<T, const D: usize> {
+    room: Vec<[T; D]>,
+    slot: Vec<Vec<T>>,
+    headroom: [T; 2],
+}
+
+impl<T: Copy, const D: usize> Multipliers<T, D> {
+    fn new(value: T, classes: usize, keys: usize) -> Self {
+        Self { room: vec![[value; D]; classes], slot: vec![vec![value; classes]; keys], headroom: [value; 2] }
     }
-    for (cost, _) in &mut best.task {
-        *cost *= dual.value_unit;
+
+    /// All of them, always in the same order.
+    fn numbers(&mut self) -> impl Iterator<Item = &mut T> {
+        self.room.iter_mut().flatten().chain(self.slot.iter_mut().flatten()).chain(&mut self.headroom)
     }
-    best.bound = (best.bound * f64::from(dual.value_unit)).min(model.value.iter().sum::<u64>() as f64);
-    (best, steps)
 }
 
 struct Dual<'a, const D: usize> {
     model: &'a Model<D>,
     limits: &'a Limits,
+    rooms: &'a Rooms<D>,
     /// The mean value of an instance: prices are in this unit.
     value_unit: f32,
-    /// By instance: free room, and what removing it takes of the headroom.
+    /// By instance: useful room, and what removing it takes of the headroom.
     free: Vec<[f32; D]>,
     spare_taken: Vec<[f32; 2]>,
-    /// By class: all free room of its instances, and by key the number of its instances that do not hold it.
-    room: Vec<[f64; D]>,
-    slots: Vec<Vec<f64>>,
     /// By instance: the conflict keys that it holds.
     keys: Vec<Vec<u16>>,
-    spare: [f64; 2],
+    /// How much there is of everything: all useful room, the instances that do not hold a key, spare headroom.
+    all: Multipliers<f64, D>,
+    /// By class of room: one over the number of those with the same class of instances.
+    shares: Vec<f64>,
     demand: Vec<[f32; D]>,
     candidates: Vec<u32>,
-    at: Prices<D>,
-    best: Prices<D>,
+    at: Solution<D>,
+    best: Solution<D>,
     /// How much more of everything there is than is used, at the solution for the current prices; and the way that the
     /// prices go, which remembers the steps before.
-    slope: Slope<D>,
-    way: Slope<D>,
+    slope: Multipliers<f64, D>,
+    way: Multipliers<f64, D>,
     chosen: Vec<(f32, u32)>,
-}
-
-#[derive(Clone)]
-struct Slope<const D: usize> {
-    room: Vec<[f64; D]>,
-    slot: Vec<Vec<f64>>,
-    headroom: [f64; 2],
-}
-
-impl<const D: usize> Slope<D> {
-    fn numbers(&mut self) -> impl Iterator<Item = &mut f64> {
-        self.room.iter_mut().flatten().chain(self.slot.iter_mut().flatten()).chain(&mut self.headroom)
-    }
 }
 
 /// The shares of CPU in the first prices.
@@ -102,7 +119,7 @@ const MEMORY: f64 = 0.8;
 const FIRST_STEP: f64 = 0.2;
 
 impl<'a, const D: usize> Dual<'a, D> {
-    fn new(model: &'a Model<D>, limits: &'a Limits) -> Self {
+    fn new(model: &'a Model<D>, limits: &'a Limits, rooms: &'a Rooms<D>) -> Self {
         let count = model.len().max(1) as f32;
         let scale = model.scale();
         let scaled =
@@ -110,48 +127,43 @@ impl<'a, const D: usize> Dual<'a, D> {
         let hundredths = |amounts: [i64; 2]| -> [f32; 2] {
             std::array::from_fn(|at| amounts[at] as f32 * scale[at] / 100.0)
         };
-        let classes = model.class_starts.len() - 1;
-        let mut room = vec![[0.0; D]; classes];
-        for (number, free) in model.free.iter().enumerate() {
-            for (sum, one) in room[usize::from(model.class[number])].iter_mut().zip(scaled(free)) {
-                *sum += f64::from(one);
-            }
-        }
+        let free: Vec<[f32; D]> = rooms.useful.iter().map(scaled).collect();
+        let classes = rooms.of_class.len();
+        let mut all = Multipliers::new(0.0_f64, classes, model.holders.len());
+        all.headroom = hundredths(limits.spare()).map(f64::from);
         let mut keys = vec![Vec::new(); model.len()];
-        let mut slots = Vec::new();
-        for (key, holders) in (0..).zip(&model.holders) {
-            let mut free: Vec<_> =
-                model.class_starts.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
-            for number in (0..model.len()).filter(|&number| holders.has(number)) {
-                free[usize::from(model.class[number])] -= 1.0;
-                keys[number].push(key);
+        for (number, free) in free.iter().enumerate() {
+            let class = usize::from(rooms.class[number]);
+            for (sum, one) in all.room[class].iter_mut().zip(free) {
+                *sum += f64::from(*one);
             }
-            slots.push(free);
+            for (key, (holders, slots)) in (0..).zip(model.holders.iter().zip(&mut all.slot)) {
+                if holders.has(number) {
+                    keys[number].push(key);
+                } else {
+                    slots[class] += 1.0;
+                }
+            }
         }
-        let at = Prices {
-            room: vec![[0.0; D]; classes],
-            slot: vec![vec![0.0; classes]; model.holders.len()],
-            headroom: [0.0; 2],
+        let of_one_class = |of: &u16| rooms.of_class.iter().filter(|other| *other == of).count() as f64;
+        let at = Solution {
+            prices: Multipliers::new(0.0, classes, model.holders.len()),
             task: vec![(0.0, 0); model.kinds.len()],
-            detour: Vec::new(),
             cost: vec![0.0; model.len()],
             bound: f64::INFINITY,
-        };
-        let slope = Slope {
-            room: vec![[0.0; D]; classes],
-            slot: vec![vec![0.0; classes]; model.holders.len()],
-            headroom: [0.0; 2],
         };
         Self {
             model,
             limits,
+            rooms,
             value_unit: (model.value.iter().sum::<u64>() as f32 / count).max(f32::MIN_POSITIVE),
-            free: model.free.iter().map(scaled).collect(),
+            free,
             spare_taken: (0..model.len()).map(|number| hundredths(limits.spare_taken(number))).collect(),
-            room,
-            slots,
             keys,
-            spare: hundredths(limits.spare()).map(f64::from),
+            slope: all.clone(),
+            way: Multipliers::new(0.0, classes, model.holders.len()),
+            all,
+            shares: rooms.of_class.iter().map(|of| 1.0 / of_one_class(of)).collect(),
             demand: model.kinds.iter().map(|kind| scaled(&kind.demand)).collect(),
             candidates: (0..)
                 .zip(&model.candidate)
@@ -160,8 +172,6 @@ impl<'a, const D: usize> Dual<'a, D> {
                 .collect(),
             best: at.clone(),
             at,
-            way: slope.clone(),
-            slope,
             chosen: Vec::new(),
         }
     }
@@ -169,20 +179,33 @@ impl<'a, const D: usize> Dual<'a, D> {
     fn solve(&mut self) -> u64 {
         self.begin();
         let (mut step, mut since_best) = (FIRST_STEP, 0);
-        for _ in 0..STEPS {
+        for turn in 0..STEPS {
+            let together = turn < STEPS_TOGETHER;
+            if turn == STEPS_TOGETHER {
+                self.go_back();
+                (step, since_best) = (FIRST_STEP, 0);
+            }
             self.find_slope();
-            self.go(step);
+            if together {
+                self.level_slope();
+            }
+            self.go(step, together);
             since_best = if self.look() { 0 } else { since_best + 1 };
             if since_best >= PATIENCE {
                 // Too long a step: back to the best prices, and on with half of it.
                 (step, since_best) = (step / 2.0, 0);
-                self.at.clone_from(&self.best);
-                self.choose();
-                self.way.numbers().for_each(|way| *way = 0.0);
+                self.go_back();
             }
         }
         let entries: usize = self.candidates.iter().map(|&at| self.model.held.of(at as usize).len()).sum();
-        ((STEPS + SPLITS.len()) * (entries * 2 + self.model.len())) as u64
+        let open: usize = self.rooms.open.iter().map(Vec::len).sum();
+        ((STEPS + SPLITS.len()) * (entries * 2 + open + self.model.len())) as u64
+    }
+
+    fn go_back(&mut self) {
+        self.at.clone_from(&self.best);
+        self.choose();
+        self.way.numbers().for_each(|way| *way = 0.0);
     }
 
     /// Begins with the best of a few splits of the price between CPU and memory: where all instances are alike, the
@@ -191,11 +214,10 @@ impl<'a, const D: usize> Dual<'a, D> {
         for split in SPLITS {
             let room: [f32; D] =
                 std::array::from_fn(|at| [split, 1.0 - split].get(at).copied().unwrap_or(0.0));
-            self.at.room.fill(room);
+            self.at.prices.room.fill(room);
             self.look();
         }
-        self.at.clone_from(&self.best);
-        self.choose();
+        self.go_back();
     }
 
     /// Solves at the current prices; returns whether the bound is better than before.
@@ -211,17 +233,20 @@ impl<'a, const D: usize> Dual<'a, D> {
         better
     }
 
-    /// The cheapest class for each kind. A kind that may run nowhere has no price: what holds it cannot be paid for.
+    /// The cheapest class for each kind. A kind that fits nowhere has no price: what holds it cannot be paid for.
     fn price_tasks(&mut self) {
-        for (kind, (demand, price)) in self.model.kinds.iter().zip(self.demand.iter().zip(&mut self.at.task))
-        {
+        let Solution { prices, task, .. } = &mut self.at;
+        for (number, price) in task.iter_mut().enumerate() {
             *price = (f32::INFINITY, 0);
-            for (class, room) in self.at.room.iter().enumerate().filter(|(class, _)| kind.allowed[*class]) {
+            for &class in &self.rooms.open[number] {
+                let class = usize::from(class);
                 let mut cost = 0.0;
-                for (demand, room) in demand.iter().zip(room) {
+                for (demand, room) in self.demand[number].iter().zip(prices.room[class]) {
                     cost += demand * room;
                 }
-                cost += kind.keys.iter().map(|&key| self.at.slot[usize::from(key)][class]).sum::<f32>();
+                for &key in &self.model.kinds[number].keys {
+                    cost += prices.slot[usize::from(key)][class];
+                }
                 if cost < price.0 {
                     *price = (cost, class);
                 }
@@ -230,26 +255,26 @@ impl<'a, const D: usize> Dual<'a, D> {
     }
 
     fn price_instances(&mut self) {
-        let classes = self.at.room.len();
+        let Solution { prices, task, cost: costs, .. } = &mut self.at;
         let all_slots: Vec<f32> =
-            (0..classes).map(|class| self.at.slot.iter().map(|slot| slot[class]).sum()).collect();
+            (0..prices.room.len()).map(|class| prices.slot.iter().map(|slot| slot[class]).sum()).collect();
         for &number in &self.candidates {
             let number = number as usize;
-            let class = usize::from(self.model.class[number]);
+            let class = usize::from(self.rooms.class[number]);
             let mut cost = all_slots[class];
             for &(kind, count) in self.model.held.of(number) {
-                cost += self.at.task[usize::from(kind)].0 * f32::from(count);
+                cost += task[usize::from(kind)].0 * f32::from(count);
             }
-            for (free, room) in self.free[number].iter().zip(&self.at.room[class]) {
+            for (free, room) in self.free[number].iter().zip(prices.room[class]) {
                 cost += free * room;
             }
             for &key in &self.keys[number] {
-                cost -= self.at.slot[usize::from(key)][class];
+                cost -= prices.slot[usize::from(key)][class];
             }
-            for (taken, price) in self.spare_taken[number].iter().zip(self.at.headroom) {
+            for (taken, price) in self.spare_taken[number].iter().zip(prices.headroom) {
                 cost += taken * price;
             }
-            self.at.cost[number] = cost;
+            costs[number] = cost;
         }
     }
 
@@ -286,19 +311,13 @@ impl<'a, const D: usize> Dual<'a, D> {
     }
 
     /// The dual's value: what room, slots and headroom are worth, less what is on its way, and the gains.
-    fn value(&self) -> f64 {
+    fn value(&mut self) -> f64 {
+        let Self { all, at, .. } = self;
         let mut value = 0.0;
-        for (room, price) in self.room.iter().flatten().zip(self.at.room.iter().flatten()) {
-            value += room * f64::from(*price);
+        for (all, price) in all.numbers().zip(at.prices.numbers()) {
+            value += *all * f64::from(*price);
         }
-        for (slots, price) in self.slots.iter().flatten().zip(self.at.slot.iter().flatten()) {
-            value += slots * f64::from(*price);
-        }
-        for (spare, price) in self.spare.iter().zip(self.at.headroom) {
-            value += spare * f64::from(price);
-        }
-        for (kind, (price, _)) in
-            self.model.kinds.iter().zip(&self.at.task).filter(|(kind, _)| kind.in_flight > 0)
+        for (kind, (price, _)) in self.model.kinds.iter().zip(&at.task).filter(|(kind, _)| kind.in_flight > 0)
         {
             if price.is_finite() {
                 value -= f64::from(*price) * f64::from(kind.in_flight);
@@ -307,31 +326,33 @@ impl<'a, const D: usize> Dual<'a, D> {
         value + self.chosen.iter().map(|(gain, _)| f64::from(*gain)).sum::<f64>()
     }
 
-    /// By kind and class, at the best prices: see [`Prices::detour`].
-    fn detours(&self) -> Vec<Vec<f32>> {
-        let of_kind = |(number, demand): (usize, &[f32; D])| {
+    /// At the best prices: see [`Prices::detour`].
+    fn detours(&self) -> Vec<f32> {
+        let Solution { prices, task, .. } = &self.best;
+        let classes = prices.room.len();
+        let mut detours = vec![0.0; self.model.kinds.len() * classes];
+        for (number, demand) in self.demand.iter().enumerate() {
             let size = demand.iter().sum::<f32>().max(f32::MIN_POSITIVE);
-            let of_class = |(class, room): (usize, &[f32; D])| {
-                let cost: f32 = demand.iter().zip(room).map(|(demand, room)| demand * room).sum();
+            for &class in &self.rooms.open[number] {
+                let class = usize::from(class);
+                let cost: f32 =
+                    demand.iter().zip(prices.room[class]).map(|(demand, room)| demand * room).sum();
                 let keys = &self.model.kinds[number].keys;
-                let slots: f32 = keys.iter().map(|&key| self.best.slot[usize::from(key)][class]).sum();
-                ((cost + slots - self.best.task[number].0) / size).max(0.0)
-            };
-            self.best.room.iter().enumerate().map(of_class).collect()
-        };
-        self.demand.iter().enumerate().map(of_kind).collect()
+                let slots: f32 = keys.iter().map(|&key| prices.slot[usize::from(key)][class]).sum();
+                detours[number * classes + class] = ((cost + slots - task[number].0) / size).max(0.0);
+            }
+        }
+        detours
     }
 
     fn find_slope(&mut self) {
         let Self { model, slope, .. } = self;
-        slope.room.clone_from(&self.room);
-        slope.slot.clone_from(&self.slots);
-        slope.headroom = self.spare;
+        slope.clone_from(&self.all);
         let mut moving: Vec<u32> = model.kinds.iter().map(|kind| kind.in_flight).collect();
         let mut gone = vec![0.0; slope.room.len()];
         for &(_, number) in &self.chosen {
             let number = number as usize;
-            let class = usize::from(model.class[number]);
+            let class = usize::from(self.rooms.class[number]);
             gone[class] += 1.0;
             for (slope, free) in slope.room[class].iter_mut().zip(self.free[number]) {
                 *slope -= f64::from(free);
@@ -366,21 +387,51 @@ impl<'a, const D: usize> Dual<'a, D> {
         }
     }
 
+    /// One slope for all room of one class of instances.
+    fn level_slope(&mut self) {
+        let of = &self.rooms.of_class;
+        let classes = of.iter().max().map_or(0, |most| usize::from(*most) + 1);
+        let mut room = vec![[0.0; D]; classes];
+        for (slope, of) in self.slope.room.iter().zip(of) {
+            for (sum, one) in room[usize::from(*of)].iter_mut().zip(slope) {
+                *sum += one;
+            }
+        }
+        for (slope, of) in self.slope.room.iter_mut().zip(of) {
+            *slope = room[usize::from(*of)];
+        }
+        for slot in &mut self.slope.slot {
+            let mut sums = vec![0.0; classes];
+            for (slope, of) in slot.iter().zip(of) {
+                sums[usize::from(*of)] += slope;
+            }
+            for (slope, of) in slot.iter_mut().zip(of) {
+                *slope = sums[usize::from(*of)];
+            }
+        }
+    }
+
     /// Lowers the price of what is left over and raises that of what is short. What is free already stays so.
-    fn go(&mut self, step: f64) {
-        let mut length = 0.0;
-        for ((price, way), slope) in self.at.numbers().zip(self.way.numbers()).zip(self.slope.numbers()) {
+    fn go(&mut self, step: f64, together: bool) {
+        let Self { at, way, slope, .. } = self;
+        for ((price, way), slope) in at.prices.numbers().zip(way.numbers()).zip(slope.numbers()) {
             *way = *way * MEMORY + *slope * (1.0 - MEMORY);
             if *price <= 0.0 && *way > 0.0 {
                 *way = 0.0;
             }
-            length += *way * *way;
+        }
+        let mut length = way.headroom.iter().map(|way| way * way).sum::<f64>();
+        for (class, share) in self.shares.iter().enumerate() {
+            let slots = way.slot.iter().map(|slot| &slot[class]);
+            let square: f64 = way.room[class].iter().chain(slots).map(|way| way * way).sum();
+            // Room that goes together goes one way.
+            length += if together { square * share } else { square };
         }
         if length <= 0.0 {
             return;
         }
         let step = step * self.best.bound.abs() / length;
-        for (price, way) in self.at.numbers().zip(self.way.numbers()) {
+        for (price, way) in at.prices.numbers().zip(way.numbers()) {
             *price = (*price - (step * *way) as f32).max(0.0);
         }
     }

@@ -117,6 +117,20 @@ impl BitSet {
     pub(super) fn remove(&mut self, number: usize) {
         self.0[number / 64] &= !(1 << (number % 64));
     }
+
+    /// The first number in it from one on, or else the first of all. Looks at [`BitSet::words`] words at most, and one more.
+    pub(super) fn next(&self, from: usize) -> Option<usize> {
+        let (start, words) = (from / 64, self.0.len());
+        let later = self.0.get(start)? & (u64::MAX << (from % 64));
+        let rest = (1..=words).map(|step| (start + step) % words).map(|at| (at, self.0[at]));
+        let (at, word) = std::iter::once((start, later)).chain(rest).find(|(_, word)| *word != 0)?;
+        Some(at * 64 + word.trailing_zeros() as usize)
+    }
+
+    /// How many words it is kept in.
+    pub(super) fn words(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl<const D: usize> Model<D> {
