@@ -78,11 +78,12 @@ pub(super) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
         policy,
         now,
     };
-    let kept = |instance| RULES.iter().find_map(|rule| rule(&facts(instance)));
-    Eligibility {
-        usable: inventory.instances.iter().map(|instance| usable(&facts(instance))).collect(),
-        kept: inventory.instances.iter().map(kept).collect(),
-    }
+    let verdict = |instance| {
+        let facts = facts(instance);
+        (usable(&facts), RULES.iter().find_map(|rule| rule(&facts)))
+    };
+    let (usable, kept) = inventory.instances.iter().map(verdict).unzip();
+    Eligibility { usable, kept }
 }
 
 /// By service: why nobody can tell where its tasks may run, if so.
