@@ -82,10 +82,21 @@ impl Lists {
         &self.entries[self.starts[of] as usize..self.starts[of + 1] as usize]
     }
 
-    fn new(lists: impl Iterator<Item = BTreeMap<u16, u16>>) -> Self {
-        let (mut starts, mut entries) = (vec![0], Vec::new());
+    /// Makes one list after the other: each is given as numbers in any order, and may name one several times.
+    fn new<L: Iterator<Item = (u16, u16)>>(lists: impl Iterator<Item = L>) -> Self {
+        let (mut starts, mut entries) = (vec![0], Vec::<(u16, u16)>::new());
+        let mut scratch = Vec::new();
         for list in lists {
-            entries.extend(list);
+            scratch.extend(list);
+            scratch.sort_unstable();
+            let start = entries.len();
+            for (what, count) in scratch.drain(..) {
+                match entries[start..].last_mut() {
+                    // More than eligibility believes are on an instance that stays.
+                    Some(last) if last.0 == what => last.1 = last.1.saturating_add(count),
+                    _ => entries.push((what, count)),
+                }
+            }
             starts.push(u32::try_from(entries.len()).unwrap_or(u32::MAX));
         }
         entries.shrink_to_fit();
@@ -151,17 +162,12 @@ impl<const D: usize> Model<D> {
             class_starts[class] += class_starts[class - 1];
         }
 
-        let (kinds, kind_of, keys) = kinds(inventory, eligibility, &places, &origin);
         let candidate: Vec<_> = origin.iter().map(|&index| eligibility.kept[index].is_none()).collect();
-        let held_services = Lists::new(origin.iter().map(|&index| counts(at(index))));
+        let held_services = Lists::new(origin.iter().map(|&index| services_of(at(index))));
+        let (kinds, kind_of, keys) = kinds(inventory, &places, &origin, &candidate, &held_services);
         let held = Lists::new((0..origin.len()).map(|number| {
-            let mut counts = BTreeMap::new();
-            for &(service, count) in held_services.of(number).iter().filter(|_| candidate[number]) {
-                if let Some(kind) = kind_of[usize::from(service)] {
-                    *counts.entry(kind).or_insert(0) += count;
-                }
-            }
-            counts
+            let services = if candidate[number] { held_services.of(number) } else { &[] };
+            services.iter().filter_map(|&(service, count)| Some((kind_of[usize::from(service)]?, count)))
         }));
         let priced =
             inventory.instances.iter().all(|one| one.price_microusd.is_some_and(|price| price < 1 << 40))
@@ -177,13 +183,13 @@ impl<const D: usize> Model<D> {
             class_starts,
             candidate,
             held,
-            held_services,
             value: origin.iter().map(|&index| value(index)).collect(),
             value_total: (0..inventory.instances.len()).map(value).sum(),
             priced,
             kinds,
             kind_of,
-            holders: holders(inventory, &origin, &keys),
+            holders: holders(inventory, &origin, &keys, &held_services),
+            held_services,
             origin,
         }
     }
@@ -216,22 +222,24 @@ impl<const D: usize> Model<D> {
                 *needed = u32::from(count).max(*needed);
             }
         }
+        // Where there are enough without any one instance, nobody need know how many there are.
         let count = |(kind, &needed): (&Kind<D>, &u32)| {
-            let mut places = 0_u32;
+            let (mut places, mut most) = (0_u32, 0);
             for on in 0..self.len() {
-                places += u32::from(self.places(kind, on));
-                // An instance's own places do not count, and are fewer than this.
-                if places >= needed + u32::from(u16::MAX) {
-                    break;
+                let here = u32::from(self.places(kind, on));
+                (places, most) = (places + here, here.max(most));
+                if places - most >= needed {
+                    return None;
                 }
             }
-            places
+            Some(places)
         };
-        let places: Vec<u32> = self.kinds.iter().zip(&needed).map(count).collect();
+        let places: Vec<Option<u32>> = self.kinds.iter().zip(&needed).map(count).collect();
         let nowhere = |number: usize| {
             let homeless = |&&(kind, count): &&(u16, u16)| {
                 let at = usize::from(kind);
-                places[at] - u32::from(self.places(&self.kinds[at], number)) < u32::from(count)
+                let elsewhere = |all| all - u32::from(self.places(&self.kinds[at], number));
+                places[at].is_some_and(|all| elsewhere(all) < u32::from(count))
             };
             self.held.of(number).iter().find(homeless).map(|(kind, _)| *kind)
         };
@@ -270,17 +278,12 @@ pub(super) fn conflicts<const D: usize>(kind: &Kind<D>, holders: &[BitSet], on: 
     kind.keys.iter().any(|&key| holders[usize::from(key)].has(on))
 }
 
-/// How many tasks of each service would move off an instance.
-fn counts(instance: &Instance) -> BTreeMap<u16, u16> {
-    let mut counts = BTreeMap::new();
-    for task in instance.tasks.iter().flatten() {
-        if let TaskKind::Service(index) = task.kind {
-            // More than eligibility believes are on an instance that stays.
-            let count: &mut u16 = counts.entry(u16::try_from(index).unwrap_or(u16::MAX)).or_default();
-            *count = count.saturating_add(1);
-        }
-    }
-    counts
+/// The service of each task that would move off an instance.
+fn services_of(instance: &Instance) -> impl Iterator<Item = (u16, u16)> {
+    instance.tasks.iter().flatten().filter_map(|task| match task.kind {
+        TaskKind::Service(index) => Some((u16::try_from(index).unwrap_or(u16::MAX), 1)),
+        TaskKind::UnknownService | TaskKind::Daemon | TaskKind::Standalone | TaskKind::Stopping => None,
+    })
 }
 
 /// Which instances may run which services' tasks.
@@ -356,13 +359,14 @@ type KindKey<const D: usize> = (Amounts<D>, Vec<bool>, Vec<Key>, bool);
 /// The kinds of tasks, the kind of each service, and the conflict keys.
 fn kinds<const D: usize>(
     inventory: &Inventory,
-    eligibility: &Eligibility,
     places: &Places,
     origin: &[usize],
+    candidate: &[bool],
+    held_services: &Lists,
 ) -> (Vec<Kind<D>>, Vec<Option<u16>>, Vec<Key>) {
     let mut moving = vec![false; inventory.services.len()];
-    for (instance, kept) in inventory.instances.iter().zip(&eligibility.kept) {
-        for &service in counts(instance).keys().filter(|_| kept.is_none()) {
+    for number in (0..origin.len()).filter(|&number| candidate[number]) {
+        for &(service, _) in held_services.of(number) {
             moving[usize::from(service)] = true;
         }
     }
@@ -430,7 +434,7 @@ pub(super) fn ranks(services: &[Service]) -> Vec<usize> {
 }
 
 /// By conflict key: the instances that hold it.
-fn holders(inventory: &Inventory, origin: &[usize], keys: &[Key]) -> Vec<BitSet> {
+fn holders(inventory: &Inventory, origin: &[usize], keys: &[Key], held_services: &Lists) -> Vec<BitSet> {
     let mut holders = vec![BitSet::new(origin.len()); keys.len()];
     let ranks = ranks(&inventory.services);
     let distinct = |service: usize| Key::Distinct(ranks.get(service).copied().unwrap_or(usize::MAX));
@@ -443,7 +447,7 @@ fn holders(inventory: &Inventory, origin: &[usize], keys: &[Key]) -> Vec<BitSet>
         };
         instance.host_ports.iter().for_each(|port| hold(Key::Port(*port)));
         instance.distinct_services.iter().for_each(|&service| hold(distinct(service)));
-        counts(instance).into_keys().for_each(|service| hold(distinct(usize::from(service))));
+        held_services.of(number).iter().for_each(|&(service, _)| hold(distinct(usize::from(service))));
     }
     holders
 }

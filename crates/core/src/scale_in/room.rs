@@ -28,13 +28,15 @@ impl<const D: usize> Rooms<D> {
     /// Looks at the free room of every instance.
     pub(super) fn new(model: &Model<D>) -> Self {
         let fitting = Fitting::new(model);
-        let beside: Vec<_> = model.kinds.iter().map(beside).collect();
+        let ratios = Ratios::new(&model.kinds);
         let mut useful = Vec::with_capacity(model.len());
         let mut numbers = BTreeMap::new();
         let mut class = Vec::with_capacity(model.len());
         for (number, free) in model.free.iter().enumerate() {
-            useful.push(useful_of(free, fitting.of(number).map(|kind| &beside[kind])));
-            let share = (fitting.of(number).count() * ROOM_CLASSES).div_ceil(model.kinds.len().max(1));
+            let fits = fitting.of(number);
+            useful.push(ratios.useful(free, fits));
+            let count = fits.iter().map(|word| word.count_ones() as usize).sum::<usize>();
+            let share = (count * ROOM_CLASSES).div_ceil(model.kinds.len().max(1));
             let next = u16::try_from(numbers.len()).unwrap_or(u16::MAX);
             class.push(*numbers.entry((model.class[number], share)).or_insert(next));
         }
@@ -44,12 +46,12 @@ impl<const D: usize> Rooms<D> {
         }
         let mut together = vec![vec![0; fitting.words]; numbers.len()];
         for (number, class) in class.iter().enumerate() {
-            for (all, one) in together[usize::from(*class)].iter_mut().zip(fitting.words_of(number)) {
+            for (all, one) in together[usize::from(*class)].iter_mut().zip(fitting.of(number)) {
                 *all |= one;
             }
         }
         let open = |kind: usize| {
-            let is_open = |class: &u16| together[usize::from(*class)][kind / 64] >> (kind % 64) & 1 == 1;
+            let is_open = |class: &u16| has(&together[usize::from(*class)], kind);
             (0..).take(together.len()).filter(is_open).collect()
         };
         let open = (0..model.kinds.len()).map(open).collect();
@@ -72,59 +74,63 @@ impl Fitting {
         for (kind, (what, openings)) in model.kinds.iter().zip(&mut openings).enumerate() {
             for class in (0..what.allowed.len()).filter(|&class| what.allowed[class]) {
                 for number in model.class_starts[class]..model.class_starts[class + 1] {
-                    if fits(&what.demand, &model.free[number]) && !conflicts(what, &model.holders, number) {
-                        bits[number * words + kind / 64] |= 1 << (kind % 64);
-                        *openings += 1;
-                    }
+                    // Without a branch: that is several times faster.
+                    let fits =
+                        fits(&what.demand, &model.free[number]) & !conflicts(what, &model.holders, number);
+                    bits[number * words + kind / 64] |= u64::from(fits) << (kind % 64);
+                    *openings += u32::from(fits);
                 }
             }
         }
         Self { words, bits, openings }
     }
 
-    fn words_of(&self, number: usize) -> &[u64] {
+    /// The kinds that fit on an instance.
+    fn of(&self, number: usize) -> &[u64] {
         &self.bits[number * self.words..(number + 1) * self.words]
     }
+}
 
-    /// The kinds that fit on an instance.
-    fn of(&self, number: usize) -> impl Iterator<Item = usize> {
-        self.words_of(number).iter().enumerate().flat_map(|(at, &word)| {
-            std::iter::successors(Some(word), |left| Some(left & left.wrapping_sub(1)))
-                .take_while(|left| *left != 0)
-                .map(move |left| at * 64 + left.trailing_zeros() as usize)
+fn has(kinds: &[u64], kind: usize) -> bool {
+    kinds[kind / 64] >> (kind % 64) & 1 == 1
+}
+
+/// How much tasks need of one dimension for one of another.
+struct Ratios {
+    /// By both dimensions: the kinds that need some of the first, by how much of it they need for one of the second, the
+    /// most first.
+    by_pair: Vec<Vec<(f64, usize)>>,
+}
+
+impl Ratios {
+    fn new<const D: usize>(kinds: &[Kind<D>]) -> Self {
+        let sorted = |of: usize, per: usize| {
+            let ratio = |kind: &Kind<D>| match kind.demand[per] {
+                0 => f64::INFINITY,
+                per => f64::from(kind.demand[of]) / f64::from(per),
+            };
+            let some = kinds.iter().enumerate().filter(|(_, kind)| kind.demand[of] > 0);
+            let mut all: Vec<_> = some.map(|(number, kind)| (ratio(kind), number)).collect();
+            all.sort_by(|one, other| other.0.total_cmp(&one.0));
+            all
+        };
+        Self { by_pair: (0..D * D).map(|pair| sorted(pair / D, pair % D)).collect() }
+    }
+
+    /// No more of one dimension is of use than the kinds that fit need at most beside all that is free of another.
+    fn useful<const D: usize>(&self, free: &Amounts<D>, fitting: &[u64]) -> Amounts<D> {
+        let used = |of: usize, per: usize| {
+            let most = self.by_pair[of * D + per].iter().find(|(_, kind)| has(fitting, *kind));
+            match most {
+                None => 0.0,
+                // Some need none of the other.
+                Some((ratio, _)) if ratio.is_infinite() => f64::INFINITY,
+                Some((ratio, _)) => ratio * f64::from(free[per]),
+            }
+        };
+        std::array::from_fn(|of| {
+            let used = (0..D).filter(|&per| per != of).map(|per| used(of, per)).fold(f64::INFINITY, f64::min);
+            (used.ceil() as i32).min(free[of])
         })
     }
-}
-
-/// How much of each dimension a task needs for one of each other.
-type Beside<const D: usize> = [[f64; D]; D];
-
-fn beside<const D: usize>(kind: &Kind<D>) -> Beside<D> {
-    let ratio = |of: usize, per: usize| match (kind.demand[of], kind.demand[per]) {
-        (0, _) => 0.0,
-        (_, 0) => f64::INFINITY,
-        (of, per) => f64::from(of) / f64::from(per),
-    };
-    std::array::from_fn(|of| std::array::from_fn(|per| ratio(of, per)))
-}
-
-/// No more of one dimension is of use than the kinds that fit need at most beside all that is free of another.
-fn useful_of<'a, const D: usize>(
-    free: &Amounts<D>,
-    fitting: impl Iterator<Item = &'a Beside<D>>,
-) -> Amounts<D> {
-    let mut most = [[0.0_f64; D]; D];
-    for beside in fitting {
-        for (most, beside) in most.iter_mut().flatten().zip(beside.iter().flatten()) {
-            *most = most.max(*beside);
-        }
-    }
-    std::array::from_fn(|of| {
-        let used = (0..D).map(|per| match most[of][per] {
-            // Some need none of the other.
-            f64::INFINITY => f64::INFINITY,
-            most => most * f64::from(free[per]),
-        });
-        (used.fold(f64::INFINITY, f64::min).ceil() as i32).min(free[of])
-    })
 }
