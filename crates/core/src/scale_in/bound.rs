@@ -44,7 +44,7 @@ pub(super) fn prices<const D: usize>(model: &Model<D>, limits: &Limits) -> (Pric
     // From the dual's unit, the mean value, back to values.
     let values = |all: Vec<f32>| all.into_iter().map(|one| one * value_unit).collect();
     let prices = Prices {
-        task: values(best.task.into_iter().map(|(cost, _)| cost).collect()),
+        task: values(best.task),
         detour,
         cost: values(best.cost),
         bound: (best.bound * f64::from(value_unit)).min(model.value.iter().sum::<u64>() as f64),
@@ -56,32 +56,44 @@ pub(super) fn prices<const D: usize>(model: &Model<D>, limits: &Limits) -> (Pric
 
 /// A solution for some prices, all in units of the mean value.
 #[derive(Debug, Clone)]
-struct Solution<const D: usize> {
-    prices: Multipliers<f32, D>,
+struct Solution {
+    prices: Multipliers<f32>,
     /// By kind: what the cheapest place for one task costs, and in which class it is.
-    task: Vec<(f32, usize)>,
+    task: Vec<f32>,
+    cheapest: Vec<u16>,
     /// By instance: what removing it costs.
     cost: Vec<f32>,
     bound: f64,
 }
 
-/// A number for each thing that can run short: room by class and dimension, in the dual's scale; the place for one task, by
-/// conflict key and class; CPU and memory of headroom.
+/// A number for each thing that can run short: for each class a row of room, by dimension in the dual's scale, and of places
+/// for one task, by conflict key; and CPU and memory of headroom.
 #[derive(Debug, Clone)]
-struct Multipliers<T, const D: usize> {
-    room: Vec<[T; D]>,
-    slot: Vec<Vec<T>>,
+struct Multipliers<T> {
+    width: usize,
+    rows: Vec<T>,
     headroom: [T; 2],
 }
 
-impl<T: Copy, const D: usize> Multipliers<T, D> {
-    fn new(value: T, classes: usize, keys: usize) -> Self {
-        Self { room: vec![[value; D]; classes], slot: vec![vec![value; classes]; keys], headroom: [value; 2] }
+impl<T: Copy> Multipliers<T> {
+    fn new(value: T, classes: usize, width: usize) -> Self {
+        Self { width, rows: vec![value; classes * width], headroom: [value; 2] }
     }
 
-    /// All of them, always in the same order.
-    fn numbers(&mut self) -> impl Iterator<Item = &mut T> {
-        self.room.iter_mut().flatten().chain(self.slot.iter_mut().flatten()).chain(&mut self.headroom)
+    fn row(&self, class: usize) -> &[T] {
+        &self.rows[class * self.width..(class + 1) * self.width]
+    }
+
+    fn row_mut(&mut self, class: usize) -> &mut [T] {
+        &mut self.rows[class * self.width..(class + 1) * self.width]
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.rows.iter().chain(&self.headroom)
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.rows.iter_mut().chain(&mut self.headroom)
     }
 }
 
@@ -97,17 +109,17 @@ struct Dual<'a, const D: usize> {
     /// By instance: the conflict keys that it holds.
     keys: Vec<Vec<u16>>,
     /// How much there is of everything: all useful room, the instances that do not hold a key, spare headroom.
-    all: Multipliers<f64, D>,
+    all: Multipliers<f64>,
     /// By class of room: one over the number of those with the same class of instances.
     shares: Vec<f64>,
     demand: Vec<[f32; D]>,
     candidates: Vec<u32>,
-    at: Solution<D>,
-    best: Solution<D>,
+    at: Solution,
+    best: Solution,
     /// How much more of everything there is than is used, at the solution for the current prices; and the way that the
     /// prices go, which remembers the steps before.
-    slope: Multipliers<f64, D>,
-    way: Multipliers<f64, D>,
+    slope: Multipliers<f64>,
+    way: Multipliers<f64>,
     chosen: Vec<(f32, u32)>,
 }
 
@@ -129,26 +141,28 @@ impl<'a, const D: usize> Dual<'a, D> {
         };
         let free: Vec<[f32; D]> = rooms.useful.iter().map(scaled).collect();
         let classes = rooms.of_class.len();
-        let mut all = Multipliers::new(0.0_f64, classes, model.holders.len());
+        let width = D + model.holders.len();
+        let mut all = Multipliers::new(0.0_f64, classes, width);
         all.headroom = hundredths(limits.spare()).map(f64::from);
         let mut keys = vec![Vec::new(); model.len()];
         for (number, free) in free.iter().enumerate() {
-            let class = usize::from(rooms.class[number]);
-            for (sum, one) in all.room[class].iter_mut().zip(free) {
+            let (room, slots) = all.row_mut(usize::from(rooms.class[number])).split_at_mut(D);
+            for (sum, one) in room.iter_mut().zip(free) {
                 *sum += f64::from(*one);
             }
-            for (key, (holders, slots)) in (0..).zip(model.holders.iter().zip(&mut all.slot)) {
+            for (key, (holders, slots)) in (0..).zip(model.holders.iter().zip(slots)) {
                 if holders.has(number) {
                     keys[number].push(key);
                 } else {
-                    slots[class] += 1.0;
+                    *slots += 1.0;
                 }
             }
         }
         let of_one_class = |of: &u16| rooms.of_class.iter().filter(|other| *other == of).count() as f64;
         let at = Solution {
-            prices: Multipliers::new(0.0, classes, model.holders.len()),
-            task: vec![(0.0, 0); model.kinds.len()],
+            prices: Multipliers::new(0.0, classes, width),
+            task: vec![0.0; model.kinds.len()],
+            cheapest: vec![0; model.kinds.len()],
             cost: vec![0.0; model.len()],
             bound: f64::INFINITY,
         };
@@ -161,7 +175,7 @@ impl<'a, const D: usize> Dual<'a, D> {
             spare_taken: (0..model.len()).map(|number| hundredths(limits.spare_taken(number))).collect(),
             keys,
             slope: all.clone(),
-            way: Multipliers::new(0.0, classes, model.holders.len()),
+            way: Multipliers::new(0.0, classes, width),
             all,
             shares: rooms.of_class.iter().map(|of| 1.0 / of_one_class(of)).collect(),
             demand: model.kinds.iter().map(|kind| scaled(&kind.demand)).collect(),
@@ -205,7 +219,7 @@ impl<'a, const D: usize> Dual<'a, D> {
     fn go_back(&mut self) {
         self.at.clone_from(&self.best);
         self.choose();
-        self.way.numbers().for_each(|way| *way = 0.0);
+        self.way.iter_mut().for_each(|way| *way = 0.0);
     }
 
     /// Begins with the best of a few splits of the price between CPU and memory: where all instances are alike, the
@@ -214,7 +228,9 @@ impl<'a, const D: usize> Dual<'a, D> {
         for split in SPLITS {
             let room: [f32; D] =
                 std::array::from_fn(|at| [split, 1.0 - split].get(at).copied().unwrap_or(0.0));
-            self.at.prices.room.fill(room);
+            for class in 0..self.shares.len() {
+                self.at.prices.row_mut(class)[..D].copy_from_slice(&room);
+            }
             self.look();
         }
         self.go_back();
@@ -235,20 +251,20 @@ impl<'a, const D: usize> Dual<'a, D> {
 
     /// The cheapest class for each kind. A kind that fits nowhere has no price: what holds it cannot be paid for.
     fn price_tasks(&mut self) {
-        let Solution { prices, task, .. } = &mut self.at;
-        for (number, price) in task.iter_mut().enumerate() {
-            *price = (f32::INFINITY, 0);
+        let Solution { prices, task, cheapest, .. } = &mut self.at;
+        for (number, demand) in self.demand.iter().enumerate() {
+            task[number] = f32::INFINITY;
             for &class in &self.rooms.open[number] {
-                let class = usize::from(class);
+                let row = prices.row(usize::from(class));
                 let mut cost = 0.0;
-                for (demand, room) in self.demand[number].iter().zip(prices.room[class]) {
+                for (demand, room) in demand.iter().zip(row) {
                     cost += demand * room;
                 }
                 for &key in &self.model.kinds[number].keys {
-                    cost += prices.slot[usize::from(key)][class];
+                    cost += row[D + usize::from(key)];
                 }
-                if cost < price.0 {
-                    *price = (cost, class);
+                if cost < task[number] {
+                    (task[number], cheapest[number]) = (cost, class);
                 }
             }
         }
@@ -257,19 +273,20 @@ impl<'a, const D: usize> Dual<'a, D> {
     fn price_instances(&mut self) {
         let Solution { prices, task, cost: costs, .. } = &mut self.at;
         let all_slots: Vec<f32> =
-            (0..prices.room.len()).map(|class| prices.slot.iter().map(|slot| slot[class]).sum()).collect();
+            (0..self.shares.len()).map(|class| prices.row(class)[D..].iter().sum()).collect();
         for &number in &self.candidates {
             let number = number as usize;
             let class = usize::from(self.rooms.class[number]);
+            let row = prices.row(class);
             let mut cost = all_slots[class];
             for &(kind, count) in self.model.held.of(number) {
-                cost += task[usize::from(kind)].0 * f32::from(count);
+                cost += task[usize::from(kind)] * f32::from(count);
             }
-            for (free, room) in self.free[number].iter().zip(prices.room[class]) {
+            for (free, room) in self.free[number].iter().zip(row) {
                 cost += free * room;
             }
             for &key in &self.keys[number] {
-                cost -= prices.slot[usize::from(key)][class];
+                cost -= row[D + usize::from(key)];
             }
             for (taken, price) in self.spare_taken[number].iter().zip(prices.headroom) {
                 cost += taken * price;
@@ -311,15 +328,11 @@ impl<'a, const D: usize> Dual<'a, D> {
     }
 
     /// The dual's value: what room, slots and headroom are worth, less what is on its way, and the gains.
-    fn value(&mut self) -> f64 {
-        let Self { all, at, .. } = self;
-        let mut value = 0.0;
-        for (all, price) in all.numbers().zip(at.prices.numbers()) {
-            value += *all * f64::from(*price);
-        }
-        for (kind, (price, _)) in self.model.kinds.iter().zip(&at.task).filter(|(kind, _)| kind.in_flight > 0)
-        {
-            if price.is_finite() {
+    fn value(&self) -> f64 {
+        let worth = |(all, price): (&f64, &f32)| all * f64::from(*price);
+        let mut value: f64 = self.all.iter().zip(self.at.prices.iter()).map(worth).sum();
+        for (kind, price) in self.model.kinds.iter().zip(&self.at.task) {
+            if kind.in_flight > 0 && price.is_finite() {
                 value -= f64::from(*price) * f64::from(kind.in_flight);
             }
         }
@@ -329,60 +342,59 @@ impl<'a, const D: usize> Dual<'a, D> {
     /// At the best prices: see [`Prices::detour`].
     fn detours(&self) -> Vec<f32> {
         let Solution { prices, task, .. } = &self.best;
-        let classes = prices.room.len();
+        let classes = self.shares.len();
         let mut detours = vec![0.0; self.model.kinds.len() * classes];
         for (number, demand) in self.demand.iter().enumerate() {
             let size = demand.iter().sum::<f32>().max(f32::MIN_POSITIVE);
             for &class in &self.rooms.open[number] {
                 let class = usize::from(class);
-                let cost: f32 =
-                    demand.iter().zip(prices.room[class]).map(|(demand, room)| demand * room).sum();
-                let keys = &self.model.kinds[number].keys;
-                let slots: f32 = keys.iter().map(|&key| prices.slot[usize::from(key)][class]).sum();
-                detours[number * classes + class] = ((cost + slots - task[number].0) / size).max(0.0);
+                let row = prices.row(class);
+                let cost: f32 = demand.iter().zip(row).map(|(demand, room)| demand * room).sum();
+                let keys = self.model.kinds[number].keys.iter();
+                let slots: f32 = keys.map(|&key| row[D + usize::from(key)]).sum();
+                detours[number * classes + class] = ((cost + slots - task[number]) / size).max(0.0);
             }
         }
         detours
     }
 
     fn find_slope(&mut self) {
-        let Self { model, slope, .. } = self;
+        let Self { model, slope, rooms, .. } = self;
         slope.clone_from(&self.all);
         let mut moving: Vec<u32> = model.kinds.iter().map(|kind| kind.in_flight).collect();
-        let mut gone = vec![0.0; slope.room.len()];
+        let mut gone = vec![0.0; rooms.of_class.len()];
         for &(_, number) in &self.chosen {
             let number = number as usize;
-            let class = usize::from(self.rooms.class[number]);
+            let class = usize::from(rooms.class[number]);
             gone[class] += 1.0;
-            for (slope, free) in slope.room[class].iter_mut().zip(self.free[number]) {
+            let row = slope.row_mut(class);
+            for (slope, free) in row.iter_mut().zip(self.free[number]) {
                 *slope -= f64::from(free);
+            }
+            for &key in &self.keys[number] {
+                row[D + usize::from(key)] += 1.0;
             }
             for (slope, taken) in slope.headroom.iter_mut().zip(self.spare_taken[number]) {
                 *slope -= f64::from(taken);
-            }
-            for &key in &self.keys[number] {
-                slope.slot[usize::from(key)][class] += 1.0;
             }
             for &(kind, count) in model.held.of(number) {
                 moving[usize::from(kind)] += u32::from(count);
             }
         }
-        for slot in &mut slope.slot {
-            for (slope, gone) in slot.iter_mut().zip(&gone) {
-                *slope -= gone;
-            }
+        for (class, gone) in gone.into_iter().enumerate() {
+            slope.row_mut(class)[D..].iter_mut().for_each(|slope| *slope -= gone);
         }
-        for (number, kind) in model.kinds.iter().enumerate().filter(|(number, _)| moving[*number] > 0) {
-            let (price, class) = self.at.task[number];
-            if !price.is_finite() {
+        for (number, kind) in model.kinds.iter().enumerate() {
+            if moving[number] == 0 || !self.at.task[number].is_finite() {
                 continue;
             }
             let moving = f64::from(moving[number]);
-            for (slope, demand) in slope.room[class].iter_mut().zip(self.demand[number]) {
+            let row = slope.row_mut(usize::from(self.at.cheapest[number]));
+            for (slope, demand) in row.iter_mut().zip(self.demand[number]) {
                 *slope -= f64::from(demand) * moving;
             }
             for &key in &kind.keys {
-                slope.slot[usize::from(key)][class] -= moving;
+                row[D + usize::from(key)] -= moving;
             }
         }
     }
@@ -391,47 +403,37 @@ impl<'a, const D: usize> Dual<'a, D> {
     fn level_slope(&mut self) {
         let of = &self.rooms.of_class;
         let classes = of.iter().max().map_or(0, |most| usize::from(*most) + 1);
-        let mut room = vec![[0.0; D]; classes];
-        for (slope, of) in self.slope.room.iter().zip(of) {
-            for (sum, one) in room[usize::from(*of)].iter_mut().zip(slope) {
+        let mut sums = Multipliers::new(0.0, classes, self.slope.width);
+        for (class, of) in of.iter().enumerate() {
+            for (sum, one) in sums.row_mut(usize::from(*of)).iter_mut().zip(self.slope.row(class)) {
                 *sum += one;
             }
         }
-        for (slope, of) in self.slope.room.iter_mut().zip(of) {
-            *slope = room[usize::from(*of)];
-        }
-        for slot in &mut self.slope.slot {
-            let mut sums = vec![0.0; classes];
-            for (slope, of) in slot.iter().zip(of) {
-                sums[usize::from(*of)] += slope;
-            }
-            for (slope, of) in slot.iter_mut().zip(of) {
-                *slope = sums[usize::from(*of)];
-            }
+        for (class, of) in of.iter().enumerate() {
+            self.slope.row_mut(class).copy_from_slice(sums.row(usize::from(*of)));
         }
     }
 
     /// Lowers the price of what is left over and raises that of what is short. What is free already stays so.
     fn go(&mut self, step: f64, together: bool) {
         let Self { at, way, slope, .. } = self;
-        for ((price, way), slope) in at.prices.numbers().zip(way.numbers()).zip(slope.numbers()) {
-            *way = *way * MEMORY + *slope * (1.0 - MEMORY);
+        for ((price, way), slope) in at.prices.iter().zip(way.iter_mut()).zip(slope.iter()) {
+            *way = *way * MEMORY + slope * (1.0 - MEMORY);
             if *price <= 0.0 && *way > 0.0 {
                 *way = 0.0;
             }
         }
-        let mut length = way.headroom.iter().map(|way| way * way).sum::<f64>();
+        let square = |all: &[f64]| all.iter().map(|way| way * way).sum::<f64>();
+        let mut length = square(&way.headroom);
         for (class, share) in self.shares.iter().enumerate() {
-            let slots = way.slot.iter().map(|slot| &slot[class]);
-            let square: f64 = way.room[class].iter().chain(slots).map(|way| way * way).sum();
             // Room that goes together goes one way.
-            length += if together { square * share } else { square };
+            length += square(way.row(class)) * if together { *share } else { 1.0 };
         }
         if length <= 0.0 {
             return;
         }
         let step = step * self.best.bound.abs() / length;
-        for (price, way) in at.prices.numbers().zip(way.numbers()) {
+        for (price, way) in at.prices.iter_mut().zip(way.iter()) {
             *price = (*price - (step * *way) as f32).max(0.0);
         }
     }
