@@ -9,10 +9,11 @@ use super::limits::Limits;
 use super::model::Model;
 use super::room::Rooms;
 
-/// How many sub-gradient steps are made: more gain less than 0.1 % on 5,000 instances.
-const STEPS: usize = 120;
-/// For so many of them, all room of one class of instances has one price: so the first prices are found fast.
+/// How many sub-gradient steps are made at most while all room of one class of instances has one price: so the first prices
+/// are found fast.
 const STEPS_TOGETHER: usize = 80;
+/// How many are made after that. More gain less than 0.5 %.
+const STEPS_APART: usize = 40;
 /// After so many steps without a better bound, steps become half as long.
 const PATIENCE: usize = 6;
 
@@ -129,6 +130,10 @@ const SPLITS: [f32; 5] = [0.5, 0.0, 1.0, 0.25, 0.75];
 const MEMORY: f64 = 0.8;
 /// The first step goes this share of the way to where the bound would be zero.
 const FIRST_STEP: f64 = 0.2;
+/// The same, once the prices are nearly right.
+const FIRST_STEP_APART: f64 = 0.02;
+/// Steps shorter than this share gain nothing.
+const SHORTEST_STEP: f64 = 0.001;
 
 impl<'a, const D: usize> Dual<'a, D> {
     fn new(model: &'a Model<D>, limits: &'a Limits, rooms: &'a Rooms<D>) -> Self {
@@ -192,13 +197,18 @@ impl<'a, const D: usize> Dual<'a, D> {
 
     fn solve(&mut self) -> u64 {
         self.begin();
-        let (mut step, mut since_best) = (FIRST_STEP, 0);
-        for turn in 0..STEPS {
-            let together = turn < STEPS_TOGETHER;
-            if turn == STEPS_TOGETHER {
-                self.go_back();
-                (step, since_best) = (FIRST_STEP, 0);
-            }
+        let turns = self.descend(STEPS_TOGETHER, FIRST_STEP, true)
+            + self.descend(STEPS_APART, FIRST_STEP_APART, false);
+        let entries: usize = self.candidates.iter().map(|&at| self.model.held.of(at as usize).len()).sum();
+        let open: usize = self.rooms.open.iter().map(Vec::len).sum();
+        ((turns + SPLITS.len()) * (entries * 2 + open + self.model.len())) as u64
+    }
+
+    /// Makes steps until they are too many or too short; returns how many.
+    fn descend(&mut self, steps_max: usize, first_step: f64, together: bool) -> usize {
+        self.go_back();
+        let (mut step, mut since_best) = (first_step, 0);
+        for turn in 0..steps_max {
             self.find_slope();
             if together {
                 self.level_slope();
@@ -209,11 +219,12 @@ impl<'a, const D: usize> Dual<'a, D> {
                 // Too long a step: back to the best prices, and on with half of it.
                 (step, since_best) = (step / 2.0, 0);
                 self.go_back();
+                if step < SHORTEST_STEP {
+                    return turn + 1;
+                }
             }
         }
-        let entries: usize = self.candidates.iter().map(|&at| self.model.held.of(at as usize).len()).sum();
-        let open: usize = self.rooms.open.iter().map(Vec::len).sum();
-        ((STEPS + SPLITS.len()) * (entries * 2 + open + self.model.len())) as u64
+        steps_max
     }
 
     fn go_back(&mut self) {
@@ -233,7 +244,6 @@ impl<'a, const D: usize> Dual<'a, D> {
             }
             self.look();
         }
-        self.go_back();
     }
 
     /// Solves at the current prices; returns whether the bound is better than before.
