@@ -45,7 +45,7 @@ pub(super) struct Packing<'a, const D: usize> {
 }
 
 /// What a change costs in steps.
-const CHANGE_STEPS: u64 = 2;
+const CHANGE_STEPS: u64 = 8;
 
 /// A change that can be taken back.
 #[derive(Clone, Copy)]

@@ -12,11 +12,11 @@ use super::packing::Packing;
 use super::rng::Rng;
 
 /// The budget grows with the cluster: so many steps an instance.
-const STEPS_PER_INSTANCE: u64 = 6_000;
+const STEPS_PER_INSTANCE: u64 = 3_000;
 /// The search ends when so many steps an instance have gained nothing.
-const PATIENCE_PER_INSTANCE: u64 = 400;
+const PATIENCE_PER_INSTANCE: u64 = 1_000;
 /// Small clusters are searched thoroughly: each of so many instances counts so many times more for both.
-const FIRST_INSTANCES: [u64; 2] = [50, 10];
+const FIRST_INSTANCES: [u64; 2] = [50, 4];
 
 /// How much a mean instance's worth of moved tasks counts in the gentle order, in values of a mean instance.
 const MOVED: f32 = 3.0;
