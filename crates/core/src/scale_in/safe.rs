@@ -2,9 +2,11 @@
 //!
 //! Candidates are taken in the order of their worth, in chunks that double while they hold and halve when they do not: so
 //! one that stands in the way is skipped by bisection. The certificate is monotone, so that a candidate which it refused
-//! once need not be asked again.
+//! once need not be asked again, nor one that would displace as much.
 
-use super::certificate::{Certificate, Displaced};
+use std::collections::BTreeMap;
+
+use super::certificate::{Certificate, Displaced, Wall};
 use super::inventory::Inventory;
 use super::limits::Limits;
 use super::model::Model;
@@ -98,8 +100,8 @@ struct Growth<'a, const D: usize> {
     certificate: Certificate<'a, D>,
     /// By kind: how many tasks need a place.
     count: Vec<u32>,
-    /// Kinds of which not even one more can be displaced.
-    dead: Vec<bool>,
+    /// By kind that was refused: the wall, and how many were taken when it was built.
+    walls: BTreeMap<u16, (usize, Wall<D>)>,
     safe: Safe,
     steps_max: u64,
 }
@@ -112,8 +114,8 @@ impl<'a, const D: usize> Growth<'a, D> {
                 count[usize::from(kind)] += u32::from(times);
             }
         }
-        let dead = vec![false; model.kinds.len()];
-        Self { model, certificate: Certificate::new(model), count, dead, safe, steps_max }
+        let certificate = Certificate::new(model);
+        Self { model, certificate, count, walls: BTreeMap::new(), safe, steps_max }
     }
 
     fn end(mut self) -> Safe {
@@ -143,11 +145,14 @@ impl<'a, const D: usize> Growth<'a, D> {
                 }
                 Err(kind) => {
                     let tried = self.safe.taken.len() - before;
+                    let last = self.safe.taken.last().copied();
                     while self.safe.taken.len() > before {
                         self.put_back();
                     }
                     if tried == 1 {
-                        self.block(&order[at..end], kind);
+                        if let (Some(number), Some(kind)) = (last, kind) {
+                            self.block(number, kind);
+                        }
                         at = end;
                         chunk = 1;
                     } else {
@@ -158,12 +163,16 @@ impl<'a, const D: usize> Growth<'a, D> {
         }
     }
 
-    fn is_open(&self, number: usize) -> bool {
-        let mut held = self.model.held.of(number).iter();
-        !self.safe.gone[number]
-            && self.safe.blocked_by[number].is_none()
-            && self.safe.limits.allows(number)
-            && !held.any(|&(kind, _)| self.dead[usize::from(kind)])
+    /// Whether a candidate is worth asking about; notes what stands in its way.
+    fn is_open(&mut self, number: usize) -> bool {
+        let Safe { gone, blocked_by, limits, .. } = &mut self.safe;
+        if gone[number] || blocked_by[number].is_some() || !limits.allows(number) {
+            return false;
+        }
+        let held = self.model.held.of(number);
+        let wall = self.walls.values().find(|(_, wall)| wall.stops(self.model, held, &self.count));
+        blocked_by[number] = wall.map(|(_, wall)| wall.kind);
+        wall.is_none()
     }
 
     fn take(&mut self, number: u32) {
@@ -184,18 +193,14 @@ impl<'a, const D: usize> Growth<'a, D> {
         }
     }
 
-    /// Notes what is in the way of the one candidate among these that was open.
-    fn block(&mut self, numbers: &[u32], kind: Option<u16>) {
-        let Some(kind) = kind else { return };
-        let open = numbers.iter().copied().find(|&number| self.is_open(number as usize));
-        if let Some(number) = open {
-            self.safe.blocked_by[number as usize] = Some(kind);
+    /// Notes what is in the way of a candidate, and of others like it.
+    fn block(&mut self, number: u32, kind: u16) {
+        self.safe.blocked_by[number as usize] = Some(kind);
+        let taken = self.safe.taken.len();
+        if self.walls.get(&kind).is_none_or(|(built_at, _)| *built_at < taken) {
+            let displaced = Displaced { gone: &self.safe.gone, count: &self.count };
+            self.walls.insert(kind, (taken, self.certificate.wall(kind, &displaced)));
         }
-        // If one task more of the kind is too many, every candidate with such a task is refused.
-        self.count[usize::from(kind)] += 1;
-        let refused = self.certified(None).is_err();
-        self.dead[usize::from(kind)] |= refused;
-        self.count[usize::from(kind)] -= 1;
     }
 
     fn certified(&mut self, only: Option<&[bool]>) -> Result<(), Option<u16>> {
