@@ -227,26 +227,36 @@ impl<'a, const D: usize> Search<'a, '_, D> {
     }
 }
 
-/// Lets candidates stay, the worst first, until everything that is displaced has a place.
+/// How often the candidates are gone through to balance zones: letting one stay in one zone can call for one in another.
+const REPAIR_PASSES: usize = 3;
+
+/// Lets candidates stay, the worst first, until everything that is displaced has a place and zones are in balance.
 fn repair<const D: usize>(packing: &mut Packing<'_, D>, order: &[u32]) {
-    let mut touched = Vec::new();
-    for &number in order.iter().rev() {
-        if packing.is_complete() {
-            return;
-        }
-        let number = number as usize;
-        let mut held = packing.model.held.of(number).iter();
-        if packing.gone[number] && held.any(|&(kind, _)| packing.unplaced[usize::from(kind)] > 0) {
-            packing.restore(number);
-            touched.clear();
-            touched.push(number as u32);
-            packing.touched(&mut touched);
-            touched.sort_unstable();
-            touched.dedup();
-            packing.place_among(&touched);
-            packing.keep();
+    for _ in 0..REPAIR_PASSES {
+        for &number in order.iter().rev() {
+            if packing.is_complete() && packing.limits.hold() {
+                return;
+            }
+            let number = number as usize;
+            let mut held = packing.model.held.of(number).iter();
+            let helps = packing.limits.balances(number)
+                || held.any(|&(kind, _)| packing.unplaced[usize::from(kind)] > 0);
+            if packing.gone[number] && helps {
+                let_one_stay(packing, number);
+            }
         }
     }
+}
+
+/// Lets an instance stay after all, and places what waits on it and on those that its own tasks leave.
+fn let_one_stay<const D: usize>(packing: &mut Packing<'_, D>, number: usize) {
+    packing.restore(number);
+    let mut touched = vec![number as u32];
+    packing.touched(&mut touched);
+    touched.sort_unstable();
+    touched.dedup();
+    packing.place_among(&touched);
+    packing.keep();
 }
 
 /// What a try costs beside looks and changes.
