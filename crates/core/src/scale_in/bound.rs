@@ -6,7 +6,7 @@
 //! worse, never wrong; better prices give a better one.
 
 use super::limits::Limits;
-use super::model::Model;
+use super::model::{BitSet, Model};
 use super::room::Rooms;
 
 /// How many sub-gradient steps are made at most while all room of one class of instances has one price: so the first prices
@@ -27,8 +27,8 @@ pub(super) struct Prices {
     pub(super) detour: Vec<f32>,
     /// By instance: the class of its room.
     pub(super) class: Vec<u16>,
-    /// By kind: on how many instances one fits.
-    pub(super) openings: Vec<u32>,
+    /// By kind: the instances on which one fits.
+    pub(super) open: Vec<BitSet>,
     /// By instance: what removing it costs.
     pub(super) cost: Vec<f32>,
     /// No plan saves more.
@@ -50,7 +50,7 @@ pub(super) fn prices<const D: usize>(model: &Model<D>, limits: &Limits) -> (Pric
         cost: values(best.cost),
         bound: (best.bound * f64::from(value_unit)).min(model.value.iter().sum::<u64>() as f64),
         class: rooms.class,
-        openings: rooms.openings,
+        open: rooms.open,
     };
     (prices, steps)
 }
@@ -200,7 +200,7 @@ impl<'a, const D: usize> Dual<'a, D> {
         let turns = self.descend(STEPS_TOGETHER, FIRST_STEP, true)
             + self.descend(STEPS_APART, FIRST_STEP_APART, false);
         let entries: usize = self.candidates.iter().map(|&at| self.model.held.of(at as usize).len()).sum();
-        let open: usize = self.rooms.open.iter().map(Vec::len).sum();
+        let open: usize = self.rooms.classes.iter().map(Vec::len).sum();
         ((turns + SPLITS.len()) * (entries * 2 + open + self.model.len())) as u64
     }
 
@@ -264,7 +264,7 @@ impl<'a, const D: usize> Dual<'a, D> {
         let Solution { prices, task, cheapest, .. } = &mut self.at;
         for (number, demand) in self.demand.iter().enumerate() {
             task[number] = f32::INFINITY;
-            for &class in &self.rooms.open[number] {
+            for &class in &self.rooms.classes[number] {
                 let row = prices.row(usize::from(class));
                 let mut cost = 0.0;
                 for (demand, room) in demand.iter().zip(row) {
@@ -356,7 +356,7 @@ impl<'a, const D: usize> Dual<'a, D> {
         let mut detours = vec![0.0; self.model.kinds.len() * classes];
         for (number, demand) in self.demand.iter().enumerate() {
             let size = demand.iter().sum::<f32>().max(f32::MIN_POSITIVE);
-            for &class in &self.rooms.open[number] {
+            for &class in &self.rooms.classes[number] {
                 let class = usize::from(class);
                 let row = prices.row(class);
                 let cost: f32 = demand.iter().zip(row).map(|(demand, room)| demand * room).sum();

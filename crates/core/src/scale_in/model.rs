@@ -138,6 +138,20 @@ impl BitSet {
         Some(at * 64 + word.trailing_zeros() as usize)
     }
 
+    /// The numbers in it, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(|(at, &word)| {
+            std::iter::successors(Some(word), |left| Some(left & left.wrapping_sub(1)))
+                .take_while(|left| *left != 0)
+                .map(move |left| at * 64 + left.trailing_zeros() as usize)
+        })
+    }
+
+    /// How many numbers are in it.
+    pub(super) fn count(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
     /// How many words it is kept in.
     pub(super) fn words(&self) -> usize {
         self.0.len()
@@ -200,6 +214,26 @@ impl<const D: usize> Model<D> {
             let all: f32 = self.capacity.iter().map(|capacity| capacity[at] as f32).sum();
             if all > 0.0 { self.len() as f32 / all } else { 0.0 }
         })
+    }
+
+    /// By kind: how large a task is, in shares of a mean instance, summed over the dimensions.
+    pub(super) fn sizes(&self) -> Vec<f32> {
+        let scale = self.scale();
+        let size = |kind: &Kind<D>| (0..D).map(|at| kind.demand[at] as f32 * scale[at]).sum();
+        self.kinds.iter().map(size).collect()
+    }
+
+    /// The instances that have room for a task of a kind.
+    pub(super) fn open(&self, kind: &Kind<D>) -> BitSet {
+        let mut open = BitSet::new(self.len());
+        for class in (0..kind.allowed.len()).filter(|&class| kind.allowed[class]) {
+            for number in self.class_starts[class]..self.class_starts[class + 1] {
+                // Without a branch: that is several times faster.
+                let takes = fits(&kind.demand, &self.free[number]) & !conflicts(kind, &self.holders, number);
+                open.0[number / 64] |= u64::from(takes) << (number % 64);
+            }
+        }
+        open
     }
 
     /// How many tasks of a kind instance `on` has room for; one of them at most may hold a conflict key.

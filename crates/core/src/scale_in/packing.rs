@@ -422,9 +422,10 @@ impl<const D: usize> Shape<D> {
             demand.map(|one| one / length)
         };
         let mut order: Vec<usize> = (0..model.kinds.len()).collect();
+        let openings: Vec<usize> = prices.open.iter().map(BitSet::count).collect();
         let dear = |kind: usize| prices.task[kind];
         order.sort_by(|&one, &other| {
-            let fewest = prices.openings[one].cmp(&prices.openings[other]);
+            let fewest = openings[one].cmp(&openings[other]);
             fewest.then(dear(other).total_cmp(&dear(one))).then(one.cmp(&other))
         });
         let mut rank = vec![0; order.len()];

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{Amounts, Kind, Model, conflicts, fits};
+use super::model::{Amounts, BitSet, Kind, Model};
 
 /// So many classes of room at most come of one class of instances.
 const ROOM_CLASSES: usize = 12;
@@ -19,80 +19,41 @@ pub(super) struct Rooms<const D: usize> {
     /// By class of room: the class of its instances.
     pub(super) of_class: Vec<u16>,
     /// By kind: the classes of room in which one fits somewhere.
-    pub(super) open: Vec<Vec<u16>>,
-    /// By kind: on how many instances one fits.
-    pub(super) openings: Vec<u32>,
+    pub(super) classes: Vec<Vec<u16>>,
+    /// By kind: the instances on which one fits.
+    pub(super) open: Vec<BitSet>,
 }
 
 impl<const D: usize> Rooms<D> {
     /// Looks at the free room of every instance.
     pub(super) fn new(model: &Model<D>) -> Self {
-        let fitting = Fitting::new(model);
-        let ratios = Ratios::new(&model.kinds);
-        let mut useful = Vec::with_capacity(model.len());
+        let open: Vec<BitSet> = model.kinds.iter().map(|kind| model.open(kind)).collect();
+        let mut fitting = vec![0_usize; model.len()];
+        open.iter().flat_map(BitSet::iter).for_each(|number| fitting[number] += 1);
+
         let mut numbers = BTreeMap::new();
-        let mut class = Vec::with_capacity(model.len());
-        for (number, free) in model.free.iter().enumerate() {
-            let fits = fitting.of(number);
-            useful.push(ratios.useful(free, fits));
-            let count = fits.iter().map(|word| word.count_ones() as usize).sum::<usize>();
-            let share = (count * ROOM_CLASSES).div_ceil(model.kinds.len().max(1));
+        let of_share = |(class, fitting): (&u16, &usize)| {
+            let share = (fitting * ROOM_CLASSES).div_ceil(model.kinds.len().max(1));
             let next = u16::try_from(numbers.len()).unwrap_or(u16::MAX);
-            class.push(*numbers.entry((model.class[number], share)).or_insert(next));
-        }
+            *numbers.entry((*class, share)).or_insert(next)
+        };
+        let class: Vec<u16> = model.class.iter().zip(&fitting).map(of_share).collect();
         let mut of_class = vec![0; numbers.len()];
         for ((of, _), at) in &numbers {
             of_class[usize::from(*at)] = *of;
         }
-        let mut together = vec![vec![0; fitting.words]; numbers.len()];
-        for (number, class) in class.iter().enumerate() {
-            for (all, one) in together[usize::from(*class)].iter_mut().zip(fitting.of(number)) {
-                *all |= one;
-            }
-        }
-        let open = |kind: usize| {
-            let is_open = |class: &u16| has(&together[usize::from(*class)], kind);
-            (0..).take(together.len()).filter(is_open).collect()
+        let classes = |open: &BitSet| {
+            let mut has = vec![false; of_class.len()];
+            open.iter().for_each(|number| has[usize::from(class[number])] = true);
+            (0..).zip(has).filter(|(_, has)| *has).map(|(class, _)| class).collect()
         };
-        let open = (0..model.kinds.len()).map(open).collect();
-        Self { useful, class, of_class, open, openings: fitting.openings }
+        let classes = open.iter().map(classes).collect();
+        let ratios = Ratios::new(&model.kinds);
+        let useful =
+            |(number, free): (usize, &Amounts<D>)| ratios.useful(free, |kind| open[kind].has(number));
+        let useful = model.free.iter().enumerate().map(useful).collect();
+        Self { useful, class, of_class, classes, open }
     }
-}
-
-/// Which kinds fit on which instances, a bit for each.
-struct Fitting {
-    words: usize,
-    bits: Vec<u64>,
-    openings: Vec<u32>,
-}
-
-impl Fitting {
-    fn new<const D: usize>(model: &Model<D>) -> Self {
-        let words = model.kinds.len().div_ceil(64);
-        let mut bits = vec![0; words * model.len()];
-        let mut openings = vec![0; model.kinds.len()];
-        for (kind, (what, openings)) in model.kinds.iter().zip(&mut openings).enumerate() {
-            for class in (0..what.allowed.len()).filter(|&class| what.allowed[class]) {
-                for number in model.class_starts[class]..model.class_starts[class + 1] {
-                    // Without a branch: that is several times faster.
-                    let fits =
-                        fits(&what.demand, &model.free[number]) & !conflicts(what, &model.holders, number);
-                    bits[number * words + kind / 64] |= u64::from(fits) << (kind % 64);
-                    *openings += u32::from(fits);
-                }
-            }
-        }
-        Self { words, bits, openings }
-    }
-
-    /// The kinds that fit on an instance.
-    fn of(&self, number: usize) -> &[u64] {
-        &self.bits[number * self.words..(number + 1) * self.words]
-    }
-}
-
-fn has(kinds: &[u64], kind: usize) -> bool {
-    kinds[kind / 64] >> (kind % 64) & 1 == 1
 }
 
 /// How much tasks need of one dimension for one of another.
@@ -118,9 +79,9 @@ impl Ratios {
     }
 
     /// No more of one dimension is of use than the kinds that fit need at most beside all that is free of another.
-    fn useful<const D: usize>(&self, free: &Amounts<D>, fitting: &[u64]) -> Amounts<D> {
+    fn useful<const D: usize>(&self, free: &Amounts<D>, fits: impl Fn(usize) -> bool) -> Amounts<D> {
         let used = |of: usize, per: usize| {
-            let most = self.by_pair[of * D + per].iter().find(|(_, kind)| has(fitting, *kind));
+            let most = self.by_pair[of * D + per].iter().find(|(_, kind)| fits(*kind));
             match most {
                 None => 0.0,
                 // Some need none of the other.

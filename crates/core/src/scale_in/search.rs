@@ -6,7 +6,6 @@
 //! more, as long as that gains something.
 
 use super::bound::Prices;
-use super::limits::Limits;
 use super::model::Model;
 use super::packing::Packing;
 use super::rng::Rng;
@@ -19,19 +18,14 @@ const PATIENCE_PER_INSTANCE: u64 = 1_000;
 const FIRST_INSTANCES: [u64; 2] = [50, 4];
 
 /// How much a mean instance's worth of moved tasks counts in the gentle order, in values of a mean instance.
-const MOVED: f32 = 3.0;
+const MOVED: f32 = 1.5;
 /// How much the largest of them counts: it asks for more room in one piece than any other.
-const LARGEST: f32 = 2.0;
+const LARGEST: f32 = 1.0;
 
 /// Candidates with the most saving for the least disturbance first: few tasks, and small ones. Those are easily certified.
 pub(super) fn gentle_order<const D: usize>(model: &Model<D>, prices: &Prices) -> Vec<u32> {
-    let scale = model.scale();
     let mean = model.value.iter().sum::<u64>() as f32 / model.len().max(1) as f32;
-    let size = |kind: u16| {
-        let demand = model.kinds[usize::from(kind)].demand;
-        (0..D).map(|at| demand[at] as f32 * scale[at]).sum::<f32>() / 2.0
-    };
-    let sizes: Vec<f32> = (0..model.kinds.len()).map(|kind| size(kind as u16)).collect();
+    let sizes = model.sizes();
     let worth = |number: usize| {
         let (mut moved, mut largest) = (0.0, 0.0_f32);
         for &(kind, count) in model.held.of(number) {
@@ -51,36 +45,28 @@ fn sorted<const D: usize>(model: &Model<D>, worth: impl Fn(usize) -> f32) -> Vec
     order.into_iter().map(|(_, number)| number).collect()
 }
 
-/// Finds a packing in which those of `taken` are gone; `None` if even what they displace, and what is on its way, has no
-/// place.
+/// The best packing within the budget, from one in which nothing is gone that need stay.
 pub(super) fn best<'a, const D: usize>(
-    model: &'a Model<D>,
-    limits: &Limits,
+    empty: &Packing<'a, D>,
     prices: &Prices,
-    taken: &[u32],
     steps_max: u64,
-) -> Option<Packing<'a, D>> {
-    let mut empty = Packing::new(model, limits.clone(), prices);
-    taken.iter().for_each(|&number| empty.remove(number as usize));
-    empty.place_all();
-    if !empty.is_complete() {
-        return None;
-    }
-    let instances = model.len() as u64;
-    let size = instances + instances.min(FIRST_INSTANCES[0]) * FIRST_INSTANCES[1];
-    let mut search = Search {
-        prices,
-        best: empty.clone(),
-        steps: 0,
-        steps_max: steps_max.min(STEPS_PER_INSTANCE * size),
-        patience: PATIENCE_PER_INSTANCE * size,
-    };
-    search.start(&empty);
-    search.improve(&empty);
-    search.best.steps = search.steps;
-    Some(search.best)
+) -> Packing<'a, D> {
+    let mut search = Search::new(empty, prices, steps_max);
+    search.start(empty, ROUNDS);
+    search.improve(empty);
+    search.end()
 }
 
+/// A good packing, found fast.
+pub(super) fn good<'a, const D: usize>(
+    empty: &Packing<'a, D>,
+    prices: &Prices,
+    steps_max: u64,
+) -> Packing<'a, D> {
+    let mut search = Search::new(empty, prices, steps_max);
+    search.start(empty, 1);
+    search.end()
+}
 struct Search<'a, 'b, const D: usize> {
     prices: &'b Prices,
     best: Packing<'a, D>,
@@ -96,14 +82,32 @@ const ENOUGH: f64 = 0.99;
 /// What a task of a kind costs more in the next round, as a share of its price, if no task of its kind found a place.
 const BLAME: f32 = 0.2;
 
-impl<'a, const D: usize> Search<'a, '_, D> {
+impl<'a, 'b, const D: usize> Search<'a, 'b, D> {
+    fn new(empty: &Packing<'a, D>, prices: &'b Prices, steps_max: u64) -> Self {
+        let instances = empty.model.len() as u64;
+        let size = instances + instances.min(FIRST_INSTANCES[0]) * FIRST_INSTANCES[1];
+        Self {
+            prices,
+            best: empty.clone(),
+            steps: empty.steps,
+            steps_max: steps_max.min(STEPS_PER_INSTANCE * size),
+            patience: PATIENCE_PER_INSTANCE * size,
+        }
+    }
+
+    fn end(mut self) -> Packing<'a, D> {
+        self.best.steps = self.steps;
+        self.best
+    }
+
     /// Takes the first candidates out until their value reaches the bound, packs, lets those stay whose tasks find no place,
     /// and tries the others; then again, with those kinds dearer that found no place.
-    fn start(&mut self, empty: &Packing<'a, D>) {
+    fn start(&mut self, empty: &Packing<'a, D>, rounds: usize) {
         let mut blame = vec![0.0; empty.model.kinds.len()];
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             let order = self.order(empty, &blame);
             let mut packing = empty.clone();
+            packing.steps = 0;
             for &number in &order {
                 let number = number as usize;
                 if packing.value as f64 >= self.prices.bound || self.steps + packing.steps >= self.steps_max {
