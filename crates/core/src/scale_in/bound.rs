@@ -320,9 +320,10 @@ impl<'a, const D: usize> Dual<'a, D> {
         for &(_, number) in &chosen {
             in_group[self.limits.group_of(number as usize)] += 1;
         }
-        let too_many = |group: usize| in_group[group] > self.limits.group_removals(group);
-        if chosen.len() > self.limits.removals() || (0..in_group.len()).any(too_many) {
-            chosen.sort_unstable_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
+        let best_first =
+            |one: &(f32, u32), other: &(f32, u32)| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1));
+        if (0..in_group.len()).any(|group| in_group[group] > self.limits.group_removals(group)) {
+            chosen.sort_unstable_by(best_first);
             let mut left: Vec<_> =
                 (0..in_group.len()).map(|group| self.limits.group_removals(group)).collect();
             chosen.retain(|&(_, number)| {
@@ -332,7 +333,11 @@ impl<'a, const D: usize> Dual<'a, D> {
                     true
                 }
             });
-            chosen.truncate(self.limits.removals());
+        }
+        let removals = self.limits.removals();
+        if chosen.len() > removals {
+            chosen.select_nth_unstable_by(removals, best_first);
+            chosen.truncate(removals);
         }
         self.chosen = chosen;
     }
