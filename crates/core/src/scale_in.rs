@@ -99,13 +99,10 @@ fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &E
             let settled = model.kinds.iter().all(|kind| kind.in_flight == 0)
                 && inventory.instances.iter().all(|one| one.status != ContainerInstanceStatus::Draining);
             let mut safe = safe::certified(&model, &limits, &order, policy.steps_max);
-            let mut witness = packed(&safe.taken);
-            if settled && safe.limits.removals() > 0 && witness.is_complete() {
-                let good = search::good(&witness, &prices, policy.steps_max);
-                findings.steps += good.steps;
-                safe = safe::extended(safe, inventory, &model, &prices, &order, &good.gone, policy.steps_max);
-                witness = packed(&safe.taken);
+            if settled && safe.limits.removals() > 0 {
+                safe = safe::extended(safe, inventory, &model, &prices, &order, policy.steps_max);
             }
+            let witness = packed(&safe.taken);
             findings.steps += safe.steps;
             findings.of_safe(&safe, &witness)
         }

@@ -32,7 +32,7 @@ pub(super) struct Safe {
 /// The budgets grow with the cluster, so many steps an instance: for the certificate, and for replays.
 const CERTIFICATE_STEPS_PER_INSTANCE: u64 = 5_000;
 /// See [`CERTIFICATE_STEPS_PER_INSTANCE`].
-const REPLAY_STEPS_PER_INSTANCE: u64 = 5_000;
+const REPLAY_STEPS_PER_INSTANCE: u64 = 4_000;
 /// Small clusters are searched thoroughly.
 const STEPS_MIN: u64 = 2_000_000;
 
@@ -67,15 +67,14 @@ pub(super) fn certified<const D: usize>(
     growth.end()
 }
 
-/// Adds what is gone in the best packing and stands every replay. Tasks whose service may stop them before their
-/// replacement runs stay certified: for the others, a place that is missing only stalls the drain.
+/// Adds what stands every replay. Tasks whose service may stop them before their replacement runs stay certified: for the
+/// others, a place that is missing only stalls the drain.
 pub(super) fn extended<const D: usize>(
     mut safe: Safe,
     inventory: &Inventory,
     model: &Model<D>,
     prices: &Prices,
     order: &[u32],
-    packed: &[bool],
     steps_max: u64,
 ) -> Safe {
     let blocked_by = safe.blocked_by.clone();
@@ -85,8 +84,7 @@ pub(super) fn extended<const D: usize>(
     let mut growth = Growth::new(model, safe, budget);
     let stops_first: Vec<bool> = model.kinds.iter().map(|kind| kind.stops_first).collect();
     let mut replay = Replay::new(inventory, model, &prices.open);
-    let rest: Vec<u32> = order.iter().copied().filter(|&number| packed[number as usize]).collect();
-    growth.grow(&rest, |growth| {
+    growth.grow(order, |growth| {
         growth.certified(Some(&stops_first))?;
         let stands = replay.places_all(&growth.safe.gone, HARDEST_TURN);
         growth.safe.steps += std::mem::take(&mut replay.steps);

@@ -52,21 +52,12 @@ pub(super) fn best<'a, const D: usize>(
     steps_max: u64,
 ) -> Packing<'a, D> {
     let mut search = Search::new(empty, prices, steps_max);
-    search.start(empty, ROUNDS);
+    search.start(empty);
     search.improve(empty);
-    search.end()
+    search.best.steps = search.steps;
+    search.best
 }
 
-/// A good packing, found fast.
-pub(super) fn good<'a, const D: usize>(
-    empty: &Packing<'a, D>,
-    prices: &Prices,
-    steps_max: u64,
-) -> Packing<'a, D> {
-    let mut search = Search::new(empty, prices, steps_max);
-    search.start(empty, 1);
-    search.end()
-}
 struct Search<'a, 'b, const D: usize> {
     prices: &'b Prices,
     best: Packing<'a, D>,
@@ -95,16 +86,11 @@ impl<'a, 'b, const D: usize> Search<'a, 'b, D> {
         }
     }
 
-    fn end(mut self) -> Packing<'a, D> {
-        self.best.steps = self.steps;
-        self.best
-    }
-
     /// Takes the first candidates out until their value reaches the bound, packs, lets those stay whose tasks find no place,
     /// and tries the others; then again, with those kinds dearer that found no place.
-    fn start(&mut self, empty: &Packing<'a, D>, rounds: usize) {
+    fn start(&mut self, empty: &Packing<'a, D>) {
         let mut blame = vec![0.0; empty.model.kinds.len()];
-        for _ in 0..rounds {
+        for _ in 0..ROUNDS {
             let order = self.order(empty, &blame);
             let mut packing = empty.clone();
             packing.steps = 0;
