@@ -322,17 +322,14 @@ impl<'a, const D: usize> Dual<'a, D> {
         }
         let best_first =
             |one: &(f32, u32), other: &(f32, u32)| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1));
-        if (0..in_group.len()).any(|group| in_group[group] > self.limits.group_removals(group)) {
-            chosen.sort_unstable_by(best_first);
-            let mut left: Vec<_> =
-                (0..in_group.len()).map(|group| self.limits.group_removals(group)).collect();
-            chosen.retain(|&(_, number)| {
-                let left = &mut left[self.limits.group_of(number as usize)];
-                *left > 0 && {
-                    *left -= 1;
-                    true
-                }
-            });
+        for (group, in_group) in in_group.into_iter().enumerate() {
+            let left = self.limits.group_removals(group);
+            if in_group > left {
+                let of_group = |one: &mut (f32, u32)| self.limits.group_of(one.1 as usize) == group;
+                let mut alike: Vec<_> = chosen.extract_if(.., of_group).collect();
+                alike.select_nth_unstable_by(left, best_first);
+                chosen.extend(alike.drain(..left));
+            }
         }
         let removals = self.limits.removals();
         if chosen.len() > removals {

@@ -32,7 +32,7 @@ pub(super) struct Safe {
 /// The budgets grow with the cluster, so many steps an instance: for the certificate, and for replays.
 const CERTIFICATE_STEPS_PER_INSTANCE: u64 = 5_000;
 /// See [`CERTIFICATE_STEPS_PER_INSTANCE`].
-const REPLAY_STEPS_PER_INSTANCE: u64 = 4_000;
+const REPLAY_STEPS_PER_INSTANCE: u64 = 3_000;
 /// Small clusters are searched thoroughly.
 const STEPS_MIN: u64 = 2_000_000;
 
