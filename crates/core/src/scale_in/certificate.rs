@@ -311,3 +311,74 @@ fn weights<const D: usize>(model: &Model<D>) -> Vec<[i64; D]> {
     };
     (0..WEIGHTS).map(of_share).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::rng::Rng;
+    use super::super::testing::{cluster, holding, model, service};
+    use super::*;
+
+    /// A cluster by chance: up to twelve instances, three services of which some conflict with themselves.
+    fn world(rng: &mut Rng) -> Model<2> {
+        let services = (0..3).map(|number| {
+            let demand = [0, 1].map(|_| 128 * (1 + rng.below(8)) as i64);
+            let constraints = (0..rng.below(2)).map(|_| "attribute:ecs.availability-zone == a".to_owned());
+            super::super::Service {
+                distinct_instance: rng.below(4) == 0,
+                constraints: constraints.collect(),
+                ..service(number, demand)
+            }
+        });
+        let services = services.collect();
+        let instances = (1..4 + rng.below(9)).map(|number| {
+            let free = [0, 1].map(|_| rng.below(2048) as i64);
+            let tasks = [0, 1, 2].map(|service| (service, rng.below(5) / 3));
+            let zone = ["a", "b"][rng.below(2)].to_owned();
+            super::super::Instance { zone, ..holding(number, free, &tasks) }
+        });
+        model(&cluster(instances.collect(), services))
+    }
+
+    fn count(model: &Model<2>, gone: &[bool]) -> Vec<u32> {
+        let mut count = vec![0; model.kinds.len()];
+        for number in (0..gone.len()).filter(|&number| gone[number]) {
+            model
+                .held
+                .of(number)
+                .iter()
+                .for_each(|&(kind, times)| count[usize::from(kind)] += u32::from(times));
+        }
+        count
+    }
+
+    #[test]
+    fn what_a_wall_stops_the_certificate_refuses() {
+        let (mut stopped, mut passed) = (0, 0);
+        for seed in 0..2000 {
+            let rng = &mut Rng::new(seed);
+            let model = world(rng);
+            let mut gone: Vec<bool> = (0..model.len()).map(|_| rng.below(4) == 0).collect();
+            let taken = count(&model, &gone);
+            let mut certificate = Certificate::new(&model);
+            let displaced = Displaced { gone: &gone, count: &taken };
+            let walls: Vec<_> =
+                (0..model.kinds.len()).map(|kind| certificate.wall(kind as u16, &displaced)).collect();
+            for number in 0..model.len() {
+                if std::mem::replace(&mut gone[number], true) {
+                    continue;
+                }
+                let more = count(&model, &gone);
+                let refused = certificate.check(&Displaced { gone: &gone, count: &more }, None).is_err();
+                let held = model.held.of(number);
+                if walls.iter().any(|wall| wall.stops(&model, held, &taken)) {
+                    assert!(refused, "seed {seed}, instance {number}");
+                    stopped += 1;
+                } else {
+                    passed += usize::from(!refused);
+                }
+                gone[number] = false;
+            }
+        }
+        assert!(stopped > 1000 && passed > 1000, "{stopped} stopped, {passed} certified");
+    }
+}

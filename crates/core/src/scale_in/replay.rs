@@ -486,3 +486,53 @@ impl<const D: usize> Play<'_, '_, D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::inventory::{Instance, Service};
+    use super::super::testing::{cluster, holding, model, service};
+    use super::*;
+
+    /// Two instances stay: one with half its CPU free and a task of the small service, one with all of it. Off the third
+    /// come a small task and one that only fits where the small one has not gone.
+    fn stands(strategy: &[Strategy], turn: Turn) -> bool {
+        let small = Service { strategy: strategy.to_vec(), ..service(0, [256, 256]) };
+        let large = service(1, [2048, 1024]);
+        let mut half = holding(1, [1024, 2048], &[(0, 1)]);
+        let whole = Instance { zone: "b".to_owned(), ..holding(2, [2048, 4096], &[]) };
+        half.zone = "a".to_owned();
+        let leaves = holding(3, [0, 0], &[(0, 1), (1, 1)]);
+        let inventory = cluster(vec![half, whole, leaves], vec![small, large]);
+        let model = model::<2>(&inventory);
+        let open: Vec<_> = model.kinds.iter().map(|kind| model.open(kind)).collect();
+        Replay::new(&inventory, &model, &open).places_all(&[false, false, true], turn)
+    }
+
+    #[test]
+    fn each_strategy_places_as_it_says() {
+        let spread = |field: &str| Strategy::Spread(field.to_owned());
+        let zone = "attribute:ecs.availability-zone";
+        let stands = |strategy: &[Strategy]| stands(strategy, Turn::SmallestFirst);
+        // Where least is left, which is not where the large one must go.
+        assert!(stands(&[Strategy::BinpackCpu]));
+        assert!(stands(&[Strategy::BinpackMemory]));
+        // Where no task of the service is, which is.
+        assert!(!stands(&[spread("instanceId")]));
+        assert!(!stands(&[spread("host")]));
+        assert!(!stands(&[spread(zone)]));
+        assert!(!stands(&[spread(zone), Strategy::BinpackCpu]));
+        // No instance has the attribute: all are alike, and what comes next decides.
+        assert!(stands(&[spread("attribute:rack"), Strategy::BinpackCpu]));
+    }
+
+    #[test]
+    fn chance_places_anywhere() {
+        let outcomes: BTreeSet<bool> = (1..40).map(|seed| stands(&[], Turn::Shuffled(seed))).collect();
+        assert_eq!(outcomes.len(), 2);
+    }
+
+    #[test]
+    fn a_worst_fit_takes_the_most_room_whatever_the_strategy() {
+        assert!(!stands(&[Strategy::BinpackCpu], Turn::WorstFit));
+    }
+}

@@ -95,3 +95,38 @@ impl Ratios {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{cluster, holding, model, service};
+    use super::*;
+
+    #[test]
+    fn room_is_useful_as_far_as_tasks_that_fit_could_fill_it() {
+        let small = service(0, [512, 1024]);
+        let large = service(1, [1024, 512]);
+        let free = [[400, 4000], [600, 4000], [2000, 600], [2000, 100], [2000, 4000]];
+        let mut instances: Vec<_> =
+            (1..).zip(free).map(|(number, free)| holding(number, free, &[])).collect();
+        instances.push(holding(9, [0, 0], &[(0, 1), (1, 1)]));
+        let rooms = Rooms::new(&model::<2>(&cluster(instances, vec![small, large])));
+
+        // Nothing fits; twice the CPU in memory; twice the memory in CPU; nothing; all of it; nothing.
+        assert_eq!(rooms.useful, [[0, 0], [600, 1200], [1200, 600], [0, 0], [2000, 4000], [0, 0]]);
+        assert_eq!(
+            rooms.open.iter().map(|open| open.iter().collect()).collect::<Vec<Vec<_>>>(),
+            [vec![1, 4], vec![2, 4]]
+        );
+        // Where as many kinds fit, room is of one class.
+        let [full, one, both] = [0, 1, 4].map(|number| rooms.class[number]);
+        assert_eq!(rooms.class, [full, one, one, full, both, full]);
+        assert_eq!(rooms.classes, [vec![one, both], vec![one, both]]);
+    }
+
+    #[test]
+    fn a_task_that_needs_none_of_a_dimension_makes_all_of_the_other_useful() {
+        let instances = vec![holding(1, [0, 4000], &[]), holding(2, [0, 0], &[(0, 1)])];
+        let rooms = Rooms::new(&model::<2>(&cluster(instances, vec![service(0, [0, 512])])));
+        assert_eq!(rooms.useful, [[0, 4000], [0, 0]]);
+    }
+}
