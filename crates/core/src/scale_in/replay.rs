@@ -493,16 +493,16 @@ mod tests {
     use super::super::testing::{cluster, holding, model, service};
     use super::*;
 
-    /// Two instances stay: one with half its CPU free and a task of the small service, one with all of it. Off the third
-    /// come a small task and one that only fits where the small one has not gone.
-    fn stands(strategy: &[Strategy], turn: Turn) -> bool {
-        let small = Service { strategy: strategy.to_vec(), ..service(0, [256, 256]) };
-        let large = service(1, [2048, 1024]);
-        let mut half = holding(1, [1024, 2048], &[(0, 1)]);
-        let whole = Instance { zone: "b".to_owned(), ..holding(2, [2048, 4096], &[]) };
-        half.zone = "a".to_owned();
-        let leaves = holding(3, [0, 0], &[(0, 1), (1, 1)]);
-        let inventory = cluster(vec![half, whole, leaves], vec![small, large]);
+    /// Whether a replay stands. Two instances stay: one with half its CPU free, in zone a, and one with all of it, in zone b.
+    /// Off a third come small tasks and a large one, which only fits where no small one has gone: on the second.
+    /// `small` is how many small tasks each of the three has.
+    fn stands(strategy: &[Strategy], turn: Turn, small: [usize; 3], zone: &str) -> bool {
+        let services =
+            vec![Service { strategy: strategy.to_vec(), ..service(0, [256, 256]) }, service(1, [2048, 1024])];
+        let half = holding(1, [1024, 2048], &[(0, small[0])]);
+        let whole = Instance { zone: "b".to_owned(), ..holding(2, [2048, 4096], &[(0, small[1])]) };
+        let leaves = Instance { zone: zone.to_owned(), ..holding(3, [0, 0], &[(0, small[2]), (1, 1)]) };
+        let inventory = cluster(vec![half, whole, leaves], services);
         let model = model::<2>(&inventory);
         let open: Vec<_> = model.kinds.iter().map(|kind| model.open(kind)).collect();
         Replay::new(&inventory, &model, &open).places_all(&[false, false, true], turn)
@@ -512,7 +512,7 @@ mod tests {
     fn each_strategy_places_as_it_says() {
         let spread = |field: &str| Strategy::Spread(field.to_owned());
         let zone = "attribute:ecs.availability-zone";
-        let stands = |strategy: &[Strategy]| stands(strategy, Turn::SmallestFirst);
+        let stands = |strategy: &[Strategy]| stands(strategy, Turn::SmallestFirst, [1, 0, 1], "a");
         // Where least is left, which is not where the large one must go.
         assert!(stands(&[Strategy::BinpackCpu]));
         assert!(stands(&[Strategy::BinpackMemory]));
@@ -526,13 +526,28 @@ mod tests {
     }
 
     #[test]
+    fn a_spread_counts_what_stays_and_what_is_placed_but_not_what_leaves() {
+        for spread in ["instanceId", "attribute:ecs.availability-zone"] {
+            let stands = |small, zone| {
+                stands(&[Strategy::Spread(spread.to_owned())], Turn::SmallestFirst, small, zone)
+            };
+            // The first zone, or instance, has fewer all the time, and so it has if two more leave the second.
+            assert!(stands([0, 3, 2], "a"));
+            assert!(!stands([2, 1, 2], "b"));
+            // The third task finds as many in the first as in the second, or the second had one before.
+            assert!(!stands([0, 1, 3], "a"));
+        }
+    }
+
+    #[test]
     fn chance_places_anywhere() {
-        let outcomes: BTreeSet<bool> = (1..40).map(|seed| stands(&[], Turn::Shuffled(seed))).collect();
+        let outcomes: BTreeSet<bool> =
+            (1..40).map(|seed| stands(&[], Turn::Shuffled(seed), [1, 0, 1], "a")).collect();
         assert_eq!(outcomes.len(), 2);
     }
 
     #[test]
     fn a_worst_fit_takes_the_most_room_whatever_the_strategy() {
-        assert!(!stands(&[Strategy::BinpackCpu], Turn::WorstFit));
+        assert!(!stands(&[Strategy::BinpackCpu], Turn::WorstFit, [1, 0, 1], "a"));
     }
 }
