@@ -201,7 +201,7 @@ impl<'a, const D: usize> Dual<'a, D> {
             + self.descend(STEPS_APART, FIRST_STEP_APART, false);
         let entries: usize = self.candidates.iter().map(|&at| self.model.held.of(at as usize).len()).sum();
         let open: usize = self.rooms.classes.iter().map(Vec::len).sum();
-        ((turns + SPLITS.len()) * (entries * 2 + open + self.model.len())) as u64
+        ((turns + SPLITS.len() + 1) * (entries * 2 + open + self.model.len())) as u64
     }
 
     /// Makes steps until they are too many or too short; returns how many.
@@ -236,6 +236,8 @@ impl<'a, const D: usize> Dual<'a, D> {
     /// Begins with the best of a few splits of the price between CPU and memory: where all instances are alike, the
     /// slope says nothing about the split.
     fn begin(&mut self) {
+        // Where all room is free, the bound is what the limits allow.
+        self.look();
         for split in SPLITS {
             let room: [f32; D] =
                 std::array::from_fn(|at| [split, 1.0 - split].get(at).copied().unwrap_or(0.0));
