@@ -337,7 +337,7 @@ impl Places {
         let distinct: BTreeSet<&[String]> =
             inventory.services.iter().map(|service| service.constraints.as_slice()).collect();
         let sets: Vec<_> = distinct.into_iter().collect();
-        // An expression that is not understood allows nothing here, and pins its tasks.
+        // An expression that is not understood pins its tasks. What is on its way may go anywhere, for all that is known.
         let parsed: Vec<Option<Vec<Expression>>> =
             sets.iter().map(|set| set.iter().map(|text| Expression::parse(text).ok()).collect()).collect();
         let mut subjects = BTreeSet::new();
@@ -354,7 +354,8 @@ impl Places {
         for numbers in alike.into_values() {
             let instance = &inventory.instances[origin[numbers[0]]];
             let member = |set: &Option<Vec<Expression>>| {
-                set.as_ref().is_some_and(|all| all.iter().all(|one| one.holds(instance) == Some(true)))
+                set.as_ref()
+                    .is_none_or(|all| all.iter().all(|one| one.holds(instance).unwrap_or(one.has_pattern())))
             };
             let membership: Vec<bool> = parsed.iter().map(member).collect();
             for number in numbers {
