@@ -4,8 +4,8 @@
 //! plan out is left to the `scale-in-reaper`.
 //!
 //! In order: `eligibility` asks each instance's own facts. `model` puts the rest into numbers, `limits` says how far a plan
-//! may go, `bound` what room is worth and what no plan could save. `search` finds the best `packing`; what is safe under
-//! ECS's own placement is decided in `safe`, by a `certificate` and by `replay`.
+//! may go, `room` what free room is of use, `bound` what that is worth and what no plan could save. `search` finds the best
+//! `packing`; what is safe under ECS's own placement is decided in `safe`, by a `certificate` and by `replay`.
 
 #![allow(
     clippy::cast_possible_truncation,
