@@ -23,11 +23,9 @@ pub(super) enum Turn {
     WorstFit,
 }
 
-/// The replay that fails first, as a rule.
-pub(super) const HARDEST_TURN: Turn = Turn::WorstFit;
-
-/// The replays that a plan must stand beside that.
-pub(super) const TURNS: [Turn; 7] = [
+/// The replays that a plan must stand; the one that fails first, as a rule, comes first.
+pub(super) const TURNS: [Turn; 8] = [
+    Turn::WorstFit,
     Turn::SmallestFirst,
     Turn::Shuffled(1),
     Turn::Shuffled(2),

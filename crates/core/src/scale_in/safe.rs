@@ -11,7 +11,7 @@ use super::certificate::{Certificate, Displaced, Wall};
 use super::inventory::Inventory;
 use super::limits::Limits;
 use super::model::Model;
-use super::replay::{HARDEST_TURN, Replay, TURNS};
+use super::replay::{Replay, TURNS};
 
 /// What goes, and what was found out on the way.
 pub(super) struct Safe {
@@ -86,11 +86,11 @@ pub(super) fn extended<const D: usize>(
     let mut replay = Replay::new(inventory, model, &prices.open);
     growth.grow(order, |growth| {
         growth.certified(Some(&stops_first))?;
-        let stands = replay.places_all(&growth.safe.gone, HARDEST_TURN);
+        let stands = replay.places_all(&growth.safe.gone, TURNS[0]);
         growth.safe.steps += std::mem::take(&mut replay.steps);
         if stands { Ok(()) } else { Err(None) }
     });
-    // The others seldom fail where that stands. What they do not stand is halved until they do, or nothing is left of it.
+    // The others seldom fail where the first stands. What does not stand them all is halved until it does, or is empty.
     while growth.safe.taken.len() > growth.safe.core
         && !TURNS.iter().all(|&turn| replay.places_all(&growth.safe.gone, turn))
     {
