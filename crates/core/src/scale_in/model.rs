@@ -354,8 +354,9 @@ impl Places {
         for numbers in alike.into_values() {
             let instance = &inventory.instances[origin[numbers[0]]];
             let member = |set: &Option<Vec<Expression>>| {
-                set.as_ref()
-                    .is_none_or(|all| all.iter().all(|one| one.holds(instance).unwrap_or(one.has_pattern())))
+                set.as_ref().is_none_or(|all| {
+                    all.iter().all(|one| one.holds(instance).unwrap_or_else(|| one.has_pattern()))
+                })
             };
             let membership: Vec<bool> = parsed.iter().map(member).collect();
             for number in numbers {
