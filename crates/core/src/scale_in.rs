@@ -4,8 +4,8 @@
 //! plan out is left to the `scale-in-reaper`.
 //!
 //! In order: `eligibility` asks each instance's own facts. `model` puts the rest into numbers, `limits` says how far a plan
-//! may go, `bound` what room is worth and what no plan could save. `search` finds the best `packing`; what is safe under
-//! ECS's own placement is decided in `safe`, by a `certificate` and by `replay`.
+//! may go, `room` what free room is of use, `bound` what that is worth and what no plan could save. `search` finds the best
+//! `packing`; what is safe under ECS's own placement is decided in `safe`, by a `certificate` and by `replay`.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -28,6 +28,7 @@ mod policy;
 mod reason;
 mod replay;
 mod rng;
+mod room;
 mod safe;
 mod search;
 pub mod seen;
@@ -75,32 +76,34 @@ fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &E
     let (prices, steps) = prices(&model, &limits);
     let mut findings =
         plan::Findings { inventory, eligibility, model: &model, nowhere, bound: prices.bound, steps };
-    let pack = |taken: &[u32]| search::best(&model, &limits, &prices, taken, policy.steps_max);
+    let packed = |gone: &[u32]| {
+        let mut packing = Packing::new(&model, limits.clone(), &prices);
+        gone.iter().for_each(|&number| packing.remove(number as usize));
+        packing.place_all();
+        packing
+    };
     match policy.search {
-        Search::Best => match pack(&[]) {
-            Some(packed) => {
-                findings.steps += packed.steps;
-                findings.of_packing(packed)
+        Search::Best => {
+            let empty = packed(&[]);
+            // Even what is on its way already may have no place.
+            if !empty.is_complete() {
+                return findings.of_nothing(&limits);
             }
-            None => findings.of_nothing(&limits),
-        },
+            let best = search::best(&empty, &prices, policy.steps_max);
+            findings.steps += best.steps;
+            findings.of_packing(best)
+        }
         Search::Safe => {
             let order = search::gentle_order(&model, &prices);
             // Replays know nothing of what is on its way or drains already.
             let settled = model.kinds.iter().all(|kind| kind.in_flight == 0)
                 && inventory.instances.iter().all(|one| one.status != ContainerInstanceStatus::Draining);
             let mut safe = safe::certified(&model, &limits, &order, policy.steps_max);
-            let room_for_more = settled && safe.limits.removals() > 0;
-            if let Some(packed) = room_for_more.then(|| pack(&safe.taken)).flatten() {
-                findings.steps += packed.steps;
-                safe = safe::extended(safe, inventory, &model, &order, &packed.gone, policy.steps_max);
+            if settled && safe.limits.removals() > 0 {
+                safe = safe::extended(safe, inventory, &model, &prices, &order, policy.steps_max);
             }
+            let witness = packed(&safe.taken);
             findings.steps += safe.steps;
-            let mut witness = Packing::new(&model, limits.clone(), &prices);
-            for &number in &safe.taken {
-                witness.remove(number as usize);
-            }
-            witness.place_all(None);
             findings.of_safe(&safe, &witness)
         }
     }

@@ -11,7 +11,7 @@
 //! displaced there, less one of the kind itself. It is monotone: what holds for more displaced tasks holds for fewer.
 //! All of it is in integers; only the choice of weights is not, and any weights will do.
 
-use super::model::{Amounts, Model, conflicts, fits};
+use super::model::{Amounts, Kind, Model, conflicts, fits};
 
 /// The weights that are tried: shares of the first two dimensions, from one end to the other.
 const WEIGHTS: usize = 25;
@@ -118,37 +118,21 @@ impl<'a, const D: usize> Certificate<'a, D> {
     }
 
     fn holds(&mut self, family: usize, kind: u16, least: &Amounts<D>, displaced: &Displaced<'_>) -> bool {
-        let what = &self.model.kinds[usize::from(kind)];
-        self.steps += self.families[family].neighbours.len() as u64;
-        let mut landing = [0_i64; D];
-        let mut conflicting = 0_u32;
-        for &other in &self.families[family].neighbours {
-            let count = displaced.count[usize::from(other)];
-            let kind = &self.model.kinds[usize::from(other)];
-            for (sum, demand) in landing.iter_mut().zip(kind.demand) {
-                *sum += i64::from(demand) * i64::from(count);
-            }
-        }
+        let mut landing = self.landing(family, displaced);
         for (sum, least) in landing.iter_mut().zip(least) {
             *sum -= i64::from(*least);
         }
-        if !what.keys.is_empty() {
-            self.steps += self.model.kinds.len() as u64;
-            let conflicts =
-                |other: &super::model::Kind<D>| other.keys.iter().any(|key| what.keys.contains(key));
-            let with = self.model.kinds.iter().zip(displaced.count).filter(|(other, _)| conflicts(other));
-            conflicting = with.map(|(_, count)| *count).sum::<u32>().saturating_sub(1);
-        }
+        let conflicting = self.conflicting(kind, displaced);
         // From the weights that did last time, on to better ones as long as there are any.
         let mut at = self.families[family].weights;
-        let mut best = self.excess(kind, at, &landing, conflicting as usize, displaced.gone);
+        let mut best = self.excess(kind, at, &landing, conflicting, displaced.gone);
         for step in [1, -1] {
             while best <= 0 {
                 let next = at as isize + step;
                 if !(0..WEIGHTS as isize).contains(&next) {
                     break;
                 }
-                let excess = self.excess(kind, next as usize, &landing, conflicting as usize, displaced.gone);
+                let excess = self.excess(kind, next as usize, &landing, conflicting, displaced.gone);
                 if excess <= best {
                     break;
                 }
@@ -157,6 +141,50 @@ impl<'a, const D: usize> Certificate<'a, D> {
         }
         self.families[family].weights = at;
         best > 0
+    }
+
+    /// What is displaced to where a family can run.
+    fn landing(&mut self, family: usize, displaced: &Displaced<'_>) -> [i64; D] {
+        self.steps += self.families[family].neighbours.len() as u64;
+        let mut landing = [0_i64; D];
+        for &other in &self.families[family].neighbours {
+            let count = displaced.count[usize::from(other)];
+            let kind = &self.model.kinds[usize::from(other)];
+            for (sum, demand) in landing.iter_mut().zip(kind.demand) {
+                *sum += i64::from(demand) * i64::from(count);
+            }
+        }
+        landing
+    }
+
+    /// How many displaced tasks are in conflict with one of a kind.
+    fn conflicting(&mut self, kind: u16, displaced: &Displaced<'_>) -> usize {
+        let what = &self.model.kinds[usize::from(kind)];
+        if what.keys.is_empty() {
+            return 0;
+        }
+        self.steps += self.model.kinds.len() as u64;
+        let conflicts = |other: &Kind<D>| other.keys.iter().any(|key| what.keys.contains(key));
+        let with = self.model.kinds.iter().zip(displaced.count).filter(|(other, _)| conflicts(other));
+        with.map(|(_, count)| *count).sum::<u32>().saturating_sub(1) as usize
+    }
+
+    /// What stands in the way of candidates where a kind has just been refused: see [`Wall`].
+    pub(super) fn wall(&mut self, kind: u16, displaced: &Displaced<'_>) -> Wall<D> {
+        let of = self.families.iter().position(|family| family.kinds.contains(&kind)).unwrap_or_default();
+        let mut landing = self.landing(of, displaced);
+        for (sum, own) in landing.iter_mut().zip(self.model.kinds[usize::from(kind)].demand) {
+            *sum -= i64::from(own);
+        }
+        let conflicting = self.conflicting(kind, displaced);
+        let fill = |at: usize| {
+            let weights = self.weights_for(kind, at);
+            (weights, self.fill(kind, &weights, conflicting, displaced.gone))
+        };
+        let fills = (0..WEIGHTS).map(fill).collect();
+        let mut lands = vec![false; self.model.kinds.len()];
+        self.families[of].neighbours.iter().for_each(|&other| lands[usize::from(other)] = true);
+        Wall { kind, lands, landing, fills }
     }
 
     /// By how much the instances' fill exceeds what can land on them, in millionths of it; above 0 it holds.
@@ -168,13 +196,30 @@ impl<'a, const D: usize> Certificate<'a, D> {
         conflicting: usize,
         gone: &[bool],
     ) -> i64 {
+        let weights = self.weights_for(kind, weights);
+        let needed = weighted(&weights, landing);
+        let Some(fill) = self.fill(kind, &weights, conflicting, gone) else { return i64::MIN };
+        let excess = i128::from(fill) - needed;
+        // Weights differ in size: only a share can be compared.
+        let share = excess * 1_000_000 / needed.max(1);
+        if excess > 0 {
+            i64::try_from(share).unwrap_or(i64::MAX).max(1)
+        } else {
+            i64::try_from(share).unwrap_or(i64::MIN).min(0)
+        }
+    }
+
+    /// A dimension that the kind does not need never blocks it, and what others hold of it does not count.
+    fn weights_for(&self, kind: u16, at: usize) -> [i64; D] {
+        let demand = &self.model.kinds[usize::from(kind)].demand;
+        std::array::from_fn(|dimension| if demand[dimension] > 0 { self.weights[at][dimension] } else { 0 })
+    }
+
+    /// What must land on the instances at least to fill them all for a kind, but for those that conflicts close; `None` if
+    /// conflicts close all.
+    fn fill(&mut self, kind: u16, weights: &[i64; D], conflicting: usize, gone: &[bool]) -> Option<i64> {
         let Self { model, steps, terms, .. } = self;
         let what = &model.kinds[usize::from(kind)];
-        // A dimension that the kind does not need never blocks it, and what others hold of it does not count.
-        let weights: [i64; D] =
-            std::array::from_fn(|at| if what.demand[at] > 0 { self.weights[weights][at] } else { 0 });
-        let needed: i128 =
-            weights.iter().zip(landing).map(|(one, other)| i128::from(*one) * i128::from(*other)).sum();
         let mut sum = 0_i64;
         terms.clear();
         for class in (0..what.allowed.len()).filter(|&class| what.allowed[class]) {
@@ -203,19 +248,48 @@ impl<'a, const D: usize> Certificate<'a, D> {
         }
         if conflicting > 0 {
             if conflicting >= terms.len() {
-                return i64::MIN;
+                return None;
             }
             terms.select_nth_unstable_by(conflicting, |one, other| other.cmp(one));
             sum -= terms[..conflicting].iter().sum::<i64>();
         }
-        let excess = i128::from(sum) - needed;
-        // Weights differ in size: only a share can be compared.
-        let share = excess * 1_000_000 / needed.max(1);
-        if excess > 0 {
-            i64::try_from(share).unwrap_or(i64::MAX).max(1)
-        } else {
-            i64::try_from(share).unwrap_or(i64::MIN).min(0)
+        Some(sum)
+    }
+}
+
+fn weighted<const D: usize>(weights: &[i64; D], amounts: &[i64; D]) -> i128 {
+    weights.iter().zip(amounts).map(|(one, other)| i128::from(*one) * i128::from(*other)).sum()
+}
+
+/// How little more may be displaced before a kind is refused, whatever the weights. As the certificate is monotone, a wall
+/// that stood once stands for every larger plan.
+pub(super) struct Wall<const D: usize> {
+    /// The kind that is refused.
+    pub(super) kind: u16,
+    /// By kind: whether its tasks can land where this one can.
+    lands: Vec<bool>,
+    /// What is displaced there already, but for one task of the kind itself.
+    landing: [i64; D],
+    /// The weights that can be tried, and the fill with each.
+    fills: Vec<([i64; D], Option<i64>)>,
+}
+
+impl<const D: usize> Wall<D> {
+    /// Whether the tasks of one more instance, by kind, are too much. Says nothing if no task of the kind is displaced.
+    pub(super) fn stops(&self, model: &Model<D>, held: &[(u16, u16)], count: &[u32]) -> bool {
+        if count[usize::from(self.kind)] == 0 && held.iter().all(|(kind, _)| *kind != self.kind) {
+            return false;
         }
+        let mut landing = self.landing;
+        for &(kind, count) in held.iter().filter(|(kind, _)| self.lands[usize::from(*kind)]) {
+            for (sum, demand) in landing.iter_mut().zip(model.kinds[usize::from(kind)].demand) {
+                *sum += i64::from(demand) * i64::from(count);
+            }
+        }
+        let enough = |(weights, fill): &([i64; D], Option<i64>)| {
+            fill.is_some_and(|fill| i128::from(fill) > weighted(weights, &landing))
+        };
+        !self.fills.iter().any(enough)
     }
 }
 
@@ -236,4 +310,75 @@ fn weights<const D: usize>(model: &Model<D>) -> Vec<[i64; D]> {
         raw.map(|one| if one > 0.0 { ((one / largest * WEIGHT_MAX) as i64).max(1) } else { 0 })
     };
     (0..WEIGHTS).map(of_share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rng::Rng;
+    use super::super::testing::{cluster, holding, model, service};
+    use super::*;
+
+    /// A cluster by chance: up to twelve instances, three services of which some conflict with themselves.
+    fn world(rng: &mut Rng) -> Model<2> {
+        let services = (0..3).map(|number| {
+            let demand = [0, 1].map(|_| 128 * (1 + rng.below(8)) as i64);
+            let constraints = (0..rng.below(2)).map(|_| "attribute:ecs.availability-zone == a".to_owned());
+            super::super::Service {
+                distinct_instance: rng.below(4) == 0,
+                constraints: constraints.collect(),
+                ..service(number, demand)
+            }
+        });
+        let services = services.collect();
+        let instances = (1..4 + rng.below(9)).map(|number| {
+            let free = [0, 1].map(|_| rng.below(2048) as i64);
+            let tasks = [0, 1, 2].map(|service| (service, rng.below(5) / 3));
+            let zone = ["a", "b"][rng.below(2)].to_owned();
+            super::super::Instance { zone, ..holding(number, free, &tasks) }
+        });
+        model(&cluster(instances.collect(), services))
+    }
+
+    fn count(model: &Model<2>, gone: &[bool]) -> Vec<u32> {
+        let mut count = vec![0; model.kinds.len()];
+        for number in (0..gone.len()).filter(|&number| gone[number]) {
+            model
+                .held
+                .of(number)
+                .iter()
+                .for_each(|&(kind, times)| count[usize::from(kind)] += u32::from(times));
+        }
+        count
+    }
+
+    #[test]
+    fn what_a_wall_stops_the_certificate_refuses() {
+        let (mut stopped, mut passed) = (0, 0);
+        for seed in 0..2000 {
+            let rng = &mut Rng::new(seed);
+            let model = world(rng);
+            let mut gone: Vec<bool> = (0..model.len()).map(|_| rng.below(4) == 0).collect();
+            let taken = count(&model, &gone);
+            let mut certificate = Certificate::new(&model);
+            let displaced = Displaced { gone: &gone, count: &taken };
+            let walls: Vec<_> =
+                (0..model.kinds.len()).map(|kind| certificate.wall(kind as u16, &displaced)).collect();
+            for number in 0..model.len() {
+                if std::mem::replace(&mut gone[number], true) {
+                    continue;
+                }
+                let more = count(&model, &gone);
+                let refused = certificate.check(&Displaced { gone: &gone, count: &more }, None).is_err();
+                let held = model.held.of(number);
+                if walls.iter().any(|wall| wall.stops(&model, held, &taken)) {
+                    assert!(refused, "seed {seed}, instance {number}");
+                    stopped += 1;
+                } else {
+                    passed += usize::from(!refused);
+                }
+                gone[number] = false;
+            }
+        }
+        assert!(stopped > 1000 && passed > 1000, "{stopped} stopped, {passed} certified");
+    }
 }

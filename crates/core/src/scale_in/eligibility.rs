@@ -78,11 +78,12 @@ pub(super) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
         policy,
         now,
     };
-    let kept = |instance| RULES.iter().find_map(|rule| rule(&facts(instance)));
-    Eligibility {
-        usable: inventory.instances.iter().map(|instance| usable(&facts(instance))).collect(),
-        kept: inventory.instances.iter().map(kept).collect(),
-    }
+    let verdict = |instance| {
+        let facts = facts(instance);
+        (usable(&facts), RULES.iter().find_map(|rule| rule(&facts)))
+    };
+    let (usable, kept) = inventory.instances.iter().map(verdict).unzip();
+    Eligibility { usable, kept }
 }
 
 /// By service: why nobody can tell where its tasks may run, if so.
@@ -219,7 +220,7 @@ fn group_not_allowed(facts: &Facts<'_>) -> Option<KeepReason> {
 
 fn managed_scaling(facts: &Facts<'_>) -> Option<KeepReason> {
     let managed = facts.group?.managed_scaling && !facts.policy.allow_managed_scaling;
-    managed.then_some(KeepReason::ManagedScaling(name(facts)?))
+    managed.then(|| name(facts)).flatten().map(KeepReason::ManagedScaling)
 }
 
 /// One of unknown age is young.
@@ -234,7 +235,7 @@ fn too_young(facts: &Facts<'_>) -> Option<KeepReason> {
 fn group_at_minimum(facts: &Facts<'_>) -> Option<KeepReason> {
     let group = facts.group?;
     let at_minimum = group.desired_capacity.saturating_sub(facts.instance.weight) < group.min_size;
-    at_minimum.then_some(KeepReason::GroupAtMinimum(name(facts)?))
+    at_minimum.then(|| name(facts)).flatten().map(KeepReason::GroupAtMinimum)
 }
 
 fn not_read(facts: &Facts<'_>) -> Option<KeepReason> {

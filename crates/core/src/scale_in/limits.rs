@@ -147,6 +147,13 @@ impl Limits {
         }
     }
 
+    /// Whether the zones of its group would be nearer to balance if an instance that is gone stayed.
+    pub(super) fn balances(&self, number: usize) -> bool {
+        let group = &self.groups[self.group_of(number)];
+        let here = group.zones[usize::from(self.zone_of[number])];
+        self.keep_zone_balance && group.zones.iter().any(|others| others - here > group.spread_max)
+    }
+
     /// Whether every limit holds. Taking one instance at a time in any order can break the balance of zones on the way.
     pub(super) fn hold(&self) -> bool {
         let balanced = |group: &GroupLimit| !self.keep_zone_balance || group.spread() <= group.spread_max;

@@ -82,10 +82,21 @@ impl Lists {
         &self.entries[self.starts[of] as usize..self.starts[of + 1] as usize]
     }
 
-    fn new(lists: impl Iterator<Item = BTreeMap<u16, u16>>) -> Self {
-        let (mut starts, mut entries) = (vec![0], Vec::new());
+    /// Makes one list after the other: each is given as numbers in any order, and may name one several times.
+    fn new<L: Iterator<Item = (u16, u16)>>(lists: impl Iterator<Item = L>) -> Self {
+        let (mut starts, mut entries) = (vec![0], Vec::<(u16, u16)>::new());
+        let mut scratch = Vec::new();
         for list in lists {
-            entries.extend(list);
+            scratch.extend(list);
+            scratch.sort_unstable();
+            let start = entries.len();
+            for (what, count) in scratch.drain(..) {
+                match entries[start..].last_mut() {
+                    // More than eligibility believes are on an instance that stays.
+                    Some(last) if last.0 == what => last.1 = last.1.saturating_add(count),
+                    _ => entries.push((what, count)),
+                }
+            }
             starts.push(u32::try_from(entries.len()).unwrap_or(u32::MAX));
         }
         entries.shrink_to_fit();
@@ -117,6 +128,34 @@ impl BitSet {
     pub(super) fn remove(&mut self, number: usize) {
         self.0[number / 64] &= !(1 << (number % 64));
     }
+
+    /// The first number in it from one on, or else the first of all. Looks at [`BitSet::words`] words at most, and one more.
+    pub(super) fn next(&self, from: usize) -> Option<usize> {
+        let (start, words) = (from / 64, self.0.len());
+        let later = self.0.get(start)? & (u64::MAX << (from % 64));
+        let rest = (1..=words).map(|step| (start + step) % words).map(|at| (at, self.0[at]));
+        let (at, word) = std::iter::once((start, later)).chain(rest).find(|(_, word)| *word != 0)?;
+        Some(at * 64 + word.trailing_zeros() as usize)
+    }
+
+    /// The numbers in it, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(|(at, &word)| {
+            std::iter::successors(Some(word), |left| Some(left & left.wrapping_sub(1)))
+                .take_while(|left| *left != 0)
+                .map(move |left| at * 64 + left.trailing_zeros() as usize)
+        })
+    }
+
+    /// How many numbers are in it.
+    pub(super) fn count(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// How many words it is kept in.
+    pub(super) fn words(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl<const D: usize> Model<D> {
@@ -137,17 +176,12 @@ impl<const D: usize> Model<D> {
             class_starts[class] += class_starts[class - 1];
         }
 
-        let (kinds, kind_of, keys) = kinds(inventory, eligibility, &places, &origin);
         let candidate: Vec<_> = origin.iter().map(|&index| eligibility.kept[index].is_none()).collect();
-        let held_services = Lists::new(origin.iter().map(|&index| counts(at(index))));
+        let held_services = Lists::new(origin.iter().map(|&index| services_of(at(index))));
+        let (kinds, kind_of, keys) = kinds(inventory, &places, &origin, &candidate, &held_services);
         let held = Lists::new((0..origin.len()).map(|number| {
-            let mut counts = BTreeMap::new();
-            for &(service, count) in held_services.of(number).iter().filter(|_| candidate[number]) {
-                if let Some(kind) = kind_of[usize::from(service)] {
-                    *counts.entry(kind).or_insert(0) += count;
-                }
-            }
-            counts
+            let services = if candidate[number] { held_services.of(number) } else { &[] };
+            services.iter().filter_map(|&(service, count)| Some((kind_of[usize::from(service)]?, count)))
         }));
         let priced =
             inventory.instances.iter().all(|one| one.price_microusd.is_some_and(|price| price < 1 << 40))
@@ -163,13 +197,13 @@ impl<const D: usize> Model<D> {
             class_starts,
             candidate,
             held,
-            held_services,
             value: origin.iter().map(|&index| value(index)).collect(),
             value_total: (0..inventory.instances.len()).map(value).sum(),
             priced,
             kinds,
             kind_of,
-            holders: holders(inventory, &origin, &keys),
+            holders: holders(inventory, &origin, &keys, &held_services),
+            held_services,
             origin,
         }
     }
@@ -180,6 +214,26 @@ impl<const D: usize> Model<D> {
             let all: f32 = self.capacity.iter().map(|capacity| capacity[at] as f32).sum();
             if all > 0.0 { self.len() as f32 / all } else { 0.0 }
         })
+    }
+
+    /// By kind: how large a task is, in shares of a mean instance, summed over the dimensions.
+    pub(super) fn sizes(&self) -> Vec<f32> {
+        let scale = self.scale();
+        let size = |kind: &Kind<D>| (0..D).map(|at| kind.demand[at] as f32 * scale[at]).sum();
+        self.kinds.iter().map(size).collect()
+    }
+
+    /// The instances that have room for a task of a kind.
+    pub(super) fn open(&self, kind: &Kind<D>) -> BitSet {
+        let mut open = BitSet::new(self.len());
+        for class in (0..kind.allowed.len()).filter(|&class| kind.allowed[class]) {
+            for number in self.class_starts[class]..self.class_starts[class + 1] {
+                // Without a branch: that is several times faster.
+                let takes = fits(&kind.demand, &self.free[number]) & !conflicts(kind, &self.holders, number);
+                open.0[number / 64] |= u64::from(takes) << (number % 64);
+            }
+        }
+        open
     }
 
     /// How many tasks of a kind instance `on` has room for; one of them at most may hold a conflict key.
@@ -202,22 +256,24 @@ impl<const D: usize> Model<D> {
                 *needed = u32::from(count).max(*needed);
             }
         }
+        // Where there are enough without any one instance, nobody need know how many there are.
         let count = |(kind, &needed): (&Kind<D>, &u32)| {
-            let mut places = 0_u32;
+            let (mut places, mut most) = (0_u32, 0);
             for on in 0..self.len() {
-                places += u32::from(self.places(kind, on));
-                // An instance's own places do not count, and are fewer than this.
-                if places >= needed + u32::from(u16::MAX) {
-                    break;
+                let here = u32::from(self.places(kind, on));
+                (places, most) = (places + here, here.max(most));
+                if places - most >= needed {
+                    return None;
                 }
             }
-            places
+            Some(places)
         };
-        let places: Vec<u32> = self.kinds.iter().zip(&needed).map(count).collect();
+        let places: Vec<Option<u32>> = self.kinds.iter().zip(&needed).map(count).collect();
         let nowhere = |number: usize| {
             let homeless = |&&(kind, count): &&(u16, u16)| {
                 let at = usize::from(kind);
-                places[at] - u32::from(self.places(&self.kinds[at], number)) < u32::from(count)
+                let elsewhere = |all| all - u32::from(self.places(&self.kinds[at], number));
+                places[at].is_some_and(|all| elsewhere(all) < u32::from(count))
             };
             self.held.of(number).iter().find(homeless).map(|(kind, _)| *kind)
         };
@@ -256,17 +312,12 @@ pub(super) fn conflicts<const D: usize>(kind: &Kind<D>, holders: &[BitSet], on: 
     kind.keys.iter().any(|&key| holders[usize::from(key)].has(on))
 }
 
-/// How many tasks of each service would move off an instance.
-fn counts(instance: &Instance) -> BTreeMap<u16, u16> {
-    let mut counts = BTreeMap::new();
-    for task in instance.tasks.iter().flatten() {
-        if let TaskKind::Service(index) = task.kind {
-            // More than eligibility believes are on an instance that stays.
-            let count: &mut u16 = counts.entry(u16::try_from(index).unwrap_or(u16::MAX)).or_default();
-            *count = count.saturating_add(1);
-        }
-    }
-    counts
+/// The service of each task that would move off an instance.
+fn services_of(instance: &Instance) -> impl Iterator<Item = (u16, u16)> {
+    instance.tasks.iter().flatten().filter_map(|task| match task.kind {
+        TaskKind::Service(index) => Some((u16::try_from(index).unwrap_or(u16::MAX), 1)),
+        TaskKind::UnknownService | TaskKind::Daemon | TaskKind::Standalone | TaskKind::Stopping => None,
+    })
 }
 
 /// Which instances may run which services' tasks.
@@ -286,7 +337,7 @@ impl Places {
         let distinct: BTreeSet<&[String]> =
             inventory.services.iter().map(|service| service.constraints.as_slice()).collect();
         let sets: Vec<_> = distinct.into_iter().collect();
-        // An expression that is not understood allows nothing here, and pins its tasks.
+        // An expression that is not understood pins its tasks. What is on its way may go anywhere, for all that is known.
         let parsed: Vec<Option<Vec<Expression>>> =
             sets.iter().map(|set| set.iter().map(|text| Expression::parse(text).ok()).collect()).collect();
         let mut subjects = BTreeSet::new();
@@ -303,7 +354,9 @@ impl Places {
         for numbers in alike.into_values() {
             let instance = &inventory.instances[origin[numbers[0]]];
             let member = |set: &Option<Vec<Expression>>| {
-                set.as_ref().is_some_and(|all| all.iter().all(|one| one.holds(instance) == Some(true)))
+                set.as_ref().is_none_or(|all| {
+                    all.iter().all(|one| one.holds(instance).unwrap_or_else(|| one.has_pattern()))
+                })
             };
             let membership: Vec<bool> = parsed.iter().map(member).collect();
             for number in numbers {
@@ -342,13 +395,14 @@ type KindKey<const D: usize> = (Amounts<D>, Vec<bool>, Vec<Key>, bool);
 /// The kinds of tasks, the kind of each service, and the conflict keys.
 fn kinds<const D: usize>(
     inventory: &Inventory,
-    eligibility: &Eligibility,
     places: &Places,
     origin: &[usize],
+    candidate: &[bool],
+    held_services: &Lists,
 ) -> (Vec<Kind<D>>, Vec<Option<u16>>, Vec<Key>) {
     let mut moving = vec![false; inventory.services.len()];
-    for (instance, kept) in inventory.instances.iter().zip(&eligibility.kept) {
-        for &service in counts(instance).keys().filter(|_| kept.is_none()) {
+    for number in (0..origin.len()).filter(|&number| candidate[number]) {
+        for &(service, _) in held_services.of(number) {
             moving[usize::from(service)] = true;
         }
     }
@@ -416,7 +470,7 @@ pub(super) fn ranks(services: &[Service]) -> Vec<usize> {
 }
 
 /// By conflict key: the instances that hold it.
-fn holders(inventory: &Inventory, origin: &[usize], keys: &[Key]) -> Vec<BitSet> {
+fn holders(inventory: &Inventory, origin: &[usize], keys: &[Key], held_services: &Lists) -> Vec<BitSet> {
     let mut holders = vec![BitSet::new(origin.len()); keys.len()];
     let ranks = ranks(&inventory.services);
     let distinct = |service: usize| Key::Distinct(ranks.get(service).copied().unwrap_or(usize::MAX));
@@ -429,7 +483,7 @@ fn holders(inventory: &Inventory, origin: &[usize], keys: &[Key]) -> Vec<BitSet>
         };
         instance.host_ports.iter().for_each(|port| hold(Key::Port(*port)));
         instance.distinct_services.iter().for_each(|&service| hold(distinct(service)));
-        counts(instance).into_keys().for_each(|service| hold(distinct(usize::from(service))));
+        held_services.of(number).iter().for_each(|&(service, _)| hold(distinct(usize::from(service))));
     }
     holders
 }

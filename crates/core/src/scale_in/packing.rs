@@ -6,6 +6,7 @@
 
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
+use std::rc::Rc;
 
 use super::bound::Prices;
 use super::limits::Limits;
@@ -25,12 +26,14 @@ pub(super) struct Packing<'a, const D: usize> {
     /// By instance: the displaced tasks that it took, by kind.
     pub(super) hosted: Vec<Vec<(u16, u16)>>,
     /// By kind: displaced tasks that have no place.
-    unplaced: Vec<u32>,
+    pub(super) unplaced: Vec<u32>,
     unplaced_total: u32,
     /// Kinds that have, or had, tasks without a place.
     waiting: Vec<u16>,
     holders: Vec<BitSet>,
-    shape: Shape<D>,
+    /// By kind: the instances that host displaced tasks of it.
+    hosts: Vec<BitSet>,
+    shape: Rc<Shape<D>>,
     /// What is saved.
     pub(super) value: u64,
     /// The work so far: looks at an instance for a kind, and changes.
@@ -42,20 +45,20 @@ pub(super) struct Packing<'a, const D: usize> {
 }
 
 /// What a change costs in steps.
-const CHANGE_STEPS: u64 = 2;
+const CHANGE_STEPS: u64 = 8;
 
 /// A change that can be taken back.
 #[derive(Clone, Copy)]
 enum Change {
     Removed(u32),
     Restored(u32),
-    /// Displaced tasks of a kind took a place on an instance, or left it.
-    Hosted {
+    /// Displaced tasks of a kind took a place on an instance, or lost it.
+    Placed {
         number: u32,
         kind: u16,
         count: i32,
     },
-    /// Tasks of a kind lost their place, or found one.
+    /// More tasks of a kind need a place, or fewer.
     Displaced {
         kind: u16,
         count: i32,
@@ -63,22 +66,23 @@ enum Change {
 }
 
 /// How to judge a place.
-#[derive(Clone)]
 struct Shape<const D: usize> {
     /// One over the mean capacity.
     scale: [f32; D],
     /// By kind: its scaled demand divided by its length.
     direction: Vec<[f32; D]>,
-    /// See [`Prices::detour`]: by kind and class, in one piece.
+    /// See [`Prices::detour`].
     detour: Vec<f32>,
+    /// By instance: the class of its room; and how many there are.
+    class: Vec<u16>,
     classes: usize,
-    /// By kind: when it is placed. The dearest come first: the large ones, and those with few places.
+    /// By kind: when it is placed. Those that fit on the fewest instances come first.
     rank: Vec<u16>,
 }
 
 impl<'a, const D: usize> Packing<'a, D> {
     /// Nothing gone yet, and what is on its way not placed yet.
-    pub(super) fn new(model: &'a Model<D>, limits: Limits, prices: &Prices<D>) -> Self {
+    pub(super) fn new(model: &'a Model<D>, limits: Limits, prices: &Prices) -> Self {
         let mut packing = Self {
             model,
             limits,
@@ -89,7 +93,8 @@ impl<'a, const D: usize> Packing<'a, D> {
             unplaced_total: 0,
             waiting: Vec::new(),
             holders: model.holders.clone(),
-            shape: Shape::new(model, prices),
+            hosts: vec![BitSet::new(model.len()); model.kinds.len()],
+            shape: Rc::new(Shape::new(model, prices)),
             value: 0,
             steps: 0,
             places: Vec::new(),
@@ -107,11 +112,6 @@ impl<'a, const D: usize> Packing<'a, D> {
         self.unplaced_total == 0
     }
 
-    /// Whether tasks of a kind have no place.
-    pub(super) fn waits(&self, kind: u16) -> bool {
-        self.unplaced[usize::from(kind)] > 0
-    }
-
     /// Takes an instance out: its tasks, and those that it hosts, need a place.
     pub(super) fn remove(&mut self, number: usize) {
         self.unhost(number);
@@ -124,8 +124,7 @@ impl<'a, const D: usize> Packing<'a, D> {
     /// Takes all displaced tasks off an instance again.
     pub(super) fn unhost(&mut self, number: usize) {
         while let Some(&(kind, count)) = self.hosted[number].last() {
-            self.change(Change::Hosted { number: number as u32, kind, count: -i32::from(count) });
-            self.change(Change::Displaced { kind, count: i32::from(count) });
+            self.change(Change::Placed { number: number as u32, kind, count: -i32::from(count) });
         }
     }
 
@@ -141,27 +140,21 @@ impl<'a, const D: usize> Packing<'a, D> {
     }
 
     fn free_places(&mut self, kind: u16, mut count: i32) {
-        let all = self.hosted.len();
-        for seen in 0..all {
-            if count <= 0 {
-                break;
-            }
-            self.steps += 1;
-            let number = (self.from + seen) % all;
+        while count > 0 {
+            self.steps += self.hosts[usize::from(kind)].words() as u64;
+            let Some(number) = self.hosts[usize::from(kind)].next(self.from) else { break };
             let here = self.hosted[number].iter().find(|(other, _)| *other == kind);
             let here = here.map_or(0, |(_, here)| i32::from(*here).min(count));
-            if here > 0 {
-                self.change(Change::Hosted { number: number as u32, kind, count: -here });
-                count -= here;
-                self.from = number;
-            }
+            self.change(Change::Placed { number: number as u32, kind, count: -here });
+            self.change(Change::Displaced { kind, count: -here });
+            count -= here;
+            self.from = number;
         }
     }
 
     /// Places one task, which must fit.
     fn host(&mut self, number: usize, kind: u16) {
-        self.change(Change::Hosted { number: number as u32, kind, count: 1 });
-        self.change(Change::Displaced { kind, count: -1 });
+        self.change(Change::Placed { number: number as u32, kind, count: 1 });
     }
 
     fn change(&mut self, change: Change) {
@@ -178,7 +171,7 @@ impl<'a, const D: usize> Packing<'a, D> {
     /// The instances that lost a displaced task since the last [`Packing::keep`].
     pub(super) fn touched(&self, into: &mut Vec<u32>) {
         into.extend(self.journal.iter().filter_map(|change| match change {
-            Change::Hosted { number, count, .. } if *count < 0 => Some(*number),
+            Change::Placed { number, count, .. } if *count < 0 => Some(*number),
             _ => None,
         }));
     }
@@ -190,7 +183,7 @@ impl<'a, const D: usize> Packing<'a, D> {
             self.apply(match change {
                 Change::Removed(number) => Change::Restored(number),
                 Change::Restored(number) => Change::Removed(number),
-                Change::Hosted { number, kind, count } => Change::Hosted { number, kind, count: -count },
+                Change::Placed { number, kind, count } => Change::Placed { number, kind, count: -count },
                 Change::Displaced { kind, count } => Change::Displaced { kind, count: -count },
             });
         }
@@ -212,16 +205,21 @@ impl<'a, const D: usize> Packing<'a, D> {
                 self.free[number] = self.model.free[number];
                 self.value -= self.model.value[number];
             }
-            Change::Hosted { number, kind, count } => self.take_room(number as usize, kind, count),
-            Change::Displaced { kind, count } => {
-                let unplaced = &mut self.unplaced[usize::from(kind)];
-                if *unplaced == 0 && count > 0 {
-                    self.waiting.push(kind);
-                }
-                *unplaced = unplaced.wrapping_add_signed(count);
-                self.unplaced_total = self.unplaced_total.wrapping_add_signed(count);
+            Change::Placed { number, kind, count } => {
+                self.take_room(number as usize, kind, count);
+                self.displace(kind, -count);
             }
+            Change::Displaced { kind, count } => self.displace(kind, count),
         }
+    }
+
+    fn displace(&mut self, kind: u16, count: i32) {
+        let unplaced = &mut self.unplaced[usize::from(kind)];
+        if *unplaced == 0 && count > 0 {
+            self.waiting.push(kind);
+        }
+        *unplaced = unplaced.wrapping_add_signed(count);
+        self.unplaced_total = self.unplaced_total.wrapping_add_signed(count);
     }
 
     /// Takes as much room for tasks of a kind, or gives it back.
@@ -244,9 +242,13 @@ impl<'a, const D: usize> Packing<'a, D> {
                 hosted[at].1 = left as u16;
                 if left == 0 {
                     hosted.swap_remove(at);
+                    self.hosts[usize::from(kind)].remove(number);
                 }
             }
-            None => hosted.push((kind, count as u16)),
+            None => {
+                hosted.push((kind, count as u16));
+                self.hosts[usize::from(kind)].insert(number);
+            }
         }
     }
 
@@ -259,11 +261,22 @@ impl<'a, const D: usize> Packing<'a, D> {
         waiting
     }
 
-    /// Places what is displaced, anywhere or among some instances, each named once.
-    pub(super) fn place_all(&mut self, among: Option<&[u32]>) {
+    /// Places what is displaced, anywhere, for good.
+    pub(super) fn place_all(&mut self) {
+        self.keep();
         let waiting = self.take_waiting();
         for &kind in &waiting {
-            self.place(usize::from(kind), among);
+            self.place(usize::from(kind), None);
+            self.keep();
+        }
+        self.waiting = waiting;
+    }
+
+    /// Places what is displaced among some instances, each named once.
+    pub(super) fn place_among(&mut self, among: &[u32]) {
+        let waiting = self.take_waiting();
+        for &kind in &waiting {
+            self.place(usize::from(kind), Some(among));
         }
         self.waiting = waiting;
     }
@@ -332,7 +345,7 @@ impl<'a, const D: usize> Packing<'a, D> {
 
     fn look_everywhere(&mut self, kind: usize, places: &mut Vec<Place>) {
         let what = &self.model.kinds[kind];
-        for class in (0..self.shape.classes).filter(|&class| what.allowed[class]) {
+        for class in (0..what.allowed.len()).filter(|&class| what.allowed[class]) {
             let (start, end) = (self.model.class_starts[class], self.model.class_starts[class + 1]);
             self.steps += (end - start) as u64;
             for (number, free) in (start..).zip(&self.free[start..end]) {
@@ -386,14 +399,14 @@ impl<'a, const D: usize> Packing<'a, D> {
     /// The lower, the better: how badly the shape of the room suits that of the task, and what the class costs more than
     /// the cheapest.
     fn score(&self, number: usize, kind: usize) -> f32 {
-        let Shape { scale, direction, detour, classes, .. } = &self.shape;
+        let Shape { scale, direction, detour, class, classes, .. } = &*self.shape;
         let (mut square, mut along) = (0.0, 0.0);
         for at in 0..D {
             let free = self.free[number][at] as f32 * scale[at];
             square += free * free;
             along += free * direction[kind][at];
         }
-        let detour = detour[kind * classes + usize::from(self.model.class[number])];
+        let detour = detour[kind * classes + usize::from(class[number])];
         // Nothing free, and nothing needed: any place will do.
         let cosine = if square > 0.0 { along / square.sqrt() } else { 0.0 };
         detour - cosine
@@ -401,20 +414,19 @@ impl<'a, const D: usize> Packing<'a, D> {
 }
 
 impl<const D: usize> Shape<D> {
-    fn new(model: &Model<D>, prices: &Prices<D>) -> Self {
+    fn new(model: &Model<D>, prices: &Prices) -> Self {
         let scale = model.scale();
-        let scaled =
-            |demand: &Amounts<D>| -> [f32; D] { std::array::from_fn(|at| demand[at] as f32 * scale[at]) };
         let direction = |kind: &Kind<D>| {
-            let demand = scaled(&kind.demand);
+            let demand: [f32; D] = std::array::from_fn(|at| kind.demand[at] as f32 * scale[at]);
             let length = demand.iter().map(|one| one * one).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
             demand.map(|one| one / length)
         };
         let mut order: Vec<usize> = (0..model.kinds.len()).collect();
-        let dear = |kind: usize| prices.task[kind].0;
-        let size = |kind: usize| scaled(&model.kinds[kind].demand).iter().sum::<f32>();
+        let openings: Vec<usize> = prices.open.iter().map(BitSet::count).collect();
+        let dear = |kind: usize| prices.task[kind];
         order.sort_by(|&one, &other| {
-            dear(other).total_cmp(&dear(one)).then(size(other).total_cmp(&size(one))).then(one.cmp(&other))
+            let fewest = openings[one].cmp(&openings[other]);
+            fewest.then(dear(other).total_cmp(&dear(one))).then(one.cmp(&other))
         });
         let mut rank = vec![0; order.len()];
         for (at, kind) in (0..).zip(order) {
@@ -422,8 +434,9 @@ impl<const D: usize> Shape<D> {
         }
         Self {
             direction: model.kinds.iter().map(direction).collect(),
-            detour: prices.detour.concat(),
-            classes: model.class_starts.len() - 1,
+            detour: prices.detour.clone(),
+            class: prices.class.clone(),
+            classes: prices.detour.len() / model.kinds.len().max(1),
             scale,
             rank,
         }

@@ -2,9 +2,12 @@
 //!
 //! Candidates are taken in the order of their worth, in chunks that double while they hold and halve when they do not: so
 //! one that stands in the way is skipped by bisection. The certificate is monotone, so that a candidate which it refused
-//! once need not be asked again.
+//! once need not be asked again, nor one that would displace as much.
 
-use super::certificate::{Certificate, Displaced};
+use std::collections::BTreeMap;
+
+use super::bound::Prices;
+use super::certificate::{Certificate, Displaced, Wall};
 use super::inventory::Inventory;
 use super::limits::Limits;
 use super::model::Model;
@@ -29,7 +32,7 @@ pub(super) struct Safe {
 /// The budgets grow with the cluster, so many steps an instance: for the certificate, and for replays.
 const CERTIFICATE_STEPS_PER_INSTANCE: u64 = 5_000;
 /// See [`CERTIFICATE_STEPS_PER_INSTANCE`].
-const REPLAY_STEPS_PER_INSTANCE: u64 = 5_000;
+const REPLAY_STEPS_PER_INSTANCE: u64 = 3_000;
 /// Small clusters are searched thoroughly.
 const STEPS_MIN: u64 = 2_000_000;
 
@@ -64,14 +67,14 @@ pub(super) fn certified<const D: usize>(
     growth.end()
 }
 
-/// Adds what is gone in the best packing and stands every replay. Tasks whose service may stop them before their
-/// replacement runs stay certified: for the others, a place that is missing only stalls the drain.
+/// Adds what stands every replay. Tasks whose service may stop them before their replacement runs stay certified: for the
+/// others, a place that is missing only stalls the drain.
 pub(super) fn extended<const D: usize>(
     mut safe: Safe,
     inventory: &Inventory,
     model: &Model<D>,
+    prices: &Prices,
     order: &[u32],
-    packed: &[bool],
     steps_max: u64,
 ) -> Safe {
     let blocked_by = safe.blocked_by.clone();
@@ -80,14 +83,23 @@ pub(super) fn extended<const D: usize>(
     let budget = safe.steps + steps_max.min(budget);
     let mut growth = Growth::new(model, safe, budget);
     let stops_first: Vec<bool> = model.kinds.iter().map(|kind| kind.stops_first).collect();
-    let mut replay = Replay::new(inventory, model);
-    let rest: Vec<u32> = order.iter().copied().filter(|&number| packed[number as usize]).collect();
-    growth.grow(&rest, |growth| {
+    let mut replay = Replay::new(inventory, model, &prices.open);
+    growth.grow(order, |growth| {
         growth.certified(Some(&stops_first))?;
-        let stands = TURNS.iter().all(|&turn| replay.places_all(&growth.safe.gone, turn));
+        let stands = replay.places_all(&growth.safe.gone, TURNS[0]);
         growth.safe.steps += std::mem::take(&mut replay.steps);
         if stands { Ok(()) } else { Err(None) }
     });
+    // The others seldom fail where the first stands. What does not stand them all is halved until it does, or is empty.
+    while growth.safe.taken.len() > growth.safe.core
+        && !TURNS.iter().all(|&turn| replay.places_all(&growth.safe.gone, turn))
+    {
+        let stays = growth.safe.core + (growth.safe.taken.len() - growth.safe.core) / 2;
+        while growth.safe.taken.len() > stays {
+            growth.put_back();
+        }
+    }
+    growth.safe.steps += replay.steps;
     let mut safe = growth.end();
     safe.blocked_by = blocked_by;
     safe
@@ -98,8 +110,8 @@ struct Growth<'a, const D: usize> {
     certificate: Certificate<'a, D>,
     /// By kind: how many tasks need a place.
     count: Vec<u32>,
-    /// Kinds of which not even one more can be displaced.
-    dead: Vec<bool>,
+    /// By kind that was refused: the wall, and how many were taken when it was built.
+    walls: BTreeMap<u16, (usize, Wall<D>)>,
     safe: Safe,
     steps_max: u64,
 }
@@ -112,8 +124,8 @@ impl<'a, const D: usize> Growth<'a, D> {
                 count[usize::from(kind)] += u32::from(times);
             }
         }
-        let dead = vec![false; model.kinds.len()];
-        Self { model, certificate: Certificate::new(model), count, dead, safe, steps_max }
+        let certificate = Certificate::new(model);
+        Self { model, certificate, count, walls: BTreeMap::new(), safe, steps_max }
     }
 
     fn end(mut self) -> Safe {
@@ -143,11 +155,14 @@ impl<'a, const D: usize> Growth<'a, D> {
                 }
                 Err(kind) => {
                     let tried = self.safe.taken.len() - before;
+                    let last = self.safe.taken.last().copied();
                     while self.safe.taken.len() > before {
                         self.put_back();
                     }
                     if tried == 1 {
-                        self.block(&order[at..end], kind);
+                        if let (Some(number), Some(kind)) = (last, kind) {
+                            self.block(number, kind);
+                        }
                         at = end;
                         chunk = 1;
                     } else {
@@ -158,12 +173,16 @@ impl<'a, const D: usize> Growth<'a, D> {
         }
     }
 
-    fn is_open(&self, number: usize) -> bool {
-        let mut held = self.model.held.of(number).iter();
-        !self.safe.gone[number]
-            && self.safe.blocked_by[number].is_none()
-            && self.safe.limits.allows(number)
-            && !held.any(|&(kind, _)| self.dead[usize::from(kind)])
+    /// Whether a candidate is worth asking about; notes what stands in its way.
+    fn is_open(&mut self, number: usize) -> bool {
+        let Safe { gone, blocked_by, limits, .. } = &mut self.safe;
+        if gone[number] || blocked_by[number].is_some() || !limits.allows(number) {
+            return false;
+        }
+        let held = self.model.held.of(number);
+        let wall = self.walls.values().find(|(_, wall)| wall.stops(self.model, held, &self.count));
+        blocked_by[number] = wall.map(|(_, wall)| wall.kind);
+        wall.is_none()
     }
 
     fn take(&mut self, number: u32) {
@@ -184,18 +203,14 @@ impl<'a, const D: usize> Growth<'a, D> {
         }
     }
 
-    /// Notes what is in the way of the one candidate among these that was open.
-    fn block(&mut self, numbers: &[u32], kind: Option<u16>) {
-        let Some(kind) = kind else { return };
-        let open = numbers.iter().copied().find(|&number| self.is_open(number as usize));
-        if let Some(number) = open {
-            self.safe.blocked_by[number as usize] = Some(kind);
+    /// Notes what is in the way of a candidate, and of others like it.
+    fn block(&mut self, number: u32, kind: u16) {
+        self.safe.blocked_by[number as usize] = Some(kind);
+        let taken = self.safe.taken.len();
+        if self.walls.get(&kind).is_none_or(|(built_at, _)| *built_at < taken) {
+            let displaced = Displaced { gone: &self.safe.gone, count: &self.count };
+            self.walls.insert(kind, (taken, self.certificate.wall(kind, &displaced)));
         }
-        // If one task more of the kind is too many, every candidate with such a task is refused.
-        self.count[usize::from(kind)] += 1;
-        let refused = self.certified(None).is_err();
-        self.dead[usize::from(kind)] |= refused;
-        self.count[usize::from(kind)] -= 1;
     }
 
     fn certified(&mut self, only: Option<&[bool]>) -> Result<(), Option<u16>> {

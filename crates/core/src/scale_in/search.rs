@@ -1,43 +1,31 @@
 //! The best packing that can be found: which instances are gone in it.
 //!
 //! Candidates are taken by what they save for what they cost at the bound's prices. As many of them as the bound promises
-//! are taken out at once, and those stay whose tasks find no place; the others are tried one by one; then small parts of
-//! the packing are torn down and built anew with one candidate more, as long as the budget of steps lasts.
+//! are taken out at once, and those stay whose tasks find no place; the others are tried one by one. Kinds that found no
+//! place cost more in the next round. Then small parts of the best packing are torn down and built anew with one candidate
+//! more, as long as that gains something.
 
 use super::bound::Prices;
-use super::limits::Limits;
 use super::model::Model;
 use super::packing::Packing;
 use super::rng::Rng;
 
-/// The budget grows with the cluster: so many steps an instance. More gains less than 0.5 %.
-const STEPS_PER_INSTANCE: u64 = 6_000;
-/// Small clusters are searched thoroughly: so many steps more for each of the first [`FIRST_INSTANCES`].
-const STEPS_PER_FIRST_INSTANCE: u64 = 14_000;
-/// See [`STEPS_PER_FIRST_INSTANCE`].
-const FIRST_INSTANCES: u64 = 50;
-/// The search gives up after so many tries an instance that gain nothing.
-const TRIES_PER_INSTANCE: usize = 100;
-
-/// Candidates with the most saving for the least cost first.
-fn order<const D: usize>(model: &Model<D>, prices: &Prices<D>) -> Vec<u32> {
-    sorted(model, |number| model.value[number] as f32 / prices.cost[number].max(f32::MIN_POSITIVE))
-}
+/// The budget grows with the cluster: so many steps an instance.
+const STEPS_PER_INSTANCE: u64 = 3_000;
+/// The search ends when so many steps an instance have gained nothing.
+const PATIENCE_PER_INSTANCE: u64 = 1_000;
+/// Small clusters are searched thoroughly: each of so many instances counts so many times more for both.
+const FIRST_INSTANCES: [u64; 2] = [50, 4];
 
 /// How much a mean instance's worth of moved tasks counts in the gentle order, in values of a mean instance.
-const MOVED: f32 = 3.0;
+const MOVED: f32 = 1.5;
 /// How much the largest of them counts: it asks for more room in one piece than any other.
-const LARGEST: f32 = 2.0;
+const LARGEST: f32 = 1.0;
 
 /// Candidates with the most saving for the least disturbance first: few tasks, and small ones. Those are easily certified.
-pub(super) fn gentle_order<const D: usize>(model: &Model<D>, prices: &Prices<D>) -> Vec<u32> {
-    let scale = model.scale();
+pub(super) fn gentle_order<const D: usize>(model: &Model<D>, prices: &Prices) -> Vec<u32> {
     let mean = model.value.iter().sum::<u64>() as f32 / model.len().max(1) as f32;
-    let size = |kind: u16| {
-        let demand = model.kinds[usize::from(kind)].demand;
-        (0..D).map(|at| demand[at] as f32 * scale[at]).sum::<f32>() / 2.0
-    };
-    let sizes: Vec<f32> = (0..model.kinds.len()).map(|kind| size(kind as u16)).collect();
+    let sizes = model.sizes();
     let worth = |number: usize| {
         let (mut moved, mut largest) = (0.0, 0.0_f32);
         for &(kind, count) in model.held.of(number) {
@@ -57,104 +45,115 @@ fn sorted<const D: usize>(model: &Model<D>, worth: impl Fn(usize) -> f32) -> Vec
     order.into_iter().map(|(_, number)| number).collect()
 }
 
-/// Finds a packing in which those of `taken` are gone; `None` if even what they displace, and what is on its way, has no
-/// place.
+/// The best packing within the budget, from one in which nothing is gone that need stay.
 pub(super) fn best<'a, const D: usize>(
-    model: &'a Model<D>,
-    limits: &Limits,
-    prices: &Prices<D>,
-    taken: &[u32],
+    empty: &Packing<'a, D>,
+    prices: &Prices,
     steps_max: u64,
-) -> Option<Packing<'a, D>> {
-    let mut empty = Packing::new(model, limits.clone(), prices);
-    taken.iter().for_each(|&number| empty.remove(number as usize));
-    empty.place_all(None);
-    empty.keep();
-    if !empty.is_complete() {
-        return None;
-    }
-    let mut order = order(model, prices);
-    order.retain(|&number| !empty.gone[number as usize]);
-    let instances = model.len() as u64;
-    let budget = STEPS_PER_INSTANCE * instances + STEPS_PER_FIRST_INSTANCE * instances.min(FIRST_INSTANCES);
-    let mut search = Search {
-        order: &order,
-        best: empty.clone(),
-        steps: 0,
-        steps_max: steps_max.min(budget),
-        bound: prices.bound,
-    };
+) -> Packing<'a, D> {
+    let mut search = Search::new(empty, prices, steps_max);
     search.start(empty);
-    search.extend();
-    search.improve();
+    search.improve(empty);
     search.best.steps = search.steps;
-    Some(search.best)
+    search.best
 }
 
 struct Search<'a, 'b, const D: usize> {
-    order: &'b [u32],
+    prices: &'b Prices,
     best: Packing<'a, D>,
     steps: u64,
     steps_max: u64,
-    bound: f64,
+    patience: u64,
 }
 
-/// Shares of the bound to begin with.
-const TARGETS: [f64; 3] = [1.0, 0.985, 0.96];
+/// How many packings are built from nothing.
+const ROUNDS: usize = 4;
+/// A packing this near to the bound needs no other round.
+const ENOUGH: f64 = 0.99;
+/// What a task of a kind costs more in the next round, as a share of its price, if no task of its kind found a place.
+const BLAME: f32 = 0.2;
 
-impl<'a, const D: usize> Search<'a, '_, D> {
-    /// Takes the first candidates out until their value reaches a share of the bound, packs, and lets those stay whose
-    /// tasks find no place.
-    fn start(&mut self, empty: Packing<'a, D>) {
-        for target in TARGETS {
+impl<'a, 'b, const D: usize> Search<'a, 'b, D> {
+    fn new(empty: &Packing<'a, D>, prices: &'b Prices, steps_max: u64) -> Self {
+        let instances = empty.model.len() as u64;
+        let size = instances + instances.min(FIRST_INSTANCES[0]) * FIRST_INSTANCES[1];
+        Self {
+            prices,
+            best: empty.clone(),
+            steps: empty.steps,
+            steps_max: steps_max.min(STEPS_PER_INSTANCE * size),
+            patience: PATIENCE_PER_INSTANCE * size,
+        }
+    }
+
+    /// Takes the first candidates out until their value reaches the bound, packs, lets those stay whose tasks find no place,
+    /// and tries the others; then again, with those kinds dearer that found no place.
+    fn start(&mut self, empty: &Packing<'a, D>) {
+        let mut blame = vec![0.0; empty.model.kinds.len()];
+        for _ in 0..ROUNDS {
+            let order = self.order(empty, &blame);
             let mut packing = empty.clone();
-            for &number in self.order {
+            packing.steps = 0;
+            for &number in &order {
                 let number = number as usize;
-                if packing.value as f64 >= target * self.bound || self.steps + packing.steps >= self.steps_max
-                {
+                if packing.value as f64 >= self.prices.bound || self.steps + packing.steps >= self.steps_max {
                     break;
                 }
                 if packing.limits.allows(number) {
                     packing.remove(number);
                 }
             }
-            packing.place_all(None);
-            packing.keep();
-            self.repair(&mut packing);
+            packing.place_all();
+            self.blame(&packing, &mut blame);
+            repair(&mut packing, &order);
+            self.extend(&mut packing, &order);
             self.steps += std::mem::take(&mut packing.steps);
             if packing.is_complete() && packing.limits.hold() && packing.value > self.best.value {
                 self.best = packing;
             }
+            if self.best.value as f64 >= ENOUGH * self.prices.bound {
+                return;
+            }
         }
     }
 
-    /// Lets candidates stay, the worst first, until everything that is displaced has a place.
-    fn repair(&self, packing: &mut Packing<'a, D>) {
-        let mut touched = Vec::new();
-        for &number in self.order.iter().rev() {
-            if packing.is_complete() {
-                return;
+    /// Candidates with the most saving for the least cost first.
+    fn order(&self, empty: &Packing<'a, D>, blame: &[f32]) -> Vec<u32> {
+        let model = empty.model;
+        let worth = |number: usize| {
+            let held = model.held.of(number).iter();
+            let blame: f32 = held.map(|&(kind, count)| blame[usize::from(kind)] * f32::from(count)).sum();
+            model.value[number] as f32 / (self.prices.cost[number] + blame).max(f32::MIN_POSITIVE)
+        };
+        let mut order = sorted(model, worth);
+        order.retain(|&number| !empty.gone[number as usize]);
+        order
+    }
+
+    /// Raises the cost of the kinds that have tasks without a place, the more, the more of its tasks they are.
+    fn blame(&self, packing: &Packing<'a, D>, blame: &mut [f32]) {
+        if packing.is_complete() {
+            return;
+        }
+        let mut displaced = vec![0_u32; blame.len()];
+        for number in (0..packing.gone.len()).filter(|&number| packing.gone[number]) {
+            for &(kind, count) in packing.model.held.of(number) {
+                displaced[usize::from(kind)] += u32::from(count);
             }
-            let number = number as usize;
-            let mut held = packing.model.held.of(number).iter();
-            if packing.gone[number] && held.any(|&(kind, _)| packing.waits(kind)) {
-                packing.restore(number);
-                touched.clear();
-                touched.push(number as u32);
-                packing.touched(&mut touched);
-                touched.sort_unstable();
-                touched.dedup();
-                packing.place_all(Some(&touched));
-                packing.keep();
+        }
+        for (kind, blame) in blame.iter_mut().enumerate() {
+            let unplaced = packing.unplaced[kind];
+            let price = self.prices.task[kind];
+            if unplaced > 0 && price.is_finite() {
+                *blame += BLAME * price * unplaced as f32 / displaced[kind].max(unplaced) as f32;
             }
         }
     }
 
     /// Tries every other candidate once. A kind that found no place finds none later, as room only gets less.
-    fn extend(&mut self) {
-        let mut nowhere = vec![false; self.best.model.kinds.len()];
-        let packing = &mut self.best;
-        for &number in self.order {
+    fn extend(&self, packing: &mut Packing<'a, D>, order: &[u32]) {
+        let mut nowhere = vec![false; packing.model.kinds.len()];
+        for &number in order {
             let number = number as usize;
             if self.steps + packing.steps >= self.steps_max {
                 break;
@@ -171,25 +170,24 @@ impl<'a, const D: usize> Search<'a, '_, D> {
                 packing.take_back();
             }
         }
-        self.steps += std::mem::take(&mut packing.steps);
     }
 
     /// Tears down small parts and builds them anew, with one candidate more, or one for others that save no more. Ends with
     /// the budget, at the bound, or when nothing has been gained for long.
-    fn improve(&mut self) {
+    fn improve(&mut self, empty: &Packing<'a, D>) {
+        let order = self.order(empty, &vec![0.0; empty.model.kinds.len()]);
         let packing = &mut self.best;
         let mut nowhere = vec![false; packing.model.kinds.len()];
-        let is_gone = |number: &u32| packing.gone[*number as usize];
-        let (mut gone, mut staying): (Vec<u32>, Vec<u32>) = self.order.iter().copied().partition(is_gone);
+        let (mut gone, mut staying): (Vec<u32>, Vec<u32>) =
+            order.iter().partition(|&&number| packing.gone[number as usize]);
         let mut rng = Rng::new(1);
         let (mut part, mut back) = (Vec::new(), Vec::new());
-        let mut tries = 0;
+        let mut gained_at = 0;
         while self.steps + packing.steps < self.steps_max
-            && tries < TRIES_PER_INSTANCE * packing.model.len()
+            && packing.steps - gained_at < self.patience
             && !staying.is_empty()
-            && (packing.value as f64) < self.bound
+            && (packing.value as f64) < self.prices.bound
         {
-            tries += 1;
             packing.steps += TRY_STEPS;
             // The better candidates more often.
             let at = rng.below(staying.len()).min(rng.below(staying.len()));
@@ -203,7 +201,7 @@ impl<'a, const D: usize> Search<'a, '_, D> {
                 if packing.place_or_fail(&part, &mut nowhere) && packing.limits.hold() {
                     packing.keep();
                     if packing.value > before {
-                        tries = 0;
+                        gained_at = packing.steps;
                     }
                     nowhere.fill(false);
                     staying.swap_remove(at);
@@ -217,6 +215,38 @@ impl<'a, const D: usize> Search<'a, '_, D> {
         }
         self.steps += std::mem::take(&mut packing.steps);
     }
+}
+
+/// How often the candidates are gone through to balance zones: letting one stay in one zone can call for one in another.
+const REPAIR_PASSES: usize = 3;
+
+/// Lets candidates stay, the worst first, until everything that is displaced has a place and zones are in balance.
+fn repair<const D: usize>(packing: &mut Packing<'_, D>, order: &[u32]) {
+    for _ in 0..REPAIR_PASSES {
+        for &number in order.iter().rev() {
+            if packing.is_complete() && packing.limits.hold() {
+                return;
+            }
+            let number = number as usize;
+            let mut held = packing.model.held.of(number).iter();
+            let helps = packing.limits.balances(number)
+                || held.any(|&(kind, _)| packing.unplaced[usize::from(kind)] > 0);
+            if packing.gone[number] && helps {
+                let_one_stay(packing, number);
+            }
+        }
+    }
+}
+
+/// Lets an instance stay after all, and places what waits on it and on those that its own tasks leave.
+fn let_one_stay<const D: usize>(packing: &mut Packing<'_, D>, number: usize) {
+    packing.restore(number);
+    let mut touched = vec![number as u32];
+    packing.touched(&mut touched);
+    touched.sort_unstable();
+    touched.dedup();
+    packing.place_among(&touched);
+    packing.keep();
 }
 
 /// What a try costs beside looks and changes.

@@ -1,11 +1,14 @@
-//! Inventories for tests: an instance and a cluster with defaults.
+//! Inventories for tests: instances, services and a cluster with defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::inventory::{Instance, Resources};
-use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
+use super::eligibility::eligibility;
+use super::inventory::{Group, Instance, Inventory, Resources, Service, Task, TaskKind};
+use super::model::Model;
+use super::policy::Policy;
+use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use crate::spot::ContainerInstanceStatus;
 
 /// The moment of every test.
@@ -37,4 +40,58 @@ pub(super) fn instance(number: usize) -> Instance {
         distinct_services: BTreeSet::new(),
         price_microusd: None,
     }
+}
+
+/// An instance with this number, so much free of it, and these tasks, by service and how many.
+pub(super) fn holding(number: usize, free: [i64; 2], tasks: &[(usize, usize)]) -> Instance {
+    let each = |&(service, count): &(usize, usize)| std::iter::repeat_n(TaskKind::Service(service), count);
+    let task = |(at, kind)| Task { id: format!("{number}-{at}"), kind, protected: false };
+    Instance {
+        remaining: Some(Resources { cpu: free[0], memory_mib: free[1], ..Resources::default() }),
+        tasks: Some(tasks.iter().flat_map(each).enumerate().map(task).collect()),
+        ..instance(number)
+    }
+}
+
+/// A service with this number whose tasks hold so much and go anywhere.
+pub(super) fn service(number: usize, [cpu, memory_mib]: [i64; 2]) -> Service {
+    Service {
+        name: format!("service-{number}"),
+        demand: Resources { cpu, memory_mib, ..Resources::default() },
+        host_ports: BTreeSet::new(),
+        distinct_instance: false,
+        constraints: Vec::new(),
+        strategy: Vec::new(),
+        minimum_healthy_percent: 100,
+        maximum_percent: 200,
+        in_flight: 0,
+        unclear: None,
+    }
+}
+
+/// A cluster of one group with no minimum.
+pub(super) fn cluster(instances: Vec<Instance>, services: Vec<Service>) -> Inventory {
+    let group = Group { desired_capacity: instances.len() as i64, ..Group::default() };
+    Inventory {
+        cluster: Cluster::new("shop"),
+        instances,
+        groups: BTreeMap::from([(GroupName::new("group"), group)]),
+        services,
+    }
+}
+
+/// A policy without limits.
+pub(super) fn boundless() -> Policy {
+    Policy {
+        headroom_cpu_percent: 0,
+        headroom_memory_percent: 0,
+        max_removals_percent: 100,
+        keep_zone_balance: false,
+        ..Policy::default()
+    }
+}
+
+/// The model of a cluster.
+pub(super) fn model<const D: usize>(inventory: &Inventory) -> Model<D> {
+    Model::new(inventory, &eligibility(inventory, &boundless(), now()))
 }

@@ -143,6 +143,34 @@ fn room_that_chance_could_split_is_not_certified() {
 }
 
 #[test]
+fn what_is_on_its_way_counts_wherever_it_could_land() {
+    // Room for the first instance's task, but not if another takes it that is on its way and may run there.
+    let cases = [
+        ("attribute:zone == 1", true),
+        ("attribute:zone == 0", false),
+        // Not understood, or only in part: nobody can tell where it may run.
+        ("a riddle", false),
+        ("attribute:type =~ m7g", false),
+    ];
+    for (constraint, goes) in cases {
+        let mut inventory = cluster(&[(9, 9), (2, 2)]);
+        inventory.services = vec![service(0, room(2, 0)), service(1, room(2, 0))];
+        inventory.services[1].constraints.push(constraint.to_owned());
+        inventory.services[1].in_flight = 1;
+        run(&mut inventory, 0, 0);
+        // In another zone, what is on its way has room.
+        let other = instance(2, 0, 1, room(2, 2));
+        inventory.instances.push(other);
+        for (instance, name) in inventory.instances.iter_mut().zip(["r7g", "m7g.large", "r7g"]) {
+            instance.attributes.insert("type".to_owned(), name.to_owned());
+        }
+        inventory.services[0].constraints.push("attribute:zone == 0".to_owned());
+        protect(&mut inventory, [1, 2]);
+        assert_eq!(word(&inventory, &boundless()) != "no_room", goes, "{constraint}");
+    }
+}
+
+#[test]
 fn a_pattern_that_can_be_read_in_two_ways_pins_its_tasks() {
     // Did ECS put the first service's task on the second instance, the other service's would find no place.
     let mut inventory = cluster(&[(6, 6), (4, 4), (4, 4)]);

@@ -248,6 +248,26 @@ async fn instances_with_a_reason_to_stay_stay() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_that_is_protected_pins_its_instance() {
+    let sim = Sim::start(hooked(small(1)), settings()).await;
+    let planned = removed(&sim.invoke(&json!({"mode": "plan"})).await.unwrap().clusters[0]);
+    let holds = |id: &str| {
+        let mut world = sim.region.world();
+        let arn = world.container_instance(id).unwrap().1.id.clone();
+        let tasks: Vec<_> = world.clusters[CLUSTER].tasks_on(&arn).map(|task| task.id.clone()).collect();
+        tasks.iter().for_each(|task| world.protect_task(CLUSTER, task, Duration::from_secs(7_200)));
+        !tasks.is_empty()
+    };
+    let busy: Vec<_> = planned.into_iter().filter(|id| holds(id)).collect();
+    assert!(!busy.is_empty(), "else nothing is shown");
+
+    let swept = sim.swept().await;
+    for id in busy {
+        assert_eq!(reason(&swept, &id).code(), "pinned", "{id}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn groups_that_may_not_be_shrunk_are_left_alone() {
     let managed = CapacityProvider { managed_scaling: true, ..CapacityProvider::of(GROUP) };
     let mut world = hooked(small(1));
