@@ -19,20 +19,21 @@ pub(super) enum Turn {
     Shuffled(u64),
     /// The smallest first, by their services' strategies: the large ones find what is left.
     SmallestFirst,
-    /// The smallest first, each on the instance with most room: the worst that a scheduler can do.
-    WorstFit,
+    /// Kind by kind in an order by chance, or the smallest first for 0, each on the instance with most room: the worst that a
+    /// scheduler can do.
+    WorstFit(u64),
 }
 
 /// The replays that a plan must stand; the one that fails first, as a rule, comes first.
 pub(super) const TURNS: [Turn; 8] = [
-    Turn::WorstFit,
+    Turn::WorstFit(0),
+    Turn::WorstFit(1),
+    Turn::WorstFit(2),
+    Turn::WorstFit(3),
     Turn::SmallestFirst,
     Turn::Shuffled(1),
     Turn::Shuffled(2),
     Turn::Shuffled(3),
-    Turn::Shuffled(4),
-    Turn::Shuffled(5),
-    Turn::Shuffled(6),
 ];
 
 /// Plays placements on one model.
@@ -212,23 +213,29 @@ impl<'a, const D: usize> Replay<'a, D> {
     /// Whether every task that is displaced if these instances are `gone` finds a place in one replay.
     pub(super) fn places_all(&mut self, gone: &[bool], turn: Turn) -> bool {
         let mut tasks = self.tasks(gone);
+        let kind_of = |service: u16| self.model.kind_of[usize::from(service)];
         let mut rng = Rng::new(match turn {
-            Turn::Shuffled(seed) => seed,
-            Turn::SmallestFirst | Turn::WorstFit => 0,
+            Turn::Shuffled(seed) | Turn::WorstFit(seed) => seed,
+            Turn::SmallestFirst => 0,
         });
-        if let Turn::Shuffled(_) = turn {
-            for at in (1..tasks.len()).rev() {
-                tasks.swap(at, rng.below(at + 1));
+        match turn {
+            Turn::Shuffled(_) => {
+                for at in (1..tasks.len()).rev() {
+                    tasks.swap(at, rng.below(at + 1));
+                }
             }
-        } else {
-            // Those of one kind stand together.
-            let size = |service: u16| {
-                self.model.kind_of[usize::from(service)].map(|kind| (self.sizes[usize::from(kind)], kind))
-            };
-            tasks.sort_by(|&one, &other| size(one).partial_cmp(&size(other)).unwrap_or(Ordering::Equal));
+            Turn::SmallestFirst | Turn::WorstFit(0) => {
+                // Those of one kind stand together.
+                let size = |service: u16| kind_of(service).map(|kind| (self.sizes[usize::from(kind)], kind));
+                tasks.sort_by(|&one, &other| size(one).partial_cmp(&size(other)).unwrap_or(Ordering::Equal));
+            }
+            Turn::WorstFit(_) => {
+                let chance: Vec<usize> = self.sizes.iter().map(|_| rng.below(1 << 20)).collect();
+                tasks.sort_by_key(|&service| kind_of(service).map(|kind| (chance[usize::from(kind)], kind)));
+            }
         }
         let (placed, steps) = match turn {
-            Turn::WorstFit => self.worst_fit(gone, &tasks),
+            Turn::WorstFit(_) => self.worst_fit(gone, &tasks),
             Turn::Shuffled(_) | Turn::SmallestFirst => self.play(gone, &tasks, rng),
         };
         self.steps += steps;
@@ -546,6 +553,6 @@ mod tests {
 
     #[test]
     fn a_worst_fit_takes_the_most_room_whatever_the_strategy() {
-        assert!(!stands(&[Strategy::BinpackCpu], Turn::WorstFit, [1, 0, 1], "a"));
+        assert!(!stands(&[Strategy::BinpackCpu], Turn::WorstFit(0), [1, 0, 1], "a"));
     }
 }
