@@ -90,6 +90,7 @@ fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &E
                 return findings.of_nothing(&limits);
             }
             let best = search::best(&empty, &prices, policy.steps_max);
+            drop((empty, prices));
             findings.steps += best.steps;
             findings.of_packing(best)
         }

@@ -101,6 +101,7 @@ impl<'a, 'b, const D: usize> Search<'a, 'b, D> {
                 }
                 if packing.limits.allows(number) {
                     packing.remove(number);
+                    packing.keep();
                 }
             }
             packing.place_all();
