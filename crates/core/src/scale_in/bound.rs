@@ -267,14 +267,7 @@ impl<'a, const D: usize> Dual<'a, D> {
         for (number, demand) in self.demand.iter().enumerate() {
             task[number] = f32::INFINITY;
             for &class in &self.rooms.classes[number] {
-                let row = prices.row(usize::from(class));
-                let mut cost = 0.0;
-                for (demand, room) in demand.iter().zip(row) {
-                    cost += demand * room;
-                }
-                for &key in &self.model.kinds[number].keys {
-                    cost += row[D + usize::from(key)];
-                }
+                let cost = place_cost(prices.row(usize::from(class)), demand, &self.model.kinds[number].keys);
                 if cost < task[number] {
                     (task[number], cheapest[number]) = (cost, class);
                 }
@@ -362,11 +355,8 @@ impl<'a, const D: usize> Dual<'a, D> {
             let size = demand.iter().sum::<f32>().max(f32::MIN_POSITIVE);
             for &class in &self.rooms.classes[number] {
                 let class = usize::from(class);
-                let row = prices.row(class);
-                let cost: f32 = demand.iter().zip(row).map(|(demand, room)| demand * room).sum();
-                let keys = self.model.kinds[number].keys.iter();
-                let slots: f32 = keys.map(|&key| row[D + usize::from(key)]).sum();
-                detours[number * classes + class] = ((cost + slots - task[number]) / size).max(0.0);
+                let cost = place_cost(prices.row(class), demand, &self.model.kinds[number].keys);
+                detours[number * classes + class] = ((cost - task[number]) / size).max(0.0);
             }
         }
         detours
@@ -451,4 +441,16 @@ impl<'a, const D: usize> Dual<'a, D> {
             *price = (*price - (step * *way) as f32).max(0.0);
         }
     }
+}
+
+/// What the place for one task costs in a class, by the class's row of prices.
+fn place_cost<const D: usize>(row: &[f32], demand: &[f32; D], keys: &[u16]) -> f32 {
+    let mut cost = 0.0;
+    for (demand, room) in demand.iter().zip(row) {
+        cost += demand * room;
+    }
+    for &key in keys {
+        cost += row[D + usize::from(key)];
+    }
+    cost
 }

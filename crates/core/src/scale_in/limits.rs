@@ -117,13 +117,14 @@ impl Limits {
         if self.spare.iter().zip(self.spare_taken[number]).any(|(spare, taken)| *spare < taken) {
             return Some(Limit::Headroom);
         }
-        (self.keep_zone_balance && self.unbalances(number)).then_some(Limit::Zones)
+        self.is_behind(number, 1).then_some(Limit::Zones)
     }
 
-    fn unbalances(&self, number: usize) -> bool {
-        let group = &self.groups[usize::from(self.group_of[number])];
-        let left = group.zones[usize::from(self.zone_of[number])] - 1;
-        group.zones.iter().any(|others| others - left > group.spread_max)
+    /// Whether the zone of an instance is too far behind another of its group's, with so many of its instances gone as well.
+    fn is_behind(&self, number: usize, gone: i64) -> bool {
+        let group = &self.groups[self.group_of(number)];
+        let left = group.zones[usize::from(self.zone_of[number])] - gone;
+        self.keep_zone_balance && group.zones.iter().any(|others| others - left > group.spread_max)
     }
 
     /// Takes an instance from the limits.
@@ -149,9 +150,7 @@ impl Limits {
 
     /// Whether the zones of its group would be nearer to balance if an instance that is gone stayed.
     pub(super) fn balances(&self, number: usize) -> bool {
-        let group = &self.groups[self.group_of(number)];
-        let here = group.zones[usize::from(self.zone_of[number])];
-        self.keep_zone_balance && group.zones.iter().any(|others| others - here > group.spread_max)
+        self.is_behind(number, 0)
     }
 
     /// Whether every limit holds. Taking one instance at a time in any order can break the balance of zones on the way.
