@@ -49,14 +49,19 @@ impl AutoScaling {
     /// If the call fails, or there is no such group (AWS answers with an empty list).
     pub async fn group_size(&self, group: &GroupName) -> Result<GroupSize, AwsError> {
         let operation = || format!("describe Auto Scaling group {group}");
-        let request = self.client.describe_auto_scaling_groups().auto_scaling_group_names(group.as_str());
+        let request =
+            self.client.describe_auto_scaling_groups().auto_scaling_group_names(group.as_str());
         let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
         let Some(described) = answer.auto_scaling_groups().first() else {
             return Err(AwsError::unusable_answer(operation(), "there is no such group"));
         };
-        let (Some(desired_capacity), Some(max_size)) = (described.desired_capacity(), described.max_size())
+        let (Some(desired_capacity), Some(max_size)) =
+            (described.desired_capacity(), described.max_size())
         else {
-            return Err(AwsError::unusable_answer(operation(), "it has no desired capacity or no maximum"));
+            return Err(AwsError::unusable_answer(
+                operation(),
+                "it has no desired capacity or no maximum",
+            ));
         };
         Ok(GroupSize { desired_capacity, max_size })
     }
@@ -72,8 +77,9 @@ impl AutoScaling {
     ) -> Result<(), AwsError> {
         let request = self.client.set_desired_capacity().auto_scaling_group_name(group.as_str());
         let request = request.desired_capacity(desired_capacity).honor_cooldown(false);
-        let operation =
-            || format!("set the desired capacity of Auto Scaling group {group} to {desired_capacity}");
+        let operation = || {
+            format!("set the desired capacity of Auto Scaling group {group} to {desired_capacity}")
+        };
         request.send().await.map_err(|error| AwsError::new(operation(), error))?;
         Ok(())
     }
@@ -87,12 +93,16 @@ impl AutoScaling {
         instance_id: &InstanceId,
     ) -> Result<Option<(GroupName, String)>, AwsError> {
         let operation = || format!("describe instance {instance_id} in its Auto Scaling group");
-        let request = self.client.describe_auto_scaling_instances().instance_ids(instance_id.as_str());
+        let request =
+            self.client.describe_auto_scaling_instances().instance_ids(instance_id.as_str());
         let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
         let described = answer.auto_scaling_instances();
         let found = described.iter().find(|one| one.instance_id() == Some(instance_id.as_str()));
         Ok(found.and_then(|one| {
-            Some((GroupName::new(one.auto_scaling_group_name()?), one.lifecycle_state()?.to_owned()))
+            Some((
+                GroupName::new(one.auto_scaling_group_name()?),
+                one.lifecycle_state()?.to_owned(),
+            ))
         }))
     }
 
@@ -100,9 +110,14 @@ impl AutoScaling {
     ///
     /// # Errors
     /// If the call fails.
-    pub async fn heartbeat_timeout(&self, action: &LifecycleAction) -> Result<Option<Duration>, AwsError> {
-        let operation = || format!("describe lifecycle hook {} of group {}", action.hook, action.group);
-        let request = self.client.describe_lifecycle_hooks().auto_scaling_group_name(action.group.as_str());
+    pub async fn heartbeat_timeout(
+        &self,
+        action: &LifecycleAction,
+    ) -> Result<Option<Duration>, AwsError> {
+        let operation =
+            || format!("describe lifecycle hook {} of group {}", action.hook, action.group);
+        let request =
+            self.client.describe_lifecycle_hooks().auto_scaling_group_name(action.group.as_str());
         let request = request.lifecycle_hook_names(action.hook.as_str());
         let answer = match request.send().await {
             Ok(answer) => answer,
@@ -130,10 +145,14 @@ impl AutoScaling {
             ActionResult::Continue => "CONTINUE",
             ActionResult::Abandon => "ABANDON",
         };
-        let request = self.client.complete_lifecycle_action().auto_scaling_group_name(action.group.as_str());
-        let request = request.lifecycle_hook_name(action.hook.as_str()).lifecycle_action_result(result);
+        let request =
+            self.client.complete_lifecycle_action().auto_scaling_group_name(action.group.as_str());
+        let request =
+            request.lifecycle_hook_name(action.hook.as_str()).lifecycle_action_result(result);
         let answer = request.lifecycle_action_token(action.token.as_str()).send().await;
-        found(answer, || format!("complete the lifecycle action of {} with {result}", action.instance_id))
+        found(answer, || {
+            format!("complete the lifecycle action of {} with {result}", action.instance_id)
+        })
     }
 
     /// Keeps an action from timing out for another heartbeat time-out, within its global one.
@@ -145,7 +164,9 @@ impl AutoScaling {
         let request = request.auto_scaling_group_name(action.group.as_str());
         let request = request.lifecycle_hook_name(action.hook.as_str());
         let answer = request.lifecycle_action_token(action.token.as_str()).send().await;
-        found(answer, || format!("record a heartbeat for the lifecycle action of {}", action.instance_id))
+        found(answer, || {
+            format!("record a heartbeat for the lifecycle action of {}", action.instance_id)
+        })
     }
 }
 
@@ -163,7 +184,9 @@ where
         Ok(_) => Ok(ActionFound::Active),
         Err(error)
             if error.code() == Some("ValidationError")
-                && error.message().is_some_and(|text| text.contains("No active Lifecycle Action found")) =>
+                && error
+                    .message()
+                    .is_some_and(|text| text.contains("No active Lifecycle Action found")) =>
         {
             Ok(ActionFound::Over)
         }

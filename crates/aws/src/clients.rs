@@ -44,7 +44,9 @@ impl Clients {
         let topics = aws_sdk_sns::config::Builder::from(config).retry_partition(retry_partition());
         Self {
             ecs: Ecs::new(aws_sdk_ecs::Client::from_conf(ecs.build())),
-            auto_scaling: AutoScaling::new(aws_sdk_autoscaling::Client::from_conf(auto_scaling.build())),
+            auto_scaling: AutoScaling::new(aws_sdk_autoscaling::Client::from_conf(
+                auto_scaling.build(),
+            )),
             topics: Topics::new(aws_sdk_sns::Client::from_conf(topics.build())),
         }
     }
@@ -77,5 +79,7 @@ pub fn config_loader() -> ConfigLoader {
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
         .build();
-    aws_config::defaults(BehaviorVersion::v2026_01_12()).retry_config(retries).timeout_config(timeouts)
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .retry_config(retries)
+        .timeout_config(timeouts)
 }

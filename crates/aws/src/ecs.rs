@@ -85,7 +85,8 @@ impl Ecs {
     /// If a page cannot be read, or there are more than 200 of them.
     pub async fn list_clusters(&self) -> Result<Vec<Cluster>, AwsError> {
         let operation = "list the clusters";
-        let mut pages = self.client.list_clusters().into_paginator().stop_on_duplicate_token(false).send();
+        let mut pages =
+            self.client.list_clusters().into_paginator().stop_on_duplicate_token(false).send();
         let mut clusters = Vec::new();
         for _ in 0..CLUSTER_PAGES_MAX {
             let Some(page) = pages.next().await else { return Ok(clusters) };
@@ -135,8 +136,10 @@ impl Ecs {
             Look::Active => Some(StatusFilter::Active),
             Look::AnyStatus => None,
         };
-        let request = self.client.list_container_instances().cluster(cluster.as_str()).filter(filter);
-        let mut pages = request.set_status(status).into_paginator().stop_on_duplicate_token(false).send();
+        let request =
+            self.client.list_container_instances().cluster(cluster.as_str()).filter(filter);
+        let mut pages =
+            request.set_status(status).into_paginator().stop_on_duplicate_token(false).send();
         let mut arns = Vec::new();
         for _ in 0..LIST_PAGES_MAX {
             let Some(page) = pages.next().await else { return Ok(arns) };
@@ -170,7 +173,9 @@ impl Ecs {
             let request = self.client.describe_container_instances().cluster(cluster.as_str());
             let request = request.set_container_instances(Some(strings(arns)));
             let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
-            if let Some(failure) = answer.failures().iter().find(|one| one.reason() != Some("MISSING")) {
+            if let Some(failure) =
+                answer.failures().iter().find(|one| one.reason() != Some("MISSING"))
+            {
                 return Err(AwsError::unusable_answer(operation(), reason(failure)));
             }
             described.extend(answer.container_instances.unwrap_or_default());
@@ -188,9 +193,11 @@ impl Ecs {
         cluster: &Cluster,
         arns: &[ContainerInstanceArn],
     ) -> Result<Vec<DrainResult>, AwsError> {
-        let operation = || format!("set container instances of cluster {} to DRAINING", cluster.name());
+        let operation =
+            || format!("set container instances of cluster {} to DRAINING", cluster.name());
         let request = self.client.update_container_instances_state().cluster(cluster.as_str());
-        let request = request.status(StatusFilter::Draining).set_container_instances(Some(strings(arns)));
+        let request =
+            request.status(StatusFilter::Draining).set_container_instances(Some(strings(arns)));
         let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
         Ok(arns
             .iter()
@@ -231,8 +238,13 @@ impl Ecs {
     ///
     /// # Errors
     /// If the call fails, or ECS says that it did not do so.
-    pub async fn set_active(&self, cluster: &Cluster, arn: &ContainerInstanceArn) -> Result<(), AwsError> {
-        let operation = || format!("set a container instance of cluster {} to ACTIVE", cluster.name());
+    pub async fn set_active(
+        &self,
+        cluster: &Cluster,
+        arn: &ContainerInstanceArn,
+    ) -> Result<(), AwsError> {
+        let operation =
+            || format!("set a container instance of cluster {} to ACTIVE", cluster.name());
         let request = self.client.update_container_instances_state().cluster(cluster.as_str());
         let request = request.status(StatusFilter::Active).container_instances(arn.as_str());
         let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
@@ -322,7 +334,8 @@ fn container_instance(
 /// What is free on a container instance. Resources are told apart by name; `None` if CPU or memory is missing.
 fn room(described: &aws_sdk_ecs::types::ContainerInstance) -> Option<Room> {
     let free = |name: &str| {
-        let resource = described.remaining_resources().iter().find(|one| one.name() == Some(name))?;
+        let resource =
+            described.remaining_resources().iter().find(|one| one.name() == Some(name))?;
         Some(i64::from(resource.integer_value()))
     };
     Some(Room { cpu: free("CPU")?, memory_mib: free("MEMORY")? })
@@ -343,7 +356,9 @@ fn drain_result(
     }
     match updated.iter().find(|one| one.container_instance_arn() == Some(arn.as_str())) {
         Some(one) if one.status() == Some("DRAINING") => DrainResult::Draining,
-        Some(one) => DrainResult::Refused(format!("its status is {}", one.status().unwrap_or("not given"))),
+        Some(one) => {
+            DrainResult::Refused(format!("its status is {}", one.status().unwrap_or("not given")))
+        }
         None => DrainResult::Refused("the answer does not mention it".to_owned()),
     }
 }
@@ -362,7 +377,10 @@ mod tests {
         let ids = vec![InstanceId::parse("i-0a1b2c3d4e5f60001").unwrap(); Ecs::FIND_IDS_MAX];
         assert!(filter(&ids).len() <= 2_000, "{}", filter(&ids).len());
         assert_eq!(filter(&ids[..1]), "ec2InstanceId == i-0a1b2c3d4e5f60001");
-        assert_eq!(filter(&ids[..2]), "ec2InstanceId in ['i-0a1b2c3d4e5f60001','i-0a1b2c3d4e5f60001']");
+        assert_eq!(
+            filter(&ids[..2]),
+            "ec2InstanceId in ['i-0a1b2c3d4e5f60001','i-0a1b2c3d4e5f60001']"
+        );
     }
 
     #[test]
@@ -383,7 +401,10 @@ mod tests {
         assert_eq!(drain_result(&arn, &[], &[failure("INACTIVE")]), gone("INACTIVE"));
         assert_eq!(drain_result(&arn, &[], &[failure("MISSING")]), gone("MISSING"));
         assert_eq!(drain_result(&arn, &[], &[failure("AGENT")]), refused("AGENT"));
-        assert_eq!(drain_result(&arn, &[updated("DRAINING")], &[failure("AGENT")]), refused("AGENT"));
+        assert_eq!(
+            drain_result(&arn, &[updated("DRAINING")], &[failure("AGENT")]),
+            refused("AGENT")
+        );
         assert_eq!(drain_result(&arn, &[], &[]), refused("the answer does not mention it"));
     }
 }

@@ -53,9 +53,14 @@ impl AwsErrorKind {
     fn of_code(code: Option<&str>) -> Self {
         match code {
             Some(
-                "AccessDenied" | "AccessDeniedException" | "AuthorizationError" | "UnauthorizedOperation",
+                "AccessDenied"
+                | "AccessDeniedException"
+                | "AuthorizationError"
+                | "UnauthorizedOperation",
             ) => Self::Denied,
-            Some("ClusterNotFoundException" | "TargetNotFoundException" | "NotFound") => Self::NotFound,
+            Some("ClusterNotFoundException" | "TargetNotFoundException" | "NotFound") => {
+                Self::NotFound
+            }
             Some(
                 "Throttling"
                 | "ThrottlingException"

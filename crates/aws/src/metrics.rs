@@ -72,7 +72,8 @@ mod tests {
             Metric { name: "Draining", unit: Unit::Count, value: 2.0 },
             Metric { name: "DrainLatency", unit: Unit::Seconds, value: 1.25 },
         ];
-        let line = line("Ebb", "spot-drainer", Timestamp::from_second(1_700_000_000).unwrap(), &metrics);
+        let line =
+            line("Ebb", "spot-drainer", Timestamp::from_second(1_700_000_000).unwrap(), &metrics);
 
         let expected = json!({
             "_aws": {
@@ -97,7 +98,8 @@ mod tests {
     #[test]
     fn a_line_carries_a_hundred_metrics_at_most() {
         let many = [Metric { name: "Draining", unit: Unit::Count, value: 1.0 }; 130];
-        let line: Value = serde_json::from_str(&line("Ebb", "f", Timestamp::UNIX_EPOCH, &many)).unwrap();
+        let line: Value =
+            serde_json::from_str(&line("Ebb", "f", Timestamp::UNIX_EPOCH, &many)).unwrap();
         assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 100);
     }
 }

@@ -75,6 +75,9 @@ mod tests {
         for _ in 0..=BURST {
             pacer.turn().await;
         }
-        assert!(start.elapsed() > Duration::ZERO && start.elapsed() <= INTERVAL + Duration::from_millis(1));
+        assert!(
+            start.elapsed() > Duration::ZERO
+                && start.elapsed() <= INTERVAL + Duration::from_millis(1)
+        );
     }
 }

@@ -24,10 +24,19 @@ impl Topics {
     ///
     /// # Errors
     /// If the call fails.
-    pub async fn publish(&self, topic: &TopicArn, subject: &str, message: &str) -> Result<(), AwsError> {
+    pub async fn publish(
+        &self,
+        topic: &TopicArn,
+        subject: &str,
+        message: &str,
+    ) -> Result<(), AwsError> {
         let subject: String = subject.chars().take(SUBJECT_CHARS_MAX).collect();
-        let request = self.client.publish().topic_arn(topic.as_str()).subject(subject).message(message);
-        request.send().await.map_err(|error| AwsError::new(format!("publish to topic {topic}"), error))?;
+        let request =
+            self.client.publish().topic_arn(topic.as_str()).subject(subject).message(message);
+        request
+            .send()
+            .await
+            .map_err(|error| AwsError::new(format!("publish to topic {topic}"), error))?;
         Ok(())
     }
 }

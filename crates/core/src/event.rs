@@ -60,7 +60,9 @@ pub(crate) fn describe(value: Option<&Value>) -> String {
         Some(Value::Number(number)) => format!("the number {number}"),
         Some(Value::Array(_)) => "a list".to_owned(),
         Some(Value::Object(_)) => "an object".to_owned(),
-        Some(Value::String(text)) if text.chars().count() <= TEXT_SHOWN_CHARS => format!("{text:?}"),
+        Some(Value::String(text)) if text.chars().count() <= TEXT_SHOWN_CHARS => {
+            format!("{text:?}")
+        }
         Some(Value::String(text)) => {
             let shown: String = text.chars().take(TEXT_SHOWN_CHARS).collect();
             format!("{shown:?}… ({} bytes)", text.len())
@@ -103,22 +105,29 @@ mod tests {
             assert_eq!((error.field, error.found.as_str()), (field, found));
             assert_eq!(error.event, "EC2 Spot Instance Interruption Warning");
             let said = error.to_string();
-            assert!(said.contains(field) && said.contains(error.expected) && said.contains(found), "{said}");
+            assert!(
+                said.contains(field) && said.contains(error.expected) && said.contains(found),
+                "{said}"
+            );
         }
     }
 
     #[test]
     fn text_in_an_error_is_cut_so_that_no_whole_event_reaches_the_log() {
-        let error = only_event(&spot_warning(&json!({"instance-id": "x".repeat(5_000)}))).unwrap_err();
+        let error =
+            only_event(&spot_warning(&json!({"instance-id": "x".repeat(5_000)}))).unwrap_err();
         assert!(error.to_string().len() < 300, "{error}");
     }
 
     #[test]
     fn a_notice_without_a_readable_time_is_still_a_notice() {
-        let mut event = spot_warning(&json!({"instance-id": "i-1a2b3c4d", "instance-action": "terminate"}));
+        let mut event =
+            spot_warning(&json!({"instance-id": "i-1a2b3c4d", "instance-action": "terminate"}));
         for time in [json!(null), json!("soon"), json!(12)] {
             event["time"] = time;
-            let Ok(Event::Ours(notice)) = only_event(&event) else { panic!("not a notice: {event}") };
+            let Ok(Event::Ours(notice)) = only_event(&event) else {
+                panic!("not a notice: {event}")
+            };
             assert_eq!(notice.time, None);
         }
         event["time"] = json!("2025-03-04T05:06:07Z");
@@ -192,7 +201,10 @@ mod tests {
                     prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
                     prop::collection::vec((key.clone(), inner), 0..6).prop_map(|pairs| {
                         Value::Object(
-                            pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Map<_, _>>(),
+                            pairs
+                                .into_iter()
+                                .map(|(k, v)| (k.to_owned(), v))
+                                .collect::<Map<_, _>>(),
                         )
                     }),
                 ]

@@ -138,7 +138,8 @@ pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Ra
         size.max_size
     );
     let claim = |again| Claim::Taken { since: now, desired_capacity: wanted, again };
-    let to_claim: Vec<_> = to_count.iter().map(|&(arn, again)| (arn.clone(), claim(again))).collect();
+    let to_claim: Vec<_> =
+        to_count.iter().map(|&(arn, again)| (arn.clone(), claim(again))).collect();
     counted.extend(to_count.into_iter().map(|(arn, _)| arn.clone()));
     let desired_capacity = (wanted > size.desired_capacity).then_some(wanted);
     Raise { to_claim, desired_capacity, counted, busy, reason }
@@ -162,7 +163,11 @@ mod tests {
         (0..count).map(|number| Interrupted { arn: arn(number), claim: None, own: false }).collect()
     }
 
-    fn desired_after(desired_capacity: i32, max_size: i32, interrupted: &[Interrupted]) -> Option<i32> {
+    fn desired_after(
+        desired_capacity: i32,
+        max_size: i32,
+        interrupted: &[Interrupted],
+    ) -> Option<i32> {
         raise(GroupSize { desired_capacity, max_size }, interrupted, START).desired_capacity
     }
 
@@ -177,7 +182,11 @@ mod tests {
     fn the_group_is_never_raised_above_its_maximum() {
         assert_eq!(desired_after(2, 3, &unclaimed(3)), Some(3));
         assert_eq!(desired_after(3, 3, &unclaimed(1)), None);
-        assert_eq!(desired_after(4, 3, &unclaimed(1)), None, "nor lowered, where it is above it already");
+        assert_eq!(
+            desired_after(4, 3, &unclaimed(1)),
+            None,
+            "nor lowered, where it is above it already"
+        );
     }
 
     #[test]
@@ -210,7 +219,9 @@ mod tests {
         for claim in [Claim::Counted, taken(false), taken(true)] {
             assert_eq!(Claim::parse(&claim.to_string()), Some(claim));
         }
-        for foreign in ["", "taken", "taken long ago", "taken 2025-03-04T05:06:07Z 7 8", "counted twice"] {
+        for foreign in
+            ["", "taken", "taken long ago", "taken 2025-03-04T05:06:07Z 7 8", "counted twice"]
+        {
             assert_eq!(Claim::parse(foreign), None, "{foreign:?}");
         }
     }
@@ -288,7 +299,11 @@ mod tests {
             for step in 0..2 * Delivery::STEPS {
                 deliveries[usize::from(order & (1 << step) != 0)].step(&mut shared, START);
             }
-            assert_eq!((shared.capacity, shared.claims[0]), (3, Some(Claim::Counted)), "order {order:b}");
+            assert_eq!(
+                (shared.capacity, shared.claims[0]),
+                (3, Some(Claim::Counted)),
+                "order {order:b}"
+            );
             interleavings += 1;
         }
         assert_eq!(interleavings, 252);

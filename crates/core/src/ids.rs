@@ -14,7 +14,8 @@ pub struct InstanceId(String);
 
 impl InstanceId {
     /// What [`InstanceId::parse`] accepts, in words for an error message.
-    pub const EXPECTED: &'static str = "an EC2 instance id: `i-` and 8 or 17 lowercase hexadecimal digits";
+    pub const EXPECTED: &'static str =
+        "an EC2 instance id: `i-` and 8 or 17 lowercase hexadecimal digits";
 
     /// Reads an instance id; `None` if the text is not one.
     pub fn parse(text: &str) -> Option<Self> {

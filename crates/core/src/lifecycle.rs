@@ -68,10 +68,16 @@ impl TasksLeft {
 impl fmt::Display for TasksLeft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let standalone = self.standalone + self.standalone_stopping;
-        let protected =
-            if self.protected > 0 { format!(" ({} protected)", self.protected) } else { String::new() };
+        let protected = if self.protected > 0 {
+            format!(" ({} protected)", self.protected)
+        } else {
+            String::new()
+        };
         let Self { service, daemon, .. } = self;
-        write!(f, "{service} service{protected}, {standalone} standalone and {daemon} daemon tasks left")
+        write!(
+            f,
+            "{service} service{protected}, {standalone} standalone and {daemon} daemon tasks left"
+        )
     }
 }
 
@@ -196,7 +202,11 @@ pub fn decide(
         ActionState::Waiting => {}
     }
     let until_deadline = |why: String, otherwise: Decision| {
-        if now < deadline { otherwise } else { Decision::GiveUp { on_timeout: settings.on_timeout, why } }
+        if now < deadline {
+            otherwise
+        } else {
+            Decision::GiveUp { on_timeout: settings.on_timeout, why }
+        }
     };
     match seen {
         Seen::NotInCluster => {
@@ -222,8 +232,11 @@ pub fn decide(
         }
         Seen::Draining(left) => {
             let stops = settings.standalone_tasks == StandaloneTasks::Stop && left.standalone > 0;
-            let otherwise =
-                if stops { Decision::StopStandaloneTasks } else { Decision::Wait { why: left.to_string() } };
+            let otherwise = if stops {
+                Decision::StopStandaloneTasks
+            } else {
+                Decision::Wait { why: left.to_string() }
+            };
             until_deadline(left.to_string(), otherwise)
         }
     }
@@ -298,18 +311,24 @@ impl Answer {
 /// The answer as one line of a log: `1 completed, 1 ignored`.
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = OutcomeKind::ALL.iter().map(|&kind| (self.of_kind(kind).count(), kind.as_str()));
-        let parts: Vec<_> =
-            counts.filter(|&(count, _)| count > 0).map(|(count, word)| format!("{count} {word}")).collect();
-        f.write_str(if parts.is_empty() { "nothing done".to_owned() } else { parts.join(", ") }.as_str())
+        let counts =
+            OutcomeKind::ALL.iter().map(|&kind| (self.of_kind(kind).count(), kind.as_str()));
+        let parts: Vec<_> = counts
+            .filter(|&(count, _)| count > 0)
+            .map(|(count, word)| format!("{count} {word}"))
+            .collect();
+        f.write_str(
+            if parts.is_empty() { "nothing done".to_owned() } else { parts.join(", ") }.as_str(),
+        )
     }
 }
 
 /// The cluster that a hook's `NotificationMetadata` names, by its name: as the whole text, or as `cluster` in a JSON
 /// object. Only a hint where to look first.
 pub fn cluster_hint(metadata: &str) -> Option<String> {
-    let named =
-        serde_json::from_str::<Value>(metadata).ok().map(|json| json["cluster"].as_str().map(str::to_owned));
+    let named = serde_json::from_str::<Value>(metadata)
+        .ok()
+        .map(|json| json["cluster"].as_str().map(str::to_owned));
     let text = named.unwrap_or_else(|| Some(metadata.to_owned()))?;
     Some(Cluster::new(text.trim()).name().to_owned())
 }
@@ -356,7 +375,9 @@ mod tests {
             Decision::CountTasks => "count tasks".to_owned(),
             Decision::Wait { .. } => "wait".to_owned(),
             Decision::Complete { .. } => "complete".to_owned(),
-            Decision::GiveUp { on_timeout, .. } => format!("give up: {on_timeout:?}").to_lowercase(),
+            Decision::GiveUp { on_timeout, .. } => {
+                format!("give up: {on_timeout:?}").to_lowercase()
+            }
         }
     }
 
@@ -375,11 +396,15 @@ mod tests {
                     word(&decide(&ActionState::Waiting, &seen, &settings, deadline, NOW))
                 });
                 let [before, after] = decided;
-                lines.push(format!("{name}, standalone {policy:?}: {before}; at the deadline: {after}"));
+                lines.push(format!(
+                    "{name}, standalone {policy:?}: {before}; at the deadline: {after}"
+                ));
             }
         }
         // Where the policy makes no difference one line says it.
-        lines.dedup_by_key(|line| line.replace("Wait", "*").replace("Stop:", "*:").replace("Ignore", "*"));
+        lines.dedup_by_key(|line| {
+            line.replace("Wait", "*").replace("Stop:", "*:").replace("Ignore", "*")
+        });
         insta::assert_snapshot!(lines.join("\n"), @r"
         in no cluster, standalone Wait: complete; at the deadline: complete
         REGISTERING, standalone Wait: wait; at the deadline: give up: continue
@@ -402,7 +427,8 @@ mod tests {
 
     #[test]
     fn nothing_is_done_about_an_instance_that_its_group_does_not_wait_for() {
-        for state in ["InService", "Terminating:Proceed", "Terminated", "Standby", "Pending:Wait", "NewWord"]
+        for state in
+            ["InService", "Terminating:Proceed", "Terminated", "Standby", "Pending:Wait", "NewWord"]
         {
             for (name, seen) in every_seen() {
                 let settings = settings(StandaloneTasks::Stop, OnTimeout::Abandon);
@@ -439,10 +465,18 @@ mod tests {
         let protected = BTreeMap::from([(TaskArn::new("2"), NOW), (TaskArn::new("3"), NOW)]);
         let left = TasksLeft::count(&tasks, &BTreeSet::from(["logs".to_owned()]), &protected);
 
-        let expected =
-            TasksLeft { service: 2, protected: 1, daemon: 1, standalone_stopping: 1, standalone: 1 };
+        let expected = TasksLeft {
+            service: 2,
+            protected: 1,
+            daemon: 1,
+            standalone_stopping: 1,
+            standalone: 1,
+        };
         assert_eq!(left, expected);
-        assert_eq!(left.to_string(), "2 service (1 protected), 2 standalone and 1 daemon tasks left");
+        assert_eq!(
+            left.to_string(),
+            "2 service (1 protected), 2 standalone and 1 daemon tasks left"
+        );
     }
 
     #[test]

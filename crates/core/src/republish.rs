@@ -56,8 +56,11 @@ impl Carried {
         if deadline.duration_since(first_seen).abs() > DRAIN_TIMEOUT_MAX {
             return Err(fields.error("ebb.deadline", "a time within 48 hours of ebb.first_seen"));
         }
-        let found = match (fields.text("ebb.cluster")?, fields.text("ebb.container_instance_arn")?) {
-            (Some(cluster), Some(arn)) => Some((Cluster::new(cluster), ContainerInstanceArn::new(arn))),
+        let found = match (fields.text("ebb.cluster")?, fields.text("ebb.container_instance_arn")?)
+        {
+            (Some(cluster), Some(arn)) => {
+                Some((Cluster::new(cluster), ContainerInstanceArn::new(arn)))
+            }
             (None, None) => None,
             (Some(_), None) => {
                 return Err(fields.error("ebb.container_instance_arn", "a text beside ebb.cluster"));
@@ -70,17 +73,21 @@ impl Carried {
         let heartbeat_timeout_seconds = match fields.get(heartbeat) {
             None => None,
             Some(value) => Some(
-                value
-                    .as_u64()
-                    .filter(|seconds| HEARTBEAT_SECONDS.contains(seconds))
-                    .ok_or_else(|| fields.error(heartbeat, "a number of seconds from 30 to 7200"))?,
+                value.as_u64().filter(|seconds| HEARTBEAT_SECONDS.contains(seconds)).ok_or_else(
+                    || fields.error(heartbeat, "a number of seconds from 30 to 7200"),
+                )?,
             ),
         };
-        let hop = fields.get("ebb.hop").and_then(Value::as_u64).filter(|hop| (1..=HOPS_MAX).contains(hop));
+        let hop = fields
+            .get("ebb.hop")
+            .and_then(Value::as_u64)
+            .filter(|hop| (1..=HOPS_MAX).contains(hop));
         let hop = hop.ok_or_else(|| fields.error("ebb.hop", "a number of hops from 1 to 20000"))?;
         let told = match fields.get("ebb.told") {
             None => false,
-            Some(value) => value.as_bool().ok_or_else(|| fields.error("ebb.told", "true or false"))?,
+            Some(value) => {
+                value.as_bool().ok_or_else(|| fields.error("ebb.told", "true or false"))?
+            }
         };
         Ok(Some(Self { hop, first_seen, deadline, found, heartbeat_timeout_seconds, told }))
     }
@@ -168,7 +175,8 @@ mod tests {
 
     #[test]
     fn what_a_hop_writes_the_next_one_reads() {
-        let bare = Carried { found: None, heartbeat_timeout_seconds: None, told: false, ..carried() };
+        let bare =
+            Carried { found: None, heartbeat_timeout_seconds: None, told: false, ..carried() };
         for carried in [carried(), bare] {
             let message = carried.write("{\"EC2InstanceId\": \"i-1a2b3c4d\"}").unwrap();
             assert_eq!(read(&message), Ok(Some(carried.clone())));
@@ -180,8 +188,7 @@ mod tests {
 
     #[test]
     fn unknown_fields_survive_to_the_byte() {
-        let message =
-            r#"{"Price":1.50,"Number":123456789012345678901234567890,"Nested":{"b":1,"a":[1e400,"é"]}}"#;
+        let message = r#"{"Price":1.50,"Number":123456789012345678901234567890,"Nested":{"b":1,"a":[1e400,"é"]}}"#;
         let written = carried().write(message).unwrap();
 
         for field in [

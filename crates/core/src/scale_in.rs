@@ -43,7 +43,8 @@ pub use self::answer::{Answer, Done, OutcomeKind, Swept};
 use self::bound::prices;
 use self::eligibility::{Eligibility, eligibility};
 pub use self::inventory::{
-    DIMENSIONS, Group, HostPort, Instance, Inventory, Protocol, Resources, Service, Strategy, Task, TaskKind,
+    DIMENSIONS, Group, HostPort, Instance, Inventory, Protocol, Resources, Service, Strategy, Task,
+    TaskKind,
 };
 use self::limits::Limits;
 use self::model::Model;
@@ -69,13 +70,23 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
     }
 }
 
-fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &Eligibility) -> Plan {
+fn solve<const D: usize>(
+    inventory: &Inventory,
+    policy: &Policy,
+    eligibility: &Eligibility,
+) -> Plan {
     let mut model = Model::<D>::new(inventory, eligibility);
     let nowhere = model.prune();
     let limits = Limits::new(inventory, policy, &model);
     let (prices, steps) = prices(&model, &limits);
-    let mut findings =
-        plan::Findings { inventory, eligibility, model: &model, nowhere, bound: prices.bound, steps };
+    let mut findings = plan::Findings {
+        inventory,
+        eligibility,
+        model: &model,
+        nowhere,
+        bound: prices.bound,
+        steps,
+    };
     let packed = |gone: &[u32]| {
         let mut packing = Packing::new(&model, limits.clone(), &prices);
         gone.iter().for_each(|&number| packing.remove(number as usize));
@@ -98,7 +109,10 @@ fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &E
             let order = search::gentle_order(&model, &prices);
             // Replays know nothing of what is on its way or drains already.
             let settled = model.kinds.iter().all(|kind| kind.in_flight == 0)
-                && inventory.instances.iter().all(|one| one.status != ContainerInstanceStatus::Draining);
+                && inventory
+                    .instances
+                    .iter()
+                    .all(|one| one.status != ContainerInstanceStatus::Draining);
             let mut safe = safe::certified(&model, &limits, &order, policy.steps_max);
             if settled && safe.limits.removals() > 0 {
                 safe = safe::extended(safe, inventory, &model, &prices, &order, policy.steps_max);
@@ -114,8 +128,9 @@ fn solve<const D: usize>(inventory: &Inventory, policy: &Policy, eligibility: &E
 /// asked about an inventory without tasks.
 pub fn worth_reading(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Vec<usize> {
     let eligibility = eligibility(inventory, policy, now);
-    let unread =
-        |(index, kept): (usize, &Option<KeepReason>)| (*kept == Some(KeepReason::NotRead)).then_some(index);
+    let unread = |(index, kept): (usize, &Option<KeepReason>)| {
+        (*kept == Some(KeepReason::NotRead)).then_some(index)
+    };
     let mut worth: Vec<_> = eligibility.kept.iter().enumerate().filter_map(unread).collect();
     worth.sort_by(|&one, &other| {
         let [one, other] = [one, other].map(|index| &inventory.instances[index]);
@@ -126,7 +141,10 @@ pub fn worth_reading(inventory: &Inventory, policy: &Policy, now: Timestamp) -> 
 
 /// What is held of an instance's larger resource, in thousandths: the fuller, the later it is worth a look.
 fn held(instance: &Instance) -> i64 {
-    let (Some(all), Some(free)) = (instance.registered, instance.remaining) else { return i64::MAX };
-    let share = |all: i64, free: i64| if all > 0 { (all - free).saturating_mul(1000) / all } else { 0 };
+    let (Some(all), Some(free)) = (instance.registered, instance.remaining) else {
+        return i64::MAX;
+    };
+    let share =
+        |all: i64, free: i64| if all > 0 { (all - free).saturating_mul(1000) / all } else { 0 };
     share(all.cpu, free.cpu).max(share(all.memory_mib, free.memory_mib))
 }

@@ -137,10 +137,14 @@ impl LifecycleSettings {
                 })
                 .unwrap_or(default.drain_timeout),
             poll_interval: reader
-                .read(POLL_INTERVAL_SECONDS, "a number of seconds from 1 to 60", |text| seconds(text, 1..=60))
+                .read(POLL_INTERVAL_SECONDS, "a number of seconds from 1 to 60", |text| {
+                    seconds(text, 1..=60)
+                })
                 .unwrap_or(default.poll_interval),
             hop: reader
-                .read(HOP_SECONDS, "a number of seconds from 10 to 840", |text| seconds(text, 10..=840))
+                .read(HOP_SECONDS, "a number of seconds from 10 to 840", |text| {
+                    seconds(text, 10..=840)
+                })
                 .unwrap_or(default.hop),
             on_timeout: reader
                 .read(ON_TIMEOUT, "`continue`, `abandon` or `reactivate`", on_timeout)
@@ -189,8 +193,14 @@ impl Default for SpotSettings {
 
 impl SpotSettings {
     /// The variables that [`SpotSettings::from_lookup`] reads.
-    pub const VARIABLES: [&str; 6] =
-        [ECS_CLUSTERS, DRY_RUN, DRAIN_ON_REBALANCE, FALLBACK_ASG, NOTIFICATION_TOPIC_ARN, METRICS_NAMESPACE];
+    pub const VARIABLES: [&str; 6] = [
+        ECS_CLUSTERS,
+        DRY_RUN,
+        DRAIN_ON_REBALANCE,
+        FALLBACK_ASG,
+        NOTIFICATION_TOPIC_ARN,
+        METRICS_NAMESPACE,
+    ];
 
     /// Reads the settings from `lookup`, which returns the value of a variable or `None` if it is unset.
     ///
@@ -273,7 +283,11 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
     }
 
     fn finish<T>(self, settings: T) -> Result<T, SettingsError> {
-        if self.problems.is_empty() { Ok(settings) } else { Err(SettingsError { problems: self.problems }) }
+        if self.problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(SettingsError { problems: self.problems })
+        }
     }
 }
 
@@ -345,7 +359,8 @@ const GROUP_NAME_EXPECTED: &str =
 /// The rule is that of the Auto Scaling API, `CreateAutoScalingGroup.AutoScalingGroupName`.
 fn group_name(text: &str) -> Option<GroupName> {
     let characters = text.chars().count();
-    let valid = (1..=255).contains(&characters) && text.trim() == text && !text.contains(char::is_control);
+    let valid =
+        (1..=255).contains(&characters) && text.trim() == text && !text.contains(char::is_control);
     (valid && !text.contains(':')).then(|| GroupName::new(text))
 }
 
@@ -356,13 +371,13 @@ fn topic_arn(text: &str) -> Option<TopicArn> {
     (!name.is_empty() && !name.contains(':')).then(|| TopicArn::new(text))
 }
 
-const NAMESPACE_EXPECTED: &str =
-    "a CloudWatch namespace: 1 to 255 of letters, digits and . - _ / # : and space, not beginning with AWS/";
+const NAMESPACE_EXPECTED: &str = "a CloudWatch namespace: 1 to 255 of letters, digits and . - _ / # : and space, not beginning with AWS/";
 
 /// The rule is that of the CloudWatch User Guide, `cloudwatch_concepts`; `AWS/` is reserved for AWS services.
 fn namespace(text: &str) -> Option<String> {
     let allowed = |byte: u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/' | b'#' | b':' | b' ')
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'.' | b'-' | b'_' | b'/' | b'#' | b':' | b' ')
     };
     let valid = (1..=255).contains(&text.len()) && text.bytes().all(allowed) && text.trim() == text;
     (valid && !text.starts_with("AWS/")).then(|| text.to_owned())
@@ -399,7 +414,10 @@ mod tests {
     fn every_variable_is_read() {
         let topic = "arn:aws-cn:sns:cn-north-1:111122223333:drains";
         let settings = read(&[
-            (ECS_CLUSTERS, "shop, arn:aws-us-gov:ecs:us-gov-west-1:111122223333:cluster/back_office-2"),
+            (
+                ECS_CLUSTERS,
+                "shop, arn:aws-us-gov:ecs:us-gov-west-1:111122223333:cluster/back_office-2",
+            ),
             (DRY_RUN, "true"),
             (DRAIN_ON_REBALANCE, "true"),
             (FALLBACK_ASG, "shop on-demand"),
@@ -407,7 +425,8 @@ mod tests {
             (METRICS_NAMESPACE, "Platform/Ebb"),
         ]);
 
-        let clusters = ["shop", "arn:aws-us-gov:ecs:us-gov-west-1:111122223333:cluster/back_office-2"];
+        let clusters =
+            ["shop", "arn:aws-us-gov:ecs:us-gov-west-1:111122223333:cluster/back_office-2"];
         let expected = SpotSettings {
             clusters: Some(clusters.map(Cluster::new).to_vec()),
             dry_run: true,

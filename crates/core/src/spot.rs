@@ -108,14 +108,16 @@ pub fn decide(notice: &Notice, seen: Option<&ContainerInstance>, dry_run: bool) 
 
 /// Says why a notice is not acted on, if the settings say that it is not.
 pub fn ignore_reason(notice: &Notice, settings: &SpotSettings) -> Option<String> {
-    let unwanted = notice.kind == NoticeKind::RebalanceRecommendation && !settings.drain_on_rebalance;
+    let unwanted =
+        notice.kind == NoticeKind::RebalanceRecommendation && !settings.drain_on_rebalance;
     unwanted.then(|| "rebalance recommendation; DRAIN_ON_REBALANCE is not set".to_owned())
 }
 
 /// Until when trying again helps: the end of the notice period, or the moment by which the function must answer,
 /// whichever is first. May lie in the past, as delivery may be late; a late notice is still acted on, once.
 pub fn retry_until(notices: &[Notice], answer_by: Timestamp) -> Timestamp {
-    let interrupted_at = |notice: &Notice| notice.time.and_then(|time| time.checked_add(NOTICE_PERIOD).ok());
+    let interrupted_at =
+        |notice: &Notice| notice.time.and_then(|time| time.checked_add(NOTICE_PERIOD).ok());
     match notices.iter().map(interrupted_at).collect::<Option<Vec<_>>>() {
         Some(times) => times.into_iter().max().unwrap_or(answer_by).min(answer_by),
         None => answer_by,
@@ -213,7 +215,9 @@ impl fmt::Display for Answer {
         if !self.batch_item_failures.is_empty() {
             parts.push(format!("{} to be delivered again", self.batch_item_failures.len()));
         }
-        f.write_str(if parts.is_empty() { "nothing done".to_owned() } else { parts.join(", ") }.as_str())
+        f.write_str(
+            if parts.is_empty() { "nothing done".to_owned() } else { parts.join(", ") }.as_str(),
+        )
     }
 }
 
@@ -298,13 +302,17 @@ mod tests {
 
     #[test]
     fn only_the_rebalance_recommendation_asks_for_a_setting() {
-        let settings = |drain_on_rebalance| SpotSettings { drain_on_rebalance, ..SpotSettings::default() };
+        let settings =
+            |drain_on_rebalance| SpotSettings { drain_on_rebalance, ..SpotSettings::default() };
         let ignored = |kind, drain| ignore_reason(&notice(kind, None), &settings(drain)).is_some();
 
         assert!(ignored(NoticeKind::RebalanceRecommendation, false));
         assert!(!ignored(NoticeKind::RebalanceRecommendation, true));
         assert!(!ignored(NoticeKind::SpotInterruption(InterruptionAction::Stop), false));
-        assert!(!ignored(NoticeKind::CapacityReservationInterruption(InterruptionAction::Terminate), false));
+        assert!(!ignored(
+            NoticeKind::CapacityReservationInterruption(InterruptionAction::Terminate),
+            false
+        ));
     }
 
     #[test]
@@ -321,7 +329,10 @@ mod tests {
         assert_eq!(until(&[spot_notice(Some("2025-03-04T05:05:30Z"))]), answer_by, "invocation");
         assert_eq!(until(&[spot_notice(None)]), answer_by, "a notice without a time");
         assert_eq!(
-            until(&[spot_notice(Some("2025-03-04T05:03:00Z")), spot_notice(Some("2025-03-04T05:04:00Z"))]),
+            until(&[
+                spot_notice(Some("2025-03-04T05:03:00Z")),
+                spot_notice(Some("2025-03-04T05:04:00Z"))
+            ]),
             time("2025-03-04T05:06:00Z"),
             "the last of several"
         );

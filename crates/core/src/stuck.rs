@@ -142,7 +142,10 @@ fn reason(task: &Task, scene: &Scene) -> Reason {
         return Reason::Unplaced { said };
     }
     let fits = |needed: Room| {
-        scene.rooms.iter().any(|room| needed.cpu <= room.cpu && needed.memory_mib <= room.memory_mib)
+        scene
+            .rooms
+            .iter()
+            .any(|room| needed.cpu <= room.cpu && needed.memory_mib <= room.memory_mib)
     };
     match task.needs {
         Some(needed) if !fits(needed) => Reason::NoRoom { needed },
@@ -199,8 +202,10 @@ mod tests {
     #[test]
     fn each_reason_is_told_from_the_others() {
         let stopping = Task { told_to_stop: true, ..task(Some("web")) };
-        let protected = BTreeMap::from([(TaskArn::new("arn-1"), "2025-03-04T06:00:00Z".parse().unwrap())]);
-        let tight = vec![Room { cpu: 511, memory_mib: 4_096 }, Room { cpu: 4_096, memory_mib: 1_023 }];
+        let protected =
+            BTreeMap::from([(TaskArn::new("arn-1"), "2025-03-04T06:00:00Z".parse().unwrap())]);
+        let tight =
+            vec![Room { cpu: 511, memory_mib: 4_096 }, Room { cpu: 4_096, memory_mib: 1_023 }];
         let scenes = [
             Scene { agent_connected: false, ..scene() },
             Scene { tasks: vec![stopping], ..scene() },

@@ -26,7 +26,9 @@ fn main() {
     println!(
         "drains at once  deregistration  calls a drain  throttled  seconds a drain  last stop -> completed"
     );
-    println!("                                                                median     median      worst");
+    println!(
+        "                                                                median     median      worst"
+    );
     for (drains, deregistration_seconds) in [(1, 30), (1, 300), (10, 30), (150, 30), (150, 300)] {
         let world = play(drains, deregistration_seconds);
         report(&world, drains, deregistration_seconds);
@@ -55,7 +57,8 @@ fn cluster(drains: usize, deregistration_seconds: u64) -> World {
 
 fn play(drains: usize, deregistration_seconds: u64) -> World {
     fastrand::seed(7);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime without a thread can be built").block_on(async {
         let region = Region::start(cluster(drains, deregistration_seconds), 1.0);
         let clients = Clients::new(&region.connect(config_loader()).await);
@@ -63,7 +66,8 @@ fn play(drains: usize, deregistration_seconds: u64) -> World {
         let handle = |drainer: Arc<LifecycleDrainer>, payload, now, deadline| async move {
             drainer.handle(&payload, now, deadline).await
         };
-        let lambda = InProcess::default().handling(scenario::LIFECYCLE_DRAINER, &region, &drainer, handle);
+        let lambda =
+            InProcess::default().handling(scenario::LIFECYCLE_DRAINER, &region, &drainer, handle);
         region.run(&lambda, Duration::from_secs(3_600)).await;
         region.world().clone()
     })
@@ -71,9 +75,15 @@ fn play(drains: usize, deregistration_seconds: u64) -> World {
 
 fn report(world: &World, drains: usize, deregistration_seconds: u64) {
     assert_eq!(world.completed_actions.len(), drains, "every action is completed");
-    assert!(world.completed_actions.iter().all(|one| one.by == CompletedBy::Caller), "none timed out");
+    assert!(
+        world.completed_actions.iter().all(|one| one.by == CompletedBy::Caller),
+        "none timed out"
+    );
     assert!(world.tasks_cut_off().is_empty(), "no task was cut off");
-    assert!(world.delivery.ended.iter().all(|ended| ended.result.is_ok()), "no throttle became an error");
+    assert!(
+        world.delivery.ended.iter().all(|ended| ended.result.is_ok()),
+        "no throttle became an error"
+    );
 
     let mut last_stop = BTreeMap::<&str, Timestamp>::new();
     for entry in &world.history {
@@ -93,8 +103,11 @@ fn report(world: &World, drains: usize, deregistration_seconds: u64) {
         .iter()
         .map(|one| one.at.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64())
         .collect();
-    let throttled =
-        world.calls.iter().filter(|call| call.error.as_deref() == Some("ThrottlingException")).count();
+    let throttled = world
+        .calls
+        .iter()
+        .filter(|call| call.error.as_deref() == Some("ThrottlingException"))
+        .count();
     #[expect(clippy::cast_precision_loss, reason = "counts of a benchmark")]
     let calls = world.calls.len() as f64 / drains as f64;
     println!(

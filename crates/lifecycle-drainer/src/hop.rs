@@ -10,7 +10,9 @@ use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{ActionFound, ActionResult, Clients, Clock, DrainResult, ErrorType, Problem};
 use ebb_core::event::lifecycle::LifecycleAction;
 use ebb_core::ids::TaskArn;
-use ebb_core::lifecycle::{ActionState, Decision, Outcome, OutcomeKind, Seen, Task, TasksLeft, decide};
+use ebb_core::lifecycle::{
+    ActionState, Decision, Outcome, OutcomeKind, Seen, Task, TasksLeft, decide,
+};
 use ebb_core::republish::Carried;
 use ebb_core::settings::{LifecycleSettings, OnTimeout};
 use ebb_core::spot::ContainerInstanceStatus;
@@ -67,8 +69,8 @@ impl<'a> Hop<'a> {
             None => {
                 let sent = action.time.unwrap_or(now);
                 let deadline = sent.checked_add(drainer.settings.drain_timeout);
-                let deadline =
-                    deadline.map_err(|error| Problem::other(format!("the message's time: {error}")))?;
+                let deadline = deadline
+                    .map_err(|error| Problem::other(format!("the message's time: {error}")))?;
                 Carried {
                     hop: 1,
                     first_seen: now,
@@ -151,7 +153,9 @@ impl<'a> Hop<'a> {
             Decision::GiveUp { on_timeout, why } => self.give_up(on_timeout, why).await,
             Decision::Wait { why } => match self.wait(&why).await? {
                 Some(outcome) => Ok(Turn::Settled(outcome)),
-                None if matches!(seen, Seen::Draining(_)) => self.look_again().await.map(Turn::Seen),
+                None if matches!(seen, Seen::Draining(_)) => {
+                    self.look_again().await.map(Turn::Seen)
+                }
                 None => Ok(Turn::Afresh),
             },
         }
@@ -194,7 +198,9 @@ impl<'a> Hop<'a> {
     async fn stop_standalone_tasks(&mut self) -> Result<Turn, Problem> {
         let (cluster, _) = self.found()?;
         let drainer = self.drainer;
-        for task in self.tasks.iter_mut().filter(|task| task.service.is_none() && !task.told_to_stop) {
+        for task in
+            self.tasks.iter_mut().filter(|task| task.service.is_none() && !task.told_to_stop)
+        {
             let reason = "Ebb: its container instance is drained";
             let stopped = drainer.clients.ecs.stop_task(&cluster, &task.arn, reason).await;
             stopped.map_err(|error| Problem::from(&error))?;
@@ -215,7 +221,9 @@ impl<'a> Hop<'a> {
                 self.measure();
                 self.settle(outcome, why)
             }
-            ActionFound::Over => self.settle(outcome, format!("{why}; the action was over already")),
+            ActionFound::Over => {
+                self.settle(outcome, format!("{why}; the action was over already"))
+            }
         })
     }
 
@@ -231,8 +239,12 @@ impl<'a> Hop<'a> {
         let why = format!("its deadline {} has passed: {why}", self.state.deadline);
         self.tell_what_holds("Ebb gives up draining").await;
         match on_timeout {
-            OnTimeout::Continue => self.complete(ActionResult::Continue, OutcomeKind::TimedOut, why).await,
-            OnTimeout::Abandon => self.complete(ActionResult::Abandon, OutcomeKind::TimedOut, why).await,
+            OnTimeout::Continue => {
+                self.complete(ActionResult::Continue, OutcomeKind::TimedOut, why).await
+            }
+            OnTimeout::Abandon => {
+                self.complete(ActionResult::Abandon, OutcomeKind::TimedOut, why).await
+            }
             OnTimeout::Reactivate => {
                 if let Some((cluster, arn)) = &self.state.found {
                     let active = self.clients().ecs.set_active(cluster, arn).await;
@@ -255,13 +267,15 @@ impl<'a> Hop<'a> {
             self.state.heartbeat_timeout_seconds = timeout.map(|timeout| timeout.as_secs());
         }
         let Some(seconds) = self.state.heartbeat_timeout_seconds else { return Ok(()) };
-        let timeout = SignedDuration::try_from(Duration::from_secs(seconds)).unwrap_or(GLOBAL_TIMEOUT);
+        let timeout =
+            SignedDuration::try_from(Duration::from_secs(seconds)).unwrap_or(GLOBAL_TIMEOUT);
         let global = (timeout * GLOBAL_TIMEOUT_HEARTBEATS).min(GLOBAL_TIMEOUT) - GLOBAL_MARGIN;
         let began = self.action.time.unwrap_or(self.state.first_seen);
         self.state.deadline = self.state.deadline.min(began + global);
         // Nobody knows when the hop before this one sent its last: the first is due at once.
         self.heartbeat = Some(
-            Instant::now() + if self.state.hop == 1 { self.heartbeat_interval() } else { Duration::ZERO },
+            Instant::now()
+                + if self.state.hop == 1 { self.heartbeat_interval() } else { Duration::ZERO },
         );
         Ok(())
     }
@@ -284,7 +298,8 @@ impl<'a> Hop<'a> {
     /// Waits for a while, keeping the action alive. At the end of the hop the message is published again instead, and
     /// that settles it.
     async fn pause(&mut self, why: &str) -> Result<Option<Outcome>, Problem> {
-        let interval = Duration::try_from(self.settings().poll_interval).unwrap_or(Duration::from_secs(15));
+        let interval =
+            Duration::try_from(self.settings().poll_interval).unwrap_or(Duration::from_secs(15));
         // Up to a quarter less by chance, so that many drains do not call in step.
         let pause = Instant::now() + interval.mul_f64(0.75 + fastrand::f64() / 4.0);
         let deadline = self.clock.instant(self.state.deadline);
@@ -300,7 +315,9 @@ impl<'a> Hop<'a> {
             match beat {
                 Ok(ActionFound::Active) => {}
                 Ok(ActionFound::Over) => {
-                    return Ok(Some(self.outcome(OutcomeKind::Ignored, "the action is over".to_owned())));
+                    return Ok(Some(
+                        self.outcome(OutcomeKind::Ignored, "the action is over".to_owned()),
+                    ));
                 }
                 Err(error) => warn!("Could not {error}: {:?}", error.kind),
             }
@@ -317,7 +334,8 @@ impl<'a> Hop<'a> {
             )));
         };
         let message = self.state.write(&self.action.message.text);
-        let message = message.map_err(|error| Problem::other(format!("write the message: {error}")))?;
+        let message =
+            message.map_err(|error| Problem::other(format!("write the message: {error}")))?;
         let subject = format!("Ebb: hop {} for {}", self.state.hop + 1, self.action.instance_id);
         let published = self.clients().topics.publish(topic, &subject, &message).await;
         published.map_err(|error| Problem::from(&error))?;

@@ -51,8 +51,12 @@ impl Hop<'_> {
         cluster: &Cluster,
         arn: ContainerInstanceArn,
     ) -> Result<Option<ContainerInstance>, Problem> {
-        let described =
-            self.clients().ecs.describe(cluster, &[arn]).await.map_err(|error| Problem::from(&error))?;
+        let described = self
+            .clients()
+            .ecs
+            .describe(cluster, &[arn])
+            .await
+            .map_err(|error| Problem::from(&error))?;
         match described.into_iter().find(|one| one.instance_id == self.action.instance_id) {
             Some(found) => Ok(Some(found)),
             None => self.find_anew().await,
@@ -100,7 +104,10 @@ impl Hop<'_> {
                 Ok(found) => return Ok(found.into_iter().next()),
                 // Listed a moment ago and deleted now: it has no container instances. A configured cluster that does
                 // not exist is a mistake in the settings, and an instance must not be given up for it.
-                Err(error) if error.kind == AwsErrorKind::NotFound && self.settings().clusters.is_none() => {
+                Err(error)
+                    if error.kind == AwsErrorKind::NotFound
+                        && self.settings().clusters.is_none() =>
+                {
                     return Ok(None);
                 }
                 Err(error) => return Err(Problem::from(&error)),
@@ -112,11 +119,17 @@ impl Hop<'_> {
     /// Counts all tasks that have not stopped.
     pub(crate) async fn count_tasks(&mut self) -> Result<Seen, Problem> {
         let (cluster, arn) = self.found()?;
-        self.tasks =
-            self.clients().ecs.tasks_on(&cluster, &arn).await.map_err(|error| Problem::from(&error))?;
-        let services: BTreeSet<_> = self.tasks.iter().filter_map(|task| task.service.clone()).collect();
+        self.tasks = self
+            .clients()
+            .ecs
+            .tasks_on(&cluster, &arn)
+            .await
+            .map_err(|error| Problem::from(&error))?;
+        let services: BTreeSet<_> =
+            self.tasks.iter().filter_map(|task| task.service.clone()).collect();
         if !services.is_subset(&self.described) {
-            let services_now = self.clients().ecs.services(&cluster, &services, self.state.first_seen).await;
+            let services_now =
+                self.clients().ecs.services(&cluster, &services, self.state.first_seen).await;
             self.services = services_now.map_err(|error| Problem::from(&error))?;
             self.described = services;
         }
@@ -124,15 +137,21 @@ impl Hop<'_> {
         let of_services =
             self.tasks.iter().filter(|task| task.service.is_some()).map(|task| task.arn.clone());
         let of_services: Vec<_> = of_services.collect();
-        self.protected = self.clients().ecs.protected_until(&cluster, &of_services).await.unwrap_or_default();
+        self.protected =
+            self.clients().ecs.protected_until(&cluster, &of_services).await.unwrap_or_default();
         Ok(self.counted())
     }
 
     /// Looks again at the tasks that held the instance when they were last counted, with one call. Only when none of
     /// them does any more are all tasks counted.
     pub(crate) async fn look_again(&mut self) -> Result<Seen, Problem> {
-        let holding: Vec<_> =
-            self.tasks.iter().filter(|task| self.holds(task)).take(CHEAP_LOOK_MAX).cloned().collect();
+        let holding: Vec<_> = self
+            .tasks
+            .iter()
+            .filter(|task| self.holds(task))
+            .take(CHEAP_LOOK_MAX)
+            .cloned()
+            .collect();
         if holding.is_empty() {
             return self.count_tasks().await;
         }
@@ -151,7 +170,11 @@ impl Hop<'_> {
 
     /// The daemon services among those of the tasks. One that ECS does not know is none: its tasks are waited for.
     fn daemons(&self) -> BTreeSet<String> {
-        self.services.iter().filter(|service| service.daemon).map(|service| service.name.clone()).collect()
+        self.services
+            .iter()
+            .filter(|service| service.daemon)
+            .map(|service| service.name.clone())
+            .collect()
     }
 
     pub(crate) fn holds(&self, task: &Task) -> bool {
@@ -168,6 +191,9 @@ impl Hop<'_> {
 
     /// The container instance, for steps that follow upon its having been found.
     pub(crate) fn found(&self) -> Result<(Cluster, ContainerInstanceArn), Problem> {
-        self.state.found.clone().ok_or_else(|| Problem::other("its container instance was not looked for"))
+        self.state
+            .found
+            .clone()
+            .ok_or_else(|| Problem::other("its container instance was not looked for"))
     }
 }

@@ -33,7 +33,8 @@ fn metrics_of(answer: &Answer, problems: &[Problem], on_timeout: OnTimeout) -> V
     let count = |name, value: usize| Metric { name, unit: Unit::Count, value: value as f64 };
     let of_kind = |&kind| count(metric_name(kind), answer.of_kind(kind).count());
     let mut metrics: Vec<_> = OutcomeKind::ALL.iter().map(of_kind).collect();
-    metrics.push(count("Started", answer.outcomes.iter().filter(|outcome| is_first(outcome)).count()));
+    metrics
+        .push(count("Started", answer.outcomes.iter().filter(|outcome| is_first(outcome)).count()));
     metrics.push(count("TasksCutOff", tasks_cut_off(answer, on_timeout)));
     metrics.push(count("Failed", problems.len()));
     metrics
@@ -76,7 +77,13 @@ mod tests {
     use super::*;
 
     fn outcome(outcome: OutcomeKind, hop: u64, tasks_left: TasksLeft) -> Outcome {
-        Outcome { instance_id: None, outcome, reason: None, tasks_left: Some(tasks_left), hop: Some(hop) }
+        Outcome {
+            instance_id: None,
+            outcome,
+            reason: None,
+            tasks_left: Some(tasks_left),
+            hop: Some(hop),
+        }
     }
 
     fn value(name: &str, outcomes: Vec<Outcome>, on_timeout: OnTimeout) -> f64 {
@@ -98,12 +105,20 @@ mod tests {
 
     #[test]
     fn tasks_are_cut_off_where_an_instance_is_let_go_at_its_deadline() {
-        let left = TasksLeft { service: 2, protected: 1, daemon: 4, standalone_stopping: 1, standalone: 1 };
+        let left = TasksLeft {
+            service: 2,
+            protected: 1,
+            daemon: 4,
+            standalone_stopping: 1,
+            standalone: 1,
+        };
         for (on_timeout, cut_off) in
             [(OnTimeout::Continue, 4_f64), (OnTimeout::Abandon, 4.0), (OnTimeout::Reactivate, 0.0)]
         {
-            let timed_out =
-                vec![outcome(OutcomeKind::TimedOut, 2, left), outcome(OutcomeKind::Republished, 1, left)];
+            let timed_out = vec![
+                outcome(OutcomeKind::TimedOut, 2, left),
+                outcome(OutcomeKind::Republished, 1, left),
+            ];
             assert_eq!(value("TasksCutOff", timed_out, on_timeout).to_bits(), cut_off.to_bits());
         }
     }

@@ -28,8 +28,11 @@ impl Hop<'_> {
             Some(scene) => why_held(&scene),
             None => Vec::new(),
         };
-        let held =
-            if lines.is_empty() { "nothing is known of what holds it".to_owned() } else { lines.join("; ") };
+        let held = if lines.is_empty() {
+            "nothing is known of what holds it".to_owned()
+        } else {
+            lines.join("; ")
+        };
         warn!(
             ec2.instance_id = %self.action.instance_id,
             asg.name = %self.action.group,

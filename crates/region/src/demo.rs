@@ -33,7 +33,10 @@ impl Timeline {
     fn line(&self, entry: &Entry) -> Option<String> {
         let what = match &entry.what {
             Happening::Notice { instance_id, action } => {
-                format!("{instance_id}  Spot interruption notice: {} in two minutes", action.as_str())
+                format!(
+                    "{instance_id}  Spot interruption notice: {} in two minutes",
+                    action.as_str()
+                )
             }
             Happening::ContainerInstance { instance_id, status } => {
                 format!("{instance_id}  is {}", status.as_str())
@@ -60,7 +63,9 @@ impl Timeline {
             Happening::TaskCutOff { name, instance_id, .. } => {
                 format!("{instance_id}    task {name} is CUT OFF")
             }
-            Happening::NotPlaced { service, .. } => format!("service {service} finds no place for a task"),
+            Happening::NotPlaced { service, .. } => {
+                format!("service {service} finds no place for a task")
+            }
             Happening::DesiredCapacity { group, desired_capacity } => {
                 format!("group {group} now wants {desired_capacity} instances")
             }
@@ -68,7 +73,12 @@ impl Timeline {
                 format!("{instance_id}  is {}", state.as_str())
             }
             Happening::ActionCompleted { action } => {
-                format!("{}  hook {} says {}", action.instance_id, action.hook, action.result.as_str())
+                format!(
+                    "{}  hook {} says {}",
+                    action.instance_id,
+                    action.hook,
+                    action.result.as_str()
+                )
             }
         };
         Some(format!("{}  {what}", self.clock(entry.at)))
@@ -97,7 +107,9 @@ impl Timeline {
         for Entry { at, what } in self.since_start(world) {
             let (instance_id, step) = match what {
                 Happening::ContainerInstance { status: Status::Inactive, .. } => continue,
-                Happening::ContainerInstance { instance_id, status } => (instance_id, status.as_str()),
+                Happening::ContainerInstance { instance_id, status } => {
+                    (instance_id, status.as_str())
+                }
                 Happening::InstanceGone { instance_id } => (instance_id, "gone"),
                 _ => continue,
             };
@@ -148,7 +160,11 @@ impl Timeline {
 
     fn since_start<'a>(&self, world: &'a World) -> impl Iterator<Item = &'a Entry> {
         let start = self.start;
-        world.history.iter().skip_while(move |entry| entry.at < start).filter(move |entry| entry.at > start)
+        world
+            .history
+            .iter()
+            .skip_while(move |entry| entry.at < start)
+            .filter(move |entry| entry.at > start)
     }
 
     /// Minutes and seconds since the beginning.

@@ -32,7 +32,11 @@ impl RegionHttpClient {
         Self { region }
     }
 
-    async fn send(self, request: HttpRequest, hop: Option<Hop>) -> Result<HttpResponse, ConnectorError> {
+    async fn send(
+        self,
+        request: HttpRequest,
+        hop: Option<Hop>,
+    ) -> Result<HttpResponse, ConnectorError> {
         let request = read(request)?.called_from(hop);
         sleep(ONE_WAY).await;
         let fault = self.region.world().faults.take(request.operation());
@@ -58,7 +62,11 @@ impl HttpConnector for RegionHttpClient {
 }
 
 impl HttpClient for RegionHttpClient {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -99,10 +107,13 @@ mod tests {
 
     /// A function that publishes again whatever it gets, as the SDK's client would.
     async fn publish(client: RegionHttpClient) -> Result<Value, String> {
-        let mut request =
-            HttpRequest::new(SdkBody::from(format!("Action=Publish&TopicArn={TOPIC}&Message=again")));
+        let mut request = HttpRequest::new(SdkBody::from(format!(
+            "Action=Publish&TopicArn={TOPIC}&Message=again"
+        )));
         request.set_method("POST").map_err(|error| error.to_string())?;
-        request.set_uri("http://sns.eu-west-1.amazonaws.com/").map_err(|error| error.to_string())?;
+        request
+            .set_uri("http://sns.eu-west-1.amazonaws.com/")
+            .map_err(|error| error.to_string())?;
         client.call(request).await.map_err(|error| error.to_string())?;
         Ok(Value::Null)
     }
@@ -110,7 +121,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_function_that_publishes_to_its_own_topic_is_cut_off_after_sixteen_invocations() {
         let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
-        world.delivery.functions.insert("drainer".to_owned(), Function::new(Duration::from_secs(10)));
+        world
+            .delivery
+            .functions
+            .insert("drainer".to_owned(), Function::new(Duration::from_secs(10)));
         world.subscribe(TOPIC, "drainer");
         world.publish(TOPIC, None, "first");
         let region = Region::start(world, 1.0);

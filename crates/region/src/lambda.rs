@@ -76,7 +76,13 @@ impl InProcess {
 impl InProcess {
     /// Adds a function of this project: from itself, its payload, the time and its deadline to its answer.
     #[must_use]
-    pub fn handling<T, F, H, A, E>(self, name: &str, region: &Region, function: &Arc<T>, handle: H) -> Self
+    pub fn handling<T, F, H, A, E>(
+        self,
+        name: &str,
+        region: &Region,
+        function: &Arc<T>,
+        handle: H,
+    ) -> Self
     where
         T: Send + Sync + 'static,
         H: Fn(Arc<T>, Value, Timestamp, Timestamp) -> F + Send + Sync + 'static,
@@ -124,12 +130,14 @@ impl InvokeApi {
         if let Some(hop) = calling_hop() {
             request = request.header("x-amzn-trace-id", trace_id(hop));
         }
-        let request =
-            request.body(Full::new(Bytes::from(payload.to_string()))).map_err(|error| error.to_string())?;
+        let request = request
+            .body(Full::new(Bytes::from(payload.to_string())))
+            .map_err(|error| error.to_string())?;
         let response = self.client.request(request).await.map_err(|error| error.to_string())?;
-        let failed =
-            !response.status().is_success() || response.headers().contains_key("x-amz-function-error");
-        let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+        let failed = !response.status().is_success()
+            || response.headers().contains_key("x-amz-function-error");
+        let body =
+            response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
         if failed {
             return Err(String::from_utf8_lossy(&body).into_owned());
         }
@@ -152,7 +160,8 @@ pub(crate) fn run(
     invocation: Invocation,
     time: Duration,
 ) -> impl Future<Output = (Invocation, Result<Value, String>)> + Send + use<> {
-    let invoked = lambda.invoke(&invocation.function, invocation.payload.clone(), region.now() + time);
+    let invoked =
+        lambda.invoke(&invocation.function, invocation.payload.clone(), region.now() + time);
     let time = region.clock().scaled(time);
     async move {
         let result = HOP.scope(invocation.hop(), timeout(time, invoked)).await;

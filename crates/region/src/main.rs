@@ -75,7 +75,11 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     scenario::route_notices(&mut world, queue, Function::new(timeout));
     if arguments.hooks {
         let timeout = LONGEST_FUNCTION_TIMEOUT.mul_f64(arguments.speed.max(1.0));
-        scenario::route_terminations(&mut world, &Hook::new(scenario::HOOK), Function::new(timeout));
+        scenario::route_terminations(
+            &mut world,
+            &Hook::new(scenario::HOOK),
+            Function::new(timeout),
+        );
     }
     let region = Region::start(world, arguments.speed);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port)).await?;
@@ -99,8 +103,11 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
 
 async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
     // A function that is still starting would lose minutes of the world's time.
-    for function in [scenario::SPOT_DRAINER, scenario::LIFECYCLE_DRAINER, scenario::SCALE_IN_REAPER] {
-        match timeout(START_LIMIT, lambda.invoke(function, json!({"mode": "plan"}), region.now())).await {
+    for function in [scenario::SPOT_DRAINER, scenario::LIFECYCLE_DRAINER, scenario::SCALE_IN_REAPER]
+    {
+        match timeout(START_LIMIT, lambda.invoke(function, json!({"mode": "plan"}), region.now()))
+            .await
+        {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 eprintln!("The function {function} does not run: {error}");
@@ -145,7 +152,8 @@ async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
     for failure in &failures {
         eprintln!("An invocation failed: {failure}");
     }
-    let gone = [interrupted].iter().chain(&scaled_in).all(|id| world.container_instance(id).is_none());
+    let gone =
+        [interrupted].iter().chain(&scaled_in).all(|id| world.container_instance(id).is_none());
     let completed = world.completed_actions.iter().all(|action| action.by == CompletedBy::Caller);
     let completed = completed && world.completed_actions.len() == scaled_in.len() + removed;
     let unharmed = world.tasks_cut_off().is_empty() && world.missing_tasks().is_empty();
@@ -170,7 +178,11 @@ fn scale_in(region: &Region, instance_ids: &[String]) -> Result<(), String> {
 }
 
 /// Lets the reaper sweep until it finds nothing more to remove, and shows its plans. Returns how many instances it removed.
-async fn sweep(region: &Region, lambda: &InvokeApi, timeline: &mut Timeline) -> Result<usize, String> {
+async fn sweep(
+    region: &Region,
+    lambda: &InvokeApi,
+    timeline: &mut Timeline,
+) -> Result<usize, String> {
     let mut removed = 0;
     for _ in 0..SWEEPS_MAX {
         println!("\nA sweep:");

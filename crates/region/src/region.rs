@@ -68,7 +68,13 @@ impl Region {
     pub async fn connect(&self, loader: ConfigLoader) -> SdkConfig {
         loader
             .http_client(self.http_client())
-            .credentials_provider(Credentials::new("AKIDEXAMPLE", "example", None, None, "simulated Region"))
+            .credentials_provider(Credentials::new(
+                "AKIDEXAMPLE",
+                "example",
+                None,
+                None,
+                "simulated Region",
+            ))
             .region(aws_config::Region::new(REGION))
             .load()
             .await

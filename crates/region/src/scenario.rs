@@ -47,7 +47,10 @@ pub fn shop(now: Timestamp, seed: u64) -> World {
     let mut world = World::new(now, seed);
     for number in 1..=12 {
         let zone = ["a", "b", "c"][(number - 1) % 6 / 2];
-        world.add_instance(CLUSTER, NewInstance::new(instance_id(number)).zone(format!("{REGION}{zone}")));
+        world.add_instance(
+            CLUSTER,
+            NewInstance::new(instance_id(number)).zone(format!("{REGION}{zone}")),
+        );
     }
     let group = |numbers: std::ops::RangeInclusive<usize>, launches| Group {
         min_size: 2,
@@ -63,8 +66,12 @@ pub fn shop(now: Timestamp, seed: u64) -> World {
         deregistration_delay: Some(Duration::from_secs(30)),
         ..TaskSpec::default()
     };
-    let worker =
-        TaskSpec { cpu: 512, memory_mib: 1024, stops_after: Duration::from_secs(10), ..TaskSpec::default() };
+    let worker = TaskSpec {
+        cpu: 512,
+        memory_mib: 1024,
+        stops_after: Duration::from_secs(10),
+        ..TaskSpec::default()
+    };
     let logs = TaskSpec { cpu: 64, memory_mib: 128, ..TaskSpec::default() };
     world.add_service(CLUSTER, "web", ServiceKind::replica(12), web);
     world.add_service(CLUSTER, "worker", ServiceKind::replica(8), worker);
@@ -110,7 +117,8 @@ fn add_idle_services(world: &mut World) {
     let worker = TaskSpec { cpu: 512, memory_mib: 1024, size: Size::Container, ..small.clone() };
     let search = TaskSpec { network: Network::Awsvpc, ..worker.clone() };
     let render = TaskSpec { gpus: 1, size: Size::SoftContainer, ..small.clone() };
-    let logs = TaskSpec { cpu: 64, memory_mib: 128, ports: vec![Port::udp(514)], ..TaskSpec::default() };
+    let logs =
+        TaskSpec { cpu: 64, memory_mib: 128, ports: vec![Port::udp(514)], ..TaskSpec::default() };
     let xlarge = "attribute:ecs.instance-type =~ .*xlarge".to_owned();
 
     let (zones, instances) = (Strategy::spread_zones(), Strategy::spread_instances());
@@ -123,7 +131,9 @@ fn add_idle_services(world: &mut World) {
             "search",
             2,
             search,
-            Placement::default().and(Constraint::DistinctInstance).and(Constraint::MemberOf(xlarge)),
+            Placement::default()
+                .and(Constraint::DistinctInstance)
+                .and(Constraint::MemberOf(xlarge)),
         ),
         ("mail", 2, small, Placement::by([Strategy::Random])),
         ("render", 1, render, Placement::default()),
@@ -177,7 +187,11 @@ pub fn notices_to(target: Target) -> Rule {
         "EC2 Capacity Reservation Instance Interruption Warning",
         "EC2 Instance Rebalance Recommendation",
     ];
-    Rule { source: "aws.ec2".to_owned(), detail_types: detail_types.map(str::to_owned).to_vec(), target }
+    Rule {
+        source: "aws.ec2".to_owned(),
+        detail_types: detail_types.map(str::to_owned).to_vec(),
+        target,
+    }
 }
 
 #[cfg(test)]
@@ -192,7 +206,10 @@ mod tests {
         let used: i64 = held.values().map(|held| held.cpu).sum();
         let registered: i64 = here.instances.values().map(|one| one.machine.cpu).sum();
 
-        assert_eq!((world.history.len(), here.tasks.len()), (here.tasks.len(), 6 + 3 + 4 + 2 + 2 + 1 + 12));
+        assert_eq!(
+            (world.history.len(), here.tasks.len()),
+            (here.tasks.len(), 6 + 3 + 4 + 2 + 2 + 1 + 12)
+        );
         assert!(used * 4 < registered, "{used} of {registered} CPU units");
     }
 }

@@ -91,7 +91,8 @@ fn control(
     body: &[u8],
     apply: fn(&Region, &Value) -> Result<(), &'static str>,
 ) -> Response<Full<Bytes>> {
-    let applied = serde_json::from_slice(body).map_err(|_| "not JSON").and_then(|body| apply(region, &body));
+    let applied =
+        serde_json::from_slice(body).map_err(|_| "not JSON").and_then(|body| apply(region, &body));
     match applied {
         Ok(()) => {
             region.notify();
@@ -114,8 +115,10 @@ fn interrupt(region: &Region, body: &Value) -> Result<(), &'static str> {
 
 fn plan_fault(region: &Region, body: &Value) -> Result<(), &'static str> {
     let operation = body["operation"].as_str().ok_or("operation must be text")?;
-    let fault =
-        body["fault"].as_str().and_then(fault::parse).ok_or("fault must name a fault, such as throttle")?;
+    let fault = body["fault"]
+        .as_str()
+        .and_then(fault::parse)
+        .ok_or("fault must name a fault, such as throttle")?;
     let calls = match body.get("calls") {
         None => Some(1),
         Some(calls) => calls.as_u64().and_then(|calls| u32::try_from(calls).ok()),

@@ -161,10 +161,14 @@ impl Request {
 fn resource_contention() -> Refusal {
     let message = "You already have a pending update to an Amazon EC2 Auto Scaling resource (for example, an Auto \
                    Scaling group, instance, or load balancer).";
-    Refusal { status: StatusCode::INTERNAL_SERVER_ERROR, ..Refusal::new("ResourceContention", message) }
+    Refusal {
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        ..Refusal::new("ResourceContention", message)
+    }
 }
 
 fn scaling_activity_in_progress() -> Refusal {
-    let message = "The operation can't be performed because there are scaling activities in progress.";
+    let message =
+        "The operation can't be performed because there are scaling activities in progress.";
     Refusal::new("ScalingActivityInProgress", message)
 }

@@ -216,7 +216,9 @@ impl World {
             Due::Event { event } => self.route(&event),
             Due::Poll { queue } => self.poll(&queue),
             Due::Schedule { name } => self.run_schedule(&name),
-            Due::ScheduleAttempt { name, retries, since } => self.attempt_schedule(&name, retries, since),
+            Due::ScheduleAttempt { name, retries, since } => {
+                self.attempt_schedule(&name, retries, since)
+            }
             Due::Invoke { invocation } => self.delivery.make_ready(invocation),
         }
     }

@@ -21,7 +21,9 @@ use serde_json::json;
 const TIMEOUT: Duration = Duration::from_secs(900);
 
 fn main() {
-    println!("instances  services  mode  removed  calls  reads of instances and tasks  throttled  seconds");
+    println!(
+        "instances  services  mode  removed  calls  reads of instances and tasks  throttled  seconds"
+    );
     for (instances, services) in [(12, 4), (50, 10), (500, 40), (5_000, 200)] {
         for mode in [ReaperMode::Plan, ReaperMode::Act] {
             sweep(instances, services, mode);
@@ -39,7 +41,12 @@ fn cluster(instances: usize, services: usize) -> World {
     }
     for service in 0..services {
         let kind = ServiceKind::replica(2 * instances / services);
-        world.add_service(scenario::CLUSTER, &format!("service{service}"), kind, TaskSpec::default());
+        world.add_service(
+            scenario::CLUSTER,
+            &format!("service{service}"),
+            kind,
+            TaskSpec::default(),
+        );
     }
     world.add_group("group", Group::of(scenario::CLUSTER, ids));
     scenario::route_terminations(&mut world, &Hook::new(scenario::HOOK), Function::new(TIMEOUT));
@@ -48,22 +55,27 @@ fn cluster(instances: usize, services: usize) -> World {
 
 fn sweep(instances: usize, services: usize, mode: ReaperMode) {
     fastrand::seed(7);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime without a thread can be built").block_on(async {
         let region = Region::start(cluster(instances, services), 1.0);
         let clients = Clients::new(&region.connect(config_loader()).await);
         let clusters = Some(vec![Cluster::new(scenario::CLUSTER)]);
-        let reaper =
-            ScaleInReaper::new(clients, ReaperSettings { mode, clusters, ..ReaperSettings::default() });
+        let reaper = ScaleInReaper::new(
+            clients,
+            ReaperSettings { mode, clusters, ..ReaperSettings::default() },
+        );
         let now = region.now();
-        let answer = reaper.handle(&json!({}), now, now + TIMEOUT).await.expect("the sweep succeeds");
+        let answer =
+            reaper.handle(&json!({}), now, now + TIMEOUT).await.expect("the sweep succeeds");
         let took = region.now().duration_since(now).as_secs_f64();
 
         let world = region.world();
         let count = |which: &dyn Fn(&ebb_region::world::Call) -> bool| {
             world.calls.iter().filter(|call| which(call)).count()
         };
-        let reads = ["ListContainerInstances", "DescribeContainerInstances", "ListTasks", "DescribeTasks"];
+        let reads =
+            ["ListContainerInstances", "DescribeContainerInstances", "ListTasks", "DescribeTasks"];
         println!(
             "{instances:>9}  {services:>8}  {:>4}  {:>7}  {:>5}  {:>28}  {:>9}  {took:>7.1}",
             if mode == ReaperMode::Act { "act" } else { "plan" },

@@ -48,7 +48,8 @@ impl Sweep<'_> {
         if !self.has_time() {
             return Ok(self.postpone(planned, NO_TIME));
         }
-        let ids: BTreeSet<_> = planned.remove.iter().map(|removal| removal.instance_id.clone()).collect();
+        let ids: BTreeSet<_> =
+            planned.remove.iter().map(|removal| removal.instance_id.clone()).collect();
         let account = self.account().await?;
         let observed = self.observe(cluster, &account, Candidates::These(&ids)).await;
         let fresh = observed.map_err(|error| Problem::from(&error))?.inventory;
@@ -60,19 +61,25 @@ impl Sweep<'_> {
             plan.remove.iter().filter_map(|removal| instances.get(&removal.instance_id)).collect();
         let mut all = BTreeMap::new();
         for ten in going.chunks(Ecs::SET_DRAINING_MAX) {
-            let done =
-                if self.has_time() { self.remove_ten(cluster, ten, &at_once).await } else { late(ten) };
+            let done = if self.has_time() {
+                self.remove_ten(cluster, ten, &at_once).await
+            } else {
+                late(ten)
+            };
             all.extend(done.into_iter().map(|done| (done.instance_id.clone(), done)));
         }
-        let done = plan.remove.iter().filter_map(|removal| all.remove(&removal.instance_id)).collect();
+        let done =
+            plan.remove.iter().filter_map(|removal| all.remove(&removal.instance_id)).collect();
         Ok((plan, done))
     }
 
     /// The instances that their groups may terminate as soon as they drain: there a hook holds them until they are empty,
     /// and their tasks are sure to find a place. A termination cannot be taken back, a drain can.
     async fn at_once(&self, plan: &Plan) -> Result<BTreeSet<InstanceId>, Problem> {
-        let certain: Vec<_> = plan.remove.iter().filter(|removal| removal.reason.is_certain()).collect();
-        let holding = self.holding(certain.iter().map(|removal| removal.group.clone()).collect()).await?;
+        let certain: Vec<_> =
+            plan.remove.iter().filter(|removal| removal.reason.is_certain()).collect();
+        let holding =
+            self.holding(certain.iter().map(|removal| removal.group.clone()).collect()).await?;
         let held = certain.into_iter().filter(|removal| holding.contains(&removal.group));
         Ok(held.map(|removal| removal.instance_id.clone()).collect())
     }
@@ -128,7 +135,9 @@ impl Sweep<'_> {
             }
             Err(error) => {
                 let said = Problem::from(&error).text;
-                all.extend(ten.iter().map(|one| done(&one.instance_id, kind_of(&error), said.clone())));
+                all.extend(
+                    ten.iter().map(|one| done(&one.instance_id, kind_of(&error), said.clone())),
+                );
                 Vec::new()
             }
         }
@@ -160,10 +169,15 @@ impl Sweep<'_> {
         for (&one, result) in ten.iter().zip(results) {
             match result {
                 DrainResult::Draining => draining.push(one),
-                DrainResult::Gone(said) => all.push(done(&one.instance_id, OutcomeKind::Gone, said)),
+                DrainResult::Gone(said) => {
+                    all.push(done(&one.instance_id, OutcomeKind::Gone, said))
+                }
                 DrainResult::Refused(said) => {
                     if let Err(error) = self.unmark(cluster, one).await {
-                        warn!("A later sweep removes the mark of {}: {:?}", one.instance_id, error.kind);
+                        warn!(
+                            "A later sweep removes the mark of {}: {:?}",
+                            one.instance_id, error.kind
+                        );
                     }
                     all.push(done(&one.instance_id, OutcomeKind::DrainRefused, said));
                 }
@@ -178,5 +192,7 @@ const HELD: &str = "its group's hook holds it until it is empty";
 const LATER: &str = "a later sweep terminates it, once it is empty";
 
 fn late(ten: &[&Instance]) -> Vec<Done> {
-    ten.iter().map(|one| done(&one.instance_id, OutcomeKind::Postponed, NO_TIME.to_owned())).collect()
+    ten.iter()
+        .map(|one| done(&one.instance_id, OutcomeKind::Postponed, NO_TIME.to_owned()))
+        .collect()
 }

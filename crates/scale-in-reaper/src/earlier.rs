@@ -22,7 +22,10 @@ enum TakenBack {
 
 impl Sweep<'_> {
     /// The groups among these whose hooks hold an instance until it is empty. Each is asked once a sweep.
-    pub(crate) async fn holding(&self, groups: BTreeSet<GroupName>) -> Result<BTreeSet<GroupName>, Problem> {
+    pub(crate) async fn holding(
+        &self,
+        groups: BTreeSet<GroupName>,
+    ) -> Result<BTreeSet<GroupName>, Problem> {
         let mut known = self.hooks.lock().await;
         let mut holding = BTreeSet::new();
         for group in groups {
@@ -83,7 +86,12 @@ impl Sweep<'_> {
 
     /// Has the group terminate a DRAINING instance. If it does not, the drain is taken back: no instance stays DRAINING
     /// for a termination that was refused.
-    pub(crate) async fn terminate(&self, cluster: &Cluster, instance: &Instance, why: String) -> Done {
+    pub(crate) async fn terminate(
+        &self,
+        cluster: &Cluster,
+        instance: &Instance,
+        why: String,
+    ) -> Done {
         let id = &instance.instance_id;
         let (outcome, said) = match self.clients().auto_scaling.terminate(id).await {
             Ok(Termination::Accepted) => return done(id, OutcomeKind::Terminating, why),
@@ -97,8 +105,11 @@ impl Sweep<'_> {
         };
         let taken_back = self.take_back(cluster, instance).await;
         // A call that failed may have taken effect, and an earlier attempt of it too.
-        let outcome =
-            if matches!(taken_back, TakenBack::Terminating) { OutcomeKind::Terminating } else { outcome };
+        let outcome = if matches!(taken_back, TakenBack::Terminating) {
+            OutcomeKind::Terminating
+        } else {
+            outcome
+        };
         settled(id, outcome, &said, taken_back)
     }
 
@@ -129,7 +140,11 @@ impl Sweep<'_> {
         TakenBack::Active
     }
 
-    pub(crate) async fn unmark(&self, cluster: &Cluster, instance: &Instance) -> Result<(), AwsError> {
+    pub(crate) async fn unmark(
+        &self,
+        cluster: &Cluster,
+        instance: &Instance,
+    ) -> Result<(), AwsError> {
         let arns = std::slice::from_ref(&instance.arn);
         self.clients().ecs.delete_attribute(cluster, DRAINED_BY, arns).await
     }
@@ -139,9 +154,10 @@ fn settled(id: &InstanceId, outcome: OutcomeKind, said: &str, taken_back: TakenB
     let (reactivated, then) = match taken_back {
         TakenBack::Active => (true, "it is ACTIVE again".to_owned()),
         TakenBack::Terminating => (false, "its group terminates it".to_owned()),
-        TakenBack::Unknown(error) => {
-            (false, format!("it may be DRAINING until the next sweep: {}", Problem::from(&error).text))
-        }
+        TakenBack::Unknown(error) => (
+            false,
+            format!("it may be DRAINING until the next sweep: {}", Problem::from(&error).text),
+        ),
     };
     let detail = Some(format!("{said}; {then}"));
     Done { instance_id: id.clone(), outcome, detail, reactivated }

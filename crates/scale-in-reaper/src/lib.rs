@@ -77,7 +77,12 @@ impl ScaleInReaper {
         HandlerError::of(&problems).map_or(Ok(answer), Err)
     }
 
-    async fn sweep(&self, mode: ReaperMode, clock: Clock, deadline: Timestamp) -> (Vec<Swept>, Vec<Problem>) {
+    async fn sweep(
+        &self,
+        mode: ReaperMode,
+        clock: Clock,
+        deadline: Timestamp,
+    ) -> (Vec<Swept>, Vec<Problem>) {
         let time = deadline.duration_since(clock.now());
         let sweep = Sweep {
             reaper: self,
@@ -143,11 +148,18 @@ impl Sweep<'_> {
 
     /// Looks at a cluster, goes on with what an earlier sweep drained, and removes what nobody needs. `None` for a
     /// cluster that was deleted since it was listed.
-    async fn cluster(&self, cluster: &Cluster, account: &Account) -> Result<Option<Swept>, Problem> {
+    async fn cluster(
+        &self,
+        cluster: &Cluster,
+        account: &Account,
+    ) -> Result<Option<Swept>, Problem> {
         let observed = match self.observe(cluster, account, Candidates::WorthReading).await {
             Ok(observed) => observed,
             // A configured cluster that does not exist is a mistake in the settings.
-            Err(error) if error.kind == AwsErrorKind::NotFound && self.reaper.settings.clusters.is_none() => {
+            Err(error)
+                if error.kind == AwsErrorKind::NotFound
+                    && self.reaper.settings.clusters.is_none() =>
+            {
                 return Ok(None);
             }
             Err(error) => return Err(Problem::from(&error)),
@@ -175,7 +187,10 @@ impl Sweep<'_> {
         use ebb_core::scale_in::OutcomeKind::Denied;
         let denied = swept.iter().flat_map(Swept::all_done).filter(|done| done.outcome == Denied);
         let text = |detail: &Option<String>| detail.clone().unwrap_or_default();
-        denied.map(|done| Problem { error_type: AwsDenied, text: text(&done.detail) }).take(1).collect()
+        denied
+            .map(|done| Problem { error_type: AwsDenied, text: text(&done.detail) })
+            .take(1)
+            .collect()
     }
 
     /// Whether there is time to begin something new.

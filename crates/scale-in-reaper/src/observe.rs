@@ -24,8 +24,10 @@ pub(crate) struct Account {
 impl Account {
     /// The instances that their groups say are in service.
     pub(crate) fn members(&self) -> Vec<(InstanceId, GroupName)> {
-        let members =
-            self.groups.iter().flat_map(|seen| seen.members.iter().map(|member| (member, &seen.name)));
+        let members = self
+            .groups
+            .iter()
+            .flat_map(|seen| seen.members.iter().map(|member| (member, &seen.name)));
         let in_service = members.filter(|(member, _)| member.lifecycle_state == "InService");
         in_service.map(|(member, group)| (member.instance_id.clone(), group.clone())).collect()
     }
@@ -69,25 +71,36 @@ impl Sweep<'_> {
     ) -> Result<Observed, AwsError> {
         let ecs = &self.clients().ecs;
         let instances = ecs.container_instances(cluster, &self.pace).await?;
-        let mut inventory =
-            Inventory { cluster: cluster.clone(), instances, groups: BTreeMap::new(), services: Vec::new() };
+        let mut inventory = Inventory {
+            cluster: cluster.clone(),
+            instances,
+            groups: BTreeMap::new(),
+            services: Vec::new(),
+        };
         self.add_groups(&mut inventory, account).await?;
         let seen = ecs.all_services(cluster, &self.pace).await?;
         let chosen = self.choose(&inventory, candidates);
-        let arns: Vec<_> = chosen.iter().map(|&index| inventory.instances[index].arn.clone()).collect();
+        let arns: Vec<_> =
+            chosen.iter().map(|&index| inventory.instances[index].arn.clone()).collect();
         let tasks = ecs.tasks_on_all(cluster, &arns, &self.pace).await?;
 
         let relevant = self.add_services(&mut inventory, &seen, &tasks).await?;
         let protected = self.protected(&inventory, &relevant, &tasks).await?;
         add_tasks(&mut inventory, &chosen, &seen, &tasks, &protected);
         self.add_distinct(&mut inventory, &tasks).await?;
-        let unplaced =
-            relevant.iter().zip(&inventory.services).filter_map(|(seen, service)| seen.unplaced(service));
+        let unplaced = relevant
+            .iter()
+            .zip(&inventory.services)
+            .filter_map(|(seen, service)| seen.unplaced(service));
         Ok(Observed { unplaced: unplaced.collect(), inventory })
     }
 
     /// Joins the instances with their groups, and with their prices.
-    async fn add_groups(&self, inventory: &mut Inventory, account: &Account) -> Result<(), AwsError> {
+    async fn add_groups(
+        &self,
+        inventory: &mut Inventory,
+        account: &Account,
+    ) -> Result<(), AwsError> {
         let mut members = BTreeMap::new();
         for seen in &account.groups {
             members.extend(seen.members.iter().map(|member| (&member.instance_id, (seen, member))));
@@ -108,7 +121,8 @@ impl Sweep<'_> {
         for (name, group) in &mut inventory.groups {
             if self.may_shrink(name, group) {
                 let refresh = self.clients().auto_scaling.instance_refresh(name).await?;
-                group.unavailable = refresh.map(|status| format!("an instance refresh is {status}"));
+                group.unavailable =
+                    refresh.map(|status| format!("an instance refresh is {status}"));
             }
         }
         Ok(())
@@ -126,8 +140,9 @@ impl Sweep<'_> {
         let indices = |keep: &dyn Fn(usize) -> bool| {
             (0..inventory.instances.len()).filter(|&index| keep(index)).collect()
         };
-        let mut chosen: BTreeSet<_> =
-            indices(&|index| inventory.instances[index].status == ContainerInstanceStatus::Draining);
+        let mut chosen: BTreeSet<_> = indices(&|index| {
+            inventory.instances[index].status == ContainerInstanceStatus::Draining
+        });
         match candidates {
             Candidates::WorthReading => {
                 let worth = worth_reading(inventory, &self.policy, self.clock.now());
@@ -150,22 +165,27 @@ impl Sweep<'_> {
         seen: &'s [ServiceSeen],
         tasks: &[PlacedTask],
     ) -> Result<Vec<&'s ServiceSeen>, AwsError> {
-        let status: BTreeMap<_, _> = inventory.instances.iter().map(|one| (&one.arn, &one.status)).collect();
+        let status: BTreeMap<_, _> =
+            inventory.instances.iter().map(|one| (&one.arn, &one.status)).collect();
         let (mut here, mut on_draining) = (BTreeSet::new(), BTreeMap::<_, u64>::new());
         for task in tasks {
             let Some(service) = &task.service else { continue };
             here.insert(service);
-            let draining = status.get(&task.container_instance) == Some(&&ContainerInstanceStatus::Draining);
+            let draining =
+                status.get(&task.container_instance) == Some(&&ContainerInstanceStatus::Draining);
             *on_draining.entry(service).or_default() += u64::from(draining && !task.told_to_stop);
         }
         let leaving = |one: &ServiceSeen| on_draining.get(&one.name).copied().unwrap_or(0);
         let matters = |one: &&ServiceSeen| {
-            !one.daemon && !one.elsewhere && (here.contains(&one.name) || one.in_flight(leaving(one)) > 0)
+            !one.daemon
+                && !one.elsewhere
+                && (here.contains(&one.name) || one.in_flight(leaving(one)) > 0)
         };
         let relevant: Vec<_> = seen.iter().filter(matters).collect();
         let definitions = self.definitions(&relevant).await?;
         let service = |one: &&ServiceSeen| -> Service {
-            let definitions: Vec<_> = one.definitions.iter().filter_map(|arn| definitions.get(arn)).collect();
+            let definitions: Vec<_> =
+                one.definitions.iter().filter_map(|arn| definitions.get(arn)).collect();
             one.service(&definitions, leaving(one))
         };
         inventory.services = relevant.iter().map(service).collect();
@@ -173,7 +193,10 @@ impl Sweep<'_> {
     }
 
     /// The task definitions of these services; each is read once a sweep.
-    async fn definitions(&self, services: &[&ServiceSeen]) -> Result<BTreeMap<String, Definition>, AwsError> {
+    async fn definitions(
+        &self,
+        services: &[&ServiceSeen],
+    ) -> Result<BTreeMap<String, Definition>, AwsError> {
         let mut known = self.definitions.lock().await;
         let wanted: BTreeSet<_> = services.iter().flat_map(|one| &one.definitions).collect();
         let mut reads = Vec::new();
@@ -207,14 +230,20 @@ impl Sweep<'_> {
     }
 
     /// Finds out where services that allow one task an instance have theirs, if tasks of them are to be placed.
-    async fn add_distinct(&self, inventory: &mut Inventory, tasks: &[PlacedTask]) -> Result<(), AwsError> {
+    async fn add_distinct(
+        &self,
+        inventory: &mut Inventory,
+        tasks: &[PlacedTask],
+    ) -> Result<(), AwsError> {
         let here: BTreeSet<_> = tasks.iter().filter_map(|task| task.service.as_deref()).collect();
         let distinct = inventory.services.iter().enumerate();
         let distinct = distinct.filter(|(_, one)| one.distinct_instance);
-        let distinct = distinct.filter(|(_, one)| one.in_flight > 0 || here.contains(one.name.as_str()));
+        let distinct =
+            distinct.filter(|(_, one)| one.in_flight > 0 || here.contains(one.name.as_str()));
         let distinct: Vec<_> = distinct.map(|(index, one)| (index, one.name.clone())).collect();
         for (index, name) in distinct {
-            let tasks = self.clients().ecs.tasks_of_service(&inventory.cluster, &name, &self.pace).await?;
+            let tasks =
+                self.clients().ecs.tasks_of_service(&inventory.cluster, &name, &self.pace).await?;
             let on: BTreeSet<_> = tasks.iter().map(|task| &task.container_instance).collect();
             for instance in inventory.instances.iter_mut().filter(|one| on.contains(&one.arn)) {
                 instance.distinct_services.insert(index);
@@ -236,17 +265,22 @@ fn add_tasks(
     tasks: &[PlacedTask],
     protected: &BTreeSet<TaskArn>,
 ) {
-    let services: BTreeMap<_, _> =
-        inventory.services.iter().enumerate().map(|(index, one)| (one.name.clone(), index)).collect();
-    let daemons: BTreeSet<_> = seen.iter().filter(|one| one.daemon).map(|one| one.name.as_str()).collect();
+    let services: BTreeMap<_, _> = inventory
+        .services
+        .iter()
+        .enumerate()
+        .map(|(index, one)| (one.name.clone(), index))
+        .collect();
+    let daemons: BTreeSet<_> =
+        seen.iter().filter(|one| one.daemon).map(|one| one.name.as_str()).collect();
     let mut on = BTreeMap::<&ContainerInstanceArn, Vec<Task>>::new();
     for task in tasks {
         let kind = match &task.service {
             Some(name) if daemons.contains(name.as_str()) => TaskKind::Daemon,
             _ if task.told_to_stop => TaskKind::Stopping,
-            Some(name) => {
-                services.get(name).map_or(TaskKind::UnknownService, |&index| TaskKind::Service(index))
-            }
+            Some(name) => services
+                .get(name)
+                .map_or(TaskKind::UnknownService, |&index| TaskKind::Service(index)),
             None => TaskKind::Standalone,
         };
         let id = task.arn.as_str().rsplit('/').next().unwrap_or_default().to_owned();

@@ -44,9 +44,11 @@ impl ScaleInReaper {
             return;
         }
         let (removed, reactivated) = (removed(answer), reactivated(answer));
-        let subject = format!("Ebb removes {removed} container instances, {reactivated} are ACTIVE again");
+        let subject =
+            format!("Ebb removes {removed} container instances, {reactivated} are ACTIVE again");
         let message: String = texts.join("\n").chars().take(NOTICE_CHARACTERS_MAX).collect();
-        match timeout(NOTICE_TIMEOUT, self.clients.topics.publish(topic, &subject, &message)).await {
+        match timeout(NOTICE_TIMEOUT, self.clients.topics.publish(topic, &subject, &message)).await
+        {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!("Could not {error}: {:?}", error.kind),
             Err(_) => warn!("Could not publish to topic {topic} in time"),

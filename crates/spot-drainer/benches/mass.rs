@@ -31,7 +31,8 @@ fn main() {
 /// Runs a story in virtual time.
 fn in_virtual_time<T>(story: impl Future<Output = T>) -> T {
     fastrand::seed(7);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime without a thread can be built").block_on(story)
 }
 
@@ -40,12 +41,17 @@ async fn drainer(region: &Region, settings: SpotSettings) -> Arc<SpotDrainer> {
 }
 
 fn one_cluster() -> SpotSettings {
-    SpotSettings { clusters: Some(vec![Cluster::new(scenario::CLUSTER)]), ..SpotSettings::default() }
+    SpotSettings {
+        clusters: Some(vec![Cluster::new(scenario::CLUSTER)]),
+        ..SpotSettings::default()
+    }
 }
 
 fn single_notices() {
-    let fallback =
-        || SpotSettings { fallback_group: Some(GroupName::new(scenario::ON_DEMAND_GROUP)), ..one_cluster() };
+    let fallback = || SpotSettings {
+        fallback_group: Some(GroupName::new(scenario::ON_DEMAND_GROUP)),
+        ..one_cluster()
+    };
     println!("One notice                                       API calls  virtual ms");
     let container_instance = scenario::instance_id(7);
     for (title, instance_id, settings) in [
@@ -74,14 +80,20 @@ async fn single_notice(instance_id: &str, settings: SpotSettings) -> (usize, Dur
 }
 
 fn mass_interruptions() {
-    println!("\nMass interruption: every container instance of a cluster at once, notices through the queue");
+    println!(
+        "\nMass interruption: every container instance of a cluster at once, notices through the queue"
+    );
     println!(
         "instances  batch  invocations  lists  describes  updates  throttled  last DRAINING  floor  ratio"
     );
     for (instances, batch_size) in [(500, 10), (500, 80), (5_000, 10), (5_000, 80)] {
         let world = in_virtual_time(mass_interruption(instances, batch_size));
         let calls = |operation: &str| {
-            world.calls.iter().filter(|call| call.operation == operation && call.error.is_none()).count()
+            world
+                .calls
+                .iter()
+                .filter(|call| call.operation == operation && call.error.is_none())
+                .count()
         };
         let throttled = world.calls.iter().filter(|call| call.error.is_some()).count();
         let last = last_drain(&world, instances);
@@ -113,10 +125,16 @@ async fn mass_interruption(instances: u64, batch_size: usize) -> World {
 
 /// Seconds from the notices to the last container instance that became DRAINING.
 fn last_drain(world: &World, instances: u64) -> f64 {
-    let drains =
-        world.history.iter().filter(|entry| matches!(entry.what, Happening::ContainerInstance { .. }));
+    let drains = world
+        .history
+        .iter()
+        .filter(|entry| matches!(entry.what, Happening::ContainerInstance { .. }));
     let times: Vec<_> = drains.map(|entry| entry.at).collect();
-    assert_eq!(u64::try_from(times.len()), Ok(instances), "every container instance is drained, once");
+    assert_eq!(
+        u64::try_from(times.len()),
+        Ok(instances),
+        "every container instance is drained, once"
+    );
     let last = times.into_iter().max().unwrap_or(Timestamp::UNIX_EPOCH);
     last.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64()
 }

@@ -32,8 +32,9 @@ impl SpotDrainer {
         for item in work.uncounted() {
             match (&counted, &item.found) {
                 (Ok(busy), Some((_, arn))) if busy.contains(arn) => {
-                    item.problem =
-                        Some(Problem::other(format!("another invocation counts it into group {group}")));
+                    item.problem = Some(Problem::other(format!(
+                        "another invocation counts it into group {group}"
+                    )));
                 }
                 (Ok(_), _) => item.counted = true,
                 (Err(error), _) => item.problem = Some(Problem::from(error)),

@@ -67,7 +67,13 @@ impl SpotDrainer {
 
     /// Goes through rounds until everything is dealt with or trying again helps no more. The first round is always
     /// tried: a late notice is still acted on.
-    async fn work_off(&self, work: &mut Work, clock: Clock, retry_until: Instant, answer_by: Instant) {
+    async fn work_off(
+        &self,
+        work: &mut Work,
+        clock: Clock,
+        retry_until: Instant,
+        answer_by: Instant,
+    ) {
         let mut pause = FIRST_PAUSE;
         while work.is_open() {
             // Boxed, as the SDK's futures are large and deeply nested.

@@ -46,11 +46,13 @@ impl SpotDrainer {
     /// for want of a notice would help nobody.
     async fn notify(&self, answer: &Answer) {
         let drained: Vec<_> = answer.of_kind(OutcomeKind::Draining).collect();
-        let Some(topic) = self.settings.notification_topic.as_ref().filter(|_| !drained.is_empty()) else {
+        let Some(topic) = self.settings.notification_topic.as_ref().filter(|_| !drained.is_empty())
+        else {
             return;
         };
         let (subject, message) = notice(&drained);
-        match timeout(NOTICE_TIMEOUT, self.clients.topics.publish(topic, &subject, &message)).await {
+        match timeout(NOTICE_TIMEOUT, self.clients.topics.publish(topic, &subject, &message)).await
+        {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!("Could not {error}: {:?}", error.kind),
             Err(_) => warn!("Could not publish to topic {topic} in time"),
@@ -85,14 +87,20 @@ fn metrics_of(concluded: &Concluded, clock: Clock) -> Vec<Metric> {
     let mut metrics: Vec<_> = OutcomeKind::ALL.iter().map(of_kind).collect();
     metrics.push(count("Failed", problems.len()));
 
-    let drained: HashSet<_> =
-        answer.of_kind(OutcomeKind::Draining).filter_map(|outcome| outcome.instance_id.as_ref()).collect();
+    let drained: HashSet<_> = answer
+        .of_kind(OutcomeKind::Draining)
+        .filter_map(|outcome| outcome.instance_id.as_ref())
+        .collect();
     let latency = notices
         .iter()
         .filter(|notice| drained.contains(&notice.instance_id))
         .filter_map(|notice| Some(clock.now().duration_since(notice.time?).as_secs_f64()))
         .reduce(f64::max);
-    metrics.extend(latency.map(|value| Metric { name: "DrainLatency", unit: Unit::Seconds, value }));
+    metrics.extend(latency.map(|value| Metric {
+        name: "DrainLatency",
+        unit: Unit::Seconds,
+        value,
+    }));
     metrics
 }
 

@@ -99,7 +99,9 @@ impl SpotDrainer {
             Ok(seen) => seen,
             // A cluster that was listed a moment ago and is deleted now has no container instances. A configured one
             // that does not exist is a mistake in the settings, and the notice must not be lost to it.
-            Err(error) if error.kind == AwsErrorKind::NotFound && self.settings.clusters.is_none() => {
+            Err(error)
+                if error.kind == AwsErrorKind::NotFound && self.settings.clusters.is_none() =>
+            {
                 Vec::new()
             }
             Err(error) => {
@@ -112,8 +114,12 @@ impl SpotDrainer {
             let Some(notice) = notices.get(&one.instance_id) else { continue };
             match decide(notice, Some(&one), self.settings.dry_run) {
                 Decision::Drain => to_drain.push((one, notice.kind.to_string())),
-                Decision::LookAgain { why } => visit.found.push((one, Step::Failed(Problem::other(why)))),
-                Decision::Done { outcome, reason } => visit.found.push((one, Step::Settled(outcome, reason))),
+                Decision::LookAgain { why } => {
+                    visit.found.push((one, Step::Failed(Problem::other(why))))
+                }
+                Decision::Done { outcome, reason } => {
+                    visit.found.push((one, Step::Settled(outcome, reason)))
+                }
             }
         }
         visit.found.extend(self.drain(cluster, to_drain).await);
@@ -138,7 +144,9 @@ impl SpotDrainer {
                 ),
                 Err(error) => {
                     let failed = Problem::from(&error);
-                    steps.extend(ten.iter().map(|(one, _)| (one.clone(), Step::Failed(failed.clone()))));
+                    steps.extend(
+                        ten.iter().map(|(one, _)| (one.clone(), Step::Failed(failed.clone()))),
+                    );
                 }
             }
         }
@@ -175,6 +183,9 @@ fn note(work: &mut Work, visit: Visit) {
     }
 }
 
-fn items<'a>(work: &'a mut Work, instance_id: &'a InstanceId) -> impl Iterator<Item = &'a mut Item> {
+fn items<'a>(
+    work: &'a mut Work,
+    instance_id: &'a InstanceId,
+) -> impl Iterator<Item = &'a mut Item> {
     work.undecided().filter(move |item| item.instance_id() == Some(instance_id))
 }

@@ -112,11 +112,15 @@ impl Work {
             }
         }
         // What no message id stands for can only be run again as a whole.
-        let error =
-            HandlerError::of(&problems).filter(|_| !self.from_queue || failed_message_ids.contains(&None));
+        let error = HandlerError::of(&problems)
+            .filter(|_| !self.from_queue || failed_message_ids.contains(&None));
         let answer = Answer {
             outcomes,
-            batch_item_failures: failed_message_ids.into_iter().flatten().map(batch_item_failure).collect(),
+            batch_item_failures: failed_message_ids
+                .into_iter()
+                .flatten()
+                .map(batch_item_failure)
+                .collect(),
         };
         Concluded { answer, error, problems, notices }
     }

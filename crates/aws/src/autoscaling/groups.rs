@@ -94,7 +94,8 @@ impl AutoScaling {
     /// If the call fails.
     pub async fn instance_refresh(&self, group: &GroupName) -> Result<Option<String>, AwsError> {
         // The newest come first, and a group has one at a time.
-        let request = self.client.describe_instance_refreshes().auto_scaling_group_name(group.as_str());
+        let request =
+            self.client.describe_instance_refreshes().auto_scaling_group_name(group.as_str());
         let answer = request.max_records(1).send().await;
         let answer = answer.map_err(|error| {
             AwsError::new(format!("describe the instance refreshes of group {group}"), error)
@@ -119,15 +120,18 @@ impl AutoScaling {
     /// # Errors
     /// If the call fails.
     pub async fn holds_until_empty(&self, group: &GroupName) -> Result<bool, AwsError> {
-        let request = self.client.describe_lifecycle_hooks().auto_scaling_group_name(group.as_str());
+        let request =
+            self.client.describe_lifecycle_hooks().auto_scaling_group_name(group.as_str());
         let answer = request.send().await;
         let answer = answer.map_err(|error| {
             AwsError::new(format!("describe the lifecycle hooks of group {group}"), error)
         })?;
         Ok(answer.lifecycle_hooks().iter().any(|hook| {
-            let terminating = hook.lifecycle_transition() == Some("autoscaling:EC2_INSTANCE_TERMINATING");
-            let to_topic =
-                hook.notification_target_arn().is_some_and(|arn| arn.split(':').nth(2) == Some("sns"));
+            let terminating =
+                hook.lifecycle_transition() == Some("autoscaling:EC2_INSTANCE_TERMINATING");
+            let to_topic = hook
+                .notification_target_arn()
+                .is_some_and(|arn| arn.split(':').nth(2) == Some("sns"));
             terminating && (to_topic || hook.lifecycle_hook_name() == Some(MANAGED_DRAINING_HOOK))
         }))
     }
@@ -138,8 +142,10 @@ impl AutoScaling {
     /// # Errors
     /// If the call fails for another reason than those of [`Termination`]. It may have taken effect all the same.
     pub async fn terminate(&self, instance_id: &InstanceId) -> Result<Termination, AwsError> {
-        let request =
-            self.client.terminate_instance_in_auto_scaling_group().instance_id(instance_id.as_str());
+        let request = self
+            .client
+            .terminate_instance_in_auto_scaling_group()
+            .instance_id(instance_id.as_str());
         let answer = request.should_decrement_desired_capacity(true).send().await;
         let Err(error) = answer else { return Ok(Termination::Accepted) };
         let said = error.message().unwrap_or_default().to_owned();
@@ -151,7 +157,9 @@ impl AutoScaling {
             Some("ValidationError") if said.contains("min size") || said.contains("minSize") => {
                 Ok(Termination::BelowMinimum(said))
             }
-            Some("ValidationError") if said.contains("not found") || said.contains("No managed instance") => {
+            Some("ValidationError")
+                if said.contains("not found") || said.contains("No managed instance") =>
+            {
                 Ok(Termination::NotManaged(said))
             }
             _ => Err(AwsError::new(
@@ -178,8 +186,10 @@ fn group(described: &AutoScalingGroup) -> Option<GroupSeen> {
 }
 
 fn unavailable(described: &AutoScalingGroup) -> Option<String> {
-    let suspended = |name| described.suspended_processes().iter().any(|one| one.process_name() == Some(name));
-    let unit = described.desired_capacity_type().filter(|unit| !unit.is_empty() && *unit != "units");
+    let suspended =
+        |name| described.suspended_processes().iter().any(|one| one.process_name() == Some(name));
+    let unit =
+        described.desired_capacity_type().filter(|unit| !unit.is_empty() && *unit != "units");
     if let Some(status) = described.status() {
         Some(status.to_owned())
     } else if suspended("Terminate") {

@@ -35,11 +35,16 @@ impl Ecs {
         for arns in arns.chunks(DESCRIBE_MAX) {
             chunks.push(self.describe_chunk(cluster, arns, pace));
         }
-        let described: Vec<_> = stream::iter(chunks).buffered(CONCURRENT_READS_MAX).try_collect().await?;
+        let described: Vec<_> =
+            stream::iter(chunks).buffered(CONCURRENT_READS_MAX).try_collect().await?;
         Ok(described.into_iter().flatten().collect())
     }
 
-    async fn list_all(&self, cluster: &Cluster, pace: &Pace) -> Result<Vec<ContainerInstanceArn>, AwsError> {
+    async fn list_all(
+        &self,
+        cluster: &Cluster,
+        pace: &Pace,
+    ) -> Result<Vec<ContainerInstanceArn>, AwsError> {
         let operation = || format!("list the container instances of cluster {}", cluster.name());
         let request = self.client.list_container_instances().cluster(cluster.as_str());
         let mut pages = request.into_paginator().stop_on_duplicate_token(false).send();
@@ -64,11 +69,15 @@ impl Ecs {
         let request = self.client.describe_container_instances().cluster(cluster.as_str());
         let answer = request.set_container_instances(Some(strings(arns))).send().await;
         let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
-        if let Some(failure) = answer.failures().iter().find(|one| one.reason() != Some("MISSING")) {
+        if let Some(failure) = answer.failures().iter().find(|one| one.reason() != Some("MISSING"))
+        {
             return Err(AwsError::unusable_answer(operation(), reason(failure)));
         }
         if answer.container_instances().len() + answer.failures().len() < arns.len() {
-            return Err(AwsError::unusable_answer(operation(), "the answer does not mention every one"));
+            return Err(AwsError::unusable_answer(
+                operation(),
+                "the answer does not mention every one",
+            ));
         }
         Ok(answer.container_instances().iter().filter_map(instance).collect())
     }
@@ -84,8 +93,12 @@ impl Ecs {
         name: &str,
         arns: &[ContainerInstanceArn],
     ) -> Result<(), AwsError> {
-        let operation =
-            || format!("delete attribute {name} from container instances of cluster {}", cluster.name());
+        let operation = || {
+            format!(
+                "delete attribute {name} from container instances of cluster {}",
+                cluster.name()
+            )
+        };
         for arns in arns.chunks(DELETE_ATTRIBUTES_MAX) {
             let mut request = self.client.delete_attributes().cluster(cluster.as_str());
             for arn in arns {
@@ -111,7 +124,8 @@ impl Ecs {
 fn instance(described: &Described) -> Option<Instance> {
     let attributes = attributes(described);
     let text = |name: &str| attributes.get(name).cloned().unwrap_or_default();
-    let (registered, remaining) = (described.registered_resources(), described.remaining_resources());
+    let (registered, remaining) =
+        (described.registered_resources(), described.remaining_resources());
     let mut instance = Instance {
         instance_id: InstanceId::parse(described.ec2_instance_id()?)?,
         arn: ContainerInstanceArn::new(described.container_instance_arn()?),
@@ -123,7 +137,9 @@ fn instance(described: &Described) -> Option<Instance> {
         instance_type: text("ecs.instance-type"),
         status: described.status().unwrap_or_default().into(),
         agent_connected: described.agent_connected(),
-        registered_at: described.registered_at().and_then(|at| Timestamp::from_second(at.secs()).ok()),
+        registered_at: described
+            .registered_at()
+            .and_then(|at| Timestamp::from_second(at.secs()).ok()),
         registered: resources(registered),
         remaining: resources(remaining),
         unknown_resource: unknown(registered).or_else(|| unknown(remaining)),
@@ -135,7 +151,8 @@ fn instance(described: &Described) -> Option<Instance> {
     };
     let interfaces = network_interfaces(&instance);
     // Each of its tasks may hold one: which do is known for few instances only.
-    let held = i64::from(described.running_tasks_count()) + i64::from(described.pending_tasks_count());
+    let held =
+        i64::from(described.running_tasks_count()) + i64::from(described.pending_tasks_count());
     if let Some(registered) = &mut instance.registered {
         registered.network_interfaces = interfaces;
     }
@@ -184,7 +201,8 @@ fn amount(resource: &Resource) -> Option<i64> {
 fn host_ports(remaining: &[Resource]) -> BTreeSet<HostPort> {
     let of = |name: &str, protocol| {
         let ports = remaining.iter().filter(move |one| one.name() == Some(name));
-        let numbers = ports.flat_map(Resource::string_set_value).filter_map(|text| text.parse().ok());
+        let numbers =
+            ports.flat_map(Resource::string_set_value).filter_map(|text| text.parse().ok());
         numbers.map(move |number| HostPort { protocol, number }).collect::<Vec<_>>()
     };
     of("PORTS", Protocol::Tcp).into_iter().chain(of("PORTS_UDP", Protocol::Udp)).collect()

@@ -51,16 +51,23 @@ impl Ecs {
         let pages_max = container_instances.len() / 2;
         let mut arns = Vec::new();
         for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
-            if let Some(all) = self.list_placed(cluster, Of::Cluster, status.clone(), pages_max, pace).await?
+            if let Some(all) =
+                self.list_placed(cluster, Of::Cluster, status.clone(), pages_max, pace).await?
             {
                 arns.extend(all);
                 continue;
             }
             let mut lists = Vec::new();
             for arn in container_instances {
-                lists.push(self.list_whole(cluster, Of::ContainerInstance(arn), status.clone(), pace));
+                lists.push(self.list_whole(
+                    cluster,
+                    Of::ContainerInstance(arn),
+                    status.clone(),
+                    pace,
+                ));
             }
-            let listed: Vec<_> = stream::iter(lists).buffered(CONCURRENT_READS_MAX).try_collect().await?;
+            let listed: Vec<_> =
+                stream::iter(lists).buffered(CONCURRENT_READS_MAX).try_collect().await?;
             arns.extend(listed.into_iter().flatten());
         }
         let mut tasks = self.describe_placed(cluster, arns, pace).await?;
@@ -99,7 +106,8 @@ impl Ecs {
         for arns in arns.chunks(DESCRIBE_TASKS_MAX) {
             chunks.push(self.describe_placed_chunk(cluster, arns, pace));
         }
-        let described: Vec<_> = stream::iter(chunks).buffered(CONCURRENT_READS_MAX).try_collect().await?;
+        let described: Vec<_> =
+            stream::iter(chunks).buffered(CONCURRENT_READS_MAX).try_collect().await?;
         Ok(described.into_iter().flatten().collect())
     }
 
@@ -125,7 +133,8 @@ impl Ecs {
         pages_max: usize,
         pace: &Pace,
     ) -> Result<Option<Vec<TaskArn>>, AwsError> {
-        let request = self.client.list_tasks().cluster(cluster.as_str()).desired_status(desired_status);
+        let request =
+            self.client.list_tasks().cluster(cluster.as_str()).desired_status(desired_status);
         let request = match of {
             Of::Cluster => request,
             Of::ContainerInstance(arn) => request.container_instance(arn.as_str()),
@@ -157,11 +166,15 @@ impl Ecs {
         let texts = arns.iter().map(|arn| arn.as_str().to_owned()).collect();
         let request = self.client.describe_tasks().cluster(cluster.as_str()).set_tasks(Some(texts));
         let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
-        if let Some(failure) = answer.failures().iter().find(|one| one.reason() != Some("MISSING")) {
+        if let Some(failure) = answer.failures().iter().find(|one| one.reason() != Some("MISSING"))
+        {
             return Err(AwsError::unusable_answer(operation(), reason(failure)));
         }
         if answer.tasks().len() + answer.failures().len() < arns.len() {
-            return Err(AwsError::unusable_answer(operation(), "the answer does not mention every task"));
+            return Err(AwsError::unusable_answer(
+                operation(),
+                "the answer does not mention every task",
+            ));
         }
         let unstopped = answer.tasks().iter().filter(|task| task.last_status() != Some("STOPPED"));
         // A task that waits for a place has no container instance.
@@ -181,9 +194,12 @@ impl Ecs {
         let mut protected = BTreeSet::new();
         for arns in arns.chunks(DESCRIBE_TASKS_MAX) {
             let texts = arns.iter().map(|arn| arn.as_str().to_owned()).collect();
-            let request = self.client.get_task_protection().cluster(cluster.as_str()).set_tasks(Some(texts));
+            let request =
+                self.client.get_task_protection().cluster(cluster.as_str()).set_tasks(Some(texts));
             let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
-            if let Some(failure) = answer.failures().iter().find(|one| one.reason() != Some("MISSING")) {
+            if let Some(failure) =
+                answer.failures().iter().find(|one| one.reason() != Some("MISSING"))
+            {
                 return Err(AwsError::unusable_answer(operation(), reason(failure)));
             }
             let answered = answer.protected_tasks().iter().filter(|one| one.protection_enabled());
@@ -201,7 +217,10 @@ fn placed(described: &aws_sdk_ecs::types::Task) -> Option<PlacedTask> {
     Some(PlacedTask {
         arn: TaskArn::new(described.task_arn()?),
         container_instance: ContainerInstanceArn::new(described.container_instance_arn()?),
-        service: described.group().and_then(|group| group.strip_prefix("service:")).map(str::to_owned),
+        service: described
+            .group()
+            .and_then(|group| group.strip_prefix("service:"))
+            .map(str::to_owned),
         told_to_stop: described.desired_status() == Some("STOPPED"),
     })
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types::{
-    Compatibility, ContainerDefinition, CpuArchitecture, DeploymentRolloutState, LaunchType, NetworkMode,
-    PlacementConstraintType, PlacementStrategy, PlacementStrategyType, PortMapping, ResourceType,
-    SchedulingStrategy, Service as Described, TaskDefinition, TaskDefinitionPlacementConstraintType,
-    TransportProtocol,
+    Compatibility, ContainerDefinition, CpuArchitecture, DeploymentRolloutState, LaunchType,
+    NetworkMode, PlacementConstraintType, PlacementStrategy, PlacementStrategyType, PortMapping,
+    ResourceType, SchedulingStrategy, Service as Described, TaskDefinition,
+    TaskDefinitionPlacementConstraintType, TransportProtocol,
 };
 use ebb_core::ids::Cluster;
 use ebb_core::scale_in::seen::{Definition, ServiceSeen};
@@ -33,19 +33,25 @@ impl Ecs {
     ///
     /// # Errors
     /// If a call fails, or an answer leaves one out without saying so.
-    pub async fn all_services(&self, cluster: &Cluster, pace: &Pace) -> Result<Vec<ServiceSeen>, AwsError> {
+    pub async fn all_services(
+        &self,
+        cluster: &Cluster,
+        pace: &Pace,
+    ) -> Result<Vec<ServiceSeen>, AwsError> {
         let arns = self.list_services(cluster, pace).await?;
         let mut chunks = Vec::new();
         for arns in arns.chunks(DESCRIBE_SERVICES_MAX) {
             chunks.push(self.describe_services(cluster, arns, pace));
         }
-        let described: Vec<_> = stream::iter(chunks).buffered(CONCURRENT_READS_MAX).try_collect().await?;
+        let described: Vec<_> =
+            stream::iter(chunks).buffered(CONCURRENT_READS_MAX).try_collect().await?;
         Ok(described.into_iter().flatten().collect())
     }
 
     async fn list_services(&self, cluster: &Cluster, pace: &Pace) -> Result<Vec<String>, AwsError> {
         let operation = || format!("list the services of cluster {}", cluster.name());
-        let request = self.client.list_services().cluster(cluster.as_str()).max_results(LIST_MAX_RESULTS);
+        let request =
+            self.client.list_services().cluster(cluster.as_str()).max_results(LIST_MAX_RESULTS);
         let mut pages = request.into_paginator().stop_on_duplicate_token(false).send();
         let mut arns = Vec::new();
         for _ in 0..LIST_PAGES_MAX {
@@ -68,11 +74,15 @@ impl Ecs {
         let request = self.client.describe_services().cluster(cluster.as_str());
         let answer = request.set_services(Some(arns.to_vec())).send().await;
         let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
-        if let Some(failure) = answer.failures().iter().find(|one| one.reason() != Some("MISSING")) {
+        if let Some(failure) = answer.failures().iter().find(|one| one.reason() != Some("MISSING"))
+        {
             return Err(AwsError::unusable_answer(operation(), reason(failure)));
         }
         if answer.services().len() + answer.failures().len() < arns.len() {
-            return Err(AwsError::unusable_answer(operation(), "the answer does not mention every one"));
+            return Err(AwsError::unusable_answer(
+                operation(),
+                "the answer does not mention every one",
+            ));
         }
         Ok(answer.services().iter().filter_map(service).collect())
     }
@@ -87,7 +97,9 @@ impl Ecs {
         let answer = self.client.describe_task_definition().task_definition(arn).send().await;
         let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
         let described = answer.task_definition();
-        described.map(definition).ok_or_else(|| AwsError::unusable_answer(operation(), "nothing is answered"))
+        described
+            .map(definition)
+            .ok_or_else(|| AwsError::unusable_answer(operation(), "nothing is answered"))
     }
 
     /// The ARNs of the Auto Scaling groups whose size a capacity provider's managed scaling decides.
@@ -98,7 +110,8 @@ impl Ecs {
         let operation = "describe the capacity providers";
         let (mut groups, mut token) = (BTreeSet::new(), None);
         for _ in 0..PROVIDER_PAGES_MAX {
-            let answer = self.client.describe_capacity_providers().set_next_token(token).send().await;
+            let answer =
+                self.client.describe_capacity_providers().set_next_token(token).send().await;
             let answer = answer.map_err(|error| AwsError::new(operation, error))?;
             for provider in answer.capacity_providers() {
                 let Some(group) = provider.auto_scaling_group_provider() else { continue };
@@ -119,8 +132,9 @@ impl Ecs {
 /// `None` for one without a name.
 fn service(described: &Described) -> Option<ServiceSeen> {
     let percent = described.deployment_configuration();
-    let percent_of =
-        |value: Option<i32>, default| value.and_then(|value| u32::try_from(value).ok()).unwrap_or(default);
+    let percent_of = |value: Option<i32>, default| {
+        value.and_then(|value| u32::try_from(value).ok()).unwrap_or(default)
+    };
     let constraints = described.placement_constraints();
     let of_type = |kind| constraints.iter().filter(move |one| one.r#type() == Some(&kind));
     let strategy: Option<Vec<_>> = described.placement_strategy().iter().map(strategy).collect();
@@ -139,8 +153,9 @@ fn service(described: &Described) -> Option<ServiceSeen> {
     };
     let deployments = described.deployments();
     let definitions = deployments.iter().filter_map(|one| one.task_definition());
-    let in_progress =
-        deployments.iter().any(|one| one.rollout_state() == Some(&DeploymentRolloutState::InProgress));
+    let in_progress = deployments
+        .iter()
+        .any(|one| one.rollout_state() == Some(&DeploymentRolloutState::InProgress));
     Some(ServiceSeen {
         name: described.service_name()?.to_owned(),
         daemon: described.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
@@ -156,7 +171,10 @@ fn service(described: &Described) -> Option<ServiceSeen> {
             .collect(),
         strategy: strategy.unwrap_or_default(),
         // ECS's defaults for replica services.
-        minimum_healthy_percent: percent_of(percent.and_then(|one| one.minimum_healthy_percent()), 100),
+        minimum_healthy_percent: percent_of(
+            percent.and_then(|one| one.minimum_healthy_percent()),
+            100,
+        ),
         maximum_percent: percent_of(percent.and_then(|one| one.maximum_percent()), 200),
         capacity_providers: described
             .capacity_provider_strategy()
@@ -175,16 +193,21 @@ fn elsewhere(described: &Described) -> bool {
     match described.launch_type() {
         Some(LaunchType::Ec2) => false,
         Some(_) => true,
-        None => !providers.is_empty() && providers.iter().all(|one| fargate(one.capacity_provider())),
+        None => {
+            !providers.is_empty() && providers.iter().all(|one| fargate(one.capacity_provider()))
+        }
     }
 }
 
 /// When ECS said that it could not place a task, newest first.
 fn placement_failures(described: &Described) -> Vec<Timestamp> {
-    let events =
-        described.events().iter().filter(|event| event.message().and_then(placement_failure).is_some());
-    let mut at: Vec<_> =
-        events.filter_map(|event| Timestamp::from_second(event.created_at()?.secs()).ok()).collect();
+    let events = described
+        .events()
+        .iter()
+        .filter(|event| event.message().and_then(placement_failure).is_some());
+    let mut at: Vec<_> = events
+        .filter_map(|event| Timestamp::from_second(event.created_at()?.secs()).ok())
+        .collect();
     at.sort_by(|one, other| other.cmp(one));
     at
 }
@@ -197,7 +220,9 @@ fn strategy(described: &PlacementStrategy) -> Option<Strategy> {
         (PlacementStrategyType::Binpack, "cpu") => Strategy::BinpackCpu,
         (PlacementStrategyType::Binpack, "memory") => Strategy::BinpackMemory,
         // Source: ECS API, `PlacementStrategy.field`: `host` has the same effect as `instanceId`.
-        (PlacementStrategyType::Spread, "instanceid" | "host") => Strategy::Spread("instanceId".to_owned()),
+        (PlacementStrategyType::Spread, "instanceid" | "host") => {
+            Strategy::Spread("instanceId".to_owned())
+        }
         (PlacementStrategyType::Spread, _) => {
             Strategy::Spread(field.strip_prefix("attribute:").unwrap_or(field).to_owned())
         }
@@ -214,7 +239,10 @@ fn definition(described: &TaskDefinition) -> Definition {
     let memory_mib = containers.iter().map(memory_mib).sum();
     let demand = Resources {
         cpu: described.cpu().map_or(Some(cpu), |text| text.parse().ok()).unwrap_or(-1),
-        memory_mib: described.memory().map_or(Some(memory_mib), |text| text.parse().ok()).unwrap_or(-1),
+        memory_mib: described
+            .memory()
+            .map_or(Some(memory_mib), |text| text.parse().ok())
+            .unwrap_or(-1),
         gpus: gpus.unwrap_or(0),
         network_interfaces: i64::from(awsvpc),
     };
@@ -261,9 +289,13 @@ fn host_ports(described: &TaskDefinition) -> BTreeSet<HostPort> {
     };
     let port = |port: &PortMapping| {
         let udp = port.protocol() == Some(&TransportProtocol::Udp);
-        Some(HostPort { protocol: if udp { Protocol::Udp } else { Protocol::Tcp }, number: number(port)? })
+        Some(HostPort {
+            protocol: if udp { Protocol::Udp } else { Protocol::Tcp },
+            number: number(port)?,
+        })
     };
-    let mappings = described.container_definitions().iter().flat_map(ContainerDefinition::port_mappings);
+    let mappings =
+        described.container_definitions().iter().flat_map(ContainerDefinition::port_mappings);
     mappings.filter_map(port).collect()
 }
 
@@ -280,7 +312,8 @@ fn constraints(described: &TaskDefinition) -> Vec<String> {
         Some(value) if !value.is_empty() => format!("attribute:{} == {value}", one.name()),
         _ => format!("attribute:{} exists", one.name()),
     });
-    let architecture = described.runtime_platform().and_then(|platform| platform.cpu_architecture());
+    let architecture =
+        described.runtime_platform().and_then(|platform| platform.cpu_architecture());
     let architecture = architecture.and_then(|architecture| match architecture {
         CpuArchitecture::Arm64 => Some("attribute:ecs.cpu-architecture == arm64".to_owned()),
         CpuArchitecture::X8664 => Some("attribute:ecs.cpu-architecture == x86_64".to_owned()),

@@ -46,8 +46,10 @@ impl Ecs {
         arn: &ContainerInstanceArn,
         desired_status: DesiredStatus,
     ) -> Result<Vec<TaskArn>, AwsError> {
-        let operation = || format!("list the tasks on a container instance of cluster {}", cluster.name());
-        let request = self.client.list_tasks().cluster(cluster.as_str()).container_instance(arn.as_str());
+        let operation =
+            || format!("list the tasks on a container instance of cluster {}", cluster.name());
+        let request =
+            self.client.list_tasks().cluster(cluster.as_str()).container_instance(arn.as_str());
         let request = request.desired_status(desired_status).into_paginator();
         let mut pages = request.stop_on_duplicate_token(false).send();
         let mut arns = Vec::new();
@@ -63,21 +65,32 @@ impl Ecs {
     ///
     /// # Errors
     /// If a call fails.
-    pub async fn describe_tasks(&self, cluster: &Cluster, arns: &[TaskArn]) -> Result<Vec<Task>, AwsError> {
+    pub async fn describe_tasks(
+        &self,
+        cluster: &Cluster,
+        arns: &[TaskArn],
+    ) -> Result<Vec<Task>, AwsError> {
         let operation = || format!("describe tasks of cluster {}", cluster.name());
         let mut tasks = Vec::new();
         for arns in arns.chunks(DESCRIBE_TASKS_MAX) {
             let texts = arns.iter().map(|arn| arn.as_str().to_owned()).collect();
-            let request = self.client.describe_tasks().cluster(cluster.as_str()).set_tasks(Some(texts));
+            let request =
+                self.client.describe_tasks().cluster(cluster.as_str()).set_tasks(Some(texts));
             let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
-            if let Some(failure) = answer.failures().iter().find(|one| one.reason() != Some("MISSING")) {
+            if let Some(failure) =
+                answer.failures().iter().find(|one| one.reason() != Some("MISSING"))
+            {
                 return Err(AwsError::unusable_answer(operation(), reason(failure)));
             }
             let described: Option<Vec<_>> = answer.tasks().iter().map(task).collect();
-            let described = described
-                .ok_or_else(|| AwsError::unusable_answer(operation(), "a task has no ARN or no status"))?;
+            let described = described.ok_or_else(|| {
+                AwsError::unusable_answer(operation(), "a task has no ARN or no status")
+            })?;
             if described.len() + answer.failures().len() < arns.len() {
-                return Err(AwsError::unusable_answer(operation(), "the answer does not mention every task"));
+                return Err(AwsError::unusable_answer(
+                    operation(),
+                    "the answer does not mention every task",
+                ));
             }
             tasks.extend(described);
         }
@@ -117,12 +130,14 @@ impl Ecs {
         cluster: &Cluster,
         arns: &[TaskArn],
     ) -> Result<BTreeMap<TaskArn, Timestamp>, AwsError> {
-        let texts: Vec<_> = arns.iter().take(DESCRIBE_TASKS_MAX).map(|arn| arn.as_str().to_owned()).collect();
+        let texts: Vec<_> =
+            arns.iter().take(DESCRIBE_TASKS_MAX).map(|arn| arn.as_str().to_owned()).collect();
         if texts.is_empty() {
             return Ok(BTreeMap::new());
         }
         let operation = || format!("read the protection of tasks of cluster {}", cluster.name());
-        let request = self.client.get_task_protection().cluster(cluster.as_str()).set_tasks(Some(texts));
+        let request =
+            self.client.get_task_protection().cluster(cluster.as_str()).set_tasks(Some(texts));
         let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
         let protected = answer.protected_tasks().iter().filter(|one| one.protection_enabled());
         let until = protected.filter_map(|one| {
@@ -136,8 +151,14 @@ impl Ecs {
     ///
     /// # Errors
     /// If the call fails.
-    pub async fn stop_task(&self, cluster: &Cluster, arn: &TaskArn, reason: &str) -> Result<(), AwsError> {
-        let request = self.client.stop_task().cluster(cluster.as_str()).task(arn.as_str()).reason(reason);
+    pub async fn stop_task(
+        &self,
+        cluster: &Cluster,
+        arn: &TaskArn,
+        reason: &str,
+    ) -> Result<(), AwsError> {
+        let request =
+            self.client.stop_task().cluster(cluster.as_str()).task(arn.as_str()).reason(reason);
         let operation = || format!("stop a task of cluster {}", cluster.name());
         request.send().await.map_err(|error| AwsError::new(operation(), error))?;
         Ok(())
@@ -148,7 +169,10 @@ impl Ecs {
 fn task(described: &aws_sdk_ecs::types::Task) -> Option<Task> {
     Some(Task {
         arn: TaskArn::new(described.task_arn()?),
-        service: described.group().and_then(|group| group.strip_prefix("service:")).map(str::to_owned),
+        service: described
+            .group()
+            .and_then(|group| group.strip_prefix("service:"))
+            .map(str::to_owned),
         told_to_stop: described.desired_status() == Some("STOPPED"),
         stopped: described.last_status()? == "STOPPED",
         needs: needs(described),
@@ -167,7 +191,9 @@ fn service(described: &aws_sdk_ecs::types::Service, since: Timestamp) -> Option<
         name: described.service_name()?.to_owned(),
         daemon: described.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
         // ECS's defaults for replica services.
-        minimum_healthy_percent: percent.and_then(|one| one.minimum_healthy_percent()).unwrap_or(100),
+        minimum_healthy_percent: percent
+            .and_then(|one| one.minimum_healthy_percent())
+            .unwrap_or(100),
         maximum_percent: percent.and_then(|one| one.maximum_percent()).unwrap_or(200),
         unplaced: events.find_map(|event| placement_failure(event.message()?)),
     })
@@ -175,5 +201,8 @@ fn service(described: &aws_sdk_ecs::types::Service, since: Timestamp) -> Option<
 
 /// A task definition may leave the whole task's CPU and memory open; then nothing is said.
 fn needs(described: &aws_sdk_ecs::types::Task) -> Option<Room> {
-    Some(Room { cpu: described.cpu()?.parse().ok()?, memory_mib: described.memory()?.parse().ok()? })
+    Some(Room {
+        cpu: described.cpu()?.parse().ok()?,
+        memory_mib: described.memory()?.parse().ok()?,
+    })
 }

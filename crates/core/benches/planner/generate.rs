@@ -63,10 +63,14 @@ pub(crate) fn inventory(family: Family, size: usize, slack_percent: i64, seed: u
     let mut rng = fastrand::Rng::with_seed(seed);
     let groups = if family == Family::Groups { 3 } else { 1 };
     let mut hosts: Vec<Host> = (0..size).map(|at| host(family, at, groups, &mut rng)).collect();
-    let mut kinds: Vec<Kind> = (0..(size / 5).max(10)).map(|at| kind(family, at, groups, &mut rng)).collect();
-    let all: (i64, i64) = hosts.iter().fold((0, 0), |sum, host| (sum.0 + host.of.0, sum.1 + host.of.1));
+    let mut kinds: Vec<Kind> =
+        (0..(size / 5).max(10)).map(|at| kind(family, at, groups, &mut rng)).collect();
+    let all: (i64, i64) =
+        hosts.iter().fold((0, 0), |sum, host| (sum.0 + host.of.0, sum.1 + host.of.1));
     let (mut used, mut failed) = ((0, 0), 0);
-    while failed < 20 * size && (used.0 * 100 / all.0).max(used.1 * 100 / all.1) < 100 - slack_percent {
+    while failed < 20 * size
+        && (used.0 * 100 / all.0).max(used.1 * 100 / all.1) < 100 - slack_percent
+    {
         let at = rng.usize(..kinds.len());
         let chosen = rng.usize(..hosts.len());
         if takes(&hosts[chosen], &kinds, at) {
@@ -116,8 +120,9 @@ fn kind(family: Family, at: usize, groups: usize, rng: &mut fastrand::Rng) -> Ki
 
 fn takes(host: &Host, kinds: &[Kind], at: usize) -> bool {
     let kind = &kinds[at];
-    let conflict =
-        |&other: &usize| (kind.distinct && other == at) || (kind.port >= 0 && kinds[other].port == kind.port);
+    let conflict = |&other: &usize| {
+        (kind.distinct && other == at) || (kind.port >= 0 && kinds[other].port == kind.port)
+    };
     kind.cpu <= host.free.0
         && kind.memory <= host.free.1
         && kind.zones >> host.zone & 1 == 1

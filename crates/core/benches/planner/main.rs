@@ -45,7 +45,9 @@ fn main() {
     if let Some(folder) = std::env::var_os("PLANNER_DIR") {
         let folder = Path::new(&folder);
         for (file, best_known) in reference(folder) {
-            let Ok(text) = std::fs::read_to_string(folder.join("instances").join(&file)) else { continue };
+            let Ok(text) = std::fs::read_to_string(folder.join("instances").join(&file)) else {
+                continue;
+            };
             known.extend(row(file.trim_end_matches(".rcl"), &text, Some(best_known)));
         }
         println!(
@@ -58,14 +60,25 @@ fn main() {
     );
     println!(
         "{:<22}{:<11}{:>8}{:>8}{:>7}{:>15}{:>8}{:>8}{:>11}",
-        "inventory", "placement", "unsafe", "safe", "ratio", "sweeps to 95%", "drains", "failed", "certified"
+        "inventory",
+        "placement",
+        "unsafe",
+        "safe",
+        "ratio",
+        "sweeps to 95%",
+        "drains",
+        "failed",
+        "certified"
     );
     for (name, text) in inventories().into_iter().filter(|(name, _)| name.contains("-500-")) {
         let Ok(mut inventory) = rcl::read(&text) else { continue };
         for instance in &mut inventory.instances {
-            let attributes =
-                [("ecs.availability-zone", &instance.zone), ("ecs.instance-type", &instance.instance_type)];
-            instance.attributes = attributes.map(|(name, value)| (name.to_owned(), value.clone())).into();
+            let attributes = [
+                ("ecs.availability-zone", &instance.zone),
+                ("ecs.instance-type", &instance.instance_type),
+            ];
+            instance.attributes =
+                attributes.map(|(name, value)| (name.to_owned(), value.clone())).into();
         }
         for worst_fit in [false, true] {
             loops(&name, &inventory, worst_fit);
@@ -78,7 +91,10 @@ fn inventories() -> Vec<(String, String)> {
     let mut all = Vec::new();
     for size in [50, 500, 5_000] {
         for family in generate::Family::ALL {
-            all.push((format!("{}-{size}-35", family.name()), generate::inventory(family, size, 35, 1)));
+            all.push((
+                format!("{}-{size}-35", family.name()),
+                generate::inventory(family, size, 35, 1),
+            ));
         }
     }
     all
@@ -133,7 +149,8 @@ fn row(name: &str, text: &str, best_known: Option<f64>) -> Option<f64> {
             return None;
         }
     };
-    let tasks: usize = inventory.instances.iter().map(|one| one.tasks.as_ref().map_or(0, Vec::len)).sum();
+    let tasks: usize =
+        inventory.instances.iter().map(|one| one.tasks.as_ref().map_or(0, Vec::len)).sum();
     let (best, best_ms) = timed(&inventory, &policy(Search::Best, 100));
     let (sweep, sweep_ms) = timed(&inventory, &policy(Search::Safe, SWEEP_PERCENT));
     let of = |share: f64, all: f64| if all > 0.0 { share / all } else { 1.0 };
@@ -176,8 +193,9 @@ fn run(inventory: &Inventory, search: Search, worst_fit: bool) -> Loop {
     for _ in 0..SWEEPS_MAX {
         let plan = plan(&inventory, &policy, rcl::now());
         let swept = ecs.carry_out(&mut inventory, &plan);
-        let sure =
-            |reason: &RemoveReason| matches!(reason, RemoveReason::Certified { .. } | RemoveReason::Empty);
+        let sure = |reason: &RemoveReason| {
+            matches!(reason, RemoveReason::Certified { .. } | RemoveReason::Empty)
+        };
         all_sweeps.certified += plan.remove.iter().filter(|removal| sure(&removal.reason)).count();
         all_sweeps.drains += plan.remove.len();
         all_sweeps.failed += swept.rolled_back;

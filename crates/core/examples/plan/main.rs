@@ -45,8 +45,7 @@ fn fail(problem: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-const USAGE: &str =
-    "usage: plan INVENTORY.rcl [--mode best|safe] [--max-removals-percent N] [--headroom-percent N]";
+const USAGE: &str = "usage: plan INVENTORY.rcl [--mode best|safe] [--max-removals-percent N] [--headroom-percent N]";
 
 fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let mut path = None;

@@ -8,7 +8,8 @@ use std::str::FromStr;
 
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_core::scale_in::{
-    DIMENSIONS, Group, HostPort, Instance, Inventory, Protocol, Resources, Service, Strategy, Task, TaskKind,
+    DIMENSIONS, Group, HostPort, Instance, Inventory, Protocol, Resources, Service, Strategy, Task,
+    TaskKind,
 };
 use ebb_core::spot::ContainerInstanceStatus;
 use jiff::{SignedDuration, Timestamp};
@@ -50,7 +51,9 @@ pub(crate) fn read(text: &str) -> Result<Inventory, String> {
             Some("I") => inventory.instances.push(fields.instance()?),
             Some("S") => inventory.services.push(fields.service(zones, groups)?),
             Some("T") => tasks.push(fields.task()?),
-            Some(other) => return Err(format!("line {}: {other:?} is none of D, Z, G, I, S, T", at + 1)),
+            Some(other) => {
+                return Err(format!("line {}: {other:?} is none of D, Z, G, I, S, T", at + 1));
+            }
         }
     }
     give_tasks(&mut inventory, &tasks);
@@ -76,7 +79,11 @@ fn give_tasks(inventory: &mut Inventory, tasks: &[TaskLine]) {
         }
         let task = |&at: &usize| {
             let (_, service, pinned) = tasks[at];
-            Task { id: at.to_string(), kind: TaskKind::Service(service as usize), protected: pinned }
+            Task {
+                id: at.to_string(),
+                kind: TaskKind::Service(service as usize),
+                protected: pinned,
+            }
         };
         instance.tasks = Some(group.iter().map(task).collect());
     }
@@ -108,14 +115,18 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn next<T: FromStr>(&mut self, name: &str) -> Result<T, String> {
-        let text = self.fields.next().ok_or_else(|| format!("line {}: {name} is missing", self.at))?;
+        let text =
+            self.fields.next().ok_or_else(|| format!("line {}: {name} is missing", self.at))?;
         text.parse().map_err(|_| format!("line {}: {name} is {text:?}, expected a number", self.at))
     }
 
     fn dimensions(&mut self) -> Result<(), String> {
         let count: usize = self.next("number of dimensions")?;
         if count > DIMENSIONS {
-            return Err(format!("line {}: {count} dimensions, expected at most {DIMENSIONS}", self.at));
+            return Err(format!(
+                "line {}: {count} dimensions, expected at most {DIMENSIONS}",
+                self.at
+            ));
         }
         Ok(())
     }
@@ -124,8 +135,10 @@ impl Fields<'_> {
     fn resources(&mut self) -> Result<Resources, String> {
         let mut amounts = [0; DIMENSIONS];
         for (at, text) in self.fields.by_ref().enumerate() {
-            let amount = text.parse().map_err(|_| format!("line {}: {text:?} is not an amount", self.at))?;
-            *amounts.get_mut(at).ok_or_else(|| format!("line {}: too many amounts", self.at))? = amount;
+            let amount =
+                text.parse().map_err(|_| format!("line {}: {text:?} is not an amount", self.at))?;
+            *amounts.get_mut(at).ok_or_else(|| format!("line {}: too many amounts", self.at))? =
+                amount;
         }
         Ok(amounts.into())
     }
@@ -148,7 +161,8 @@ impl Fields<'_> {
         let registered = self.resources()?;
         let id = InstanceId::parse(&format!("i-{number:017x}"));
         Ok(Instance {
-            instance_id: id.ok_or_else(|| format!("line {}: the instance's number is too large", self.at))?,
+            instance_id: id
+                .ok_or_else(|| format!("line {}: the instance's number is too large", self.at))?,
             arn: ContainerInstanceArn::new(number.to_string()),
             group: Some(group_name(group)),
             lifecycle_state: "InService".to_owned(),
@@ -181,7 +195,8 @@ impl Fields<'_> {
         let desired: u64 = self.next("desired count")?;
         let minimum_healthy_percent = self.next("minimum healthy percent")?;
         let maximum_percent = self.next("maximum percent")?;
-        let host_ports = u16::try_from(port).ok().map(|number| HostPort { protocol: Protocol::Tcp, number });
+        let host_ports =
+            u16::try_from(port).ok().map(|number| HostPort { protocol: Protocol::Tcp, number });
         let constraints = [member_of(ZONE, zone_mask, zones), member_of(GROUP, group_mask, groups)];
         Ok(Service {
             name: format!("s{number}"),
@@ -205,7 +220,8 @@ impl Fields<'_> {
 
 /// `None` if the mask allows every one.
 fn member_of(attribute: &str, mask: u64, count: u32) -> Option<String> {
-    let allowed: Vec<_> = (0..count).filter(|bit| mask >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
+    let allowed: Vec<_> =
+        (0..count).filter(|bit| mask >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
     (allowed.len() < count as usize).then(|| format!("{attribute} in [{}]", allowed.join(",")))
 }
 

@@ -59,12 +59,18 @@ pub fn parse<T>(payload: &Value, read: fn(&Message) -> Result<Event<T>, ParseErr
             from_queue: records.iter().any(is_sqs),
             records: records
                 .iter()
-                .map(|record| Record { message_id: message_id(record), event: event(open_record(record)) })
+                .map(|record| Record {
+                    message_id: message_id(record),
+                    event: event(open_record(record)),
+                })
                 .collect(),
         },
         None => {
             let message = Message { body: payload.clone(), text: payload.to_string(), topic: None };
-            Batch { from_queue: false, records: vec![Record { message_id: None, event: read(&message) }] }
+            Batch {
+                from_queue: false,
+                records: vec![Record { message_id: None, event: read(&message) }],
+            }
         }
     }
 }

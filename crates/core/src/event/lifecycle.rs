@@ -68,7 +68,10 @@ pub fn read(message: &Message) -> Result<Event<LifecycleAction>, ParseError> {
         group: GroupName::new(fields.text("detail.AutoScalingGroupName", "the group's name")?),
         hook: HookName::new(fields.text("detail.LifecycleHookName", "the hook's name")?),
         token: ActionToken::new(fields.text("detail.LifecycleActionToken", "the action's token")?),
-        metadata: fields.get("detail.NotificationMetadata").and_then(Value::as_str).map(str::to_owned),
+        metadata: fields
+            .get("detail.NotificationMetadata")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
         time: time.and_then(Value::as_str).and_then(|text| text.parse().ok()),
         carried: Carried::read(&message.body)?,
         message: message.clone(),
@@ -98,7 +101,8 @@ impl<'a> Fields<'a> {
 
     fn get(&self, field: &'static str) -> Option<&'a Value> {
         let key = self.name(field).rsplit('.').next()?;
-        let object = if self.in_detail { self.message.body.get("detail")? } else { &self.message.body };
+        let object =
+            if self.in_detail { self.message.body.get("detail")? } else { &self.message.body };
         object.get(key)
     }
 

@@ -83,7 +83,8 @@ impl fmt::Display for InterruptionAction {
 }
 
 const SPOT_INTERRUPTION: &str = "EC2 Spot Instance Interruption Warning";
-const CAPACITY_RESERVATION_INTERRUPTION: &str = "EC2 Capacity Reservation Instance Interruption Warning";
+const CAPACITY_RESERVATION_INTERRUPTION: &str =
+    "EC2 Capacity Reservation Instance Interruption Warning";
 const REBALANCE_RECOMMENDATION: &str = "EC2 Instance Rebalance Recommendation";
 
 /// Reads one of EC2's notices.
@@ -104,7 +105,9 @@ pub fn read(message: &Message) -> Result<Event<Notice>, ParseError> {
         _ => {
             return Ok(Event::Ignored {
                 instance_id: detail.instance_id().ok(),
-                why: format!("`{detail_type}` of {source} is not a notice that an instance is taken away"),
+                why: format!(
+                    "`{detail_type}` of {source} is not a notice that an instance is taken away"
+                ),
             });
         }
     };
@@ -149,7 +152,12 @@ impl Detail<'_> {
         }
     }
 
-    fn error(&self, field: &'static str, expected: &'static str, found: Option<&Value>) -> ParseError {
+    fn error(
+        &self,
+        field: &'static str,
+        expected: &'static str,
+        found: Option<&Value>,
+    ) -> ParseError {
         ParseError { event: self.event.to_owned(), field, expected, found: describe(found) }
     }
 }

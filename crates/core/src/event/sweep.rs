@@ -34,7 +34,12 @@ impl Request {
 /// If the payload is no JSON object, or asks for a mode that there is not.
 pub fn read(payload: &Value) -> Result<Event<Request>, ParseError> {
     let error = |field, expected, found| {
-        Err(ParseError { event: "request for a sweep".to_owned(), field, expected, found: describe(found) })
+        Err(ParseError {
+            event: "request for a sweep".to_owned(),
+            field,
+            expected,
+            found: describe(found),
+        })
     };
     let Some(object) = payload.as_object() else {
         return error("payload", "a JSON object", Some(payload));
@@ -42,7 +47,9 @@ pub fn read(payload: &Value) -> Result<Event<Request>, ParseError> {
     // Bare as well: an HTTP endpoint gets SNS's messages so.
     let notification = object.contains_key("TopicArn") && object.contains_key("Type");
     if object.contains_key("Records") || notification {
-        return Ok(Event::ignored("a message of SNS or SQS: sweeps are not asked for over topics or queues"));
+        return Ok(Event::ignored(
+            "a message of SNS or SQS: sweeps are not asked for over topics or queues",
+        ));
     }
     let text = |key| object.get(key).and_then(Value::as_str);
     match (text("source"), text("detail-type")) {
@@ -52,7 +59,9 @@ pub fn read(payload: &Value) -> Result<Event<Request>, ParseError> {
             return Ok(Event::Ours(Request { mode: None }));
         }
         (Some(source), Some(detail_type)) => {
-            return Ok(Event::ignored(format!("`{detail_type}` of {source} does not ask for a sweep")));
+            return Ok(Event::ignored(format!(
+                "`{detail_type}` of {source} does not ask for a sweep"
+            )));
         }
     }
     if let Some(transition) = text("LifecycleTransition").or_else(|| text("Event")) {
@@ -93,7 +102,11 @@ mod tests {
         ] {
             let request = asked(&payload).unwrap();
             assert_eq!((request.mode(Plan), request.mode(Act)), (when_plan, when_act), "{payload}");
-            assert_eq!((request.exceeds(Plan), request.exceeds(Act)), (exceeds_plan, false), "{payload}");
+            assert_eq!(
+                (request.exceeds(Plan), request.exceeds(Act)),
+                (exceeds_plan, false),
+                "{payload}"
+            );
         }
     }
 

@@ -133,7 +133,8 @@ impl Swept {
     }
 
     fn to_json(&self, kept_max: usize) -> Value {
-        let Plan { cluster, remove, keep, headroom_before, headroom_after, saving, .. } = &self.plan;
+        let Plan { cluster, remove, keep, headroom_before, headroom_after, saving, .. } =
+            &self.plan;
         let remove: Vec<_> =
             remove.iter().zip(&self.done).map(|(removal, done)| going(removal, done)).collect();
         let kept = keep.iter().take(kept_max).map(|kept| {
@@ -218,9 +219,12 @@ impl fmt::Display for Answer {
         if self.ignored.is_some() {
             return f.write_str("1 ignored");
         }
-        let counts = OutcomeKind::ALL.iter().map(|&kind| (self.of_kind(kind).count(), kind.as_str()));
-        let parts: Vec<_> =
-            counts.filter(|&(count, _)| count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+        let counts =
+            OutcomeKind::ALL.iter().map(|&kind| (self.of_kind(kind).count(), kind.as_str()));
+        let parts: Vec<_> = counts
+            .filter(|&(count, _)| count > 0)
+            .map(|(count, word)| format!("{count} {word}"))
+            .collect();
         let done = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") };
         let plural = if self.clusters.len() == 1 { "" } else { "s" };
         write!(f, "{} cluster{plural} swept: {done}", self.clusters.len())

@@ -139,8 +139,9 @@ impl<'a, const D: usize> Dual<'a, D> {
     fn new(model: &'a Model<D>, limits: &'a Limits, rooms: &'a Rooms<D>) -> Self {
         let count = model.len().max(1) as f32;
         let scale = model.scale();
-        let scaled =
-            |amounts: &[i32; D]| -> [f32; D] { std::array::from_fn(|at| amounts[at] as f32 * scale[at]) };
+        let scaled = |amounts: &[i32; D]| -> [f32; D] {
+            std::array::from_fn(|at| amounts[at] as f32 * scale[at])
+        };
         let hundredths = |amounts: [i64; 2]| -> [f32; 2] {
             std::array::from_fn(|at| amounts[at] as f32 * scale[at] / 100.0)
         };
@@ -163,7 +164,8 @@ impl<'a, const D: usize> Dual<'a, D> {
                 }
             }
         }
-        let of_one_class = |of: &u16| rooms.of_class.iter().filter(|other| *other == of).count() as f64;
+        let of_one_class =
+            |of: &u16| rooms.of_class.iter().filter(|other| *other == of).count() as f64;
         let at = Solution {
             prices: Multipliers::new(0.0, classes, width),
             task: vec![0.0; model.kinds.len()],
@@ -177,7 +179,9 @@ impl<'a, const D: usize> Dual<'a, D> {
             rooms,
             value_unit: (model.value.iter().sum::<u64>() as f32 / count).max(f32::MIN_POSITIVE),
             free,
-            spare_taken: (0..model.len()).map(|number| hundredths(limits.spare_taken(number))).collect(),
+            spare_taken: (0..model.len())
+                .map(|number| hundredths(limits.spare_taken(number)))
+                .collect(),
             keys,
             slope: all.clone(),
             way: Multipliers::new(0.0, classes, width),
@@ -199,7 +203,8 @@ impl<'a, const D: usize> Dual<'a, D> {
         self.begin();
         let turns = self.descend(STEPS_TOGETHER, FIRST_STEP, true)
             + self.descend(STEPS_APART, FIRST_STEP_APART, false);
-        let entries: usize = self.candidates.iter().map(|&at| self.model.held.of(at as usize).len()).sum();
+        let entries: usize =
+            self.candidates.iter().map(|&at| self.model.held.of(at as usize).len()).sum();
         let open: usize = self.rooms.classes.iter().map(Vec::len).sum();
         ((turns + SPLITS.len() + 1) * (entries * 2 + open + self.model.len())) as u64
     }
@@ -267,7 +272,11 @@ impl<'a, const D: usize> Dual<'a, D> {
         for (number, demand) in self.demand.iter().enumerate() {
             task[number] = f32::INFINITY;
             for &class in &self.rooms.classes[number] {
-                let cost = place_cost(prices.row(usize::from(class)), demand, &self.model.kinds[number].keys);
+                let cost = place_cost(
+                    prices.row(usize::from(class)),
+                    demand,
+                    &self.model.kinds[number].keys,
+                );
                 if cost < task[number] {
                     (task[number], cheapest[number]) = (cost, class);
                 }
@@ -315,8 +324,9 @@ impl<'a, const D: usize> Dual<'a, D> {
         for &(_, number) in &chosen {
             in_group[self.limits.group_of(number as usize)] += 1;
         }
-        let best_first =
-            |one: &(f32, u32), other: &(f32, u32)| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1));
+        let best_first = |one: &(f32, u32), other: &(f32, u32)| {
+            other.0.total_cmp(&one.0).then(one.1.cmp(&other.1))
+        };
         for (group, in_group) in in_group.into_iter().enumerate() {
             let left = self.limits.group_removals(group);
             if in_group > left {

@@ -64,16 +64,24 @@ impl<'a, const D: usize> Certificate<'a, D> {
         }
         for family in &mut families {
             let allowed = &model.kinds[usize::from(family.kinds[0])].allowed;
-            let meets = |other: &Vec<bool>| other.iter().zip(allowed).any(|(one, other)| *one && *other);
-            family.neighbours =
-                (0..).zip(&model.kinds).filter(|(_, kind)| meets(&kind.allowed)).map(|(at, _)| at).collect();
+            let meets =
+                |other: &Vec<bool>| other.iter().zip(allowed).any(|(one, other)| *one && *other);
+            family.neighbours = (0..)
+                .zip(&model.kinds)
+                .filter(|(_, kind)| meets(&kind.allowed))
+                .map(|(at, _)| at)
+                .collect();
         }
         Self { model, weights: weights(model), families, steps: 0, terms: Vec::new() }
     }
 
     /// Whether every displaced task finds a place, or the kind of one that may not. Of families, the one that failed last
     /// is asked first: it often fails again.
-    pub(super) fn check(&mut self, displaced: &Displaced<'_>, only: Option<&[bool]>) -> Result<(), u16> {
+    pub(super) fn check(
+        &mut self,
+        displaced: &Displaced<'_>,
+        only: Option<&[bool]>,
+    ) -> Result<(), u16> {
         for at in 0..self.families.len() {
             self.steps += self.families[at].kinds.len() as u64;
             for (kind, least) in self.largest(at, displaced, only) {
@@ -99,7 +107,8 @@ impl<'a, const D: usize> Certificate<'a, D> {
             displaced.count[at] > 0 && only.is_none_or(|only| only[at])
         };
         let mut largest = Vec::<(u16, Amounts<D>)>::new();
-        let mut kinds: Vec<u16> = self.families[family].kinds.iter().copied().filter(asked).collect();
+        let mut kinds: Vec<u16> =
+            self.families[family].kinds.iter().copied().filter(asked).collect();
         kinds.sort_by_key(|&kind| {
             std::cmp::Reverse(demand(kind).iter().map(|&one| i64::from(one)).sum::<i64>())
         });
@@ -117,7 +126,13 @@ impl<'a, const D: usize> Certificate<'a, D> {
         largest
     }
 
-    fn holds(&mut self, family: usize, kind: u16, least: &Amounts<D>, displaced: &Displaced<'_>) -> bool {
+    fn holds(
+        &mut self,
+        family: usize,
+        kind: u16,
+        least: &Amounts<D>,
+        displaced: &Displaced<'_>,
+    ) -> bool {
         let mut landing = self.landing(family, displaced);
         for (sum, least) in landing.iter_mut().zip(least) {
             *sum -= i64::from(*least);
@@ -132,7 +147,8 @@ impl<'a, const D: usize> Certificate<'a, D> {
                 if !(0..WEIGHTS as isize).contains(&next) {
                     break;
                 }
-                let excess = self.excess(kind, next as usize, &landing, conflicting, displaced.gone);
+                let excess =
+                    self.excess(kind, next as usize, &landing, conflicting, displaced.gone);
                 if excess <= best {
                     break;
                 }
@@ -165,13 +181,18 @@ impl<'a, const D: usize> Certificate<'a, D> {
         }
         self.steps += self.model.kinds.len() as u64;
         let conflicts = |other: &Kind<D>| other.keys.iter().any(|key| what.keys.contains(key));
-        let with = self.model.kinds.iter().zip(displaced.count).filter(|(other, _)| conflicts(other));
+        let with =
+            self.model.kinds.iter().zip(displaced.count).filter(|(other, _)| conflicts(other));
         with.map(|(_, count)| *count).sum::<u32>().saturating_sub(1) as usize
     }
 
     /// What stands in the way of candidates where a kind has just been refused: see [`Wall`].
     pub(super) fn wall(&mut self, kind: u16, displaced: &Displaced<'_>) -> Wall<D> {
-        let of = self.families.iter().position(|family| family.kinds.contains(&kind)).unwrap_or_default();
+        let of = self
+            .families
+            .iter()
+            .position(|family| family.kinds.contains(&kind))
+            .unwrap_or_default();
         let mut landing = self.landing(of, displaced);
         for (sum, own) in landing.iter_mut().zip(self.model.kinds[usize::from(kind)].demand) {
             *sum -= i64::from(own);
@@ -212,12 +233,20 @@ impl<'a, const D: usize> Certificate<'a, D> {
     /// A dimension that the kind does not need never blocks it, and what others hold of it does not count.
     fn weights_for(&self, kind: u16, at: usize) -> [i64; D] {
         let demand = &self.model.kinds[usize::from(kind)].demand;
-        std::array::from_fn(|dimension| if demand[dimension] > 0 { self.weights[at][dimension] } else { 0 })
+        std::array::from_fn(
+            |dimension| if demand[dimension] > 0 { self.weights[at][dimension] } else { 0 },
+        )
     }
 
     /// What must land on the instances at least to fill them all for a kind, but for those that conflicts close; `None` if
     /// conflicts close all.
-    fn fill(&mut self, kind: u16, weights: &[i64; D], conflicting: usize, gone: &[bool]) -> Option<i64> {
+    fn fill(
+        &mut self,
+        kind: u16,
+        weights: &[i64; D],
+        conflicting: usize,
+        gone: &[bool],
+    ) -> Option<i64> {
         let Self { model, steps, terms, .. } = self;
         let what = &model.kinds[usize::from(kind)];
         let mut sum = 0_i64;
@@ -227,7 +256,10 @@ impl<'a, const D: usize> Certificate<'a, D> {
             *steps += numbers.len() as u64;
             for number in numbers {
                 let free = &model.free[number];
-                if gone[number] || !fits(&what.demand, free) || conflicts(what, &model.holders, number) {
+                if gone[number]
+                    || !fits(&what.demand, free)
+                    || conflicts(what, &model.holders, number)
+                {
                     continue;
                 }
                 let mut term = i64::MAX;
@@ -322,7 +354,8 @@ mod tests {
     fn world(rng: &mut Rng) -> Model<2> {
         let services = (0..3).map(|number| {
             let demand = [0, 1].map(|_| 128 * (1 + rng.below(8)) as i64);
-            let constraints = (0..rng.below(2)).map(|_| "attribute:ecs.availability-zone == a".to_owned());
+            let constraints =
+                (0..rng.below(2)).map(|_| "attribute:ecs.availability-zone == a".to_owned());
             super::super::Service {
                 distinct_instance: rng.below(4) == 0,
                 constraints: constraints.collect(),
@@ -361,14 +394,16 @@ mod tests {
             let taken = count(&model, &gone);
             let mut certificate = Certificate::new(&model);
             let displaced = Displaced { gone: &gone, count: &taken };
-            let walls: Vec<_> =
-                (0..model.kinds.len()).map(|kind| certificate.wall(kind as u16, &displaced)).collect();
+            let walls: Vec<_> = (0..model.kinds.len())
+                .map(|kind| certificate.wall(kind as u16, &displaced))
+                .collect();
             for number in 0..model.len() {
                 if std::mem::replace(&mut gone[number], true) {
                     continue;
                 }
                 let more = count(&model, &gone);
-                let refused = certificate.check(&Displaced { gone: &gone, count: &more }, None).is_err();
+                let refused =
+                    certificate.check(&Displaced { gone: &gone, count: &more }, None).is_err();
                 let held = model.held.of(number);
                 if walls.iter().any(|wall| wall.stops(&model, held, &taken)) {
                     assert!(refused, "seed {seed}, instance {number}");

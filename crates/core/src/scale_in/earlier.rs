@@ -125,14 +125,17 @@ pub fn earlier(
     let mut marked: Vec<_> =
         marked.filter_map(|(index, one)| Some((index, one, Mark::of(one, function)?))).collect();
     // The youngest drain first: it has the least to lose if the load has come back.
-    marked
-        .sort_by(|(_, one, a), (_, other, b)| b.at.cmp(&a.at).then(one.instance_id.cmp(&other.instance_id)));
+    marked.sort_by(|(_, one, a), (_, other, b)| {
+        b.at.cmp(&a.at).then(one.instance_id.cmp(&other.instance_id))
+    });
 
     let mut headroom = load.headroom;
     let mut decided = Vec::new();
     for (index, instance, mark) in marked {
         let decision = match instance.status {
-            ContainerInstanceStatus::Active if now.duration_since(mark.at) < FORGOTTEN_AFTER => continue,
+            ContainerInstanceStatus::Active if now.duration_since(mark.at) < FORGOTTEN_AFTER => {
+                continue;
+            }
             ContainerInstanceStatus::Active => {
                 Earlier::Unmark("it is ACTIVE, and bears the mark of a drain".to_owned())
             }
@@ -189,9 +192,10 @@ impl Facts<'_> {
             None if stalled && self.may_wait_longer() => {
                 Earlier::Wait("standalone tasks have not ended".to_owned())
             }
-            None if stalled => {
-                reactivate(format!("its drain has stalled: {left} tasks left since {}", self.mark.at))
-            }
+            None if stalled => reactivate(format!(
+                "its drain has stalled: {left} tasks left since {}",
+                self.mark.at
+            )),
             None => Earlier::Wait(format!("{left} tasks left")),
         }
     }
@@ -226,8 +230,15 @@ impl Facts<'_> {
     fn needed_by(&self, unplaced: &[Unplaced]) -> Option<String> {
         let registered = self.instance.registered?.to_array();
         let needs = unplaced.iter().find(|one| {
-            let since = one.at >= self.mark.at && one.before.is_none_or(|before| before >= self.mark.at);
-            since && one.demand.to_array().into_iter().zip(registered).all(|(needed, all)| needed <= all)
+            let since =
+                one.at >= self.mark.at && one.before.is_none_or(|before| before >= self.mark.at);
+            since
+                && one
+                    .demand
+                    .to_array()
+                    .into_iter()
+                    .zip(registered)
+                    .all(|(needed, all)| needed <= all)
         })?;
         Some(format!("service {} finds no place for a task", needs.service))
     }
@@ -264,11 +275,14 @@ fn short(headroom: &Headroom, policy: &Policy) -> Option<String> {
 
 /// Counts an instance that is to be ACTIVE again: its tasks need no other place.
 fn add(headroom: &mut Headroom, inventory: &Inventory, instance: &Instance) {
-    let (Some(registered), Some(remaining)) = (instance.registered, instance.remaining) else { return };
+    let (Some(registered), Some(remaining)) = (instance.registered, instance.remaining) else {
+        return;
+    };
     let mut free = remaining.to_array();
     for task in instance.tasks.iter().flatten() {
         let TaskKind::Service(index) = task.kind else { continue };
-        let demand = inventory.services.get(index).map_or_else(Resources::default, |service| service.demand);
+        let demand =
+            inventory.services.get(index).map_or_else(Resources::default, |service| service.demand);
         free.iter_mut().zip(demand.to_array()).for_each(|(free, held)| *free += held);
     }
     let sum = |one: Resources, other: [i64; 4]| {
@@ -355,8 +369,11 @@ pub(crate) mod tests {
 
     /// Plenty of room on what stays.
     fn roomy() -> Load {
-        let headroom =
-            Headroom { instances: 10, registered: resources(10_000, 10_000), free: resources(9_000, 9_000) };
+        let headroom = Headroom {
+            instances: 10,
+            registered: resources(10_000, 10_000),
+            free: resources(9_000, 9_000),
+        };
         Load { headroom, unplaced: Vec::new() }
     }
 
@@ -378,7 +395,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_mark_survives_being_written_and_read_and_what_is_none_is_none() {
-        let mark = Mark { function: FUNCTION.to_owned(), at: "2025-03-04T05:06:07.891Z".parse().unwrap() };
+        let mark =
+            Mark { function: FUNCTION.to_owned(), at: "2025-03-04T05:06:07.891Z".parse().unwrap() };
         assert_eq!(mark.to_string(), "scale-in-reaper/2025-03-04T05:06:07Z");
         let read = Mark::parse(&mark.to_string()).unwrap();
         assert_eq!((read.function.as_str(), mark.at.as_second()), (FUNCTION, read.at.as_second()));
@@ -396,7 +414,9 @@ pub(crate) mod tests {
         let (wait, proceed, standby) =
             (state("Terminating:Wait"), state("Terminating:Proceed"), state("Standby"));
         let with = |kind| {
-            move |all: &mut Inventory| all.instances[0].tasks = Some(vec![task(kind), task(TaskKind::Daemon)])
+            move |all: &mut Inventory| {
+                all.instances[0].tasks = Some(vec![task(kind), task(TaskKind::Daemon)])
+            }
         };
         let (daemons, stopping, standalone) =
             (with(TaskKind::Daemon), with(TaskKind::Stopping), with(TaskKind::Standalone));
@@ -464,17 +484,29 @@ pub(crate) mod tests {
         let said: Vec<_> = said.iter().map(|(index, decision)| (*index, word(decision))).collect();
         assert_eq!(said, [(1, "reactivate for load"), (2, "terminate"), (0, "terminate")]);
         load.headroom = Headroom { instances: 0, ..Headroom::default() };
-        assert_eq!(word(&decided(&all, &load)[0]), "reactivate for load", "fewer than the least number");
+        assert_eq!(
+            word(&decided(&all, &load)[0]),
+            "reactivate for load",
+            "fewer than the least number"
+        );
     }
 
     #[test]
     fn a_service_without_a_place_gets_back_what_could_be_one() {
-        let unplaced =
-            |at, before, cpu| Unplaced { service: "web".to_owned(), at, before, demand: resources(cpu, 512) };
+        let unplaced = |at, before, cpu| Unplaced {
+            service: "web".to_owned(),
+            at,
+            before,
+            demand: resources(cpu, 512),
+        };
         let all = inventory(vec![drained(1, 600)]);
         for (what, failure, expected) in [
             ("since the drain", unplaced(ago(60), None, 1_024), "reactivate for load"),
-            ("twice since the drain", unplaced(ago(60), Some(ago(500)), 1_024), "reactivate for load"),
+            (
+                "twice since the drain",
+                unplaced(ago(60), Some(ago(500)), 1_024),
+                "reactivate for load",
+            ),
             ("before the drain already", unplaced(ago(60), Some(ago(700)), 1_024), "terminate"),
             ("only before the drain", unplaced(ago(700), None, 1_024), "terminate"),
             ("a task too large for it", unplaced(ago(60), None, 4_096), "terminate"),

@@ -89,10 +89,12 @@ pub(super) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
 /// By service: why nobody can tell where its tasks may run, if so.
 fn unclear(inventory: &Inventory) -> Vec<Option<String>> {
     let constraints = inventory.services.iter().flat_map(|service| &service.constraints);
-    let known: BTreeMap<&str, Option<String>> =
-        constraints.map(|text| (text.as_str(), not_understood(text, &inventory.instances))).collect();
+    let known: BTreeMap<&str, Option<String>> = constraints
+        .map(|text| (text.as_str(), not_understood(text, &inventory.instances)))
+        .collect();
     let of_service = |service: &Service| {
-        let constraint = || service.constraints.iter().find_map(|text| known[text.as_str()].clone());
+        let constraint =
+            || service.constraints.iter().find_map(|text| known[text.as_str()].clone());
         service.unclear.clone().or_else(constraint)
     };
     inventory.services.iter().map(of_service).collect()
@@ -165,7 +167,9 @@ fn negative_demand(facts: &Facts<'_>) -> Option<String> {
     let tasks = facts.instance.tasks.iter().flatten();
     let services = tasks.filter_map(|task| match task.kind {
         TaskKind::Service(index) => Some(facts.services.get(index)),
-        TaskKind::UnknownService | TaskKind::Daemon | TaskKind::Standalone | TaskKind::Stopping => None,
+        TaskKind::UnknownService | TaskKind::Daemon | TaskKind::Standalone | TaskKind::Stopping => {
+            None
+        }
     });
     for service in services {
         let Some(service) = service else {
@@ -173,7 +177,10 @@ fn negative_demand(facts: &Facts<'_>) -> Option<String> {
         };
         let demand = service.demand.to_array();
         if let Some(amount) = demand.into_iter().find(|amount| !(0..=AMOUNT_MAX).contains(amount)) {
-            return Some(format!("a task of service {} holds {amount} of a resource", service.name));
+            return Some(format!(
+                "a task of service {} holds {amount} of a resource",
+                service.name
+            ));
         }
     }
     None
@@ -251,7 +258,9 @@ fn pinned(facts: &Facts<'_>) -> Option<KeepReason> {
             TaskKind::Standalone => {
                 Some(format!("task {id} is standalone: nothing would start it elsewhere"))
             }
-            TaskKind::UnknownService => Some(format!("task {id} is of a service that could not be read")),
+            TaskKind::UnknownService => {
+                Some(format!("task {id} is of a service that could not be read"))
+            }
             TaskKind::Service(index) => {
                 let service = facts.services.get(index)?;
                 immovable(service, facts.unclear[index].as_ref(), task.protected)

@@ -119,11 +119,13 @@ impl Test {
             Self::Exists => Some(true),
             Self::In(values) => Some(values.iter().any(|one| one == value)),
             // The guide does not say whether a pattern must match the whole value.
-            Self::Matches { whole, anywhere } => match (whole.is_match(value), anywhere.is_match(value)) {
-                (true, _) => Some(true),
-                (false, false) => Some(false),
-                (false, true) => None,
-            },
+            Self::Matches { whole, anywhere } => {
+                match (whole.is_match(value), anywhere.is_match(value)) {
+                    (true, _) => Some(true),
+                    (false, false) => Some(false),
+                    (false, true) => None,
+                }
+            }
         }
     }
 }
@@ -135,7 +137,8 @@ enum Token {
     Sign(&'static str),
 }
 
-const SIGNS: [&str; 15] = ["==", "!=", "=~", "!~", ">=", "<=", "&&", "||", ">", "<", "(", ")", "[", "]", ","];
+const SIGNS: [&str; 15] =
+    ["==", "!=", "=~", "!~", ">=", "<=", "&&", "||", ">", "<", "(", ")", "[", "]", ","];
 
 fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
@@ -232,7 +235,9 @@ impl Parser {
                 }
                 inner
             }
-            Token::Word(word) if word == "!" || word == "not" => Expression::Not(Box::new(self.one()?)),
+            Token::Word(word) if word == "!" || word == "not" => {
+                Expression::Not(Box::new(self.one()?))
+            }
             Token::Word(word) => self.test(subject(&word)?)?,
             Token::Sign(sign) => return Err(format!("unexpected {sign:?}")),
         };
@@ -291,7 +296,8 @@ fn subject(word: &str) -> Result<Subject, String> {
 }
 
 fn pattern(text: &str) -> Result<Test, String> {
-    let regex = |text: &str| Regex::new(text).map_err(|_| format!("pattern {text:?} is not understood"));
+    let regex =
+        |text: &str| Regex::new(text).map_err(|_| format!("pattern {text:?} is not understood"));
     Ok(Test::Matches { whole: regex(&format!("^(?:{text})$"))?, anywhere: regex(text)? })
 }
 
@@ -305,7 +311,9 @@ mod tests {
         for (name, value) in [("ecs.instance-type", "m7g.large"), ("stack", "prod"), ("ssd", "")] {
             instance.attributes.insert(name.to_owned(), value.to_owned());
         }
-        Expression::parse(expression).unwrap_or_else(|why| panic!("{expression}: {why}")).holds(&instance)
+        Expression::parse(expression)
+            .unwrap_or_else(|why| panic!("{expression}: {why}"))
+            .holds(&instance)
     }
 
     #[test]
@@ -353,8 +361,14 @@ mod tests {
     fn what_a_pattern_means_is_left_open_where_ecs_does_not_say() {
         assert_eq!(holds("attribute:ecs.instance-type =~ m7g"), None);
         assert_eq!(holds("attribute:ecs.instance-type !~ m7g"), None);
-        assert_eq!(holds("attribute:ecs.instance-type =~ m7g or attribute:stack == prod"), Some(true));
-        assert_eq!(holds("attribute:ecs.instance-type =~ m7g and attribute:stack == test"), Some(false));
+        assert_eq!(
+            holds("attribute:ecs.instance-type =~ m7g or attribute:stack == prod"),
+            Some(true)
+        );
+        assert_eq!(
+            holds("attribute:ecs.instance-type =~ m7g and attribute:stack == test"),
+            Some(false)
+        );
     }
 
     #[test]

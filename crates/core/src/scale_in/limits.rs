@@ -62,12 +62,17 @@ const SPREAD_ALLOWED: i64 = 1;
 
 impl Limits {
     /// The limits before anything is removed.
-    pub(super) fn new<const D: usize>(inventory: &Inventory, policy: &Policy, model: &Model<D>) -> Self {
+    pub(super) fn new<const D: usize>(
+        inventory: &Inventory,
+        policy: &Policy,
+        model: &Model<D>,
+    ) -> Self {
         let (groups, group_of, zone_of) = groups(inventory, model);
         let (removals, removals_reason) = removals(inventory, policy, model.len());
         let percent = [policy.headroom_cpu_percent, policy.headroom_memory_percent].map(i64::from);
         let before = headroom(model, |_| false);
-        let [free, registered] = [before.free, before.registered].map(|all| [all.cpu, all.memory_mib]);
+        let [free, registered] =
+            [before.free, before.registered].map(|all| [all.cpu, all.memory_mib]);
         let taken = |number: usize| {
             let moved = moved(model, number);
             std::array::from_fn(|dimension| {
@@ -95,7 +100,9 @@ impl Limits {
     pub(super) fn refuse(&self, number: usize) -> Option<KeepReason> {
         self.limit(number).map(|limit| match limit {
             Limit::Removals => self.removals_reason.clone(),
-            Limit::Group => KeepReason::GroupAtMinimum(self.groups[self.group_of(number)].name.clone()),
+            Limit::Group => {
+                KeepReason::GroupAtMinimum(self.groups[self.group_of(number)].name.clone())
+            }
             Limit::Headroom => KeepReason::Headroom,
             Limit::Zones => KeepReason::ZoneBalance,
         })
@@ -155,7 +162,8 @@ impl Limits {
 
     /// Whether every limit holds. Taking one instance at a time in any order can break the balance of zones on the way.
     pub(super) fn hold(&self) -> bool {
-        let balanced = |group: &GroupLimit| !self.keep_zone_balance || group.spread() <= group.spread_max;
+        let balanced =
+            |group: &GroupLimit| !self.keep_zone_balance || group.spread() <= group.spread_max;
         self.spare.iter().all(|&spare| spare >= 0)
             && self.groups.iter().all(|group| group.left >= 0 && balanced(group))
     }
@@ -231,12 +239,15 @@ pub(super) fn headroom<const D: usize>(model: &Model<D>, gone: impl Fn(usize) ->
 }
 
 /// The groups of usable instances with the group and the zone of each instance.
-fn groups<const D: usize>(inventory: &Inventory, model: &Model<D>) -> (Vec<GroupLimit>, Vec<u16>, Vec<u16>) {
+fn groups<const D: usize>(
+    inventory: &Inventory,
+    model: &Model<D>,
+) -> (Vec<GroupLimit>, Vec<u16>, Vec<u16>) {
     // What drains already has not left its group's desired capacity yet, unless the group is terminating it.
     let mut draining = BTreeMap::<&GroupName, i64>::new();
     for instance in &inventory.instances {
-        let counts =
-            instance.status == ContainerInstanceStatus::Draining && instance.lifecycle_state == "InService";
+        let counts = instance.status == ContainerInstanceStatus::Draining
+            && instance.lifecycle_state == "InService";
         if let Some(group) = instance.group.as_ref().filter(|_| counts) {
             let draining: &mut i64 = draining.entry(group).or_default();
             // A weight that cannot be true gives the group no room.
@@ -290,8 +301,11 @@ fn group_limit(
 
 /// How many instances may go, and which setting says so. Those that drain already count towards the share.
 fn removals(inventory: &Inventory, policy: &Policy, usable: usize) -> (usize, KeepReason) {
-    let draining =
-        inventory.instances.iter().filter(|one| one.status == ContainerInstanceStatus::Draining).count();
+    let draining = inventory
+        .instances
+        .iter()
+        .filter(|one| one.status == ContainerInstanceStatus::Draining)
+        .count();
     let percent = usize::try_from(policy.max_removals_percent).unwrap_or(100).min(100);
     let share = (usable * percent).div_ceil(100).saturating_sub(draining);
     let above_minimum = usable.saturating_sub(policy.min_instances);

@@ -134,7 +134,8 @@ impl BitSet {
         let (start, words) = (from / 64, self.0.len());
         let later = self.0.get(start)? & (u64::MAX << (from % 64));
         let rest = (1..=words).map(|step| (start + step) % words).map(|at| (at, self.0[at]));
-        let (at, word) = std::iter::once((start, later)).chain(rest).find(|(_, word)| *word != 0)?;
+        let (at, word) =
+            std::iter::once((start, later)).chain(rest).find(|(_, word)| *word != 0)?;
         Some(at * 64 + word.trailing_zeros() as usize)
     }
 
@@ -176,17 +177,23 @@ impl<const D: usize> Model<D> {
             class_starts[class] += class_starts[class - 1];
         }
 
-        let candidate: Vec<_> = origin.iter().map(|&index| eligibility.kept[index].is_none()).collect();
+        let candidate: Vec<_> =
+            origin.iter().map(|&index| eligibility.kept[index].is_none()).collect();
         let held_services = Lists::new(origin.iter().map(|&index| services_of(at(index))));
         let (kinds, kind_of, keys) = kinds(inventory, &places, &origin, &candidate, &held_services);
         let held = Lists::new((0..origin.len()).map(|number| {
             let services = if candidate[number] { held_services.of(number) } else { &[] };
-            services.iter().filter_map(|&(service, count)| Some((kind_of[usize::from(service)]?, count)))
+            services
+                .iter()
+                .filter_map(|&(service, count)| Some((kind_of[usize::from(service)]?, count)))
         }));
-        let priced =
-            inventory.instances.iter().all(|one| one.price_microusd.is_some_and(|price| price < 1 << 40))
-                && inventory.instances.iter().any(|one| one.price_microusd > Some(0));
-        let value = |index: usize| if priced { at(index).price_microusd.unwrap_or_default() } else { 1 };
+        let priced = inventory
+            .instances
+            .iter()
+            .all(|one| one.price_microusd.is_some_and(|price| price < 1 << 40))
+            && inventory.instances.iter().any(|one| one.price_microusd > Some(0));
+        let value =
+            |index: usize| if priced { at(index).price_microusd.unwrap_or_default() } else { 1 };
         let amounts = |pick: fn(&Instance) -> Option<super::Resources>| {
             origin.iter().map(|&index| narrow(pick(at(index)).unwrap_or_default())).collect()
         };
@@ -229,7 +236,8 @@ impl<const D: usize> Model<D> {
         for class in (0..kind.allowed.len()).filter(|&class| kind.allowed[class]) {
             for number in self.class_starts[class]..self.class_starts[class + 1] {
                 // Without a branch: that is several times faster.
-                let takes = fits(&kind.demand, &self.free[number]) & !conflicts(kind, &self.holders, number);
+                let takes = fits(&kind.demand, &self.free[number])
+                    & !conflicts(kind, &self.holders, number);
                 open.0[number / 64] |= u64::from(takes) << (number % 64);
             }
         }
@@ -242,7 +250,8 @@ impl<const D: usize> Model<D> {
             return 0;
         }
         let most = if kind.keys.is_empty() { i32::from(u16::MAX) } else { 1 };
-        let room = (0..D).filter(|&at| kind.demand[at] > 0).map(|at| self.free[on][at] / kind.demand[at]);
+        let room =
+            (0..D).filter(|&at| kind.demand[at] > 0).map(|at| self.free[on][at] / kind.demand[at]);
         room.min().unwrap_or(most).min(most) as u16
     }
 
@@ -299,7 +308,9 @@ impl<const D: usize> Model<D> {
 /// services pin their tasks.
 fn narrow<const D: usize>(resources: super::Resources) -> Amounts<D> {
     let all = resources.to_array();
-    std::array::from_fn(|dimension| i32::try_from(all[dimension].clamp(0, AMOUNT_MAX)).unwrap_or(i32::MAX))
+    std::array::from_fn(|dimension| {
+        i32::try_from(all[dimension].clamp(0, AMOUNT_MAX)).unwrap_or(i32::MAX)
+    })
 }
 
 /// Whether amounts fit into others.
@@ -316,7 +327,9 @@ pub(super) fn conflicts<const D: usize>(kind: &Kind<D>, holders: &[BitSet], on: 
 fn services_of(instance: &Instance) -> impl Iterator<Item = (u16, u16)> {
     instance.tasks.iter().flatten().filter_map(|task| match task.kind {
         TaskKind::Service(index) => Some((u16::try_from(index).unwrap_or(u16::MAX), 1)),
-        TaskKind::UnknownService | TaskKind::Daemon | TaskKind::Standalone | TaskKind::Stopping => None,
+        TaskKind::UnknownService | TaskKind::Daemon | TaskKind::Standalone | TaskKind::Stopping => {
+            None
+        }
     })
 }
 
@@ -338,16 +351,19 @@ impl Places {
             inventory.services.iter().map(|service| service.constraints.as_slice()).collect();
         let sets: Vec<_> = distinct.into_iter().collect();
         // An expression that is not understood pins its tasks. What is on its way may go anywhere, for all that is known.
-        let parsed: Vec<Option<Vec<Expression>>> =
-            sets.iter().map(|set| set.iter().map(|text| Expression::parse(text).ok()).collect()).collect();
+        let parsed: Vec<Option<Vec<Expression>>> = sets
+            .iter()
+            .map(|set| set.iter().map(|text| Expression::parse(text).ok()).collect())
+            .collect();
         let mut subjects = BTreeSet::new();
         parsed.iter().flatten().flatten().for_each(|expression| expression.subjects(&mut subjects));
 
         // Instances that answer every question alike are looked at once.
         let mut alike = BTreeMap::<Vec<Option<&str>>, Vec<usize>>::new();
         for (number, &index) in origin.iter().enumerate() {
-            let answers =
-                subjects.iter().map(|subject: &&Subject| subject.value(&inventory.instances[index]));
+            let answers = subjects
+                .iter()
+                .map(|subject: &&Subject| subject.value(&inventory.instances[index]));
             alike.entry(answers.collect()).or_default().push(number);
         }
         let mut classes = BTreeMap::<(Vec<bool>, bool), Vec<usize>>::new();
@@ -368,12 +384,16 @@ impl Places {
         let (mut order, mut class, mut members) = (Vec::new(), Vec::new(), Vec::new());
         for ((membership, _), mut numbers) in classes {
             numbers.sort_unstable();
-            class.resize(class.len() + numbers.len(), u16::try_from(members.len()).unwrap_or(u16::MAX));
+            class.resize(
+                class.len() + numbers.len(),
+                u16::try_from(members.len()).unwrap_or(u16::MAX),
+            );
             order.extend(numbers);
             members.push(membership);
         }
-        let set_of =
-            |service: &Service| sets.binary_search(&service.constraints.as_slice()).unwrap_or_default();
+        let set_of = |service: &Service| {
+            sets.binary_search(&service.constraints.as_slice()).unwrap_or_default()
+        };
         Self { order, class, members, set_of: inventory.services.iter().map(set_of).collect() }
     }
 
@@ -415,8 +435,9 @@ fn kinds<const D: usize>(
         keys
     };
     // Where no instance is usable, nothing finds a place; so it is with more services than can be numbered.
-    let needed =
-        |index: &usize| !origin.is_empty() && (moving[*index] || inventory.services[*index].in_flight > 0);
+    let needed = |index: &usize| {
+        !origin.is_empty() && (moving[*index] || inventory.services[*index].in_flight > 0)
+    };
     let mut by_name: Vec<usize> = (0..inventory.services.len()).filter(needed).collect();
     by_name.sort_by_key(|&index| ranks[index]);
 
@@ -424,9 +445,13 @@ fn kinds<const D: usize>(
     for &index in &by_name {
         let demand = narrow(inventory.services[index].demand);
         let stops_first = inventory.services[index].minimum_healthy_percent < HALF_PERCENT;
-        kinds.entry((demand, places.allowed(index), keys_of(index), stops_first)).or_default().push(index);
+        kinds
+            .entry((demand, places.allowed(index), keys_of(index), stops_first))
+            .or_default()
+            .push(index);
     }
-    let all_keys: BTreeSet<Key> = kinds.keys().flat_map(|(_, _, keys, _)| keys.iter().copied()).collect();
+    let all_keys: BTreeSet<Key> =
+        kinds.keys().flat_map(|(_, _, keys, _)| keys.iter().copied()).collect();
     let keys: Vec<Key> = all_keys.into_iter().collect();
     let number_of =
         |key: &Key| u16::try_from(keys.binary_search(key).unwrap_or_default()).unwrap_or(u16::MAX);
@@ -470,10 +495,16 @@ pub(super) fn ranks(services: &[Service]) -> Vec<usize> {
 }
 
 /// By conflict key: the instances that hold it.
-fn holders(inventory: &Inventory, origin: &[usize], keys: &[Key], held_services: &Lists) -> Vec<BitSet> {
+fn holders(
+    inventory: &Inventory,
+    origin: &[usize],
+    keys: &[Key],
+    held_services: &Lists,
+) -> Vec<BitSet> {
     let mut holders = vec![BitSet::new(origin.len()); keys.len()];
     let ranks = ranks(&inventory.services);
-    let distinct = |service: usize| Key::Distinct(ranks.get(service).copied().unwrap_or(usize::MAX));
+    let distinct =
+        |service: usize| Key::Distinct(ranks.get(service).copied().unwrap_or(usize::MAX));
     for (number, &index) in origin.iter().enumerate() {
         let instance = &inventory.instances[index];
         let mut hold = |key: Key| {
@@ -483,7 +514,10 @@ fn holders(inventory: &Inventory, origin: &[usize], keys: &[Key], held_services:
         };
         instance.host_ports.iter().for_each(|port| hold(Key::Port(*port)));
         instance.distinct_services.iter().for_each(|&service| hold(distinct(service)));
-        held_services.of(number).iter().for_each(|&(service, _)| hold(distinct(usize::from(service))));
+        held_services
+            .of(number)
+            .iter()
+            .for_each(|&(service, _)| hold(distinct(usize::from(service))));
     }
     holders
 }

@@ -183,7 +183,9 @@ impl<'a, const D: usize> Packing<'a, D> {
             self.apply(match change {
                 Change::Removed(number) => Change::Restored(number),
                 Change::Restored(number) => Change::Removed(number),
-                Change::Placed { number, kind, count } => Change::Placed { number, kind, count: -count },
+                Change::Placed { number, kind, count } => {
+                    Change::Placed { number, kind, count: -count }
+                }
                 Change::Displaced { kind, count } => Change::Displaced { kind, count: -count },
             });
         }
@@ -418,7 +420,8 @@ impl<const D: usize> Shape<D> {
         let scale = model.scale();
         let direction = |kind: &Kind<D>| {
             let demand: [f32; D] = std::array::from_fn(|at| kind.demand[at] as f32 * scale[at]);
-            let length = demand.iter().map(|one| one * one).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+            let length =
+                demand.iter().map(|one| one * one).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
             demand.map(|one| one / length)
         };
         let mut order: Vec<usize> = (0..model.kinds.len()).collect();

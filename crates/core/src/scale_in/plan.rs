@@ -137,9 +137,19 @@ impl<const D: usize> Findings<'_, D> {
         // What was certified for itself is not any more once others go as well.
         let certified = safe.core == safe.taken.len();
         let because = |tasks| {
-            if certified { RemoveReason::Certified { tasks } } else { RemoveReason::Replayed { tasks } }
+            if certified {
+                RemoveReason::Certified { tasks }
+            } else {
+                RemoveReason::Replayed { tasks }
+            }
         };
-        self.put_together(&safe.taken, Some(witness), &safe.limits, |number| safe.blocked_by[number], because)
+        self.put_together(
+            &safe.taken,
+            Some(witness),
+            &safe.limits,
+            |number| safe.blocked_by[number],
+            because,
+        )
     }
 
     fn put_together(
@@ -158,7 +168,10 @@ impl<const D: usize> Findings<'_, D> {
         };
         Plan {
             cluster: self.inventory.cluster.clone(),
-            remove: taken.iter().filter_map(|&number| self.removal(number as usize, &because)).collect(),
+            remove: taken
+                .iter()
+                .filter_map(|&number| self.removal(number as usize, &because))
+                .collect(),
             keep: self.kept(&gone, limits, blocked_by),
             headroom_before: headroom(self.model, |_| false),
             headroom_after: headroom(self.model, |number| gone[number]),
@@ -186,7 +199,12 @@ impl<const D: usize> Findings<'_, D> {
         })
     }
 
-    fn kept(&self, gone: &[bool], limits: &Limits, blocked_by: impl Fn(usize) -> Option<u16>) -> Vec<Kept> {
+    fn kept(
+        &self,
+        gone: &[bool],
+        limits: &Limits,
+        blocked_by: impl Fn(usize) -> Option<u16>,
+    ) -> Vec<Kept> {
         let mut numbers = vec![None; self.inventory.instances.len()];
         for (number, &index) in self.model.origin.iter().enumerate() {
             numbers[index] = Some(number);
@@ -217,10 +235,19 @@ impl<const D: usize> Findings<'_, D> {
     /// What stands in the way of an instance's tasks: the kind that is known to, or the largest on it.
     fn no_room(&self, number: usize, blocking: Option<u16>) -> String {
         let size = |kind: u16| {
-            self.model.kinds[usize::from(kind)].demand.iter().map(|&one| i64::from(one)).sum::<i64>()
+            self.model.kinds[usize::from(kind)]
+                .demand
+                .iter()
+                .map(|&one| i64::from(one))
+                .sum::<i64>()
         };
         let largest = || {
-            self.model.held.of(number).iter().map(|(kind, _)| *kind).max_by_key(|&kind| (size(kind), kind))
+            self.model
+                .held
+                .of(number)
+                .iter()
+                .map(|(kind, _)| *kind)
+                .max_by_key(|&kind| (size(kind), kind))
         };
         let Some(kind) = blocking.or_else(largest) else {
             return "what is on its way would not surely find a place".to_owned();
@@ -239,7 +266,9 @@ impl<const D: usize> Findings<'_, D> {
         if self.nowhere[number].is_some() {
             format!("a task of service {name} needs {needs}: no other instance has that")
         } else {
-            format!("a task of service {name} needs {needs}: without this instance it might find no place")
+            format!(
+                "a task of service {name} needs {needs}: without this instance it might find no place"
+            )
         }
     }
 
@@ -248,11 +277,17 @@ impl<const D: usize> Findings<'_, D> {
         let mut places = vec![Vec::new(); self.model.kinds.len()];
         for (number, hosted) in packing.hosted.iter().enumerate() {
             for &(kind, count) in hosted {
-                places[usize::from(kind)].extend(std::iter::repeat_n(number as u32, usize::from(count)));
+                places[usize::from(kind)]
+                    .extend(std::iter::repeat_n(number as u32, usize::from(count)));
             }
         }
         let moving = |&number: &u32| {
-            self.model.held.of(number as usize).iter().map(|(_, count)| usize::from(*count)).sum::<usize>()
+            self.model
+                .held
+                .of(number as usize)
+                .iter()
+                .map(|(_, count)| usize::from(*count))
+                .sum::<usize>()
         };
         let mut moves = Vec::with_capacity(taken.iter().map(moving).sum());
         for &number in taken {
@@ -261,9 +296,12 @@ impl<const D: usize> Findings<'_, D> {
             tasks.sort_unstable_by(|one, other| one.id.cmp(&other.id));
             for task in tasks {
                 let TaskKind::Service(service) = task.kind else { continue };
-                let place = self.model.kind_of[service].and_then(|kind| places[usize::from(kind)].pop());
+                let place =
+                    self.model.kind_of[service].and_then(|kind| places[usize::from(kind)].pop());
                 if let Some(to) = place {
-                    let to = self.inventory.instances[self.model.origin[to as usize]].instance_id.clone();
+                    let to = self.inventory.instances[self.model.origin[to as usize]]
+                        .instance_id
+                        .clone();
                     moves.push(Move { task: task.id.clone(), to });
                 }
             }

@@ -46,8 +46,9 @@ impl RemoveReason {
 
 impl fmt::Display for RemoveReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tasks =
-            |n: usize| if n == 1 { "its task finds".to_owned() } else { format!("its {n} tasks find") };
+        let tasks = |n: usize| {
+            if n == 1 { "its task finds".to_owned() } else { format!("its {n} tasks find") }
+        };
         match self {
             Self::Empty => f.write_str("no service runs a task on it"),
             Self::Certified { tasks: n } => {
@@ -143,16 +144,24 @@ impl fmt::Display for KeepReason {
             Self::ManagedScaling(group) => {
                 write!(f, "a capacity provider's managed scaling decides the size of group {group}")
             }
-            Self::GroupUnavailable(group, why) => write!(f, "group {group} cannot be shrunk now: {why}"),
+            Self::GroupUnavailable(group, why) => {
+                write!(f, "group {group} cannot be shrunk now: {why}")
+            }
             Self::NotInService(state) => write!(f, "its group says {state}"),
             Self::ProtectedFromScaleIn => f.write_str("its group protects it from scale-in"),
             Self::TooYoung => f.write_str("it is too young"),
             Self::GroupAtMinimum(group) => write!(f, "group {group} is at its minimum"),
             Self::NotRead => f.write_str("enough others were better candidates"),
             Self::Pinned(why) | Self::NoRoom(why) => f.write_str(why),
-            Self::MinInstances => f.write_str("the cluster is at its least number of usable instances"),
-            Self::MaxRemovals => f.write_str("the sweep removes its share of the cluster without it"),
-            Self::ZoneBalance => f.write_str("its zone would be left with too few instances of its group"),
+            Self::MinInstances => {
+                f.write_str("the cluster is at its least number of usable instances")
+            }
+            Self::MaxRemovals => {
+                f.write_str("the sweep removes its share of the cluster without it")
+            }
+            Self::ZoneBalance => {
+                f.write_str("its zone would be left with too few instances of its group")
+            }
             Self::Headroom => f.write_str("the headroom would not be left"),
         }
     }

@@ -116,9 +116,10 @@ impl<'a, const D: usize> Replay<'a, D> {
             .flat_map(|service| &service.strategy)
             .filter_map(|strategy| match strategy {
                 Strategy::Spread(name) if !is_instance(name) => Some(name.as_str()),
-                Strategy::Spread(_) | Strategy::Random | Strategy::BinpackCpu | Strategy::BinpackMemory => {
-                    None
-                }
+                Strategy::Spread(_)
+                | Strategy::Random
+                | Strategy::BinpackCpu
+                | Strategy::BinpackMemory => None,
             })
             .collect();
         let names: Vec<&str> = names.into_iter().collect();
@@ -173,7 +174,8 @@ impl<'a, const D: usize> Replay<'a, D> {
             sorted: Vec::new(),
             steps: 0,
         };
-        replay.sorted = pools.into_iter().map(|(pool, dimension)| replay.sorted(pool, dimension)).collect();
+        replay.sorted =
+            pools.into_iter().map(|(pool, dimension)| replay.sorted(pool, dimension)).collect();
         let mut counts = std::mem::take(&mut replay.counts);
         for number in 0..model.len() {
             replay.spread_from(number, |spread, value, tasks| counts[spread][value] += tasks);
@@ -184,7 +186,8 @@ impl<'a, const D: usize> Replay<'a, D> {
 
     fn sorted(&self, pool: Pool, dimension: usize) -> Sorted {
         let free = |number: u32| (self.model.free[number as usize][dimension], number);
-        let members = (0..self.model.len() as u32).filter(|&number| self.is_in(pool, number as usize));
+        let members =
+            (0..self.model.len() as u32).filter(|&number| self.is_in(pool, number as usize));
         Sorted { pool, dimension, by_free: members.map(free).collect() }
     }
 
@@ -226,12 +229,18 @@ impl<'a, const D: usize> Replay<'a, D> {
             }
             Turn::SmallestFirst | Turn::WorstFit(0) => {
                 // Those of one kind stand together.
-                let size = |service: u16| kind_of(service).map(|kind| (self.sizes[usize::from(kind)], kind));
-                tasks.sort_by(|&one, &other| size(one).partial_cmp(&size(other)).unwrap_or(Ordering::Equal));
+                let size = |service: u16| {
+                    kind_of(service).map(|kind| (self.sizes[usize::from(kind)], kind))
+                };
+                tasks.sort_by(|&one, &other| {
+                    size(one).partial_cmp(&size(other)).unwrap_or(Ordering::Equal)
+                });
             }
             Turn::WorstFit(_) => {
                 let chance: Vec<usize> = self.sizes.iter().map(|_| rng.below(1 << 20)).collect();
-                tasks.sort_by_key(|&service| kind_of(service).map(|kind| (chance[usize::from(kind)], kind)));
+                tasks.sort_by_key(|&service| {
+                    kind_of(service).map(|kind| (chance[usize::from(kind)], kind))
+                });
             }
         }
         let (placed, steps) = match turn {
@@ -264,7 +273,8 @@ impl<'a, const D: usize> Replay<'a, D> {
                 set.remove(&(model.free[number][sorted.dimension], number as u32));
             }
         }
-        let prepared = 4 * (model.len() + tasks.len() + by_free.iter().map(BTreeSet::len).sum::<usize>());
+        let prepared =
+            4 * (model.len() + tasks.len() + by_free.iter().map(BTreeSet::len).sum::<usize>());
         let mut play = Play {
             replay: self,
             free: model.free.clone(),
@@ -333,10 +343,11 @@ fn field<const D: usize>(inventory: &Inventory, model: &Model<D>, name: &str) ->
     let mut field = Field { value_of: Vec::new(), members: Vec::new() };
     for (number, &index) in (0..).zip(&model.origin) {
         let next = field.members.len() as u16;
-        let value = *numbers.entry(subject.value(&inventory.instances[index])).or_insert_with(|| {
-            field.members.push(Vec::new());
-            next
-        });
+        let value =
+            *numbers.entry(subject.value(&inventory.instances[index])).or_insert_with(|| {
+                field.members.push(Vec::new());
+                next
+            });
         field.members[usize::from(value)].push(number);
         field.value_of.push(value);
     }
@@ -357,13 +368,22 @@ impl<const D: usize> Play<'_, '_, D> {
     }
 
     /// The value with the fewest tasks of the service that has an instance to take one more.
-    fn choose_spread(&mut self, service: u16, kind: u16, spread: usize, rest: &[Step]) -> Option<usize> {
+    fn choose_spread(
+        &mut self,
+        service: u16,
+        kind: u16,
+        spread: usize,
+        rest: &[Step],
+    ) -> Option<usize> {
         let field = self.replay.spreads[spread];
         let counts = &self.counts[spread];
-        let mut values: Vec<(u32, usize, usize)> =
-            (0..counts.len()).map(|value| (counts[value], self.rng.below(1 << 16), value)).collect();
+        let mut values: Vec<(u32, usize, usize)> = (0..counts.len())
+            .map(|value| (counts[value], self.rng.below(1 << 16), value))
+            .collect();
         values.sort_unstable();
-        values.into_iter().find_map(|(_, _, value)| self.choose(service, kind, Pool::Of(field, value), rest))
+        values
+            .into_iter()
+            .find_map(|(_, _, value)| self.choose(service, kind, Pool::Of(field, value), rest))
     }
 
     fn choose(&mut self, service: u16, kind: u16, pool: Pool, steps: &[Step]) -> Option<usize> {
@@ -415,7 +435,9 @@ impl<const D: usize> Play<'_, '_, D> {
             }
             ranks.clear();
             ranks.extend(steps.iter().map(|step| match *step {
-                Step::Spread(spread) => i64::from(self.counts[spread][replay.value_of(spread, number)]),
+                Step::Spread(spread) => {
+                    i64::from(self.counts[spread][replay.value_of(spread, number)])
+                }
                 Step::SpreadInstances => self.tasks_of(service, number) as i64,
                 Step::Binpack(dimension) => i64::from(self.free[number][dimension]),
             }));
@@ -459,8 +481,10 @@ impl<const D: usize> Play<'_, '_, D> {
     /// How many tasks of a service an instance has.
     fn tasks_of(&self, service: u16, number: usize) -> usize {
         let held = self.replay.model.held_services.of(number);
-        let held =
-            held.iter().find(|(other, _)| *other == service).map_or(0, |(_, count)| usize::from(*count));
+        let held = held
+            .iter()
+            .find(|(other, _)| *other == service)
+            .map_or(0, |(_, count)| usize::from(*count));
         held + self.placed.get(&(number as u32, service)).copied().unwrap_or_default()
     }
 
@@ -468,7 +492,9 @@ impl<const D: usize> Play<'_, '_, D> {
         self.steps += 8;
         let replay = self.replay;
         let before = self.free[number];
-        for (free, demand) in self.free[number].iter_mut().zip(replay.model.kinds[usize::from(kind)].demand) {
+        for (free, demand) in
+            self.free[number].iter_mut().zip(replay.model.kinds[usize::from(kind)].demand)
+        {
             *free -= demand;
         }
         for (set, sorted) in self.by_free.iter_mut().zip(&replay.sorted) {
@@ -502,11 +528,14 @@ mod tests {
     /// Off a third come small tasks and a large one, which only fits where no small one has gone: on the second.
     /// `small` is how many small tasks each of the three has.
     fn stands(strategy: &[Strategy], turn: Turn, small: [usize; 3], zone: &str) -> bool {
-        let services =
-            vec![Service { strategy: strategy.to_vec(), ..service(0, [256, 256]) }, service(1, [2048, 1024])];
+        let services = vec![
+            Service { strategy: strategy.to_vec(), ..service(0, [256, 256]) },
+            service(1, [2048, 1024]),
+        ];
         let half = holding(1, [1024, 2048], &[(0, small[0])]);
         let whole = Instance { zone: "b".to_owned(), ..holding(2, [2048, 4096], &[(0, small[1])]) };
-        let leaves = Instance { zone: zone.to_owned(), ..holding(3, [0, 0], &[(0, small[2]), (1, 1)]) };
+        let leaves =
+            Instance { zone: zone.to_owned(), ..holding(3, [0, 0], &[(0, small[2]), (1, 1)]) };
         let inventory = cluster(vec![half, whole, leaves], services);
         let model = model::<2>(&inventory);
         let open: Vec<_> = model.kinds.iter().map(|kind| model.open(kind)).collect();

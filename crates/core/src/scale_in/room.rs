@@ -49,8 +49,9 @@ impl<const D: usize> Rooms<D> {
         };
         let classes = open.iter().map(classes).collect();
         let ratios = Ratios::new(&model.kinds);
-        let useful =
-            |(number, free): (usize, &Amounts<D>)| ratios.useful(free, |kind| open[kind].has(number));
+        let useful = |(number, free): (usize, &Amounts<D>)| {
+            ratios.useful(free, |kind| open[kind].has(number))
+        };
         let useful = model.free.iter().enumerate().map(useful).collect();
         Self { useful, class, of_class, classes, open }
     }
@@ -79,7 +80,11 @@ impl Ratios {
     }
 
     /// No more of one dimension is of use than the kinds that fit need at most beside all that is free of another.
-    fn useful<const D: usize>(&self, free: &Amounts<D>, fits: impl Fn(usize) -> bool) -> Amounts<D> {
+    fn useful<const D: usize>(
+        &self,
+        free: &Amounts<D>,
+        fits: impl Fn(usize) -> bool,
+    ) -> Amounts<D> {
         let used = |of: usize, per: usize| {
             let most = self.by_pair[of * D + per].iter().find(|(_, kind)| fits(*kind));
             match most {
@@ -90,7 +95,10 @@ impl Ratios {
             }
         };
         std::array::from_fn(|of| {
-            let used = (0..D).filter(|&per| per != of).map(|per| used(of, per)).fold(f64::INFINITY, f64::min);
+            let used = (0..D)
+                .filter(|&per| per != of)
+                .map(|per| used(of, per))
+                .fold(f64::INFINITY, f64::min);
             (used.ceil() as i32).min(free[of])
         })
     }

@@ -40,7 +40,8 @@ pub(super) fn gentle_order<const D: usize>(model: &Model<D>, prices: &Prices) ->
 
 fn sorted<const D: usize>(model: &Model<D>, worth: impl Fn(usize) -> f32) -> Vec<u32> {
     let candidates = (0..model.len()).filter(|&number| model.candidate[number]);
-    let mut order: Vec<(f32, u32)> = candidates.map(|number| (worth(number), number as u32)).collect();
+    let mut order: Vec<(f32, u32)> =
+        candidates.map(|number| (worth(number), number as u32)).collect();
     order.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
     order.into_iter().map(|(_, number)| number).collect()
 }
@@ -96,7 +97,9 @@ impl<'a, 'b, const D: usize> Search<'a, 'b, D> {
             packing.steps = 0;
             for &number in &order {
                 let number = number as usize;
-                if packing.value as f64 >= self.prices.bound || self.steps + packing.steps >= self.steps_max {
+                if packing.value as f64 >= self.prices.bound
+                    || self.steps + packing.steps >= self.steps_max
+                {
                     break;
                 }
                 if packing.limits.allows(number) {
@@ -123,7 +126,8 @@ impl<'a, 'b, const D: usize> Search<'a, 'b, D> {
         let model = empty.model;
         let worth = |number: usize| {
             let held = model.held.of(number).iter();
-            let blame: f32 = held.map(|&(kind, count)| blame[usize::from(kind)] * f32::from(count)).sum();
+            let blame: f32 =
+                held.map(|&(kind, count)| blame[usize::from(kind)] * f32::from(count)).sum();
             model.value[number] as f32 / (self.prices.cost[number] + blame).max(f32::MIN_POSITIVE)
         };
         let mut order = sorted(model, worth);

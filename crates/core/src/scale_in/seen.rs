@@ -75,7 +75,8 @@ impl ServiceSeen {
         let wanted = if self.deploying { most.max(self.desired) } else { self.desired };
         let pending = if self.capacity_providers.is_empty() { self.pending } else { 0 };
         let on_draining = i64::try_from(on_draining).unwrap_or(i64::MAX);
-        let missing = wanted.saturating_add(on_draining).saturating_sub(self.running).saturating_sub(pending);
+        let missing =
+            wanted.saturating_add(on_draining).saturating_sub(self.running).saturating_sub(pending);
         u64::try_from(missing).unwrap_or(0)
     }
 
@@ -93,10 +94,13 @@ impl ServiceSeen {
             unclear = unclear.or_else(|| definition.unclear.clone());
         }
         if self.capacity_providers.len() > 1 {
-            unclear = unclear.or_else(|| Some("its strategy names several capacity providers".to_owned()));
+            unclear = unclear
+                .or_else(|| Some("its strategy names several capacity providers".to_owned()));
         }
-        let provider =
-            self.capacity_providers.iter().map(|name| format!("attribute:{CAPACITY_PROVIDER} == {name}"));
+        let provider = self
+            .capacity_providers
+            .iter()
+            .map(|name| format!("attribute:{CAPACITY_PROVIDER} == {name}"));
         constraints.extend(provider);
         constraints.sort();
         constraints.dedup();
@@ -185,9 +189,14 @@ mod tests {
         assert_eq!(seen(5, 7, 0).in_flight(0), 0, "more than wanted");
         let deploying = ServiceSeen { deploying: true, ..seen(5, 6, 1) };
         assert_eq!(deploying.in_flight(0), 3, "a deployment may have ten");
-        let waiting = ServiceSeen { capacity_providers: ["spot".to_owned()].into(), ..seen(5, 3, 2) };
+        let waiting =
+            ServiceSeen { capacity_providers: ["spot".to_owned()].into(), ..seen(5, 3, 2) };
         assert_eq!(waiting.in_flight(0), 2, "pending ones may wait for a capacity provider");
-        assert_eq!(seen(i64::MAX, 0, 0).in_flight(u64::MAX), i64::MAX.unsigned_abs(), "no sum overflows");
+        assert_eq!(
+            seen(i64::MAX, 0, 0).in_flight(u64::MAX),
+            i64::MAX.unsigned_abs(),
+            "no sum overflows"
+        );
     }
 
     #[test]
@@ -201,12 +210,18 @@ mod tests {
         let new = Definition {
             demand: Resources { cpu: 512, memory_mib: 512, gpus: 1, ..Resources::default() },
             host_ports: [HostPort { protocol: Protocol::Tcp, number: 81 }].into(),
-            constraints: vec!["attribute:disk == ssd".to_owned(), "attribute:gpu exists".to_owned()],
+            constraints: vec![
+                "attribute:disk == ssd".to_owned(),
+                "attribute:gpu exists".to_owned(),
+            ],
             unclear: None,
         };
         let service = seen(2, 2, 0).service(&[&old, &new], 0);
 
-        assert_eq!(service.demand, Resources { cpu: 512, memory_mib: 1_024, gpus: 1, network_interfaces: 0 });
+        assert_eq!(
+            service.demand,
+            Resources { cpu: 512, memory_mib: 1_024, gpus: 1, network_interfaces: 0 }
+        );
         assert_eq!(service.host_ports.len(), 2);
         assert_eq!(service.constraints, ["attribute:disk == ssd", "attribute:gpu exists"]);
         assert_eq!(service.unclear, None);
@@ -215,7 +230,11 @@ mod tests {
     #[test]
     fn few_tasks_may_be_neither_stopped_nor_started_whatever_the_percentages() {
         let with = |desired, minimum_healthy_percent, maximum_percent| {
-            let seen = ServiceSeen { minimum_healthy_percent, maximum_percent, ..seen(desired, desired, 0) };
+            let seen = ServiceSeen {
+                minimum_healthy_percent,
+                maximum_percent,
+                ..seen(desired, desired, 0)
+            };
             let service = seen.service(&[], 0);
             (service.minimum_healthy_percent, service.maximum_percent)
         };
@@ -252,7 +271,8 @@ mod tests {
     #[test]
     fn a_service_whose_tasks_all_have_a_place_lacks_none_whatever_was_said_before() {
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
-        let failing = ServiceSeen { placement_failures: vec![at(30), at(20), at(10)], ..seen(3, 2, 0) };
+        let failing =
+            ServiceSeen { placement_failures: vec![at(30), at(20), at(10)], ..seen(3, 2, 0) };
         let unplaced = failing.unplaced(&failing.service(&[], 0)).unwrap();
         assert_eq!((unplaced.at, unplaced.before), (at(30), Some(at(10))));
         let placed = ServiceSeen { running: 3, ..failing };

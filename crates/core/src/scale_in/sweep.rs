@@ -19,8 +19,11 @@ const READ_FOR_EACH: usize = 3;
 
 /// How many of the instances that are worth reading are read: enough to choose from, whatever the size of the cluster.
 pub fn reads_max(inventory: &Inventory, policy: &Policy) -> usize {
-    let usable =
-        inventory.instances.iter().filter(|one| one.status == ContainerInstanceStatus::Active).count();
+    let usable = inventory
+        .instances
+        .iter()
+        .filter(|one| one.status == ContainerInstanceStatus::Active)
+        .count();
     let share = usize::try_from(policy.max_removals_percent).unwrap_or(100);
     let removals = (usable * share).div_ceil(100);
     if removals == 0 { 0 } else { READ_MIN.max(READ_FOR_EACH * removals) }
@@ -29,10 +32,12 @@ pub fn reads_max(inventory: &Inventory, policy: &Policy) -> usize {
 /// The plan as far as it still holds after a second look: planned again, with nothing but the instances that were to go
 /// as candidates. It only ever shrinks. What stays for another reason than before is kept for that reason.
 pub fn still_holds(planned: &Plan, mut fresh: Inventory, policy: &Policy, now: Timestamp) -> Plan {
-    let candidates: BTreeSet<_> = planned.remove.iter().map(|removal| &removal.instance_id).collect();
+    let candidates: BTreeSet<_> =
+        planned.remove.iter().map(|removal| &removal.instance_id).collect();
     for instance in &mut fresh.instances {
         // Those that drain were read for what is on its way, not to be removed.
-        if instance.status != ContainerInstanceStatus::Draining && !candidates.contains(&instance.instance_id)
+        if instance.status != ContainerInstanceStatus::Draining
+            && !candidates.contains(&instance.instance_id)
         {
             instance.tasks = None;
         }
@@ -40,11 +45,15 @@ pub fn still_holds(planned: &Plan, mut fresh: Inventory, policy: &Policy, now: T
     let mut again = super::plan(&fresh, policy, now);
     again.remove.retain(|removal| candidates.contains(&removal.instance_id));
     let removed: BTreeSet<_> = again.remove.iter().map(|removal| &removal.instance_id).collect();
-    let reasons: BTreeMap<_, _> = again.keep.iter().map(|kept| (&kept.instance_id, &kept.reason)).collect();
+    let reasons: BTreeMap<_, _> =
+        again.keep.iter().map(|kept| (&kept.instance_id, &kept.reason)).collect();
     let dropped = candidates.iter().filter(|id| !removed.contains(*id)).map(|&id| {
         // One that is not in the fresh inventory has left the cluster, or is leaving it.
         let gone = KeepReason::NotActive(ContainerInstanceStatus::Inactive);
-        Kept { instance_id: id.clone(), reason: reasons.get(id).map_or(gone, |&reason| reason.clone()) }
+        Kept {
+            instance_id: id.clone(),
+            reason: reasons.get(id).map_or(gone, |&reason| reason.clone()),
+        }
     });
     let mut keep: Vec<_> = planned.keep.iter().cloned().chain(dropped).collect();
     keep.sort_by(|one, other| one.instance_id.cmp(&other.instance_id));
@@ -91,7 +100,8 @@ mod tests {
         };
         let all = inventory((1..=4).map(instance).collect());
         let planned = crate::scale_in::plan(&all, &policy, NOW);
-        let ids = |plan: &Plan| plan.remove.iter().map(|one| one.instance_id.clone()).collect::<Vec<_>>();
+        let ids =
+            |plan: &Plan| plan.remove.iter().map(|one| one.instance_id.clone()).collect::<Vec<_>>();
         let going = ids(&planned);
         assert_eq!(going.len(), 3, "one is always left");
         assert_eq!(ids(&still_holds(&planned, all.clone(), &policy, NOW)), going);

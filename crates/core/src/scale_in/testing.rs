@@ -44,7 +44,8 @@ pub(super) fn instance(number: usize) -> Instance {
 
 /// An instance with this number, so much free of it, and these tasks, by service and how many.
 pub(super) fn holding(number: usize, free: [i64; 2], tasks: &[(usize, usize)]) -> Instance {
-    let each = |&(service, count): &(usize, usize)| std::iter::repeat_n(TaskKind::Service(service), count);
+    let each =
+        |&(service, count): &(usize, usize)| std::iter::repeat_n(TaskKind::Service(service), count);
     let task = |(at, kind)| Task { id: format!("{number}-{at}"), kind, protected: false };
     Instance {
         remaining: Some(Resources { cpu: free[0], memory_mib: free[1], ..Resources::default() }),

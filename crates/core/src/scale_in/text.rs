@@ -90,8 +90,12 @@ fn earlier(text: &mut String, earlier: &[Done]) {
 
 fn headroom(text: &mut String, before: &Headroom, after: &Headroom) {
     let _ = writeln!(text, "  usable instances  {} -> {}", before.instances, after.instances);
-    let _ =
-        writeln!(text, "  free CPU          {:.1} % -> {:.1} %", before.cpu_percent(), after.cpu_percent());
+    let _ = writeln!(
+        text,
+        "  free CPU          {:.1} % -> {:.1} %",
+        before.cpu_percent(),
+        after.cpu_percent()
+    );
     let _ = writeln!(
         text,
         "  free memory       {:.1} % -> {:.1} %",
@@ -134,7 +138,11 @@ mod tests {
 
     fn headroom_of(instances: usize, cpu: i64, memory_mib: i64) -> Headroom {
         let resources = |cpu, memory_mib| Resources { cpu, memory_mib, ..Resources::default() };
-        Headroom { instances, registered: resources(20_480, 81_920), free: resources(cpu, memory_mib) }
+        Headroom {
+            instances,
+            registered: resources(20_480, 81_920),
+            free: resources(cpu, memory_mib),
+        }
     }
 
     fn done(number: usize, outcome: OutcomeKind, detail: Option<&str>) -> Done {
@@ -172,7 +180,9 @@ mod tests {
             KeepReason::TooYoung => vec![reason; 2],
             _ => vec![reason],
         });
-        let keep = reasons.enumerate().map(|(number, reason)| Kept { instance_id: id(100 + number), reason });
+        let keep = reasons
+            .enumerate()
+            .map(|(number, reason)| Kept { instance_id: id(100 + number), reason });
         let remove = vec![
             removal(1, Some(81_600), RemoveReason::Empty),
             removal(2, Some(81_600), RemoveReason::Certified { tasks: 7 }),
@@ -180,10 +190,20 @@ mod tests {
             removal(4, Some(81_600), RemoveReason::Packed { tasks: 2 }),
         ];
         let outcomes = match mode {
-            ReaperMode::Plan => (1..=4).map(|number| done(number, OutcomeKind::WouldRemove, None)).collect(),
+            ReaperMode::Plan => {
+                (1..=4).map(|number| done(number, OutcomeKind::WouldRemove, None)).collect()
+            }
             ReaperMode::Act => vec![
-                done(1, OutcomeKind::Terminating, Some("its group's hook holds it until it is empty")),
-                done(2, OutcomeKind::BelowMinimum, Some("desiredSize equals minSize; it is ACTIVE again")),
+                done(
+                    1,
+                    OutcomeKind::Terminating,
+                    Some("its group's hook holds it until it is empty"),
+                ),
+                done(
+                    2,
+                    OutcomeKind::BelowMinimum,
+                    Some("desiredSize equals minSize; it is ACTIVE again"),
+                ),
                 done(3, OutcomeKind::Draining, Some("no hook of its group would hold it")),
                 done(4, OutcomeKind::Postponed, None),
             ],
@@ -196,14 +216,22 @@ mod tests {
                 keep: keep.collect(),
                 headroom_before: headroom_of(28, 9_257, 46_760),
                 headroom_after: headroom_of(24, 6_144, 24_576),
-                saving: Saving { planned: 0.142_857, bound: 0.214_3, planned_microusd: Some(326_400) },
+                saving: Saving {
+                    planned: 0.142_857,
+                    bound: 0.214_3,
+                    planned_microusd: Some(326_400),
+                },
                 moves: Vec::new(),
                 steps: 12_345,
             },
             done: outcomes,
             earlier: vec![
                 done(11, OutcomeKind::Waiting, Some("3 tasks left")),
-                done(12, OutcomeKind::Reactivated, Some("load has come back: 12.0 % of CPU are free")),
+                done(
+                    12,
+                    OutcomeKind::Reactivated,
+                    Some("load has come back: 12.0 % of CPU are free"),
+                ),
             ],
             never_joined: vec![(id(21), GroupName::new("shop-spot"))],
         }
@@ -267,9 +295,11 @@ mod tests {
     #[test]
     fn a_cluster_of_many_pinned_tasks_is_told_in_few_lines() {
         let mut swept = every_reason(ReaperMode::Plan);
-        let pinned = |number| KeepReason::Pinned(format!("task {number} is protected from scale-in"));
-        swept.plan.keep =
-            (0..2_000).map(|number| Kept { instance_id: id(number), reason: pinned(number) }).collect();
+        let pinned =
+            |number| KeepReason::Pinned(format!("task {number} is protected from scale-in"));
+        swept.plan.keep = (0..2_000)
+            .map(|number| Kept { instance_id: id(number), reason: pinned(number) })
+            .collect();
         let text = text(&swept);
         assert!(text.contains(" 1980  for other reasons\n"), "{text}");
         assert!(text.lines().count() < 50);
@@ -398,8 +428,14 @@ mod tests {
             answer.to_string(),
             "1 cluster swept: 1 terminating, 1 draining, 1 waiting, 1 reactivated, 1 postponed, 1 below_minimum"
         );
-        let ignored =
-            Answer { mode: ReaperMode::Plan, clusters: Vec::new(), ignored: Some("foreign".to_owned()) };
-        assert_eq!(ignored.to_json().to_string(), r#"{"clusters":[],"ignored":"foreign","mode":"plan"}"#);
+        let ignored = Answer {
+            mode: ReaperMode::Plan,
+            clusters: Vec::new(),
+            ignored: Some("foreign".to_owned()),
+        };
+        assert_eq!(
+            ignored.to_json().to_string(),
+            r#"{"clusters":[],"ignored":"foreign","mode":"plan"}"#
+        );
     }
 }

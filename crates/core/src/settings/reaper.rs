@@ -141,7 +141,9 @@ impl ReaperSettings {
                 })
                 .unwrap_or(default.max_removals_percent),
             min_instances: reader
-                .read(MIN_INSTANCES, "a number of instances from 0 to 5000", |text| number(text, 0..=5_000))
+                .read(MIN_INSTANCES, "a number of instances from 0 to 5000", |text| {
+                    number(text, 0..=5_000)
+                })
                 .unwrap_or(default.min_instances),
             min_instance_age: reader
                 .read(MIN_INSTANCE_AGE_SECONDS, "a number of seconds from 0 to 31536000", |text| {
@@ -209,7 +211,9 @@ fn prices(reader: &mut Reader<impl Fn(&str) -> Option<String>>) -> BTreeMap<Stri
         _ => None,
     };
     let mut microusd = BTreeMap::new();
-    for (instance_type, price) in reader.read(INSTANCE_PRICES, PRICES_EXPECTED, parse).unwrap_or_default() {
+    for (instance_type, price) in
+        reader.read(INSTANCE_PRICES, PRICES_EXPECTED, parse).unwrap_or_default()
+    {
         match price.as_f64().filter(|usd| *usd > 0.0 && *usd <= PRICE_MAX_USD) {
             Some(usd) => {
                 microusd.insert(instance_type, to_microusd(usd));
@@ -283,7 +287,11 @@ mod tests {
             groups: Some(groups.into()),
             allow_managed_scaling: true,
             allow_standalone_tasks: true,
-            instance_prices: [("m7g.large".to_owned(), 81_600), ("m7g.xlarge".to_owned(), 1_000_000)].into(),
+            instance_prices: [
+                ("m7g.large".to_owned(), 81_600),
+                ("m7g.xlarge".to_owned(), 1_000_000),
+            ]
+            .into(),
             notification_topic: Some(TopicArn::new(topic)),
             metrics_namespace: "Platform/Ebb".to_owned(),
         };
@@ -291,7 +299,10 @@ mod tests {
         let policy = expected.policy();
         assert_eq!((policy.headroom_cpu_percent, policy.headroom_memory_percent), (0, 90));
         assert_eq!((policy.max_removals_percent, policy.min_instances), (100, 3));
-        assert_eq!((policy.min_instance_age, policy.groups), (expected.min_instance_age, expected.groups));
+        assert_eq!(
+            (policy.min_instance_age, policy.groups),
+            (expected.min_instance_age, expected.groups)
+        );
         assert!(policy.allow_managed_scaling && policy.allow_standalone_tasks);
     }
 
@@ -334,7 +345,11 @@ mod tests {
     fn prices_that_are_no_object_are_wrong_as_a_whole() {
         for text in ["", "[]", "0.08", r#"{"m7g.large""#] {
             let error = read(&[(INSTANCE_PRICES, text)]).unwrap_err();
-            assert_eq!((error.problems.len(), error.problems[0].expected), (1, PRICES_EXPECTED), "{text}");
+            assert_eq!(
+                (error.problems.len(), error.problems[0].expected),
+                (1, PRICES_EXPECTED),
+                "{text}"
+            );
         }
         assert_eq!(read(&[(INSTANCE_PRICES, "{}")]), Ok(ReaperSettings::default()));
     }

@@ -1,7 +1,8 @@
 //! Inventories that contradict themselves: an instance that cannot be as it is said to be stays, with that reason.
 
 use ebb_core::scale_in::{
-    Instance, Inventory, KeepReason, Plan, Policy, Resources, Search, Task, TaskKind, plan, worth_reading,
+    Instance, Inventory, KeepReason, Plan, Policy, Resources, Search, Task, TaskKind, plan,
+    worth_reading,
 };
 use ebb_core::spot::ContainerInstanceStatus;
 use proptest::prelude::*;
@@ -210,7 +211,9 @@ fn spoil(inventory: &mut Inventory, place: usize, which: usize, number: i64) {
 /// Whether an instance cannot be as it is said to be.
 fn is_contradictory(inventory: &Inventory, instance: &Instance) -> bool {
     let [all, free] = [instance.registered, instance.remaining].map(|one| one.unwrap().to_array());
-    let twice = inventory.instances.iter().filter(|one| one.instance_id == instance.instance_id).count() > 1;
+    let twice =
+        inventory.instances.iter().filter(|one| one.instance_id == instance.instance_id).count()
+            > 1;
     let unbelievable = |amount: &i64| !(0..=1 << 30).contains(amount);
     twice
         || instance.weight < 1

@@ -1,6 +1,8 @@
 //! Sweeps until nothing more goes, with ECS placing what moves by each strategy, and by the worst that it could choose.
 
-use ebb_core::scale_in::{Inventory, Policy, RemoveReason, Resources, Search, Strategy, TaskKind, plan};
+use ebb_core::scale_in::{
+    Inventory, Policy, RemoveReason, Resources, Search, Strategy, TaskKind, plan,
+};
 
 use crate::ecs::{Ecs, Swept};
 use crate::generate::{boundless, mixed, now};
@@ -11,7 +13,12 @@ const SWEEPS_MAX: usize = 25;
 const SEEDS: u64 = 3;
 
 fn policy() -> Policy {
-    Policy { headroom_cpu_percent: 5, headroom_memory_percent: 5, steps_max: 400_000, ..Policy::default() }
+    Policy {
+        headroom_cpu_percent: 5,
+        headroom_memory_percent: 5,
+        steps_max: 400_000,
+        ..Policy::default()
+    }
 }
 
 /// The strategies that the console offers, and the plainest.
@@ -68,7 +75,8 @@ fn sweep_until_rest(inventory: &mut Inventory, ecs: &mut Ecs, loops: &mut Loops)
         if plan.remove.is_empty() {
             return sweep;
         }
-        let replayed = plan.remove.iter().any(|one| matches!(one.reason, RemoveReason::Replayed { .. }));
+        let replayed =
+            plan.remove.iter().any(|one| matches!(one.reason, RemoveReason::Replayed { .. }));
         let Swept { drained, rolled_back, moved } = ecs.carry_out(inventory, &plan);
         if !replayed {
             assert_eq!(rolled_back, 0, "drains of a certified sweep that found no place");
@@ -87,7 +95,8 @@ fn sweep_clusters(worst_fit: bool) -> Loops {
     for (number, strategy) in (0..).zip(strategies()) {
         for seed in 0..SEEDS {
             let seed = seed + 100 * number;
-            let mut inventory = mixed(seed, 60 + usize::try_from(seed % 100).unwrap() * 25, &strategy);
+            let mut inventory =
+                mixed(seed, 60 + usize::try_from(seed % 100).unwrap() * 25, &strategy);
             let mut ecs = Ecs::new(seed);
             ecs.worst_fit = worst_fit;
             let before = inventory.instances.len();
@@ -107,7 +116,10 @@ fn sweeps_come_to_rest_and_hardly_a_drain_stalls_whoever_places_the_tasks() {
     let seen = format!("by the declared strategies {declared:?}, by the worst choice {worst:?}");
     let hardly = |rolled_back: usize, drained: usize| rolled_back * 1000 <= drained * 3;
     assert!(hardly(declared.rolled_back, declared.drained), "{seen}");
-    assert!(hardly(declared.rolled_back + worst.rolled_back, declared.drained + worst.drained), "{seen}");
+    assert!(
+        hardly(declared.rolled_back + worst.rolled_back, declared.drained + worst.drained),
+        "{seen}"
+    );
     for loops in [declared, worst] {
         assert!(
             loops.certified > 0 && loops.certified < loops.drained && loops.moved > loops.drained,
@@ -120,8 +132,10 @@ fn sweeps_come_to_rest_and_hardly_a_drain_stalls_whoever_places_the_tasks() {
 fn the_best_packing_comes_near_the_bound() {
     for keep_zone_balance in [false, true] {
         let policy = Policy { search: Search::Best, keep_zone_balance, ..boundless() };
-        let savings = (0..6).map(|seed| plan(&mixed(seed, 150, &[Strategy::Random]), &policy, now()).saving);
-        let (planned, bound) = savings.fold((0.0, 0.0), |sum, one| (sum.0 + one.planned, sum.1 + one.bound));
+        let savings =
+            (0..6).map(|seed| plan(&mixed(seed, 150, &[Strategy::Random]), &policy, now()).saving);
+        let (planned, bound) =
+            savings.fold((0.0, 0.0), |sum, one| (sum.0 + one.planned, sum.1 + one.bound));
         assert!(planned > 0.965 * bound, "{planned} of {bound}");
     }
 }

@@ -37,14 +37,17 @@ impl Ecs {
         let mut displaced: Vec<(usize, Task)> = Vec::new();
         for (at, instance) in inventory.instances.iter_mut().enumerate() {
             if going.contains(&instance.instance_id) {
-                displaced
-                    .extend(instance.tasks.take().unwrap_or_default().into_iter().map(|task| (at, task)));
+                displaced.extend(
+                    instance.tasks.take().unwrap_or_default().into_iter().map(|task| (at, task)),
+                );
             }
         }
         self.rng.shuffle(&mut displaced);
         if self.worst_fit {
             let size = |task: &Task| {
-                service_of(task).map(|at| inventory.services[at].demand.memory_mib).unwrap_or_default()
+                service_of(task)
+                    .map(|at| inventory.services[at].demand.memory_mib)
+                    .unwrap_or_default()
             };
             displaced.sort_by_key(|(_, task)| size(task));
         }
@@ -71,16 +74,22 @@ impl Ecs {
                 instance.remaining = Some(free.into());
                 instance.host_ports.clear();
                 for task in &tasks {
-                    instance.host_ports.extend(&inventory.services[service_of(task).unwrap()].host_ports);
+                    instance
+                        .host_ports
+                        .extend(&inventory.services[service_of(task).unwrap()].host_ports);
                 }
                 instance.tasks = Some(tasks);
                 swept.rolled_back += 1;
             }
         }
         swept.drained = going.len() - swept.rolled_back;
-        let empty = |id: &InstanceId, tasks: &Option<Vec<Task>>| going.contains(id) && tasks.is_none();
-        for instance in inventory.instances.iter().filter(|one| empty(&one.instance_id, &one.tasks)) {
-            if let Some(group) = instance.group.as_ref().and_then(|name| inventory.groups.get_mut(name)) {
+        let empty =
+            |id: &InstanceId, tasks: &Option<Vec<Task>>| going.contains(id) && tasks.is_none();
+        for instance in inventory.instances.iter().filter(|one| empty(&one.instance_id, &one.tasks))
+        {
+            if let Some(group) =
+                instance.group.as_ref().and_then(|name| inventory.groups.get_mut(name))
+            {
                 group.desired_capacity -= instance.weight;
             }
         }
@@ -97,13 +106,16 @@ impl Ecs {
     ) -> Option<usize> {
         let mut valid: Vec<usize> = (0..inventory.instances.len())
             .filter(|&at| {
-                !going.contains(&inventory.instances[at].instance_id) && takes(inventory, at, service)
+                !going.contains(&inventory.instances[at].instance_id)
+                    && takes(inventory, at, service)
             })
             .collect();
         if self.worst_fit {
             return valid.into_iter().max_by_key(|&at| {
-                let (free, all) =
-                    (inventory.instances[at].remaining.unwrap(), inventory.instances[at].registered.unwrap());
+                let (free, all) = (
+                    inventory.instances[at].remaining.unwrap(),
+                    inventory.instances[at].registered.unwrap(),
+                );
                 (free.cpu * 10_000 / all.cpu).min(free.memory_mib * 10_000 / all.memory_mib)
             });
         }
@@ -112,17 +124,28 @@ impl Ecs {
             let keys: Vec<i64> = match step {
                 Strategy::Random => vec![0; valid.len()],
                 Strategy::BinpackCpu => valid.iter().map(|&at| remaining(at).cpu).collect(),
-                Strategy::BinpackMemory => valid.iter().map(|&at| remaining(at).memory_mib).collect(),
+                Strategy::BinpackMemory => {
+                    valid.iter().map(|&at| remaining(at).memory_mib).collect()
+                }
                 Strategy::Spread(field) => {
                     let mut by_value = BTreeMap::new();
                     for instance in &inventory.instances {
-                        *by_value.entry(value(instance, field)).or_insert(0) += tasks_of(instance, service);
+                        *by_value.entry(value(instance, field)).or_insert(0) +=
+                            tasks_of(instance, service);
                     }
-                    valid.iter().map(|&at| by_value[&value(&inventory.instances[at], field)]).collect()
+                    valid
+                        .iter()
+                        .map(|&at| by_value[&value(&inventory.instances[at], field)])
+                        .collect()
                 }
             };
             let least = keys.iter().copied().min()?;
-            valid = valid.into_iter().zip(keys).filter(|(_, key)| *key == least).map(|(at, _)| at).collect();
+            valid = valid
+                .into_iter()
+                .zip(keys)
+                .filter(|(_, key)| *key == least)
+                .map(|(at, _)| at)
+                .collect();
         }
         if valid.is_empty() { None } else { Some(valid[self.rng.usize(..valid.len())]) }
     }

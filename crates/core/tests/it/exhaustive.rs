@@ -42,7 +42,8 @@ impl<'a> Game<'a> {
             .enumerate()
             .map(|(at, one)| {
                 bits(services, |other_at, other| {
-                    !one.host_ports.is_disjoint(&other.host_ports) || at == other_at && one.distinct_instance
+                    !one.host_ports.is_disjoint(&other.host_ports)
+                        || at == other_at && one.distinct_instance
                 })
             })
             .collect();
@@ -105,7 +106,8 @@ impl<'a> Game<'a> {
     /// Whether some choice of instances places every task.
     fn can_be_placed(&mut self, state: State) -> bool {
         // Any task may come first: where all are placed, the order does not matter.
-        let Some(service) = (0..self.services.len()).find(|&service| state.waiting[service] > 0) else {
+        let Some(service) = (0..self.services.len()).find(|&service| state.waiting[service] > 0)
+        else {
             return true;
         };
         let demand = self.services[service].demand.to_array();
@@ -162,7 +164,8 @@ fn play(seeds: impl Iterator<Item = u64>) -> Played {
         let conflicts = (0..start.waiting.len()).any(|at| waits(at) && game.conflicts[at] != 0);
         played.certified += 1;
         played.conflicting += usize::from(conflicts);
-        played.several += usize::from(plan.remove.iter().filter(|one| certified(&one.reason)).count() > 1);
+        played.several +=
+            usize::from(plan.remove.iter().filter(|one| certified(&one.reason)).count() > 1);
         if game.can_be_stuck(start) {
             played.stuck.push(seed);
         }
@@ -202,7 +205,8 @@ fn optimum(inventory: &Inventory, most: usize) -> Option<usize> {
         let (mut game, mut start) = Game::new(inventory, &gone);
         // Nobody knows how long a young instance stays.
         let stays = inventory.instances.iter().filter(|one| !gone.contains(&one.instance_id));
-        for (closed, _) in start.closed.iter_mut().zip(stays).filter(|(_, instance)| !old(instance)) {
+        for (closed, _) in start.closed.iter_mut().zip(stays).filter(|(_, instance)| !old(instance))
+        {
             *closed = u32::MAX;
         }
         game.can_be_placed(start)
@@ -219,14 +223,21 @@ fn the_best_plan_of_a_tiny_cluster_is_hardly_ever_short_of_the_optimum_and_the_b
         let mut inventory = tiny(seed);
         let instances = inventory.instances.len();
         let most = instances - usize::try_from(seed).unwrap() % 3;
-        inventory.groups.get_mut(&group_name(0)).unwrap().min_size = i64::try_from(instances - most).unwrap();
+        inventory.groups.get_mut(&group_name(0)).unwrap().min_size =
+            i64::try_from(instances - most).unwrap();
         let Some(optimum) = optimum(&inventory, most) else { continue };
         let plan = plan(&inventory, &policy, now());
         let bound = plan.saving.bound * instances as f64;
         assert!(bound <= most as f64 + 1e-3, "seed {seed}: bound {bound}, {most} may go");
         assert!(bound + 1e-3 >= optimum as f64, "seed {seed}: bound {bound}, optimum {optimum}");
-        assert!(plan.remove.len() <= optimum && optimum <= plan.remove.len() + 1, "seed {seed}: {optimum}");
+        assert!(
+            plan.remove.len() <= optimum && optimum <= plan.remove.len() + 1,
+            "seed {seed}: {optimum}"
+        );
         (possible, planned) = (possible + optimum, planned + plan.remove.len());
     }
-    assert!(planned * 1000 >= possible * 995 && possible > 5_000, "{planned} of {possible} planned");
+    assert!(
+        planned * 1000 >= possible * 995 && possible > 5_000,
+        "{planned} of {possible} planned"
+    );
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_core::scale_in::{
-    Group, HostPort, Instance, Inventory, Policy, Protocol, Resources, Search, Service, Strategy, Task,
-    TaskKind,
+    Group, HostPort, Instance, Inventory, Policy, Protocol, Resources, Search, Service, Strategy,
+    Task, TaskKind,
 };
 use ebb_core::spot::ContainerInstanceStatus;
 use fastrand::Rng;
@@ -111,7 +111,8 @@ pub(crate) fn empty() -> Inventory {
 /// Runs a task of a service on an instance, whether it fits or not.
 pub(crate) fn run(inventory: &mut Inventory, at: usize, service: usize) {
     let number = inventory.instances.iter().flat_map(|one| one.tasks.iter().flatten()).count();
-    let task = Task { id: format!("t{number}"), kind: TaskKind::Service(service), protected: false };
+    let task =
+        Task { id: format!("t{number}"), kind: TaskKind::Service(service), protected: false };
     place(inventory, at, service, task);
 }
 
@@ -129,7 +130,9 @@ pub(crate) fn tiny(seed: u64) -> Inventory {
         inventory.instances.push(instance);
     }
     let capacity = i64::try_from(count).unwrap();
-    inventory.groups.insert(group_name(0), Group { desired_capacity: capacity, ..Group::default() });
+    inventory
+        .groups
+        .insert(group_name(0), Group { desired_capacity: capacity, ..Group::default() });
     for number in 0..rng.usize(1..=3) {
         let mut service = service(number, room(rng.i64(0..=3), rng.i64(0..=3)));
         if chance(rng, 30) {
@@ -155,8 +158,12 @@ pub(crate) fn tiny(seed: u64) -> Inventory {
 }
 
 /// Instances of these sizes: CPU units and MiB, and what one costs an hour in millionths of a dollar.
-const TYPES: [(i64, i64, u64); 4] =
-    [(2048, 4096, 80_000), (4096, 16_384, 190_000), (8192, 16_384, 310_000), (2048, 16_384, 120_000)];
+const TYPES: [(i64, i64, u64); 4] = [
+    (2048, 4096, 80_000),
+    (4096, 16_384, 190_000),
+    (8192, 16_384, 310_000),
+    (2048, 16_384, 120_000),
+];
 /// What tasks need: CPU units and MiB.
 const DEMANDS: [(i64, i64); 7] =
     [(128, 256), (256, 512), (256, 2048), (512, 1024), (1024, 1024), (1024, 3072), (64, 1536)];
@@ -170,7 +177,8 @@ pub(crate) fn mixed(seed: u64, size: usize, strategy: &[Strategy]) -> Inventory 
     let priced = rng.bool();
     for number in 0..size {
         let (cpu, memory_mib, price) = TYPES[rng.usize(..types)];
-        let mut one = instance(number, rng.usize(..groups), rng.usize(..zones), room(cpu, memory_mib));
+        let mut one =
+            instance(number, rng.usize(..groups), rng.usize(..zones), room(cpu, memory_mib));
         one.price_microusd = priced.then_some(price);
         inventory.instances.push(one);
     }
@@ -182,7 +190,13 @@ pub(crate) fn mixed(seed: u64, size: usize, strategy: &[Strategy]) -> Inventory 
     inventory
 }
 
-fn some_service(rng: &mut Rng, number: usize, groups: usize, zones: usize, strategy: &[Strategy]) -> Service {
+fn some_service(
+    rng: &mut Rng,
+    number: usize,
+    groups: usize,
+    zones: usize,
+    strategy: &[Strategy],
+) -> Service {
     let (cpu, memory_mib) = one_of(rng, &DEMANDS);
     let mut service = service(number, room(cpu, memory_mib));
     service.strategy = strategy.to_vec();
@@ -230,7 +244,8 @@ pub(crate) fn wild(seed: u64, size: usize) -> Inventory {
     let strategy = one_of(rng, &strategies());
     let mut inventory = mixed(rng.u64(..), size, &strategy);
     let groups = inventory.groups.len();
-    let (weighted, with_gpus, with_interfaces) = (chance(rng, 25), chance(rng, 15), chance(rng, 15));
+    let (weighted, with_gpus, with_interfaces) =
+        (chance(rng, 25), chance(rng, 15), chance(rng, 15));
     for instance in &mut inventory.instances {
         if weighted {
             instance.weight = rng.i64(1..=3);

@@ -45,7 +45,8 @@ impl World {
     /// The usable instances, before or after the plan.
     fn usable(&self, after: bool) -> impl Iterator<Item = &Instance> {
         let removed = if after { self.removed() } else { BTreeSet::new() };
-        let stays = move |one: &&Instance| self.is_usable(one) && !removed.contains(&one.instance_id);
+        let stays =
+            move |one: &&Instance| self.is_usable(one) && !removed.contains(&one.instance_id);
         self.inventory.instances.iter().filter(stays)
     }
 }
@@ -71,7 +72,8 @@ fn is_movable(service: &Service) -> bool {
 
 /// Inventories, with the seed of a policy.
 fn inventories() -> impl Strategy<Value = (Inventory, u64)> {
-    (any::<u64>(), 2_usize..24, any::<u64>()).prop_map(|(seed, size, policy)| (wild(seed, size), policy))
+    (any::<u64>(), 2_usize..24, any::<u64>())
+        .prop_map(|(seed, size, policy)| (wild(seed, size), policy))
 }
 
 /// Worlds whose plan is safe or the best packing, each as often.
@@ -333,6 +335,9 @@ fn the_worlds_of_these_tests_are_worth_it() {
         codes.extend(world.plan.keep.iter().map(|kept| kept.reason.code()));
         codes.extend(world.plan.remove.iter().map(|one| one.reason.code()));
     }
-    assert!(removing >= 45 && moving >= 40, "{removing} plans remove something, {moving} move tasks");
+    assert!(
+        removing >= 45 && moving >= 40,
+        "{removing} plans remove something, {moving} move tasks"
+    );
     assert!(codes.len() >= 20, "{codes:?}");
 }

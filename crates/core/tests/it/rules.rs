@@ -2,7 +2,8 @@
 //! worked out by hand.
 
 use ebb_core::scale_in::{
-    Group, HostPort, Instance, Inventory, KeepReason, Policy, Protocol, RemoveReason, Task, TaskKind, plan,
+    Group, HostPort, Instance, Inventory, KeepReason, Policy, Protocol, RemoveReason, Task,
+    TaskKind, plan,
 };
 use ebb_core::spot::ContainerInstanceStatus;
 use jiff::SignedDuration;
@@ -12,7 +13,8 @@ use crate::generate::{boundless, empty, group_name, instance, now, room, run, se
 fn cluster(rooms: &[(i64, i64)]) -> Inventory {
     let mut inventory = empty();
     let instances = rooms.iter().enumerate();
-    inventory.instances = instances.map(|(at, &(cpu, mib))| instance(at, 0, 0, room(cpu, mib))).collect();
+    inventory.instances =
+        instances.map(|(at, &(cpu, mib))| instance(at, 0, 0, room(cpu, mib))).collect();
     let desired_capacity = i64::try_from(rooms.len()).unwrap();
     inventory.groups.insert(group_name(0), Group { desired_capacity, ..Group::default() });
     inventory
@@ -28,8 +30,10 @@ fn protect(inventory: &mut Inventory, instances: impl IntoIterator<Item = usize>
 fn word(inventory: &Inventory, policy: &Policy) -> &'static str {
     let plan = plan(inventory, policy, now());
     let first = &inventory.instances[0].instance_id;
-    let removed = plan.remove.iter().find(|one| one.instance_id == *first).map(|one| one.reason.code());
-    let kept = || plan.keep.iter().find(|one| one.instance_id == *first).map(|one| one.reason.code());
+    let removed =
+        plan.remove.iter().find(|one| one.instance_id == *first).map(|one| one.reason.code());
+    let kept =
+        || plan.keep.iter().find(|one| one.instance_id == *first).map(|one| one.reason.code());
     removed.or_else(kept).unwrap()
 }
 
@@ -49,7 +53,9 @@ const RULES: [(&str, Change); 14] = [
     ("no_group", |all, _| first(all).group = None),
     ("not_in_service", |all, _| first(all).lifecycle_state = "Standby".to_owned()),
     ("protected_from_scale_in", |all, _| first(all).protected_from_scale_in = true),
-    ("group_unavailable", |all, _| group(all).unavailable = Some("an instance refresh runs".to_owned())),
+    ("group_unavailable", |all, _| {
+        group(all).unavailable = Some("an instance refresh runs".to_owned())
+    }),
     ("group_not_allowed", |_, policy| policy.groups = Some([group_name(7)].into())),
     ("managed_scaling", |all, _| group(all).managed_scaling = true),
     ("too_young", |all, _| first(all).registered_at = Some(now() - SignedDuration::from_secs(899))),
@@ -124,7 +130,11 @@ fn every_displaced_task_in_conflict_takes_an_instance_from_the_others() {
         (1, 1, Protocol::Udp, true),
     ] {
         let word = word(&with_ports(stays, others, protocol), &boundless());
-        assert_eq!(word, if goes { "certified" } else { "no_room" }, "{others} on {stays} by {protocol:?}");
+        assert_eq!(
+            word,
+            if goes { "certified" } else { "no_room" },
+            "{others} on {stays} by {protocol:?}"
+        );
     }
 }
 
@@ -138,7 +148,11 @@ fn room_that_chance_could_split_is_not_certified() {
         inventory.services.iter_mut().for_each(|one| one.minimum_healthy_percent = 0);
         [0, 1, 1].into_iter().for_each(|service| run(&mut inventory, 0, service));
         protect(&mut inventory, [1, 2]);
-        assert_eq!(word(&inventory, &boundless()), if goes { "certified" } else { "no_room" }, "{free} free");
+        assert_eq!(
+            word(&inventory, &boundless()),
+            if goes { "certified" } else { "no_room" },
+            "{free} free"
+        );
     }
 }
 
@@ -190,7 +204,10 @@ fn a_pattern_that_can_be_read_in_two_ways_pins_its_tasks() {
     inventory.instances[0].remaining = Some(room(0, 0));
     protect(&mut inventory, [1, 2]);
     let first = plan(&inventory, &boundless(), now()).keep.remove(0).reason;
-    assert!(matches!(&first, KeepReason::Pinned(why) if why.contains("a part of a value")), "{first:?}");
+    assert!(
+        matches!(&first, KeepReason::Pinned(why) if why.contains("a part of a value")),
+        "{first:?}"
+    );
 
     inventory.instances[1].attributes.insert("type".to_owned(), "m8g".to_owned());
     inventory.services[1].constraints = vec!["attribute:type in [m8g]".to_owned()];

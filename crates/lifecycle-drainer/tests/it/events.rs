@@ -12,16 +12,21 @@ use crate::support::Sim;
 
 fn sample_events() -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/lifecycle-drainer");
-    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let read = |file: &PathBuf| serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
-    files.iter().map(|file| (file.file_stem().unwrap().to_string_lossy().into_owned(), read(file))).collect()
+    files
+        .iter()
+        .map(|file| (file.file_stem().unwrap().to_string_lossy().into_owned(), read(file)))
+        .collect()
 }
 
 fn meaning(action: &LifecycleAction) -> String {
     let LifecycleAction { instance_id, group, hook, metadata, time, carried, .. } = action;
     let time = time.map_or_else(|| "no time".to_owned(), |time| time.to_string());
-    let hop = carried.as_ref().map(|carried| format!(", after hop {}", carried.hop)).unwrap_or_default();
+    let hop =
+        carried.as_ref().map(|carried| format!(", after hop {}", carried.hop)).unwrap_or_default();
     let metadata = metadata.as_ref().map(|text| format!(", metadata {text}")).unwrap_or_default();
     let topic = action.topic().map_or("no topic", |_| "a topic");
     format!("{instance_id} of {group} by {hook} at {time}, over {topic}{hop}{metadata}")
@@ -32,10 +37,12 @@ fn every_sample_event_means_what_was_reviewed() {
     let mut lines = Vec::new();
     for (name, payload) in sample_events() {
         lines.push(format!("{name}:"));
-        lines.extend(parse(&payload, lifecycle::read).records.iter().map(|record| match &record.event {
-            Ok(Event::Ours(action)) => format!("  {}", meaning(action)),
-            Ok(Event::Ignored { why, .. }) => format!("  ignored: {why}"),
-            Err(error) => format!("  failed to {error}"),
+        lines.extend(parse(&payload, lifecycle::read).records.iter().map(|record| {
+            match &record.event {
+                Ok(Event::Ours(action)) => format!("  {}", meaning(action)),
+                Ok(Event::Ignored { why, .. }) => format!("  ignored: {why}"),
+                Err(error) => format!("  failed to {error}"),
+            }
         }));
     }
     insta::assert_snapshot!("sample_events", lines.join("\n"));
@@ -54,6 +61,10 @@ async fn no_sample_event_changes_anything_where_no_instance_is_waited_for() {
         assert_eq!(world.completed_actions.len(), 0, "{name}");
         let reads = world.calls.iter().all(|call| call.operation == "DescribeAutoScalingInstances");
         assert!(reads, "{name}: {:?}", world.calls);
-        assert!(!name.starts_with("foreign-") || world.calls.is_empty(), "{name}: {:?}", world.calls);
+        assert!(
+            !name.starts_with("foreign-") || world.calls.is_empty(),
+            "{name}: {:?}",
+            world.calls
+        );
     }
 }

@@ -142,9 +142,14 @@ async fn play(story: &mut Story) -> (World, Rest) {
     let drainer = Arc::new(LifecycleDrainer::new(clients, story.settings.clone()));
     let killed = story.killed;
     let handle = move |drainer: Arc<LifecycleDrainer>, payload: Value, now, deadline| {
-        let lives = if fastrand::f64() < killed { TIMEOUT.mul_f64(fastrand::f64().powi(4)) } else { TIMEOUT };
+        let lives = if fastrand::f64() < killed {
+            TIMEOUT.mul_f64(fastrand::f64().powi(4))
+        } else {
+            TIMEOUT
+        };
         async move {
-            let handled = tokio::time::timeout(lives, drainer.handle(&payload, now, deadline)).await;
+            let handled =
+                tokio::time::timeout(lives, drainer.handle(&payload, now, deadline)).await;
             handled.map_err(|_| "killed".to_owned())?.map_err(|error| error.to_string())
         }
     };
@@ -181,7 +186,11 @@ fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
     for (after, instance_id) in &story.terminations {
         let completed: Vec<_> =
             world.completed_actions.iter().filter(|one| one.instance_id == *instance_id).collect();
-        must(completed.len() == 1, "an action is completed once", format!("{instance_id}: {completed:?}"))?;
+        must(
+            completed.len() == 1,
+            "an action is completed once",
+            format!("{instance_id}: {completed:?}"),
+        )?;
         let completed = completed[0];
         if completed.by != CompletedBy::Caller {
             let excused = !story.calm;
@@ -190,8 +199,9 @@ fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
         }
         let deadline = start_time() + *after + story.settings.drain_timeout;
         let ignores_standalone = story.settings.standalone_tasks == StandaloneTasks::Ignore;
-        let ignored =
-            |name: &str| name.starts_with("logs") || ignores_standalone && name.starts_with("report");
+        let ignored = |name: &str| {
+            name.starts_with("logs") || ignores_standalone && name.starts_with("report")
+        };
         let left = tasks_not_stopped(world, instance_id, completed.at);
         let left: Vec<_> = left.iter().filter(|name| !ignored(name)).collect();
         must(
@@ -207,7 +217,8 @@ fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
         )?;
     }
     for entry in &world.history {
-        if let Happening::ContainerInstance { instance_id, status: Status::Draining } = &entry.what {
+        if let Happening::ContainerInstance { instance_id, status: Status::Draining } = &entry.what
+        {
             must(
                 terminated.contains(instance_id.as_str()),
                 "no healthy instance is drained",
@@ -217,7 +228,11 @@ fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
     }
     if story.killed == 0.0 {
         let dead_letters = world.delivery.functions[FUNCTION].dead_letters.len();
-        must(dead_letters == 0, "no message ends in the dead-letter queue", dead_letters.to_string())?;
+        must(
+            dead_letters == 0,
+            "no message ends in the dead-letter queue",
+            dead_letters.to_string(),
+        )?;
     }
     let hops = world.published.iter().filter_map(|one| {
         let message: Value = serde_json::from_str(&one.message).ok()?;
@@ -230,7 +245,8 @@ fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
             .completed_actions
             .iter()
             .filter_map(|one| {
-                let (after, _) = story.terminations.iter().find(|(_, id)| *id == one.instance_id)?;
+                let (after, _) =
+                    story.terminations.iter().find(|(_, id)| *id == one.instance_id)?;
                 Some(one.at.duration_since(start_time() + *after).as_secs())
             })
             .sum();
@@ -246,8 +262,11 @@ fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
 }
 
 fn run(seed: u64) -> Result<(), String> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
     let mut story = draw(seed);
     let (world, rest) = runtime.block_on(play(&mut story));
     check(&story, &world, rest)
@@ -255,7 +274,8 @@ fn run(seed: u64) -> Result<(), String> {
 
 #[test]
 fn what_must_hold_holds_for_every_seed() {
-    let variable = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let variable =
+        |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let seeds: Vec<u64> = match (variable("SEED"), variable("SEEDS")) {
         (Some(seed), _) => vec![seed],
         (None, seeds) => KEPT.into_iter().chain(0..seeds.unwrap_or(SEEDS)).collect(),
@@ -263,12 +283,19 @@ fn what_must_hold_holds_for_every_seed() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = &|first: usize| -> Vec<String> {
         let mine = seeds.iter().skip(first).step_by(threads);
-        mine.filter_map(|&seed| run(seed).err().map(|broken| format!("seed {seed}: {broken}"))).collect()
+        mine.filter_map(|&seed| run(seed).err().map(|broken| format!("seed {seed}: {broken}")))
+            .collect()
     };
     let failed: Vec<_> = std::thread::scope(|scope| {
         let started: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
         started.into_iter().flat_map(|thread| thread.join().expect("no seed panics")).collect()
     });
-    assert!(failed.is_empty(), "{} of {} seeds failed:\n{}", failed.len(), seeds.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {} seeds failed:\n{}",
+        failed.len(),
+        seeds.len(),
+        failed.join("\n")
+    );
     println!("{} seeds held", seeds.len());
 }

@@ -14,7 +14,9 @@ use ebb_region::world::{Happening, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::{FUNCTION, HOOK, Sim, TOPIC, instance_id, quiet_shop, shop, shop_with_hook, start_time};
+use crate::support::{
+    FUNCTION, HOOK, Sim, TOPIC, instance_id, quiet_shop, shop, shop_with_hook, start_time,
+};
 
 const POLL_INTERVAL: SignedDuration = SignedDuration::from_secs(15);
 
@@ -65,7 +67,11 @@ async fn an_action_is_completed_once_the_last_task_has_stopped_and_within_one_po
     let completed = sim.completed();
     let stopped = last_stop(&sim.region.world(), &instance_id(9), "logs");
     assert_eq!((completed.result, completed.by), (ActionResult::Continue, CompletedBy::Caller));
-    assert!(completed.at >= stopped, "completed at {}, the last task stopped at {stopped}", completed.at);
+    assert!(
+        completed.at >= stopped,
+        "completed at {}, the last task stopped at {stopped}",
+        completed.at
+    );
     assert!(
         completed.at.duration_since(stopped) <= POLL_INTERVAL + SignedDuration::from_secs(1),
         "{stopped} {}",
@@ -89,7 +95,8 @@ async fn without_the_drainer_tasks_are_cut_off_or_the_story_above_would_prove_no
 #[tokio::test(start_paused = true)]
 async fn tasks_that_still_deregister_are_waited_for() {
     let mut world = shop();
-    let slow = TaskSpec { deregistration_delay: Some(Duration::from_secs(300)), ..TaskSpec::default() };
+    let slow =
+        TaskSpec { deregistration_delay: Some(Duration::from_secs(300)), ..TaskSpec::default() };
     world.add_service("shop", "slow", ServiceKind::replica(12), slow);
     let sim = Sim::start(world, settings()).await;
     sim.terminate(&instance_id(9)).await;
@@ -125,7 +132,10 @@ async fn a_service_that_cannot_leave_ends_by_the_deadline() {
     let completed = sim.completed();
     let took = since_start(completed.at);
     assert_eq!(completed.result, ActionResult::Continue);
-    assert!(took >= SignedDuration::from_secs(900) && took < SignedDuration::from_secs(920), "{took}");
+    assert!(
+        took >= SignedDuration::from_secs(900) && took < SignedDuration::from_secs(920),
+        "{took}"
+    );
     assert_eq!(sim.outcomes().last().map(String::as_str), Some("timed_out"));
 }
 
@@ -144,8 +154,16 @@ async fn a_standalone_task_is_waited_for_stopped_or_left_as_the_operator_chose()
         sim.terminate(&instance_id(9)).await;
 
         let took = since_start(sim.completed().at);
-        assert_eq!(took >= SignedDuration::from_secs(900), waits_for_deadline, "{policy:?}: {took}");
-        assert_eq!(sim.tasks_cut_off().iter().any(|name| name.starts_with("report")), cut_off, "{policy:?}");
+        assert_eq!(
+            took >= SignedDuration::from_secs(900),
+            waits_for_deadline,
+            "{policy:?}: {took}"
+        );
+        assert_eq!(
+            sim.tasks_cut_off().iter().any(|name| name.starts_with("report")),
+            cut_off,
+            "{policy:?}"
+        );
     }
 }
 
@@ -168,18 +186,25 @@ async fn people_are_told_what_holds_a_drain_at_half_of_its_time_and_at_its_end()
     let id = world.container_instance(&instance_id(9)).unwrap().1.id.clone();
     world.run_task("shop", &id, "report", TaskSpec::default());
     let people = "arn:aws:sns:eu-west-1:111122223333:drains";
-    let settings = LifecycleSettings { notification_topic: Some(TopicArn::new(people)), ..settings() };
+    let settings =
+        LifecycleSettings { notification_topic: Some(TopicArn::new(people)), ..settings() };
     let sim = Sim::start(world, settings).await;
     sim.terminate(&instance_id(9)).await;
 
     let world = sim.region.world();
     let told: Vec<_> = world.published.iter().filter(|one| one.topic_arn == people).collect();
     let subjects: Vec<_> = told.iter().map(|one| one.subject.as_deref().unwrap()).collect();
-    let (still, gives_up) =
-        (format!("Ebb still drains {}", instance_id(9)), format!("Ebb gives up draining {}", instance_id(9)));
+    let (still, gives_up) = (
+        format!("Ebb still drains {}", instance_id(9)),
+        format!("Ebb gives up draining {}", instance_id(9)),
+    );
     assert_eq!(subjects, [still, gives_up]);
     for one in told {
-        assert!(one.message.contains("1 task of (no service): a standalone task"), "{}", one.message);
+        assert!(
+            one.message.contains("1 task of (no service): a standalone task"),
+            "{}",
+            one.message
+        );
         assert!(
             one.message.contains("1 task of stuck: its service has minimumHealthyPercent 100"),
             "{}",
@@ -194,10 +219,12 @@ async fn ecs_own_words_say_why_a_replacement_finds_no_place() {
     let huge = TaskSpec { cpu: 1_400, ..TaskSpec::default() };
     world.add_service("shop", "huge", ServiceKind::replica(12), huge);
     let people = "arn:aws:sns:eu-west-1:111122223333:drains";
-    let settings = LifecycleSettings { notification_topic: Some(TopicArn::new(people)), ..settings() };
+    let settings =
+        LifecycleSettings { notification_topic: Some(TopicArn::new(people)), ..settings() };
     let holder = {
         let here = &world.clusters["shop"];
-        let task = here.tasks.values().find(|task| task.name.starts_with("huge")).expect("one is placed");
+        let task =
+            here.tasks.values().find(|task| task.name.starts_with("huge")).expect("one is placed");
         here.instances[&task.container_instance].instance_id.clone()
     };
     let sim = Sim::start(world, settings).await;
@@ -230,7 +257,8 @@ async fn an_instance_of_no_cluster_is_let_go_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_look_up_that_fails_never_completes_an_action() {
-    for operation in ["ListContainerInstances", "ListTasks", "DescribeTasks", "DescribeAutoScalingInstances"]
+    for operation in
+        ["ListContainerInstances", "ListTasks", "DescribeTasks", "DescribeAutoScalingInstances"]
     {
         for fault in [Fault::Throttle, Fault::ServerError, Fault::Timeout, Fault::Denied] {
             let mut world = shop();
@@ -294,8 +322,13 @@ async fn the_hooks_metadata_says_where_to_look_first() {
     let sim = Sim::start(world, settings()).await;
     sim.terminate(&instance_id(9)).await;
 
-    let lists =
-        sim.region.world().calls.iter().filter(|call| call.operation == "ListContainerInstances").count();
+    let lists = sim
+        .region
+        .world()
+        .calls
+        .iter()
+        .filter(|call| call.operation == "ListContainerInstances")
+        .count();
     assert_eq!(lists, 1);
 }
 
@@ -332,13 +365,21 @@ async fn a_forged_token_completes_nothing() {
         world.delivery.functions.clear();
         let id = world.container_instance(&instance_id(9)).unwrap().1.id.clone();
         world.clusters.get_mut("shop").unwrap().instances.remove(&id);
-        world.clusters.get_mut("shop").unwrap().tasks.retain(|_, task| task.container_instance != id);
+        world
+            .clusters
+            .get_mut("shop")
+            .unwrap()
+            .tasks
+            .retain(|_, task| task.container_instance != id);
         world.terminate_in_group(&instance_id(9), false).unwrap();
     }
     sim.invoke(&over_sns(&[message(&instance_id(9), scenario::SPOT_GROUP)])).await.unwrap();
 
     assert_eq!(sim.region.world().completed_actions, []);
-    assert_eq!(sim.region.world().lifecycle_state(&instance_id(9)), Some(LifecycleState::TerminatingWait));
+    assert_eq!(
+        sim.region.world().lifecycle_state(&instance_id(9)),
+        Some(LifecycleState::TerminatingWait)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -365,7 +406,8 @@ async fn a_long_drain_takes_several_hops_and_the_action_is_kept_alive() {
         heartbeat_timeout: Duration::from_secs(90),
         ..Hook::new(HOOK)
     });
-    let slow = TaskSpec { deregistration_delay: Some(Duration::from_secs(3_000)), ..TaskSpec::default() };
+    let slow =
+        TaskSpec { deregistration_delay: Some(Duration::from_secs(3_000)), ..TaskSpec::default() };
     world.add_service("shop", "slow", ServiceKind::replica(12), slow);
     let drain_timeout = SignedDuration::from_secs(7_200);
     let sim = Sim::start(world, LifecycleSettings { drain_timeout, ..settings() }).await;
@@ -385,7 +427,9 @@ async fn a_long_drain_takes_several_hops_and_the_action_is_kept_alive() {
 async fn the_next_hop_gets_the_message_as_it_was_with_our_state_beside_it() {
     let mut world = shop();
     world.delivery.functions.clear();
-    let sim = Sim::start(world, LifecycleSettings { hop: SignedDuration::from_secs(10), ..settings() }).await;
+    let sim =
+        Sim::start(world, LifecycleSettings { hop: SignedDuration::from_secs(10), ..settings() })
+            .await;
     sim.region.world().terminate_in_group(&instance_id(9), false).unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let published = sim.region.world().published.clone();
@@ -460,7 +504,8 @@ async fn a_group_may_retain_what_is_abandoned() {
     let mut world = shop();
     world.groups.get_mut(scenario::SPOT_GROUP).unwrap().retains_abandoned = true;
     world.disconnect_agent(&instance_id(9));
-    let sim = Sim::start(world, LifecycleSettings { on_timeout: OnTimeout::Abandon, ..settings() }).await;
+    let sim =
+        Sim::start(world, LifecycleSettings { on_timeout: OnTimeout::Abandon, ..settings() }).await;
     sim.terminate(&instance_id(9)).await;
 
     assert_eq!(sim.completed().result, ActionResult::Abandon);
@@ -476,8 +521,12 @@ async fn a_protected_task_is_waited_for_and_told_apart() {
     let mut world = shop();
     world.protection_holds_drain = true;
     let id = world.container_instance(&instance_id(9)).unwrap().1.id.clone();
-    let task =
-        world.clusters["shop"].tasks_on(&id).find(|task| task.name.starts_with("web")).unwrap().id.clone();
+    let task = world.clusters["shop"]
+        .tasks_on(&id)
+        .find(|task| task.name.starts_with("web"))
+        .unwrap()
+        .id
+        .clone();
     world.protect_task("shop", &task, Duration::from_secs(300));
     let sim = Sim::start(world, settings()).await;
     sim.terminate(&instance_id(9)).await;
@@ -517,7 +566,11 @@ async fn a_function_that_is_killed_anywhere_completes_nothing_early_and_forgets_
         let completed = sim.completed();
         assert_eq!(completed.by, CompletedBy::Caller, "killed after {killed_after:?}");
         let stopped = last_stop(&sim.region.world(), &instance_id(9), "logs");
-        assert!(completed.at >= stopped, "killed after {killed_after:?}: {} before {stopped}", completed.at);
+        assert!(
+            completed.at >= stopped,
+            "killed after {killed_after:?}: {} before {stopped}",
+            completed.at
+        );
         assert_eq!(sim.tasks_cut_off(), [""; 0], "killed after {killed_after:?}");
     }
 }
@@ -526,7 +579,9 @@ async fn a_function_that_is_killed_anywhere_completes_nothing_early_and_forgets_
 async fn a_message_that_cannot_be_published_again_at_once_is_not_lost() {
     let mut world = quiet_shop();
     world.faults.plan("Publish", Fault::ServerError, 7);
-    let sim = Sim::start(world, LifecycleSettings { hop: SignedDuration::from_secs(30), ..settings() }).await;
+    let sim =
+        Sim::start(world, LifecycleSettings { hop: SignedDuration::from_secs(30), ..settings() })
+            .await;
     sim.terminate(&instance_id(9)).await;
 
     let completed = sim.completed();

@@ -88,7 +88,8 @@ impl Sim {
         let handle = move |drainer: Arc<LifecycleDrainer>, payload, now, deadline| {
             let lives = if first.swap(false, Ordering::Relaxed) { killed_after } else { TIMEOUT };
             async move {
-                let handled = tokio::time::timeout(lives, drainer.handle(&payload, now, deadline)).await;
+                let handled =
+                    tokio::time::timeout(lives, drainer.handle(&payload, now, deadline)).await;
                 handled.map_err(|_| "killed".to_owned())?.map_err(|error| error.to_string())
             }
         };
@@ -113,9 +114,12 @@ impl Sim {
     pub(crate) fn outcomes(&self) -> Vec<String> {
         let world = self.region.world();
         let answers = world.delivery.ended.iter().map(|ended| match &ended.result {
-            Ok(answer) => {
-                answer["outcomes"].as_array().unwrap().iter().map(|one| one["outcome"].clone()).collect()
-            }
+            Ok(answer) => answer["outcomes"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| one["outcome"].clone())
+                .collect(),
             Err(error) => vec![json!(error)],
         });
         answers.flatten().map(|one| one.as_str().unwrap().to_owned()).collect()

@@ -42,7 +42,9 @@ pub(super) fn run(
         "DescribeCapacityProviders" => clusters::describe_capacity_providers(world, input),
         "ListContainerInstances" => instances::list_container_instances(world, input),
         "DescribeContainerInstances" => instances::describe_container_instances(world, input),
-        "UpdateContainerInstancesState" => instances::update_container_instances_state(world, input),
+        "UpdateContainerInstancesState" => {
+            instances::update_container_instances_state(world, input)
+        }
         "PutAttributes" => attributes::put_attributes(world, input),
         "DeleteAttributes" => attributes::delete_attributes(world, input),
         "ListTasks" => tasks::list_tasks(world, input),
@@ -84,7 +86,9 @@ fn page_of<T: Into<Value>>(
         None => (0, 0),
         Some(token) => token
             .split_once('-')
-            .and_then(|(start, pages)| Some((start.parse::<usize>().ok()?, pages.parse::<usize>().ok()?)))
+            .and_then(|(start, pages)| {
+                Some((start.parse::<usize>().ok()?, pages.parse::<usize>().ok()?))
+            })
             .ok_or_else(|| invalid("Invalid token"))?,
     };
     let end = start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX)).min(items.len());
@@ -116,7 +120,8 @@ impl<'a> Input<'a> {
     }
 
     fn list(self, key: &str, most: usize) -> Result<&'a [Value], Refusal> {
-        let list = self.value.get(key).and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
+        let list =
+            self.value.get(key).and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
         match list.len() {
             0 => Err(invalid(format!("{key} can not be empty."))),
             len if len > most => Err(invalid(format!("{key} can have at most {most} items."))),
@@ -126,8 +131,9 @@ impl<'a> Input<'a> {
 
     fn texts(self, key: &str, most: usize) -> Result<Vec<&'a str>, Refusal> {
         let item = |item: &'a Value| {
-            item.as_str()
-                .ok_or_else(|| Refusal::new("SerializationException", format!("{key} must be texts")))
+            item.as_str().ok_or_else(|| {
+                Refusal::new("SerializationException", format!("{key} must be texts"))
+            })
         };
         self.list(key, most)?.iter().map(item).collect()
     }

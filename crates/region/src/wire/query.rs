@@ -19,10 +19,16 @@ const SNS: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
 
 /// The operation of a form; `None` if the body is not a form with an `Action`.
 pub(super) fn operation(body: &[u8]) -> Option<String> {
-    form_urlencoded::parse(body).find(|(key, _)| key == "Action").map(|(_, value)| value.into_owned())
+    form_urlencoded::parse(body)
+        .find(|(key, _)| key == "Action")
+        .map(|(_, value)| value.into_owned())
 }
 
-pub(super) fn answer(request_id: String, operation: &str, result: Result<String, Refusal>) -> Answer {
+pub(super) fn answer(
+    request_id: String,
+    operation: &str,
+    result: Result<String, Refusal>,
+) -> Answer {
     let content_type = "text/xml";
     let id = element("RequestId", &request_id);
     let namespace = if operation == "Publish" { SNS } else { AUTO_SCALING };
@@ -37,9 +43,11 @@ pub(super) fn answer(request_id: String, operation: &str, result: Result<String,
         Err(Refusal { status, code, message }) => {
             let kind = if status.is_server_error() { "Receiver" } else { "Sender" };
             let error =
-                [element("Type", kind), element("Code", &code), element("Message", &message)].concat();
-            let body =
-                format!("<ErrorResponse xmlns=\"{namespace}\"><Error>{error}</Error>{id}</ErrorResponse>");
+                [element("Type", kind), element("Code", &code), element("Message", &message)]
+                    .concat();
+            let body = format!(
+                "<ErrorResponse xmlns=\"{namespace}\"><Error>{error}</Error>{id}</ErrorResponse>"
+            );
             Answer { status, content_type, request_id, body }
         }
     }
@@ -65,7 +73,9 @@ fn publish(world: &mut World, form: &Form, hop: Option<Hop>) -> Result<String, R
     }
     let (subject, message) = (form.text("Subject"), form.required("Message")?);
     // The API says fewer than 100 characters; AWS takes 100 (moto#1503).
-    if subject.is_some_and(|subject| subject.chars().count() > 100 || subject.contains(char::is_control)) {
+    if subject
+        .is_some_and(|subject| subject.chars().count() > 100 || subject.contains(char::is_control))
+    {
         return Err(Refusal::new("InvalidParameter", "Invalid parameter: Subject"));
     }
     if message.len() > MESSAGE_BYTES_MAX {
@@ -84,20 +94,27 @@ impl Form {
     }
 
     fn required(&self, key: &str) -> Result<&str, Refusal> {
-        self.text(key).ok_or_else(|| invalid(format!("1 validation error detected: {key} is required")))
+        self.text(key)
+            .ok_or_else(|| invalid(format!("1 validation error detected: {key} is required")))
     }
 
     /// A number, within the bounds of the service model.
     fn number(&self, key: &str, least: i32, most: i32) -> Result<Option<i32>, Refusal> {
-        let number = |text: &str| text.parse().ok().filter(|number| (least..=most).contains(number));
+        let number =
+            |text: &str| text.parse().ok().filter(|number| (least..=most).contains(number));
         self.text(key)
-            .map(|text| number(text).ok_or_else(|| invalid(format!("{key} must be from {least} to {most}"))))
+            .map(|text| {
+                number(text).ok_or_else(|| invalid(format!("{key} must be from {least} to {most}")))
+            })
             .transpose()
     }
 
     /// The items `KEY.member.1`, `KEY.member.2`, …
     fn list(&self, key: &str) -> Vec<&str> {
-        (1..).map_while(|number| self.0.get(&format!("{key}.member.{number}"))).map(String::as_str).collect()
+        (1..)
+            .map_while(|number| self.0.get(&format!("{key}.member.{number}")))
+            .map(String::as_str)
+            .collect()
     }
 }
 

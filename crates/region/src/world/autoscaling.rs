@@ -211,8 +211,9 @@ impl World {
 
     /// The Availability Zone of an instance; the first one if neither a group nor a cluster knows it.
     pub fn zone_of(&self, instance_id: &str) -> String {
-        let launched =
-            self.group_of(instance_id).and_then(|(_, group)| group.instance(instance_id)?.zone.clone());
+        let launched = self
+            .group_of(instance_id)
+            .and_then(|(_, group)| group.instance(instance_id)?.zone.clone());
         let joined = || Some(self.container_instance(instance_id)?.1.zone.clone());
         launched.or_else(joined).unwrap_or_else(|| format!("{REGION}a"))
     }
@@ -227,7 +228,11 @@ impl World {
     }
 
     /// Sets the desired capacity; instances that are missing are launched, those that are too many terminated.
-    pub fn set_desired_capacity(&mut self, name: &str, desired_capacity: i32) -> Result<(), Refused> {
+    pub fn set_desired_capacity(
+        &mut self,
+        name: &str,
+        desired_capacity: i32,
+    ) -> Result<(), Refused> {
         let group = self.group(name)?;
         if desired_capacity > group.max_size {
             return Err(Refused::validation(format!(
@@ -249,7 +254,12 @@ impl World {
 
     /// Plans that somebody terminates an instance through its group after a while. If the group refuses it then, nothing
     /// happens.
-    pub fn terminate_in_group_later(&mut self, after: Duration, instance_id: &str, decrement: bool) {
+    pub fn terminate_in_group_later(
+        &mut self,
+        after: Duration,
+        instance_id: &str,
+        decrement: bool,
+    ) {
         self.plan(after, Due::TerminateInGroup { instance_id: instance_id.to_owned(), decrement });
     }
 
@@ -260,7 +270,11 @@ impl World {
     /// # Errors
     /// If no group has the instance, if the group is at its minimum already, or if the instance terminates already
     /// (what AWS says to that is not documented).
-    pub fn terminate_in_group(&mut self, instance_id: &str, decrement: bool) -> Result<Activity, Refused> {
+    pub fn terminate_in_group(
+        &mut self,
+        instance_id: &str,
+        decrement: bool,
+    ) -> Result<Activity, Refused> {
         let Some((name, group)) = self.group_of(instance_id) else {
             return Err(Refused::validation(format!(
                 "Instance Id not found - No managed instance found for instance ID: {instance_id}"
@@ -299,7 +313,9 @@ impl World {
     /// An instance was taken away: it leaves its group, and no hook waits for it any more.
     pub(super) fn leave_group(&mut self, instance_id: &str) {
         self.end_actions_of(instance_id);
-        let Some(name) = self.group_of(instance_id).map(|(name, _)| name.to_owned()) else { return };
+        let Some(name) = self.group_of(instance_id).map(|(name, _)| name.to_owned()) else {
+            return;
+        };
         if let Some(group) = self.groups.get_mut(&name) {
             group.instances.retain(|one| one.instance_id != instance_id);
         }
@@ -325,7 +341,8 @@ impl World {
     }
 
     fn change_desired_capacity(&mut self, name: &str, desired_capacity: i32) {
-        let group = self.groups.get_mut(name).filter(|group| group.desired_capacity != desired_capacity);
+        let group =
+            self.groups.get_mut(name).filter(|group| group.desired_capacity != desired_capacity);
         if let Some(group) = group {
             group.desired_capacity = desired_capacity;
             self.record(Happening::DesiredCapacity { group: name.to_owned(), desired_capacity });
@@ -336,7 +353,8 @@ impl World {
     fn scale_in(&mut self, name: &str) {
         loop {
             let group = self.groups.get(name).filter(|group| !group.is_suspended("Terminate"));
-            let too_much = group.is_some_and(|group| group.size() - group.weight() >= group.desired_capacity);
+            let too_much =
+                group.is_some_and(|group| group.size() - group.weight() >= group.desired_capacity);
             let chosen = if too_much { self.choose_to_terminate(name) } else { None };
             let Some(instance_id) = chosen else { return };
             self.start_termination(name, &instance_id);
@@ -354,8 +372,9 @@ impl World {
         }
         let unprotected = in_zone.into_values().filter_map(|all| {
             let free: Vec<_> = all.iter().filter(|one| !one.protected_from_scale_in).collect();
-            (!free.is_empty())
-                .then(|| (all.len(), free.iter().map(|one| one.instance_id.clone()).collect::<Vec<_>>()))
+            (!free.is_empty()).then(|| {
+                (all.len(), free.iter().map(|one| one.instance_id.clone()).collect::<Vec<_>>())
+            })
         });
         let zones: Vec<_> = unprotected.collect();
         let most = zones.iter().map(|(size, _)| *size).max()?;
@@ -376,8 +395,8 @@ mod tests {
         for (id, zone) in [("i-1", "a"), ("i-2", "a"), ("i-3", "b"), ("i-4", "c")] {
             world.add_instance("shop", NewInstance::new(id).zone(format!("{REGION}{zone}")));
         }
-        let group =
-            Group::of("shop", (1..=4).map(|number| format!("i-{number}"))).suspending(&["AZRebalance"]);
+        let group = Group::of("shop", (1..=4).map(|number| format!("i-{number}")))
+            .suspending(&["AZRebalance"]);
         world.add_group("group", Group { min_size: 2, ..group });
         world
     }
@@ -400,7 +419,11 @@ mod tests {
         pass(&mut world, 10);
         assert_eq!((world.status_of("i-3"), ids(&world).len()), (None, 3));
         pass(&mut world, 300);
-        assert_eq!((ids(&world).len(), world.groups["group"].desired_capacity), (3, 3), "it is not replaced");
+        assert_eq!(
+            (ids(&world).len(), world.groups["group"].desired_capacity),
+            (3, 3),
+            "it is not replaced"
+        );
     }
 
     #[test]
@@ -422,7 +445,10 @@ mod tests {
         world.terminate_in_group("i-2", true).unwrap();
         let refused = world.terminate_in_group("i-3", true).unwrap_err();
 
-        assert!(refused.message.starts_with("Currently, desiredSize equals minSize (2)."), "{refused:?}");
+        assert!(
+            refused.message.starts_with("Currently, desiredSize equals minSize (2)."),
+            "{refused:?}"
+        );
         assert_eq!(world.lifecycle_state("i-3"), Some(LifecycleState::InService));
         assert_eq!(world.terminate_in_group("i-9", false).unwrap_err().code, "ValidationError");
     }
@@ -432,7 +458,10 @@ mod tests {
         let mut world = world();
         world.terminate_in_group("i-3", true).unwrap();
 
-        assert_eq!(world.terminate_in_group("i-3", true).unwrap_err().code, "ScalingActivityInProgress");
+        assert_eq!(
+            world.terminate_in_group("i-3", true).unwrap_err().code,
+            "ScalingActivityInProgress"
+        );
         assert_eq!(world.groups["group"].desired_capacity, 3);
     }
 

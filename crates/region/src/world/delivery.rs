@@ -17,7 +17,8 @@ use self::schedule::Schedule;
 use super::{ACCOUNT, Due, REGION, World};
 
 /// From an event to its rules' targets.
-const EVENT_LATENCY: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(1500));
+const EVENT_LATENCY: (Duration, Duration) =
+    (Duration::from_millis(300), Duration::from_millis(1500));
 
 /// Lambda's pauses before the second and the third attempt of an asynchronous invocation.
 const ASYNC_RETRIES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
@@ -257,7 +258,8 @@ impl World {
     pub(super) fn route(&mut self, event: &Value) {
         let matches = |rule: &&Rule| {
             let detail_type = event["detail-type"].as_str().unwrap_or_default();
-            event["source"] == rule.source.as_str() && rule.detail_types.iter().any(|one| one == detail_type)
+            event["source"] == rule.source.as_str()
+                && rule.detail_types.iter().any(|one| one == detail_type)
         };
         let targets: Vec<_> =
             self.delivery.rules.iter().filter(matches).map(|rule| rule.target.clone()).collect();
@@ -278,7 +280,8 @@ impl World {
     /// not run, that is no invocation which ended.
     pub(super) fn deliver(&mut self, function: &str, payload: Value, hop: Hop) {
         let found = self.delivery.functions.get_mut(function);
-        if let Some(function) = found.filter(|one| hop.0 > RECURSION_HOPS_MAX && !one.recursive_loop_allowed)
+        if let Some(function) =
+            found.filter(|one| hop.0 > RECURSION_HOPS_MAX && !one.recursive_loop_allowed)
         {
             function.recursion_drops += 1;
             function.dead_letters.push(payload);
@@ -329,9 +332,10 @@ impl World {
             if function.running + flying >= queue.maximum_concurrency.min(function.concurrency) {
                 return;
             }
-            let (dead, alive) = std::mem::take(&mut queue.messages).into_iter().partition(|message| {
-                message.is_visible(now) && message.receive_count >= queue.max_receive_count
-            });
+            let (dead, alive) =
+                std::mem::take(&mut queue.messages).into_iter().partition(|message| {
+                    message.is_visible(now) && message.receive_count >= queue.max_receive_count
+                });
             queue.messages = alive;
             queue.dead_letters.extend::<Vec<Message>>(dead);
             let batch: Vec<_> = queue
@@ -350,8 +354,7 @@ impl World {
             }
             let (function, visible_again) = (queue.function.clone(), queue.visibility_timeout);
             self.plan(visible_again, Due::Poll { queue: name.to_owned() });
-            let payload =
-                json!({"Records": batch.iter().map(|one| sqs_record(name, one)).collect::<Vec<_>>()});
+            let payload = json!({"Records": batch.iter().map(|one| sqs_record(name, one)).collect::<Vec<_>>()});
             let message_ids = batch.into_iter().map(|message| message.id).collect();
             let origin = Origin::Queue { name: name.to_owned(), message_ids };
             let invocation = self.invocation(&function, payload, Hop::FIRST, origin);
@@ -377,12 +380,14 @@ impl World {
     fn end_batch(&mut self, name: &str, message_ids: &[String], result: &Result<Value, String>) {
         let failed = |id: &str| match result {
             Err(_) => true,
-            Ok(answer) => answer["batchItemFailures"]
-                .as_array()
-                .is_some_and(|failures| failures.iter().any(|failure| failure["itemIdentifier"] == id)),
+            Ok(answer) => answer["batchItemFailures"].as_array().is_some_and(|failures| {
+                failures.iter().any(|failure| failure["itemIdentifier"] == id)
+            }),
         };
         if let Some(queue) = self.delivery.queues.get_mut(name) {
-            queue.messages.retain(|message| !message_ids.contains(&message.id) || failed(&message.id));
+            queue
+                .messages
+                .retain(|message| !message_ids.contains(&message.id) || failed(&message.id));
         }
         // The others may have waited for this invocation's place.
         self.plan(Duration::ZERO, Due::Poll { queue: name.to_owned() });
@@ -403,9 +408,21 @@ impl World {
         }
     }
 
-    fn invocation(&mut self, function: &str, payload: Value, hop: Hop, origin: Origin) -> Invocation {
+    fn invocation(
+        &mut self,
+        function: &str,
+        payload: Value,
+        hop: Hop,
+        origin: Origin,
+    ) -> Invocation {
         self.delivery.invoked += 1;
-        Invocation { number: self.delivery.invoked, function: function.to_owned(), payload, hop, origin }
+        Invocation {
+            number: self.delivery.invoked,
+            function: function.to_owned(),
+            payload,
+            hop,
+            origin,
+        }
     }
 }
 

@@ -36,7 +36,9 @@ pub struct Cluster {
 impl Cluster {
     /// The container instance on an EC2 instance that is still registered. A cluster may remember others that left.
     pub fn on(&self, instance_id: &str) -> Option<&ContainerInstance> {
-        self.instances.values().find(|one| one.instance_id == instance_id && one.status != Status::Inactive)
+        self.instances
+            .values()
+            .find(|one| one.instance_id == instance_id && one.status != Status::Inactive)
     }
 
     /// The tasks on a container instance that have not stopped.
@@ -57,13 +59,16 @@ impl Cluster {
             }
             ServiceKind::Daemon => 0,
         };
-        let services = self.services.iter().map(|(name, service)| (name.as_str(), missing((name, service))));
+        let services =
+            self.services.iter().map(|(name, service)| (name.as_str(), missing((name, service))));
         services.filter(|&(_, missing)| missing > 0).collect()
     }
 
     /// Whether an attribute may let a task of a service go somewhere.
     fn has_constraints(&self) -> bool {
-        self.services.values().any(|service| service.placement.expressions(&service.spec).next().is_some())
+        self.services
+            .values()
+            .any(|service| service.placement.expressions(&service.spec).next().is_some())
     }
 
     /// Whether a task belongs to a daemon service.
@@ -170,7 +175,8 @@ impl World {
 
     /// Changes how many tasks a replica service wants: its load has changed. A daemon service is left as it is.
     pub fn set_desired_count(&mut self, cluster: &str, service: &str, count: usize) {
-        let found = self.clusters.get_mut(cluster).and_then(|cluster| cluster.services.get_mut(service));
+        let found =
+            self.clusters.get_mut(cluster).and_then(|cluster| cluster.services.get_mut(service));
         if let Some(ServiceKind::Replica { desired, .. }) = found.map(|service| &mut service.kind) {
             *desired = count;
             self.reconcile_soon(cluster);
@@ -179,7 +185,9 @@ impl World {
 
     /// The container instance on an EC2 instance, in whichever cluster has it.
     pub fn container_instance(&self, instance_id: &str) -> Option<(&str, &ContainerInstance)> {
-        self.clusters.iter().find_map(|(name, cluster)| Some((name.as_str(), cluster.on(instance_id)?)))
+        self.clusters
+            .iter()
+            .find_map(|(name, cluster)| Some((name.as_str(), cluster.on(instance_id)?)))
     }
 
     /// The status of the container instance on an EC2 instance; `None` if no cluster has one.
@@ -190,8 +198,10 @@ impl World {
     /// The EC2 instances whose container instances have this status.
     pub fn instances_with(&self, status: Status) -> Vec<&str> {
         let instances = self.clusters.values().flat_map(|cluster| cluster.instances.values());
-        let mut ids: Vec<_> =
-            instances.filter(|one| one.status == status).map(|one| one.instance_id.as_str()).collect();
+        let mut ids: Vec<_> = instances
+            .filter(|one| one.status == status)
+            .map(|one| one.instance_id.as_str())
+            .collect();
         ids.sort_unstable();
         ids
     }
@@ -210,8 +220,10 @@ impl World {
 
     /// Gives a container instance another status. The services look at what that means for their tasks.
     pub fn set_status(&mut self, cluster: &str, container_instance: &str, status: Status) {
-        let instance =
-            self.clusters.get_mut(cluster).and_then(|one| one.instances.get_mut(container_instance));
+        let instance = self
+            .clusters
+            .get_mut(cluster)
+            .and_then(|one| one.instances.get_mut(container_instance));
         let Some(instance) = instance.filter(|instance| instance.status != status) else { return };
         instance.status = status;
         instance.version += 1;
@@ -221,7 +233,13 @@ impl World {
     }
 
     /// Puts a custom attribute onto a container instance.
-    pub fn put_attribute(&mut self, cluster: &str, container_instance: &str, name: &str, value: &str) {
+    pub fn put_attribute(
+        &mut self,
+        cluster: &str,
+        container_instance: &str,
+        name: &str,
+        value: &str,
+    ) {
         self.change_attribute(cluster, container_instance, name, Some(value.to_owned()));
     }
 
@@ -231,7 +249,8 @@ impl World {
     }
 
     fn change_attribute(&mut self, cluster: &str, id: &str, name: &str, value: Option<String>) {
-        let instance = self.clusters.get_mut(cluster).and_then(|cluster| cluster.instances.get_mut(id));
+        let instance =
+            self.clusters.get_mut(cluster).and_then(|cluster| cluster.instances.get_mut(id));
         let Some(instance) = instance else { return };
         let before = match value.clone() {
             Some(value) => instance.attributes.insert(name.to_owned(), value),
@@ -248,7 +267,8 @@ impl World {
 
     /// Lets every scheduler of a cluster look at its service within the next seconds.
     pub(super) fn reconcile_soon(&mut self, cluster: &str) {
-        let Some(services) = self.clusters.get_mut(cluster).map(|cluster| &mut cluster.services) else {
+        let Some(services) = self.clusters.get_mut(cluster).map(|cluster| &mut cluster.services)
+        else {
             return;
         };
         let mut names = Vec::new();

@@ -69,7 +69,8 @@ impl<'a> Search<'a> {
                 *siblings.entry(task.container_instance.as_str()).or_default() += 1;
             }
         }
-        let is_daemon = service.is_some_and(|name| cluster.services[name].kind == ServiceKind::Daemon);
+        let is_daemon =
+            service.is_some_and(|name| cluster.services[name].kind == ServiceKind::Daemon);
         let held = if is_daemon { cluster.held() } else { with_daemons(cluster) };
         let expressions = placement.expressions(spec).filter_map(Expression::parse).collect();
         Self { cluster, service, spec, placement, expressions, held, siblings }
@@ -146,7 +147,8 @@ impl<'a> Search<'a> {
             Strategy::Spread(field) => {
                 let mut in_group = BTreeMap::<&str, usize>::new();
                 for (id, tasks) in &self.siblings {
-                    *in_group.entry(group(&self.cluster.instances[*id], field)).or_default() += tasks;
+                    *in_group.entry(group(&self.cluster.instances[*id], field)).or_default() +=
+                        tasks;
                 }
                 least(candidates, |one| in_group.get(group(one, field)).copied().unwrap_or(0))
             }
@@ -182,8 +184,11 @@ fn least<T: Ord>(
 /// What is held of each container instance if every daemon service had its task there already.
 fn with_daemons(cluster: &Cluster) -> BTreeMap<&str, Held> {
     let mut held = cluster.held();
-    let daemons: Vec<_> =
-        cluster.services.iter().filter(|(_, service)| service.kind == ServiceKind::Daemon).collect();
+    let daemons: Vec<_> = cluster
+        .services
+        .iter()
+        .filter(|(_, service)| service.kind == ServiceKind::Daemon)
+        .collect();
     let there: BTreeSet<_> = cluster
         .tasks
         .values()
@@ -228,7 +233,8 @@ impl World {
         tasks: usize,
     ) -> Vec<Result<String, String>> {
         let found = &self.clusters[cluster].services[service];
-        let mut search = Search::new(&self.clusters[cluster], Some(service), &found.spec, &found.placement);
+        let mut search =
+            Search::new(&self.clusters[cluster], Some(service), &found.spec, &found.placement);
         let mut places = Vec::new();
         for _ in 0..tasks {
             let place = search.choose(&mut self.rng);
@@ -247,7 +253,9 @@ impl World {
         let found = &here.services[service];
         let search = Search::new(here, Some(service), &found.spec, &found.placement);
         let takes = |one: &&ContainerInstance| {
-            one.status != Status::Inactive && search.siblings_on(one) == 0 && search.misfits(one).is_empty()
+            one.status != Status::Inactive
+                && search.siblings_on(one) == 0
+                && search.misfits(one).is_empty()
         };
         here.instances.values().filter(takes).map(|one| one.id.clone()).collect()
     }
@@ -275,15 +283,23 @@ impl World {
 fn no_place(closest: Option<(Misfit, &str)>) -> String {
     let requirements = "no container instance met all of its requirements";
     match closest {
-        None => format!("{requirements}. Reason: No Container Instances were found in your cluster."),
+        None => {
+            format!("{requirements}. Reason: No Container Instances were found in your cluster.")
+        }
         Some((misfit, id)) => {
-            format!("{requirements}. The closest matching (container-instance {id}) {}.", misfit.words())
+            format!(
+                "{requirements}. The closest matching (container-instance {id}) {}.",
+                misfit.words()
+            )
         }
     }
 }
 
 /// The tasks of a service.
-pub(super) fn tasks_of<'a>(cluster: &'a Cluster, service: &'a str) -> impl Iterator<Item = &'a Task> {
+pub(super) fn tasks_of<'a>(
+    cluster: &'a Cluster,
+    service: &'a str,
+) -> impl Iterator<Item = &'a Task> {
     cluster.tasks.values().filter(move |task| task.service.as_deref() == Some(service))
 }
 
@@ -314,9 +330,10 @@ mod tests {
     /// How many tasks of the service each container instance has.
     fn spread(world: &World) -> Vec<usize> {
         let here = &world.clusters["shop"];
-        let ids =
-            (1..=here.instances.len()).map(|number| here.on(&format!("i-{number}")).unwrap().id.clone());
-        ids.map(|id| tasks_of(here, "web").filter(|task| task.container_instance == id).count()).collect()
+        let ids = (1..=here.instances.len())
+            .map(|number| here.on(&format!("i-{number}")).unwrap().id.clone());
+        ids.map(|id| tasks_of(here, "web").filter(|task| task.container_instance == id).count())
+            .collect()
     }
 
     fn said(world: &World) -> &str {
@@ -395,7 +412,12 @@ mod tests {
                 0,
                 "is already using a port",
             ),
-            (TaskSpec { gpus: 1, ..base() }, Placement::default(), 1, "encountered error \"RESOURCE:GPU\""),
+            (
+                TaskSpec { gpus: 1, ..base() },
+                Placement::default(),
+                1,
+                "encountered error \"RESOURCE:GPU\"",
+            ),
             (
                 TaskSpec { network: Network::Awsvpc, ..base() },
                 Placement::default(),
@@ -449,7 +471,8 @@ mod tests {
     fn a_port_of_one_protocol_leaves_the_other_free_and_an_assigned_one_leaves_all() {
         let ports = vec![Port::tcp(53), Port::udp(53), Port::tcp(0), Port::tcp(0)];
         let mut world = world(&["a", "b"], &Machine::default());
-        let counts = add(&mut world, 2, TaskSpec { ports, ..TaskSpec::default() }, Placement::default());
+        let counts =
+            add(&mut world, 2, TaskSpec { ports, ..TaskSpec::default() }, Placement::default());
         assert_eq!(counts, [1, 1]);
 
         let bindings = &tasks_of(&world.clusters["shop"], "web").next().unwrap().bindings;
@@ -484,7 +507,9 @@ mod tests {
     fn a_cluster_without_instances_and_one_without_agents_place_nothing() {
         let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
         world.add_service("shop", "web", ServiceKind::replica(1), TaskSpec::default());
-        assert!(said(&world).ends_with("Reason: No Container Instances were found in your cluster."));
+        assert!(
+            said(&world).ends_with("Reason: No Container Instances were found in your cluster.")
+        );
 
         world.history.clear();
         world.add_instance("shop", NewInstance::new("i-1").agent_disconnected());

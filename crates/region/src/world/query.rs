@@ -38,8 +38,14 @@ enum Order {
 }
 
 /// The subjects beside `attribute:NAME`.
-const SUBJECTS: [&str; 6] =
-    ["agentConnected", "agentVersion", "ec2InstanceId", "registeredAt", "runningTasksCount", "task:group"];
+const SUBJECTS: [&str; 6] = [
+    "agentConnected",
+    "agentVersion",
+    "ec2InstanceId",
+    "registeredAt",
+    "runningTasksCount",
+    "task:group",
+];
 
 impl Expression {
     /// Reads an expression; `None` if it is not one.
@@ -67,7 +73,9 @@ impl Node {
                 match test {
                     Test::Exists => !values.is_empty(),
                     Test::In(wanted) => values.iter().any(|value| wanted.contains(value)),
-                    Test::Order(order, bound) => values.iter().any(|value| order.holds(value, bound)),
+                    Test::Order(order, bound) => {
+                        values.iter().any(|value| order.holds(value, bound))
+                    }
                     Test::Matches(regex) => values.iter().any(|value| regex.is_match(value)),
                 }
             }
@@ -78,7 +86,10 @@ impl Node {
 impl Order {
     /// Compares numbers or times; nothing else has an order.
     fn holds(self, value: &str, bound: &str) -> bool {
-        fn compare<T: FromStr + PartialOrd>(value: &str, bound: &str) -> Option<std::cmp::Ordering> {
+        fn compare<T: FromStr + PartialOrd>(
+            value: &str,
+            bound: &str,
+        ) -> Option<std::cmp::Ordering> {
             value.parse::<T>().ok()?.partial_cmp(&bound.parse::<T>().ok()?)
         }
         let ordering = compare::<i64>(value, bound).or_else(|| compare::<Timestamp>(value, bound));
@@ -197,7 +208,9 @@ impl<'a> Reader<'a> {
         } else {
             let end = start.find(char::is_whitespace).unwrap_or(start.len());
             let mut pattern = &start[..end];
-            while pattern.ends_with(')') && pattern.matches(')').count() > pattern.matches('(').count() {
+            while pattern.ends_with(')')
+                && pattern.matches(')').count() > pattern.matches('(').count()
+            {
                 pattern = &pattern[..pattern.len() - 1];
             }
             self.rest = &start[pattern.len()..];
@@ -226,7 +239,8 @@ impl<'a> Reader<'a> {
     }
 
     fn keyword(&mut self, keyword: &str) -> bool {
-        let rest = self.rest.trim_start().strip_prefix(keyword).filter(|rest| !rest.starts_with(is_word));
+        let rest =
+            self.rest.trim_start().strip_prefix(keyword).filter(|rest| !rest.starts_with(is_word));
         self.rest = rest.unwrap_or(self.rest);
         rest.is_some()
     }
@@ -253,7 +267,9 @@ mod tests {
             };
             values.iter().map(|&value| value.to_owned()).collect()
         };
-        Expression::parse(expression).unwrap_or_else(|| panic!("{expression} is understood")).holds(&values)
+        Expression::parse(expression)
+            .unwrap_or_else(|| panic!("{expression} is understood"))
+            .holds(&values)
     }
 
     #[test]
@@ -289,7 +305,9 @@ mod tests {
     #[test]
     fn and_binds_closer_than_or() {
         assert!(holds("attribute:stack == prod or attribute:stack == a and attribute:stack == b"));
-        assert!(!holds("(attribute:stack == prod || attribute:stack == a) && attribute:stack == b"));
+        assert!(!holds(
+            "(attribute:stack == prod || attribute:stack == a) && attribute:stack == b"
+        ));
         assert!(holds("(attribute:ecs.instance-type =~ (g|p)4.*) and !(ec2InstanceId == i-2)"));
     }
 

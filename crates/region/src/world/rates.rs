@@ -44,9 +44,10 @@ impl Class {
     /// The class of an operation; `None` if its rate is not known.
     pub fn of(operation: &str) -> Option<Self> {
         match operation {
-            "DescribeContainerInstances" | "ListContainerInstances" | "DescribeTasks" | "ListTasks" => {
-                Some(Self::ClusterResourceRead)
-            }
+            "DescribeContainerInstances"
+            | "ListContainerInstances"
+            | "DescribeTasks"
+            | "ListTasks" => Some(Self::ClusterResourceRead),
             "UpdateContainerInstancesState" | "PutAttributes" | "DeleteAttributes" | "StopTask" => {
                 Some(Self::ClusterResourceModify)
             }
@@ -74,7 +75,9 @@ impl Class {
         match self {
             Self::ClusterResourceRead => (100.0, 20.0),
             Self::ClusterResourceModify => (100.0, 40.0),
-            Self::ClusterRead | Self::TaskDefinitionRead | Self::CapacityProviderRead => (50.0, 20.0),
+            Self::ClusterRead | Self::TaskDefinitionRead | Self::CapacityProviderRead => {
+                (50.0, 20.0)
+            }
             Self::ServiceRead => (100.0, 20.0),
             Self::TaskProtection => (200.0, 80.0),
         }
@@ -93,7 +96,8 @@ impl Rates {
 
     /// Takes a token for a call; `false` means that the call is throttled.
     pub fn allow(&mut self, operation: &str, now: Timestamp) -> bool {
-        let Some(bucket) = Class::of(operation).and_then(|class| self.buckets.get_mut(&class)) else {
+        let Some(bucket) = Class::of(operation).and_then(|class| self.buckets.get_mut(&class))
+        else {
             return true;
         };
         let passed = now.duration_since(bucket.filled_at).as_secs_f64().max(0.0);
@@ -123,7 +127,11 @@ mod tests {
 
         assert_eq!(allowed(Duration::ZERO, 150), 100);
         assert_eq!(allowed(Duration::from_secs(2), 150), 40);
-        assert_eq!(allowed(Duration::from_secs(60), 150), 100, "the bucket holds no more than the burst");
+        assert_eq!(
+            allowed(Duration::from_secs(60), 150),
+            100,
+            "the bucket holds no more than the burst"
+        );
     }
 
     #[test]

@@ -15,7 +15,9 @@ use super::{Happening, World};
 impl World {
     /// Lets a service's scheduler look at its tasks once.
     pub(super) fn reconcile(&mut self, cluster: &str, service: &str) {
-        let Some(found) = self.clusters.get_mut(cluster).and_then(|one| one.services.get_mut(service)) else {
+        let Some(found) =
+            self.clusters.get_mut(cluster).and_then(|one| one.services.get_mut(service))
+        else {
             return;
         };
         found.looks_soon = false;
@@ -39,13 +41,16 @@ impl World {
     ) {
         let here = &self.clusters[cluster];
         let wanted: Vec<&Task> = tasks_of(here, service).filter(|task| task.is_wanted()).collect();
-        let leaving = |task: &&Task| here.instances[&task.container_instance].status == Status::Draining;
-        let (leaving, staying): (Vec<&Task>, Vec<&Task>) = wanted.iter().copied().partition(leaving);
+        let leaving =
+            |task: &&Task| here.instances[&task.container_instance].status == Status::Draining;
+        let (leaving, staying): (Vec<&Task>, Vec<&Task>) =
+            wanted.iter().copied().partition(leaving);
 
         let is_healthy = |task: &Task| task.healthy_at.is_some_and(|at| at <= self.now);
         let mut healthy = wanted.iter().filter(|task| is_healthy(task)).count();
         let mut to_stop = Vec::new();
-        let held = |task: &&Task| self.protection_holds_drain && task.protection(self.now).is_some();
+        let held =
+            |task: &&Task| self.protection_holds_drain && task.protection(self.now).is_some();
         for task in leaving.into_iter().filter(|task| !held(task)) {
             // One that does not count as healthy can go without making the service any less so.
             let healthy_after = healthy - usize::from(is_healthy(task));
@@ -77,10 +82,13 @@ impl World {
     fn reconcile_daemon(&mut self, cluster: &str, service: &str) {
         let here = &self.clusters[cluster];
         let is_daemon = |task: &Task| {
-            task.service.as_ref().is_some_and(|name| here.services[name].kind == ServiceKind::Daemon)
+            task.service
+                .as_ref()
+                .is_some_and(|name| here.services[name].kind == ServiceKind::Daemon)
         };
         let replicas_run = |instance: &ContainerInstance| {
-            here.tasks_on(&instance.id).any(|task| !is_daemon(task) && task.status <= TaskStatus::Running)
+            here.tasks_on(&instance.id)
+                .any(|task| !is_daemon(task) && task.status <= TaskStatus::Running)
         };
         let places = self.daemon_places(cluster, service);
         let (mut to_stop, mut to_start) = (Vec::new(), Vec::new());
@@ -89,7 +97,9 @@ impl World {
                 .tasks_on(&instance.id)
                 .find(|task| task.service.as_deref() == Some(service) && task.is_wanted());
             match (instance.status, daemon) {
-                (Status::Active, None) if places.contains(&instance.id) => to_start.push(instance.id.clone()),
+                (Status::Active, None) if places.contains(&instance.id) => {
+                    to_start.push(instance.id.clone())
+                }
                 (Status::Draining, Some(daemon)) if !replicas_run(instance) => {
                     to_stop.push(daemon.id.clone())
                 }
@@ -108,12 +118,15 @@ impl World {
     pub(super) fn start_settled(&mut self, cluster: &str, service: &str) {
         let places = match self.clusters[cluster].services[service].kind {
             ServiceKind::Replica { desired, .. } => self.place_all(cluster, service, desired),
-            ServiceKind::Daemon => self.daemon_places(cluster, service).into_iter().map(Ok).collect(),
+            ServiceKind::Daemon => {
+                self.daemon_places(cluster, service).into_iter().map(Ok).collect()
+            }
         };
         let now = self.now;
         for place in places {
             let Some(task_id) = self.create_task(cluster, service, place) else { continue };
-            let task = self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(&task_id));
+            let task =
+                self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(&task_id));
             if let Some(task) = task {
                 task.status = TaskStatus::Running;
                 task.healthy_at = Some(now);
@@ -139,7 +152,12 @@ impl World {
     }
 
     /// A task that does not take its first step yet, if it has a place.
-    fn create_task(&mut self, cluster: &str, service: &str, place: Result<String, String>) -> Option<String> {
+    fn create_task(
+        &mut self,
+        cluster: &str,
+        service: &str,
+        place: Result<String, String>,
+    ) -> Option<String> {
         let container_instance = match place {
             Ok(place) => place,
             Err(why) => {
@@ -161,11 +179,17 @@ impl World {
 /// The tasks that are too many: one after the other from the zone that has most, there from the container instance that
 /// has most; protected ones stay. Source: ECS Developer Guide, service scale-in (`ecs_services`, replica) and
 /// task-scale-in-protection.
-fn surplus<'a>(cluster: &Cluster, staying: &[&'a Task], desired: usize, now: Timestamp) -> Vec<&'a Task> {
+fn surplus<'a>(
+    cluster: &Cluster,
+    staying: &[&'a Task],
+    desired: usize,
+    now: Timestamp,
+) -> Vec<&'a Task> {
     let zone = |task: &Task| cluster.instances[&task.container_instance].zone.as_str();
     let (mut left, mut going) = (staying.to_vec(), Vec::new());
     while left.len() > desired {
-        let count = |is_near: &dyn Fn(&Task) -> bool| left.iter().filter(|task| is_near(task)).count();
+        let count =
+            |is_near: &dyn Fn(&Task) -> bool| left.iter().filter(|task| is_near(task)).count();
         let crowd = |task: &Task| {
             let here = count(&|other| other.container_instance == task.container_instance);
             (count(&|other| zone(other) == zone(task)), here)
@@ -253,7 +277,9 @@ mod tests {
         let id = tasks_of(&world.clusters["shop"], "web").next().unwrap().id.clone();
         world.stop_task("shop", &id);
         assert_eq!(world.missing_tasks(), [("web", 1)]);
-        assert!(world.history.iter().any(|entry| matches!(entry.what, Happening::NotPlaced { .. })));
+        assert!(
+            world.history.iter().any(|entry| matches!(entry.what, Happening::NotPlaced { .. }))
+        );
     }
 
     #[test]
@@ -304,7 +330,8 @@ mod tests {
         assert_eq!(settle(&mut world, 9), [3, 3, 3]);
         assert_eq!(settle(&mut world, 3), [1, 1, 1]);
 
-        let tasks: Vec<_> = tasks_of(&world.clusters["shop"], "web").map(|task| task.id.clone()).collect();
+        let tasks: Vec<_> =
+            tasks_of(&world.clusters["shop"], "web").map(|task| task.id.clone()).collect();
         for task in &tasks {
             world.protect_task("shop", task, Duration::from_secs(1000));
         }

@@ -46,7 +46,8 @@ impl World {
             message: message.to_owned(),
         };
         let message_id = self.uuid();
-        let functions = self.topics.get(topic_arn).map(|topic| topic.functions.clone()).unwrap_or_default();
+        let functions =
+            self.topics.get(topic_arn).map(|topic| topic.functions.clone()).unwrap_or_default();
         for function in functions {
             let payload = self.sns_event(&message_id, &published);
             let hop = Hop::after(from);
@@ -95,7 +96,10 @@ mod tests {
 
     fn world(mishaps: Mishaps) -> World {
         let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
-        world.delivery.functions.insert("drainer".to_owned(), Function::new(Duration::from_secs(10)));
+        world
+            .delivery
+            .functions
+            .insert("drainer".to_owned(), Function::new(Duration::from_secs(10)));
         world.delivery.mishaps = mishaps;
         world.subscribe(TOPIC, "drainer");
         world
@@ -115,10 +119,14 @@ mod tests {
 
         let record = &payloads[0]["Records"][0];
         assert_eq!((payloads.len(), &record["EventSource"]), (1, &json!("aws:sns")));
-        assert_eq!((&record["Sns"]["TopicArn"], &record["Sns"]["Message"]), (&json!(TOPIC), &json!("hello")));
+        assert_eq!(
+            (&record["Sns"]["TopicArn"], &record["Sns"]["Message"]),
+            (&json!(TOPIC), &json!("hello"))
+        );
         assert_eq!(record["Sns"]["Subject"], Value::Null);
         assert_eq!(record["Sns"]["Timestamp"], "1970-01-01T00:00:00.000Z");
-        let members = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let members =
+            |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(members(record), ["EventSource", "EventSubscriptionArn", "EventVersion", "Sns"]);
         let known = "Message MessageAttributes MessageId Signature SignatureVersion SigningCertUrl Subject Timestamp \
                      TopicArn Type UnsubscribeUrl";

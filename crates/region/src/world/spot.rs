@@ -33,7 +33,9 @@ impl Action {
 
     /// Reads AWS's word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Terminate, Self::Stop, Self::Hibernate].into_iter().find(|action| action.as_str() == word)
+        [Self::Terminate, Self::Stop, Self::Hibernate]
+            .into_iter()
+            .find(|action| action.as_str() == word)
     }
 }
 
@@ -83,8 +85,9 @@ impl World {
     }
 
     fn take_off_cluster(&mut self, instance_id: &str, action: Action) {
-        let Some((cluster, id)) =
-            self.container_instance(instance_id).map(|(name, one)| (name.to_owned(), one.id.clone()))
+        let Some((cluster, id)) = self
+            .container_instance(instance_id)
+            .map(|(name, one)| (name.to_owned(), one.id.clone()))
         else {
             return;
         };

@@ -159,10 +159,13 @@ impl Task {
             (Status::Running | Status::Activating, true) if behind_load_balancer.is_some() => {
                 Some((Duration::ZERO, Status::Deactivating))
             }
-            (Status::Provisioning | Status::Pending | Status::Activating | Status::Running, true) => {
-                Some((Duration::ZERO, Status::Stopping))
+            (
+                Status::Provisioning | Status::Pending | Status::Activating | Status::Running,
+                true,
+            ) => Some((Duration::ZERO, Status::Stopping)),
+            (Status::Deactivating, _) => {
+                Some((behind_load_balancer.unwrap_or_default(), Status::Stopping))
             }
-            (Status::Deactivating, _) => Some((behind_load_balancer.unwrap_or_default(), Status::Stopping)),
             (Status::Stopping, _) if self.spec.never_stops => None,
             (Status::Stopping, _) => {
                 Some((self.spec.stops_after.min(self.spec.stop_timeout), Status::Deprovisioning))
@@ -178,7 +181,10 @@ impl World {
     pub(super) fn plan_step(&mut self, cluster: &str, task_id: &str) {
         let next = self.clusters[cluster].tasks.get(task_id).and_then(Task::next_step);
         if let Some((after, _)) = next {
-            self.plan(after, Due::TaskStep { cluster: cluster.to_owned(), task: task_id.to_owned() });
+            self.plan(
+                after,
+                Due::TaskStep { cluster: cluster.to_owned(), task: task_id.to_owned() },
+            );
         }
     }
 
@@ -221,7 +227,8 @@ impl World {
 
     /// Tells a task to stop. A second time changes nothing.
     pub fn stop_task(&mut self, cluster: &str, task_id: &str) {
-        let Some(task) = self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(task_id))
+        let Some(task) =
+            self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(task_id))
         else {
             return;
         };
@@ -249,11 +256,17 @@ impl World {
         spec: TaskSpec,
     ) -> String {
         let id = self.hex_id();
-        let container_instance = container_instance.rsplit('/').next().unwrap_or(container_instance);
+        let container_instance =
+            container_instance.rsplit('/').next().unwrap_or(container_instance);
         let task = Task::new(id.clone(), name.to_owned(), container_instance, spec, self.now);
-        let here =
-            self.clusters.get_mut(cluster).filter(|one| one.instances.contains_key(container_instance));
-        assert!(here.is_some(), "cluster {cluster} must have the container instance {container_instance}");
+        let here = self
+            .clusters
+            .get_mut(cluster)
+            .filter(|one| one.instances.contains_key(container_instance));
+        assert!(
+            here.is_some(),
+            "cluster {cluster} must have the container instance {container_instance}"
+        );
         self.put_task(cluster, task);
         self.plan_step(cluster, &id);
         id
@@ -273,7 +286,8 @@ impl World {
     /// cannot be protected (ECS API, `UpdateTaskProtection`).
     pub fn protect_task(&mut self, cluster: &str, task_id: &str, period: Duration) {
         let until = self.now + period;
-        let task = self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(task_id));
+        let task =
+            self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(task_id));
         let Some(task) = task else { return };
         let Some(service) = task.service.clone() else { return };
         task.protected_until = Some(until);
@@ -289,8 +303,10 @@ impl World {
     /// The agent is back: what its tasks have been told is carried out now.
     pub fn reconnect_agent(&mut self, instance_id: &str) {
         let Some((cluster, id)) = self.set_agent_connected(instance_id, true) else { return };
-        let waiting: Vec<_> = self.clusters[&cluster].tasks_on(&id).map(|task| task.id.clone()).collect();
-        self.agenda.retain(|_, due| !matches!(due, Due::TaskStep { task, .. } if waiting.contains(task)));
+        let waiting: Vec<_> =
+            self.clusters[&cluster].tasks_on(&id).map(|task| task.id.clone()).collect();
+        self.agenda
+            .retain(|_, due| !matches!(due, Due::TaskStep { task, .. } if waiting.contains(task)));
         for task in waiting {
             self.plan_step(&cluster, &task);
         }
@@ -298,7 +314,11 @@ impl World {
     }
 
     /// Returns the cluster and the id of the container instance whose agent it is.
-    fn set_agent_connected(&mut self, instance_id: &str, connected: bool) -> Option<(String, String)> {
+    fn set_agent_connected(
+        &mut self,
+        instance_id: &str,
+        connected: bool,
+    ) -> Option<(String, String)> {
         let (cluster, instance) = self.container_instance(instance_id)?;
         let (cluster, id) = (cluster.to_owned(), instance.id.clone());
         let instance = self.clusters.get_mut(&cluster)?.instances.get_mut(&id)?;
@@ -351,7 +371,10 @@ mod tests {
         pass(&mut world, 600);
 
         let task = &world.clusters["shop"].tasks[&id];
-        assert_eq!((task.status, task.told_to_stop, task.service.as_deref()), (Status::Running, false, None));
+        assert_eq!(
+            (task.status, task.told_to_stop, task.service.as_deref()),
+            (Status::Running, false, None)
+        );
     }
 
     #[test]
@@ -422,9 +445,13 @@ mod tests {
             world.protect_task("shop", id, Duration::from_secs(600));
         }
 
-        let protected =
-            |world: &World, id: &str| world.clusters["shop"].tasks[id].protection(world.now()).is_some();
-        assert_eq!((protected(&world, &service_task), protected(&world, &standalone)), (true, false));
+        let protected = |world: &World, id: &str| {
+            world.clusters["shop"].tasks[id].protection(world.now()).is_some()
+        };
+        assert_eq!(
+            (protected(&world, &service_task), protected(&world, &standalone)),
+            (true, false)
+        );
         pass(&mut world, 600);
         assert!(!protected(&world, &service_task));
     }

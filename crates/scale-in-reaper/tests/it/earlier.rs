@@ -46,17 +46,30 @@ async fn without_a_hook_a_later_sweep_terminates_once_the_instance_is_empty() {
     let sim = Sim::start(slow(Duration::from_secs(2_400)), settings()).await;
     let first = sim.swept().await;
     let removed = removed(&first);
-    assert!(!removed.is_empty() && outcomes(&first.done).iter().all(|kind| *kind == OutcomeKind::Draining));
+    assert!(
+        !removed.is_empty()
+            && outcomes(&first.done).iter().all(|kind| *kind == OutcomeKind::Draining)
+    );
 
     sim.until_next().await;
     let second = sim.swept().await;
-    assert!(outcomes(&second.earlier).iter().all(|kind| *kind == OutcomeKind::Waiting), "{second:?}");
+    assert!(
+        outcomes(&second.earlier).iter().all(|kind| *kind == OutcomeKind::Waiting),
+        "{second:?}"
+    );
     for instance_id in &removed {
-        assert_eq!(sim.state_of(instance_id), Some(LifecycleState::InService), "its task still deregisters");
+        assert_eq!(
+            sim.state_of(instance_id),
+            Some(LifecycleState::InService),
+            "its task still deregisters"
+        );
     }
     sim.until_next().await;
     let third = sim.swept().await;
-    assert!(outcomes(&third.earlier).iter().all(|kind| *kind == OutcomeKind::Terminating), "{third:?}");
+    assert!(
+        outcomes(&third.earlier).iter().all(|kind| *kind == OutcomeKind::Terminating),
+        "{third:?}"
+    );
     sim.until_next().await;
     for instance_id in &removed {
         assert_eq!(sim.region.world().status_of(instance_id), None);
@@ -71,7 +84,9 @@ async fn plan_mode_leaves_earlier_drains_as_they_are() {
     sim.until_next().await;
     let planned = sim.invoke(&json!({"mode": "plan"})).await.unwrap();
 
-    assert!(outcomes(&planned.clusters[0].earlier).iter().all(|kind| *kind == OutcomeKind::WouldRemove));
+    assert!(
+        outcomes(&planned.clusters[0].earlier).iter().all(|kind| *kind == OutcomeKind::WouldRemove)
+    );
     assert_eq!(sim.draining().len(), removed.len());
     assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), 0);
 }
@@ -111,7 +126,12 @@ async fn a_service_that_finds_no_place_since_the_drain_gets_its_instance_back() 
     drained_by_us(&mut world, &instance_id(1), Duration::ZERO);
     for number in 2..=6 {
         let id = world.container_instance(&instance_id(number)).unwrap().1.id.clone();
-        world.run_task(CLUSTER, &id, "report", TaskSpec { cpu: 900, memory_mib: 512, ..TaskSpec::default() });
+        world.run_task(
+            CLUSTER,
+            &id,
+            "report",
+            TaskSpec { cpu: 900, memory_mib: 512, ..TaskSpec::default() },
+        );
     }
     let sim = Sim::start(world, ReaperSettings { headroom_cpu_percent: 0, ..no_more() }).await;
     let large = TaskSpec { cpu: 1_500, memory_mib: 512, ..TaskSpec::default() };
@@ -128,7 +148,9 @@ async fn a_service_that_finds_no_place_since_the_drain_gets_its_instance_back() 
 #[tokio::test(start_paused = true)]
 async fn a_drain_that_has_stalled_is_taken_back() {
     let mut world = small(1);
-    let on_it = |world: &World, number| world.container_instance(&instance_id(number)).unwrap().1.id.clone();
+    let on_it = |world: &World, number| {
+        world.container_instance(&instance_id(number)).unwrap().1.id.clone()
+    };
     let id = on_it(&world, 1);
     world.run_task(CLUSTER, &id, "report", TaskSpec::default());
     let sim = Sim::start(world, no_more()).await;
@@ -159,9 +181,11 @@ async fn a_drain_waits_for_standalone_tasks_that_it_may_wait_for() {
 #[tokio::test(start_paused = true)]
 async fn a_drain_whose_group_says_no_by_now_is_taken_back() {
     let at_minimum = |world: &mut World| world.groups.get_mut(GROUP).unwrap().min_size = 6;
-    let protected =
-        |world: &mut World| world.groups.get_mut(GROUP).unwrap().instances[0].protected_from_scale_in = true;
-    let standby = |world: &mut World| world.set_lifecycle_state(&instance_id(1), LifecycleState::Standby);
+    let protected = |world: &mut World| {
+        world.groups.get_mut(GROUP).unwrap().instances[0].protected_from_scale_in = true
+    };
+    let standby =
+        |world: &mut World| world.set_lifecycle_state(&instance_id(1), LifecycleState::Standby);
     let detached = |world: &mut World| {
         world.groups.get_mut(GROUP).unwrap().instances.remove(0);
     };
@@ -226,10 +250,17 @@ async fn a_mark_that_is_not_ours_is_nobodys_business() {
         sim.until_next().await;
     }
     let draining = sim.draining();
-    assert!(draining.contains(&instance_id(1)) && draining.contains(&instance_id(2)), "{draining:?}");
+    assert!(
+        draining.contains(&instance_id(1)) && draining.contains(&instance_id(2)),
+        "{draining:?}"
+    );
     assert!(sim.region.now() > start_time());
     assert_eq!(
-        sim.with(ReaperSettings { mode: ReaperMode::Plan, ..settings() }).await.swept().await.earlier,
+        sim.with(ReaperSettings { mode: ReaperMode::Plan, ..settings() })
+            .await
+            .swept()
+            .await
+            .earlier,
         []
     );
 }

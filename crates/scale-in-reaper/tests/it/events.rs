@@ -12,10 +12,14 @@ use crate::support::{Sim, settings, small};
 
 fn sample_events() -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/scale-in-reaper");
-    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let read = |file: &PathBuf| serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
-    files.iter().map(|file| (file.file_stem().unwrap().to_string_lossy().into_owned(), read(file))).collect()
+    files
+        .iter()
+        .map(|file| (file.file_stem().unwrap().to_string_lossy().into_owned(), read(file)))
+        .collect()
 }
 
 #[test]
@@ -29,15 +33,18 @@ fn every_sample_event_means_what_was_reviewed() {
         Ok(Event::Ignored { why, .. }) => format!("ignored: {why}"),
         Err(error) => format!("failed to {error}"),
     };
-    let lines: Vec<_> =
-        sample_events().iter().map(|(name, payload)| format!("{name}: {}", meaning(payload))).collect();
+    let lines: Vec<_> = sample_events()
+        .iter()
+        .map(|(name, payload)| format!("{name}: {}", meaning(payload)))
+        .collect();
     insta::assert_snapshot!("sample_events", lines.join("\n"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_what_asks_for_a_sweep_makes_a_call_and_in_plan_mode_it_changes_nothing() {
     for (name, payload) in sample_events() {
-        let sim = Sim::start(small(1), ReaperSettings { mode: ReaperMode::Plan, ..settings() }).await;
+        let sim =
+            Sim::start(small(1), ReaperSettings { mode: ReaperMode::Plan, ..settings() }).await;
         let before = sim.region.world().history.len();
         let answer = sim.invoke(&payload).await;
 

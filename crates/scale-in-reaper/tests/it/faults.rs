@@ -36,7 +36,8 @@ async fn every_refusal_to_terminate_has_its_word_and_the_instance_is_active_agai
     let plan = |fault| move |world: &mut World| world.faults.plan(TERMINATE, fault, MANY);
     let at_minimum = |world: &mut World| world.groups.get_mut(GROUP).unwrap().min_size = 6;
     let left = |world: &mut World| world.groups.get_mut(GROUP).unwrap().instances.clear();
-    let (busy, contended) = (plan(Fault::ScalingActivityInProgress), plan(Fault::ResourceContention));
+    let (busy, contended) =
+        (plan(Fault::ScalingActivityInProgress), plan(Fault::ResourceContention));
     let (throttled, failed) = (plan(Fault::Throttle), plan(Fault::ServerError));
     let silent = plan(Fault::Timeout);
     let refusals: [Refusal<'_>; 7] = [
@@ -53,7 +54,10 @@ async fn every_refusal_to_terminate_has_its_word_and_the_instance_is_active_agai
         let swept = sim.sweep_while(UPDATE, 1, |world| refuse(world)).await;
 
         assert!(!swept.done.is_empty());
-        assert!(outcomes(&swept.done).iter().all(|kind| *kind == outcome), "{outcome:?}: {swept:?}");
+        assert!(
+            outcomes(&swept.done).iter().all(|kind| *kind == outcome),
+            "{outcome:?}: {swept:?}"
+        );
         assert!(swept.done.iter().all(|done| done.reactivated), "{swept:?}");
         assert_eq!((sim.active(), sim.marked().len()), (6, 0), "{outcome:?}");
         sim.region.world().faults = ebb_region::fault::Faults::default();
@@ -65,12 +69,20 @@ async fn every_refusal_to_terminate_has_its_word_and_the_instance_is_active_agai
 #[tokio::test(start_paused = true)]
 async fn a_termination_whose_answer_was_lost_has_happened() {
     let sim = Sim::start(hooked(small(1)), settings()).await;
-    let swept =
-        sim.sweep_while(UPDATE, 1, |world| world.faults.plan(TERMINATE, Fault::AnswerLost, MANY)).await;
+    let swept = sim
+        .sweep_while(UPDATE, 1, |world| world.faults.plan(TERMINATE, Fault::AnswerLost, MANY))
+        .await;
 
     assert!(!swept.done.is_empty());
-    assert!(outcomes(&swept.done).iter().all(|kind| *kind == OutcomeKind::Terminating), "{swept:?}");
-    assert_eq!(sim.draining().len(), swept.done.len(), "none is set to ACTIVE while its group terminates it");
+    assert!(
+        outcomes(&swept.done).iter().all(|kind| *kind == OutcomeKind::Terminating),
+        "{swept:?}"
+    );
+    assert_eq!(
+        sim.draining().len(),
+        swept.done.len(),
+        "none is set to ACTIVE while its group terminates it"
+    );
     sim.region.world().faults = ebb_region::fault::Faults::default();
     sim.until_next().await;
     sim.assert_at_rest();
@@ -92,7 +104,11 @@ async fn a_drain_that_cannot_be_taken_back_at_once_is_by_the_next_sweep() {
         sim.region.world().faults = ebb_region::fault::Faults::default();
         sim.until_next().await;
         let next = sim.swept().await;
-        assert_eq!(outcomes(&next.earlier), vec![OutcomeKind::Reactivated; swept.done.len()], "{next:?}");
+        assert_eq!(
+            outcomes(&next.earlier),
+            vec![OutcomeKind::Reactivated; swept.done.len()],
+            "{next:?}"
+        );
         sim.assert_at_rest();
     }
 }
@@ -100,8 +116,9 @@ async fn a_drain_that_cannot_be_taken_back_at_once_is_by_the_next_sweep() {
 #[tokio::test(start_paused = true)]
 async fn a_drain_whose_answer_never_came_is_taken_back() {
     let sim = Sim::start(hooked(small(1)), settings()).await;
-    let swept =
-        sim.sweep_while("PutAttributes", 1, |world| world.faults.plan(UPDATE, Fault::AnswerLost, 5)).await;
+    let swept = sim
+        .sweep_while("PutAttributes", 1, |world| world.faults.plan(UPDATE, Fault::AnswerLost, 5))
+        .await;
 
     assert!(
         swept.done.iter().all(|done| done.outcome == OutcomeKind::Failed && done.reactivated),
@@ -115,7 +132,8 @@ async fn a_drain_whose_answer_never_came_is_taken_back() {
 async fn an_instance_that_vanishes_meanwhile_takes_none_of_the_others_with_it() {
     let sim = Sim::start(hooked(small(1)), settings()).await;
     let mut vanished = String::new();
-    let planned = removed(&sim.invoke(&serde_json::json!({"mode": "plan"})).await.unwrap().clusters[0]);
+    let planned =
+        removed(&sim.invoke(&serde_json::json!({"mode": "plan"})).await.unwrap().clusters[0]);
     let swept = sim
         .sweep_while("DescribeLifecycleHooks", 1, |world| {
             vanished.clone_from(&planned[0]);
@@ -135,7 +153,9 @@ async fn an_instance_that_vanishes_meanwhile_takes_none_of_the_others_with_it() 
 
 #[tokio::test(start_paused = true)]
 async fn one_fault_at_each_call_changes_nothing() {
-    for operation in READS.into_iter().chain(["PutAttributes", UPDATE, TERMINATE, "DeleteAttributes"]) {
+    for operation in
+        READS.into_iter().chain(["PutAttributes", UPDATE, TERMINATE, "DeleteAttributes"])
+    {
         for fault in Fault::TRANSIENT {
             let sim = Sim::start(hooked(small(1)), settings()).await;
             sim.region.world().faults.plan(operation, fault, 1);

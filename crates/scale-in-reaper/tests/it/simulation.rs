@@ -15,7 +15,9 @@ use ebb_region::lambda::InProcess;
 use ebb_region::world::autoscaling::Group;
 use ebb_region::world::autoscaling::lifecycle::Hook;
 use ebb_region::world::delivery::Function;
-use ebb_region::world::ecs::{Constraint, Machine, NewInstance, Placement, ServiceKind, Status, Strategy};
+use ebb_region::world::ecs::{
+    Constraint, Machine, NewInstance, Placement, ServiceKind, Status, Strategy,
+};
 use ebb_region::world::task::{Port, TaskSpec};
 use ebb_region::world::{Happening, REGION, World};
 use ebb_region::{Region, scenario};
@@ -95,12 +97,16 @@ fn draw(seed: u64) -> Story {
             changes.push((time(&mut rng), Change::Desired { service, count }));
         }
         if rng.u8(..4) == 0 {
-            changes.push((time(&mut rng), Change::Vanish { instance_id: id(rng.usize(1..=instances)) }));
+            changes.push((
+                time(&mut rng),
+                Change::Vanish { instance_id: id(rng.usize(1..=instances)) },
+            ));
         }
         for _ in 0..rng.usize(..6) {
             let fault = Fault::TRANSIENT[rng.usize(..Fault::TRANSIENT.len())];
             let operation = CALLS[rng.usize(..CALLS.len())];
-            changes.push((time(&mut rng), Change::Fault { operation, fault, calls: rng.u32(1..9) }));
+            changes
+                .push((time(&mut rng), Change::Fault { operation, fault, calls: rng.u32(1..9) }));
         }
         for _ in 0..rng.usize(..3) {
             let instance_id = id(rng.usize(1..=instances));
@@ -112,7 +118,11 @@ fn draw(seed: u64) -> Story {
     }
     changes.sort_by_key(|(after, _)| *after);
     if hooks {
-        scenario::route_terminations(&mut world, &Hook::new(scenario::HOOK), Function::new(TIMEOUT));
+        scenario::route_terminations(
+            &mut world,
+            &Hook::new(scenario::HOOK),
+            Function::new(TIMEOUT),
+        );
     }
     scenario::route_sweeps(&mut world, Function::new(TIMEOUT), INTERVAL);
     let settings = ReaperSettings {
@@ -262,8 +272,9 @@ fn apply(region: &Region, change: Change) {
         }
         Change::Fault { operation, fault, calls } => world.faults.plan(operation, fault, calls),
         Change::Standalone { instance_id } => {
-            let found =
-                world.container_instance(&instance_id).filter(|(_, one)| one.status == Status::Active);
+            let found = world
+                .container_instance(&instance_id)
+                .filter(|(_, one)| one.status == Status::Active);
             let Some(id) = found.map(|(_, one)| one.id.clone()) else { return };
             world.run_task(CLUSTER, &id, "report", TaskSpec::default());
         }
@@ -320,14 +331,17 @@ fn check(story: &Story, world: &World, active: &[usize]) -> Result<(), String> {
     let stuck = world.missing_tasks();
     if story.calm {
         must(stuck.is_empty(), "no task ends without a place", format!("{stuck:?}"))?;
-        let stuck = world
-            .history
-            .iter()
-            .find(|entry| entry.at > start_time() && matches!(entry.what, Happening::NotPlaced { .. }));
+        let stuck = world.history.iter().find(|entry| {
+            entry.at > start_time() && matches!(entry.what, Happening::NotPlaced { .. })
+        });
         must(stuck.is_none(), "no task looks for a place in vain", format!("{stuck:?}"))?;
     }
     let last = &active[active.len() - 4..];
-    must(last.iter().all(|count| count == &last[0]), "repeated sweeps come to rest", format!("{active:?}"))?;
+    must(
+        last.iter().all(|count| count == &last[0]),
+        "repeated sweeps come to rest",
+        format!("{active:?}"),
+    )?;
     if story.killed == 0.0 && story.calm {
         let failed = world.delivery.ended.iter().find(|ended| ended.result.is_err());
         must(failed.is_none(), "no sweep fails", format!("{failed:?}"))?;
@@ -336,8 +350,11 @@ fn check(story: &Story, world: &World, active: &[usize]) -> Result<(), String> {
 }
 
 fn run(seed: u64) -> Result<(), String> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
     let mut story = draw(seed);
     let (world, active) = runtime.block_on(play(&mut story));
     check(&story, &world, &active)
@@ -345,7 +362,8 @@ fn run(seed: u64) -> Result<(), String> {
 
 #[test]
 fn what_must_hold_holds_for_every_seed() {
-    let variable = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let variable =
+        |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let seeds: Vec<u64> = match (variable("SEED"), variable("SEEDS")) {
         (Some(seed), _) => vec![seed],
         (None, seeds) => KEPT.into_iter().chain(0..seeds.unwrap_or(SEEDS)).collect(),
@@ -353,12 +371,19 @@ fn what_must_hold_holds_for_every_seed() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = &|first: usize| -> Vec<String> {
         let mine = seeds.iter().skip(first).step_by(threads);
-        mine.filter_map(|&seed| run(seed).err().map(|broken| format!("seed {seed}: {broken}"))).collect()
+        mine.filter_map(|&seed| run(seed).err().map(|broken| format!("seed {seed}: {broken}")))
+            .collect()
     };
     let failed: Vec<_> = std::thread::scope(|scope| {
         let started: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
         started.into_iter().flat_map(|thread| thread.join().expect("no seed panics")).collect()
     });
-    assert!(failed.is_empty(), "{} of {} seeds failed:\n{}", failed.len(), seeds.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {} seeds failed:\n{}",
+        failed.len(),
+        seeds.len(),
+        failed.join("\n")
+    );
     println!("{} seeds held", seeds.len());
 }

@@ -5,8 +5,11 @@ use std::process::Command;
 #[test]
 fn wrong_settings_end_the_start_and_are_all_named() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scale-in-reaper"));
-    let variables =
-        [("REAPER_MODE", "ACT"), ("HEADROOM_CPU_PERCENT", "95"), ("INSTANCE_PRICES", "{\"m7g.large\": -1}")];
+    let variables = [
+        ("REAPER_MODE", "ACT"),
+        ("HEADROOM_CPU_PERCENT", "95"),
+        ("INSTANCE_PRICES", "{\"m7g.large\": -1}"),
+    ];
     let output = command.env_clear().envs(variables).output().expect("the binary starts");
 
     assert!(!output.status.success());

@@ -16,8 +16,8 @@ use ebb_region::world::task::TaskSpec;
 use serde_json::json;
 
 use crate::support::{
-    CLUSTER, GROUP, INTERVAL, Sim, TIMEOUT, add_small, hooked, instance_id, outcomes, reason, removed,
-    settings, small, start_time,
+    CLUSTER, GROUP, INTERVAL, Sim, TIMEOUT, add_small, hooked, instance_id, outcomes, reason,
+    removed, settings, small, start_time,
 };
 
 /// What changes the world; everything else that a sweep calls is a read.
@@ -53,7 +53,10 @@ async fn a_person_gets_the_plan_whatever_the_setting_and_cannot_exceed_it() {
     let plan = act.with(ReaperSettings { mode: ReaperMode::Plan, ..settings() }).await;
     let asked = plan.invoke(&json!({"mode": "act"})).await.unwrap();
     assert_eq!((asked.mode, plan.calls("PutAttributes")), (ReaperMode::Plan, 0));
-    assert_eq!(asked.clusters[0].plan, planned.clusters[0].plan, "the same world gives the same plan");
+    assert_eq!(
+        asked.clusters[0].plan, planned.clusters[0].plan,
+        "the same world gives the same plan"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,7 +89,10 @@ async fn what_nobody_needs_is_drained_and_terminated_and_no_task_is_cut_off() {
     let mut removed = removed(&swept);
     removed.sort();
     assert!(!removed.is_empty(), "{swept:?}");
-    assert!(outcomes(&swept.done).iter().all(|outcome| *outcome == OutcomeKind::Terminating), "{swept:?}");
+    assert!(
+        outcomes(&swept.done).iter().all(|outcome| *outcome == OutcomeKind::Terminating),
+        "{swept:?}"
+    );
     assert_eq!(sim.draining(), removed, "they are DRAINING");
     sim.until_next().await;
     for instance_id in &removed {
@@ -118,7 +124,9 @@ async fn repeated_sweeps_take_their_share_and_come_to_rest_with_the_headroom_lef
     assert!(counts[0] > 0 && counts[8..] == [0; 4], "{counts:?}");
     let last = sim.swept().await.plan;
     assert_eq!(last.headroom_before, last.headroom_after);
-    assert!(last.headroom_after.cpu_percent() >= 20.0 && last.headroom_after.memory_percent() >= 20.0);
+    assert!(
+        last.headroom_after.cpu_percent() >= 20.0 && last.headroom_after.memory_percent() >= 20.0
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,7 +167,10 @@ async fn people_are_told_what_was_removed() {
     let published = sim.region.world().published.clone();
     let notice = published.iter().find(|one| one.topic_arn == topic).expect("a notice");
     assert!(removed.iter().all(|id| notice.message.contains(id)), "{notice:?}");
-    assert!(notice.subject.as_ref().is_some_and(|subject| subject.starts_with("Ebb removes ")), "{notice:?}");
+    assert!(
+        notice.subject.as_ref().is_some_and(|subject| subject.starts_with("Ebb removes ")),
+        "{notice:?}"
+    );
     sim.until_next().await;
     let before = sim.region.world().published.len();
     sim.sweep().await;
@@ -189,7 +200,9 @@ async fn a_group_never_goes_below_its_minimum() {
 
 #[tokio::test(start_paused = true)]
 async fn what_others_drained_is_not_touched_and_counts_into_the_share() {
-    let sim = Sim::start(hooked(small(1)), ReaperSettings { max_removals_percent: 30, ..settings() }).await;
+    let sim =
+        Sim::start(hooked(small(1)), ReaperSettings { max_removals_percent: 30, ..settings() })
+            .await;
     {
         let mut world = sim.region.world();
         for number in 1..=2 {
@@ -254,7 +267,8 @@ async fn a_task_that_is_protected_pins_its_instance() {
     let holds = |id: &str| {
         let mut world = sim.region.world();
         let arn = world.container_instance(id).unwrap().1.id.clone();
-        let tasks: Vec<_> = world.clusters[CLUSTER].tasks_on(&arn).map(|task| task.id.clone()).collect();
+        let tasks: Vec<_> =
+            world.clusters[CLUSTER].tasks_on(&arn).map(|task| task.id.clone()).collect();
         tasks.iter().for_each(|task| world.protect_task(CLUSTER, task, Duration::from_secs(7_200)));
         !tasks.is_empty()
     };
@@ -274,7 +288,10 @@ async fn groups_that_may_not_be_shrunk_are_left_alone() {
     world.attach_capacity_provider(CLUSTER, "provider", managed);
     let sim = Sim::start(world, settings()).await;
     let swept = sim.swept().await;
-    assert_eq!((removed(&swept).len(), reason(&swept, &instance_id(1)).code()), (0, "managed_scaling"));
+    assert_eq!(
+        (removed(&swept).len(), reason(&swept, &instance_id(1)).code()),
+        (0, "managed_scaling")
+    );
 
     let allowed = sim.with(ReaperSettings { allow_managed_scaling: true, ..settings() }).await;
     assert!(!removed(&allowed.swept().await).is_empty());
@@ -292,7 +309,9 @@ async fn groups_that_may_not_be_shrunk_are_left_alone() {
         world.groups.insert(GROUP.to_owned(), group);
         let swept = Sim::start(world, settings()).await.swept().await;
         assert_eq!(!removed(&swept).is_empty(), removes, "{swept:?}");
-        let told = |kept: &ebb_core::scale_in::Kept| matches!(kept.reason, KeepReason::GroupUnavailable(..));
+        let told = |kept: &ebb_core::scale_in::Kept| {
+            matches!(kept.reason, KeepReason::GroupUnavailable(..))
+        };
         assert_eq!(swept.plan.keep.iter().all(told), !removes, "{swept:?}");
     }
 }
@@ -302,7 +321,10 @@ async fn only_the_groups_that_are_named_are_shrunk() {
     let groups = Some(["another".to_owned()].map(ebb_core::ids::GroupName::new).into());
     let sim = Sim::start(hooked(small(1)), ReaperSettings { groups, ..settings() }).await;
     let swept = sim.swept().await;
-    assert_eq!((removed(&swept).len(), reason(&swept, &instance_id(1)).code()), (0, "group_not_allowed"));
+    assert_eq!(
+        (removed(&swept).len(), reason(&swept, &instance_id(1)).code()),
+        (0, "group_not_allowed")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -326,22 +348,27 @@ async fn what_was_protected_since_the_plan_stays() {
     let swept = sim
         .sweep_while("GetTaskProtection", 1, |world| {
             let group = world.groups.get_mut(GROUP).unwrap();
-            let instance = group.instances.iter_mut().find(|one| one.instance_id == planned[0]).unwrap();
+            let instance =
+                group.instances.iter_mut().find(|one| one.instance_id == planned[0]).unwrap();
             instance.protected_from_scale_in = true;
         })
         .await;
 
     assert_eq!(reason(&swept, &planned[0]), KeepReason::ProtectedFromScaleIn);
     let going = removed(&swept);
-    assert!(!going.is_empty() && going.iter().all(|id| planned[1..].contains(id)), "others go: {swept:?}");
+    assert!(
+        !going.is_empty() && going.iter().all(|id| planned[1..].contains(id)),
+        "others go: {swept:?}"
+    );
     assert!(!sim.draining().contains(&planned[0]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_goes_if_load_came_while_the_plan_was_made() {
     let sim = Sim::start(hooked(small(1)), settings()).await;
-    let swept =
-        sim.sweep_while("GetTaskProtection", 1, |world| world.set_desired_count(CLUSTER, "web", 40)).await;
+    let swept = sim
+        .sweep_while("GetTaskProtection", 1, |world| world.set_desired_count(CLUSTER, "web", 40))
+        .await;
 
     assert_eq!((removed(&swept).len(), sim.draining().len()), (0, 0), "{swept:?}");
     sim.until_next().await;
@@ -356,7 +383,13 @@ async fn with_no_time_left_nothing_is_begun() {
     let look = Duration::try_from(sim.region.now().duration_since(begun)).unwrap();
     // Half of the time is kept for what was begun already, and a look takes more than the other half.
     let now = sim.region.now();
-    let swept = sim.reaper.handle(&json!({}), now, now + look.mul_f64(1.6)).await.unwrap().clusters.remove(0);
+    let swept = sim
+        .reaper
+        .handle(&json!({}), now, now + look.mul_f64(1.6))
+        .await
+        .unwrap()
+        .clusters
+        .remove(0);
 
     assert!(!swept.done.is_empty());
     assert!(outcomes(&swept.done).iter().all(|kind| *kind == OutcomeKind::Postponed), "{swept:?}");
@@ -370,14 +403,19 @@ async fn one_cluster_that_cannot_be_looked_at_does_not_hide_the_others() {
     let mut world = small(1);
     add_small(&mut world, "back-office", "back-office", 11..=16, 1);
     let clusters = ["gone", "back-office", CLUSTER].map(Cluster::new).to_vec();
-    let sim = Sim::start(hooked(world), ReaperSettings { clusters: Some(clusters), ..settings() }).await;
+    let sim =
+        Sim::start(hooked(world), ReaperSettings { clusters: Some(clusters), ..settings() }).await;
     let error = sim.invoke(&json!({})).await.unwrap_err();
 
     assert!(error.to_string().contains("cluster gone"), "{error}");
     sim.until_next().await;
     let left = |cluster: &str| {
         let world = sim.region.world();
-        world.clusters[cluster].instances.values().filter(|one| one.status == Status::Active).count()
+        world.clusters[cluster]
+            .instances
+            .values()
+            .filter(|one| one.status == Status::Active)
+            .count()
     };
     assert!(left("back-office") < 6 && left(CLUSTER) < 6);
     sim.assert_at_rest();
@@ -390,7 +428,8 @@ async fn every_cluster_of_the_region_is_swept_if_none_is_configured() {
     let sim = Sim::start(hooked(world), ReaperSettings { clusters: None, ..settings() }).await;
     let answer = sim.sweep().await;
 
-    let names: Vec<_> = answer.clusters.iter().map(|swept| swept.plan.cluster.name().to_owned()).collect();
+    let names: Vec<_> =
+        answer.clusters.iter().map(|swept| swept.plan.cluster.name().to_owned()).collect();
     assert_eq!(names, ["back-office", CLUSTER]);
     assert_eq!(
         sim.calls("DescribeCapacityProviders"),
@@ -412,7 +451,8 @@ async fn a_permission_that_is_lacking_is_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn reads_grow_with_the_candidates_and_not_with_the_cluster() {
-    let settings = ReaperSettings { mode: ReaperMode::Plan, max_removals_percent: 10, ..settings() };
+    let settings =
+        ReaperSettings { mode: ReaperMode::Plan, max_removals_percent: 10, ..settings() };
     let sim = Sim::start(hooked(small(1)), settings).await;
     sim.sweep().await;
 
@@ -438,7 +478,9 @@ async fn reads_grow_with_the_candidates_and_not_with_the_cluster() {
             "ListTasks",
         ]
     );
-    assert!(!world.history.iter().any(|entry| matches!(entry.what, Happening::DesiredCapacity { .. })));
+    assert!(
+        !world.history.iter().any(|entry| matches!(entry.what, Happening::DesiredCapacity { .. }))
+    );
 }
 
 #[tokio::test(start_paused = true)]

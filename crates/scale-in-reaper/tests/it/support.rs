@@ -61,9 +61,15 @@ pub(crate) fn add_small(
 ) {
     for number in numbers.clone() {
         let zone = ["a", "b", "c"][number % 3];
-        world.add_instance(cluster, NewInstance::new(instance_id(number)).zone(format!("{REGION}{zone}")));
+        world.add_instance(
+            cluster,
+            NewInstance::new(instance_id(number)).zone(format!("{REGION}{zone}")),
+        );
     }
-    world.add_group(group, Group { min_size, max_size: 10, ..Group::of(cluster, numbers.map(instance_id)) });
+    world.add_group(
+        group,
+        Group { min_size, max_size: 10, ..Group::of(cluster, numbers.map(instance_id)) },
+    );
     world.add_service(cluster, "web", ServiceKind::replica(3), TaskSpec::default());
 }
 
@@ -85,7 +91,8 @@ impl Sim {
         fastrand::seed(7);
         let region = Region::start(world, 1.0);
         let clients = Clients::new(&region.connect(config_loader()).await);
-        let drainer = Arc::new(LifecycleDrainer::new(clients.clone(), LifecycleSettings::default()));
+        let drainer =
+            Arc::new(LifecycleDrainer::new(clients.clone(), LifecycleSettings::default()));
         Self { region, reaper: Arc::new(ScaleInReaper::new(clients, settings)), drainer }
     }
 
@@ -191,8 +198,8 @@ impl Sim {
     pub(crate) fn marked(&self) -> Vec<String> {
         let world = self.region.world();
         let instances = world.clusters.values().flat_map(|cluster| cluster.instances.values());
-        let marked =
-            instances.filter(|one| one.status != Status::Inactive && one.attribute(DRAINED_BY).is_some());
+        let marked = instances
+            .filter(|one| one.status != Status::Inactive && one.attribute(DRAINED_BY).is_some());
         marked.map(|one| one.instance_id.clone()).collect()
     }
 
@@ -208,7 +215,8 @@ impl Sim {
     /// What must hold at any time: no task was cut off, every wanted task runs, no group is below its minimum.
     pub(crate) fn assert_unharmed(&self) {
         let world = self.region.world();
-        let cut_off: Vec<_> = world.tasks_cut_off().into_iter().map(|task| task.name.clone()).collect();
+        let cut_off: Vec<_> =
+            world.tasks_cut_off().into_iter().map(|task| task.name.clone()).collect();
         assert_eq!(cut_off, [""; 0]);
         assert_eq!(world.missing_tasks(), []);
         for (name, group) in &world.groups {

@@ -10,7 +10,8 @@ use crate::support::{Sim, failed};
 
 fn sample_events() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/spot-drainer");
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
 }
@@ -30,8 +31,11 @@ async fn every_sample_event_comes_to_what_was_reviewed() {
                     let reason = one.reason.as_deref().unwrap_or_default();
                     format!("  {instance_id} {}: {reason}", one.outcome.as_str())
                 }));
-                lines
-                    .extend(failed(&answer).iter().map(|_| "  one message to be delivered again".to_owned()));
+                lines.extend(
+                    failed(&answer)
+                        .iter()
+                        .map(|_| "  one message to be delivered again".to_owned()),
+                );
             }
             Err(error) => lines.push(format!("  {error:?}")),
         }

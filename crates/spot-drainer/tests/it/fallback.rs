@@ -10,8 +10,10 @@ use ebb_region::scenario;
 use crate::support::{Sim, instance_id, kinds, notice, shop_settings, sqs, start_time};
 
 async fn sim() -> Sim {
-    let settings =
-        SpotSettings { fallback_group: Some(GroupName::new(scenario::ON_DEMAND_GROUP)), ..shop_settings() };
+    let settings = SpotSettings {
+        fallback_group: Some(GroupName::new(scenario::ON_DEMAND_GROUP)),
+        ..shop_settings()
+    };
     Sim::start(scenario::shop(start_time(), 1), settings).await
 }
 

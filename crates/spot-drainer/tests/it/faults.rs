@@ -59,11 +59,14 @@ async fn a_fault_that_stays_ends_as_a_message_to_be_delivered_again() {
     for operation in CALLS {
         for fault in Fault::TRANSIENT.into_iter().chain([Fault::Denied]) {
             let sim = sim_with(operation, fault, u32::MAX).await;
-            let answer =
-                sim.invoke(&sqs(&[notice(&instance_id(7))])).await.expect("a batch reports its items");
+            let answer = sim
+                .invoke(&sqs(&[notice(&instance_id(7))]))
+                .await
+                .expect("a batch reports its items");
 
             // These take effect all the same, and the next look shows it.
-            let shows = ["UpdateContainerInstancesState", "SetDesiredCapacity"].contains(&operation);
+            let shows =
+                ["UpdateContainerInstancesState", "SetDesiredCapacity"].contains(&operation);
             if fault == Fault::AnswerLost && shows {
                 assert_eq!((failed(&answer), sim.draining()), (vec![], vec![instance_id(7)]));
                 let desired = sim.region.world().groups[scenario::ON_DEMAND_GROUP].desired_capacity;
@@ -83,11 +86,17 @@ async fn a_fault_that_passes_within_the_notice_period_cuts_no_task_off() {
         for fault in Fault::TRANSIENT {
             let sim = Sim::shop_with_queue(settings()).await;
             sim.region.world().faults.plan(operation, fault, 4);
-            sim.region.world().interrupt(&instance_id(9), ebb_region::world::spot::Action::Terminate);
+            sim.region
+                .world()
+                .interrupt(&instance_id(9), ebb_region::world::spot::Action::Terminate);
             assert_eq!(sim.run(Duration::from_secs(1800)).await, Rest::Quiet);
 
             let world = sim.region.world();
-            assert!(world.tasks_cut_off().is_empty(), "{operation}, {fault:?}: {:?}", world.tasks_cut_off());
+            assert!(
+                world.tasks_cut_off().is_empty(),
+                "{operation}, {fault:?}: {:?}",
+                world.tasks_cut_off()
+            );
             assert_eq!(world.delivery.queues["spot-drainer"].dead_letters, []);
         }
     }

@@ -46,7 +46,8 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 /// The default of the variable that is called like the setting, as a function would read it.
 fn default_of(setting: &str) -> Option<String> {
     let variables = module("variables.tf");
-    let variable = between(&variables, &format!("variable \"{}\" {{\n", setting.to_lowercase()), "\n}\n");
+    let variable =
+        between(&variables, &format!("variable \"{}\" {{\n", setting.to_lowercase()), "\n}\n");
     let value = variable.lines().find_map(|line| line.trim().strip_prefix("default")).unwrap();
     let value = value.trim_start_matches([' ', '=']).trim_matches('"');
     (value != "null").then(|| value.to_owned())
@@ -138,7 +139,8 @@ fn what_is_called_is_allowed_and_nothing_else() {
         .map(|(_, operation)| operation.to_owned())
         .filter(|operation| operation != "cluster")
         .collect();
-    let not_in = |some: &BTreeSet<String>, others| some.difference(others).cloned().collect::<Vec<_>>();
+    let not_in =
+        |some: &BTreeSet<String>, others| some.difference(others).cloned().collect::<Vec<_>>();
     assert_eq!(not_in(&called, &allowed), [""; 0], "is not allowed");
     assert_eq!(not_in(&allowed, &called), [""; 0], "is not called");
 }

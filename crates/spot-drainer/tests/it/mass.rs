@@ -11,7 +11,11 @@ use crate::support::{Sim, TIMEOUT, shop_settings, start_time};
 
 async fn interrupted(instances: u64) -> Sim {
     let mut world = scenario::mass_interruption(start_time(), instances);
-    scenario::route_notices(&mut world, Queue::feeding(scenario::SPOT_DRAINER), Function::new(TIMEOUT));
+    scenario::route_notices(
+        &mut world,
+        Queue::feeding(scenario::SPOT_DRAINER),
+        Function::new(TIMEOUT),
+    );
     let sim = Sim::start(world, shop_settings()).await;
     assert_eq!(sim.run(Duration::from_secs(600)).await, Rest::Quiet);
     sim
@@ -23,10 +27,9 @@ async fn five_hundred_interrupted_instances_are_drained_in_time_under_the_real_r
 
     assert_eq!(sim.draining().len(), 500);
     let world = sim.region.world();
-    let drained = world
-        .history
-        .iter()
-        .filter(|entry| matches!(entry.what, ebb_region::world::Happening::ContainerInstance { .. }));
+    let drained = world.history.iter().filter(|entry| {
+        matches!(entry.what, ebb_region::world::Happening::ContainerInstance { .. })
+    });
     let last = drained.map(|entry| entry.at).max().unwrap();
     assert!(last.duration_since(start_time()).as_secs() < 120, "the last is DRAINING at {last}");
     assert!(world.delivery.ended.iter().all(|ended| ended.result.is_ok()));

@@ -10,7 +10,8 @@ fn rows(heading: &str) -> Vec<Vec<String>> {
     let section = README.split_once(&format!("## {heading}\n")).expect("the heading is there").1;
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
-    let cells = |line: &str| line.split('|').skip(1).map(|cell| cell.trim().replace('`', "")).collect();
+    let cells =
+        |line: &str| line.split('|').skip(1).map(|cell| cell.trim().replace('`', "")).collect();
     rows.take_while(|line| line.starts_with('|')).map(cells).collect()
 }
 
@@ -38,5 +39,8 @@ fn the_readme_lists_every_outcome() {
         outcomes_of("lifecycle drainer"),
         lifecycle::OutcomeKind::ALL.map(lifecycle::OutcomeKind::as_str)
     );
-    assert_eq!(outcomes_of("scale-in reaper"), scale_in::OutcomeKind::ALL.map(scale_in::OutcomeKind::as_str));
+    assert_eq!(
+        outcomes_of("scale-in reaper"),
+        scale_in::OutcomeKind::ALL.map(scale_in::OutcomeKind::as_str)
+    );
 }

@@ -50,15 +50,18 @@ fn an_invocation_prints_one_closing_json_line_and_one_line_of_metrics() {
         .expect("the binary starts");
 
     let lines = BufReader::new(function.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let printed: Vec<Value> = lines.take(2).map(|line| serde_json::from_str(&line).unwrap()).collect();
+    let printed: Vec<Value> =
+        lines.take(2).map(|line| serde_json::from_str(&line).unwrap()).collect();
     function.kill().unwrap();
     function.wait().unwrap();
 
-    let metrics = printed.iter().find(|line| line.get("_aws").is_some()).expect("a line of metrics");
+    let metrics =
+        printed.iter().find(|line| line.get("_aws").is_some()).expect("a line of metrics");
     assert_eq!((&metrics["Ignored"], &metrics["function"]), (&1.0.into(), &"spot-drainer".into()));
     let closing = printed.iter().find(|line| line.get("_aws").is_none()).expect("a closing line");
     assert_eq!(closing["fields"]["message"], "1 ignored");
-    let answer: Value = serde_json::from_str(closing["fields"]["answer"].as_str().unwrap()).unwrap();
+    let answer: Value =
+        serde_json::from_str(closing["fields"]["answer"].as_str().unwrap()).unwrap();
     assert_eq!(answer["outcomes"][0]["outcome"], "ignored");
 }
 
@@ -92,7 +95,10 @@ fn read_request(connection: &mut TcpStream) -> Option<String> {
         }
     }
     let length = head.to_ascii_lowercase().split("content-length: ").nth(1).map(|rest| {
-        rest.split("\r\n").next().and_then(|length| length.parse().ok()).expect("a length is a number")
+        rest.split("\r\n")
+            .next()
+            .and_then(|length| length.parse().ok())
+            .expect("a length is a number")
     });
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body).ok()?;

@@ -44,7 +44,10 @@ async fn without_the_drainer_tasks_are_cut_off() {
     sim.region.world().interrupt(&instance_id(9), Action::Terminate);
     sim.run(HALF_AN_HOUR).await;
 
-    assert!(!sim.region.world().tasks_cut_off().is_empty(), "or the story above would prove nothing");
+    assert!(
+        !sim.region.world().tasks_cut_off().is_empty(),
+        "or the story above would prove nothing"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,7 +176,10 @@ async fn a_filter_that_is_ignored_drains_only_the_instance_that_was_meant() {
     sim.region.world().faults.plan("ListContainerInstances", Fault::FilterIgnored, 100);
 
     assert_eq!(sim.outcome(&notice(&instance_id(7))).await.outcome, OutcomeKind::Draining);
-    assert_eq!(sim.outcome(&notice("i-0fedcba9876543210")).await.outcome, OutcomeKind::NotInCluster);
+    assert_eq!(
+        sim.outcome(&notice("i-0fedcba9876543210")).await.outcome,
+        OutcomeKind::NotInCluster
+    );
     assert_eq!(sim.draining(), [instance_id(7)]);
 }
 
@@ -194,7 +200,8 @@ async fn a_page_without_results_does_not_end_a_list() {
 #[tokio::test(start_paused = true)]
 async fn an_instance_that_is_registering_is_drained_once_it_is_active() {
     let mut world = World::new(start_time(), 1);
-    let arn = world.add_instance("shop", NewInstance::new("i-1a2b3c4d").status(Status::Registering));
+    let arn =
+        world.add_instance("shop", NewInstance::new("i-1a2b3c4d").status(Status::Registering));
     let sim = Sim::start(world, shop_settings()).await;
     let activate = async {
         tokio::time::sleep(Duration::from_secs(9)).await;
@@ -244,7 +251,10 @@ async fn a_late_notice_is_still_acted_on() {
     let sim = Sim::shop().await;
     let long_ago = "2020-01-01T00:00:00Z".parse().unwrap();
 
-    assert_eq!(sim.outcome(&notice_at(&instance_id(7), long_ago)).await.outcome, OutcomeKind::Draining);
+    assert_eq!(
+        sim.outcome(&notice_at(&instance_id(7), long_ago)).await.outcome,
+        OutcomeKind::Draining
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,7 +299,10 @@ async fn one_bad_message_of_a_batch_does_not_hide_the_others() {
         .await
         .unwrap();
 
-    assert_eq!(kinds(&answer), [OutcomeKind::Draining, OutcomeKind::Ignored, OutcomeKind::NotInCluster]);
+    assert_eq!(
+        kinds(&answer),
+        [OutcomeKind::Draining, OutcomeKind::Ignored, OutcomeKind::NotInCluster]
+    );
     assert_eq!(failed(&answer), ["m-0"]);
     assert_eq!(sim.draining(), [instance_id(9)]);
 }
@@ -326,7 +339,10 @@ async fn a_malformed_notice_ends_in_the_dead_letter_queue() {
 #[tokio::test(start_paused = true)]
 async fn straight_from_the_rule_a_failed_notice_is_run_again_by_lambda() {
     let mut world = scenario::shop(start_time(), 1);
-    world.delivery.rules.push(scenario::notices_to(Target::Function(scenario::SPOT_DRAINER.to_owned())));
+    world
+        .delivery
+        .rules
+        .push(scenario::notices_to(Target::Function(scenario::SPOT_DRAINER.to_owned())));
     world.delivery.functions.insert(scenario::SPOT_DRAINER.to_owned(), Function::new(TIMEOUT));
     world.faults.plan("UpdateContainerInstancesState", Fault::Denied, 1);
     let sim = Sim::start(world, shop_settings()).await;
@@ -340,7 +356,8 @@ async fn straight_from_the_rule_a_failed_notice_is_run_again_by_lambda() {
 #[tokio::test(start_paused = true)]
 async fn people_are_told_what_is_drained_and_a_topic_that_fails_harms_nothing() {
     let topic = "arn:aws:sns:eu-west-1:111122223333:drains";
-    let settings = SpotSettings { notification_topic: Some(TopicArn::new(topic)), ..shop_settings() };
+    let settings =
+        SpotSettings { notification_topic: Some(TopicArn::new(topic)), ..shop_settings() };
     let sim = Sim::start(scenario::shop(start_time(), 1), settings).await;
     sim.outcome(&notice(&instance_id(7))).await;
     sim.region.world().faults.plan("Publish", Fault::Timeout, 1);
@@ -351,6 +368,7 @@ async fn people_are_told_what_is_drained_and_a_topic_that_fails_harms_nothing() 
     assert_eq!(published.len(), 1, "nothing to tell about an instance that was DRAINING already");
     assert_eq!(published[0].topic_arn, topic);
     assert_eq!(published[0].subject.as_deref(), Some("Ebb drains 1 container instance"));
-    let message = format!("{} in cluster shop: Spot interruption notice (terminate)", instance_id(7));
+    let message =
+        format!("{} in cluster shop: Spot interruption notice (terminate)", instance_id(7));
     assert_eq!(published[0].message, message);
 }

@@ -46,7 +46,11 @@ impl Sim {
     /// The shop's cluster, with EC2's notices on their way through a queue.
     pub(crate) async fn shop_with_queue(settings: SpotSettings) -> Self {
         let mut world = scenario::shop(start_time(), 1);
-        scenario::route_notices(&mut world, Queue::feeding(scenario::SPOT_DRAINER), Function::new(TIMEOUT));
+        scenario::route_notices(
+            &mut world,
+            Queue::feeding(scenario::SPOT_DRAINER),
+            Function::new(TIMEOUT),
+        );
         Self::start(world, settings).await
     }
 
@@ -68,8 +72,12 @@ impl Sim {
         let handle = |drainer: Arc<SpotDrainer>, payload, now, deadline| async move {
             drainer.handle(&payload, now, deadline).await
         };
-        let lambda =
-            InProcess::default().handling(scenario::SPOT_DRAINER, &self.region, &self.drainer, handle);
+        let lambda = InProcess::default().handling(
+            scenario::SPOT_DRAINER,
+            &self.region,
+            &self.drainer,
+            handle,
+        );
         self.region.run(&lambda, limit).await
     }
 
@@ -88,7 +96,10 @@ impl Sim {
 }
 
 pub(crate) fn shop_settings() -> SpotSettings {
-    SpotSettings { clusters: Some(vec![ebb_core::ids::Cluster::new("shop")]), ..SpotSettings::default() }
+    SpotSettings {
+        clusters: Some(vec![ebb_core::ids::Cluster::new("shop")]),
+        ..SpotSettings::default()
+    }
 }
 
 /// A Spot interruption notice, given now.

@@ -29,8 +29,9 @@ pub(super) fn put_attributes(world: &mut World, input: Input<'_>) -> Result<Valu
     let mut custom = BTreeMap::new();
     for attribute in &attributes {
         let instance = &here.instances[attribute.container_instance];
-        let names =
-            custom.entry(attribute.container_instance).or_insert_with(|| instance.custom_attributes());
+        let names = custom
+            .entry(attribute.container_instance)
+            .or_insert_with(|| instance.custom_attributes());
         names.insert(attribute.name.to_owned());
         if names.len() > CUSTOM_ATTRIBUTES_MAX {
             return Err(Refusal::new(
@@ -61,7 +62,8 @@ fn read<'a>(
 ) -> Result<Vec<Attribute<'a>>, Refusal> {
     let attribute = |attribute: &'a Value| {
         let attribute = Input { value: attribute, fault: None };
-        let (Some(name), Some(target)) = (attribute.text("name")?, attribute.text("targetId")?) else {
+        let (Some(name), Some(target)) = (attribute.text("name")?, attribute.text("targetId")?)
+        else {
             return Err(invalid("An attribute must have a name and a target."));
         };
         let value = attribute.text("value")?;
@@ -75,7 +77,9 @@ fn read<'a>(
         }
         let container_instance = id_of(target);
         match instances.get(container_instance) {
-            Some(one) if one.status != Status::Inactive => Ok(Attribute { name, value, container_instance }),
+            Some(one) if one.status != Status::Inactive => {
+                Ok(Attribute { name, value, container_instance })
+            }
             _ => Err(Refusal::new("TargetNotFoundException", "The specified target wasn't found.")),
         }
     };

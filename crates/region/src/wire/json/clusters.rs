@@ -30,7 +30,9 @@ pub(super) fn describe_clusters(world: &World, input: Input<'_>) -> Result<Value
     let (mut described, mut failures) = (Vec::new(), Vec::new());
     for wanted in wanted {
         match world.clusters.get_key_value(id_of(wanted)) {
-            Some((name, cluster)) => described.push(describe_cluster(name, cluster, includes("STATISTICS"))),
+            Some((name, cluster)) => {
+                described.push(describe_cluster(name, cluster, includes("STATISTICS")))
+            }
             None => {
                 let arn = arn(&format!("cluster/{}", id_of(wanted)));
                 failures.push(json!({"arn": arn, "reason": "MISSING"}));
@@ -42,8 +44,9 @@ pub(super) fn describe_clusters(world: &World, input: Input<'_>) -> Result<Value
 
 fn describe_cluster(name: &str, cluster: &Cluster, statistics: bool) -> Value {
     let registered = |status: Status| matches!(status, Status::Active | Status::Draining);
-    let tasks =
-        |is_counted: fn(&Task) -> bool| cluster.tasks.values().filter(|task| is_counted(task)).count();
+    let tasks = |is_counted: fn(&Task) -> bool| {
+        cluster.tasks.values().filter(|task| is_counted(task)).count()
+    };
     let running = tasks(|task| task.is_wanted() && task.status == TaskStatus::Running);
     let pending = tasks(|task| task.is_wanted() && task.status < TaskStatus::Running);
     let statistics = if statistics {
@@ -78,13 +81,17 @@ fn describe_cluster(name: &str, cluster: &Cluster, statistics: bool) -> Value {
 }
 
 /// Without names, those of the cluster that is given, or all, AWS's own included.
-pub(super) fn describe_capacity_providers(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
+pub(super) fn describe_capacity_providers(
+    world: &World,
+    input: Input<'_>,
+) -> Result<Value, Refusal> {
     let of_cluster = match input.text("cluster")? {
         Some(_) => Some(input.cluster(world)?.1),
         None => None,
     };
-    let is_meant =
-        |name: &str| of_cluster.is_none_or(|here| here.capacity_providers.iter().any(|one| one == name));
+    let is_meant = |name: &str| {
+        of_cluster.is_none_or(|here| here.capacity_providers.iter().any(|one| one == name))
+    };
     let known = |name: &str| world.capacity_providers.contains_key(name) || FARGATE.contains(&name);
     let (mut names, mut failures) = (Vec::new(), Vec::new());
     if input.value["capacityProviders"].as_array().is_some_and(|names| !names.is_empty()) {
@@ -99,7 +106,8 @@ pub(super) fn describe_capacity_providers(world: &World, input: Input<'_>) -> Re
         let all = FARGATE.into_iter().chain(world.capacity_providers.keys().map(String::as_str));
         names.extend(all.filter(|name| is_meant(name)));
     }
-    let described = names.into_iter().map(|name| describe_provider(name, world.capacity_providers.get(name)));
+    let described =
+        names.into_iter().map(|name| describe_provider(name, world.capacity_providers.get(name)));
     let mut output =
         page_of(input, "capacityProviders", described.collect(), PROVIDERS_PAGE, PROVIDERS_PAGE)?;
     output["failures"] = json!(failures);

@@ -13,14 +13,19 @@ use crate::world::task::{Network, Port, Size, TaskSpec};
 const CONTAINER_PORT: u16 = 8080;
 
 pub(super) fn describe_task_definition(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
-    let wanted = input.text("taskDefinition")?.ok_or_else(|| invalid("Task definition can not be blank."))?;
+    let wanted = input
+        .text("taskDefinition")?
+        .ok_or_else(|| invalid("Task definition can not be blank."))?;
     let wanted = id_of(wanted);
     let found = all(world)
-        .filter(|(name, _)| name == wanted || parts(name).is_some_and(|(family, _)| family == wanted))
+        .filter(|(name, _)| {
+            name == wanted || parts(name).is_some_and(|(family, _)| family == wanted)
+        })
         .max_by_key(|(name, _)| parts(name).map(|(_, revision)| revision));
-    let (name, spec) =
-        found.ok_or_else(|| Refusal::new("ClientException", "Unable to describe task definition."))?;
-    let (family, revision) = parts(&name).ok_or_else(|| invalid("The task definition has no revision."))?;
+    let (name, spec) = found
+        .ok_or_else(|| Refusal::new("ClientException", "Unable to describe task definition."))?;
+    let (family, revision) =
+        parts(&name).ok_or_else(|| invalid("The task definition has no revision."))?;
     Ok(json!({"taskDefinition": describe(family, revision, spec), "tags": []}))
 }
 
@@ -31,7 +36,8 @@ pub(super) fn definition_arn(name: &str) -> String {
 
 fn all(world: &World) -> impl Iterator<Item = (String, &TaskSpec)> {
     world.clusters.values().flat_map(|cluster| {
-        let services = cluster.services.iter().map(|(name, one)| (one.spec.definition(name), &one.spec));
+        let services =
+            cluster.services.iter().map(|(name, one)| (one.spec.definition(name), &one.spec));
         services.chain(cluster.tasks.values().map(|task| (task.definition(), &task.spec)))
     })
 }
@@ -93,7 +99,8 @@ fn container(spec: &TaskSpec) -> Value {
         container["memoryReservation"] = json!(reservation);
     }
     if spec.gpus > 0 {
-        container["resourceRequirements"] = json!([{"type": "GPU", "value": spec.gpus.to_string()}]);
+        container["resourceRequirements"] =
+            json!([{"type": "GPU", "value": spec.gpus.to_string()}]);
     }
     container
 }
@@ -140,7 +147,8 @@ mod tests {
             world.add_service("shop", &format!("web-{revision}"), ServiceKind::replica(1), spec);
         }
 
-        for (name, cpu) in [("shop-web", 10), ("shop-web:9", 9), (&definition_arn("shop-web:9"), 9)] {
+        for (name, cpu) in [("shop-web", 10), ("shop-web:9", 9), (&definition_arn("shop-web:9"), 9)]
+        {
             let found = describe(&mut world, name).unwrap();
             assert_eq!(found["containerDefinitions"][0]["cpu"], cpu, "{name}");
             assert_eq!(

@@ -24,29 +24,36 @@ pub(super) fn list_container_instances(world: &World, input: Input<'_>) -> Resul
         Some("DRAINING") => Some(Status::Draining),
         Some("REGISTERING") => Some(Status::Registering),
         Some("DEREGISTERING") => Some(Status::Deregistering),
-        Some(other) => return Err(invalid(format!("Container instance status {other} is not valid."))),
+        Some(other) => {
+            return Err(invalid(format!("Container instance status {other} is not valid.")));
+        }
     };
     let filter = input.text("filter")?.filter(|_| input.fault != Some(Fault::FilterIgnored));
     let filter = filter.map(self::filter).transpose()?;
     let listed = |one: &&ContainerInstance| {
         one.status != Status::Inactive
             && status.is_none_or(|status| one.status == status)
-            && filter.as_ref().is_none_or(|filter| filter.holds(&|subject| cluster.subject(one, subject)))
+            && filter
+                .as_ref()
+                .is_none_or(|filter| filter.holds(&|subject| cluster.subject(one, subject)))
     };
     let arns = cluster.instances.values().filter(listed).map(|one| one.arn(name)).collect();
     page(input, "containerInstanceArns", arns)
 }
 
-pub(super) fn describe_container_instances(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
+pub(super) fn describe_container_instances(
+    world: &World,
+    input: Input<'_>,
+) -> Result<Value, Refusal> {
     let (name, cluster) = input.cluster(world)?;
     let wanted = input.texts("containerInstances", DESCRIBE_MAX)?;
     let (mut described, mut failures) = (Vec::new(), Vec::new());
     for wanted in wanted {
         match cluster.instances.get(id_of(wanted)) {
             Some(one) => described.push(describe(name, cluster, one)),
-            None => {
-                failures.push(json!({"arn": arn_of("container-instance", name, wanted), "reason": "MISSING"}))
-            }
+            None => failures.push(
+                json!({"arn": arn_of("container-instance", name, wanted), "reason": "MISSING"}),
+            ),
         }
     }
     Ok(json!({"containerInstances": described, "failures": failures}))
@@ -81,13 +88,15 @@ pub(super) fn update_container_instances_state(
             Some(Status::Inactive) => "INACTIVE",
             None => "MISSING",
         };
-        failures.push(json!({"arn": arn_of("container-instance", &name, wanted), "reason": reason}));
+        failures
+            .push(json!({"arn": arn_of("container-instance", &name, wanted), "reason": reason}));
     }
     for id in &ids {
         world.set_status(&name, id, status);
     }
     let cluster = &world.clusters[&name];
-    let updated: Vec<_> = ids.iter().map(|id| describe(&name, cluster, &cluster.instances[id])).collect();
+    let updated: Vec<_> =
+        ids.iter().map(|id| describe(&name, cluster, &cluster.instances[id])).collect();
     Ok(json!({"containerInstances": updated, "failures": failures}))
 }
 
@@ -134,7 +143,12 @@ fn describe(name: &str, cluster: &Cluster, one: &ContainerInstance) -> Value {
 }
 
 /// GPUs are only listed where an instance has some.
-fn resources(cpu: i64, memory_mib: i64, ports: &BTreeSet<Port>, gpus: Option<Vec<&String>>) -> Value {
+fn resources(
+    cpu: i64,
+    memory_mib: i64,
+    ports: &BTreeSet<Port>,
+    gpus: Option<Vec<&String>>,
+) -> Value {
     let number = |name: &str, value: i64| json!({"name": name, "type": "INTEGER", "doubleValue": 0.0, "longValue": 0, "integerValue": value});
     let set = |name: &str, members: Vec<String>| {
         json!({
@@ -143,7 +157,8 @@ fn resources(cpu: i64, memory_mib: i64, ports: &BTreeSet<Port>, gpus: Option<Vec
         })
     };
     let in_use = |protocol: Protocol| {
-        let held = ports.iter().filter(move |port| port.protocol == protocol).map(|port| port.number);
+        let held =
+            ports.iter().filter(move |port| port.protocol == protocol).map(|port| port.number);
         held.map(|number| number.to_string())
     };
     let reserved = RESERVED_PORTS.iter().map(u16::to_string);
@@ -162,5 +177,6 @@ fn filter(expression: &str) -> Result<Expression, Refusal> {
     if expression.len() > FILTER_LENGTH_MAX {
         return Err(invalid("The filter has more than 2,000 characters."));
     }
-    Expression::parse(expression).ok_or_else(|| invalid(format!("Invalid filter expression: {expression}")))
+    Expression::parse(expression)
+        .ok_or_else(|| invalid(format!("Invalid filter expression: {expression}")))
 }

@@ -47,7 +47,9 @@ pub(super) fn describe_services(world: &World, input: Input<'_>) -> Result<Value
                 service["events"] = events(world, service_name);
                 described.push(service);
             }
-            None => failures.push(json!({"arn": arn_of("service", name, wanted), "reason": "MISSING"})),
+            None => {
+                failures.push(json!({"arn": arn_of("service", name, wanted), "reason": "MISSING"}))
+            }
         }
     }
     Ok(json!({"services": described, "failures": failures}))
@@ -62,7 +64,9 @@ fn events(world: &World, name: &str) -> Value {
                  Troubleshooting section of the Amazon ECS Developer Guide."
             );
             let id = format!("{}-{name}", entry.at.as_millisecond());
-            Some(json!({"id": id, "createdAt": entry.at.as_duration().as_secs_f64(), "message": message}))
+            Some(
+                json!({"id": id, "createdAt": entry.at.as_duration().as_secs_f64(), "message": message}),
+            )
         }
         _ => None,
     };
@@ -71,7 +75,8 @@ fn events(world: &World, name: &str) -> Value {
 
 /// What a service's tasks have as `startedBy`: the id of its deployment. Made of the name, so that it stays the same.
 pub(super) fn deployment_id(service: &str) -> String {
-    let number = service.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let number =
+        service.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
     format!("ecs-svc/{:019}", number % 10_000_000_000_000_000_000)
 }
 
@@ -90,7 +95,8 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
         }
         // A daemon wants a task on each ACTIVE instance; its percentages are the API's defaults.
         ServiceKind::Daemon => {
-            let active = cluster.instances.values().filter(|one| one.status == Status::Active).count();
+            let active =
+                cluster.instances.values().filter(|one| one.status == Status::Active).count();
             ("DAEMON", active, 0, 100)
         }
     };
@@ -155,7 +161,9 @@ pub(super) fn constraint(constraint: &Constraint) -> Value {
 fn strategy_json(strategy: &Strategy) -> Value {
     match strategy {
         Strategy::Random => json!({"type": "random"}),
-        Strategy::Spread(field) if field == "host" => json!({"type": "spread", "field": "instanceId"}),
+        Strategy::Spread(field) if field == "host" => {
+            json!({"type": "spread", "field": "instanceId"})
+        }
         Strategy::Spread(field) => json!({"type": "spread", "field": field}),
         Strategy::BinpackCpu => json!({"type": "binpack", "field": "CPU"}),
         Strategy::BinpackMemory => json!({"type": "binpack", "field": "MEMORY"}),
@@ -202,8 +210,7 @@ mod tests {
         };
         assert_eq!(tells(&output["services"][0]), json!(["web", "REPLICA", 50, 150, 3, 3, 0]));
         assert_eq!(tells(&output["services"][1]), json!(["logs", "DAEMON", 0, 100, 2, 2, 0]));
-        let missing =
-            json!([{"arn": "arn:aws:ecs:eu-west-1:111122223333:service/shop/x", "reason": "MISSING"}]);
+        let missing = json!([{"arn": "arn:aws:ecs:eu-west-1:111122223333:service/shop/x", "reason": "MISSING"}]);
         assert_eq!(output["failures"], missing);
         assert!(describe(&mut world, &["x"; 11]).is_err());
     }

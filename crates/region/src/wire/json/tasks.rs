@@ -26,7 +26,9 @@ pub(super) fn list_tasks(world: &World, input: Input<'_>) -> Result<Value, Refus
     let (name, cluster) = input.cluster(world)?;
     for filter in LIST_FILTERS_MISSING {
         if input.text(filter)?.is_some() {
-            return Err(invalid(format!("The simulated Region does not filter tasks by {filter}.")));
+            return Err(invalid(format!(
+                "The simulated Region does not filter tasks by {filter}."
+            )));
         }
     }
     let container_instance = input.text("containerInstance")?.map(id_of);
@@ -57,7 +59,8 @@ pub(super) fn list_tasks(world: &World, input: Input<'_>) -> Result<Value, Refus
             && container_instance.is_none_or(|id| task.container_instance == id)
             && service.is_none_or(|service| task.service.as_deref() == Some(service))
     };
-    let arns = cluster.tasks.values().filter(listed).map(|task| arn_of("task", name, &task.id)).collect();
+    let arns =
+        cluster.tasks.values().filter(listed).map(|task| arn_of("task", name, &task.id)).collect();
     page(input, "taskArns", arns)
 }
 
@@ -67,7 +70,9 @@ pub(super) fn describe_tasks(world: &World, input: Input<'_>) -> Result<Value, R
     for wanted in input.texts("tasks", DESCRIBE_MAX)? {
         match visible(world, name, wanted) {
             Some(task) => described.push(describe(name, cluster, task)),
-            None => failures.push(json!({"arn": arn_of("task", name, wanted), "reason": "MISSING"})),
+            None => {
+                failures.push(json!({"arn": arn_of("task", name, wanted), "reason": "MISSING"}))
+            }
         }
     }
     Ok(json!({"tasks": described, "failures": failures}))
@@ -88,7 +93,10 @@ pub(super) fn get_task_protection(world: &World, input: Input<'_>) -> Result<Val
     Ok(protections(world, name, &input.texts("tasks", DESCRIBE_MAX)?))
 }
 
-pub(super) fn update_task_protection(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
+pub(super) fn update_task_protection(
+    world: &mut World,
+    input: Input<'_>,
+) -> Result<Value, Refusal> {
     let name = input.cluster(world)?.0.to_owned();
     let tasks = input.texts("tasks", PROTECT_MAX)?;
     let Some(enabled) = input.value["protectionEnabled"].as_bool() else {
@@ -225,9 +233,18 @@ struct Interface {
 
 fn interface_of(task: &Task) -> Interface {
     let id = &task.id;
-    let byte = |at: usize| id.get(at..at + 2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    let byte = |at: usize| {
+        id.get(at..at + 2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(0)
+    };
     Interface {
-        attachment_id: format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]),
+        attachment_id: format!(
+            "{}-{}-{}-{}-{}",
+            &id[..8],
+            &id[8..12],
+            &id[12..16],
+            &id[16..20],
+            &id[20..]
+        ),
         interface_id: format!("eni-{}", &id[..17]),
         address: format!("10.0.{}.{}", byte(0), byte(2)),
     }
@@ -305,7 +322,10 @@ mod tests {
         world.stop_task("shop", &standalone);
         assert_eq!(list(&mut world, json!({"containerInstance": first})).len(), 2);
         let arn = format!("arn:aws:ecs:eu-west-1:111122223333:task/shop/{standalone}");
-        assert_eq!(list(&mut world, json!({"containerInstance": first, "desiredStatus": "STOPPED"})), [arn]);
+        assert_eq!(
+            list(&mut world, json!({"containerInstance": first, "desiredStatus": "STOPPED"})),
+            [arn]
+        );
     }
 
     #[test]
@@ -347,17 +367,23 @@ mod tests {
     fn a_task_says_whom_it_belongs_to_and_where_it_stands() {
         let (mut world, first, standalone) = world();
         let web = list(&mut world, json!({"serviceName": "web"})).remove(0);
-        let output = call(&mut world, "DescribeTasks", json!({"tasks": [standalone, web, "x"]})).unwrap();
+        let output =
+            call(&mut world, "DescribeTasks", json!({"tasks": [standalone, web, "x"]})).unwrap();
 
         let (alone, of_service) = (&output["tasks"][0], &output["tasks"][1]);
         assert_eq!((&alone["group"], alone.get("startedBy")), (&json!("family:report"), None));
         assert_eq!(of_service["group"], "service:web");
         assert!(of_service["startedBy"].as_str().unwrap().starts_with("ecs-svc/"));
-        let instance = format!("arn:aws:ecs:eu-west-1:111122223333:container-instance/shop/{first}");
+        let instance =
+            format!("arn:aws:ecs:eu-west-1:111122223333:container-instance/shop/{first}");
         assert_eq!(alone["containerInstanceArn"], json!(instance));
         assert_eq!((&alone["cpu"], &alone["memory"]), (&json!("256"), &json!("512")));
-        assert_eq!((&alone["lastStatus"], &alone["desiredStatus"]), (&json!("RUNNING"), &json!("RUNNING")));
-        let missing = json!([{"arn": "arn:aws:ecs:eu-west-1:111122223333:task/shop/x", "reason": "MISSING"}]);
+        assert_eq!(
+            (&alone["lastStatus"], &alone["desiredStatus"]),
+            (&json!("RUNNING"), &json!("RUNNING"))
+        );
+        let missing =
+            json!([{"arn": "arn:aws:ecs:eu-west-1:111122223333:task/shop/x", "reason": "MISSING"}]);
         assert_eq!(output["failures"], missing);
     }
 

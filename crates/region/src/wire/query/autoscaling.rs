@@ -36,7 +36,9 @@ fn describe_auto_scaling_groups(world: &World, form: &Form) -> Result<String, Re
     let names = form.list("AutoScalingGroupNames");
     let most = form.number("MaxRecords", 1, PAGE_MAX)?.unwrap_or(PAGE_DEFAULT);
     if names.len() > usize::try_from(most).unwrap_or(usize::MAX) {
-        return Err(invalid(format!("The number of group names that may be passed in is limited to {most}")));
+        return Err(invalid(format!(
+            "The number of group names that may be passed in is limited to {most}"
+        )));
     }
     let instances = form.text("IncludeInstances") != Some("false");
     let wanted = |name: &str| names.is_empty() || names.contains(&name);
@@ -110,7 +112,8 @@ fn describe_auto_scaling_instances(world: &World, form: &Form) -> Result<String,
             "The number of instance ids that may be passed in is limited to {INSTANCE_IDS_MAX}"
         )));
     }
-    let wanted = |instance: &&Instance| ids.is_empty() || ids.contains(&instance.instance_id.as_str());
+    let wanted =
+        |instance: &&Instance| ids.is_empty() || ids.contains(&instance.instance_id.as_str());
     let instances = world
         .groups
         .iter()
@@ -162,8 +165,9 @@ fn terminate_instance(world: &mut World, form: &Form) -> Result<String, Refusal>
     };
     let activity = world.terminate_in_group(instance_id, decrement)?;
     let start = format!("{:.3}", activity.started_at);
-    let cause =
-        format!("At {start} instance {instance_id} was taken out of service in response to a user request.");
+    let cause = format!(
+        "At {start} instance {instance_id} was taken out of service in response to a user request."
+    );
     let activity = [
         element("ActivityId", &activity.id),
         element("AutoScalingGroupName", &activity.group),
@@ -209,7 +213,8 @@ fn hook_xml(group: &str, hook: &Hook) -> String {
 
 /// Changes the hook of that name, or adds one. Only hooks for the termination of instances are simulated.
 fn put_lifecycle_hook(world: &mut World, form: &Form) -> Result<String, Refusal> {
-    let (group, name) = (form.required("AutoScalingGroupName")?, form.required("LifecycleHookName")?);
+    let (group, name) =
+        (form.required("AutoScalingGroupName")?, form.required("LifecycleHookName")?);
     let hooks = world.groups.get(group).map(|group| group.hooks.as_slice()).unwrap_or_default();
     let known = hooks.iter().find(|hook| hook.name == name);
     if known.is_none() && hooks.len() >= HOOKS_MAX {
@@ -219,7 +224,9 @@ fn put_lifecycle_hook(world: &mut World, form: &Form) -> Result<String, Refusal>
         Some(TERMINATING) => {}
         None if known.is_some() => {}
         None => return Err(invalid("LifecycleTransition must be given for a new hook")),
-        Some(other) => return Err(invalid(format!("The simulated Region has no hooks for {other}"))),
+        Some(other) => {
+            return Err(invalid(format!("The simulated Region has no hooks for {other}")));
+        }
     }
     let mut hook = known.cloned().unwrap_or_else(|| Hook::new(name));
     if let Some(seconds) = form.number("HeartbeatTimeout", 30, 7_200)? {
@@ -282,12 +289,14 @@ fn page(form: &Form, list: &str, most: i32, items: Vec<String>) -> Result<String
     let size = form.number("MaxRecords", 1, most)?.unwrap_or(PAGE_DEFAULT);
     let start: usize = match form.text("NextToken") {
         None => 0,
-        Some(token) => {
-            token.parse().map_err(|_| Refusal::new("InvalidNextToken", "The token is not valid."))?
-        }
+        Some(token) => token
+            .parse()
+            .map_err(|_| Refusal::new("InvalidNextToken", "The token is not valid."))?,
     };
     let end = start.saturating_add(usize::try_from(size).unwrap_or(0)).min(items.len());
-    let members: String = items.get(start..end).unwrap_or_default().iter().map(|xml| member(xml)).collect();
-    let token = if end < items.len() { element("NextToken", &end.to_string()) } else { String::new() };
+    let members: String =
+        items.get(start..end).unwrap_or_default().iter().map(|xml| member(xml)).collect();
+    let token =
+        if end < items.len() { element("NextToken", &end.to_string()) } else { String::new() };
     Ok(format!("<{list}>{members}</{list}>{token}"))
 }

@@ -21,8 +21,13 @@ impl World {
     /// Launches what is missing; with weights, as few instances as make up the desired capacity.
     pub(super) fn launch_missing(&mut self, name: &str) {
         loop {
-            let group = self.groups.get(name).filter(|group| group.launches && !group.is_suspended("Launch"));
-            let Some(group) = group.filter(|group| group.size() < group.desired_capacity) else { return };
+            let group = self
+                .groups
+                .get(name)
+                .filter(|group| group.launches && !group.is_suspended("Launch"));
+            let Some(group) = group.filter(|group| group.size() < group.desired_capacity) else {
+                return;
+            };
             let protected = group.protects_new;
             let zone = self.emptiest_zone(name);
             self.launch(name, zone, protected);
@@ -74,7 +79,9 @@ impl World {
 
     /// Launches an instance in the zone that has fewest if another zone has two more at least.
     pub(in crate::world) fn rebalance(&mut self, name: &str) {
-        let Some(group) = self.groups.get(name).filter(|_| self.is_unbalanced(name)) else { return };
+        let Some(group) = self.groups.get(name).filter(|_| self.is_unbalanced(name)) else {
+            return;
+        };
         let (size, weight, protected) = (group.size(), group.weight(), group.protects_new);
         let most = group.max_size.saturating_add((group.max_size / 10).max(1));
         if !group.launches || size > group.desired_capacity || size + weight > most {
@@ -88,7 +95,9 @@ impl World {
     fn is_unbalanced(&self, name: &str) -> bool {
         let Some(group) = self.groups.get(name) else { return false };
         let counts = self.in_zones(name);
-        let (Some(fewest), Some(most)) = (counts.values().min(), counts.values().max()) else { return false };
+        let (Some(fewest), Some(most)) = (counts.values().min(), counts.values().max()) else {
+            return false;
+        };
         most - fewest >= 2 && !group.is_suspended("AZRebalance") && !group.is_suspended("Launch")
     }
 
@@ -159,9 +168,16 @@ mod tests {
         assert_eq!(counts(&world), [2, 2, 2]);
         let new = world.groups["group"].instances.last().unwrap();
         let joined = world.container_instance(&new.instance_id).unwrap().1;
-        assert_eq!((joined.machine.instance_type.as_str(), joined.machine.cpu), ("c7i.xlarge", 4096));
-        assert_eq!((joined.attributes["stack"].as_str(), new.protected_from_scale_in), ("prod", true));
-        let of_provider = |one: &ContainerInstance| one.capacity_provider.as_deref() == Some("provider");
+        assert_eq!(
+            (joined.machine.instance_type.as_str(), joined.machine.cpu),
+            ("c7i.xlarge", 4096)
+        );
+        assert_eq!(
+            (joined.attributes["stack"].as_str(), new.protected_from_scale_in),
+            ("prod", true)
+        );
+        let of_provider =
+            |one: &ContainerInstance| one.capacity_provider.as_deref() == Some("provider");
         assert!(world.clusters["shop"].instances.values().all(of_provider));
     }
 
@@ -176,7 +192,10 @@ mod tests {
             most = most.max(world.groups["group"].size());
         }
 
-        assert_eq!((counts(&world), most, world.groups["group"].desired_capacity), (vec![2, 2, 2], 7, 6));
+        assert_eq!(
+            (counts(&world), most, world.groups["group"].desired_capacity),
+            (vec![2, 2, 2], 7, 6)
+        );
     }
 
     #[test]

@@ -194,7 +194,11 @@ impl World {
     ///
     /// # Errors
     /// If there is no such action, or if it has ended already.
-    pub fn complete_action(&mut self, key: ActionKey<'_>, result: ActionResult) -> Result<(), Refused> {
+    pub fn complete_action(
+        &mut self,
+        key: ActionKey<'_>,
+        result: ActionResult,
+    ) -> Result<(), Refused> {
         let token = self.find_action(key)?.token.clone();
         self.complete(&token, result, CompletedBy::Caller);
         Ok(())
@@ -207,7 +211,8 @@ impl World {
     pub fn record_heartbeat(&mut self, key: ActionKey<'_>) -> Result<(), Refused> {
         let token = self.find_action(key)?.token.clone();
         let now = self.now;
-        let Some(action) = self.lifecycle_actions.iter_mut().find(|action| action.token == token) else {
+        let Some(action) = self.lifecycle_actions.iter_mut().find(|action| action.token == token)
+        else {
             return Ok(());
         };
         action.heartbeat_deadline = now + action.hook.heartbeat_timeout;
@@ -230,18 +235,22 @@ impl World {
             (Some(token), _) => format!("token {token}"),
             (None, Some(instance_id)) => format!("instance ID {instance_id}"),
             (None, None) => {
-                return Err(Refused::validation("Either LifecycleActionToken or InstanceId must be given."));
+                return Err(Refused::validation(
+                    "Either LifecycleActionToken or InstanceId must be given.",
+                ));
             }
         };
-        self.lifecycle_actions
-            .iter()
-            .find(fits)
-            .ok_or_else(|| Refused::validation(format!("No active Lifecycle Action found with {which}")))
+        self.lifecycle_actions.iter().find(fits).ok_or_else(|| {
+            Refused::validation(format!("No active Lifecycle Action found with {which}"))
+        })
     }
 
     /// A deadline of an action has come.
     pub(in crate::world) fn time_out_action(&mut self, token: &str) {
-        let Some(action) = self.lifecycle_actions.iter().find(|action| action.token == token) else { return };
+        let Some(action) = self.lifecycle_actions.iter().find(|action| action.token == token)
+        else {
+            return;
+        };
         let by = if action.global_deadline <= self.now {
             CompletedBy::GlobalTimeout
         } else {
@@ -251,7 +260,8 @@ impl World {
     }
 
     fn complete(&mut self, token: &str, result: ActionResult, by: CompletedBy) {
-        let Some(index) = self.lifecycle_actions.iter().position(|action| action.token == token) else {
+        let Some(index) = self.lifecycle_actions.iter().position(|action| action.token == token)
+        else {
             return;
         };
         let action = self.lifecycle_actions.remove(index);
@@ -293,7 +303,8 @@ impl World {
 
     /// What is not going to happen must not keep a world from coming to rest.
     fn forget_timeout(&mut self, token: &str) {
-        self.agenda.retain(|_, due| !matches!(due, Due::ActionTimeout { token: one } if one == token));
+        self.agenda
+            .retain(|_, due| !matches!(due, Due::ActionTimeout { token: one } if one == token));
     }
 
     /// Tells the hook's topic and EventBridge of an action.
@@ -371,7 +382,8 @@ mod tests {
         }
         world.add_service("shop", "web", ServiceKind::replica(2), TaskSpec::default());
         let hooks = hooks.into_iter().collect();
-        world.add_group("group", Group { hooks, ..Group::of("shop", ["i-1".into(), "i-2".into()]) });
+        world
+            .add_group("group", Group { hooks, ..Group::of("shop", ["i-1".into(), "i-2".into()]) });
         world.terminate_in_group("i-1", true).unwrap();
         world
     }
@@ -408,12 +420,16 @@ mod tests {
         let mut world = terminating([hook("drain")]);
         pass(&mut world, 300);
 
-        assert_eq!(completed(&world), [("drain", ActionResult::Continue, CompletedBy::HeartbeatTimeout)]);
+        assert_eq!(
+            completed(&world),
+            [("drain", ActionResult::Continue, CompletedBy::HeartbeatTimeout)]
+        );
     }
 
     #[test]
     fn a_heartbeat_puts_the_deadline_off_but_never_past_the_global_one() {
-        let mut world = terminating([Hook { heartbeat_timeout: Duration::from_secs(30), ..hook("drain") }]);
+        let mut world =
+            terminating([Hook { heartbeat_timeout: Duration::from_secs(30), ..hook("drain") }]);
         let start = world.now();
         for _ in 0..200 {
             let recorded = world.record_heartbeat(key("drain")).is_ok();
@@ -421,7 +437,10 @@ mod tests {
             pass(&mut world, 20);
         }
 
-        assert_eq!(completed(&world), [("drain", ActionResult::Continue, CompletedBy::GlobalTimeout)]);
+        assert_eq!(
+            completed(&world),
+            [("drain", ActionResult::Continue, CompletedBy::GlobalTimeout)]
+        );
         assert_eq!(world.completed_actions[0].at, start + Duration::from_secs(3000));
         assert_eq!(Hook::new("x").global_timeout(), Duration::from_secs(48 * 3600));
     }
@@ -450,7 +469,9 @@ mod tests {
     fn a_group_that_retains_keeps_an_abandoned_instance_until_it_is_terminated_again() {
         let mut world = terminating([]);
         world.groups.get_mut("group").unwrap().retains_abandoned = true;
-        world.put_hook("group", Hook { default_result: ActionResult::Abandon, ..hook("drain") }).unwrap();
+        world
+            .put_hook("group", Hook { default_result: ActionResult::Abandon, ..hook("drain") })
+            .unwrap();
         world.terminate_in_group("i-2", false).unwrap();
         pass(&mut world, 4000);
         assert_eq!(world.lifecycle_state("i-2"), Some(LifecycleState::TerminatingRetained));
@@ -458,7 +479,10 @@ mod tests {
 
         world.terminate_in_group("i-2", true).unwrap();
         pass(&mut world, 10);
-        assert_eq!((world.lifecycle_state("i-2"), world.groups["group"].desired_capacity), (None, 1));
+        assert_eq!(
+            (world.lifecycle_state("i-2"), world.groups["group"].desired_capacity),
+            (None, 1)
+        );
     }
 
     #[test]
@@ -473,7 +497,8 @@ mod tests {
         for (key, which) in
             [(by_token, format!("token {token}")), (key("drain"), "instance ID i-1".to_owned())]
         {
-            let refused = Refused::validation(format!("No active Lifecycle Action found with {which}"));
+            let refused =
+                Refused::validation(format!("No active Lifecycle Action found with {which}"));
             assert_eq!(world.complete_action(key, ActionResult::Continue), Err(refused.clone()));
             assert_eq!(world.record_heartbeat(key), Err(refused));
         }
@@ -512,7 +537,8 @@ mod tests {
         world.complete_action(key("drain"), ActionResult::Continue).unwrap();
         pass(&mut world, 600);
 
-        let gone = |entry: &&crate::world::Entry| matches!(entry.what, Happening::InstanceGone { .. });
+        let gone =
+            |entry: &&crate::world::Entry| matches!(entry.what, Happening::InstanceGone { .. });
         assert_eq!(world.history.iter().filter(gone).count(), 1);
     }
 
@@ -547,7 +573,10 @@ mod tests {
     #[test]
     fn eventbridge_is_told_too_even_without_a_topic() {
         let mut world = terminating([]);
-        world.delivery.functions.insert("f".into(), crate::world::delivery::Function::new(Duration::ZERO));
+        world
+            .delivery
+            .functions
+            .insert("f".into(), crate::world::delivery::Function::new(Duration::ZERO));
         world.add_queue("q", Queue::feeding("f"));
         world.delivery.rules.push(Rule {
             source: "aws.autoscaling".into(),
@@ -559,10 +588,14 @@ mod tests {
         world.advance(world.now() + Duration::from_millis(1500));
 
         assert_eq!(world.published, []);
-        let event: Value = serde_json::from_str(&world.delivery.queues["q"].messages[0].body).unwrap();
+        let event: Value =
+            serde_json::from_str(&world.delivery.queues["q"].messages[0].body).unwrap();
         assert_eq!(event["resources"], json!([group_arn("group")]));
         assert_eq!(event["detail"]["EC2InstanceId"], "i-2");
-        assert_eq!(event["detail"]["LifecycleActionToken"], json!(world.lifecycle_actions[0].token));
+        assert_eq!(
+            event["detail"]["LifecycleActionToken"],
+            json!(world.lifecycle_actions[0].token)
+        );
         assert_eq!(event["detail"].get("AccountId"), None);
     }
 
@@ -577,7 +610,10 @@ mod tests {
         assert_eq!(world.published[0].subject.as_deref(), Some(subject));
         let message: Value = serde_json::from_str(&world.published[0].message).unwrap();
         assert_eq!(message["Event"], "autoscaling:TEST_NOTIFICATION");
-        assert_eq!((message.get("EC2InstanceId"), message.get("LifecycleTransition")), (None, None));
+        assert_eq!(
+            (message.get("EC2InstanceId"), message.get("LifecycleTransition")),
+            (None, None)
+        );
         assert!(world.put_hook("x", hook("drain")).is_err());
     }
 }

@@ -21,7 +21,11 @@ impl World {
     /// # Errors
     /// Lambda's error code: `TooManyRequestsException` if the function runs as often as it may already, or
     /// `ResourceNotFoundException`.
-    pub fn invoke_synchronously(&mut self, function: &str, payload: Value) -> Result<u64, &'static str> {
+    pub fn invoke_synchronously(
+        &mut self,
+        function: &str,
+        payload: Value,
+    ) -> Result<u64, &'static str> {
         let about_to = self.delivery.ready.iter().filter(|one| one.function == function).count();
         let Some(found) = self.delivery.functions.get_mut(function) else {
             return Err("ResourceNotFoundException");
@@ -42,7 +46,9 @@ impl World {
         let mut taken = Vec::new();
         let (mut waiting, mut throttled) = (VecDeque::new(), Vec::new());
         while let Some(invocation) = self.delivery.ready.pop_front() {
-            let Some(function) = self.delivery.functions.get_mut(&invocation.function) else { continue };
+            let Some(function) = self.delivery.functions.get_mut(&invocation.function) else {
+                continue;
+            };
             if function.running < function.concurrency {
                 function.running += 1;
                 taken.push((invocation, function.timeout));
@@ -128,10 +134,16 @@ mod tests {
     fn a_synchronous_invocation_runs_at_once_or_is_turned_away() {
         let mut world = world();
         let number = world.invoke_synchronously("reaper", json!({"mode": "plan"})).unwrap();
-        assert_eq!(world.invoke_synchronously("reaper", json!({})), Err("TooManyRequestsException"));
+        assert_eq!(
+            world.invoke_synchronously("reaper", json!({})),
+            Err("TooManyRequestsException")
+        );
         let running = take(&mut world, 0);
         assert_eq!((running.len(), running[0].number), (1, number));
-        assert_eq!(world.invoke_synchronously("reaper", json!({})), Err("TooManyRequestsException"));
+        assert_eq!(
+            world.invoke_synchronously("reaper", json!({})),
+            Err("TooManyRequestsException")
+        );
         world.end(running[0].clone(), Err("failed".to_owned()));
 
         assert_eq!(
@@ -139,6 +151,9 @@ mod tests {
             (Vec::new(), 1),
             "it is not tried again"
         );
-        assert_eq!(world.invoke_synchronously("other", json!({})), Err("ResourceNotFoundException"));
+        assert_eq!(
+            world.invoke_synchronously("other", json!({})),
+            Err("ResourceNotFoundException")
+        );
     }
 }

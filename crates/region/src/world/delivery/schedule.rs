@@ -69,7 +69,12 @@ impl World {
     }
 
     /// Hands the input to Lambda, or tries again if Lambda does not take it.
-    pub(in crate::world) fn attempt_schedule(&mut self, name: &str, retries: u32, since: Timestamp) {
+    pub(in crate::world) fn attempt_schedule(
+        &mut self,
+        name: &str,
+        retries: u32,
+        since: Timestamp,
+    ) {
         let Some(schedule) = self.delivery.schedules.get(name).cloned() else { return };
         let is_there = self.delivery.functions.contains_key(&schedule.function);
         if self.faults.take(INVOKE).is_none() && is_there {
@@ -97,7 +102,10 @@ mod tests {
     fn world(mishaps: Mishaps) -> World {
         let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
         world.delivery.mishaps = mishaps;
-        world.delivery.functions.insert("reaper".to_owned(), Function::new(Duration::from_secs(900)));
+        world
+            .delivery
+            .functions
+            .insert("reaper".to_owned(), Function::new(Duration::from_secs(900)));
         world.add_schedule(
             "sweep",
             Schedule::every(Duration::from_secs(1800), "reaper", json!({"mode": "act"})),
@@ -121,7 +129,10 @@ mod tests {
 
     #[test]
     fn it_may_come_twice_and_is_never_lost() {
-        assert_eq!(taken(&mut world(Mishaps { duplicate: 1.0, ..Mishaps::default() }), 1860).len(), 2);
+        assert_eq!(
+            taken(&mut world(Mishaps { duplicate: 1.0, ..Mishaps::default() }), 1860).len(),
+            2
+        );
         assert_eq!(taken(&mut world(Mishaps { lost: 1.0, ..Mishaps::default() }), 1860).len(), 1);
     }
 

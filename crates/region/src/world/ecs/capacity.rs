@@ -30,7 +30,12 @@ impl CapacityProvider {
 
 impl World {
     /// Adds a capacity provider to a cluster, as if it had been there before the instances of its group.
-    pub fn attach_capacity_provider(&mut self, cluster: &str, name: &str, provider: CapacityProvider) {
+    pub fn attach_capacity_provider(
+        &mut self,
+        cluster: &str,
+        name: &str,
+        provider: CapacityProvider,
+    ) {
         self.add_cluster(cluster);
         let group = self.groups.get(&provider.group);
         let in_group = |id: &str| group.is_some_and(|group| group.instance(id).is_some());

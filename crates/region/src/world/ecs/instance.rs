@@ -74,7 +74,8 @@ impl Machine {
     /// Gives it GPUs.
     #[must_use]
     pub fn gpus(mut self, number: usize) -> Self {
-        self.gpus = (0..number).map(|index| format!("GPU-00000000-0000-4000-a000-{index:012}")).collect();
+        self.gpus =
+            (0..number).map(|index| format!("GPU-00000000-0000-4000-a000-{index:012}")).collect();
         self
     }
 
@@ -95,7 +96,8 @@ impl Machine {
     /// `arm64` for the types whose family has a `g` behind its number, as in `m7g` and `c6gn`.
     fn architecture(&self) -> &'static str {
         let family = self.instance_type.split('.').next().unwrap_or_default();
-        let behind_number = family.trim_start_matches(|character: char| !character.is_ascii_digit());
+        let behind_number =
+            family.trim_start_matches(|character: char| !character.is_ascii_digit());
         if behind_number.contains('g') { "arm64" } else { "x86_64" }
     }
 }

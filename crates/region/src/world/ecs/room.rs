@@ -74,7 +74,10 @@ impl Held {
     }
 
     /// The GPUs of a container instance that nobody holds.
-    pub fn free_gpus<'a>(&'a self, instance: &'a ContainerInstance) -> impl Iterator<Item = &'a String> {
+    pub fn free_gpus<'a>(
+        &'a self,
+        instance: &'a ContainerInstance,
+    ) -> impl Iterator<Item = &'a String> {
         instance.machine.gpus.iter().filter(|gpu| !self.gpus.contains(*gpu))
     }
 
@@ -104,7 +107,8 @@ impl Held {
     ) -> (Vec<Port>, Vec<String>) {
         let mut bindings = Vec::new();
         if spec.network != Network::Awsvpc {
-            let mut taken: BTreeSet<Port> = self.ports.union(&self.dynamic_ports).copied().collect();
+            let mut taken: BTreeSet<Port> =
+                self.ports.union(&self.dynamic_ports).copied().collect();
             for &wanted in &spec.ports {
                 let is_free = |port: &Port| !taken.contains(port);
                 let assigned =

@@ -106,7 +106,10 @@ impl Placement {
     }
 
     /// The expressions that must hold for a task with these constraints.
-    pub(in crate::world) fn expressions<'a>(&'a self, spec: &'a TaskSpec) -> impl Iterator<Item = &'a str> {
+    pub(in crate::world) fn expressions<'a>(
+        &'a self,
+        spec: &'a TaskSpec,
+    ) -> impl Iterator<Item = &'a str> {
         let of_service = self.constraints.iter().filter_map(|constraint| match constraint {
             Constraint::MemberOf(expression) => Some(expression.as_str()),
             Constraint::DistinctInstance => None,
