@@ -75,7 +75,7 @@ bench: local ## Measure calls, mass interruptions and cold start
 	cargo bench --quiet --locked --profile dev --package spot-drainer --bench mass | grep -v '"_aws"'
 	cargo bench --quiet --locked --profile dev --package lifecycle-drainer --bench drains | grep -v '"_aws"'
 	cargo bench --quiet --locked --profile dev --package scale-in-reaper --bench sweeps | grep -v '"_aws"'
-	cargo bench --quiet --locked --profile release --package ebb-core --bench planner
+	cargo bench --quiet --locked --profile release --package ebb-planner --bench planner
 	for function in $(FUNCTIONS); do cargo build --quiet --locked --release --package $$function || exit 1; done
 	for function in $(FUNCTIONS); do $(PYTHON) scripts/cold_start.py $$function \
 		events/$$function/foreign-sns-plain-text.json || exit 1; done

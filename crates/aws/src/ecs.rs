@@ -12,9 +12,8 @@ use std::collections::HashMap;
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Attribute, ContainerInstanceStatus as StatusFilter, Failure, TargetType};
+use ebb_core::ecs::{ContainerInstance, ContainerInstanceStatus, Room};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
-use ebb_core::spot::{ContainerInstance, ContainerInstanceStatus};
-use ebb_core::stuck::Room;
 
 pub use self::placed::PlacedTask;
 use crate::AwsError;

@@ -1,7 +1,8 @@
 //! What can go wrong with an AWS call, in the few kinds that callers tell apart.
 
-use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
+
+use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 
 /// A call that failed, after the SDK's own attempts.
 ///

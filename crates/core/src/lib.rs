@@ -1,12 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+pub mod ecs;
 pub mod event;
 pub mod fallback;
 pub mod ids;
 pub mod lifecycle;
+pub mod reaper;
 pub mod republish;
-pub mod scale_in;
 pub mod settings;
 pub mod spot;
 pub mod stuck;

@@ -10,10 +10,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::ecs::{ContainerInstanceStatus, Task};
 use crate::ids::{Cluster, InstanceId, TaskArn};
 use crate::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
-use crate::spot::ContainerInstanceStatus;
-use crate::stuck::Room;
 
 /// Where the instance stands in its group. Source: EC2 Auto Scaling User Guide, ec2-auto-scaling-lifecycle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,22 +78,6 @@ impl fmt::Display for TasksLeft {
             "{service} service{protected}, {standalone} standalone and {daemon} daemon tasks left"
         )
     }
-}
-
-/// A task on a container instance, as it was described.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Task {
-    /// Its ARN.
-    pub arn: TaskArn,
-    /// The service that it belongs to, by name; `None` for a standalone task.
-    pub service: Option<String>,
-    /// Whether it has been told to stop: `desiredStatus` STOPPED.
-    pub told_to_stop: bool,
-    /// Whether it has stopped: `lastStatus` STOPPED. Until then its containers may run, whatever it has been told
-    /// (ECS Developer Guide, container-instance-draining).
-    pub stopped: bool,
-    /// What it needs of an instance, as far as its definition says so for the whole task.
-    pub needs: Option<Room>,
 }
 
 impl TasksLeft {

@@ -9,54 +9,14 @@ use aws_lambda_events::sqs::BatchItemFailure;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use crate::ecs::{ContainerInstance, ContainerInstanceStatus};
 use crate::event::notice::{Notice, NoticeKind};
-use crate::ids::{Cluster, ContainerInstanceArn, InstanceId};
+use crate::ids::{ContainerInstanceArn, InstanceId};
 use crate::settings::SpotSettings;
 
 /// How long EC2 waits between an interruption notice and the interruption.
 /// Source: EC2 User Guide, spot-instance-termination-notices.
 pub const NOTICE_PERIOD: SignedDuration = SignedDuration::from_secs(120);
-
-/// A container instance as ECS showed it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContainerInstance {
-    /// Its ARN.
-    pub arn: ContainerInstanceArn,
-    /// The cluster that it is registered in.
-    pub cluster: Cluster,
-    /// The EC2 instance below it.
-    pub instance_id: InstanceId,
-    /// Where it stands in its life.
-    pub status: ContainerInstanceStatus,
-}
-
-/// The status of a container instance. Source: ECS API, `ContainerInstance.status`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "AWS's words")]
-pub enum ContainerInstanceStatus {
-    Registering,
-    RegistrationFailed,
-    Active,
-    Draining,
-    Deregistering,
-    Inactive,
-    /// A word that AWS added later.
-    Other(String),
-}
-
-impl From<&str> for ContainerInstanceStatus {
-    fn from(status: &str) -> Self {
-        match status {
-            "REGISTERING" => Self::Registering,
-            "REGISTRATION_FAILED" => Self::RegistrationFailed,
-            "ACTIVE" => Self::Active,
-            "DRAINING" => Self::Draining,
-            "DEREGISTERING" => Self::Deregistering,
-            "INACTIVE" => Self::Inactive,
-            other => Self::Other(other.to_owned()),
-        }
-    }
-}
 
 /// What happens next for one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,24 +181,11 @@ impl fmt::Display for Answer {
     }
 }
 
-impl fmt::Display for ContainerInstanceStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Registering => "REGISTERING",
-            Self::RegistrationFailed => "REGISTRATION_FAILED",
-            Self::Active => "ACTIVE",
-            Self::Draining => "DRAINING",
-            Self::Deregistering => "DEREGISTERING",
-            Self::Inactive => "INACTIVE",
-            Self::Other(word) => word,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::notice::InterruptionAction;
+    use crate::ids::Cluster;
 
     fn instance_id() -> InstanceId {
         InstanceId::parse("i-1a2b3c4d").unwrap()

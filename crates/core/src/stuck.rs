@@ -7,8 +7,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::ecs::{Room, Task};
 use crate::ids::TaskArn;
-use crate::lifecycle::Task;
 
 /// A service, as far as it matters for leaving an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,15 +32,6 @@ pub fn placement_failure(message: &str) -> Option<String> {
     let reason = message.split_once("was unable to place a task because ")?.1;
     let reason = reason.split(" For more information").next().unwrap_or(reason);
     Some(reason.trim_end_matches('.').to_owned())
-}
-
-/// What is free on a container instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Room {
-    /// CPU units.
-    pub cpu: i64,
-    /// Memory in MiB.
-    pub memory_mib: i64,
 }
 
 /// What was seen of a drain that does not end.

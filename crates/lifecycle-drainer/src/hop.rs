@@ -8,14 +8,12 @@ use std::time::Duration;
 
 use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{ActionFound, ActionResult, Clients, Clock, DrainResult, ErrorType, Problem};
+use ebb_core::ecs::{ContainerInstanceStatus, Task};
 use ebb_core::event::lifecycle::LifecycleAction;
 use ebb_core::ids::TaskArn;
-use ebb_core::lifecycle::{
-    ActionState, Decision, Outcome, OutcomeKind, Seen, Task, TasksLeft, decide,
-};
+use ebb_core::lifecycle::{ActionState, Decision, Outcome, OutcomeKind, Seen, TasksLeft, decide};
 use ebb_core::republish::Carried;
 use ebb_core::settings::{LifecycleSettings, OnTimeout};
-use ebb_core::spot::ContainerInstanceStatus;
 use ebb_core::stuck::Service;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem};
 use ebb_core::ids::{Cluster, InstanceId};
-use ebb_core::scale_in::earlier::{DRAINED_BY, Mark};
-use ebb_core::scale_in::sweep::still_holds;
-use ebb_core::scale_in::{Done, Instance, OutcomeKind, Plan};
+use ebb_core::reaper::earlier::{DRAINED_BY, Mark};
+use ebb_core::reaper::sweep::still_holds;
+use ebb_core::reaper::{Done, OutcomeKind};
+use ebb_planner::{Instance, Plan};
 use tracing::{info, warn};
 
 use crate::earlier::{by_id, done, kind_of};

@@ -11,11 +11,12 @@ use ebb_aws::pace::Pace;
 use ebb_aws::{AwsErrorKind, Clients, Clock, HandlerError, Problem};
 use ebb_core::event::{Event, sweep};
 use ebb_core::ids::{Cluster, GroupName};
-use ebb_core::scale_in::earlier::{Load, earlier};
-use ebb_core::scale_in::seen::Definition;
-use ebb_core::scale_in::sweep::never_joined;
-use ebb_core::scale_in::{Answer, Policy, Swept, plan};
+use ebb_core::reaper::earlier::{Load, earlier};
+use ebb_core::reaper::seen::Definition;
+use ebb_core::reaper::sweep::never_joined;
+use ebb_core::reaper::{Answer, Swept};
 use ebb_core::settings::{ReaperMode, ReaperSettings};
+use ebb_planner::{Policy, plan};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -184,7 +185,7 @@ impl Sweep<'_> {
     /// A permission that is lacking is an error, so that it is seen.
     fn lacking(&self, swept: &[Swept]) -> Vec<Problem> {
         use ebb_aws::ErrorType::AwsDenied;
-        use ebb_core::scale_in::OutcomeKind::Denied;
+        use ebb_core::reaper::OutcomeKind::Denied;
         let denied = swept.iter().flat_map(Swept::all_done).filter(|done| done.outcome == Denied);
         let text = |detail: &Option<String>| detail.clone().unwrap_or_default();
         denied

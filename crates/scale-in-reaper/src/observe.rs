@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_aws::{AwsError, GroupSeen, PlacedTask, Problem};
+use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskArn};
-use ebb_core::scale_in::earlier::Unplaced;
-use ebb_core::scale_in::seen::{Definition, ServiceSeen};
-use ebb_core::scale_in::sweep::reads_max;
-use ebb_core::scale_in::{Group, Inventory, Service, Task, TaskKind, worth_reading};
-use ebb_core::spot::ContainerInstanceStatus;
+use ebb_core::reaper::earlier::Unplaced;
+use ebb_core::reaper::seen::{Definition, ServiceSeen};
+use ebb_core::reaper::sweep::reads_max;
+use ebb_planner::{Group, Inventory, Service, Task, TaskKind, worth_reading};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::Sweep;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{Clock, Problem};
-use ebb_core::scale_in::{Answer, Done, OutcomeKind, Swept, text};
+use ebb_core::reaper::{Answer, Done, OutcomeKind, Swept, text};
 use tokio::time::timeout;
 use tracing::{info, warn};
 

@@ -3,7 +3,7 @@
 use aws_sdk_autoscaling::error::ProvideErrorMetadata;
 use aws_sdk_autoscaling::types::{AutoScalingGroup, InstanceRefreshStatus};
 use ebb_core::ids::{GroupName, InstanceId};
-use ebb_core::scale_in::Group;
+use ebb_planner::Group;
 
 use super::AutoScaling;
 use crate::AwsError;

@@ -9,9 +9,9 @@ use aws_sdk_ecs::types::{
     TaskDefinitionPlacementConstraintType, TransportProtocol,
 };
 use ebb_core::ids::Cluster;
-use ebb_core::scale_in::seen::{Definition, ServiceSeen};
-use ebb_core::scale_in::{HostPort, Protocol, Resources, Strategy};
+use ebb_core::reaper::seen::{Definition, ServiceSeen};
 use ebb_core::stuck::placement_failure;
+use ebb_planner::{HostPort, Protocol, Resources, Strategy};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ebb_planner::Policy;
 use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::Value;
@@ -12,7 +13,6 @@ use super::{
     group_name, namespace, number, seconds, topic_arn,
 };
 use crate::ids::{Cluster, GroupName, TopicArn};
-use crate::scale_in::Policy;
 
 /// Whether sweeps change anything.
 pub const REAPER_MODE: &str = "REAPER_MODE";

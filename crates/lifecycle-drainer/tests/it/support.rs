@@ -8,6 +8,9 @@ use ebb_aws::{Clients, HandlerError, clients::config_loader};
 use ebb_core::lifecycle::Answer;
 use ebb_core::settings::LifecycleSettings;
 use ebb_region::lambda::InProcess;
+pub(crate) use ebb_region::scenario::{
+    HOOK, LIFECYCLE_DRAINER as FUNCTION, TERMINATION_TOPIC as TOPIC, instance_id,
+};
 use ebb_region::world::World;
 use ebb_region::world::autoscaling::lifecycle::{CompletedAction, Hook};
 use ebb_region::world::delivery::Function;
@@ -15,10 +18,6 @@ use ebb_region::{Region, Rest, scenario};
 use jiff::Timestamp;
 use lifecycle_drainer::LifecycleDrainer;
 use serde_json::{Value, json};
-
-pub(crate) use ebb_region::scenario::{
-    HOOK, LIFECYCLE_DRAINER as FUNCTION, TERMINATION_TOPIC as TOPIC, instance_id,
-};
 
 /// The function's time-out: as long as Lambda allows.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);

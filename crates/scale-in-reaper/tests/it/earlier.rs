@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ebb_core::scale_in::OutcomeKind;
-use ebb_core::scale_in::earlier::DRAINED_BY;
+use ebb_core::reaper::OutcomeKind;
+use ebb_core::reaper::earlier::DRAINED_BY;
 use ebb_core::settings::{ReaperMode, ReaperSettings};
 use ebb_region::world::World;
 use ebb_region::world::autoscaling::LifecycleState;

@@ -1,6 +1,6 @@
 //! What AWS refuses, what fails, and what dies half-way: whatever it is, nothing stays DRAINING for ever.
 
-use ebb_core::scale_in::OutcomeKind;
+use ebb_core::reaper::OutcomeKind;
 use ebb_region::fault::Fault;
 use ebb_region::world::World;
 

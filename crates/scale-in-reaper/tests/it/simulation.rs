@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ebb_aws::{Clients, clients::config_loader};
-use ebb_core::scale_in::earlier::DRAINED_BY;
+use ebb_core::reaper::earlier::DRAINED_BY;
 use ebb_core::settings::{LifecycleSettings, ReaperMode, ReaperSettings};
 use ebb_region::fault::{Fault, Faults};
 use ebb_region::lambda::InProcess;

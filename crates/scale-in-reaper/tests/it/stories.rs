@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use ebb_core::ids::{Cluster, TopicArn};
-use ebb_core::scale_in::{KeepReason, OutcomeKind};
+use ebb_core::reaper::OutcomeKind;
 use ebb_core::settings::{ReaperMode, ReaperSettings};
+use ebb_planner::KeepReason;
 use ebb_region::fault::Fault;
 use ebb_region::scenario;
 use ebb_region::world::Happening;
@@ -309,9 +310,8 @@ async fn groups_that_may_not_be_shrunk_are_left_alone() {
         world.groups.insert(GROUP.to_owned(), group);
         let swept = Sim::start(world, settings()).await.swept().await;
         assert_eq!(!removed(&swept).is_empty(), removes, "{swept:?}");
-        let told = |kept: &ebb_core::scale_in::Kept| {
-            matches!(kept.reason, KeepReason::GroupUnavailable(..))
-        };
+        let told =
+            |kept: &ebb_planner::Kept| matches!(kept.reason, KeepReason::GroupUnavailable(..));
         assert_eq!(swept.plan.keep.iter().all(told), !removes, "{swept:?}");
     }
 }

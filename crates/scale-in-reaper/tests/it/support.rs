@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use ebb_aws::{Clients, HandlerError, clients::config_loader};
 use ebb_core::ids::Cluster;
-use ebb_core::scale_in::earlier::DRAINED_BY;
-use ebb_core::scale_in::{Answer, Done, KeepReason, OutcomeKind, Swept};
+use ebb_core::reaper::earlier::DRAINED_BY;
+use ebb_core::reaper::{Answer, Done, OutcomeKind, Swept};
 use ebb_core::settings::{LifecycleSettings, ReaperMode, ReaperSettings};
+use ebb_planner::KeepReason;
 use ebb_region::lambda::InProcess;
+pub(crate) use ebb_region::scenario::{CLUSTER, ON_DEMAND_GROUP as GROUP, instance_id};
 use ebb_region::world::autoscaling::lifecycle::Hook;
 use ebb_region::world::autoscaling::{Group, LifecycleState};
 use ebb_region::world::delivery::Function;
@@ -21,8 +23,6 @@ use lifecycle_drainer::LifecycleDrainer;
 use scale_in_reaper::ScaleInReaper;
 use serde_json::{Value, json};
 use tokio::time::sleep;
-
-pub(crate) use ebb_region::scenario::{CLUSTER, ON_DEMAND_GROUP as GROUP, instance_id};
 
 /// The function's time-out: as long as Lambda allows.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use ebb_core::spot::OutcomeKind;
-use ebb_region::Rest;
-use ebb_region::scenario;
 use ebb_region::world::delivery::{Function, Queue};
+use ebb_region::{Rest, scenario};
 
 use crate::support::{Sim, TIMEOUT, shop_settings, start_time};
 

@@ -1,7 +1,7 @@
 //! The README and the code say the same.
 
 use ebb_core::settings::{LifecycleSettings, ReaperSettings, SpotSettings};
-use ebb_core::{lifecycle, scale_in, spot};
+use ebb_core::{lifecycle, reaper, spot};
 
 const README: &str = include_str!("../../../../README.md");
 
@@ -41,6 +41,6 @@ fn the_readme_lists_every_outcome() {
     );
     assert_eq!(
         outcomes_of("scale-in reaper"),
-        scale_in::OutcomeKind::ALL.map(scale_in::OutcomeKind::as_str)
+        reaper::OutcomeKind::ALL.map(reaper::OutcomeKind::as_str)
     );
 }

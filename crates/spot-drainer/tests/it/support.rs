@@ -7,14 +7,13 @@ use ebb_aws::{Clients, HandlerError, clients::config_loader};
 use ebb_core::settings::SpotSettings;
 use ebb_core::spot::{Answer, Outcome, OutcomeKind};
 use ebb_region::lambda::InProcess;
+pub(crate) use ebb_region::scenario::instance_id;
 use ebb_region::world::World;
 use ebb_region::world::delivery::{Function, Queue};
 use ebb_region::{Region, Rest, scenario};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use spot_drainer::SpotDrainer;
-
-pub(crate) use ebb_region::scenario::instance_id;
 
 /// The function's time-out, as `infra/` sets it: as long as its queue's visibility time-out, so that a notice gets four
 /// tries within its two minutes.

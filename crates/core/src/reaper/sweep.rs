@@ -1,0 +1,140 @@
+//! What a sweep decides beside its plan: how many instances it reads, the second look right before it acts, and which
+//! instances are in a group but not in the cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ebb_planner::{Inventory, KeepReason, Kept, Plan, Policy};
+use jiff::Timestamp;
+
+use crate::ecs::ContainerInstanceStatus;
+use crate::ids::{GroupName, InstanceId};
+
+/// How many instances are read at least, if there are as many worth reading.
+const READ_MIN: usize = 20;
+/// How many are read for each that may be removed: some have tasks that may not move, some have tasks that fit nowhere.
+const READ_FOR_EACH: usize = 3;
+
+/// How many of the instances that are worth reading are read: enough to choose from, whatever the size of the cluster.
+pub fn reads_max(inventory: &Inventory, policy: &Policy) -> usize {
+    let usable = inventory
+        .instances
+        .iter()
+        .filter(|one| one.status == ContainerInstanceStatus::Active)
+        .count();
+    let share = usize::try_from(policy.max_removals_percent).unwrap_or(100);
+    let removals = (usable * share).div_ceil(100);
+    if removals == 0 { 0 } else { READ_MIN.max(READ_FOR_EACH * removals) }
+}
+
+/// The plan as far as it still holds after a second look: planned again, with nothing but the instances that were to go
+/// as candidates. It only ever shrinks. What stays for another reason than before is kept for that reason.
+pub fn still_holds(planned: &Plan, mut fresh: Inventory, policy: &Policy, now: Timestamp) -> Plan {
+    let candidates: BTreeSet<_> =
+        planned.remove.iter().map(|removal| &removal.instance_id).collect();
+    for instance in &mut fresh.instances {
+        // Those that drain were read for what is on its way, not to be removed.
+        if instance.status != ContainerInstanceStatus::Draining
+            && !candidates.contains(&instance.instance_id)
+        {
+            instance.tasks = None;
+        }
+    }
+    let mut again = ebb_planner::plan(&fresh, policy, now);
+    again.remove.retain(|removal| candidates.contains(&removal.instance_id));
+    let removed: BTreeSet<_> = again.remove.iter().map(|removal| &removal.instance_id).collect();
+    let reasons: BTreeMap<_, _> =
+        again.keep.iter().map(|kept| (&kept.instance_id, &kept.reason)).collect();
+    let dropped = candidates.iter().filter(|id| !removed.contains(*id)).map(|&id| {
+        // One that is not in the fresh inventory has left the cluster, or is leaving it.
+        let gone = KeepReason::NotActive(ContainerInstanceStatus::Inactive);
+        Kept {
+            instance_id: id.clone(),
+            reason: reasons.get(id).map_or(gone, |&reason| reason.clone()),
+        }
+    });
+    let mut keep: Vec<_> = planned.keep.iter().cloned().chain(dropped).collect();
+    keep.sort_by(|one, other| one.instance_id.cmp(&other.instance_id));
+    Plan {
+        keep,
+        saving: ebb_planner::Saving { bound: planned.saving.bound, ..again.saving },
+        ..again
+    }
+}
+
+/// Instances that joined a group of the cluster, but not the cluster: unless they boot just now, they are paid for
+/// nothing. `members` are the instances that the groups say are in service.
+pub fn never_joined(
+    inventory: &Inventory,
+    members: &[(InstanceId, GroupName)],
+) -> Vec<(InstanceId, GroupName)> {
+    let registered: BTreeSet<_> = inventory.instances.iter().map(|one| &one.instance_id).collect();
+    let stranger = |(id, group): &&(InstanceId, GroupName)| {
+        !registered.contains(id) && inventory.groups.contains_key(group)
+    };
+    let mut strangers: Vec<_> = members.iter().filter(stranger).cloned().collect();
+    strangers.sort();
+    strangers
+}
+
+#[cfg(test)]
+mod tests {
+    use ebb_planner::TaskKind;
+
+    use super::*;
+    use crate::reaper::earlier::tests::{NOW, id, instance, inventory, task};
+
+    #[test]
+    fn reads_are_bounded_by_what_may_be_removed() {
+        let policy = |percent| Policy { max_removals_percent: percent, ..Policy::default() };
+        let of = |number| inventory((0..number).map(instance).collect());
+        assert_eq!(reads_max(&of(5), &policy(10)), 20);
+        assert_eq!(reads_max(&of(300), &policy(10)), 90);
+        assert_eq!(reads_max(&of(300), &policy(0)), 0, "nothing may go: nothing is read");
+    }
+
+    #[test]
+    fn the_second_look_only_ever_shrinks_the_plan() {
+        let policy = Policy {
+            max_removals_percent: 100,
+            headroom_cpu_percent: 0,
+            headroom_memory_percent: 0,
+            ..Policy::default()
+        };
+        let all = inventory((1..=4).map(instance).collect());
+        let planned = ebb_planner::plan(&all, &policy, NOW);
+        let ids =
+            |plan: &Plan| plan.remove.iter().map(|one| one.instance_id.clone()).collect::<Vec<_>>();
+        let going = ids(&planned);
+        assert_eq!(going.len(), 3, "one is always left");
+        assert_eq!(ids(&still_holds(&planned, all.clone(), &policy, NOW)), going);
+
+        let staying = planned.keep[0].instance_id.clone();
+        for lost in &going {
+            let mut fresh = all.clone();
+            fresh.instances.retain(|one| one.instance_id != *lost);
+            let again = still_holds(&planned, fresh, &policy, NOW);
+            assert!(ids(&again).iter().all(|id| going.contains(id) && id != lost), "{again:?}");
+            assert!(!ids(&again).contains(&staying));
+            let kept = again.keep.iter().find(|kept| kept.instance_id == *lost).unwrap();
+            assert_eq!(kept.reason.code(), "not_active");
+            assert_eq!(again.keep.len() + again.remove.len(), 4, "every instance is in it once");
+        }
+        let mut fresh = all;
+        let busy = fresh.instances.iter_mut().find(|one| one.instance_id == going[0]).unwrap();
+        busy.tasks = Some(vec![task(TaskKind::Standalone)]);
+        let again = still_holds(&planned, fresh, &policy, NOW);
+        assert!(!ids(&again).contains(&going[0]));
+        assert_eq!(
+            again.keep.iter().find(|kept| kept.instance_id == going[0]).unwrap().reason.code(),
+            "pinned"
+        );
+    }
+
+    #[test]
+    fn instances_of_other_clusters_groups_are_no_strangers() {
+        let all = inventory(vec![instance(1)]);
+        let (ours, other) = (GroupName::new("group"), GroupName::new("other"));
+        let members = [(id(1), ours.clone()), (id(2), ours.clone()), (id(3), other)];
+        assert_eq!(never_joined(&all, &members), [(id(2), ours)]);
+    }
+}

@@ -1,0 +1,444 @@
+//! A sweep of one cluster, written for people.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use ebb_planner::{Headroom, Kept, Plan, Removal};
+
+use super::answer::{Done, Swept, usd};
+use crate::ids::InstanceId;
+use crate::settings::ReaperMode;
+
+/// How many ids stand behind a reason to keep instances; the rest are counted.
+const IDS_MAX: usize = 3;
+/// How many reasons to keep instances are told; what stays for others is counted. Each pinned task is a reason of its own.
+const REASONS_MAX: usize = 20;
+
+/// Renders what goes, what stays and why, and what is left then.
+pub fn text(swept: &Swept) -> String {
+    let Swept { plan, mode, .. } = swept;
+    let mut text = String::new();
+    let total = plan.remove.len() + plan.keep.len();
+    let mode = match mode {
+        ReaperMode::Plan => " (plan: nothing is changed)",
+        ReaperMode::Act => "",
+    };
+    let going = plan.remove.len();
+    let _ = writeln!(
+        text,
+        "Cluster {}: {going} of {total} container instances can go{mode}",
+        plan.cluster.name()
+    );
+    remove(&mut text, swept);
+    keep(&mut text, &plan.keep);
+    earlier(&mut text, &swept.earlier);
+    for (instance_id, group) in &swept.never_joined {
+        let _ = writeln!(
+            text,
+            "  ! {instance_id}  is in group {group}, but not in the cluster: paid for nothing?"
+        );
+    }
+    headroom(&mut text, &plan.headroom_before, &plan.headroom_after);
+    saving(&mut text, plan);
+    text
+}
+
+fn remove(text: &mut String, swept: &Swept) {
+    for (removal, done) in swept.plan.remove.iter().zip(&swept.done) {
+        let Removal { instance_id, instance_type, zone, group, reason, .. } = removal;
+        let _ = writeln!(text, "  - {instance_id}  {instance_type}  {zone}  {group}  {reason}");
+        if swept.mode == ReaperMode::Act {
+            let _ = writeln!(text, "      {}", outcome(done));
+        }
+    }
+}
+
+fn outcome(done: &Done) -> String {
+    let word = done.outcome.as_str().replace('_', " ");
+    done.detail.as_ref().map_or_else(|| word.clone(), |detail| format!("{word}: {detail}"))
+}
+
+/// What stays, by reason: the most frequent first.
+fn keep(text: &mut String, kept: &[Kept]) {
+    let mut by_reason = BTreeMap::<String, Vec<&InstanceId>>::new();
+    for Kept { instance_id, reason } in kept {
+        by_reason.entry(reason.to_string()).or_default().push(instance_id);
+    }
+    let mut by_reason: Vec<_> = by_reason.into_iter().collect();
+    by_reason.sort_by_key(|(_, ids)| usize::MAX - ids.len());
+    let _ = writeln!(text, "  {} stay", kept.len());
+    for (reason, ids) in by_reason.iter().take(REASONS_MAX) {
+        let mut named: Vec<_> = ids.iter().take(IDS_MAX).map(ToString::to_string).collect();
+        if ids.len() > IDS_MAX {
+            named.push(format!("{} more", ids.len() - IDS_MAX));
+        }
+        let _ = writeln!(text, "  {:>5}  {reason}: {}", ids.len(), named.join(", "));
+    }
+    let others: usize = by_reason.iter().skip(REASONS_MAX).map(|(_, ids)| ids.len()).sum();
+    if others > 0 {
+        let _ = writeln!(text, "  {others:>5}  for other reasons");
+    }
+}
+
+fn earlier(text: &mut String, earlier: &[Done]) {
+    if !earlier.is_empty() {
+        let _ = writeln!(text, "  drained by an earlier sweep");
+    }
+    for done in earlier {
+        let _ = writeln!(text, "    {}  {}", done.instance_id, outcome(done));
+    }
+}
+
+fn headroom(text: &mut String, before: &Headroom, after: &Headroom) {
+    let _ = writeln!(text, "  usable instances  {} -> {}", before.instances, after.instances);
+    let _ = writeln!(
+        text,
+        "  free CPU          {:.1} % -> {:.1} %",
+        before.cpu_percent(),
+        after.cpu_percent()
+    );
+    let _ = writeln!(
+        text,
+        "  free memory       {:.1} % -> {:.1} %",
+        before.memory_percent(),
+        after.memory_percent()
+    );
+}
+
+fn saving(text: &mut String, plan: &Plan) {
+    let (planned, bound) = (plan.saving.planned * 100.0, plan.saving.bound * 100.0);
+    let _ = write!(text, "  This cluster could shed {bound:.1} %, the plan sheds {planned:.1} %");
+    if let Some(microusd) = plan.saving.planned_microusd {
+        let _ = write!(text, ": ${:.2} an hour", usd(microusd));
+    }
+    text.push_str(".\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use ebb_planner::{KeepReason, RemoveReason, Resources, Saving};
+
+    use super::super::answer::{Answer, OutcomeKind};
+    use super::*;
+    use crate::ecs::ContainerInstanceStatus;
+    use crate::ids::{Cluster, ContainerInstanceArn, GroupName};
+
+    fn id(number: usize) -> InstanceId {
+        InstanceId::parse(&format!("i-0a1b2c3d4e5f6{number:04}")).unwrap()
+    }
+
+    fn removal(number: usize, price_microusd: Option<u64>, reason: RemoveReason) -> Removal {
+        Removal {
+            instance_id: id(number),
+            arn: ContainerInstanceArn::new(number.to_string()),
+            group: GroupName::new("shop-spot"),
+            zone: "eu-west-1a".to_owned(),
+            instance_type: "m7g.large".to_owned(),
+            price_microusd,
+            reason,
+        }
+    }
+
+    fn headroom_of(instances: usize, cpu: i64, memory_mib: i64) -> Headroom {
+        let resources = |cpu, memory_mib| Resources { cpu, memory_mib, ..Resources::default() };
+        Headroom {
+            instances,
+            registered: resources(20_480, 81_920),
+            free: resources(cpu, memory_mib),
+        }
+    }
+
+    fn done(number: usize, outcome: OutcomeKind, detail: Option<&str>) -> Done {
+        let reactivated = outcome == OutcomeKind::Reactivated;
+        Done { instance_id: id(number), outcome, detail: detail.map(str::to_owned), reactivated }
+    }
+
+    /// A sweep with every reason that there is.
+    fn every_reason(mode: ReaperMode) -> Swept {
+        let group = || GroupName::new("shop-spot");
+        let text = |text: &str| text.to_owned();
+        let reasons = [
+            KeepReason::Contradiction(text("5 of 4 remain of a resource")),
+            KeepReason::Draining,
+            KeepReason::NotActive(ContainerInstanceStatus::Registering),
+            KeepReason::AgentDisconnected,
+            KeepReason::NoGroup,
+            KeepReason::GroupNotAllowed(group()),
+            KeepReason::ManagedScaling(group()),
+            KeepReason::GroupUnavailable(group(), text("its process Terminate is suspended")),
+            KeepReason::NotInService(text("Standby")),
+            KeepReason::ProtectedFromScaleIn,
+            KeepReason::TooYoung,
+            KeepReason::GroupAtMinimum(group()),
+            KeepReason::NotRead,
+            KeepReason::Pinned(text("task 4f is standalone: nothing would start it elsewhere")),
+            KeepReason::MinInstances,
+            KeepReason::MaxRemovals,
+            KeepReason::ZoneBalance,
+            KeepReason::Headroom,
+            KeepReason::NoRoom(text("service web finds no other instance with port 80/tcp free")),
+        ];
+        let reasons = reasons.into_iter().flat_map(|reason| match reason {
+            KeepReason::Headroom => vec![reason; 5],
+            KeepReason::TooYoung => vec![reason; 2],
+            _ => vec![reason],
+        });
+        let keep = reasons
+            .enumerate()
+            .map(|(number, reason)| Kept { instance_id: id(100 + number), reason });
+        let remove = vec![
+            removal(1, Some(81_600), RemoveReason::Empty),
+            removal(2, Some(81_600), RemoveReason::Certified { tasks: 7 }),
+            removal(3, Some(81_600), RemoveReason::Replayed { tasks: 1 }),
+            removal(4, Some(81_600), RemoveReason::Packed { tasks: 2 }),
+        ];
+        let outcomes = match mode {
+            ReaperMode::Plan => {
+                (1..=4).map(|number| done(number, OutcomeKind::WouldRemove, None)).collect()
+            }
+            ReaperMode::Act => vec![
+                done(
+                    1,
+                    OutcomeKind::Terminating,
+                    Some("its group's hook holds it until it is empty"),
+                ),
+                done(
+                    2,
+                    OutcomeKind::BelowMinimum,
+                    Some("desiredSize equals minSize; it is ACTIVE again"),
+                ),
+                done(3, OutcomeKind::Draining, Some("no hook of its group would hold it")),
+                done(4, OutcomeKind::Postponed, None),
+            ],
+        };
+        Swept {
+            mode,
+            plan: Plan {
+                cluster: Cluster::new("arn:aws:ecs:eu-west-1:111122223333:cluster/shop"),
+                remove,
+                keep: keep.collect(),
+                headroom_before: headroom_of(28, 9_257, 46_760),
+                headroom_after: headroom_of(24, 6_144, 24_576),
+                saving: Saving {
+                    planned: 0.142_857,
+                    bound: 0.214_3,
+                    planned_microusd: Some(326_400),
+                },
+                moves: Vec::new(),
+                steps: 12_345,
+            },
+            done: outcomes,
+            earlier: vec![
+                done(11, OutcomeKind::Waiting, Some("3 tasks left")),
+                done(
+                    12,
+                    OutcomeKind::Reactivated,
+                    Some("load has come back: 12.0 % of CPU are free"),
+                ),
+            ],
+            never_joined: vec![(id(21), GroupName::new("shop-spot"))],
+        }
+    }
+
+    #[test]
+    fn a_plan_says_what_goes_what_stays_and_why() {
+        insta::assert_snapshot!(text(&every_reason(ReaperMode::Plan)), @r"
+        Cluster shop: 4 of 28 container instances can go (plan: nothing is changed)
+          - i-0a1b2c3d4e5f60001  m7g.large  eu-west-1a  shop-spot  no service runs a task on it
+          - i-0a1b2c3d4e5f60002  m7g.large  eu-west-1a  shop-spot  its 7 tasks find a place wherever ECS puts what moves
+          - i-0a1b2c3d4e5f60003  m7g.large  eu-west-1a  shop-spot  its task finds a place by the services' placement strategies
+          - i-0a1b2c3d4e5f60004  m7g.large  eu-west-1a  shop-spot  its 2 tasks find a place if packed as planned
+          24 stay
+              5  the headroom would not be left: i-0a1b2c3d4e5f60118, i-0a1b2c3d4e5f60119, i-0a1b2c3d4e5f60120, 2 more
+              2  it is too young: i-0a1b2c3d4e5f60110, i-0a1b2c3d4e5f60111
+              1  a capacity provider's managed scaling decides the size of group shop-spot: i-0a1b2c3d4e5f60106
+              1  enough others were better candidates: i-0a1b2c3d4e5f60113
+              1  group shop-spot cannot be shrunk now: its process Terminate is suspended: i-0a1b2c3d4e5f60107
+              1  group shop-spot is at its minimum: i-0a1b2c3d4e5f60112
+              1  group shop-spot is not to be shrunk: i-0a1b2c3d4e5f60105
+              1  it drains already: i-0a1b2c3d4e5f60101
+              1  it is REGISTERING: i-0a1b2c3d4e5f60102
+              1  it is in no Auto Scaling group: i-0a1b2c3d4e5f60104
+              1  its agent is not connected: i-0a1b2c3d4e5f60103
+              1  its group protects it from scale-in: i-0a1b2c3d4e5f60109
+              1  its group says Standby: i-0a1b2c3d4e5f60108
+              1  its zone would be left with too few instances of its group: i-0a1b2c3d4e5f60117
+              1  service web finds no other instance with port 80/tcp free: i-0a1b2c3d4e5f60123
+              1  task 4f is standalone: nothing would start it elsewhere: i-0a1b2c3d4e5f60114
+              1  the cluster is at its least number of usable instances: i-0a1b2c3d4e5f60115
+              1  the sweep removes its share of the cluster without it: i-0a1b2c3d4e5f60116
+              1  what is said about it cannot be true: 5 of 4 remain of a resource: i-0a1b2c3d4e5f60100
+          drained by an earlier sweep
+            i-0a1b2c3d4e5f60011  waiting: 3 tasks left
+            i-0a1b2c3d4e5f60012  reactivated: load has come back: 12.0 % of CPU are free
+          ! i-0a1b2c3d4e5f60021  is in group shop-spot, but not in the cluster: paid for nothing?
+          usable instances  28 -> 24
+          free CPU          45.2 % -> 30.0 %
+          free memory       57.1 % -> 30.0 %
+          This cluster could shed 21.4 %, the plan sheds 14.3 %: $0.33 an hour.
+        ");
+    }
+
+    #[test]
+    fn a_sweep_that_acts_says_what_was_done() {
+        insta::assert_snapshot!(text(&every_reason(ReaperMode::Act)).lines().take(10).collect::<Vec<_>>().join("\n"), @r"
+        Cluster shop: 4 of 28 container instances can go
+          - i-0a1b2c3d4e5f60001  m7g.large  eu-west-1a  shop-spot  no service runs a task on it
+              terminating: its group's hook holds it until it is empty
+          - i-0a1b2c3d4e5f60002  m7g.large  eu-west-1a  shop-spot  its 7 tasks find a place wherever ECS puts what moves
+              below minimum: desiredSize equals minSize; it is ACTIVE again
+          - i-0a1b2c3d4e5f60003  m7g.large  eu-west-1a  shop-spot  its task finds a place by the services' placement strategies
+              draining: no hook of its group would hold it
+          - i-0a1b2c3d4e5f60004  m7g.large  eu-west-1a  shop-spot  its 2 tasks find a place if packed as planned
+              postponed
+          24 stay
+        ");
+    }
+
+    #[test]
+    fn a_cluster_of_many_pinned_tasks_is_told_in_few_lines() {
+        let mut swept = every_reason(ReaperMode::Plan);
+        let pinned =
+            |number| KeepReason::Pinned(format!("task {number} is protected from scale-in"));
+        swept.plan.keep = (0..2_000)
+            .map(|number| Kept { instance_id: id(number), reason: pinned(number) })
+            .collect();
+        let text = text(&swept);
+        assert!(text.contains(" 1980  for other reasons\n"), "{text}");
+        assert!(text.lines().count() < 50);
+    }
+
+    #[test]
+    fn nothing_to_remove_and_no_prices_are_said_too() {
+        let mut swept = every_reason(ReaperMode::Plan);
+        swept.plan = Plan {
+            remove: Vec::new(),
+            keep: Vec::new(),
+            headroom_before: Headroom::default(),
+            headroom_after: Headroom::default(),
+            saving: Saving::default(),
+            ..swept.plan
+        };
+        (swept.done, swept.earlier, swept.never_joined) = (Vec::new(), Vec::new(), Vec::new());
+        insta::assert_snapshot!(text(&swept), @r"
+        Cluster shop: 0 of 0 container instances can go (plan: nothing is changed)
+          0 stay
+          usable instances  0 -> 0
+          free CPU          0.0 % -> 0.0 %
+          free memory       0.0 % -> 0.0 %
+          This cluster could shed 0.0 %, the plan sheds 0.0 %.
+        ");
+    }
+
+    #[test]
+    fn the_answer_has_the_shape_that_users_rely_on() {
+        let mut swept = every_reason(ReaperMode::Act);
+        swept.plan.keep.truncate(2);
+        let answer = Answer { mode: ReaperMode::Act, clusters: vec![swept], ignored: None };
+        let mut json = answer.to_json();
+        assert!(
+            json["clusters"][0]["text"]
+                .as_str()
+                .is_some_and(|text| text.starts_with("Cluster shop: 4 of 6 "))
+        );
+        json["clusters"][0]["remove"].as_array_mut().unwrap().truncate(2);
+        json["clusters"][0].as_object_mut().unwrap().remove("text");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&json).unwrap(), @r#"
+        {
+          "clusters": [
+            {
+              "cluster": "shop",
+              "earlier": [
+                {
+                  "detail": "3 tasks left",
+                  "instance_id": "i-0a1b2c3d4e5f60011",
+                  "outcome": "waiting"
+                },
+                {
+                  "detail": "load has come back: 12.0 % of CPU are free",
+                  "instance_id": "i-0a1b2c3d4e5f60012",
+                  "outcome": "reactivated"
+                }
+              ],
+              "headroom_after": {
+                "cpu": 6144,
+                "cpu_percent": 30.0,
+                "instances": 24,
+                "memory_mib": 24576,
+                "memory_percent": 30.0
+              },
+              "headroom_before": {
+                "cpu": 9257,
+                "cpu_percent": 45.2,
+                "instances": 28,
+                "memory_mib": 46760,
+                "memory_percent": 57.1
+              },
+              "keep": [
+                {
+                  "detail": "what is said about it cannot be true: 5 of 4 remain of a resource",
+                  "instance_id": "i-0a1b2c3d4e5f60100",
+                  "reason": "contradiction"
+                },
+                {
+                  "detail": "it drains already",
+                  "instance_id": "i-0a1b2c3d4e5f60101",
+                  "reason": "draining"
+                }
+              ],
+              "kept": 2,
+              "never_joined": [
+                {
+                  "group": "shop-spot",
+                  "instance_id": "i-0a1b2c3d4e5f60021"
+                }
+              ],
+              "remove": [
+                {
+                  "detail": "no service runs a task on it",
+                  "group": "shop-spot",
+                  "instance_id": "i-0a1b2c3d4e5f60001",
+                  "instance_type": "m7g.large",
+                  "outcome": "terminating",
+                  "outcome_detail": "its group's hook holds it until it is empty",
+                  "reason": "empty",
+                  "usd_per_hour": 0.0816,
+                  "zone": "eu-west-1a"
+                },
+                {
+                  "detail": "its 7 tasks find a place wherever ECS puts what moves",
+                  "group": "shop-spot",
+                  "instance_id": "i-0a1b2c3d4e5f60002",
+                  "instance_type": "m7g.large",
+                  "outcome": "below_minimum",
+                  "outcome_detail": "desiredSize equals minSize; it is ACTIVE again",
+                  "reason": "certified",
+                  "usd_per_hour": 0.0816,
+                  "zone": "eu-west-1a"
+                }
+              ],
+              "saving": {
+                "bound_percent": 21.4,
+                "planned_percent": 14.3,
+                "usd_per_hour": 0.3264
+              }
+            }
+          ],
+          "mode": "act"
+        }
+        "#);
+        assert_eq!(
+            answer.to_string(),
+            "1 cluster swept: 1 terminating, 1 draining, 1 waiting, 1 reactivated, 1 postponed, 1 below_minimum"
+        );
+        let ignored = Answer {
+            mode: ReaperMode::Plan,
+            clusters: Vec::new(),
+            ignored: Some("foreign".to_owned()),
+        };
+        assert_eq!(
+            ignored.to_json().to_string(),
+            r#"{"clusters":[],"ignored":"foreign","mode":"plan"}"#
+        );
+    }
+}

@@ -1,0 +1,292 @@
+//! Which instances may go and which may take displaced tasks, by each instance's own facts alone.
+//!
+//! The rules are [`RULES`], in order: the first that speaks gives the reason. What depends on the other instances (room,
+//! headroom, minimums, shares, zones) is left to [`crate::limits`] and the search.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::ecs::{ContainerInstanceStatus, Resources};
+use crate::expression::Expression;
+use crate::ids::{GroupName, InstanceId};
+use crate::inventory::{Group, Instance, Inventory, Service, Task, TaskKind};
+use crate::policy::Policy;
+use crate::reason::KeepReason;
+
+/// Auto Scaling's word for an instance that is in its group, in full.
+const IN_SERVICE: &str = "InService";
+
+/// What a rule looks at.
+pub(crate) struct Facts<'a> {
+    instance: &'a Instance,
+    group: Option<&'a Group>,
+    services: &'a [Service],
+    unclear: &'a [Option<String>],
+    mentions: usize,
+    policy: &'a Policy,
+    now: Timestamp,
+}
+
+/// A rule: `Some` reason to keep the instance, or nothing to say.
+pub(crate) type Rule = fn(&Facts<'_>) -> Option<KeepReason>;
+
+/// The rules, in the order in which they are asked.
+pub(crate) const RULES: [Rule; 14] = [
+    // What cannot be true comes first: no other rule can be trusted then.
+    contradiction,
+    // What ECS says.
+    draining,
+    not_active,
+    agent_disconnected,
+    // What Auto Scaling says.
+    no_group,
+    not_in_service,
+    protected_from_scale_in,
+    group_unavailable,
+    // What the operator says.
+    group_not_allowed,
+    managed_scaling,
+    too_young,
+    group_at_minimum,
+    // What runs on it.
+    not_read,
+    pinned,
+];
+
+/// Which instances can take displaced tasks, and the reason to keep each that may not go.
+pub(crate) struct Eligibility {
+    /// By index of the inventory: whether it counts as capacity and can take displaced tasks.
+    pub(crate) usable: Vec<bool>,
+    /// By index of the inventory: why it stays whatever the others do; `None` for a candidate.
+    pub(crate) kept: Vec<Option<KeepReason>>,
+}
+
+/// Asks every rule about every instance.
+pub(crate) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Eligibility {
+    let mut mentions = BTreeMap::<&InstanceId, usize>::new();
+    for instance in &inventory.instances {
+        *mentions.entry(&instance.instance_id).or_default() += 1;
+    }
+    let unclear = unclear(inventory);
+    let facts = |instance| Facts {
+        instance,
+        group: instance.group.as_ref().and_then(|name| inventory.groups.get(name)),
+        services: &inventory.services,
+        unclear: &unclear,
+        mentions: mentions[&instance.instance_id],
+        policy,
+        now,
+    };
+    let verdict = |instance| {
+        let facts = facts(instance);
+        (usable(&facts), RULES.iter().find_map(|rule| rule(&facts)))
+    };
+    let (usable, kept) = inventory.instances.iter().map(verdict).unzip();
+    Eligibility { usable, kept }
+}
+
+/// By service: why nobody can tell where its tasks may run, if so.
+fn unclear(inventory: &Inventory) -> Vec<Option<String>> {
+    let constraints = inventory.services.iter().flat_map(|service| &service.constraints);
+    let known: BTreeMap<&str, Option<String>> = constraints
+        .map(|text| (text.as_str(), not_understood(text, &inventory.instances)))
+        .collect();
+    let of_service = |service: &Service| {
+        let constraint =
+            || service.constraints.iter().find_map(|text| known[text.as_str()].clone());
+        service.unclear.clone().or_else(constraint)
+    };
+    inventory.services.iter().map(of_service).collect()
+}
+
+/// Where a constraint might hold, ECS might put tasks that the plan does not count there.
+fn not_understood(text: &str, instances: &[Instance]) -> Option<String> {
+    let why = match Expression::parse(text) {
+        Err(why) => why,
+        Ok(all) if all.has_pattern() && instances.iter().any(|one| all.holds(one).is_none()) => {
+            "it matches a part of a value, and ECS does not say whether that counts".to_owned()
+        }
+        Ok(_) => return None,
+    };
+    Some(format!("its constraint `{text}` is not understood: {why}"))
+}
+
+/// Whether an instance is capacity: draining, young, disconnected and doubtful ones are not, as nobody knows how long
+/// they stay. One in no group is, as long as ECS says so.
+fn usable(facts: &Facts<'_>) -> bool {
+    let doubts: [Rule; 5] = [contradiction, draining, not_active, agent_disconnected, too_young];
+    let in_service = facts.instance.group.is_none() || facts.instance.lifecycle_state == IN_SERVICE;
+    in_service && doubts.iter().all(|rule| rule(facts).is_none())
+}
+
+fn contradiction(facts: &Facts<'_>) -> Option<KeepReason> {
+    let instance = facts.instance;
+    let said = |what: String| Some(KeepReason::Contradiction(what));
+    if facts.mentions > 1 {
+        return said("two container instances are on it".to_owned());
+    }
+    if let Some(name) = &instance.unknown_resource {
+        return said(format!("it registered a resource {name} that nobody knows"));
+    }
+    let (Some(registered), Some(remaining)) = (instance.registered, instance.remaining) else {
+        return said("its CPU or its memory is missing".to_owned());
+    };
+    if let Some(what) = impossible(registered, remaining) {
+        return said(what);
+    }
+    if facts.services.len() > COUNT_MAX
+        || instance.tasks.as_ref().is_some_and(|tasks| tasks.len() > COUNT_MAX)
+    {
+        return said(format!("more than {COUNT_MAX} services or tasks"));
+    }
+    if !(1..=AMOUNT_MAX).contains(&instance.weight) {
+        return said(format!("its weight is {}", instance.weight));
+    }
+    match (&instance.group, facts.group) {
+        (Some(name), None) => said(format!("its group {name} was not found")),
+        _ => negative_demand(facts).and_then(said),
+    }
+}
+
+/// The largest amount of any resource that is believed: one then fits
+/// into 32 bits, and sums over a cluster stay far within 64.
+pub(crate) const AMOUNT_MAX: i64 = 1 << 30;
+
+/// The most services of a cluster, and tasks of an instance, that are believed. A cluster has 5,000 services at most (ECS
+/// quotas).
+const COUNT_MAX: usize = 60_000;
+
+fn impossible(registered: Resources, remaining: Resources) -> Option<String> {
+    let pairs = registered.to_array().into_iter().zip(remaining.to_array());
+    let wrong = |&(all, free): &(i64, i64)| free < 0 || all < free || all > AMOUNT_MAX;
+    pairs.into_iter().find(wrong).map(|(all, free)| format!("{free} of {all} remain of a resource"))
+}
+
+fn negative_demand(facts: &Facts<'_>) -> Option<String> {
+    let tasks = facts.instance.tasks.iter().flatten();
+    let services = tasks.filter_map(|task| match task.kind {
+        TaskKind::Service(index) => Some(facts.services.get(index)),
+        TaskKind::UnknownService | TaskKind::Daemon | TaskKind::Standalone | TaskKind::Stopping => {
+            None
+        }
+    });
+    for service in services {
+        let Some(service) = service else {
+            return Some("a task is of a service that was not read".to_owned());
+        };
+        let demand = service.demand.to_array();
+        if let Some(amount) = demand.into_iter().find(|amount| !(0..=AMOUNT_MAX).contains(amount)) {
+            return Some(format!(
+                "a task of service {} holds {amount} of a resource",
+                service.name
+            ));
+        }
+    }
+    None
+}
+
+fn draining(facts: &Facts<'_>) -> Option<KeepReason> {
+    (facts.instance.status == ContainerInstanceStatus::Draining).then_some(KeepReason::Draining)
+}
+
+fn not_active(facts: &Facts<'_>) -> Option<KeepReason> {
+    match &facts.instance.status {
+        ContainerInstanceStatus::Active => None,
+        status => Some(KeepReason::NotActive(status.clone())),
+    }
+}
+
+fn agent_disconnected(facts: &Facts<'_>) -> Option<KeepReason> {
+    (!facts.instance.agent_connected).then_some(KeepReason::AgentDisconnected)
+}
+
+fn no_group(facts: &Facts<'_>) -> Option<KeepReason> {
+    facts.instance.group.is_none().then_some(KeepReason::NoGroup)
+}
+
+fn not_in_service(facts: &Facts<'_>) -> Option<KeepReason> {
+    let state = &facts.instance.lifecycle_state;
+    (state != IN_SERVICE).then(|| KeepReason::NotInService(state.clone()))
+}
+
+fn protected_from_scale_in(facts: &Facts<'_>) -> Option<KeepReason> {
+    facts.instance.protected_from_scale_in.then_some(KeepReason::ProtectedFromScaleIn)
+}
+
+fn group_unavailable(facts: &Facts<'_>) -> Option<KeepReason> {
+    let why = facts.group?.unavailable.clone()?;
+    Some(KeepReason::GroupUnavailable(name(facts)?, why))
+}
+
+fn group_not_allowed(facts: &Facts<'_>) -> Option<KeepReason> {
+    let allowed = facts.policy.groups.as_ref()?;
+    let name = name(facts)?;
+    (!allowed.contains(&name)).then_some(KeepReason::GroupNotAllowed(name))
+}
+
+fn managed_scaling(facts: &Facts<'_>) -> Option<KeepReason> {
+    let managed = facts.group?.managed_scaling && !facts.policy.allow_managed_scaling;
+    managed.then(|| name(facts)).flatten().map(KeepReason::ManagedScaling)
+}
+
+/// One of unknown age is young.
+fn too_young(facts: &Facts<'_>) -> Option<KeepReason> {
+    let old = facts
+        .instance
+        .registered_at
+        .is_some_and(|at| facts.now.duration_since(at) >= facts.policy.min_instance_age);
+    (!old).then_some(KeepReason::TooYoung)
+}
+
+fn group_at_minimum(facts: &Facts<'_>) -> Option<KeepReason> {
+    let group = facts.group?;
+    let at_minimum = group.desired_capacity.saturating_sub(facts.instance.weight) < group.min_size;
+    at_minimum.then(|| name(facts)).flatten().map(KeepReason::GroupAtMinimum)
+}
+
+fn not_read(facts: &Facts<'_>) -> Option<KeepReason> {
+    facts.instance.tasks.is_none().then_some(KeepReason::NotRead)
+}
+
+fn pinned(facts: &Facts<'_>) -> Option<KeepReason> {
+    let why = |task: &Task| {
+        let id = &task.id;
+        match task.kind {
+            TaskKind::Daemon | TaskKind::Stopping => None,
+            TaskKind::Standalone if facts.policy.allow_standalone_tasks => None,
+            TaskKind::Standalone => {
+                Some(format!("task {id} is standalone: nothing would start it elsewhere"))
+            }
+            TaskKind::UnknownService => {
+                Some(format!("task {id} is of a service that could not be read"))
+            }
+            TaskKind::Service(index) => {
+                let service = facts.services.get(index)?;
+                immovable(service, facts.unclear[index].as_ref(), task.protected)
+                    .map(|why| format!("task {id} of service {} {why}", service.name))
+            }
+        }
+    };
+    // The same task is named, however they are listed.
+    let tasks = facts.instance.tasks.iter().flatten();
+    let pinned = tasks.filter_map(|task| Some((&task.id, why(task)?))).min().map(|(_, why)| why);
+    pinned.map(KeepReason::Pinned)
+}
+
+/// Why ECS would not move a task of this service, if so.
+fn immovable(service: &Service, unclear: Option<&String>, protected: bool) -> Option<String> {
+    if protected {
+        return Some("is protected from scale-in".to_owned());
+    }
+    // Neither may a task stop before its replacement runs, nor may the replacement start before.
+    // Source: ECS Developer Guide, container-instance-draining.
+    if service.minimum_healthy_percent >= 100 && service.maximum_percent <= 100 {
+        return Some("cannot be replaced: its minimum and its maximum are both 100 %".to_owned());
+    }
+    unclear.map(|why| format!("cannot be judged: {why}"))
+}
+
+fn name(facts: &Facts<'_>) -> Option<GroupName> {
+    facts.instance.group.clone()
+}

@@ -1,0 +1,147 @@
+//! What a sweep knows of one cluster: container instances, their groups, the services and the tasks that were read.
+//!
+//! Plain data, as AWS reports it. Whether it makes sense is for `crate::eligibility` to say: an instance that
+//! contradicts itself is kept, with that reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::ecs::{ContainerInstanceStatus, HostPort, Resources};
+use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
+
+/// One cluster at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inventory {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Every container instance of it, whatever its status.
+    pub instances: Vec<Instance>,
+    /// The Auto Scaling groups of the instances. An instance of a group that is not here is kept.
+    pub groups: BTreeMap<GroupName, Group>,
+    /// The replica services of the cluster. Tasks name theirs by its index.
+    pub services: Vec<Service>,
+}
+
+/// A container instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// The EC2 instance below it.
+    pub instance_id: InstanceId,
+    /// Its ARN in ECS.
+    pub arn: ContainerInstanceArn,
+    /// Its Auto Scaling group, if it is in one.
+    pub group: Option<GroupName>,
+    /// Where it stands in its group: Auto Scaling's `LifecycleState`, such as `InService`.
+    pub lifecycle_state: String,
+    /// Whether its group protects it from scale-in.
+    pub protected_from_scale_in: bool,
+    /// What it counts for in its group's desired capacity: 1 unless the group has weights.
+    pub weight: i64,
+    /// Its Availability Zone.
+    pub zone: String,
+    /// Its instance type.
+    pub instance_type: String,
+    /// Its attributes, the built-in ones included; an attribute without a value is an empty text.
+    pub attributes: BTreeMap<String, String>,
+    /// Its status in ECS.
+    pub status: ContainerInstanceStatus,
+    /// Whether its agent is connected.
+    pub agent_connected: bool,
+    /// When it registered; `None` if ECS did not say.
+    pub registered_at: Option<Timestamp>,
+    /// What it has in all; `None` if ECS left out CPU or memory.
+    pub registered: Option<Resources>,
+    /// What no task holds; `None` if ECS left out CPU or memory.
+    pub remaining: Option<Resources>,
+    /// A resource that it registered and that Ebb does not know, by name.
+    pub unknown_resource: Option<String>,
+    /// The host ports in use on it.
+    pub host_ports: BTreeSet<HostPort>,
+    /// Its tasks that have not stopped; `None` if they were not read.
+    pub tasks: Option<Vec<Task>>,
+    /// Services with [`Service::distinct_instance`] that are known to have a task here, by their index in
+    /// [`Inventory::services`], whether or not the tasks here were read: no other task of theirs finds a place here.
+    pub distinct_services: BTreeSet<usize>,
+    /// What it costs an hour, in millionths of a dollar, where a price is known.
+    pub price_microusd: Option<u64>,
+}
+
+/// A task on a container instance that has not stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// The last part of its ARN.
+    pub id: String,
+    /// What runs it.
+    pub kind: TaskKind,
+    /// Whether it is protected from scale-in.
+    pub protected: bool,
+}
+
+/// What runs a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskKind {
+    /// A replica service, by its index in [`Inventory::services`]. ECS starts a replacement elsewhere.
+    Service(usize),
+    /// A service that is not among [`Inventory::services`]: what the task needs elsewhere is not known.
+    UnknownService,
+    /// A daemon service: the task leaves with its instance.
+    Daemon,
+    /// Nobody: ECS does not start it again.
+    Standalone,
+    /// It has been told to stop: it needs no other place, and holds its own until it has stopped.
+    Stopping,
+}
+
+/// A replica service: what its tasks need of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// What one task holds.
+    pub demand: Resources,
+    /// The host ports that a task takes.
+    pub host_ports: BTreeSet<HostPort>,
+    /// Whether no two of its tasks may share an instance.
+    pub distinct_instance: bool,
+    /// `memberOf` expressions of the service and of its task definition; all must hold.
+    pub constraints: Vec<String>,
+    /// How ECS chooses among the instances that a task fits on, in order.
+    pub strategy: Vec<Strategy>,
+    /// The share of its desired tasks that must stay healthy while tasks are replaced, in percent.
+    pub minimum_healthy_percent: u32,
+    /// The share of its desired tasks that may run while tasks are replaced, in percent.
+    pub maximum_percent: u32,
+    /// Tasks that are to be placed and hold no place yet: wanted ones that do not run, replacements of those on
+    /// draining instances, and what a deployment in progress may start beside the old tasks.
+    pub in_flight: u64,
+    /// Why nothing can be said about where its tasks may run, if so.
+    pub unclear: Option<String>,
+}
+
+/// One step in ECS's choice of an instance. Source: ECS Developer Guide, task-placement-strategies.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Strategy {
+    /// Any.
+    Random,
+    /// Fewest tasks of the service among the instances that share the value of this field: `instanceId` or an
+    /// attribute's name.
+    Spread(String),
+    /// Least CPU left.
+    BinpackCpu,
+    /// Least memory left.
+    BinpackMemory,
+}
+
+/// An Auto Scaling group. Its sizes count capacity: instances, or their weights if the group has them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Group {
+    /// Its minimum.
+    pub min_size: i64,
+    /// Its desired capacity.
+    pub desired_capacity: i64,
+    /// Whether a capacity provider's managed scaling decides its size.
+    pub managed_scaling: bool,
+    /// Why it may not be shrunk just now, if so: a suspended process, an instance refresh.
+    pub unavailable: Option<String>,
+}

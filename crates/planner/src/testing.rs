@@ -1,0 +1,98 @@
+//! Inventories for tests: instances, services and a cluster with defaults.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::ecs::{ContainerInstanceStatus, Resources};
+use crate::eligibility::eligibility;
+use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
+use crate::inventory::{Group, Instance, Inventory, Service, Task, TaskKind};
+use crate::model::Model;
+use crate::policy::Policy;
+
+/// The moment of every test.
+pub(crate) fn now() -> Timestamp {
+    "2025-03-04T05:00:00Z".parse().unwrap()
+}
+
+/// An empty instance with this number: two vCPUs and 4 GiB, a day old, in the group `group` and the first zone.
+pub(crate) fn instance(number: usize) -> Instance {
+    let all = Resources { cpu: 2048, memory_mib: 4096, ..Resources::default() };
+    Instance {
+        instance_id: InstanceId::parse(&format!("i-{number:017x}")).unwrap(),
+        arn: ContainerInstanceArn::new(number.to_string()),
+        group: Some(GroupName::new("group")),
+        lifecycle_state: "InService".to_owned(),
+        protected_from_scale_in: false,
+        weight: 1,
+        zone: "a".to_owned(),
+        instance_type: "m7g.large".to_owned(),
+        attributes: BTreeMap::new(),
+        status: ContainerInstanceStatus::Active,
+        agent_connected: true,
+        registered_at: Some(now() - SignedDuration::from_hours(24)),
+        registered: Some(all),
+        remaining: Some(all),
+        unknown_resource: None,
+        host_ports: BTreeSet::new(),
+        tasks: Some(Vec::new()),
+        distinct_services: BTreeSet::new(),
+        price_microusd: None,
+    }
+}
+
+/// An instance with this number, so much free of it, and these tasks, by service and how many.
+pub(crate) fn holding(number: usize, free: [i64; 2], tasks: &[(usize, usize)]) -> Instance {
+    let each =
+        |&(service, count): &(usize, usize)| std::iter::repeat_n(TaskKind::Service(service), count);
+    let task = |(at, kind)| Task { id: format!("{number}-{at}"), kind, protected: false };
+    Instance {
+        remaining: Some(Resources { cpu: free[0], memory_mib: free[1], ..Resources::default() }),
+        tasks: Some(tasks.iter().flat_map(each).enumerate().map(task).collect()),
+        ..instance(number)
+    }
+}
+
+/// A service with this number whose tasks hold so much and go anywhere.
+pub(crate) fn service(number: usize, [cpu, memory_mib]: [i64; 2]) -> Service {
+    Service {
+        name: format!("service-{number}"),
+        demand: Resources { cpu, memory_mib, ..Resources::default() },
+        host_ports: BTreeSet::new(),
+        distinct_instance: false,
+        constraints: Vec::new(),
+        strategy: Vec::new(),
+        minimum_healthy_percent: 100,
+        maximum_percent: 200,
+        in_flight: 0,
+        unclear: None,
+    }
+}
+
+/// A cluster of one group with no minimum.
+pub(crate) fn cluster(instances: Vec<Instance>, services: Vec<Service>) -> Inventory {
+    let group = Group { desired_capacity: instances.len() as i64, ..Group::default() };
+    Inventory {
+        cluster: Cluster::new("shop"),
+        instances,
+        groups: BTreeMap::from([(GroupName::new("group"), group)]),
+        services,
+    }
+}
+
+/// A policy without limits.
+pub(crate) fn boundless() -> Policy {
+    Policy {
+        headroom_cpu_percent: 0,
+        headroom_memory_percent: 0,
+        max_removals_percent: 100,
+        keep_zone_balance: false,
+        ..Policy::default()
+    }
+}
+
+/// The model of a cluster.
+pub(crate) fn model<const D: usize>(inventory: &Inventory) -> Model<D> {
+    Model::new(inventory, &eligibility(inventory, &boundless(), now()))
+}

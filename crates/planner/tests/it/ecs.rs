@@ -1,0 +1,201 @@
+//! What happens to an inventory when a plan is carried out: ECS places each displaced task by its service's strategy, one
+//! at a time in an order by chance, looking at every instance. Written apart from the planner, and slowly, so that the
+//! two cannot make the same mistake.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ebb_planner::ids::InstanceId;
+use ebb_planner::{Instance, Inventory, Plan, Strategy, Task, TaskKind};
+
+/// A scheduler, with its source of chance.
+pub(crate) struct Ecs {
+    rng: fastrand::Rng,
+    /// Whether it puts every task on the instance with most room, whatever the strategy says.
+    pub(crate) worst_fit: bool,
+}
+
+/// How a sweep came off.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Swept {
+    /// Drains that ended with an empty instance.
+    pub(crate) drained: usize,
+    /// Drains that stalled, as a task found no place, and were rolled back.
+    pub(crate) rolled_back: usize,
+    /// Tasks that were moved.
+    pub(crate) moved: usize,
+}
+
+impl Ecs {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { rng: fastrand::Rng::with_seed(seed), worst_fit: false }
+    }
+
+    /// Drains what the plan removes and takes away what is empty then. An instance with a task that found no place stays.
+    pub(crate) fn carry_out(&mut self, inventory: &mut Inventory, plan: &Plan) -> Swept {
+        let going: BTreeSet<InstanceId> =
+            plan.remove.iter().map(|removal| removal.instance_id.clone()).collect();
+        let mut displaced: Vec<(usize, Task)> = Vec::new();
+        for (at, instance) in inventory.instances.iter_mut().enumerate() {
+            if going.contains(&instance.instance_id) {
+                displaced.extend(
+                    instance.tasks.take().unwrap_or_default().into_iter().map(|task| (at, task)),
+                );
+            }
+        }
+        self.rng.shuffle(&mut displaced);
+        if self.worst_fit {
+            let size = |task: &Task| {
+                service_of(task)
+                    .map(|at| inventory.services[at].demand.memory_mib)
+                    .unwrap_or_default()
+            };
+            displaced.sort_by_key(|(_, task)| size(task));
+        }
+        let mut swept = Swept::default();
+        let mut stuck: BTreeMap<usize, Vec<Task>> = BTreeMap::new();
+        for (from, task) in displaced {
+            let Some(service) = service_of(&task) else { continue };
+            match self.choose(inventory, service, &going) {
+                Some(to) => {
+                    place(inventory, to, service, task);
+                    swept.moved += 1;
+                }
+                None => stuck.entry(from).or_default().push(task),
+            }
+        }
+        for (at, instance) in inventory.instances.iter_mut().enumerate() {
+            if let Some(tasks) = stuck.remove(&at) {
+                // The tasks that moved are not moved back: their room is free now.
+                let mut free = instance.registered.unwrap().to_array();
+                for task in &tasks {
+                    let demand = inventory.services[service_of(task).unwrap()].demand.to_array();
+                    free.iter_mut().zip(demand).for_each(|(free, demand)| *free -= demand);
+                }
+                instance.remaining = Some(free.into());
+                instance.host_ports.clear();
+                for task in &tasks {
+                    instance
+                        .host_ports
+                        .extend(&inventory.services[service_of(task).unwrap()].host_ports);
+                }
+                instance.tasks = Some(tasks);
+                swept.rolled_back += 1;
+            }
+        }
+        swept.drained = going.len() - swept.rolled_back;
+        let empty =
+            |id: &InstanceId, tasks: &Option<Vec<Task>>| going.contains(id) && tasks.is_none();
+        for instance in inventory.instances.iter().filter(|one| empty(&one.instance_id, &one.tasks))
+        {
+            if let Some(group) =
+                instance.group.as_ref().and_then(|name| inventory.groups.get_mut(name))
+            {
+                group.desired_capacity -= instance.weight;
+            }
+        }
+        inventory.instances.retain(|one| !empty(&one.instance_id, &one.tasks));
+        swept
+    }
+
+    /// The instance that the service's strategy takes, among those that pass the filters.
+    fn choose(
+        &mut self,
+        inventory: &Inventory,
+        service: usize,
+        going: &BTreeSet<InstanceId>,
+    ) -> Option<usize> {
+        let mut valid: Vec<usize> = (0..inventory.instances.len())
+            .filter(|&at| {
+                !going.contains(&inventory.instances[at].instance_id)
+                    && takes(inventory, at, service)
+            })
+            .collect();
+        if self.worst_fit {
+            return valid.into_iter().max_by_key(|&at| {
+                let (free, all) = (
+                    inventory.instances[at].remaining.unwrap(),
+                    inventory.instances[at].registered.unwrap(),
+                );
+                (free.cpu * 10_000 / all.cpu).min(free.memory_mib * 10_000 / all.memory_mib)
+            });
+        }
+        for step in &inventory.services[service].strategy {
+            let remaining = |at: usize| inventory.instances[at].remaining.unwrap();
+            let keys: Vec<i64> = match step {
+                Strategy::Random => vec![0; valid.len()],
+                Strategy::BinpackCpu => valid.iter().map(|&at| remaining(at).cpu).collect(),
+                Strategy::BinpackMemory => {
+                    valid.iter().map(|&at| remaining(at).memory_mib).collect()
+                }
+                Strategy::Spread(field) => {
+                    let mut by_value = BTreeMap::new();
+                    for instance in &inventory.instances {
+                        *by_value.entry(value(instance, field)).or_insert(0) +=
+                            tasks_of(instance, service);
+                    }
+                    valid
+                        .iter()
+                        .map(|&at| by_value[&value(&inventory.instances[at], field)])
+                        .collect()
+                }
+            };
+            let least = keys.iter().copied().min()?;
+            valid = valid
+                .into_iter()
+                .zip(keys)
+                .filter(|(_, key)| *key == least)
+                .map(|(at, _)| at)
+                .collect();
+        }
+        if valid.is_empty() { None } else { Some(valid[self.rng.usize(..valid.len())]) }
+    }
+}
+
+fn service_of(task: &Task) -> Option<usize> {
+    match task.kind {
+        TaskKind::Service(index) => Some(index),
+        _ => None,
+    }
+}
+
+fn value<'a>(instance: &'a Instance, field: &str) -> Option<&'a str> {
+    match field.strip_prefix("attribute:") {
+        Some(name) => instance.attributes.get(name).map(String::as_str),
+        None => Some(instance.instance_id.as_str()),
+    }
+}
+
+fn tasks_of(instance: &Instance, service: usize) -> i64 {
+    instance.tasks.iter().flatten().filter(|task| service_of(task) == Some(service)).count() as i64
+}
+
+/// Whether an instance passes the filters for one more task of a service.
+pub(crate) fn takes(inventory: &Inventory, at: usize, service: usize) -> bool {
+    let (instance, service_index) = (&inventory.instances[at], service);
+    let service = &inventory.services[service];
+    let room = instance.remaining.unwrap().to_array().into_iter().zip(service.demand.to_array());
+    let member = service.constraints.iter().all(|text| is_member(instance, text));
+    room.into_iter().all(|(free, demand)| demand <= free)
+        && member
+        && service.host_ports.is_disjoint(&instance.host_ports)
+        && !(service.distinct_instance && tasks_of(instance, service_index) > 0)
+}
+
+/// Whether an expression `attribute:NAME in [VALUE,...]` holds; any other is taken to hold.
+pub(crate) fn is_member(instance: &Instance, text: &str) -> bool {
+    let Some((name, values)) = text.split_once(" in ") else { return true };
+    let held = instance.attributes.get(name.trim_start_matches("attribute:"));
+    held.is_some_and(|held| values.trim_matches(['[', ']']).split(',').any(|one| one == held))
+}
+
+/// Starts a task on an instance.
+pub(crate) fn place(inventory: &mut Inventory, at: usize, service: usize, task: Task) {
+    let instance = &mut inventory.instances[at];
+    let mut free = instance.remaining.unwrap().to_array();
+    free.iter_mut()
+        .zip(inventory.services[service].demand.to_array())
+        .for_each(|(free, demand)| *free -= demand);
+    instance.remaining = Some(free.into());
+    instance.host_ports.extend(&inventory.services[service].host_ports);
+    instance.tasks.get_or_insert_default().push(task);
+}

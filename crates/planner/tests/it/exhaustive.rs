@@ -1,0 +1,243 @@
+//! Every way in which ECS could place what a plan displaces, and every plan, on clusters small enough to try them all.
+
+use std::collections::{BTreeSet, HashSet};
+
+use ebb_planner::ids::InstanceId;
+use ebb_planner::{
+    DIMENSIONS, Instance, Inventory, Policy, RemoveReason, Search, Service, TaskKind, plan,
+};
+
+use crate::ecs::is_member;
+use crate::generate::{boundless, group_name, now, tiny};
+
+/// How many clusters are played.
+const CLUSTERS: u64 = 22_000;
+/// So many of the plans must be certified and displace tasks: else the test would show nothing.
+const CERTIFIED_MIN: usize = 5_000;
+
+/// What is left to be placed, and where there is room for it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct State {
+    /// By instance that stays: what is free.
+    free: Vec<[i64; DIMENSIONS]>,
+    /// By instance that stays: the services that may not place a task there, as bits.
+    closed: Vec<u32>,
+    /// By service: how many tasks need a place.
+    waiting: Vec<u64>,
+}
+
+/// The services and instances of one game.
+struct Game<'a> {
+    services: &'a [Service],
+    /// By service: the services that cannot share an instance with a task of it, as bits.
+    conflicts: Vec<u32>,
+    seen: HashSet<State>,
+}
+
+impl<'a> Game<'a> {
+    fn new(inventory: &'a Inventory, gone: &BTreeSet<&InstanceId>) -> (Self, State) {
+        let services = &inventory.services;
+        let conflicts: Vec<u32> = services
+            .iter()
+            .enumerate()
+            .map(|(at, one)| {
+                bits(services, |other_at, other| {
+                    !one.host_ports.is_disjoint(&other.host_ports)
+                        || at == other_at && one.distinct_instance
+                })
+            })
+            .collect();
+        let mut waiting = vec![0; services.len()];
+        let (mut free, mut closed) = (Vec::new(), Vec::new());
+        for instance in &inventory.instances {
+            let running = instance.tasks.iter().flatten().filter_map(|task| match task.kind {
+                TaskKind::Service(service) => Some(service),
+                _ => None,
+            });
+            if gone.contains(&instance.instance_id) {
+                running.for_each(|service| waiting[service] += 1);
+            } else {
+                free.push(instance.remaining.unwrap().to_array());
+                let mut shut = bits(services, |_, service| {
+                    !service.constraints.iter().all(|text| is_member(instance, text))
+                });
+                running.for_each(|service| shut |= conflicts[service]);
+                closed.push(shut);
+            }
+        }
+        for (at, service) in services.iter().enumerate() {
+            // What would not even fit on an empty instance waits for ever, whatever the plan does.
+            let could_run = inventory.instances.iter().any(|instance| {
+                let all = instance.registered.unwrap().to_array();
+                let old = instance.registered_at.unwrap() < now();
+                old && fits(&service.demand.to_array(), &all)
+                    && service.constraints.iter().all(|text| is_member(instance, text))
+            });
+            waiting[at] += if could_run { service.in_flight } else { 0 };
+        }
+        (Self { services, conflicts, seen: HashSet::new() }, State { free, closed, waiting })
+    }
+
+    /// Whether some order of tasks and some choice of instances leaves a task without a place.
+    fn can_be_stuck(&mut self, state: State) -> bool {
+        for service in (0..self.services.len()).filter(|&service| state.waiting[service] > 0) {
+            let demand = self.services[service].demand.to_array();
+            let mut nowhere = true;
+            for at in 0..state.free.len() {
+                if state.closed[at] >> service & 1 == 1 || !fits(&demand, &state.free[at]) {
+                    continue;
+                }
+                nowhere = false;
+                let mut next = state.clone();
+                next.free[at].iter_mut().zip(demand).for_each(|(free, demand)| *free -= demand);
+                next.closed[at] |= self.conflicts[service];
+                next.waiting[service] -= 1;
+                if self.seen.insert(next.clone()) && self.can_be_stuck(next) {
+                    return true;
+                }
+            }
+            if nowhere {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether some choice of instances places every task.
+    fn can_be_placed(&mut self, state: State) -> bool {
+        // Any task may come first: where all are placed, the order does not matter.
+        let Some(service) = (0..self.services.len()).find(|&service| state.waiting[service] > 0)
+        else {
+            return true;
+        };
+        let demand = self.services[service].demand.to_array();
+        (0..state.free.len()).any(|at| {
+            if state.closed[at] >> service & 1 == 1 || !fits(&demand, &state.free[at]) {
+                return false;
+            }
+            let mut next = state.clone();
+            next.free[at].iter_mut().zip(demand).for_each(|(free, demand)| *free -= demand);
+            next.closed[at] |= self.conflicts[service];
+            next.waiting[service] -= 1;
+            self.seen.insert(next.clone()) && self.can_be_placed(next)
+        })
+    }
+}
+
+fn bits(services: &[Service], is_set: impl Fn(usize, &Service) -> bool) -> u32 {
+    services.iter().enumerate().filter(|(at, one)| is_set(*at, one)).map(|(at, _)| 1 << at).sum()
+}
+
+fn fits(demand: &[i64; DIMENSIONS], free: &[i64; DIMENSIONS]) -> bool {
+    demand.iter().zip(free).all(|(demand, free)| demand <= free)
+}
+
+/// How the plans of many clusters came out.
+#[derive(Debug, Default)]
+struct Played {
+    /// Certified plans that displace tasks.
+    certified: usize,
+    /// Those with tasks that conflict with others for a port or an instance.
+    conflicting: usize,
+    /// Those that displace the tasks of two instances or more.
+    several: usize,
+    /// Seeds of certified plans that can get stuck.
+    stuck: Vec<u64>,
+}
+
+fn play(seeds: impl Iterator<Item = u64>) -> Played {
+    let policy = Policy { steps_max: 2_000, ..boundless() };
+    let mut played = Played::default();
+    for seed in seeds {
+        let inventory = tiny(seed);
+        let plan = plan(&inventory, &policy, now());
+        let certified = |reason: &RemoveReason| matches!(reason, RemoveReason::Certified { .. });
+        let holds = |reason: &RemoveReason| certified(reason) || *reason == RemoveReason::Empty;
+        if !plan.remove.iter().any(|one| certified(&one.reason))
+            || !plan.remove.iter().all(|one| holds(&one.reason))
+        {
+            continue;
+        }
+        let gone = plan.remove.iter().map(|one| &one.instance_id).collect();
+        let (mut game, start) = Game::new(&inventory, &gone);
+        let waits = |service: usize| start.waiting[service] > 0;
+        let conflicts = (0..start.waiting.len()).any(|at| waits(at) && game.conflicts[at] != 0);
+        played.certified += 1;
+        played.conflicting += usize::from(conflicts);
+        played.several +=
+            usize::from(plan.remove.iter().filter(|one| certified(&one.reason)).count() > 1);
+        if game.can_be_stuck(start) {
+            played.stuck.push(seed);
+        }
+    }
+    played
+}
+
+#[test]
+fn no_certified_plan_of_a_tiny_cluster_can_ever_be_stuck() {
+    let halves = std::thread::scope(|scope| {
+        let threads = [0, 1].map(|first| scope.spawn(move || play((first..CLUSTERS).step_by(2))));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    let sum = |count: fn(&Played) -> usize| halves.iter().map(count).sum::<usize>();
+    let stuck: Vec<u64> = halves.iter().flat_map(|played| played.stuck.iter().copied()).collect();
+    assert_eq!(stuck, [0; 0], "seeds of certified plans that can be stuck");
+    assert!(sum(|played| played.certified) >= CERTIFIED_MIN, "{halves:?}");
+    assert!(sum(|played| played.conflicting) >= CERTIFIED_MIN / 10, "{halves:?}");
+    assert!(sum(|played| played.several) >= CERTIFIED_MIN / 10, "{halves:?}");
+}
+
+/// How many clusters are planned in every way.
+const PLANNED: u64 = 6_000;
+
+/// The most instances up to so many that can go at once, if what is on its way has a place at all.
+fn optimum(inventory: &Inventory, most: usize) -> Option<usize> {
+    let old = |instance: &&Instance| instance.registered_at.unwrap() < now();
+    let candidates: Vec<&InstanceId> =
+        inventory.instances.iter().filter(old).map(|one| &one.instance_id).collect();
+    let can_go = |subset: &u32| {
+        let gone = candidates
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| subset >> at & 1 == 1)
+            .map(|(_, id)| *id)
+            .collect();
+        let (mut game, mut start) = Game::new(inventory, &gone);
+        // Nobody knows how long a young instance stays.
+        let stays = inventory.instances.iter().filter(|one| !gone.contains(&one.instance_id));
+        for (closed, _) in start.closed.iter_mut().zip(stays).filter(|(_, instance)| !old(instance))
+        {
+            *closed = u32::MAX;
+        }
+        game.can_be_placed(start)
+    };
+    let subsets = (0..1_u32 << candidates.len()).filter(|set| set.count_ones() as usize <= most);
+    subsets.filter(can_go).map(|set| set.count_ones() as usize).max()
+}
+
+#[test]
+fn the_best_plan_of_a_tiny_cluster_is_hardly_ever_short_of_the_optimum_and_the_bound_never() {
+    let policy = Policy { search: Search::Best, ..boundless() };
+    let (mut possible, mut planned) = (0, 0);
+    for seed in 0..PLANNED {
+        let mut inventory = tiny(seed);
+        let instances = inventory.instances.len();
+        let most = instances - usize::try_from(seed).unwrap() % 3;
+        inventory.groups.get_mut(&group_name(0)).unwrap().min_size =
+            i64::try_from(instances - most).unwrap();
+        let Some(optimum) = optimum(&inventory, most) else { continue };
+        let plan = plan(&inventory, &policy, now());
+        let bound = plan.saving.bound * instances as f64;
+        assert!(bound <= most as f64 + 1e-3, "seed {seed}: bound {bound}, {most} may go");
+        assert!(bound + 1e-3 >= optimum as f64, "seed {seed}: bound {bound}, optimum {optimum}");
+        assert!(
+            plan.remove.len() <= optimum && optimum <= plan.remove.len() + 1,
+            "seed {seed}: {optimum}"
+        );
+        (possible, planned) = (possible + optimum, planned + plan.remove.len());
+    }
+    assert!(
+        planned * 1000 >= possible * 995 && possible > 5_000,
+        "{planned} of {possible} planned"
+    );
+}

@@ -1,0 +1,388 @@
+//! Inventories by chance, each the same for the same seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ebb_planner::ecs::ContainerInstanceStatus;
+use ebb_planner::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
+use ebb_planner::{
+    Group, HostPort, Instance, Inventory, Policy, Protocol, Resources, Search, Service, Strategy,
+    Task, TaskKind,
+};
+use fastrand::Rng;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::ecs::{place, takes};
+
+/// The moment of every test.
+pub(crate) fn now() -> Timestamp {
+    "2025-03-04T05:00:00Z".parse().unwrap()
+}
+
+/// A policy that stops at nothing but at what is not safe.
+pub(crate) fn boundless() -> Policy {
+    Policy {
+        headroom_cpu_percent: 0,
+        headroom_memory_percent: 0,
+        max_removals_percent: 100,
+        min_instances: 0,
+        keep_zone_balance: false,
+        ..Policy::default()
+    }
+}
+
+/// Whether something happens that has this chance, in percent.
+fn chance(rng: &mut Rng, percent: u32) -> bool {
+    rng.u32(..100) < percent
+}
+
+fn one_of<T: Clone>(rng: &mut Rng, list: &[T]) -> T {
+    list[rng.usize(..list.len())].clone()
+}
+
+/// The name of a group.
+pub(crate) fn group_name(number: usize) -> GroupName {
+    GroupName::new(format!("g{number}"))
+}
+
+/// An empty instance, a day old.
+pub(crate) fn instance(number: usize, group: usize, zone: usize, all: Resources) -> Instance {
+    Instance {
+        instance_id: InstanceId::parse(&format!("i-{number:017x}")).unwrap(),
+        arn: ContainerInstanceArn::new(number.to_string()),
+        group: Some(group_name(group)),
+        lifecycle_state: "InService".to_owned(),
+        protected_from_scale_in: false,
+        weight: 1,
+        zone: zone.to_string(),
+        instance_type: format!("{}x{}", all.cpu, all.memory_mib),
+        attributes: BTreeMap::from([
+            ("zone".to_owned(), zone.to_string()),
+            ("group".to_owned(), group.to_string()),
+        ]),
+        status: ContainerInstanceStatus::Active,
+        agent_connected: true,
+        registered_at: Some(now() - SignedDuration::from_hours(24)),
+        registered: Some(all),
+        remaining: Some(all),
+        unknown_resource: None,
+        host_ports: BTreeSet::new(),
+        tasks: Some(Vec::new()),
+        distinct_services: BTreeSet::new(),
+        price_microusd: None,
+    }
+}
+
+/// A service that asks for nothing but room.
+pub(crate) fn service(number: usize, demand: Resources) -> Service {
+    Service {
+        name: format!("s{number}"),
+        demand,
+        host_ports: BTreeSet::new(),
+        distinct_instance: false,
+        constraints: Vec::new(),
+        strategy: Vec::new(),
+        minimum_healthy_percent: 100,
+        maximum_percent: 200,
+        in_flight: 0,
+        unclear: None,
+    }
+}
+
+/// A host port for tcp.
+pub(crate) fn tcp(number: u16) -> HostPort {
+    HostPort { protocol: Protocol::Tcp, number }
+}
+
+/// CPU and memory alone.
+pub(crate) fn room(cpu: i64, memory_mib: i64) -> Resources {
+    Resources { cpu, memory_mib, ..Resources::default() }
+}
+
+/// A cluster with no service and no instance.
+pub(crate) fn empty() -> Inventory {
+    Inventory {
+        cluster: Cluster::new("cluster"),
+        instances: Vec::new(),
+        groups: BTreeMap::new(),
+        services: Vec::new(),
+    }
+}
+
+/// Runs a task of a service on an instance, whether it fits or not.
+pub(crate) fn run(inventory: &mut Inventory, at: usize, service: usize) {
+    let number = inventory.instances.iter().flat_map(|one| one.tasks.iter().flatten()).count();
+    let task =
+        Task { id: format!("t{number}"), kind: TaskKind::Service(service), protected: false };
+    place(inventory, at, service, task);
+}
+
+/// Two to four instances and one to three services of few units each: small enough to be played in every order.
+pub(crate) fn tiny(seed: u64) -> Inventory {
+    let rng = &mut Rng::with_seed(seed);
+    let mut inventory = empty();
+    let (count, most) = (rng.usize(2..=4), rng.i64(5..=9));
+    for number in 0..count {
+        let all = room(rng.i64(4..=most), rng.i64(4..=most));
+        let mut instance = instance(number, 0, rng.usize(..2), all);
+        if chance(rng, 4) {
+            instance.registered_at = Some(now());
+        }
+        inventory.instances.push(instance);
+    }
+    let capacity = i64::try_from(count).unwrap();
+    inventory
+        .groups
+        .insert(group_name(0), Group { desired_capacity: capacity, ..Group::default() });
+    for number in 0..rng.usize(1..=3) {
+        let mut service = service(number, room(rng.i64(0..=3), rng.i64(0..=3)));
+        if chance(rng, 30) {
+            service.host_ports.insert(tcp(80 + rng.u16(..2)));
+        }
+        service.distinct_instance = chance(rng, 15);
+        if chance(rng, 15) {
+            service.constraints.push(format!("attribute:zone in [{}]", rng.u8(..2)));
+        }
+        if chance(rng, 10) {
+            service.in_flight = 1;
+        }
+        service.minimum_healthy_percent = one_of(rng, &[0, 100]);
+        inventory.services.push(service);
+    }
+    for _ in 0..rng.usize(1..=6) {
+        let (at, service) = (rng.usize(..count), rng.usize(..inventory.services.len()));
+        if takes(&inventory, at, service) {
+            run(&mut inventory, at, service);
+        }
+    }
+    inventory
+}
+
+/// Instances of these sizes: CPU units and MiB, and what one costs an hour in millionths of a dollar.
+const TYPES: [(i64, i64, u64); 4] = [
+    (2048, 4096, 80_000),
+    (4096, 16_384, 190_000),
+    (8192, 16_384, 310_000),
+    (2048, 16_384, 120_000),
+];
+/// What tasks need: CPU units and MiB.
+const DEMANDS: [(i64, i64); 7] =
+    [(128, 256), (256, 512), (256, 2048), (512, 1024), (1024, 1024), (1024, 3072), (64, 1536)];
+
+/// A cluster of up to four types in up to three groups and three zones, half empty, with nothing wrong about any instance.
+/// Every service has the strategy.
+pub(crate) fn mixed(seed: u64, size: usize, strategy: &[Strategy]) -> Inventory {
+    let rng = &mut Rng::with_seed(seed);
+    let mut inventory = empty();
+    let (types, groups, zones) = (rng.usize(1..=4), rng.usize(1..=3), rng.usize(1..=3));
+    let priced = rng.bool();
+    for number in 0..size {
+        let (cpu, memory_mib, price) = TYPES[rng.usize(..types)];
+        let mut one =
+            instance(number, rng.usize(..groups), rng.usize(..zones), room(cpu, memory_mib));
+        one.price_microusd = priced.then_some(price);
+        inventory.instances.push(one);
+    }
+    for number in 0..size / 3 + 1 {
+        inventory.services.push(some_service(rng, number, groups, zones, strategy));
+    }
+    fill(rng, &mut inventory);
+    size_groups(rng, &mut inventory, groups);
+    inventory
+}
+
+fn some_service(
+    rng: &mut Rng,
+    number: usize,
+    groups: usize,
+    zones: usize,
+    strategy: &[Strategy],
+) -> Service {
+    let (cpu, memory_mib) = one_of(rng, &DEMANDS);
+    let mut service = service(number, room(cpu, memory_mib));
+    service.strategy = strategy.to_vec();
+    if chance(rng, 10) {
+        service.host_ports.insert(tcp(8000 + rng.u16(..3)));
+    }
+    service.distinct_instance = chance(rng, 8);
+    if chance(rng, 10) {
+        service.constraints.push(format!("attribute:zone in [0,{}]", rng.usize(..zones)));
+    }
+    if chance(rng, 10) {
+        service.constraints.push(format!("attribute:group in [{}]", rng.usize(..groups)));
+    }
+    (service.minimum_healthy_percent, service.maximum_percent) =
+        one_of(rng, &[(100, 200), (100, 150), (50, 100), (50, 200), (0, 100)]);
+    service
+}
+
+/// Runs tasks where they fit, until a share of the places that were tried is taken.
+fn fill(rng: &mut Rng, inventory: &mut Inventory) {
+    let tries = inventory.instances.len() * rng.usize(2..=6);
+    for _ in 0..tries {
+        let at = rng.usize(..inventory.instances.len());
+        let service = rng.usize(..inventory.services.len());
+        if takes(inventory, at, service) {
+            run(inventory, at, service);
+        }
+    }
+}
+
+/// Gives each group what its instances weigh, and a minimum below that.
+fn size_groups(rng: &mut Rng, inventory: &mut Inventory, groups: usize) {
+    for number in 0..groups {
+        let name = group_name(number);
+        let members = inventory.instances.iter().filter(|one| one.group.as_ref() == Some(&name));
+        let desired_capacity = members.map(|one| one.weight).sum();
+        let min_size = rng.i64(0..=desired_capacity / 3);
+        inventory.groups.insert(name, Group { min_size, desired_capacity, ..Group::default() });
+    }
+}
+
+/// A cluster with everything that can keep an instance: see [`some_trouble`] and [`some_tasks`].
+pub(crate) fn wild(seed: u64, size: usize) -> Inventory {
+    let rng = &mut Rng::with_seed(seed);
+    let strategy = one_of(rng, &strategies());
+    let mut inventory = mixed(rng.u64(..), size, &strategy);
+    let groups = inventory.groups.len();
+    let (weighted, with_gpus, with_interfaces) =
+        (chance(rng, 25), chance(rng, 15), chance(rng, 15));
+    for instance in &mut inventory.instances {
+        if weighted {
+            instance.weight = rng.i64(1..=3);
+        }
+        let more = |instance: &mut Instance, pick: fn(&mut Resources) -> &mut i64, count: i64| {
+            *pick(instance.registered.as_mut().unwrap()) = count;
+            *pick(instance.remaining.as_mut().unwrap()) = count;
+        };
+        if with_gpus && rng.bool() {
+            more(instance, |all| &mut all.gpus, 2);
+        }
+        if with_interfaces {
+            more(instance, |all| &mut all.network_interfaces, 4);
+        }
+    }
+    let before = inventory.services.len();
+    for number in before..before + 2 {
+        let mut service = some_service(rng, number, groups, 1, &strategy);
+        service.demand.gpus = i64::from(with_gpus);
+        service.demand.network_interfaces = i64::from(with_interfaces);
+        inventory.services.push(service);
+    }
+    let is_calm = chance(rng, 70);
+    for service in &mut inventory.services {
+        some_doubt(rng, service);
+        service.in_flight *= u64::from(!is_calm);
+    }
+    fill(rng, &mut inventory);
+    for at in 0..size {
+        some_tasks(rng, &mut inventory, at);
+    }
+    size_groups(rng, &mut inventory, groups);
+    for at in 0..size {
+        some_trouble(rng, &mut inventory, at);
+    }
+    for group in inventory.groups.values_mut() {
+        if chance(rng, 40) {
+            group.min_size = (group.desired_capacity - rng.i64(1..=3)).max(0);
+        }
+        group.managed_scaling = chance(rng, 5);
+        group.unavailable = chance(rng, 5).then(|| "an instance refresh runs".to_owned());
+    }
+    inventory
+}
+
+fn strategies() -> [Vec<Strategy>; 4] {
+    let zone = || Strategy::Spread("attribute:zone".to_owned());
+    let instance = || Strategy::Spread("instanceId".to_owned());
+    [vec![], vec![zone(), instance()], vec![Strategy::BinpackMemory], vec![Strategy::Random]]
+}
+
+/// What makes a service's tasks immovable, or its placement unknown; and tasks of it that are on their way.
+fn some_doubt(rng: &mut Rng, service: &mut Service) {
+    if chance(rng, 2) {
+        service.constraints.push("runningTasksCount == 0".to_owned());
+    }
+    if chance(rng, 2) {
+        (service.minimum_healthy_percent, service.maximum_percent) = (100, 100);
+    }
+    service.unclear = chance(rng, 2).then(|| "its task definition could not be read".to_owned());
+    if chance(rng, 6) {
+        service.in_flight = rng.u64(1..=2);
+    }
+}
+
+/// Tasks that are no service's, and a protected one.
+fn some_tasks(rng: &mut Rng, inventory: &mut Inventory, at: usize) {
+    let kinds = [
+        (30, TaskKind::Daemon),
+        (2, TaskKind::Standalone),
+        (4, TaskKind::Stopping),
+        (1, TaskKind::UnknownService),
+    ];
+    let instance = &mut inventory.instances[at];
+    let (free, tasks) = (instance.remaining.as_mut().unwrap(), instance.tasks.as_mut().unwrap());
+    for (percent, kind) in kinds {
+        if chance(rng, percent) {
+            free.cpu -= free.cpu.min(64);
+            free.memory_mib -= free.memory_mib.min(128);
+            tasks.push(Task { id: format!("x{at}-{}", tasks.len()), kind, protected: false });
+        }
+    }
+    if let Some(task) = tasks.first_mut().filter(|_| chance(rng, 2)) {
+        task.protected = true;
+    }
+}
+
+/// What keeps an instance, whatever runs on it.
+fn some_trouble(rng: &mut Rng, inventory: &mut Inventory, at: usize) {
+    let Inventory { instances, services, .. } = inventory;
+    let instance = &mut instances[at];
+    match rng.u32(..100) {
+        0..4 => instance.protected_from_scale_in = true,
+        4..7 => instance.registered_at = Some(now() - SignedDuration::from_secs(60)),
+        7..9 => instance.agent_connected = false,
+        9..11 => instance.status = ContainerInstanceStatus::Registering,
+        11..13 => instance.lifecycle_state = "Standby".to_owned(),
+        13..15 => instance.group = None,
+        15..17 => instance.registered_at = None,
+        17..21 => drain(instance, services),
+        21..28 => {
+            for task in instance.tasks.take().into_iter().flatten() {
+                if let TaskKind::Service(service) = task.kind
+                    && services[service].distinct_instance
+                {
+                    instance.distinct_services.insert(service);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Sets an instance DRAINING: replacements of its tasks are on their way, and they hold their own places until then.
+pub(crate) fn drain(instance: &mut Instance, services: &mut [Service]) {
+    instance.status = ContainerInstanceStatus::Draining;
+    for task in instance.tasks.iter().flatten() {
+        if let TaskKind::Service(service) = task.kind {
+            services[service].in_flight += 1;
+        }
+    }
+}
+
+/// A policy by chance, for a cluster of this size.
+pub(crate) fn some_policy(seed: u64, size: usize, search: Search) -> Policy {
+    let rng = &mut Rng::with_seed(seed);
+    Policy {
+        headroom_cpu_percent: one_of(rng, &[0, 0, 10, 25]),
+        headroom_memory_percent: one_of(rng, &[0, 0, 10, 25]),
+        max_removals_percent: one_of(rng, &[10, 25, 50, 100]),
+        min_instances: if chance(rng, 40) { rng.usize(..size) } else { 0 },
+        groups: chance(rng, 10).then(|| BTreeSet::from([group_name(0)])),
+        allow_managed_scaling: chance(rng, 30),
+        allow_standalone_tasks: chance(rng, 30),
+        keep_zone_balance: chance(rng, 60),
+        search,
+        steps_max: 100_000,
+        ..Policy::default()
+    }
+}

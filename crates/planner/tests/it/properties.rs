@@ -1,0 +1,343 @@
+//! What holds of every plan, on inventories and policies by chance.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ebb_planner::ecs::ContainerInstanceStatus;
+use ebb_planner::ids::{GroupName, InstanceId};
+use ebb_planner::{
+    Instance, Inventory, KeepReason, Plan, Policy, RemoveReason, Search, Service, TaskKind, plan,
+};
+use proptest::prelude::*;
+
+use crate::ecs::{place, takes};
+use crate::generate::{drain, now, some_policy, wild};
+
+/// A world and what is planned for it.
+#[derive(Debug)]
+struct World {
+    inventory: Inventory,
+    policy: Policy,
+    plan: Plan,
+}
+
+impl World {
+    fn new(inventory: Inventory, policy: Policy) -> Self {
+        let plan = plan(&inventory, &policy, now());
+        Self { inventory, policy, plan }
+    }
+
+    fn removed(&self) -> BTreeSet<&InstanceId> {
+        self.plan.remove.iter().map(|one| &one.instance_id).collect()
+    }
+
+    fn going(&self) -> impl Iterator<Item = &Instance> {
+        let removed = self.removed();
+        self.inventory.instances.iter().filter(move |one| removed.contains(&one.instance_id))
+    }
+
+    fn is_usable(&self, instance: &Instance) -> bool {
+        instance.status == ContainerInstanceStatus::Active
+            && instance.agent_connected
+            && (instance.group.is_none() || instance.lifecycle_state == "InService")
+            && is_old(instance, &self.policy)
+    }
+
+    /// The usable instances, before or after the plan.
+    fn usable(&self, after: bool) -> impl Iterator<Item = &Instance> {
+        let removed = if after { self.removed() } else { BTreeSet::new() };
+        let stays =
+            move |one: &&Instance| self.is_usable(one) && !removed.contains(&one.instance_id);
+        self.inventory.instances.iter().filter(stays)
+    }
+}
+
+fn is_old(instance: &Instance, policy: &Policy) -> bool {
+    instance.registered_at.is_some_and(|at| now().duration_since(at) >= policy.min_instance_age)
+}
+
+fn services_of(instance: &Instance) -> impl Iterator<Item = usize> {
+    instance.tasks.iter().flatten().filter_map(|task| match task.kind {
+        TaskKind::Service(service) => Some(service),
+        _ => None,
+    })
+}
+
+/// Whether ECS moves tasks of a service, and where to can be told.
+fn is_movable(service: &Service) -> bool {
+    let known = |text: &String| text.starts_with("attribute:");
+    (service.minimum_healthy_percent < 100 || service.maximum_percent > 100)
+        && service.unclear.is_none()
+        && service.constraints.iter().all(known)
+}
+
+/// Inventories, with the seed of a policy.
+fn inventories() -> impl Strategy<Value = (Inventory, u64)> {
+    (any::<u64>(), 2_usize..24, any::<u64>())
+        .prop_map(|(seed, size, policy)| (wild(seed, size), policy))
+}
+
+/// Worlds whose plan is safe or the best packing, each as often.
+fn worlds() -> impl Strategy<Value = World> {
+    (inventories(), prop_oneof![Just(Search::Safe), Just(Search::Best)]).prop_map(
+        |((inventory, seed), search)| {
+            let policy = some_policy(seed, inventory.instances.len(), search);
+            World::new(inventory, policy)
+        },
+    )
+}
+
+/// Shuffles the instances, services and tasks of an inventory; tasks name their services anew.
+fn shuffled(inventory: &Inventory, seed: u64) -> Inventory {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut inventory = inventory.clone();
+    let mut order: Vec<usize> = (0..inventory.services.len()).collect();
+    rng.shuffle(&mut order);
+    inventory.services = order.iter().map(|&at| inventory.services[at].clone()).collect();
+    let renamed = |service: usize| order.iter().position(|&at| at == service).unwrap();
+    rng.shuffle(&mut inventory.instances);
+    for instance in &mut inventory.instances {
+        for task in instance.tasks.iter_mut().flatten() {
+            if let TaskKind::Service(service) = &mut task.kind {
+                *service = renamed(*service);
+            }
+        }
+        instance.distinct_services =
+            instance.distinct_services.iter().map(|&service| renamed(service)).collect();
+        rng.shuffle(instance.tasks.as_deref_mut().unwrap_or_default());
+    }
+    inventory
+}
+
+fn spread(zones: &BTreeMap<&str, i64>) -> i64 {
+    zones.values().max().unwrap_or(&0) - zones.values().min().unwrap_or(&0)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_instance_is_in_the_plan_once(world in worlds()) {
+        let removed = world.plan.remove.iter().map(|one| &one.instance_id);
+        let mut said: Vec<_> = removed.chain(world.plan.keep.iter().map(|one| &one.instance_id)).collect();
+        let mut known: Vec<_> = world.inventory.instances.iter().map(|one| &one.instance_id).collect();
+        said.sort();
+        known.sort();
+        prop_assert_eq!(said, known);
+    }
+
+    #[test]
+    fn no_group_goes_below_its_minimum(world in worlds()) {
+        let removed = world.removed();
+        for (name, group) in &world.inventory.groups {
+            let leaves = |one: &&Instance| {
+                let drains = one.status == ContainerInstanceStatus::Draining;
+                one.group.as_ref() == Some(name) && (drains || removed.contains(&one.instance_id))
+            };
+            let leaving: i64 = world.inventory.instances.iter().filter(leaves).map(|one| one.weight).sum();
+            let touched = world.plan.remove.iter().any(|one| one.group == *name);
+            prop_assert!(!touched || group.desired_capacity - leaving >= group.min_size, "{}", name);
+        }
+    }
+
+    #[test]
+    fn the_least_number_of_instances_and_the_share_are_kept(world in worlds()) {
+        let (usable, removed) = (world.usable(false).count(), world.plan.remove.len());
+        prop_assert!(removed == 0 || usable - removed >= world.policy.min_instances);
+        let drains = |one: &&Instance| one.status == ContainerInstanceStatus::Draining;
+        let draining = world.inventory.instances.iter().filter(drains).count();
+        let share = (usable * world.policy.max_removals_percent as usize).div_ceil(100);
+        prop_assert!(removed == 0 || removed + draining <= share, "{} and {} of {}", removed, draining, usable);
+    }
+
+    #[test]
+    fn nothing_goes_that_may_not(world in worlds()) {
+        for instance in world.going() {
+            prop_assert!(world.is_usable(instance) && !instance.protected_from_scale_in);
+            let name = instance.group.as_ref().unwrap();
+            let group = &world.inventory.groups[name];
+            prop_assert!(group.unavailable.is_none());
+            prop_assert!(!group.managed_scaling || world.policy.allow_managed_scaling);
+            prop_assert!(world.policy.groups.as_ref().is_none_or(|groups| groups.contains(name)));
+            for task in instance.tasks.as_ref().expect("only what was read may go") {
+                let may_go = match task.kind {
+                    TaskKind::Service(service) =>
+                        !task.protected && is_movable(&world.inventory.services[service]),
+                    TaskKind::Standalone => world.policy.allow_standalone_tasks,
+                    TaskKind::UnknownService => false,
+                    TaskKind::Daemon | TaskKind::Stopping => true,
+                };
+                prop_assert!(may_go, "{:?}", task);
+            }
+        }
+    }
+
+    #[test]
+    fn the_moves_are_a_way_to_place_every_task(world in worlds()) {
+        let mut after = world.inventory.clone();
+        let removed = world.removed();
+        let mut displaced: BTreeMap<&str, usize> = BTreeMap::new();
+        for task in world.going().flat_map(|one| one.tasks.iter().flatten()) {
+            if let TaskKind::Service(service) = task.kind {
+                displaced.insert(&task.id, service);
+            }
+        }
+        for one in &world.plan.moves {
+            let service = displaced.remove(one.task.as_str());
+            let service = service.unwrap_or_else(|| panic!("{} moves twice, or need not move", one.task));
+            let at = after.instances.iter().position(|other| other.instance_id == one.to).unwrap();
+            prop_assert!(world.is_usable(&after.instances[at]) && !removed.contains(&one.to));
+            let known = after.instances[at].distinct_services.contains(&service);
+            prop_assert!(takes(&after, at, service) && !known, "{} on {}", one.task, one.to);
+            let kind = TaskKind::Service(service);
+            place(&mut after, at, service, ebb_planner::Task { id: one.task.clone(), kind, protected: false });
+        }
+        prop_assert!(displaced.is_empty(), "{:?} do not move", displaced);
+    }
+
+    #[test]
+    fn the_headroom_is_left_whoever_places_the_tasks(world in worlds()) {
+        let amounts = |one: ebb_planner::Resources| [one.cpu, one.memory_mib];
+        let (mut all, mut free) = ([0; 2], [0; 2]);
+        let add = |to: &mut [i64; 2], what: [i64; 2], times: i64| {
+            to.iter_mut().zip(what).for_each(|(to, what)| *to += what * times);
+        };
+        for instance in world.usable(true) {
+            add(&mut all, amounts(instance.registered.unwrap()), 1);
+            add(&mut free, amounts(instance.remaining.unwrap()), 1);
+        }
+        for service in world.going().flat_map(services_of) {
+            add(&mut free, amounts(world.inventory.services[service].demand), -1);
+        }
+        for service in world.inventory.services.iter().filter(|one| is_movable(one)) {
+            let fits = |one: &Instance| {
+                let (all, demand) = (one.registered.unwrap().to_array(), service.demand.to_array());
+                all.iter().zip(demand).all(|(all, demand)| demand <= *all)
+                    && service.constraints.iter().all(|text| crate::ecs::is_member(one, text))
+            };
+            // What fits on no usable instance, not even an empty one, is not on its way.
+            if world.usable(false).any(fits) {
+                add(&mut free, amounts(service.demand), -i64::try_from(service.in_flight).unwrap());
+            }
+        }
+        let percent = [world.policy.headroom_cpu_percent, world.policy.headroom_memory_percent].map(i64::from);
+        for at in 0..2 {
+            let left = free[at] * 100 >= percent[at] * all[at];
+            prop_assert!(left || world.plan.remove.is_empty(), "{:?} free of {:?}", free, all);
+        }
+    }
+
+    #[test]
+    fn zones_stay_as_balanced_as_they_were(world in worlds()) {
+        let mut groups: BTreeMap<&GroupName, [BTreeMap<&str, i64>; 2]> = BTreeMap::new();
+        let removed = world.removed();
+        for instance in world.usable(false) {
+            let Some(group) = &instance.group else { continue };
+            let [before, after] = groups.entry(group).or_default();
+            *before.entry(&instance.zone).or_default() += 1;
+            *after.entry(&instance.zone).or_default() += i64::from(!removed.contains(&instance.instance_id));
+        }
+        for (name, [before, after]) in &groups {
+            let balanced = spread(after) <= spread(before).max(1);
+            prop_assert!(balanced || !world.policy.keep_zone_balance, "{}: {:?} {:?}", name, before, after);
+        }
+    }
+
+    #[test]
+    fn no_plan_saves_more_than_the_bound(world in worlds()) {
+        let saving = world.plan.saving;
+        prop_assert!(saving.planned <= saving.bound + 1e-9 && saving.bound <= 1.0 + 1e-9, "{:?}", saving);
+        let price = |one: &Instance| one.price_microusd;
+        let all: Option<Vec<u64>> = world.inventory.instances.iter().map(price).collect();
+        let gone: u64 = world.going().filter_map(price).sum();
+        prop_assert_eq!(saving.planned_microusd, all.is_some().then_some(gone));
+        let (part, whole) = match all {
+            Some(all) => (gone as f64, all.iter().sum::<u64>() as f64),
+            None => (world.plan.remove.len() as f64, world.inventory.instances.len() as f64),
+        };
+        prop_assert!((saving.planned - part / whole).abs() < 1e-9);
+    }
+
+    // A search that is no proof may find more with less to choose from, but never more than was possible before.
+    #[test]
+    fn stricter_limits_never_beat_the_bound(world in worlds(), which: prop::sample::Index, more in 1_u32..20) {
+        let (mut inventory, mut policy) = (world.inventory.clone(), world.policy.clone());
+        match which.index(3) {
+            0 => {
+                policy.headroom_cpu_percent += more;
+                policy.headroom_memory_percent += more;
+            }
+            1 => inventory.groups.values_mut().for_each(|group| group.min_size += 1),
+            _ => {
+                let at = which.index(inventory.instances.len());
+                inventory.instances[at].tasks.iter_mut().flatten().for_each(|task| task.protected = true);
+            }
+        }
+        let stricter = plan(&inventory, &policy, now());
+        prop_assert!(stricter.saving.planned <= world.plan.saving.bound + 1e-9, "{:?}", stricter.saving);
+    }
+
+    #[test]
+    fn the_order_of_the_inventory_does_not_matter(world in worlds(), seed: u64) {
+        prop_assert_eq!(plan(&shuffled(&world.inventory, seed), &world.policy, now()), world.plan);
+    }
+
+    #[test]
+    fn equal_input_gives_an_equal_plan(world in worlds()) {
+        prop_assert_eq!(plan(&world.inventory.clone(), &world.policy, now()), world.plan);
+    }
+
+    #[test]
+    fn the_planned_world_has_an_empty_plan((inventory, seed) in inventories()) {
+        let policy = some_policy(seed, inventory.instances.len(), Search::Safe);
+        let world = World::new(inventory, policy);
+        let mut after = world.inventory.clone();
+        let Inventory { instances, services, .. } = &mut after;
+        for instance in instances {
+            if world.removed().contains(&instance.instance_id) {
+                drain(instance, services);
+            }
+        }
+        let again = plan(&after, &world.policy, now());
+        prop_assert!(again.remove.is_empty(), "{:?} then {:?}", world.plan.remove, again.remove);
+    }
+
+    #[test]
+    fn every_reason_is_of_its_search(world in worlds()) {
+        let going: BTreeMap<_, _> = world.going().map(|one| (&one.instance_id, services_of(one).count())).collect();
+        let certified = |reason: &RemoveReason| matches!(reason, RemoveReason::Certified { .. });
+        let any_certified = world.plan.remove.iter().any(|one| certified(&one.reason));
+        for one in &world.plan.remove {
+            let count = going[&one.instance_id];
+            let (fits, safe) = match one.reason {
+                RemoveReason::Empty => (count == 0, true),
+                RemoveReason::Certified { tasks } => (count == tasks && count > 0, true),
+                RemoveReason::Replayed { tasks } => (count == tasks && count > 0 && !any_certified, true),
+                RemoveReason::Packed { tasks } => (count == tasks && count > 0, false),
+            };
+            prop_assert!(fits && (count == 0 || safe == (world.policy.search == Search::Safe)), "{:?}", one);
+        }
+        for kept in &world.plan.keep {
+            let is_kept_for_room = matches!(kept.reason, KeepReason::NoRoom(_));
+            prop_assert!(!kept.reason.to_string().is_empty() && (!is_kept_for_room || kept.reason.code() == "no_room"));
+        }
+    }
+}
+
+#[test]
+fn the_worlds_of_these_tests_are_worth_it() {
+    let (mut removing, mut moving, mut codes) = (0, 0, BTreeSet::new());
+    for seed in 0..150 {
+        let search = if seed % 2 == 0 { Search::Safe } else { Search::Best };
+        let size = 2 + seed as usize % 22;
+        let world = World::new(wild(seed, size), some_policy(seed, size, search));
+        removing += usize::from(!world.plan.remove.is_empty());
+        moving += usize::from(!world.plan.moves.is_empty());
+        codes.extend(world.plan.keep.iter().map(|kept| kept.reason.code()));
+        codes.extend(world.plan.remove.iter().map(|one| one.reason.code()));
+    }
+    assert!(
+        removing >= 45 && moving >= 40,
+        "{removing} plans remove something, {moving} move tasks"
+    );
+    assert!(codes.len() >= 20, "{codes:?}");
+}

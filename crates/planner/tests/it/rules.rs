@@ -1,0 +1,216 @@
+//! The rules by which an instance is kept, one by one and in their order, and the certificate on clusters that can be
+//! worked out by hand.
+
+use ebb_planner::ecs::ContainerInstanceStatus;
+use ebb_planner::{
+    Group, HostPort, Instance, Inventory, KeepReason, Policy, Protocol, RemoveReason, Task,
+    TaskKind, plan,
+};
+use jiff::SignedDuration;
+
+use crate::generate::{boundless, empty, group_name, instance, now, room, run, service, tcp};
+
+fn cluster(rooms: &[(i64, i64)]) -> Inventory {
+    let mut inventory = empty();
+    let instances = rooms.iter().enumerate();
+    inventory.instances =
+        instances.map(|(at, &(cpu, mib))| instance(at, 0, 0, room(cpu, mib))).collect();
+    let desired_capacity = i64::try_from(rooms.len()).unwrap();
+    inventory.groups.insert(group_name(0), Group { desired_capacity, ..Group::default() });
+    inventory
+}
+
+fn protect(inventory: &mut Inventory, instances: impl IntoIterator<Item = usize>) {
+    for at in instances {
+        inventory.instances[at].protected_from_scale_in = true;
+    }
+}
+
+/// Why the first instance goes or stays, in one word.
+fn word(inventory: &Inventory, policy: &Policy) -> &'static str {
+    let plan = plan(inventory, policy, now());
+    let first = &inventory.instances[0].instance_id;
+    let removed =
+        plan.remove.iter().find(|one| one.instance_id == *first).map(|one| one.reason.code());
+    let kept =
+        || plan.keep.iter().find(|one| one.instance_id == *first).map(|one| one.reason.code());
+    removed.or_else(kept).unwrap()
+}
+
+/// Makes a rule speak.
+type Change = fn(&mut Inventory, &mut Policy);
+
+/// Each makes one rule speak. In the order of the rules: the first that applies is given.
+const RULES: [(&str, Change); 14] = [
+    ("contradiction", |all, _| first(all).unknown_resource = Some("FPGA".to_owned())),
+    ("draining", |all, _| first(all).status = ContainerInstanceStatus::Draining),
+    ("not_active", |all, _| {
+        if first(all).status == ContainerInstanceStatus::Active {
+            first(all).status = ContainerInstanceStatus::Registering;
+        }
+    }),
+    ("agent_disconnected", |all, _| first(all).agent_connected = false),
+    ("no_group", |all, _| first(all).group = None),
+    ("not_in_service", |all, _| first(all).lifecycle_state = "Standby".to_owned()),
+    ("protected_from_scale_in", |all, _| first(all).protected_from_scale_in = true),
+    ("group_unavailable", |all, _| {
+        group(all).unavailable = Some("an instance refresh runs".to_owned())
+    }),
+    ("group_not_allowed", |_, policy| policy.groups = Some([group_name(7)].into())),
+    ("managed_scaling", |all, _| group(all).managed_scaling = true),
+    ("too_young", |all, _| first(all).registered_at = Some(now() - SignedDuration::from_secs(899))),
+    ("group_at_minimum", |all, _| group(all).min_size = 2),
+    ("not_read", |all, _| first(all).tasks = None),
+    ("pinned", |all, _| {
+        let task = Task { id: "x".to_owned(), kind: TaskKind::Standalone, protected: false };
+        first(all).tasks.iter_mut().for_each(|tasks| tasks.push(task.clone()));
+    }),
+];
+
+fn first(inventory: &mut Inventory) -> &mut Instance {
+    &mut inventory.instances[0]
+}
+
+fn group(inventory: &mut Inventory) -> &mut Group {
+    inventory.groups.get_mut(&group_name(0)).unwrap()
+}
+
+#[test]
+fn every_rule_speaks_and_the_first_that_applies_is_given() {
+    for (at, (said, change)) in RULES.iter().enumerate() {
+        let (mut inventory, mut policy) = (cluster(&[(4, 4), (4, 4)]), boundless());
+        change(&mut inventory, &mut policy);
+        assert_eq!(word(&inventory, &policy), *said);
+        // One in no group has no group that could say anything.
+        let later = RULES[at + 1..].iter().filter(|(other, _)| *other != "no_group");
+        later.for_each(|(_, change)| change(&mut inventory, &mut policy));
+        assert_eq!(word(&inventory, &policy), *said, "with every later rule");
+    }
+    assert_eq!(word(&cluster(&[(4, 4), (4, 4)]), &boundless()), "empty");
+}
+
+#[test]
+fn settings_let_go_what_they_are_for() {
+    let permissions: [(&str, Change); 3] = [
+        ("managed_scaling", |_, policy| policy.allow_managed_scaling = true),
+        ("pinned", |_, policy| policy.allow_standalone_tasks = true),
+        ("too_young", |_, policy| policy.min_instance_age = SignedDuration::from_secs(899)),
+    ];
+    for (rule, permit) in permissions {
+        let (mut inventory, mut policy) = (cluster(&[(4, 4), (4, 4)]), boundless());
+        RULES.iter().find(|(name, _)| *name == rule).unwrap().1(&mut inventory, &mut policy);
+        permit(&mut inventory, &mut policy);
+        assert_eq!(word(&inventory, &policy), "empty", "{rule}");
+    }
+}
+
+/// The first instance holds one task with a host port and `others` of another service with that port; the other
+/// instances stay, and are free of it.
+fn with_ports(stays: usize, others: u16, protocol: Protocol) -> Inventory {
+    let mut inventory = cluster(&vec![(9, 9); stays + 1]);
+    inventory.services = (0..2).map(|number| service(number, room(1, 1))).collect();
+    // Should one wait, its old task may be stopped: only the certificate can let it go.
+    inventory.services.iter_mut().for_each(|one| one.minimum_healthy_percent = 0);
+    inventory.services[0].host_ports.insert(tcp(80));
+    inventory.services[1].host_ports.insert(HostPort { protocol, number: 80 });
+    run(&mut inventory, 0, 0);
+    (0..others).for_each(|_| run(&mut inventory, 0, 1));
+    protect(&mut inventory, 1..=stays);
+    inventory
+}
+
+#[test]
+fn every_displaced_task_in_conflict_takes_an_instance_from_the_others() {
+    for (stays, others, protocol, goes) in [
+        (1, 0, Protocol::Tcp, true),
+        (1, 1, Protocol::Tcp, false),
+        (2, 1, Protocol::Tcp, true),
+        (2, 2, Protocol::Tcp, false),
+        (3, 2, Protocol::Tcp, true),
+        (1, 1, Protocol::Udp, true),
+    ] {
+        let word = word(&with_ports(stays, others, protocol), &boundless());
+        assert_eq!(
+            word,
+            if goes { "certified" } else { "no_room" },
+            "{others} on {stays} by {protocol:?}"
+        );
+    }
+}
+
+#[test]
+fn room_that_chance_could_split_is_not_certified() {
+    // A task of 2 and two of 1, of services whose tasks may stop first, for two instances with 2 free each: should the small
+    // ones part, the large one has no place.
+    for (free, goes) in [(2, false), (3, true)] {
+        let mut inventory = cluster(&[(9, 9), (free, free), (free, free)]);
+        inventory.services = vec![service(0, room(2, 0)), service(1, room(1, 0))];
+        inventory.services.iter_mut().for_each(|one| one.minimum_healthy_percent = 0);
+        [0, 1, 1].into_iter().for_each(|service| run(&mut inventory, 0, service));
+        protect(&mut inventory, [1, 2]);
+        assert_eq!(
+            word(&inventory, &boundless()),
+            if goes { "certified" } else { "no_room" },
+            "{free} free"
+        );
+    }
+}
+
+#[test]
+fn what_is_on_its_way_counts_wherever_it_could_land() {
+    // Room for the first instance's task, but not if another takes it that is on its way and may run there.
+    let cases = [
+        ("attribute:zone == 1", true),
+        ("attribute:zone == 0", false),
+        // Not understood, or only in part: nobody can tell where it may run.
+        ("a riddle", false),
+        ("attribute:type =~ m7g", false),
+    ];
+    for (constraint, goes) in cases {
+        let mut inventory = cluster(&[(9, 9), (2, 2)]);
+        inventory.services = vec![service(0, room(2, 0)), service(1, room(2, 0))];
+        inventory.services[1].constraints.push(constraint.to_owned());
+        inventory.services[1].in_flight = 1;
+        run(&mut inventory, 0, 0);
+        // In another zone, what is on its way has room.
+        let other = instance(2, 0, 1, room(2, 2));
+        inventory.instances.push(other);
+        for (instance, name) in inventory.instances.iter_mut().zip(["r7g", "m7g.large", "r7g"]) {
+            instance.attributes.insert("type".to_owned(), name.to_owned());
+        }
+        inventory.services[0].constraints.push("attribute:zone == 0".to_owned());
+        protect(&mut inventory, [1, 2]);
+        assert_eq!(word(&inventory, &boundless()) != "no_room", goes, "{constraint}");
+    }
+}
+
+#[test]
+fn a_pattern_that_can_be_read_in_two_ways_pins_its_tasks() {
+    // Did ECS put the first service's task on the second instance, the other service's would find no place.
+    let mut inventory = cluster(&[(6, 6), (4, 4), (4, 4)]);
+    let types = ["r7g", "m7g.large", "m7g"];
+    for (instance, name) in inventory.instances.iter_mut().zip(types) {
+        instance.attributes.insert("type".to_owned(), name.to_owned());
+    }
+    inventory.services = vec![service(0, room(2, 2)), service(1, room(4, 4))];
+    inventory.services[0].constraints.push("attribute:type =~ m7g".to_owned());
+    inventory.services[1].constraints.push("attribute:type in [m7g.large]".to_owned());
+    let tasks = [0, 1].map(|service| Task {
+        id: service.to_string(),
+        kind: TaskKind::Service(service),
+        protected: false,
+    });
+    inventory.instances[0].tasks = Some(tasks.into());
+    inventory.instances[0].remaining = Some(room(0, 0));
+    protect(&mut inventory, [1, 2]);
+    let first = plan(&inventory, &boundless(), now()).keep.remove(0).reason;
+    assert!(
+        matches!(&first, KeepReason::Pinned(why) if why.contains("a part of a value")),
+        "{first:?}"
+    );
+
+    inventory.instances[1].attributes.insert("type".to_owned(), "m8g".to_owned());
+    inventory.services[1].constraints = vec!["attribute:type in [m8g]".to_owned()];
+    let first = plan(&inventory, &boundless(), now()).remove.remove(0).reason;
+    assert_eq!(first, RemoveReason::Certified { tasks: 2 });
+}
