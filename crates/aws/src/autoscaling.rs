@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use aws_sdk_autoscaling::Client;
 use aws_sdk_autoscaling::error::{ProvideErrorMetadata, SdkError};
-use ebb_core::event::lifecycle::LifecycleAction;
-use ebb_core::fallback::GroupSize;
 use ebb_core::ids::{GroupName, InstanceId};
+use ebb_core::lifecycle::action::LifecycleAction;
+use ebb_core::spot::fallback::GroupSize;
 
 pub use self::groups::{GroupSeen, Member, Termination};
 use crate::AwsError;

@@ -3,11 +3,10 @@
 
 pub mod ecs;
 pub mod event;
-pub mod fallback;
 pub mod ids;
 pub mod lifecycle;
 pub mod reaper;
-pub mod republish;
+#[cfg(test)]
+mod robustness;
 pub mod settings;
 pub mod spot;
-pub mod stuck;

@@ -1,10 +1,15 @@
 //! What the `scale-in-reaper` decides beside its plans, and what it reports.
 
 mod answer;
-pub mod earlier;
-pub mod seen;
-pub mod sweep;
+pub mod follow_up;
+pub mod reading;
+mod report;
+pub mod request;
+pub mod revalidate;
+pub mod services;
+pub mod settings;
 mod text;
 
-pub use self::answer::{Answer, Done, OutcomeKind, Swept};
+pub use self::answer::Answer;
+pub use self::report::{Done, OutcomeKind, Swept};
 pub use self::text::text;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ebb_aws::{Clients, clients::config_loader};
-use ebb_core::settings::LifecycleSettings;
+use ebb_core::lifecycle::settings::LifecycleSettings;
 use ebb_region::lambda::InProcess;
 use ebb_region::world::autoscaling::Group;
 use ebb_region::world::autoscaling::lifecycle::{CompletedBy, Hook};

@@ -6,10 +6,10 @@ mod report;
 mod stuck;
 
 use ebb_aws::{Clients, Clock, HandlerError, Problem};
-use ebb_core::event::lifecycle::{self, LifecycleAction};
 use ebb_core::event::{Event, parse};
+use ebb_core::lifecycle::action::{self, LifecycleAction};
+use ebb_core::lifecycle::settings::LifecycleSettings;
 use ebb_core::lifecycle::{Answer, Outcome, OutcomeKind};
-use ebb_core::settings::LifecycleSettings;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -49,7 +49,7 @@ impl LifecycleDrainer {
         deadline: Timestamp,
     ) -> Result<Answer, HandlerError> {
         let clock = Clock::start(now);
-        let hops = parse(payload, lifecycle::read).records.into_iter().map(|record| async move {
+        let hops = parse(payload, action::read).records.into_iter().map(|record| async move {
             match record.event {
                 Ok(Event::Ours(action)) => self.hop(action, clock, deadline).await,
                 Ok(Event::Ignored { instance_id, why }) => Ok(Outcome {

@@ -1,7 +1,7 @@
 //! Wiring: settings and clients once, then one call of [`LifecycleDrainer::handle`] an invocation.
 
 use ebb_aws::Clients;
-use ebb_core::settings::LifecycleSettings;
+use ebb_core::lifecycle::settings::LifecycleSettings;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
 use lifecycle_drainer::LifecycleDrainer;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use ebb_aws::{AwsErrorKind, Look, Problem};
 use ebb_core::ecs::{ContainerInstance, Task};
 use ebb_core::ids::{Cluster, ContainerInstanceArn};
-use ebb_core::lifecycle::{ActionState, Seen, TasksLeft, cluster_hint};
+use ebb_core::lifecycle::action::cluster_hint;
+use ebb_core::lifecycle::{ActionState, Seen, TasksLeft};
 use futures_util::{StreamExt, stream};
 
 use crate::hop::Hop;

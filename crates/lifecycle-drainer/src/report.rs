@@ -2,8 +2,8 @@
 
 use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{Clock, Problem};
+use ebb_core::lifecycle::settings::OnTimeout;
 use ebb_core::lifecycle::{Answer, Outcome, OutcomeKind};
-use ebb_core::settings::OnTimeout;
 use tracing::info;
 
 use crate::{FUNCTION, LifecycleDrainer};

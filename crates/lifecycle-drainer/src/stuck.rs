@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use ebb_aws::metrics::{self, Metric, Unit};
-use ebb_core::stuck::{Scene, why_held};
+use ebb_core::lifecycle::diagnosis::{Scene, why_held};
 use tokio::time::timeout;
 use tracing::warn;
 

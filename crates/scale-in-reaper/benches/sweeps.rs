@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::ids::Cluster;
-use ebb_core::settings::{ReaperMode, ReaperSettings};
+use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_region::world::World;
 use ebb_region::world::autoscaling::Group;
 use ebb_region::world::autoscaling::lifecycle::Hook;

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem};
 use ebb_core::ids::{Cluster, InstanceId};
-use ebb_core::reaper::earlier::{DRAINED_BY, Mark};
-use ebb_core::reaper::sweep::still_holds;
+use ebb_core::reaper::follow_up::{DRAINED_BY, Mark};
+use ebb_core::reaper::revalidate::still_holds;
 use ebb_core::reaper::{Done, OutcomeKind};
 use ebb_planner::{Instance, Plan};
 use tracing::{info, warn};

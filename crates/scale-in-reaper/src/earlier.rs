@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_aws::{AwsError, AwsErrorKind, Problem, Termination};
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
-use ebb_core::reaper::earlier::{DRAINED_BY, Earlier};
+use ebb_core::reaper::follow_up::{DRAINED_BY, Earlier};
+use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::{Done, OutcomeKind};
-use ebb_core::settings::ReaperMode;
 use ebb_planner::{Instance, Inventory};
 
 use crate::Sweep;

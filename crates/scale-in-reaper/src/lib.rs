@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 
 use ebb_aws::pace::Pace;
 use ebb_aws::{AwsErrorKind, Clients, Clock, HandlerError, Problem};
-use ebb_core::event::{Event, sweep};
+use ebb_core::event::Event;
 use ebb_core::ids::{Cluster, GroupName};
-use ebb_core::reaper::earlier::{Load, earlier};
-use ebb_core::reaper::seen::Definition;
-use ebb_core::reaper::sweep::never_joined;
-use ebb_core::reaper::{Answer, Swept};
-use ebb_core::settings::{ReaperMode, ReaperSettings};
+use ebb_core::reaper::follow_up::{Load, earlier};
+use ebb_core::reaper::reading::never_joined;
+use ebb_core::reaper::services::Definition;
+use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
+use ebb_core::reaper::{Answer, Swept, request};
 use ebb_planner::{Policy, plan};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -61,7 +61,7 @@ impl ScaleInReaper {
         let clock = Clock::start(now);
         let mut answer = Answer { mode: self.settings.mode, clusters: Vec::new(), ignored: None };
         let mut problems = Vec::new();
-        match sweep::read(payload) {
+        match request::read(payload) {
             Err(error) => problems.push(Problem::from(&error)),
             Ok(Event::Ignored { why, .. }) => answer.ignored = Some(why),
             Ok(Event::Ours(request)) => {

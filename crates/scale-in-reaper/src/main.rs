@@ -1,7 +1,7 @@
 //! Wiring: settings and clients once, then one call of [`ScaleInReaper::handle`] an invocation.
 
 use ebb_aws::Clients;
-use ebb_core::settings::ReaperSettings;
+use ebb_core::reaper::settings::ReaperSettings;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
 use scale_in_reaper::ScaleInReaper;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ebb_aws::{AwsError, GroupSeen, PlacedTask, Problem};
 use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskArn};
-use ebb_core::reaper::earlier::Unplaced;
-use ebb_core::reaper::seen::{Definition, ServiceSeen};
-use ebb_core::reaper::sweep::reads_max;
+use ebb_core::reaper::follow_up::Unplaced;
+use ebb_core::reaper::reading::reads_max;
+use ebb_core::reaper::services::{Definition, ServiceSeen};
 use ebb_planner::{Group, Inventory, Service, Task, TaskKind, worth_reading};
 use futures_util::{StreamExt, TryStreamExt, stream};
 

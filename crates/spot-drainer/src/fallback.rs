@@ -1,11 +1,11 @@
-//! Raises the on-demand fallback group. By how much, and how the count is kept, is decided in `ebb_core::fallback`;
+//! Raises the on-demand fallback group. By how much, and how the count is kept, is decided in `ebb_core::spot::fallback`;
 //! the order of the calls here is the one that its documentation gives.
 
 use std::collections::{BTreeMap, HashSet};
 
 use ebb_aws::{AwsError, Clock, Problem};
-use ebb_core::fallback::{CLAIM_ATTRIBUTE, Claim, Interrupted, raise};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName};
+use ebb_core::spot::fallback::{CLAIM_ATTRIBUTE, Claim, Interrupted, raise};
 use tracing::info;
 
 use crate::SpotDrainer;

@@ -8,9 +8,9 @@ mod work;
 use std::time::Duration;
 
 use ebb_aws::{Clients, Clock, HandlerError};
-use ebb_core::event::{notice, parse};
-use ebb_core::settings::SpotSettings;
-use ebb_core::spot::{Answer, retry_until};
+use ebb_core::event::parse;
+use ebb_core::spot::settings::SpotSettings;
+use ebb_core::spot::{Answer, notice, retry_until};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};

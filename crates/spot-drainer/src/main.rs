@@ -1,7 +1,7 @@
 //! Wiring: settings and clients once, then one call of [`SpotDrainer::handle`] an invocation.
 
 use ebb_aws::Clients;
-use ebb_core::settings::SpotSettings;
+use ebb_core::spot::settings::SpotSettings;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
 use serde_json::Value;

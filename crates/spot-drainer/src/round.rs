@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Look, Problem};
 use ebb_core::ecs::ContainerInstance;
-use ebb_core::event::notice::Notice;
 use ebb_core::ids::{Cluster, InstanceId};
+use ebb_core::spot::notice::Notice;
 use ebb_core::spot::{Decision, OutcomeKind, decide};
 use futures_util::{StreamExt, stream};
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashSet};
 
 use aws_lambda_events::sqs::BatchItemFailure;
 use ebb_aws::{ErrorType, HandlerError, Problem};
-use ebb_core::event::notice::Notice;
 use ebb_core::event::{Batch, Event, Record};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
-use ebb_core::settings::SpotSettings;
+use ebb_core::spot::notice::Notice;
+use ebb_core::spot::settings::SpotSettings;
 use ebb_core::spot::{Answer, Outcome, OutcomeKind, ignore_reason};
 
 /// Everything that one invocation brought.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecs::types::{Attribute, ContainerInstance as Described, Resource, TargetType};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
-use ebb_core::reaper::seen::{CAPACITY_PROVIDER, network_interfaces};
+use ebb_core::reaper::services::{CAPACITY_PROVIDER, network_interfaces};
 use ebb_planner::{HostPort, Instance, Protocol, Resources};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;

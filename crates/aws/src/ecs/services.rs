@@ -9,8 +9,8 @@ use aws_sdk_ecs::types::{
     TaskDefinitionPlacementConstraintType, TransportProtocol,
 };
 use ebb_core::ids::Cluster;
-use ebb_core::reaper::seen::{Definition, ServiceSeen};
-use ebb_core::stuck::placement_failure;
+use ebb_core::lifecycle::diagnosis::placement_failure;
+use ebb_core::reaper::services::{Definition, ServiceSeen};
 use ebb_planner::{HostPort, Protocol, Resources, Strategy};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ecs::types::{DesiredStatus, SchedulingStrategy};
 use ebb_core::ecs::{Room, Task};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, TaskArn};
-use ebb_core::stuck::{Service, placement_failure};
+use ebb_core::lifecycle::diagnosis::{Service, placement_failure};
 use jiff::Timestamp;
 
 use super::{Ecs, reason};

@@ -41,7 +41,7 @@ pub struct Message {
 
 impl Message {
     /// Source and detail-type, if the event has EventBridge's envelope.
-    pub(super) fn eventbridge(&self) -> Option<(&str, &str)> {
+    pub(crate) fn eventbridge(&self) -> Option<(&str, &str)> {
         let text = |key| self.body.get(key).and_then(Value::as_str);
         Some((text("source")?, text("detail-type")?))
     }

@@ -5,9 +5,9 @@ use std::fmt::Write;
 
 use ebb_planner::{Headroom, Kept, Plan, Removal};
 
-use super::answer::{Done, Swept, usd};
 use crate::ids::InstanceId;
-use crate::settings::ReaperMode;
+use crate::reaper::report::{Done, Swept, usd};
+use crate::reaper::settings::ReaperMode;
 
 /// How many ids stand behind a reason to keep instances; the rest are counted.
 const IDS_MAX: usize = 3;
@@ -118,10 +118,10 @@ fn saving(text: &mut String, plan: &Plan) {
 mod tests {
     use ebb_planner::{KeepReason, RemoveReason, Resources, Saving};
 
-    use super::super::answer::{Answer, OutcomeKind};
     use super::*;
     use crate::ecs::ContainerInstanceStatus;
     use crate::ids::{Cluster, ContainerInstanceArn, GroupName};
+    use crate::reaper::{Answer, OutcomeKind};
 
     fn id(number: usize) -> InstanceId {
         InstanceId::parse(&format!("i-0a1b2c3d4e5f6{number:04}")).unwrap()

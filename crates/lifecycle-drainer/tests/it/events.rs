@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ebb_core::event::lifecycle::{self, LifecycleAction};
 use ebb_core::event::{Event, parse};
+use ebb_core::lifecycle::action::{self, LifecycleAction};
 use serde_json::Value;
 
 use crate::support::Sim;
@@ -37,7 +37,7 @@ fn every_sample_event_means_what_was_reviewed() {
     let mut lines = Vec::new();
     for (name, payload) in sample_events() {
         lines.push(format!("{name}:"));
-        lines.extend(parse(&payload, lifecycle::read).records.iter().map(|record| {
+        lines.extend(parse(&payload, action::read).records.iter().map(|record| {
             match &record.event {
                 Ok(Event::Ours(action)) => format!("  {}", meaning(action)),
                 Ok(Event::Ignored { why, .. }) => format!("  ignored: {why}"),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ebb_aws::{Clients, clients::config_loader};
-use ebb_core::settings::{LifecycleSettings, StandaloneTasks};
+use ebb_core::lifecycle::settings::{LifecycleSettings, StandaloneTasks};
 use ebb_region::fault::Fault;
 use ebb_region::lambda::InProcess;
 use ebb_region::world::autoscaling::lifecycle::{CompletedBy, Hook};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ebb_core::ids::TopicArn;
-use ebb_core::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
+use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
 use ebb_region::fault::Fault;
 use ebb_region::scenario;
 use ebb_region::world::autoscaling::LifecycleState;

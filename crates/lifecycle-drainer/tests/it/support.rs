@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ebb_aws::{Clients, HandlerError, clients::config_loader};
 use ebb_core::lifecycle::Answer;
-use ebb_core::settings::LifecycleSettings;
+use ebb_core::lifecycle::settings::LifecycleSettings;
 use ebb_region::lambda::InProcess;
 pub(crate) use ebb_region::scenario::{
     HOOK, LIFECYCLE_DRAINER as FUNCTION, TERMINATION_TOPIC as TOPIC, instance_id,

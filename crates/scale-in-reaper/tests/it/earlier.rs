@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ebb_core::reaper::OutcomeKind;
-use ebb_core::reaper::earlier::DRAINED_BY;
-use ebb_core::settings::{ReaperMode, ReaperSettings};
+use ebb_core::reaper::follow_up::DRAINED_BY;
+use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_region::world::World;
 use ebb_region::world::autoscaling::LifecycleState;
 use ebb_region::world::ecs::{ServiceKind, Status};

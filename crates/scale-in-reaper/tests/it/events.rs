@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ebb_core::event::Event;
-use ebb_core::event::sweep::read;
-use ebb_core::settings::{ReaperMode, ReaperSettings};
+use ebb_core::reaper::request::read;
+use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use serde_json::Value;
 
 use crate::support::{Sim, settings, small};

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ebb_aws::{Clients, clients::config_loader};
-use ebb_core::reaper::earlier::DRAINED_BY;
-use ebb_core::settings::{LifecycleSettings, ReaperMode, ReaperSettings};
+use ebb_core::lifecycle::settings::LifecycleSettings;
+use ebb_core::reaper::follow_up::DRAINED_BY;
+use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_region::fault::{Fault, Faults};
 use ebb_region::lambda::InProcess;
 use ebb_region::world::autoscaling::Group;

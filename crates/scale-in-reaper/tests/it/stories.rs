@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ebb_core::ids::{Cluster, TopicArn};
 use ebb_core::reaper::OutcomeKind;
-use ebb_core::settings::{ReaperMode, ReaperSettings};
+use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_planner::KeepReason;
 use ebb_region::fault::Fault;
 use ebb_region::scenario;

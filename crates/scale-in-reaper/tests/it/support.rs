@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use ebb_aws::{Clients, HandlerError, clients::config_loader};
 use ebb_core::ids::Cluster;
-use ebb_core::reaper::earlier::DRAINED_BY;
+use ebb_core::lifecycle::settings::LifecycleSettings;
+use ebb_core::reaper::follow_up::DRAINED_BY;
+use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::{Answer, Done, OutcomeKind, Swept};
-use ebb_core::settings::{LifecycleSettings, ReaperMode, ReaperSettings};
 use ebb_planner::KeepReason;
 use ebb_region::lambda::InProcess;
 pub(crate) use ebb_region::scenario::{CLUSTER, ON_DEMAND_GROUP as GROUP, instance_id};

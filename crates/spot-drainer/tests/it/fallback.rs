@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ebb_core::ids::GroupName;
-use ebb_core::settings::SpotSettings;
 use ebb_core::spot::OutcomeKind;
+use ebb_core::spot::settings::SpotSettings;
 use ebb_region::scenario;
 
 use crate::support::{Sim, instance_id, kinds, notice, shop_settings, sqs, start_time};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ebb_core::ids::GroupName;
-use ebb_core::settings::SpotSettings;
+use ebb_core::spot::settings::SpotSettings;
 use ebb_region::fault::Fault;
 use ebb_region::{Rest, scenario};
 

@@ -5,7 +5,10 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ebb_core::settings::{LifecycleSettings, ReaperSettings, SettingsError, SpotSettings};
+use ebb_core::lifecycle::settings::LifecycleSettings;
+use ebb_core::reaper::settings::ReaperSettings;
+use ebb_core::settings::SettingsError;
+use ebb_core::spot::settings::SpotSettings;
 
 const FUNCTIONS: [&str; 3] = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"];
 

@@ -1,6 +1,8 @@
 //! The README and the code say the same.
 
-use ebb_core::settings::{LifecycleSettings, ReaperSettings, SpotSettings};
+use ebb_core::lifecycle::settings::LifecycleSettings;
+use ebb_core::reaper::settings::ReaperSettings;
+use ebb_core::spot::settings::SpotSettings;
 use ebb_core::{lifecycle, reaper, spot};
 
 const README: &str = include_str!("../../../../README.md");

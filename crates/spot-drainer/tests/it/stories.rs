@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ebb_aws::ErrorType;
 use ebb_core::ids::{Cluster, TopicArn};
-use ebb_core::settings::SpotSettings;
 use ebb_core::spot::OutcomeKind;
+use ebb_core::spot::settings::SpotSettings;
 use ebb_region::fault::Fault;
 use ebb_region::world::World;
 use ebb_region::world::delivery::{Function, Target};

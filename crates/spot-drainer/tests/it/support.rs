@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ebb_aws::{Clients, HandlerError, clients::config_loader};
-use ebb_core::settings::SpotSettings;
+use ebb_core::spot::settings::SpotSettings;
 use ebb_core::spot::{Answer, Outcome, OutcomeKind};
 use ebb_region::lambda::InProcess;
 pub(crate) use ebb_region::scenario::instance_id;

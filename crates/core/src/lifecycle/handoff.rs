@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::event::{ParseError, describe};
 use crate::ids::{Cluster, ContainerInstanceArn};
-use crate::settings::DRAIN_TIMEOUT_MAX;
+use crate::lifecycle::settings::DRAIN_TIMEOUT_MAX;
 
 /// The key of the state in the message.
 pub const KEY: &str = "ebb";

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ebb_planner::{DIMENSIONS, HostPort, Instance, Resources, Service, Strategy};
 use jiff::Timestamp;
 
-use super::earlier::Unplaced;
+use crate::reaper::follow_up::Unplaced;
 
 /// The attribute that an instance in the inventory has for its capacity provider. ECS shows the provider in a field of
 /// its own, and a service with a capacity provider strategy places its tasks on that provider's instances only (ECS

@@ -2,14 +2,14 @@
 //!
 //! Over SNS and SQS the message is a JSON object with the keys that [`read`] names; over EventBridge the same keys
 //! stand inside `detail`. Sources: EC2 Auto Scaling User Guide, prepare-for-lifecycle-notifications and
-//! ec2-auto-scaling-event-reference. What a function publishes again carries its state under [`crate::republish::KEY`].
+//! ec2-auto-scaling-event-reference. What a function publishes again carries its state under [`crate::lifecycle::handoff::KEY`].
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Event, Message, ParseError, describe};
-use crate::ids::{ActionToken, GroupName, HookName, InstanceId, TopicArn};
-use crate::republish::Carried;
+use crate::event::{Event, Message, ParseError, describe};
+use crate::ids::{ActionToken, Cluster, GroupName, HookName, InstanceId, TopicArn};
+use crate::lifecycle::handoff::Carried;
 
 /// A termination lifecycle action: an instance waits for us before Auto Scaling terminates it.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,6 +128,32 @@ impl<'a> Fields<'a> {
             field: self.name(field),
             expected,
             found: describe(self.get(field)),
+        }
+    }
+}
+
+/// The cluster that a hook's `NotificationMetadata` names, by its name: as the whole text, or as `cluster` in a JSON
+/// object. Only a hint where to look first.
+pub fn cluster_hint(metadata: &str) -> Option<String> {
+    let named = serde_json::from_str::<Value>(metadata)
+        .ok()
+        .map(|json| json["cluster"].as_str().map(str::to_owned));
+    let text = named.unwrap_or_else(|| Some(metadata.to_owned()))?;
+    Some(Cluster::new(text.trim()).name().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_names_the_cluster_in_json_or_as_plain_text() {
+        let arn = "arn:aws:ecs:eu-west-1:111122223333:cluster/shop";
+        for metadata in ["shop", " shop ", arn, r#"{"cluster": "shop", "more": 1}"#] {
+            assert_eq!(cluster_hint(metadata).as_deref(), Some("shop"), "{metadata}");
+        }
+        for metadata in [r#"{"cluster": 7}"#, "{}", "[]", "7"] {
+            assert_eq!(cluster_hint(metadata), None, "{metadata}");
         }
     }
 }

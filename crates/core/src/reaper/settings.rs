@@ -7,12 +7,12 @@ use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{
+use crate::ids::{Cluster, GroupName, TopicArn};
+use crate::settings::{
     BOOLEAN_EXPECTED, CLUSTERS_EXPECTED, ECS_CLUSTERS, METRICS_NAMESPACE, NAMESPACE_EXPECTED,
     NOTIFICATION_TOPIC_ARN, Problem, Reader, SettingsError, TOPIC_ARN_EXPECTED, boolean, clusters,
     group_name, namespace, number, seconds, topic_arn,
 };
-use crate::ids::{Cluster, GroupName, TopicArn};
 
 /// Whether sweeps change anything.
 pub const REAPER_MODE: &str = "REAPER_MODE";

@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
-use super::{Event, ParseError, describe};
-use crate::settings::ReaperMode;
+use crate::event::{Event, ParseError, describe};
+use crate::reaper::settings::ReaperMode;
 
 /// A sweep that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

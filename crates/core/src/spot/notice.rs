@@ -9,7 +9,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Event, Message, ParseError, describe};
+use crate::event::{Event, Message, ParseError, describe};
 use crate::ids::InstanceId;
 
 /// EC2 says that an instance is about to be taken away, or may be.
@@ -159,5 +159,71 @@ impl Detail<'_> {
         found: Option<&Value>,
     ) -> ParseError {
         ParseError { event: self.event.to_owned(), field, expected, found: describe(found) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::event::{Batch, parse};
+
+    fn only_event(payload: &Value) -> Result<Event<Notice>, ParseError> {
+        let Batch { mut records, .. } = parse(payload, read);
+        assert_eq!(records.len(), 1);
+        records.remove(0).event
+    }
+
+    fn spot_warning(detail: &Value) -> Value {
+        json!({"source": "aws.ec2", "detail-type": "EC2 Spot Instance Interruption Warning", "detail": detail})
+    }
+
+    #[test]
+    fn an_error_names_the_field_and_what_was_expected() {
+        let cases = [
+            (json!(null), "detail", "null"),
+            (json!({}), "detail.instance-id", "nothing"),
+            (json!({"instance-id": 7}), "detail.instance-id", "the number 7"),
+            (json!({"instance-id": "web-1"}), "detail.instance-id", "\"web-1\""),
+            (
+                json!({"instance-id": "i-1a2b3c4d", "instance-action": ["stop"]}),
+                "detail.instance-action",
+                "a list",
+            ),
+        ];
+        for (detail, field, found) in cases {
+            let error = only_event(&spot_warning(&detail)).unwrap_err();
+            assert_eq!((error.field, error.found.as_str()), (field, found));
+            assert_eq!(error.event, "EC2 Spot Instance Interruption Warning");
+            let said = error.to_string();
+            assert!(
+                said.contains(field) && said.contains(error.expected) && said.contains(found),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn text_in_an_error_is_cut_so_that_no_whole_event_reaches_the_log() {
+        let error =
+            only_event(&spot_warning(&json!({"instance-id": "x".repeat(5_000)}))).unwrap_err();
+        assert!(error.to_string().len() < 300, "{error}");
+    }
+
+    #[test]
+    fn a_notice_without_a_readable_time_is_still_a_notice() {
+        let mut event =
+            spot_warning(&json!({"instance-id": "i-1a2b3c4d", "instance-action": "terminate"}));
+        for time in [json!(null), json!("soon"), json!(12)] {
+            event["time"] = time;
+            let Ok(Event::Ours(notice)) = only_event(&event) else {
+                panic!("not a notice: {event}")
+            };
+            assert_eq!(notice.time, None);
+        }
+        event["time"] = json!("2025-03-04T05:06:07Z");
+        let Ok(Event::Ours(notice)) = only_event(&event) else { panic!("not a notice: {event}") };
+        assert_eq!(notice.time, Some("2025-03-04T05:06:07Z".parse().unwrap()));
     }
 }

@@ -1,0 +1,382 @@
+//! What to do next about an instance that Auto Scaling waits to terminate, and why.
+//!
+//! The decision is [`decide`]: from what was seen of the action, the container instance and its tasks to the next step.
+//! Looking, waiting, keeping the action alive and publishing it again is left to the `lifecycle-drainer`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::ecs::{ContainerInstanceStatus, Task};
+use crate::ids::TaskArn;
+use crate::lifecycle::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
+
+/// Where the instance stands in its group. Source: EC2 Auto Scaling User Guide, ec2-auto-scaling-lifecycle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActionState {
+    /// The group waits for its hooks: the one state in which an action can be completed.
+    Waiting,
+    /// The group is about to wait.
+    AboutToWait,
+    /// The group does not wait. The text is what it says instead.
+    NotWaiting(String),
+}
+
+impl ActionState {
+    /// Reads an instance's `LifecycleState`, in the group that the message names. An instance on its way back to a
+    /// warm pool waits in a state of its own.
+    pub fn of(lifecycle_state: &str) -> Self {
+        match lifecycle_state {
+            "Terminating:Wait" | "Warmed:Pending:Wait" => Self::Waiting,
+            "Terminating" | "Warmed:Pending" => Self::AboutToWait,
+            other => Self::NotWaiting(other.to_owned()),
+        }
+    }
+}
+
+/// Tasks on a container instance that have not stopped, by kind. A task that is stopping counts: its containers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct TasksLeft {
+    /// Tasks of replica services.
+    pub service: usize,
+    /// Those of them that are protected from scale-in.
+    pub protected: usize,
+    /// Tasks of daemon services. ECS stops them last; they hold nothing up.
+    pub daemon: usize,
+    /// Standalone tasks that have been told to stop.
+    pub standalone_stopping: usize,
+    /// Standalone tasks that have not.
+    pub standalone: usize,
+}
+
+impl TasksLeft {
+    /// How many of them are waited for.
+    pub fn holding(&self, policy: StandaloneTasks) -> usize {
+        match policy {
+            StandaloneTasks::Wait | StandaloneTasks::Stop => {
+                self.service + self.standalone_stopping + self.standalone
+            }
+            StandaloneTasks::Ignore => self.service,
+        }
+    }
+}
+
+impl fmt::Display for TasksLeft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let standalone = self.standalone + self.standalone_stopping;
+        let protected = if self.protected > 0 {
+            format!(" ({} protected)", self.protected)
+        } else {
+            String::new()
+        };
+        let Self { service, daemon, .. } = self;
+        write!(
+            f,
+            "{service} service{protected}, {standalone} standalone and {daemon} daemon tasks left"
+        )
+    }
+}
+
+impl TasksLeft {
+    /// Counts tasks by kind; `daemons` are the daemon services among theirs, `protected` the tasks that are protected.
+    pub fn count(
+        tasks: &[Task],
+        daemons: &BTreeSet<String>,
+        protected: &BTreeMap<TaskArn, Timestamp>,
+    ) -> Self {
+        let mut left = Self::default();
+        for task in tasks.iter().filter(|task| !task.stopped) {
+            match &task.service {
+                Some(service) if daemons.contains(service) => left.daemon += 1,
+                Some(_) => {
+                    left.service += 1;
+                    left.protected += usize::from(protected.contains_key(&task.arn));
+                }
+                None if task.told_to_stop => left.standalone_stopping += 1,
+                None => left.standalone += 1,
+            }
+        }
+        left
+    }
+}
+
+/// What was seen of the container instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// Every cluster was looked through and none has it. A look-up that failed must not be passed as this.
+    NotInCluster,
+    /// A cluster has it, in this status; its tasks were not counted.
+    Status(ContainerInstanceStatus),
+    /// It is DRAINING, with these tasks left.
+    Draining(TasksLeft),
+}
+
+/// The next step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// The action is not ours to touch: nothing is done.
+    Ignore {
+        /// Why.
+        why: String,
+    },
+    /// Set the container instance to DRAINING.
+    StartDrain,
+    /// Tell the standalone tasks to stop.
+    StopStandaloneTasks,
+    /// Count the tasks that are left.
+    CountTasks,
+    /// Wait, and look again.
+    Wait {
+        /// For what.
+        why: String,
+    },
+    /// Complete the action with CONTINUE.
+    Complete {
+        /// Why.
+        why: String,
+    },
+    /// The deadline has passed: do what the operator chose.
+    GiveUp {
+        /// What that is.
+        on_timeout: OnTimeout,
+        /// What was left.
+        why: String,
+    },
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ignore { why } => write!(f, "ignore it: {why}"),
+            Self::StartDrain => f.write_str("set its container instance to DRAINING"),
+            Self::StopStandaloneTasks => f.write_str("tell its standalone tasks to stop"),
+            Self::CountTasks => f.write_str("count its tasks"),
+            Self::Wait { why } => write!(f, "wait: {why}"),
+            Self::Complete { why } => write!(f, "complete its action: {why}"),
+            Self::GiveUp { why, .. } => write!(f, "give up: {why}"),
+        }
+    }
+}
+
+/// Decides the next step for an instance whose group says `action`, whose container instance was `seen` so, and whose
+/// drain must end by `deadline`. No look is skipped for the deadline: a drain that is over completes even if it is late.
+pub fn decide(
+    action: &ActionState,
+    seen: &Seen,
+    settings: &LifecycleSettings,
+    deadline: Timestamp,
+    now: Timestamp,
+) -> Decision {
+    match action {
+        ActionState::NotWaiting(state) => {
+            return Decision::Ignore {
+                why: format!("its group does not wait to terminate it: it is {state}"),
+            };
+        }
+        ActionState::AboutToWait if now < deadline => {
+            return Decision::Wait { why: "the group is about to wait".to_owned() };
+        }
+        ActionState::AboutToWait => {
+            return Decision::Ignore { why: "its group never came to wait for it".to_owned() };
+        }
+        ActionState::Waiting => {}
+    }
+    let until_deadline = |why: String, otherwise: Decision| {
+        if now < deadline {
+            otherwise
+        } else {
+            Decision::GiveUp { on_timeout: settings.on_timeout, why }
+        }
+    };
+    match seen {
+        Seen::NotInCluster => {
+            Decision::Complete { why: "no cluster has a container instance on it".to_owned() }
+        }
+        Seen::Status(status) => match status {
+            ContainerInstanceStatus::Active => {
+                until_deadline("its drain never began".to_owned(), Decision::StartDrain)
+            }
+            ContainerInstanceStatus::Draining => Decision::CountTasks,
+            ContainerInstanceStatus::Deregistering
+            | ContainerInstanceStatus::Inactive
+            | ContainerInstanceStatus::RegistrationFailed => {
+                Decision::Complete { why: format!("its container instance is {status}") }
+            }
+            ContainerInstanceStatus::Registering | ContainerInstanceStatus::Other(_) => {
+                let why = format!("its container instance is {status}");
+                until_deadline(why.clone(), Decision::Wait { why })
+            }
+        },
+        Seen::Draining(left) if left.holding(settings.standalone_tasks) == 0 => {
+            Decision::Complete { why: format!("its tasks have stopped: {left}") }
+        }
+        Seen::Draining(left) => {
+            let stops = settings.standalone_tasks == StandaloneTasks::Stop && left.standalone > 0;
+            let otherwise = if stops {
+                Decision::StopStandaloneTasks
+            } else {
+                Decision::Wait { why: left.to_string() }
+            };
+            until_deadline(left.to_string(), otherwise)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn left(service: usize, daemon: usize, standalone_stopping: usize, standalone: usize) -> Seen {
+        Seen::Draining(TasksLeft { service, daemon, standalone_stopping, standalone, protected: 0 })
+    }
+
+    fn every_seen() -> Vec<(String, Seen)> {
+        let statuses = [
+            "REGISTERING",
+            "REGISTRATION_FAILED",
+            "ACTIVE",
+            "DRAINING",
+            "DEREGISTERING",
+            "INACTIVE",
+            "NEW_WORD",
+        ];
+        let mut every = vec![("in no cluster".to_owned(), Seen::NotInCluster)];
+        every.extend(statuses.map(|word| (word.to_owned(), Seen::Status(word.into()))));
+        every.extend([
+            ("no task left".to_owned(), left(0, 0, 0, 0)),
+            ("a daemon task left".to_owned(), left(0, 1, 0, 0)),
+            ("a service task left".to_owned(), left(1, 1, 0, 0)),
+            ("a standalone task left".to_owned(), left(0, 0, 0, 1)),
+            ("a standalone task stopping".to_owned(), left(0, 0, 1, 0)),
+        ]);
+        every
+    }
+
+    fn word(decision: &Decision) -> String {
+        match decision {
+            Decision::Ignore { .. } => "ignore".to_owned(),
+            Decision::StartDrain => "start drain".to_owned(),
+            Decision::StopStandaloneTasks => "stop standalone tasks".to_owned(),
+            Decision::CountTasks => "count tasks".to_owned(),
+            Decision::Wait { .. } => "wait".to_owned(),
+            Decision::Complete { .. } => "complete".to_owned(),
+            Decision::GiveUp { on_timeout, .. } => {
+                format!("give up: {on_timeout:?}").to_lowercase()
+            }
+        }
+    }
+
+    fn settings(standalone_tasks: StandaloneTasks, on_timeout: OnTimeout) -> LifecycleSettings {
+        LifecycleSettings { standalone_tasks, on_timeout, ..LifecycleSettings::default() }
+    }
+
+    #[test]
+    fn every_combination_of_what_is_seen_has_its_decision() {
+        use StandaloneTasks::{Ignore, Stop, Wait};
+        let mut lines = Vec::new();
+        for (name, seen) in every_seen() {
+            for policy in [Wait, Stop, Ignore] {
+                let decided = [NOW + SignedDuration::from_secs(1), NOW].map(|deadline| {
+                    let settings = settings(policy, OnTimeout::Continue);
+                    word(&decide(&ActionState::Waiting, &seen, &settings, deadline, NOW))
+                });
+                let [before, after] = decided;
+                lines.push(format!(
+                    "{name}, standalone {policy:?}: {before}; at the deadline: {after}"
+                ));
+            }
+        }
+        // Where the policy makes no difference one line says it.
+        lines.dedup_by_key(|line| {
+            line.replace("Wait", "*").replace("Stop:", "*:").replace("Ignore", "*")
+        });
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        in no cluster, standalone Wait: complete; at the deadline: complete
+        REGISTERING, standalone Wait: wait; at the deadline: give up: continue
+        REGISTRATION_FAILED, standalone Wait: complete; at the deadline: complete
+        ACTIVE, standalone Wait: start drain; at the deadline: give up: continue
+        DRAINING, standalone Wait: count tasks; at the deadline: count tasks
+        DEREGISTERING, standalone Wait: complete; at the deadline: complete
+        INACTIVE, standalone Wait: complete; at the deadline: complete
+        NEW_WORD, standalone Wait: wait; at the deadline: give up: continue
+        no task left, standalone Wait: complete; at the deadline: complete
+        a daemon task left, standalone Wait: complete; at the deadline: complete
+        a service task left, standalone Wait: wait; at the deadline: give up: continue
+        a standalone task left, standalone Wait: wait; at the deadline: give up: continue
+        a standalone task left, standalone Stop: stop standalone tasks; at the deadline: give up: continue
+        a standalone task left, standalone Ignore: complete; at the deadline: complete
+        a standalone task stopping, standalone Wait: wait; at the deadline: give up: continue
+        a standalone task stopping, standalone Ignore: complete; at the deadline: complete
+        ");
+    }
+
+    #[test]
+    fn nothing_is_done_about_an_instance_that_its_group_does_not_wait_for() {
+        for state in
+            ["InService", "Terminating:Proceed", "Terminated", "Standby", "Pending:Wait", "NewWord"]
+        {
+            for (name, seen) in every_seen() {
+                let settings = settings(StandaloneTasks::Stop, OnTimeout::Abandon);
+                let decided = decide(&ActionState::of(state), &seen, &settings, NOW, NOW);
+                assert!(matches!(decided, Decision::Ignore { .. }), "{state}, {name}: {decided:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_instance_on_its_way_to_a_warm_pool_is_waited_for_too() {
+        for state in ["Terminating:Wait", "Warmed:Pending:Wait"] {
+            assert_eq!(ActionState::of(state), ActionState::Waiting);
+        }
+    }
+
+    #[test]
+    fn tasks_are_counted_by_kind_until_they_have_stopped() {
+        let task = |number: u8, service: Option<&str>, told_to_stop, stopped| Task {
+            arn: TaskArn::new(number.to_string()),
+            service: service.map(str::to_owned),
+            told_to_stop,
+            stopped,
+            needs: None,
+        };
+        let tasks = [
+            task(1, Some("web"), false, false),
+            task(2, Some("web"), true, false),
+            task(3, Some("web"), true, true),
+            task(4, Some("logs"), false, false),
+            task(5, None, false, false),
+            task(6, None, true, false),
+        ];
+        let protected = BTreeMap::from([(TaskArn::new("2"), NOW), (TaskArn::new("3"), NOW)]);
+        let left = TasksLeft::count(&tasks, &BTreeSet::from(["logs".to_owned()]), &protected);
+
+        let expected = TasksLeft {
+            service: 2,
+            protected: 1,
+            daemon: 1,
+            standalone_stopping: 1,
+            standalone: 1,
+        };
+        assert_eq!(left, expected);
+        assert_eq!(
+            left.to_string(),
+            "2 service (1 protected), 2 standalone and 1 daemon tasks left"
+        );
+    }
+
+    #[test]
+    fn the_operator_chooses_what_happens_at_the_deadline() {
+        for on_timeout in [OnTimeout::Continue, OnTimeout::Abandon, OnTimeout::Reactivate] {
+            let settings = settings(StandaloneTasks::Wait, on_timeout);
+            let decided = decide(&ActionState::Waiting, &left(1, 0, 0, 0), &settings, NOW, NOW);
+            let why = "1 service, 0 standalone and 0 daemon tasks left".to_owned();
+            assert_eq!(decided, Decision::GiveUp { on_timeout, why });
+        }
+    }
+}

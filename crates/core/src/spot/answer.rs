@@ -1,0 +1,169 @@
+//! What the `spot-drainer` answers: one outcome for each interrupted instance, and the messages to be delivered again.
+
+use std::fmt;
+
+use aws_lambda_events::sqs::BatchItemFailure;
+use serde::Serialize;
+
+use crate::ids::{ContainerInstanceArn, InstanceId};
+
+/// How an instance of which EC2 gave notice came off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeKind {
+    /// Set to DRAINING by this invocation.
+    Draining,
+    /// Somebody set it to DRAINING before: the agent, another drainer, or an earlier delivery of the notice.
+    AlreadyDraining,
+    /// No cluster has a container instance on it. Normal: not every instance belongs to ECS.
+    NotInCluster,
+    /// Not an event to act on.
+    Ignored,
+    /// The container instance has left, or is leaving, its cluster.
+    Gone,
+    /// It would have been drained, had `DRY_RUN` not been set.
+    WouldDrain,
+}
+
+impl OutcomeKind {
+    /// Every outcome, in the order of the documentation.
+    pub const ALL: [Self; 6] = [
+        Self::Draining,
+        Self::AlreadyDraining,
+        Self::NotInCluster,
+        Self::Ignored,
+        Self::Gone,
+        Self::WouldDrain,
+    ];
+
+    /// The word in the answer and in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::AlreadyDraining => "already_draining",
+            Self::NotInCluster => "not_in_cluster",
+            Self::Ignored => "ignored",
+            Self::Gone => "gone",
+            Self::WouldDrain => "would_drain",
+        }
+    }
+}
+
+/// What was done about one instance, or about one event that names none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// The EC2 instance; absent for an event that is not about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<InstanceId>,
+    /// How it came off.
+    pub outcome: OutcomeKind,
+    /// The name of the cluster it was found in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// Its container instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_instance_arn: Option<ContainerInstanceArn>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What the function returns.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Answer {
+    /// One entry an instance that was dealt with, and one an event that was ignored.
+    pub outcomes: Vec<Outcome>,
+    /// The messages of an SQS batch that must be delivered again. Empty for every other source.
+    /// The key is Lambda's (Lambda Developer Guide, services-sqs-errorhandling).
+    #[serde(rename = "batchItemFailures")]
+    pub batch_item_failures: Vec<BatchItemFailure>,
+}
+
+impl Answer {
+    /// The outcomes of this kind.
+    pub fn of_kind(&self, kind: OutcomeKind) -> impl Iterator<Item = &Outcome> {
+        self.outcomes.iter().filter(move |outcome| outcome.outcome == kind)
+    }
+}
+
+/// The answer as one line of a log: `2 draining, 1 not_in_cluster, 1 to be delivered again`.
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: Vec<String> = OutcomeKind::ALL
+            .iter()
+            .map(|&kind| (self.of_kind(kind).count(), kind.as_str()))
+            .filter(|&(count, _)| count > 0)
+            .map(|(count, word)| format!("{count} {word}"))
+            .collect();
+        if !self.batch_item_failures.is_empty() {
+            parts.push(format!("{} to be delivered again", self.batch_item_failures.len()));
+        }
+        f.write_str(
+            if parts.is_empty() { "nothing done".to_owned() } else { parts.join(", ") }.as_str(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance_id() -> InstanceId {
+        InstanceId::parse("i-1a2b3c4d").unwrap()
+    }
+
+    #[test]
+    fn outcome_words_in_the_answer_and_in_the_log_are_the_same() {
+        for kind in OutcomeKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+
+    #[test]
+    fn the_answer_leaves_out_what_is_not_known() {
+        let mut failure = BatchItemFailure::default();
+        failure.item_identifier = "message-1".to_owned();
+        let outcomes = vec![
+            Outcome {
+                instance_id: Some(instance_id()),
+                outcome: OutcomeKind::Draining,
+                cluster: Some("shop".to_owned()),
+                container_instance_arn: Some(ContainerInstanceArn::new(
+                    "arn:aws:ecs:eu-west-1:111122223333:container-instance/shop/1",
+                )),
+                reason: Some("Spot interruption notice (terminate)".to_owned()),
+            },
+            Outcome {
+                instance_id: None,
+                outcome: OutcomeKind::Ignored,
+                cluster: None,
+                container_instance_arn: None,
+                reason: None,
+            },
+        ];
+        let answer = Answer { outcomes, batch_item_failures: vec![failure] };
+
+        insta::assert_snapshot!(serde_json::to_string_pretty(&answer).unwrap(), @r#"
+        {
+          "outcomes": [
+            {
+              "instance_id": "i-1a2b3c4d",
+              "outcome": "draining",
+              "cluster": "shop",
+              "container_instance_arn": "arn:aws:ecs:eu-west-1:111122223333:container-instance/shop/1",
+              "reason": "Spot interruption notice (terminate)"
+            },
+            {
+              "outcome": "ignored"
+            }
+          ],
+          "batchItemFailures": [
+            {
+              "itemIdentifier": "message-1"
+            }
+          ]
+        }
+        "#);
+        assert_eq!(answer.to_string(), "1 draining, 1 ignored, 1 to be delivered again");
+    }
+}

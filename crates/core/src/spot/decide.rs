@@ -1,0 +1,190 @@
+//! What to do about an instance that is about to be taken away, and why.
+//!
+//! The decision is [`decide`]: from one notice's instance as ECS shows it to what happens next. Finding the container
+//! instance, draining it, and looking again until the time is up is left to the `spot-drainer`.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::ecs::{ContainerInstance, ContainerInstanceStatus};
+use crate::spot::answer::OutcomeKind;
+use crate::spot::notice::{Notice, NoticeKind};
+use crate::spot::settings::SpotSettings;
+
+/// How long EC2 waits between an interruption notice and the interruption.
+/// Source: EC2 User Guide, spot-instance-termination-notices.
+pub const NOTICE_PERIOD: SignedDuration = SignedDuration::from_secs(120);
+
+/// What happens next for one instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Set the container instance to DRAINING.
+    Drain,
+    /// It can be neither drained nor given up yet: look again while there is time, then fail, so that the event runs
+    /// again.
+    LookAgain {
+        /// What is in the way.
+        why: String,
+    },
+    /// Nothing more is to be done.
+    Done {
+        /// What is answered.
+        outcome: OutcomeKind,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Decides what to do about an instance of which EC2 gave notice. `seen` is its container instance, or `None` if every
+/// cluster was looked through and none has it; a look-up that failed must not be passed as `None`.
+pub fn decide(notice: &Notice, seen: Option<&ContainerInstance>, dry_run: bool) -> Decision {
+    let done = |outcome, reason: &str| Decision::Done { outcome, reason: reason.to_owned() };
+    let Some(seen) = seen else {
+        return done(OutcomeKind::NotInCluster, "no cluster has a container instance on it");
+    };
+    match &seen.status {
+        ContainerInstanceStatus::Active if dry_run => {
+            done(OutcomeKind::WouldDrain, &format!("{}; DRY_RUN is set", notice.kind))
+        }
+        ContainerInstanceStatus::Active => Decision::Drain,
+        ContainerInstanceStatus::Draining => {
+            done(OutcomeKind::AlreadyDraining, "was DRAINING before this notice was handled")
+        }
+        ContainerInstanceStatus::Deregistering
+        | ContainerInstanceStatus::Inactive
+        | ContainerInstanceStatus::RegistrationFailed => {
+            done(OutcomeKind::Gone, &format!("the container instance is {}", seen.status))
+        }
+        // Only an ACTIVE container instance can be drained (ECS API, UpdateContainerInstancesState), and tasks may be
+        // placed on it as soon as it is.
+        ContainerInstanceStatus::Registering | ContainerInstanceStatus::Other(_) => {
+            Decision::LookAgain { why: format!("the container instance is {}", seen.status) }
+        }
+    }
+}
+
+/// Says why a notice is not acted on, if the settings say that it is not.
+pub fn ignore_reason(notice: &Notice, settings: &SpotSettings) -> Option<String> {
+    let unwanted =
+        notice.kind == NoticeKind::RebalanceRecommendation && !settings.drain_on_rebalance;
+    unwanted.then(|| "rebalance recommendation; DRAIN_ON_REBALANCE is not set".to_owned())
+}
+
+/// Until when trying again helps: the end of the notice period, or the moment by which the function must answer,
+/// whichever is first. May lie in the past, as delivery may be late; a late notice is still acted on, once.
+pub fn retry_until(notices: &[Notice], answer_by: Timestamp) -> Timestamp {
+    let interrupted_at =
+        |notice: &Notice| notice.time.and_then(|time| time.checked_add(NOTICE_PERIOD).ok());
+    match notices.iter().map(interrupted_at).collect::<Option<Vec<_>>>() {
+        Some(times) => times.into_iter().max().unwrap_or(answer_by).min(answer_by),
+        None => answer_by,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Cluster, ContainerInstanceArn, InstanceId};
+    use crate::spot::notice::InterruptionAction;
+
+    fn instance_id() -> InstanceId {
+        InstanceId::parse("i-1a2b3c4d").unwrap()
+    }
+
+    fn notice(kind: NoticeKind, time: Option<&str>) -> Notice {
+        Notice { instance_id: instance_id(), kind, time: time.map(|time| time.parse().unwrap()) }
+    }
+
+    fn spot_notice(time: Option<&str>) -> Notice {
+        notice(NoticeKind::SpotInterruption(InterruptionAction::Terminate), time)
+    }
+
+    #[test]
+    fn every_status_has_its_decision_with_and_without_dry_run() {
+        let words = [
+            "none",
+            "REGISTERING",
+            "REGISTRATION_FAILED",
+            "ACTIVE",
+            "DRAINING",
+            "DEREGISTERING",
+            "INACTIVE",
+            "NEW_WORD",
+        ];
+        let rows = words.iter().flat_map(|&word| [false, true].map(|dry_run| (word, dry_run))).map(
+            |(word, dry_run)| {
+                let seen = (word != "none").then(|| ContainerInstance {
+                    arn: ContainerInstanceArn::new("arn"),
+                    cluster: Cluster::new("shop"),
+                    instance_id: instance_id(),
+                    status: word.into(),
+                });
+                let said = match decide(&spot_notice(None), seen.as_ref(), dry_run) {
+                    Decision::Drain => "drain".to_owned(),
+                    Decision::LookAgain { why } => format!("look again: {why}"),
+                    Decision::Done { outcome, reason } => format!("{}: {reason}", outcome.as_str()),
+                };
+                format!("{word}{} -> {said}", if dry_run { " (dry run)" } else { "" })
+            },
+        );
+        insta::assert_snapshot!(rows.collect::<Vec<_>>().join("\n"), @r"
+        none -> not_in_cluster: no cluster has a container instance on it
+        none (dry run) -> not_in_cluster: no cluster has a container instance on it
+        REGISTERING -> look again: the container instance is REGISTERING
+        REGISTERING (dry run) -> look again: the container instance is REGISTERING
+        REGISTRATION_FAILED -> gone: the container instance is REGISTRATION_FAILED
+        REGISTRATION_FAILED (dry run) -> gone: the container instance is REGISTRATION_FAILED
+        ACTIVE -> drain
+        ACTIVE (dry run) -> would_drain: Spot interruption notice (terminate); DRY_RUN is set
+        DRAINING -> already_draining: was DRAINING before this notice was handled
+        DRAINING (dry run) -> already_draining: was DRAINING before this notice was handled
+        DEREGISTERING -> gone: the container instance is DEREGISTERING
+        DEREGISTERING (dry run) -> gone: the container instance is DEREGISTERING
+        INACTIVE -> gone: the container instance is INACTIVE
+        INACTIVE (dry run) -> gone: the container instance is INACTIVE
+        NEW_WORD -> look again: the container instance is NEW_WORD
+        NEW_WORD (dry run) -> look again: the container instance is NEW_WORD
+        ");
+    }
+
+    #[test]
+    fn only_the_rebalance_recommendation_asks_for_a_setting() {
+        let settings =
+            |drain_on_rebalance| SpotSettings { drain_on_rebalance, ..SpotSettings::default() };
+        let ignored = |kind, drain| ignore_reason(&notice(kind, None), &settings(drain)).is_some();
+
+        assert!(ignored(NoticeKind::RebalanceRecommendation, false));
+        assert!(!ignored(NoticeKind::RebalanceRecommendation, true));
+        assert!(!ignored(NoticeKind::SpotInterruption(InterruptionAction::Stop), false));
+        assert!(!ignored(
+            NoticeKind::CapacityReservationInterruption(InterruptionAction::Terminate),
+            false
+        ));
+    }
+
+    #[test]
+    fn trying_again_ends_with_the_notice_period_or_with_the_invocation() {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let answer_by = time("2025-03-04T05:07:00Z");
+        let until = |notices: &[Notice]| retry_until(notices, answer_by);
+
+        assert_eq!(
+            until(&[spot_notice(Some("2025-03-04T05:04:30Z"))]),
+            time("2025-03-04T05:06:30Z"),
+            "notice period"
+        );
+        assert_eq!(until(&[spot_notice(Some("2025-03-04T05:05:30Z"))]), answer_by, "invocation");
+        assert_eq!(until(&[spot_notice(None)]), answer_by, "a notice without a time");
+        assert_eq!(
+            until(&[
+                spot_notice(Some("2025-03-04T05:03:00Z")),
+                spot_notice(Some("2025-03-04T05:04:00Z"))
+            ]),
+            time("2025-03-04T05:06:00Z"),
+            "the last of several"
+        );
+        assert!(
+            until(&[spot_notice(Some("2020-01-01T00:00:00Z"))]) < answer_by,
+            "a late notice leaves no time to try again"
+        );
+    }
+}
