@@ -10,7 +10,7 @@ use ebb_core::ids::{GroupName, InstanceId};
 use ebb_core::lifecycle::action::LifecycleAction;
 use ebb_core::spot::fallback::GroupSize;
 
-pub use self::groups::{GroupSeen, Member, Termination};
+pub use self::groups::{GroupDescription, Member, Termination};
 use crate::AwsError;
 
 /// The result that an action is completed with.
@@ -24,7 +24,7 @@ pub enum ActionResult {
 
 /// Whether an action was there to be touched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ActionFound {
+pub enum ActionStatus {
     /// It was, and it is done.
     Active,
     /// It is over: completed, timed out, or gone with its instance.
@@ -140,7 +140,7 @@ impl AutoScaling {
         &self,
         action: &LifecycleAction,
         result: ActionResult,
-    ) -> Result<ActionFound, AwsError> {
+    ) -> Result<ActionStatus, AwsError> {
         let result = match result {
             ActionResult::Continue => "CONTINUE",
             ActionResult::Abandon => "ABANDON",
@@ -159,7 +159,7 @@ impl AutoScaling {
     ///
     /// # Errors
     /// If the call fails for any other reason than that the action is over.
-    pub async fn heartbeat(&self, action: &LifecycleAction) -> Result<ActionFound, AwsError> {
+    pub async fn heartbeat(&self, action: &LifecycleAction) -> Result<ActionStatus, AwsError> {
         let request = self.client.record_lifecycle_action_heartbeat();
         let request = request.auto_scaling_group_name(action.group.as_str());
         let request = request.lifecycle_hook_name(action.hook.as_str());
@@ -175,20 +175,20 @@ impl AutoScaling {
 fn found<O, E, R>(
     answer: Result<O, SdkError<E, R>>,
     operation: impl Fn() -> String,
-) -> Result<ActionFound, AwsError>
+) -> Result<ActionStatus, AwsError>
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
 {
     match answer {
-        Ok(_) => Ok(ActionFound::Active),
+        Ok(_) => Ok(ActionStatus::Active),
         Err(error)
             if error.code() == Some("ValidationError")
                 && error
                     .message()
                     .is_some_and(|text| text.contains("No active Lifecycle Action found")) =>
         {
-            Ok(ActionFound::Over)
+            Ok(ActionStatus::Over)
         }
         Err(error) => Err(AwsError::new(operation(), error)),
     }

@@ -11,7 +11,7 @@ mod tasks;
 use std::collections::HashMap;
 
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::types::{Attribute, ContainerInstanceStatus as StatusFilter, Failure, TargetType};
+use aws_sdk_ecs::types::{Attribute, ContainerInstanceStatus as SdkStatus, Failure, TargetType};
 use ebb_core::ecs::{ContainerInstance, ContainerInstanceStatus, Room};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
 
@@ -30,7 +30,7 @@ const CLUSTER_PAGES_MAX: usize = 200;
 
 /// Which container instances a look-up takes into account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum StatusFilter {
     /// Those that can be drained. What is found for a single EC2 instance needs no second call.
     Active,
     /// Those in any state but INACTIVE. Each is described, to learn its status.
@@ -105,12 +105,12 @@ impl Ecs {
         &self,
         cluster: &Cluster,
         instance_ids: &[InstanceId],
-        look: Look,
+        status_filter: StatusFilter,
     ) -> Result<Vec<ContainerInstance>, AwsError> {
-        let arns = self.list(cluster, &filter(instance_ids), look).await?;
-        match (look, instance_ids, arns.as_slice()) {
+        let arns = self.list(cluster, &filter(instance_ids), status_filter).await?;
+        match (status_filter, instance_ids, arns.as_slice()) {
             (_, _, []) => Ok(Vec::new()),
-            (Look::Active, [instance_id], [arn]) => Ok(vec![ContainerInstance {
+            (StatusFilter::Active, [instance_id], [arn]) => Ok(vec![ContainerInstance {
                 arn: arn.clone(),
                 cluster: cluster.clone(),
                 instance_id: instance_id.clone(),
@@ -128,12 +128,12 @@ impl Ecs {
         &self,
         cluster: &Cluster,
         filter: &str,
-        look: Look,
+        status_filter: StatusFilter,
     ) -> Result<Vec<ContainerInstanceArn>, AwsError> {
         let operation = || format!("list the container instances of cluster {}", cluster.name());
-        let status = match look {
-            Look::Active => Some(StatusFilter::Active),
-            Look::AnyStatus => None,
+        let status = match status_filter {
+            StatusFilter::Active => Some(SdkStatus::Active),
+            StatusFilter::AnyStatus => None,
         };
         let request =
             self.client.list_container_instances().cluster(cluster.as_str()).filter(filter);
@@ -196,7 +196,7 @@ impl Ecs {
             || format!("set container instances of cluster {} to DRAINING", cluster.name());
         let request = self.client.update_container_instances_state().cluster(cluster.as_str());
         let request =
-            request.status(StatusFilter::Draining).set_container_instances(Some(strings(arns)));
+            request.status(SdkStatus::Draining).set_container_instances(Some(strings(arns)));
         let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
         Ok(arns
             .iter()
@@ -216,7 +216,7 @@ impl Ecs {
     ) -> Result<(bool, Vec<Room>), AwsError> {
         let operation = || format!("list the container instances of cluster {}", cluster.name());
         let request = self.client.list_container_instances().cluster(cluster.as_str());
-        let answer = request.status(StatusFilter::Active).max_results(99).send().await;
+        let answer = request.status(SdkStatus::Active).max_results(99).send().await;
         let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
         let mut arns: Vec<_> =
             answer.container_instance_arns().iter().map(ContainerInstanceArn::new).collect();
@@ -245,7 +245,7 @@ impl Ecs {
         let operation =
             || format!("set a container instance of cluster {} to ACTIVE", cluster.name());
         let request = self.client.update_container_instances_state().cluster(cluster.as_str());
-        let request = request.status(StatusFilter::Active).container_instances(arn.as_str());
+        let request = request.status(SdkStatus::Active).container_instances(arn.as_str());
         let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
         match answer.failures().first() {
             Some(failure) => Err(AwsError::unusable_answer(operation(), reason(failure))),

@@ -11,10 +11,12 @@ pub mod pace;
 mod problem;
 mod sns;
 
-pub use autoscaling::{ActionFound, ActionResult, AutoScaling, GroupSeen, Member, Termination};
+pub use autoscaling::{
+    ActionResult, ActionStatus, AutoScaling, GroupDescription, Member, Termination,
+};
 pub use clients::Clients;
 pub use clock::{Clock, deadline};
-pub use ecs::{DrainResult, Ecs, Look, PlacedTask};
+pub use ecs::{DrainResult, Ecs, PlacedTask, StatusFilter};
 pub use error::{AwsError, AwsErrorKind};
 pub use problem::{ErrorType, HandlerError, Problem};
 pub use sns::Topics;

@@ -11,5 +11,5 @@ pub mod settings;
 mod text;
 
 pub use self::answer::Answer;
-pub use self::report::{Done, OutcomeKind, Swept};
+pub use self::report::{ClusterReport, OutcomeKind, RemovalOutcome};
 pub use self::text::text;

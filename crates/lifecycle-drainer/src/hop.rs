@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ebb_aws::metrics::{self, Metric, Unit};
-use ebb_aws::{ActionFound, ActionResult, Clients, Clock, DrainResult, ErrorType, Problem};
+use ebb_aws::{ActionResult, ActionStatus, Clients, Clock, DrainResult, ErrorType, Problem};
 use ebb_core::ecs::{ContainerInstanceStatus, Task};
 use ebb_core::ids::TaskArn;
 use ebb_core::lifecycle::action::LifecycleAction;
 use ebb_core::lifecycle::diagnosis::Service;
-use ebb_core::lifecycle::handoff::Carried;
+use ebb_core::lifecycle::handoff::HandoffState;
 use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout};
-use ebb_core::lifecycle::{ActionState, Decision, Outcome, OutcomeKind, Seen, TasksLeft, decide};
+use ebb_core::lifecycle::{
+    ActionState, Decision, Observation, Outcome, OutcomeKind, TasksLeft, decide,
+};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
@@ -36,7 +38,7 @@ const GLOBAL_TIMEOUT_HEARTBEATS: i32 = 100;
 pub(crate) struct Hop<'a> {
     drainer: &'a LifecycleDrainer,
     pub(crate) action: LifecycleAction,
-    pub(crate) state: Carried,
+    pub(crate) state: HandoffState,
     clock: Clock,
     /// When the hop ends.
     end: Instant,
@@ -63,13 +65,13 @@ impl<'a> Hop<'a> {
     ) -> Result<Self, Problem> {
         let now = clock.now();
         let state = match action.carried.clone() {
-            Some(carried) => Carried { hop: carried.hop + 1, ..carried },
+            Some(carried) => HandoffState { hop: carried.hop + 1, ..carried },
             None => {
                 let sent = action.time.unwrap_or(now);
                 let deadline = sent.checked_add(drainer.settings.drain_timeout);
                 let deadline = deadline
                     .map_err(|error| Problem::other(format!("the message's time: {error}")))?;
-                Carried {
+                HandoffState {
                     hop: 1,
                     first_seen: now,
                     deadline,
@@ -116,8 +118,8 @@ impl<'a> Hop<'a> {
         loop {
             match self.turn(seen.take()).await {
                 Ok(Turn::Settled(outcome)) => return Ok(outcome),
-                Ok(Turn::Seen(next)) => seen = Some(next),
-                Ok(Turn::Afresh) => {}
+                Ok(Turn::Observed(next)) => seen = Some(next),
+                Ok(Turn::Reobserve) => {}
                 // Past the deadline nothing is waited for any more, not even for a look that succeeds.
                 Err(problem) if self.clock.now() >= self.state.deadline => return Err(problem),
                 Err(problem) if problem.error_type == ErrorType::AwsDenied => return Err(problem),
@@ -132,7 +134,7 @@ impl<'a> Hop<'a> {
     }
 
     /// One turn. `seen` is what the turn before left to decide about; without it the hop looks afresh.
-    async fn turn(&mut self, seen: Option<Seen>) -> Result<Turn, Problem> {
+    async fn turn(&mut self, seen: Option<Observation>) -> Result<Turn, Problem> {
         let (action_state, seen) = match seen {
             Some(seen) => (ActionState::Waiting, seen),
             None => self.look_afresh().await?,
@@ -143,7 +145,7 @@ impl<'a> Hop<'a> {
                 Ok(self.settle(OutcomeKind::WouldDrain, format!("DRY_RUN is set; next: {other}")))
             }
             Decision::StartDrain => self.start_drain().await,
-            Decision::CountTasks => self.count_tasks().await.map(Turn::Seen),
+            Decision::CountTasks => self.count_tasks().await.map(Turn::Observed),
             Decision::StopStandaloneTasks => self.stop_standalone_tasks().await,
             Decision::Complete { why } => {
                 self.complete(ActionResult::Continue, OutcomeKind::Completed, why).await
@@ -151,18 +153,18 @@ impl<'a> Hop<'a> {
             Decision::GiveUp { on_timeout, why } => self.give_up(on_timeout, why).await,
             Decision::Wait { why } => match self.wait(&why).await? {
                 Some(outcome) => Ok(Turn::Settled(outcome)),
-                None if matches!(seen, Seen::Draining(_)) => {
-                    self.look_again().await.map(Turn::Seen)
+                None if matches!(seen, Observation::Draining(_)) => {
+                    self.look_again().await.map(Turn::Observed)
                 }
-                None => Ok(Turn::Afresh),
+                None => Ok(Turn::Reobserve),
             },
         }
     }
 
-    async fn look_afresh(&mut self) -> Result<(ActionState, Seen), Problem> {
+    async fn look_afresh(&mut self) -> Result<(ActionState, Observation), Problem> {
         let action_state = self.action_state().await?;
         if action_state != ActionState::Waiting {
-            return Ok((action_state, Seen::NotInCluster));
+            return Ok((action_state, Observation::NotInCluster));
         }
         self.begin_heartbeats().await?;
         let seen = self.find().await?;
@@ -188,7 +190,7 @@ impl<'a> Hop<'a> {
             }
             None => return Err(Problem::other("ECS did not say whether it is DRAINING")),
         };
-        Ok(Turn::Seen(Seen::Status(status)))
+        Ok(Turn::Observed(Observation::Status(status)))
     }
 
     /// Tells the standalone tasks to stop. They count as told from then on: if ECS does not show it yet, the next look
@@ -204,7 +206,7 @@ impl<'a> Hop<'a> {
             stopped.map_err(|error| Problem::from(&error))?;
             task.told_to_stop = true;
         }
-        Ok(Turn::Seen(self.counted()))
+        Ok(Turn::Observed(self.counted()))
     }
 
     async fn complete(
@@ -215,11 +217,11 @@ impl<'a> Hop<'a> {
     ) -> Result<Turn, Problem> {
         let completed = self.clients().auto_scaling.complete(&self.action, result).await;
         Ok(match completed.map_err(|error| Problem::from(&error))? {
-            ActionFound::Active => {
+            ActionStatus::Active => {
                 self.measure();
                 self.settle(outcome, why)
             }
-            ActionFound::Over => {
+            ActionStatus::Over => {
                 self.settle(outcome, format!("{why}; the action was over already"))
             }
         })
@@ -311,8 +313,8 @@ impl<'a> Hop<'a> {
             let beat = self.clients().auto_scaling.heartbeat(&self.action).await;
             self.heartbeat = Some(Instant::now() + self.heartbeat_interval());
             match beat {
-                Ok(ActionFound::Active) => {}
-                Ok(ActionFound::Over) => {
+                Ok(ActionStatus::Active) => {}
+                Ok(ActionStatus::Over) => {
                     return Ok(Some(
                         self.outcome(OutcomeKind::Ignored, "the action is over".to_owned()),
                     ));
@@ -360,7 +362,7 @@ enum Turn {
     /// The message is settled.
     Settled(Outcome),
     /// This is to be decided about next.
-    Seen(Seen),
+    Observed(Observation),
     /// The next turn looks afresh, at the action as well.
-    Afresh,
+    Reobserve,
 }

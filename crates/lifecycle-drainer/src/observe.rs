@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use ebb_aws::{AwsErrorKind, Look, Problem};
+use ebb_aws::{AwsErrorKind, Problem, StatusFilter};
 use ebb_core::ecs::{ContainerInstance, Task};
 use ebb_core::ids::{Cluster, ContainerInstanceArn};
 use ebb_core::lifecycle::action::cluster_hint;
-use ebb_core::lifecycle::{ActionState, Seen, TasksLeft};
+use ebb_core::lifecycle::{ActionState, Observation, TasksLeft};
 use futures_util::{StreamExt, stream};
 
 use crate::hop::Hop;
@@ -31,16 +31,16 @@ impl Hop<'_> {
 
     /// Finds the container instance: where an earlier hop found it, where the hook's metadata says, or in any of the
     /// clusters.
-    pub(crate) async fn find(&mut self) -> Result<Seen, Problem> {
+    pub(crate) async fn find(&mut self) -> Result<Observation, Problem> {
         let found = match self.state.found.clone() {
             Some((cluster, arn)) => self.find_again(&cluster, arn).await?,
             None => self.find_anew().await?,
         };
         Ok(match found {
-            None => Seen::NotInCluster,
+            None => Observation::NotInCluster,
             Some(ContainerInstance { cluster, arn, status, .. }) => {
                 self.state.found = Some((cluster, arn));
-                Seen::Status(status)
+                Observation::Status(status)
             }
         })
     }
@@ -99,7 +99,7 @@ impl Hop<'_> {
 
     async fn find_in_one(&self, cluster: &Cluster) -> Result<Option<ContainerInstance>, Problem> {
         let ids = std::slice::from_ref(&self.action.instance_id);
-        for look in [Look::Active, Look::AnyStatus] {
+        for look in [StatusFilter::Active, StatusFilter::AnyStatus] {
             match self.clients().ecs.find(cluster, ids, look).await {
                 Ok(found) if found.is_empty() => {}
                 Ok(found) => return Ok(found.into_iter().next()),
@@ -118,7 +118,7 @@ impl Hop<'_> {
     }
 
     /// Counts all tasks that have not stopped.
-    pub(crate) async fn count_tasks(&mut self) -> Result<Seen, Problem> {
+    pub(crate) async fn count_tasks(&mut self) -> Result<Observation, Problem> {
         let (cluster, arn) = self.found()?;
         self.tasks = self
             .clients()
@@ -145,7 +145,7 @@ impl Hop<'_> {
 
     /// Looks again at the tasks that held the instance when they were last counted, with one call. Only when none of
     /// them does any more are all tasks counted.
-    pub(crate) async fn look_again(&mut self) -> Result<Seen, Problem> {
+    pub(crate) async fn look_again(&mut self) -> Result<Observation, Problem> {
         let holding: Vec<_> = self
             .tasks
             .iter()
@@ -184,10 +184,10 @@ impl Hop<'_> {
     }
 
     /// What the tasks that were last looked at come to.
-    pub(crate) fn counted(&mut self) -> Seen {
+    pub(crate) fn counted(&mut self) -> Observation {
         let left = TasksLeft::count(&self.tasks, &self.daemons(), &self.protected);
         self.left = Some(left);
-        Seen::Draining(left)
+        Observation::Draining(left)
     }
 
     /// The container instance, for steps that follow upon its having been found.

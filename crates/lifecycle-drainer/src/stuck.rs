@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use ebb_aws::metrics::{self, Metric, Unit};
-use ebb_core::lifecycle::diagnosis::{Scene, why_held};
+use ebb_core::lifecycle::diagnosis::{DrainFacts, diagnose};
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -25,7 +25,7 @@ impl Hop<'_> {
 
     async fn tell(&self, subject: &str) {
         let lines = match self.scene().await {
-            Some(scene) => why_held(&scene),
+            Some(scene) => diagnose(&scene),
             None => Vec::new(),
         };
         let held = if lines.is_empty() {
@@ -56,14 +56,14 @@ impl Hop<'_> {
     }
 
     /// `None` if the container instance was never found, or cannot be looked at: a wrong diagnosis is worse than none.
-    async fn scene(&self) -> Option<Scene> {
+    async fn scene(&self) -> Option<DrainFacts> {
         let (cluster, arn) = self.state.found.clone()?;
         let ecs = &self.clients().ecs;
         let tasks: Vec<_> = self.tasks.iter().filter(|task| self.holds(task)).cloned().collect();
         let (agent_connected, rooms) = ecs.agent_and_rooms(&cluster, &arn).await.ok()?;
         let names = tasks.iter().filter_map(|task| task.service.clone()).collect();
         let services = ecs.services(&cluster, &names, self.state.first_seen).await;
-        Some(Scene {
+        Some(DrainFacts {
             tasks,
             services: services.unwrap_or_else(|_| self.services.clone()),
             agent_connected,

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem};
 use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::reaper::follow_up::{DRAINED_BY, Mark};
-use ebb_core::reaper::revalidate::still_holds;
-use ebb_core::reaper::{Done, OutcomeKind};
+use ebb_core::reaper::revalidate::revalidate;
+use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
 use ebb_planner::{Instance, Plan};
 use tracing::{info, warn};
 
@@ -19,8 +19,8 @@ use crate::{FUNCTION, Sweep};
 
 impl Sweep<'_> {
     /// What a plan comes to that is not carried out.
-    pub(crate) fn would_remove(&self, plan: Plan) -> (Plan, Vec<Done>) {
-        let would = |id: &InstanceId| Done {
+    pub(crate) fn would_remove(&self, plan: Plan) -> (Plan, Vec<RemovalOutcome>) {
+        let would = |id: &InstanceId| RemovalOutcome {
             instance_id: id.clone(),
             outcome: OutcomeKind::WouldRemove,
             detail: None,
@@ -31,7 +31,7 @@ impl Sweep<'_> {
     }
 
     /// What a plan comes to that is left to a later sweep.
-    pub(crate) fn postpone(&self, plan: Plan, why: &str) -> (Plan, Vec<Done>) {
+    pub(crate) fn postpone(&self, plan: Plan, why: &str) -> (Plan, Vec<RemovalOutcome>) {
         let postponed = |id| done(id, OutcomeKind::Postponed, why.to_owned());
         let all = plan.remove.iter().map(|removal| postponed(&removal.instance_id)).collect();
         (plan, all)
@@ -42,7 +42,7 @@ impl Sweep<'_> {
         &self,
         cluster: &Cluster,
         planned: Plan,
-    ) -> Result<(Plan, Vec<Done>), Problem> {
+    ) -> Result<(Plan, Vec<RemovalOutcome>), Problem> {
         if planned.remove.is_empty() {
             return Ok((planned, Vec::new()));
         }
@@ -56,7 +56,7 @@ impl Sweep<'_> {
         let fresh = observed.map_err(|error| Problem::from(&error))?.inventory;
         let instances: BTreeMap<_, _> =
             by_id(&fresh).into_iter().map(|(id, one)| (id.clone(), one.clone())).collect();
-        let plan = still_holds(&planned, fresh, &self.policy, self.clock.now());
+        let plan = revalidate(&planned, fresh, &self.policy, self.clock.now());
         let at_once = self.at_once(&plan).await?;
         let going: Vec<_> =
             plan.remove.iter().filter_map(|removal| instances.get(&removal.instance_id)).collect();
@@ -90,7 +90,7 @@ impl Sweep<'_> {
         cluster: &Cluster,
         ten: &[&Instance],
         at_once: &BTreeSet<InstanceId>,
-    ) -> Vec<Done> {
+    ) -> Vec<RemovalOutcome> {
         let mut all = Vec::new();
         let marked = self.mark(cluster, ten, &mut all).await;
         for instance in self.drain(cluster, &marked, &mut all).await {
@@ -119,7 +119,7 @@ impl Sweep<'_> {
         &self,
         cluster: &Cluster,
         ten: &[&'i Instance],
-        all: &mut Vec<Done>,
+        all: &mut Vec<RemovalOutcome>,
     ) -> Vec<&'i Instance> {
         let mark = Mark { function: FUNCTION.to_owned(), at: self.clock.now() }.to_string();
         let values: Vec<_> = ten.iter().map(|one| (&one.arn, mark.clone())).collect();
@@ -149,7 +149,7 @@ impl Sweep<'_> {
         &self,
         cluster: &Cluster,
         ten: &[&'i Instance],
-        all: &mut Vec<Done>,
+        all: &mut Vec<RemovalOutcome>,
     ) -> Vec<&'i Instance> {
         if ten.is_empty() {
             return Vec::new();
@@ -192,7 +192,7 @@ const NO_TIME: &str = "no time was left; a later sweep goes on";
 const HELD: &str = "its group's hook holds it until it is empty";
 const LATER: &str = "a later sweep terminates it, once it is empty";
 
-fn late(ten: &[&Instance]) -> Vec<Done> {
+fn late(ten: &[&Instance]) -> Vec<RemovalOutcome> {
     ten.iter()
         .map(|one| done(&one.instance_id, OutcomeKind::Postponed, NO_TIME.to_owned()))
         .collect()

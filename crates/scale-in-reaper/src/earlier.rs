@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_aws::{AwsError, AwsErrorKind, Problem, Termination};
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
-use ebb_core::reaper::follow_up::{DRAINED_BY, Earlier};
+use ebb_core::reaper::follow_up::{DRAINED_BY, FollowUp};
 use ebb_core::reaper::settings::ReaperMode;
-use ebb_core::reaper::{Done, OutcomeKind};
+use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
 use ebb_planner::{Instance, Inventory};
 
 use crate::Sweep;
@@ -49,12 +49,12 @@ impl Sweep<'_> {
     pub(crate) async fn go_on(
         &self,
         inventory: &Inventory,
-        decided: Vec<(usize, Earlier)>,
-    ) -> (Vec<Done>, bool) {
+        decided: Vec<(usize, FollowUp)>,
+    ) -> (Vec<RemovalOutcome>, bool) {
         let (mut done, mut load_is_back) = (Vec::new(), false);
         for (index, decision) in decided {
             let instance = &inventory.instances[index];
-            load_is_back |= matches!(&decision, Earlier::Reactivate { load: true, .. });
+            load_is_back |= matches!(&decision, FollowUp::Reactivate { load: true, .. });
             done.push(if self.mode == ReaperMode::Plan || !self.has_time() {
                 would(instance, &decision)
             } else {
@@ -64,12 +64,17 @@ impl Sweep<'_> {
         (done, load_is_back)
     }
 
-    async fn go_on_with(&self, cluster: &Cluster, instance: &Instance, decision: Earlier) -> Done {
+    async fn go_on_with(
+        &self,
+        cluster: &Cluster,
+        instance: &Instance,
+        decision: FollowUp,
+    ) -> RemovalOutcome {
         let id = &instance.instance_id;
         match decision {
-            Earlier::LeaveAlone(why) | Earlier::Wait(why) => done(id, OutcomeKind::Waiting, why),
-            Earlier::Terminate(why) => self.terminate(cluster, instance, why).await,
-            Earlier::Reactivate { why, .. } => {
+            FollowUp::LeaveAlone(why) | FollowUp::Wait(why) => done(id, OutcomeKind::Waiting, why),
+            FollowUp::Terminate(why) => self.terminate(cluster, instance, why).await,
+            FollowUp::Reactivate { why, .. } => {
                 let taken_back = self.take_back(cluster, instance).await;
                 let outcome = match taken_back {
                     TakenBack::Active => OutcomeKind::Reactivated,
@@ -78,7 +83,7 @@ impl Sweep<'_> {
                 };
                 settled(id, outcome, &why, taken_back)
             }
-            Earlier::Unmark(why) => match self.unmark(cluster, instance).await {
+            FollowUp::Unmark(why) => match self.unmark(cluster, instance).await {
                 Ok(()) => done(id, OutcomeKind::Reactivated, why),
                 Err(error) => done(id, kind_of(&error), Problem::from(&error).text),
             },
@@ -92,7 +97,7 @@ impl Sweep<'_> {
         cluster: &Cluster,
         instance: &Instance,
         why: String,
-    ) -> Done {
+    ) -> RemovalOutcome {
         let id = &instance.instance_id;
         let (outcome, said) = match self.clients().auto_scaling.terminate(id).await {
             Ok(Termination::Accepted) => return done(id, OutcomeKind::Terminating, why),
@@ -122,7 +127,7 @@ impl Sweep<'_> {
         instance: &Instance,
         outcome: OutcomeKind,
         said: &str,
-    ) -> Done {
+    ) -> RemovalOutcome {
         let taken_back = self.take_back(cluster, instance).await;
         settled(&instance.instance_id, outcome, said, taken_back)
     }
@@ -151,7 +156,12 @@ impl Sweep<'_> {
     }
 }
 
-fn settled(id: &InstanceId, outcome: OutcomeKind, said: &str, taken_back: TakenBack) -> Done {
+fn settled(
+    id: &InstanceId,
+    outcome: OutcomeKind,
+    said: &str,
+    taken_back: TakenBack,
+) -> RemovalOutcome {
     let (reactivated, then) = match taken_back {
         TakenBack::Active => (true, "it is ACTIVE again".to_owned()),
         TakenBack::Terminating => (false, "its group terminates it".to_owned()),
@@ -161,21 +171,25 @@ fn settled(id: &InstanceId, outcome: OutcomeKind, said: &str, taken_back: TakenB
         ),
     };
     let detail = Some(format!("{said}; {then}"));
-    Done { instance_id: id.clone(), outcome, detail, reactivated }
+    RemovalOutcome { instance_id: id.clone(), outcome, detail, reactivated }
 }
 
 /// What would be done about an earlier drain.
-fn would(instance: &Instance, decision: &Earlier) -> Done {
+fn would(instance: &Instance, decision: &FollowUp) -> RemovalOutcome {
     let outcome = match decision {
-        Earlier::LeaveAlone(_) | Earlier::Wait(_) => OutcomeKind::Waiting,
-        Earlier::Terminate(_) => OutcomeKind::WouldRemove,
-        Earlier::Reactivate { .. } | Earlier::Unmark(_) => OutcomeKind::WouldReactivate,
+        FollowUp::LeaveAlone(_) | FollowUp::Wait(_) => OutcomeKind::Waiting,
+        FollowUp::Terminate(_) => OutcomeKind::WouldRemove,
+        FollowUp::Reactivate { .. } | FollowUp::Unmark(_) => OutcomeKind::WouldReactivate,
     };
     done(&instance.instance_id, outcome, decision.why().to_owned())
 }
 
-pub(crate) fn done(instance_id: &InstanceId, outcome: OutcomeKind, detail: String) -> Done {
-    Done {
+pub(crate) fn done(
+    instance_id: &InstanceId,
+    outcome: OutcomeKind,
+    detail: String,
+) -> RemovalOutcome {
+    RemovalOutcome {
         instance_id: instance_id.clone(),
         outcome,
         detail: Some(detail),

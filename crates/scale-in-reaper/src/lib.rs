@@ -11,11 +11,11 @@ use ebb_aws::pace::Pace;
 use ebb_aws::{AwsErrorKind, Clients, Clock, HandlerError, Problem};
 use ebb_core::event::Event;
 use ebb_core::ids::{Cluster, GroupName};
-use ebb_core::reaper::follow_up::{Load, earlier};
-use ebb_core::reaper::reading::never_joined;
-use ebb_core::reaper::services::Definition;
+use ebb_core::reaper::follow_up::{Load, follow_up};
+use ebb_core::reaper::reading::unregistered_members;
+use ebb_core::reaper::services::TaskRequirements;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
-use ebb_core::reaper::{Answer, Swept, request};
+use ebb_core::reaper::{Answer, ClusterReport, request};
 use ebb_planner::{Policy, plan};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -83,7 +83,7 @@ impl ScaleInReaper {
         mode: ReaperMode,
         clock: Clock,
         deadline: Timestamp,
-    ) -> (Vec<Swept>, Vec<Problem>) {
+    ) -> (Vec<ClusterReport>, Vec<Problem>) {
         let time = deadline.duration_since(clock.now());
         let sweep = Sweep {
             reaper: self,
@@ -137,7 +137,7 @@ pub(crate) struct Sweep<'a> {
     act_by: Timestamp,
     pace: Pace,
     /// Task definitions never change: each is read once.
-    definitions: Mutex<BTreeMap<String, Definition>>,
+    definitions: Mutex<BTreeMap<String, TaskRequirements>>,
     /// Whether groups hold an instance until it is empty, as far as that was asked.
     hooks: Mutex<BTreeMap<GroupName, bool>>,
 }
@@ -153,7 +153,7 @@ impl Sweep<'_> {
         &self,
         cluster: &Cluster,
         account: &Account,
-    ) -> Result<Option<Swept>, Problem> {
+    ) -> Result<Option<ClusterReport>, Problem> {
         let observed = match self.observe(cluster, account, Candidates::WorthReading).await {
             Ok(observed) => observed,
             // A configured cluster that does not exist is a mistake in the settings.
@@ -168,7 +168,7 @@ impl Sweep<'_> {
         let now = self.clock.now();
         let planned = plan(&observed.inventory, &self.policy, now);
         let load = Load { headroom: planned.headroom_before, unplaced: observed.unplaced };
-        let decided = earlier(&observed.inventory, &self.policy, &load, FUNCTION, now);
+        let decided = follow_up(&observed.inventory, &self.policy, &load, FUNCTION, now);
 
         let (earlier, load_is_back) = self.go_on(&observed.inventory, decided).await;
         let (plan, done) = if self.mode == ReaperMode::Plan {
@@ -178,15 +178,16 @@ impl Sweep<'_> {
         } else {
             self.remove(cluster, planned).await?
         };
-        let never_joined = never_joined(&observed.inventory, &account.members());
-        Ok(Some(Swept { mode: self.mode, plan, done, earlier, never_joined }))
+        let never_joined = unregistered_members(&observed.inventory, &account.members());
+        Ok(Some(ClusterReport { mode: self.mode, plan, done, earlier, never_joined }))
     }
 
     /// A permission that is lacking is an error, so that it is seen.
-    fn lacking(&self, swept: &[Swept]) -> Vec<Problem> {
+    fn lacking(&self, swept: &[ClusterReport]) -> Vec<Problem> {
         use ebb_aws::ErrorType::AwsDenied;
         use ebb_core::reaper::OutcomeKind::Denied;
-        let denied = swept.iter().flat_map(Swept::all_done).filter(|done| done.outcome == Denied);
+        let denied =
+            swept.iter().flat_map(ClusterReport::all_done).filter(|done| done.outcome == Denied);
         let text = |detail: &Option<String>| detail.clone().unwrap_or_default();
         denied
             .map(|done| Problem { error_type: AwsDenied, text: text(&done.detail) })

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_aws::{AwsError, GroupSeen, PlacedTask, Problem};
+use ebb_aws::{AwsError, GroupDescription, PlacedTask, Problem};
 use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskArn};
-use ebb_core::reaper::follow_up::Unplaced;
+use ebb_core::reaper::follow_up::PlacementFailure;
 use ebb_core::reaper::reading::reads_max;
-use ebb_core::reaper::services::{Definition, ServiceSeen};
+use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
 use ebb_planner::{Group, Inventory, Service, Task, TaskKind, worth_reading};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -18,7 +18,7 @@ const CONCURRENT_READS_MAX: usize = 8;
 
 /// What Auto Scaling and the capacity providers say, for all clusters.
 pub(crate) struct Account {
-    groups: Vec<GroupSeen>,
+    groups: Vec<GroupDescription>,
 }
 
 impl Account {
@@ -44,7 +44,7 @@ pub(crate) enum Candidates<'a> {
 /// A cluster as it was seen.
 pub(crate) struct Observed {
     pub(crate) inventory: Inventory,
-    pub(crate) unplaced: Vec<Unplaced>,
+    pub(crate) unplaced: Vec<PlacementFailure>,
 }
 
 impl Sweep<'_> {
@@ -162,9 +162,9 @@ impl Sweep<'_> {
     async fn add_services<'s>(
         &self,
         inventory: &mut Inventory,
-        seen: &'s [ServiceSeen],
+        seen: &'s [ServiceDescription],
         tasks: &[PlacedTask],
-    ) -> Result<Vec<&'s ServiceSeen>, AwsError> {
+    ) -> Result<Vec<&'s ServiceDescription>, AwsError> {
         let status: BTreeMap<_, _> =
             inventory.instances.iter().map(|one| (&one.arn, &one.status)).collect();
         let (mut here, mut on_draining) = (BTreeSet::new(), BTreeMap::<_, u64>::new());
@@ -175,15 +175,15 @@ impl Sweep<'_> {
                 status.get(&task.container_instance) == Some(&&ContainerInstanceStatus::Draining);
             *on_draining.entry(service).or_default() += u64::from(draining && !task.told_to_stop);
         }
-        let leaving = |one: &ServiceSeen| on_draining.get(&one.name).copied().unwrap_or(0);
-        let matters = |one: &&ServiceSeen| {
+        let leaving = |one: &ServiceDescription| on_draining.get(&one.name).copied().unwrap_or(0);
+        let matters = |one: &&ServiceDescription| {
             !one.daemon
                 && !one.elsewhere
                 && (here.contains(&one.name) || one.in_flight(leaving(one)) > 0)
         };
         let relevant: Vec<_> = seen.iter().filter(matters).collect();
         let definitions = self.definitions(&relevant).await?;
-        let service = |one: &&ServiceSeen| -> Service {
+        let service = |one: &&ServiceDescription| -> Service {
             let definitions: Vec<_> =
                 one.definitions.iter().filter_map(|arn| definitions.get(arn)).collect();
             one.service(&definitions, leaving(one))
@@ -195,8 +195,8 @@ impl Sweep<'_> {
     /// The task definitions of these services; each is read once a sweep.
     async fn definitions(
         &self,
-        services: &[&ServiceSeen],
-    ) -> Result<BTreeMap<String, Definition>, AwsError> {
+        services: &[&ServiceDescription],
+    ) -> Result<BTreeMap<String, TaskRequirements>, AwsError> {
         let mut known = self.definitions.lock().await;
         let wanted: BTreeSet<_> = services.iter().flat_map(|one| &one.definitions).collect();
         let mut reads = Vec::new();
@@ -214,7 +214,7 @@ impl Sweep<'_> {
     async fn protected(
         &self,
         inventory: &Inventory,
-        relevant: &[&ServiceSeen],
+        relevant: &[&ServiceDescription],
         tasks: &[PlacedTask],
     ) -> Result<BTreeSet<TaskArn>, AwsError> {
         let names: BTreeSet<_> = relevant.iter().map(|one| one.name.as_str()).collect();
@@ -261,7 +261,7 @@ fn arn_names(arn: &str, group: &GroupName) -> bool {
 fn add_tasks(
     inventory: &mut Inventory,
     chosen: &BTreeSet<usize>,
-    seen: &[ServiceSeen],
+    seen: &[ServiceDescription],
     tasks: &[PlacedTask],
     protected: &BTreeSet<TaskArn>,
 ) {

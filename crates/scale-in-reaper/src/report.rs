@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{Clock, Problem};
-use ebb_core::reaper::{Answer, Done, OutcomeKind, Swept, text};
+use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, RemovalOutcome, text};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -56,7 +56,7 @@ impl ScaleInReaper {
     }
 }
 
-fn told(done: &Done) -> bool {
+fn told(done: &RemovalOutcome) -> bool {
     let removed = matches!(done.outcome, OutcomeKind::Terminating | OutcomeKind::Draining);
     removed || done.reactivated || done.outcome.is_failure()
 }
@@ -66,7 +66,7 @@ fn removed(answer: &Answer) -> usize {
 }
 
 fn reactivated(answer: &Answer) -> usize {
-    answer.clusters.iter().flat_map(Swept::all_done).filter(|done| done.reactivated).count()
+    answer.clusters.iter().flat_map(ClusterReport::all_done).filter(|done| done.reactivated).count()
 }
 
 /// One line for the sweep, and one for each cluster: CloudWatch puts the values of several clusters together.
@@ -74,7 +74,7 @@ fn metrics_of(answer: &Answer, problems: &[Problem], clock: Clock) -> Vec<Vec<Me
     #[expect(clippy::cast_precision_loss, reason = "counts of one invocation")]
     let count = |name, value: usize| Metric { name, unit: Unit::Count, value: value as f64 };
     let percent = |name, value| Metric { name, unit: Unit::Percent, value };
-    let done = || answer.clusters.iter().flat_map(Swept::all_done);
+    let done = || answer.clusters.iter().flat_map(ClusterReport::all_done);
     let removable = answer.clusters.iter().map(|swept| swept.plan.remove.len()).sum();
     let failed = problems.len() + done().filter(|done| done.outcome.is_failure()).count();
     let mut lines = vec![vec![
@@ -85,7 +85,7 @@ fn metrics_of(answer: &Answer, problems: &[Problem], clock: Clock) -> Vec<Vec<Me
         Metric { name: "SweepSeconds", unit: Unit::Seconds, value: clock.elapsed().as_secs_f64() },
         count("Failed", failed),
     ]];
-    lines.extend(answer.clusters.iter().map(|Swept { plan, .. }| {
+    lines.extend(answer.clusters.iter().map(|ClusterReport { plan, .. }| {
         vec![
             percent("HeadroomCpuPercent", plan.headroom_after.cpu_percent()),
             percent("HeadroomMemoryPercent", plan.headroom_after.memory_percent()),

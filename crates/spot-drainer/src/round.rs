@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Look, Problem};
+use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem, StatusFilter};
 use ebb_core::ecs::ContainerInstance;
 use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::spot::notice::Notice;
@@ -50,8 +50,8 @@ impl SpotDrainer {
                 return;
             }
         };
-        self.look(work, &clusters, Look::Active).await;
-        self.look(work, &clusters, Look::AnyStatus).await;
+        self.look(work, &clusters, StatusFilter::Active).await;
+        self.look(work, &clusters, StatusFilter::AnyStatus).await;
         for item in work.undecided().filter(|item| item.problem.is_none()) {
             let Some(notice) = item.notice.clone() else { continue };
             match decide(&notice, None, self.settings.dry_run) {
@@ -65,7 +65,7 @@ impl SpotDrainer {
     }
 
     /// Looks through all clusters at once for the undecided items without a problem, and acts on what it finds.
-    async fn look(&self, work: &mut Work, clusters: &[Cluster], look: Look) {
+    async fn look(&self, work: &mut Work, clusters: &[Cluster], look: StatusFilter) {
         let notices: HashMap<InstanceId, Notice> = work
             .undecided()
             .filter(|item| item.problem.is_none())
@@ -92,7 +92,7 @@ impl SpotDrainer {
         &self,
         cluster: &Cluster,
         instance_ids: &[InstanceId],
-        look: Look,
+        look: StatusFilter,
         notices: &HashMap<InstanceId, Notice>,
     ) -> Visit {
         let mut visit = Visit { asked: instance_ids.to_vec(), found: Vec::new(), error: None };

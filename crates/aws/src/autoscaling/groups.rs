@@ -20,7 +20,7 @@ const MANAGED_DRAINING_HOOK: &str = "ecs-managed-draining-termination-hook";
 
 /// A group with its instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupSeen {
+pub struct GroupDescription {
     /// Its name.
     pub name: GroupName,
     /// Its ARN.
@@ -68,7 +68,7 @@ impl AutoScaling {
     ///
     /// # Errors
     /// If a call fails, or a group lacks what every group has.
-    pub async fn groups(&self) -> Result<Vec<GroupSeen>, AwsError> {
+    pub async fn groups(&self) -> Result<Vec<GroupDescription>, AwsError> {
         let operation = "describe the Auto Scaling groups";
         let request = self.client.describe_auto_scaling_groups().max_records(GROUPS_A_PAGE);
         let mut pages = request.into_paginator().stop_on_duplicate_token(false).send();
@@ -170,9 +170,9 @@ impl AutoScaling {
     }
 }
 
-fn group(described: &AutoScalingGroup) -> Option<GroupSeen> {
+fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
     let members: Option<Vec<_>> = described.instances().iter().map(member).collect();
-    Some(GroupSeen {
+    Some(GroupDescription {
         name: GroupName::new(described.auto_scaling_group_name()?),
         arn: described.auto_scaling_group_arn().unwrap_or_default().to_owned(),
         group: Group {

@@ -10,7 +10,7 @@ use aws_sdk_ecs::types::{
 };
 use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::diagnosis::placement_failure;
-use ebb_core::reaper::services::{Definition, ServiceSeen};
+use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
 use ebb_planner::{HostPort, Protocol, Resources, Strategy};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -37,7 +37,7 @@ impl Ecs {
         &self,
         cluster: &Cluster,
         pace: &Pace,
-    ) -> Result<Vec<ServiceSeen>, AwsError> {
+    ) -> Result<Vec<ServiceDescription>, AwsError> {
         let arns = self.list_services(cluster, pace).await?;
         let mut chunks = Vec::new();
         for arns in arns.chunks(DESCRIBE_SERVICES_MAX) {
@@ -68,7 +68,7 @@ impl Ecs {
         cluster: &Cluster,
         arns: &[String],
         pace: &Pace,
-    ) -> Result<Vec<ServiceSeen>, AwsError> {
+    ) -> Result<Vec<ServiceDescription>, AwsError> {
         let operation = || format!("describe services of cluster {}", cluster.name());
         pace.services.turn().await;
         let request = self.client.describe_services().cluster(cluster.as_str());
@@ -91,7 +91,11 @@ impl Ecs {
     ///
     /// # Errors
     /// If the call fails.
-    pub async fn task_definition(&self, arn: &str, pace: &Pace) -> Result<Definition, AwsError> {
+    pub async fn task_definition(
+        &self,
+        arn: &str,
+        pace: &Pace,
+    ) -> Result<TaskRequirements, AwsError> {
         let operation = || format!("describe task definition {arn}");
         pace.definitions.turn().await;
         let answer = self.client.describe_task_definition().task_definition(arn).send().await;
@@ -130,7 +134,7 @@ impl Ecs {
 }
 
 /// `None` for one without a name.
-fn service(described: &Described) -> Option<ServiceSeen> {
+fn service(described: &Described) -> Option<ServiceDescription> {
     let percent = described.deployment_configuration();
     let percent_of = |value: Option<i32>, default| {
         value.and_then(|value| u32::try_from(value).ok()).unwrap_or(default)
@@ -156,7 +160,7 @@ fn service(described: &Described) -> Option<ServiceSeen> {
     let in_progress = deployments
         .iter()
         .any(|one| one.rollout_state() == Some(&DeploymentRolloutState::InProgress));
-    Some(ServiceSeen {
+    Some(ServiceDescription {
         name: described.service_name()?.to_owned(),
         daemon: described.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
         elsewhere: elsewhere(described),
@@ -230,7 +234,7 @@ fn strategy(described: &PlacementStrategy) -> Option<Strategy> {
     })
 }
 
-fn definition(described: &TaskDefinition) -> Definition {
+fn definition(described: &TaskDefinition) -> TaskRequirements {
     let containers = described.container_definitions();
     let awsvpc = described.network_mode() == Some(&NetworkMode::Awsvpc);
     let fargate_only = described.compatibilities() == [Compatibility::Fargate];
@@ -253,7 +257,7 @@ fn definition(described: &TaskDefinition) -> Definition {
     } else {
         fargate_only.then_some("its task definition is for Fargate only")
     };
-    Definition {
+    TaskRequirements {
         demand,
         host_ports: host_ports(described),
         constraints: constraints(described),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::event::{Event, Message, ParseError, describe};
 use crate::ids::{ActionToken, Cluster, GroupName, HookName, InstanceId, TopicArn};
-use crate::lifecycle::handoff::Carried;
+use crate::lifecycle::handoff::HandoffState;
 
 /// A termination lifecycle action: an instance waits for us before Auto Scaling terminates it.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +27,7 @@ pub struct LifecycleAction {
     /// When Auto Scaling sent the message. `None` where that cannot be read.
     pub time: Option<Timestamp>,
     /// What an earlier hop left for this one.
-    pub carried: Option<Carried>,
+    pub carried: Option<HandoffState>,
     /// The message, to be published again: the state goes to its top level, whatever its form.
     pub message: Message,
 }
@@ -73,7 +73,7 @@ pub fn read(message: &Message) -> Result<Event<LifecycleAction>, ParseError> {
             .and_then(Value::as_str)
             .map(str::to_owned),
         time: time.and_then(Value::as_str).and_then(|text| text.parse().ok()),
-        carried: Carried::read(&message.body)?,
+        carried: HandoffState::read(&message.body)?,
         message: message.clone(),
     }))
 }

@@ -104,7 +104,7 @@ impl TasksLeft {
 
 /// What was seen of the container instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum Observation {
     /// Every cluster was looked through and none has it. A look-up that failed must not be passed as this.
     NotInCluster,
     /// A cluster has it, in this status; its tasks were not counted.
@@ -164,7 +164,7 @@ impl fmt::Display for Decision {
 /// drain must end by `deadline`. No look is skipped for the deadline: a drain that is over completes even if it is late.
 pub fn decide(
     action: &ActionState,
-    seen: &Seen,
+    seen: &Observation,
     settings: &LifecycleSettings,
     deadline: Timestamp,
     now: Timestamp,
@@ -191,10 +191,10 @@ pub fn decide(
         }
     };
     match seen {
-        Seen::NotInCluster => {
+        Observation::NotInCluster => {
             Decision::Complete { why: "no cluster has a container instance on it".to_owned() }
         }
-        Seen::Status(status) => match status {
+        Observation::Status(status) => match status {
             ContainerInstanceStatus::Active => {
                 until_deadline("its drain never began".to_owned(), Decision::StartDrain)
             }
@@ -209,10 +209,10 @@ pub fn decide(
                 until_deadline(why.clone(), Decision::Wait { why })
             }
         },
-        Seen::Draining(left) if left.holding(settings.standalone_tasks) == 0 => {
+        Observation::Draining(left) if left.holding(settings.standalone_tasks) == 0 => {
             Decision::Complete { why: format!("its tasks have stopped: {left}") }
         }
-        Seen::Draining(left) => {
+        Observation::Draining(left) => {
             let stops = settings.standalone_tasks == StandaloneTasks::Stop && left.standalone > 0;
             let otherwise = if stops {
                 Decision::StopStandaloneTasks
@@ -232,11 +232,22 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-    fn left(service: usize, daemon: usize, standalone_stopping: usize, standalone: usize) -> Seen {
-        Seen::Draining(TasksLeft { service, daemon, standalone_stopping, standalone, protected: 0 })
+    fn left(
+        service: usize,
+        daemon: usize,
+        standalone_stopping: usize,
+        standalone: usize,
+    ) -> Observation {
+        Observation::Draining(TasksLeft {
+            service,
+            daemon,
+            standalone_stopping,
+            standalone,
+            protected: 0,
+        })
     }
 
-    fn every_seen() -> Vec<(String, Seen)> {
+    fn every_seen() -> Vec<(String, Observation)> {
         let statuses = [
             "REGISTERING",
             "REGISTRATION_FAILED",
@@ -246,8 +257,8 @@ mod tests {
             "INACTIVE",
             "NEW_WORD",
         ];
-        let mut every = vec![("in no cluster".to_owned(), Seen::NotInCluster)];
-        every.extend(statuses.map(|word| (word.to_owned(), Seen::Status(word.into()))));
+        let mut every = vec![("in no cluster".to_owned(), Observation::NotInCluster)];
+        every.extend(statuses.map(|word| (word.to_owned(), Observation::Status(word.into()))));
         every.extend([
             ("no task left".to_owned(), left(0, 0, 0, 0)),
             ("a daemon task left".to_owned(), left(0, 1, 0, 0)),

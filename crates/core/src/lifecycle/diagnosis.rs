@@ -36,7 +36,7 @@ pub fn placement_failure(message: &str) -> Option<String> {
 
 /// What was seen of a drain that does not end.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Scene {
+pub struct DrainFacts {
     /// The tasks that hold the instance.
     pub tasks: Vec<Task>,
     /// Their services.
@@ -51,7 +51,7 @@ pub struct Scene {
 
 /// What keeps a task on its instance.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+pub enum HoldReason {
     /// The agent does not hear that it is to stop. Often that passes.
     AgentDisconnected,
     /// It has been told to stop and is at it: its target deregisters, or its containers take their time.
@@ -79,7 +79,7 @@ pub enum Reason {
     Unknown,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for HoldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AgentDisconnected => f.write_str("the agent is disconnected and cannot stop it"),
@@ -100,13 +100,13 @@ impl fmt::Display for Reason {
 }
 
 /// Says what holds the instance, a line for each service and reason, with how many tasks it is about.
-pub fn why_held(scene: &Scene) -> Vec<String> {
-    let mut held = BTreeMap::<(&str, Reason), usize>::new();
+pub fn diagnose(scene: &DrainFacts) -> Vec<String> {
+    let mut held = BTreeMap::<(&str, HoldReason), usize>::new();
     for task in scene.tasks.iter().filter(|task| !task.stopped) {
         let service = task.service.as_deref().unwrap_or("(no service)");
         *held.entry((service, reason(task, scene))).or_default() += 1;
     }
-    let line = |((service, reason), count): ((&str, Reason), usize)| {
+    let line = |((service, reason), count): ((&str, HoldReason), usize)| {
         let plural = if count == 1 { "" } else { "s" };
         format!("{count} task{plural} of {service}: {reason}")
     };
@@ -114,23 +114,23 @@ pub fn why_held(scene: &Scene) -> Vec<String> {
 }
 
 /// The first reason that applies, in the order in which they shut each other out.
-fn reason(task: &Task, scene: &Scene) -> Reason {
+fn reason(task: &Task, scene: &DrainFacts) -> HoldReason {
     if !scene.agent_connected {
-        return Reason::AgentDisconnected;
+        return HoldReason::AgentDisconnected;
     }
     if task.told_to_stop {
-        return Reason::Stopping;
+        return HoldReason::Stopping;
     }
-    let Some(name) = &task.service else { return Reason::Standalone };
+    let Some(name) = &task.service else { return HoldReason::Standalone };
     let service = scene.services.iter().find(|service| service.name == *name);
     if service.is_some_and(|one| one.minimum_healthy_percent >= 100 && one.maximum_percent <= 100) {
-        return Reason::CannotBeReplaced;
+        return HoldReason::CannotBeReplaced;
     }
     if let Some(&until) = scene.protected_until.get(&task.arn) {
-        return Reason::Protected { until };
+        return HoldReason::Protected { until };
     }
     if let Some(said) = service.and_then(|service| service.unplaced.clone()) {
-        return Reason::Unplaced { said };
+        return HoldReason::Unplaced { said };
     }
     let fits = |needed: Room| {
         scene
@@ -139,8 +139,8 @@ fn reason(task: &Task, scene: &Scene) -> Reason {
             .any(|room| needed.cpu <= room.cpu && needed.memory_mib <= room.memory_mib)
     };
     match task.needs {
-        Some(needed) if !fits(needed) => Reason::NoRoom { needed },
-        _ => Reason::Unknown,
+        Some(needed) if !fits(needed) => HoldReason::NoRoom { needed },
+        _ => HoldReason::Unknown,
     }
 }
 
@@ -168,8 +168,8 @@ mod tests {
         }
     }
 
-    fn scene() -> Scene {
-        Scene {
+    fn scene() -> DrainFacts {
+        DrainFacts {
             tasks: vec![task(Some("web"))],
             services: vec![service(100, 200)],
             agent_connected: true,
@@ -198,19 +198,19 @@ mod tests {
         let tight =
             vec![Room { cpu: 511, memory_mib: 4_096 }, Room { cpu: 4_096, memory_mib: 1_023 }];
         let scenes = [
-            Scene { agent_connected: false, ..scene() },
-            Scene { tasks: vec![stopping], ..scene() },
-            Scene { tasks: vec![task(None), task(None)], ..scene() },
-            Scene { services: vec![service(100, 100)], ..scene() },
-            Scene { protected_until: protected, ..scene() },
-            Scene {
+            DrainFacts { agent_connected: false, ..scene() },
+            DrainFacts { tasks: vec![stopping], ..scene() },
+            DrainFacts { tasks: vec![task(None), task(None)], ..scene() },
+            DrainFacts { services: vec![service(100, 100)], ..scene() },
+            DrainFacts { protected_until: protected, ..scene() },
+            DrainFacts {
                 services: vec![Service { unplaced: placement_failure(PORT), ..service(100, 200) }],
                 ..scene()
             },
-            Scene { rooms: tight, ..scene() },
+            DrainFacts { rooms: tight, ..scene() },
             scene(),
         ];
-        let told: Vec<_> = scenes.iter().flat_map(why_held).collect();
+        let told: Vec<_> = scenes.iter().flat_map(diagnose).collect();
         insta::assert_snapshot!(told.join("\n"), @r"
         1 task of web: the agent is disconnected and cannot stop it
         1 task of web: told to stop, and not stopped yet
@@ -227,6 +227,6 @@ mod tests {
     fn tasks_of_one_service_and_reason_are_told_together_and_stopped_ones_not_at_all() {
         let stopped = Task { stopped: true, ..task(None) };
         let tasks = vec![task(Some("web")), task(None), stopped, task(Some("web"))];
-        assert_eq!(why_held(&Scene { tasks, ..scene() }).len(), 2);
+        assert_eq!(diagnose(&DrainFacts { tasks, ..scene() }).len(), 2);
     }
 }

@@ -24,7 +24,7 @@ const HEARTBEAT_SECONDS: std::ops::RangeInclusive<u64> = 30..=7_200;
 
 /// What a hop leaves for the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Carried {
+pub struct HandoffState {
     /// The number of the hop that published the message; the first is 1.
     pub hop: u64,
     /// When the first hop began.
@@ -39,11 +39,11 @@ pub struct Carried {
     pub told: bool,
 }
 
-impl Carried {
+impl HandoffState {
     /// Reads the state from a message; `None` if it carries none.
     ///
     /// # Errors
-    /// If the state is not such as [`Carried::write`] writes.
+    /// If the state is not such as [`HandoffState::write`] writes.
     pub fn read(message: &Value) -> Result<Option<Self>, ParseError> {
         let Some(state) = message.get(KEY) else { return Ok(None) };
         let fields = State(state);
@@ -155,8 +155,8 @@ mod tests {
 
     use super::*;
 
-    fn carried() -> Carried {
-        Carried {
+    fn carried() -> HandoffState {
+        HandoffState {
             hop: 3,
             first_seen: "2025-03-04T05:06:07Z".parse().unwrap(),
             deadline: "2025-03-04T05:21:07Z".parse().unwrap(),
@@ -169,18 +169,18 @@ mod tests {
         }
     }
 
-    fn read(message: &str) -> Result<Option<Carried>, ParseError> {
-        Carried::read(&serde_json::from_str(message).unwrap())
+    fn read(message: &str) -> Result<Option<HandoffState>, ParseError> {
+        HandoffState::read(&serde_json::from_str(message).unwrap())
     }
 
     #[test]
     fn what_a_hop_writes_the_next_one_reads() {
         let bare =
-            Carried { found: None, heartbeat_timeout_seconds: None, told: false, ..carried() };
+            HandoffState { found: None, heartbeat_timeout_seconds: None, told: false, ..carried() };
         for carried in [carried(), bare] {
             let message = carried.write("{\"EC2InstanceId\": \"i-1a2b3c4d\"}").unwrap();
             assert_eq!(read(&message), Ok(Some(carried.clone())));
-            let again = Carried { hop: 4, ..carried }.write(&message).unwrap();
+            let again = HandoffState { hop: 4, ..carried }.write(&message).unwrap();
             assert_eq!(read(&again).unwrap().unwrap().hop, 4, "in place of the state before");
         }
         assert_eq!(read("{}"), Ok(None));
@@ -205,7 +205,7 @@ mod tests {
         let with = |field: &str, value: Value| {
             let mut message: Value = serde_json::from_str(&carried().write("{}").unwrap()).unwrap();
             message[KEY][field] = value;
-            Carried::read(&message).map_err(|error| error.field)
+            HandoffState::read(&message).map_err(|error| error.field)
         };
         for (field, value, named) in [
             ("hop", json!(-1), "ebb.hop"),
@@ -229,7 +229,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_state_panics_the_reader(hop in any::<i64>(), deadline in ".*", first_seen in ".*") {
-            let _ = Carried::read(&json!({"ebb": {"hop": hop, "deadline": deadline, "first_seen": first_seen}}));
+            let _ = HandoffState::read(&json!({"ebb": {"hop": hop, "deadline": deadline, "first_seen": first_seen}}));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use crate::reaper::report::{Done, OutcomeKind, Swept};
+use crate::reaper::report::{ClusterReport, OutcomeKind, RemovalOutcome};
 use crate::reaper::settings::ReaperMode;
 use crate::reaper::text::text;
 
@@ -15,7 +15,7 @@ pub struct Answer {
     /// In which mode it swept.
     pub mode: ReaperMode,
     /// One entry a cluster that could be swept.
-    pub clusters: Vec<Swept>,
+    pub clusters: Vec<ClusterReport>,
     /// Why it did not sweep at all, if so.
     pub ignored: Option<String>,
 }
@@ -48,8 +48,11 @@ impl Answer {
     }
 
     /// What was done, of this kind.
-    pub fn of_kind(&self, kind: OutcomeKind) -> impl Iterator<Item = &Done> {
-        self.clusters.iter().flat_map(Swept::all_done).filter(move |done| done.outcome == kind)
+    pub fn of_kind(&self, kind: OutcomeKind) -> impl Iterator<Item = &RemovalOutcome> {
+        self.clusters
+            .iter()
+            .flat_map(ClusterReport::all_done)
+            .filter(move |done| done.outcome == kind)
     }
 }
 

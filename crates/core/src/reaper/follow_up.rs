@@ -54,7 +54,7 @@ impl fmt::Display for Mark {
 
 /// A service that could not place a task although it could before Ebb drained an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unplaced {
+pub struct PlacementFailure {
     /// Its name.
     pub service: String,
     /// When ECS said so last.
@@ -67,7 +67,7 @@ pub struct Unplaced {
 
 /// What becomes of an instance that bears the mark of an earlier sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Earlier {
+pub enum FollowUp {
     /// Have its group terminate it.
     Terminate(String),
     /// Leave it as it is until the next sweep.
@@ -85,7 +85,7 @@ pub enum Earlier {
     Unmark(String),
 }
 
-impl Earlier {
+impl FollowUp {
     /// Why.
     pub fn why(&self) -> &str {
         match self {
@@ -104,20 +104,20 @@ pub struct Load {
     /// What is free on usable instances once all that is on its way has its place: [`ebb_planner::Plan::headroom_before`].
     pub headroom: Headroom,
     /// The services that find no place for a task.
-    pub unplaced: Vec<Unplaced>,
+    pub unplaced: Vec<PlacementFailure>,
 }
 
 /// Decides what becomes of every instance that bears the mark of `function`, by its index in the inventory.
 ///
 /// One that is not empty is never terminated, whatever hooks its group has: a termination cannot be taken back, and as
 /// long as tasks are left load may come back.
-pub fn earlier(
+pub fn follow_up(
     inventory: &Inventory,
     policy: &Policy,
     load: &Load,
     function: &str,
     now: Timestamp,
-) -> Vec<(usize, Earlier)> {
+) -> Vec<(usize, FollowUp)> {
     let marked = inventory.instances.iter().enumerate();
     let mut marked: Vec<_> =
         marked.filter_map(|(index, one)| Some((index, one, Mark::of(one, function)?))).collect();
@@ -134,7 +134,7 @@ pub fn earlier(
                 continue;
             }
             ContainerInstanceStatus::Active => {
-                Earlier::Unmark("it is ACTIVE, and bears the mark of a drain".to_owned())
+                FollowUp::Unmark("it is ACTIVE, and bears the mark of a drain".to_owned())
             }
             ContainerInstanceStatus::Draining => {
                 let facts = Facts { instance, inventory, policy, mark: &mark, now };
@@ -142,7 +142,7 @@ pub fn earlier(
             }
             _ => continue,
         };
-        if matches!(decision, Earlier::Reactivate { .. }) {
+        if matches!(decision, FollowUp::Reactivate { .. }) {
             add(&mut headroom, inventory, instance);
         }
         decided.push((index, decision));
@@ -150,8 +150,8 @@ pub fn earlier(
     decided
 }
 
-fn reactivate(why: String) -> Earlier {
-    Earlier::Reactivate { why, load: false }
+fn reactivate(why: String) -> FollowUp {
+    FollowUp::Reactivate { why, load: false }
 }
 
 struct Facts<'a> {
@@ -164,10 +164,10 @@ struct Facts<'a> {
 
 impl Facts<'_> {
     /// The rules, in order: first what the group says, then the load, then the drain itself.
-    fn decide(&self, headroom: &Headroom, unplaced: &[Unplaced]) -> Earlier {
+    fn decide(&self, headroom: &Headroom, unplaced: &[PlacementFailure]) -> FollowUp {
         let state = &self.instance.lifecycle_state;
         if state.starts_with("Terminat") || state.starts_with("Warmed") {
-            return Earlier::LeaveAlone(format!("its group says {state}"));
+            return FollowUp::LeaveAlone(format!("its group says {state}"));
         }
         let Some((name, group)) = self.group() else {
             return reactivate("it is in no Auto Scaling group any more".to_owned());
@@ -176,24 +176,24 @@ impl Facts<'_> {
             return reactivate(why);
         }
         if let Some(why) = short(headroom, self.policy).or_else(|| self.needed_by(unplaced)) {
-            return Earlier::Reactivate { why: format!("load has come back: {why}"), load: true };
+            return FollowUp::Reactivate { why: format!("load has come back: {why}"), load: true };
         }
         let Some(left) = self.tasks_left() else {
-            return Earlier::Wait("its tasks were not read".to_owned());
+            return FollowUp::Wait("its tasks were not read".to_owned());
         };
         let stalled = self.now.duration_since(self.mark.at) >= STALLED_AFTER;
         match &group.unavailable {
             Some(why) if stalled => reactivate(format!("group {name} cannot be shrunk: {why}")),
-            Some(why) => Earlier::Wait(format!("group {name} cannot be shrunk now: {why}")),
-            None if left == 0 => Earlier::Terminate("its tasks have stopped".to_owned()),
+            Some(why) => FollowUp::Wait(format!("group {name} cannot be shrunk now: {why}")),
+            None if left == 0 => FollowUp::Terminate("its tasks have stopped".to_owned()),
             None if stalled && self.may_wait_longer() => {
-                Earlier::Wait("standalone tasks have not ended".to_owned())
+                FollowUp::Wait("standalone tasks have not ended".to_owned())
             }
             None if stalled => reactivate(format!(
                 "its drain has stalled: {left} tasks left since {}",
                 self.mark.at
             )),
-            None => Earlier::Wait(format!("{left} tasks left")),
+            None => FollowUp::Wait(format!("{left} tasks left")),
         }
     }
 
@@ -224,7 +224,7 @@ impl Facts<'_> {
 
     /// A service that finds no place for a task, has done so since the drain began and not before, and could use this
     /// instance.
-    fn needed_by(&self, unplaced: &[Unplaced]) -> Option<String> {
+    fn needed_by(&self, unplaced: &[PlacementFailure]) -> Option<String> {
         let registered = self.instance.registered?.to_array();
         let needs = unplaced.iter().find(|one| {
             let since =
@@ -375,19 +375,19 @@ pub(crate) mod tests {
         Load { headroom, unplaced: Vec::new() }
     }
 
-    fn decided(inventory: &Inventory, load: &Load) -> Vec<Earlier> {
-        let decided = earlier(inventory, &Policy::default(), load, FUNCTION, NOW);
+    fn decided(inventory: &Inventory, load: &Load) -> Vec<FollowUp> {
+        let decided = follow_up(inventory, &Policy::default(), load, FUNCTION, NOW);
         decided.into_iter().map(|(_, decision)| decision).collect()
     }
 
-    fn word(decision: &Earlier) -> &'static str {
+    fn word(decision: &FollowUp) -> &'static str {
         match decision {
-            Earlier::Terminate(_) => "terminate",
-            Earlier::Wait(_) => "wait",
-            Earlier::Reactivate { load: false, .. } => "reactivate",
-            Earlier::Reactivate { load: true, .. } => "reactivate for load",
-            Earlier::LeaveAlone(_) => "leave alone",
-            Earlier::Unmark(_) => "unmark",
+            FollowUp::Terminate(_) => "terminate",
+            FollowUp::Wait(_) => "wait",
+            FollowUp::Reactivate { load: false, .. } => "reactivate",
+            FollowUp::Reactivate { load: true, .. } => "reactivate for load",
+            FollowUp::LeaveAlone(_) => "leave alone",
+            FollowUp::Unmark(_) => "unmark",
         }
     }
 
@@ -477,7 +477,7 @@ pub(crate) mod tests {
         let all = inventory(vec![drained(1, 300), drained(2, 100), drained(3, 200)]);
         let mut load = roomy();
         load.headroom.free = resources(1_999, 9_000);
-        let said = earlier(&all, &Policy::default(), &load, FUNCTION, NOW);
+        let said = follow_up(&all, &Policy::default(), &load, FUNCTION, NOW);
 
         let said: Vec<_> = said.iter().map(|(index, decision)| (*index, word(decision))).collect();
         assert_eq!(said, [(1, "reactivate for load"), (2, "terminate"), (0, "terminate")]);
@@ -491,7 +491,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_service_without_a_place_gets_back_what_could_be_one() {
-        let unplaced = |at, before, cpu| Unplaced {
+        let unplaced = |at, before, cpu| PlacementFailure {
             service: "web".to_owned(),
             at,
             before,
@@ -549,7 +549,7 @@ pub(crate) mod tests {
             ..drained(number, seconds)
         };
         let all = inventory(vec![active(1, 899), active(2, 900)]);
-        let said = earlier(&all, &Policy::default(), &roomy(), FUNCTION, NOW);
-        assert!(matches!(said.as_slice(), [(1, Earlier::Unmark(_))]), "{said:?}");
+        let said = follow_up(&all, &Policy::default(), &roomy(), FUNCTION, NOW);
+        assert!(matches!(said.as_slice(), [(1, FollowUp::Unmark(_))]), "{said:?}");
     }
 }

@@ -26,7 +26,7 @@ pub fn reads_max(inventory: &Inventory, policy: &Policy) -> usize {
 
 /// Instances that joined a group of the cluster, but not the cluster: unless they boot just now, they are paid for
 /// nothing. `members` are the instances that the groups say are in service.
-pub fn never_joined(
+pub fn unregistered_members(
     inventory: &Inventory,
     members: &[(InstanceId, GroupName)],
 ) -> Vec<(InstanceId, GroupName)> {
@@ -58,6 +58,6 @@ mod tests {
         let all = inventory(vec![instance(1)]);
         let (ours, other) = (GroupName::new("group"), GroupName::new("other"));
         let members = [(id(1), ours.clone()), (id(2), ours.clone()), (id(3), other)];
-        assert_eq!(never_joined(&all, &members), [(id(2), ours)]);
+        assert_eq!(unregistered_members(&all, &members), [(id(2), ours)]);
     }
 }

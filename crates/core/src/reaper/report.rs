@@ -97,7 +97,7 @@ impl OutcomeKind {
 
 /// What was done about one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Done {
+pub struct RemovalOutcome {
     /// The instance.
     pub instance_id: InstanceId,
     /// How it came off.
@@ -110,22 +110,22 @@ pub struct Done {
 
 /// What a sweep of one cluster came to.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Swept {
+pub struct ClusterReport {
     /// In which mode it ran.
     pub mode: ReaperMode,
     /// The plan, as far as it held.
     pub plan: Plan,
     /// What was done about the instances that go, in the plan's order.
-    pub done: Vec<Done>,
+    pub done: Vec<RemovalOutcome>,
     /// What became of those that an earlier sweep drained.
-    pub earlier: Vec<Done>,
+    pub earlier: Vec<RemovalOutcome>,
     /// Instances of the cluster's groups that are not in the cluster.
     pub never_joined: Vec<(InstanceId, GroupName)>,
 }
 
-impl Swept {
+impl ClusterReport {
     /// Everything that was done, earlier drains first.
-    pub fn all_done(&self) -> impl Iterator<Item = &Done> {
+    pub fn all_done(&self) -> impl Iterator<Item = &RemovalOutcome> {
         self.earlier.iter().chain(&self.done)
     }
 
@@ -160,7 +160,7 @@ impl Swept {
     }
 }
 
-fn going(removal: &Removal, done: &Done) -> Value {
+fn going(removal: &Removal, done: &RemovalOutcome) -> Value {
     json!({
         "instance_id": removal.instance_id,
         "reason": removal.reason.code(),
@@ -174,7 +174,7 @@ fn going(removal: &Removal, done: &Done) -> Value {
     })
 }
 
-fn earlier(done: &Done) -> Value {
+fn earlier(done: &RemovalOutcome) -> Value {
     json!({"instance_id": done.instance_id, "outcome": done.outcome, "detail": done.detail})
 }
 

@@ -9,7 +9,7 @@ use crate::ecs::ContainerInstanceStatus;
 
 /// The plan as far as it still holds after a second look: planned again, with nothing but the instances that were to go
 /// as candidates. It only ever shrinks. What stays for another reason than before is kept for that reason.
-pub fn still_holds(planned: &Plan, mut fresh: Inventory, policy: &Policy, now: Timestamp) -> Plan {
+pub fn revalidate(planned: &Plan, mut fresh: Inventory, policy: &Policy, now: Timestamp) -> Plan {
     let candidates: BTreeSet<_> =
         planned.remove.iter().map(|removal| &removal.instance_id).collect();
     for instance in &mut fresh.instances {
@@ -63,13 +63,13 @@ mod tests {
             |plan: &Plan| plan.remove.iter().map(|one| one.instance_id.clone()).collect::<Vec<_>>();
         let going = ids(&planned);
         assert_eq!(going.len(), 3, "one is always left");
-        assert_eq!(ids(&still_holds(&planned, all.clone(), &policy, NOW)), going);
+        assert_eq!(ids(&revalidate(&planned, all.clone(), &policy, NOW)), going);
 
         let staying = planned.keep[0].instance_id.clone();
         for lost in &going {
             let mut fresh = all.clone();
             fresh.instances.retain(|one| one.instance_id != *lost);
-            let again = still_holds(&planned, fresh, &policy, NOW);
+            let again = revalidate(&planned, fresh, &policy, NOW);
             assert!(ids(&again).iter().all(|id| going.contains(id) && id != lost), "{again:?}");
             assert!(!ids(&again).contains(&staying));
             let kept = again.keep.iter().find(|kept| kept.instance_id == *lost).unwrap();
@@ -79,7 +79,7 @@ mod tests {
         let mut fresh = all;
         let busy = fresh.instances.iter_mut().find(|one| one.instance_id == going[0]).unwrap();
         busy.tasks = Some(vec![task(TaskKind::Standalone)]);
-        let again = still_holds(&planned, fresh, &policy, NOW);
+        let again = revalidate(&planned, fresh, &policy, NOW);
         assert!(!ids(&again).contains(&going[0]));
         assert_eq!(
             again.keep.iter().find(|kept| kept.instance_id == going[0]).unwrap().reason.code(),

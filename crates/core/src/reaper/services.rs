@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ebb_planner::{DIMENSIONS, HostPort, Instance, Resources, Service, Strategy};
 use jiff::Timestamp;
 
-use crate::reaper::follow_up::Unplaced;
+use crate::reaper::follow_up::PlacementFailure;
 
 /// The attribute that an instance in the inventory has for its capacity provider. ECS shows the provider in a field of
 /// its own, and a service with a capacity provider strategy places its tasks on that provider's instances only (ECS
@@ -17,7 +17,7 @@ const ZONE: &str = "ecs.availability-zone";
 
 /// A service, as `DescribeServices` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ServiceSeen {
+pub struct ServiceDescription {
     /// Its name.
     pub name: String,
     /// Whether it is a daemon service.
@@ -54,7 +54,7 @@ pub struct ServiceSeen {
 
 /// What a task definition says about where its tasks may run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Definition {
+pub struct TaskRequirements {
     /// What one task holds.
     pub demand: Resources,
     /// The host ports that a task takes.
@@ -65,7 +65,7 @@ pub struct Definition {
     pub unclear: Option<String>,
 }
 
-impl ServiceSeen {
+impl ServiceDescription {
     /// How many tasks hold no place yet, if `on_draining` of those that run do so on draining instances: what is wanted,
     /// less what runs elsewhere. A deployment may start as many beside the old ones as `maximumPercent` allows, and tasks
     /// that wait for a capacity provider count as pending while they hold no place (ECS Developer Guide,
@@ -82,7 +82,7 @@ impl ServiceSeen {
 
     /// The service in the inventory. During a deployment its tasks may be of either definition: the largest demand and
     /// all ports and constraints of them count.
-    pub fn service(&self, definitions: &[&Definition], on_draining: u64) -> Service {
+    pub fn service(&self, definitions: &[&TaskRequirements], on_draining: u64) -> Service {
         let mut demand = [0; DIMENSIONS];
         let (mut host_ports, mut constraints) = (BTreeSet::new(), self.constraints.clone());
         let mut unclear = self.unclear.clone();
@@ -142,10 +142,10 @@ impl ServiceSeen {
     }
 
     /// What it could not place, if tasks of it hold no place.
-    pub fn unplaced(&self, service: &Service) -> Option<Unplaced> {
+    pub fn unplaced(&self, service: &Service) -> Option<PlacementFailure> {
         let &at = self.placement_failures.first().filter(|_| service.in_flight > 0)?;
         let before = self.placement_failures.last().copied().filter(|before| *before < at);
-        Some(Unplaced { service: self.name.clone(), at, before, demand: service.demand })
+        Some(PlacementFailure { service: self.name.clone(), at, before, demand: service.demand })
     }
 }
 
@@ -169,15 +169,15 @@ mod tests {
 
     use super::*;
 
-    fn seen(desired: i64, running: i64, pending: i64) -> ServiceSeen {
-        ServiceSeen {
+    fn seen(desired: i64, running: i64, pending: i64) -> ServiceDescription {
+        ServiceDescription {
             name: "web".to_owned(),
             desired,
             running,
             pending,
             minimum_healthy_percent: 100,
             maximum_percent: 200,
-            ..ServiceSeen::default()
+            ..ServiceDescription::default()
         }
     }
 
@@ -188,10 +188,10 @@ mod tests {
         assert_eq!(seen(5, 5, 0).in_flight(2), 2, "two run on draining instances");
         assert_eq!(seen(5, 5, 2).in_flight(2), 0, "whose replacements have their places");
         assert_eq!(seen(5, 7, 0).in_flight(0), 0, "more than wanted");
-        let deploying = ServiceSeen { deploying: true, ..seen(5, 6, 1) };
+        let deploying = ServiceDescription { deploying: true, ..seen(5, 6, 1) };
         assert_eq!(deploying.in_flight(0), 3, "a deployment may have ten");
         let waiting =
-            ServiceSeen { capacity_providers: ["spot".to_owned()].into(), ..seen(5, 3, 2) };
+            ServiceDescription { capacity_providers: ["spot".to_owned()].into(), ..seen(5, 3, 2) };
         assert_eq!(waiting.in_flight(0), 2, "pending ones may wait for a capacity provider");
         assert_eq!(
             seen(i64::MAX, 0, 0).in_flight(u64::MAX),
@@ -202,13 +202,13 @@ mod tests {
 
     #[test]
     fn during_a_deployment_the_largest_demand_and_every_port_and_constraint_count() {
-        let old = Definition {
+        let old = TaskRequirements {
             demand: Resources { cpu: 256, memory_mib: 1_024, ..Resources::default() },
             host_ports: [HostPort { protocol: Protocol::Tcp, number: 80 }].into(),
             constraints: vec!["attribute:disk == ssd".to_owned()],
             unclear: None,
         };
-        let new = Definition {
+        let new = TaskRequirements {
             demand: Resources { cpu: 512, memory_mib: 512, gpus: 1, ..Resources::default() },
             host_ports: [HostPort { protocol: Protocol::Tcp, number: 81 }].into(),
             constraints: vec![
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn few_tasks_may_be_neither_stopped_nor_started_whatever_the_percentages() {
         let with = |desired, minimum_healthy_percent, maximum_percent| {
-            let seen = ServiceSeen {
+            let seen = ServiceDescription {
                 minimum_healthy_percent,
                 maximum_percent,
                 ..seen(desired, desired, 0)
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_capacity_provider_is_a_constraint_and_several_are_unclear() {
-        let with = |names: &[&str]| ServiceSeen {
+        let with = |names: &[&str]| ServiceDescription {
             capacity_providers: names.iter().map(|&name| name.to_owned()).collect(),
             ..seen(1, 1, 0)
         };
@@ -265,18 +265,20 @@ mod tests {
     fn a_service_without_a_strategy_is_spread_over_zones_then_instances() {
         let spread = |field: &str| Strategy::Spread(field.to_owned());
         assert_eq!(seen(1, 1, 0).service(&[], 0).strategy, [spread(ZONE), spread("instanceId")]);
-        let random = ServiceSeen { strategy: vec![Strategy::Random], ..seen(1, 1, 0) };
+        let random = ServiceDescription { strategy: vec![Strategy::Random], ..seen(1, 1, 0) };
         assert_eq!(random.service(&[], 0).strategy, [Strategy::Random]);
     }
 
     #[test]
     fn a_service_whose_tasks_all_have_a_place_lacks_none_whatever_was_said_before() {
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
-        let failing =
-            ServiceSeen { placement_failures: vec![at(30), at(20), at(10)], ..seen(3, 2, 0) };
+        let failing = ServiceDescription {
+            placement_failures: vec![at(30), at(20), at(10)],
+            ..seen(3, 2, 0)
+        };
         let unplaced = failing.unplaced(&failing.service(&[], 0)).unwrap();
         assert_eq!((unplaced.at, unplaced.before), (at(30), Some(at(10))));
-        let placed = ServiceSeen { running: 3, ..failing };
+        let placed = ServiceDescription { running: 3, ..failing };
         assert_eq!(placed.unplaced(&placed.service(&[], 0)), None);
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use ebb_planner::{Headroom, Kept, Plan, Removal};
 
 use crate::ids::InstanceId;
-use crate::reaper::report::{Done, Swept, usd};
+use crate::reaper::report::{ClusterReport, RemovalOutcome, usd};
 use crate::reaper::settings::ReaperMode;
 
 /// How many ids stand behind a reason to keep instances; the rest are counted.
@@ -15,8 +15,8 @@ const IDS_MAX: usize = 3;
 const REASONS_MAX: usize = 20;
 
 /// Renders what goes, what stays and why, and what is left then.
-pub fn text(swept: &Swept) -> String {
-    let Swept { plan, mode, .. } = swept;
+pub fn text(swept: &ClusterReport) -> String {
+    let ClusterReport { plan, mode, .. } = swept;
     let mut text = String::new();
     let total = plan.remove.len() + plan.keep.len();
     let mode = match mode {
@@ -43,7 +43,7 @@ pub fn text(swept: &Swept) -> String {
     text
 }
 
-fn remove(text: &mut String, swept: &Swept) {
+fn remove(text: &mut String, swept: &ClusterReport) {
     for (removal, done) in swept.plan.remove.iter().zip(&swept.done) {
         let Removal { instance_id, instance_type, zone, group, reason, .. } = removal;
         let _ = writeln!(text, "  - {instance_id}  {instance_type}  {zone}  {group}  {reason}");
@@ -53,7 +53,7 @@ fn remove(text: &mut String, swept: &Swept) {
     }
 }
 
-fn outcome(done: &Done) -> String {
+fn outcome(done: &RemovalOutcome) -> String {
     let word = done.outcome.as_str().replace('_', " ");
     done.detail.as_ref().map_or_else(|| word.clone(), |detail| format!("{word}: {detail}"))
 }
@@ -80,7 +80,7 @@ fn keep(text: &mut String, kept: &[Kept]) {
     }
 }
 
-fn earlier(text: &mut String, earlier: &[Done]) {
+fn earlier(text: &mut String, earlier: &[RemovalOutcome]) {
     if !earlier.is_empty() {
         let _ = writeln!(text, "  drained by an earlier sweep");
     }
@@ -148,13 +148,18 @@ mod tests {
         }
     }
 
-    fn done(number: usize, outcome: OutcomeKind, detail: Option<&str>) -> Done {
+    fn done(number: usize, outcome: OutcomeKind, detail: Option<&str>) -> RemovalOutcome {
         let reactivated = outcome == OutcomeKind::Reactivated;
-        Done { instance_id: id(number), outcome, detail: detail.map(str::to_owned), reactivated }
+        RemovalOutcome {
+            instance_id: id(number),
+            outcome,
+            detail: detail.map(str::to_owned),
+            reactivated,
+        }
     }
 
     /// A sweep with every reason that there is.
-    fn every_reason(mode: ReaperMode) -> Swept {
+    fn every_reason(mode: ReaperMode) -> ClusterReport {
         let group = || GroupName::new("shop-spot");
         let text = |text: &str| text.to_owned();
         let reasons = [
@@ -211,7 +216,7 @@ mod tests {
                 done(4, OutcomeKind::Postponed, None),
             ],
         };
-        Swept {
+        ClusterReport {
             mode,
             plan: Plan {
                 cluster: Cluster::new("arn:aws:ecs:eu-west-1:111122223333:cluster/shop"),

@@ -37,13 +37,13 @@ fn every_sample_event_means_what_was_reviewed() {
     let mut lines = Vec::new();
     for (name, payload) in sample_events() {
         lines.push(format!("{name}:"));
-        lines.extend(parse(&payload, action::read).records.iter().map(|record| {
-            match &record.event {
+        lines.extend(parse(&payload, action::read).records.iter().map(
+            |record| match &record.event {
                 Ok(Event::Ours(action)) => format!("  {}", meaning(action)),
                 Ok(Event::Ignored { why, .. }) => format!("  ignored: {why}"),
                 Err(error) => format!("  failed to {error}"),
-            }
-        }));
+            },
+        ));
     }
     insta::assert_snapshot!("sample_events", lines.join("\n"));
 }

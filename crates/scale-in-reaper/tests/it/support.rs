@@ -8,7 +8,7 @@ use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::settings::LifecycleSettings;
 use ebb_core::reaper::follow_up::DRAINED_BY;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
-use ebb_core::reaper::{Answer, Done, OutcomeKind, Swept};
+use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, RemovalOutcome};
 use ebb_planner::KeepReason;
 use ebb_region::lambda::InProcess;
 pub(crate) use ebb_region::scenario::{CLUSTER, ON_DEMAND_GROUP as GROUP, instance_id};
@@ -116,7 +116,7 @@ impl Sim {
     }
 
     /// A sweep of the one cluster that there is.
-    pub(crate) async fn swept(&self) -> Swept {
+    pub(crate) async fn swept(&self) -> ClusterReport {
         let mut answer = self.sweep().await;
         assert_eq!(answer.clusters.len(), 1, "{answer:?}");
         answer.clusters.remove(0)
@@ -128,7 +128,7 @@ impl Sim {
         operation: &str,
         nth: usize,
         happens: impl FnOnce(&mut World),
-    ) -> Swept {
+    ) -> ClusterReport {
         let begun = self.region.world().calls.len();
         let seen = || {
             let world = self.region.world();
@@ -233,16 +233,16 @@ impl Sim {
 }
 
 /// The instances that went, or would go.
-pub(crate) fn removed(swept: &Swept) -> Vec<String> {
+pub(crate) fn removed(swept: &ClusterReport) -> Vec<String> {
     swept.plan.remove.iter().map(|removal| removal.instance_id.to_string()).collect()
 }
 
-pub(crate) fn outcomes(done: &[Done]) -> Vec<OutcomeKind> {
+pub(crate) fn outcomes(done: &[RemovalOutcome]) -> Vec<OutcomeKind> {
     done.iter().map(|done| done.outcome).collect()
 }
 
 /// Why an instance stays.
-pub(crate) fn reason(swept: &Swept, instance_id: &str) -> KeepReason {
+pub(crate) fn reason(swept: &ClusterReport, instance_id: &str) -> KeepReason {
     let kept = swept.plan.keep.iter().find(|kept| kept.instance_id.as_str() == instance_id);
     kept.unwrap_or_else(|| panic!("{instance_id} is not kept: {:?}", swept.plan)).reason.clone()
 }
