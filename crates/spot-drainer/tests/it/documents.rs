@@ -1,0 +1,152 @@
+//! The documents and the code say the same: settings, outcomes.
+
+use std::fmt::Debug;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ebb_core::settings::{LifecycleSettings, ReaperSettings, SettingsError, SpotSettings};
+use ebb_core::{lifecycle, scale_in, spot};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(document: &str) -> String {
+    fs::read_to_string(repository().join(document)).expect("the document is there")
+}
+
+/// The rows of the first table below a heading, as their cells without backticks.
+fn rows(document: &str, heading: &str) -> Vec<Vec<String>> {
+    let text = read(document);
+    let (_, section) = text.split_once(&format!("# {heading}\n")).expect("the heading is there");
+    let table = section.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    table.take_while(|line| line.starts_with('|')).map(cells).collect()
+}
+
+fn cells(row: &str) -> Vec<String> {
+    row.split('|').skip(1).map(|cell| cell.trim().replace('`', "")).collect()
+}
+
+fn first_cells(document: &str, heading: &str) -> Vec<String> {
+    rows(document, heading).into_iter().map(|row| row[0].clone()).collect()
+}
+
+/// A row of the settings table.
+#[derive(Debug)]
+struct Setting {
+    variable: String,
+    functions: String,
+    default: String,
+    limits: String,
+    terraform: String,
+}
+
+fn documented_settings() -> Vec<Setting> {
+    let setting = |row: Vec<String>| {
+        let [variable, functions, default, limits, _, terraform, ..] =
+            <[String; 7]>::try_from(row).expect("six cells, and what follows the last bar");
+        Setting { variable, functions, default, limits, terraform }
+    };
+    rows("docs/configuration.md", "Configuration").into_iter().map(setting).collect()
+}
+
+/// Checks the rows of one function: its variables in their order, their defaults and their limits.
+fn check_settings<S: PartialEq + Debug>(
+    readers: &[&str],
+    variables: &[&'static str],
+    from_lookup: impl Fn(&dyn Fn(&str) -> Option<String>) -> Result<S, SettingsError>,
+    defaults: &S,
+) {
+    let mut settings = documented_settings();
+    settings.retain(|setting| readers.contains(&setting.functions.as_str()));
+    let documented: Vec<_> = settings.iter().map(|setting| setting.variable.as_str()).collect();
+    assert_eq!(documented, variables);
+
+    let read_one = |variable: &str, value: &str| {
+        from_lookup(&|name| (name == variable).then(|| value.to_owned()))
+    };
+    for Setting { variable, default, limits, .. } in &settings {
+        if !default.starts_with("unset") {
+            assert_eq!(read_one(variable, default).as_ref(), Ok(defaults), "{variable}");
+        }
+        for accepted in accepted_values(limits) {
+            assert!(read_one(variable, &accepted).is_ok(), "{variable} = {accepted}");
+        }
+        for refused in refused_values(limits) {
+            assert!(read_one(variable, &refused).is_err(), "{variable} = {refused}");
+        }
+    }
+}
+
+/// `60 to 172800`, as numbers.
+fn range(limits: &str) -> Option<(i64, i64)> {
+    let (least, most) = limits.split_once(" to ")?;
+    Some((least.parse().ok()?, most.parse().ok()?))
+}
+
+/// The values that limits such as `plan, act` list, if they are such.
+fn listed(limits: &str) -> Vec<String> {
+    let words: Vec<_> = limits.split(", ").map(str::to_owned).collect();
+    let are_words = words.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()));
+    if are_words { words } else { Vec::new() }
+}
+
+fn accepted_values(limits: &str) -> Vec<String> {
+    let ends = range(limits).map(|(least, most)| [least.to_string(), most.to_string()]);
+    ends.map_or_else(|| listed(limits), Vec::from)
+}
+
+fn refused_values(limits: &str) -> Vec<String> {
+    let outside =
+        range(limits).map(|(least, most)| [(least - 1), (most + 1)].map(|n| n.to_string()));
+    let unlisted = if listed(limits).is_empty() { vec![] } else { vec!["unlisted".to_owned()] };
+    outside.map_or(unlisted, Vec::from)
+}
+
+#[test]
+fn every_setting_is_documented_with_its_default_and_its_limits() {
+    check_settings(
+        &["all", "drainers", "spot"],
+        &SpotSettings::VARIABLES,
+        |lookup| SpotSettings::from_lookup(lookup),
+        &SpotSettings::default(),
+    );
+    check_settings(
+        &["all", "drainers", "lifecycle"],
+        &LifecycleSettings::VARIABLES,
+        |lookup| LifecycleSettings::from_lookup(lookup),
+        &LifecycleSettings::default(),
+    );
+    check_settings(
+        &["all", "reaper"],
+        &ReaperSettings::VARIABLES,
+        |lookup| ReaperSettings::from_lookup(lookup),
+        &ReaperSettings::default(),
+    );
+}
+
+#[test]
+fn every_setting_names_the_terraform_variable_of_its_own_name() {
+    let module = read("infra/variables.tf");
+    for Setting { variable, terraform, .. } in documented_settings() {
+        assert_eq!(terraform, variable.to_lowercase());
+        assert!(module.contains(&format!("variable \"{terraform}\" {{")), "{terraform}");
+    }
+}
+
+fn outcomes_of(function: &str) -> Vec<String> {
+    first_cells("README.md", &format!("What the {function} answers"))
+}
+
+#[test]
+fn every_outcome_is_documented() {
+    assert_eq!(outcomes_of("Spot drainer"), spot::OutcomeKind::ALL.map(spot::OutcomeKind::as_str));
+    assert_eq!(
+        outcomes_of("lifecycle drainer"),
+        lifecycle::OutcomeKind::ALL.map(lifecycle::OutcomeKind::as_str)
+    );
+    assert_eq!(
+        outcomes_of("scale-in reaper"),
+        scale_in::OutcomeKind::ALL.map(scale_in::OutcomeKind::as_str)
+    );
+}
