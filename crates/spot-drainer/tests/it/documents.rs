@@ -1,10 +1,13 @@
-//! The documents and the code say the same: settings, outcomes.
+//! The documents and the code say the same: settings, outcomes, reasons.
 
 use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ebb_core::ids::GroupName;
+use ebb_core::scale_in::{KeepReason, RemoveReason};
 use ebb_core::settings::{LifecycleSettings, ReaperSettings, SettingsError, SpotSettings};
+use ebb_core::spot::ContainerInstanceStatus;
 use ebb_core::{lifecycle, scale_in, spot};
 
 fn repository() -> PathBuf {
@@ -134,19 +137,81 @@ fn every_setting_names_the_terraform_variable_of_its_own_name() {
     }
 }
 
-fn outcomes_of(function: &str) -> Vec<String> {
-    first_cells("README.md", &format!("What the {function} answers"))
-}
-
 #[test]
 fn every_outcome_is_documented() {
-    assert_eq!(outcomes_of("Spot drainer"), spot::OutcomeKind::ALL.map(spot::OutcomeKind::as_str));
+    let documented = |heading| first_cells("docs/answers.md", heading);
+    assert_eq!(documented("Spot drainer"), spot::OutcomeKind::ALL.map(spot::OutcomeKind::as_str));
     assert_eq!(
-        outcomes_of("lifecycle drainer"),
+        documented("Lifecycle drainer"),
         lifecycle::OutcomeKind::ALL.map(lifecycle::OutcomeKind::as_str)
     );
     assert_eq!(
-        outcomes_of("scale-in reaper"),
+        documented("Outcomes"),
         scale_in::OutcomeKind::ALL.map(scale_in::OutcomeKind::as_str)
     );
+}
+
+/// Each reason to keep an instance, in the order of the documentation.
+fn reasons_to_stay() -> Vec<KeepReason> {
+    let (group, text) = (GroupName::new("shop"), String::new());
+    vec![
+        KeepReason::Contradiction(text.clone()),
+        KeepReason::Draining,
+        KeepReason::NotActive(ContainerInstanceStatus::Inactive),
+        KeepReason::AgentDisconnected,
+        KeepReason::NoGroup,
+        KeepReason::NotInService(text.clone()),
+        KeepReason::ProtectedFromScaleIn,
+        KeepReason::GroupUnavailable(group.clone(), text.clone()),
+        KeepReason::GroupNotAllowed(group.clone()),
+        KeepReason::ManagedScaling(group.clone()),
+        KeepReason::TooYoung,
+        KeepReason::GroupAtMinimum(group),
+        KeepReason::NotRead,
+        KeepReason::Pinned(text.clone()),
+        KeepReason::MinInstances,
+        KeepReason::MaxRemovals,
+        KeepReason::Headroom,
+        KeepReason::ZoneBalance,
+        KeepReason::NoRoom(text),
+    ]
+}
+
+/// A reason that is added does not compile here until it is among [`reasons_to_stay`].
+fn is_listed(reason: &KeepReason) -> bool {
+    match reason {
+        KeepReason::Contradiction(_)
+        | KeepReason::Draining
+        | KeepReason::NotActive(_)
+        | KeepReason::AgentDisconnected
+        | KeepReason::NoGroup
+        | KeepReason::NotInService(_)
+        | KeepReason::ProtectedFromScaleIn
+        | KeepReason::GroupUnavailable(..)
+        | KeepReason::GroupNotAllowed(_)
+        | KeepReason::ManagedScaling(_)
+        | KeepReason::TooYoung
+        | KeepReason::GroupAtMinimum(_)
+        | KeepReason::NotRead
+        | KeepReason::Pinned(_)
+        | KeepReason::MinInstances
+        | KeepReason::MaxRemovals
+        | KeepReason::Headroom
+        | KeepReason::ZoneBalance
+        | KeepReason::NoRoom(_) => true,
+    }
+}
+
+#[test]
+fn every_reason_is_documented() {
+    let to_go = [
+        RemoveReason::Empty,
+        RemoveReason::Certified { tasks: 1 },
+        RemoveReason::Replayed { tasks: 1 },
+    ];
+    assert_eq!(first_cells("docs/answers.md", "Reasons to go"), to_go.map(|reason| reason.code()));
+    let to_stay = reasons_to_stay();
+    assert!(to_stay.iter().all(is_listed));
+    let words: Vec<_> = to_stay.iter().map(KeepReason::code).collect();
+    assert_eq!(first_cells("docs/answers.md", "Reasons to stay"), words);
 }
