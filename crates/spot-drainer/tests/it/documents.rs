@@ -1,5 +1,6 @@
-//! The documents and the code say the same: settings, outcomes, reasons.
+//! The documents and the code say the same: settings, outcomes, reasons, permissions.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -214,4 +215,43 @@ fn every_reason_is_documented() {
     assert!(to_stay.iter().all(is_listed));
     let words: Vec<_> = to_stay.iter().map(KeepReason::code).collect();
     assert_eq!(first_cells("docs/answers.md", "Reasons to stay"), words);
+}
+
+/// What the pages and the policies name of these services, such as `ecs:ListTasks`. Logs, keys and queues are in a table
+/// for every function.
+fn actions<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    let is_action = |text: &&str| {
+        let (service, _) = text.split_once(':').unwrap_or_default();
+        ["ecs", "autoscaling", "sns"].contains(&service) && *text != "ecs:cluster"
+    };
+    texts.filter(is_action).map(str::to_owned).collect()
+}
+
+fn documented_actions(role: &str) -> BTreeSet<String> {
+    let allowed = first_cells("docs/permissions.md", role);
+    actions(allowed.iter().flat_map(|cell| cell.split([' ', ','])))
+}
+
+/// The actions in the list of statements that begins with this text in `infra/iam.tf`.
+fn allowed_actions(begin: &str) -> BTreeSet<String> {
+    let iam = read("infra/iam.tf");
+    let (_, statements) = iam.split_once(begin).expect("the list begins");
+    let list = statements.lines().take_while(|line| !["  ]", "    ])"].contains(line));
+    actions(list.flat_map(|line| line.split('"').skip(1).step_by(2)))
+}
+
+#[test]
+fn every_permission_is_documented_and_no_other() {
+    let common = allowed_actions("  common = [");
+    let read_tasks = allowed_actions("  read_tasks = [");
+    let spot = allowed_actions("\"spot-drainer\" = concat(local.common, [");
+    assert_eq!(documented_actions("Spot drainer"), &spot | &common);
+
+    for (role, function) in
+        [("Lifecycle drainer", "lifecycle-drainer"), ("Scale-in reaper", "scale-in-reaper")]
+    {
+        let own = format!("\"{function}\" = concat(local.common, local.read_tasks, [");
+        let allowed = &(&allowed_actions(&own) | &common) | &read_tasks;
+        assert_eq!(documented_actions(role), allowed, "{role}");
+    }
 }
