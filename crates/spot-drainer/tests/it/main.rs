@@ -6,6 +6,7 @@ mod events;
 mod fallback;
 mod faults;
 mod infra;
+mod links;
 mod mass;
 mod start;
 mod stories;
