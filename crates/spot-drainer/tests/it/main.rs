@@ -1,12 +1,13 @@
 //! The Spot drainer on the simulated Region: the real function, the real SDK, virtual time.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
 
+mod documents;
 mod events;
 mod fallback;
 mod faults;
 mod infra;
+mod links;
 mod mass;
-mod readme;
 mod start;
 mod stories;
 mod support;
