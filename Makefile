@@ -13,6 +13,7 @@ TF_PLUGIN_DIR ?=
 CARGO_HOME ?= $(HOME)/.cargo
 export TF_PLUGIN_DIR
 
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := .tools
 INSTALLED := $(TOOLS)/installed
 AUDIT := $(TOOLS)/audit
@@ -48,7 +49,7 @@ events: local ## Run each function on each of its sample events; only malformed 
 
 test: local ## Run everything: no AWS account, no Docker
 	cargo test --workspace --locked
-	EBB_REGION=target/debug/ebb-region $(TOOLS)/bin/python crates/region/tests/boto3/test_region.py
+	EBB_REGION=$(TARGET)/debug/ebb-region $(TOOLS)/bin/python crates/region/tests/boto3/test_region.py
 	$(PYTHON) scripts/local.py events
 	$(PYTHON) scripts/local.py demo
 

@@ -19,8 +19,9 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 FUNCTIONS = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"]
-LOGS = ROOT / "target" / "local"
+LOGS = TARGET / "local"
 START_SECONDS = 120
 HOST = "127.0.0.1"
 
@@ -94,7 +95,7 @@ def main():
     action, arguments = sys.argv[1], sys.argv[2:]
     region_port, lambda_port = free_port(), free_port()
     env = environment(region_port)
-    region = [str(ROOT / "target" / "debug" / "ebb-region")]
+    region = [str(TARGET / "debug" / "ebb-region")]
     options = ["--port", str(region_port), "--lambda", str(lambda_port)]
 
     with background("functions", watch_command(lambda_port), env) as functions:

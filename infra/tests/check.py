@@ -4,12 +4,14 @@
     infra/tests/check.py              TF_PLUGIN_DIR may name a folder with the provider
 """
 
+import os
 import pathlib
 import sys
 
 import terraform
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 MODULE = ROOT / "infra"
 DIRECTORIES = [MODULE, MODULE / "examples" / "minimal", MODULE / "examples" / "complete"]
 
@@ -29,13 +31,13 @@ def main():
     check(MODULE, "fmt", "-check", "-diff", "-recursive")
     for directory in DIRECTORIES:
         # Beside what is built, so that the module stays as it is.
-        environment = {"TF_DATA_DIR": str(ROOT / "target" / "terraform" / directory.name)}
+        environment = {"TF_DATA_DIR": str(TARGET / "terraform" / directory.name)}
         why = terraform.init(directory, environment)
         if why:
             print(f"infra: {why}: the format is checked, nothing else")
             return 0
         check(directory, "validate", "-no-color", environment=environment)
-    environment = {"TF_DATA_DIR": str(ROOT / "target" / "terraform" / MODULE.name)}
+    environment = {"TF_DATA_DIR": str(TARGET / "terraform" / MODULE.name)}
     tested = check(MODULE, "test", "-no-color", environment=environment)
     print(f"infra: format and validity of the module and its examples; tests: {tested.strip().splitlines()[-1]}")
     return 0

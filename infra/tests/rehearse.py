@@ -38,8 +38,9 @@ from werkzeug.wrappers import Response
 import terraform
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-STAGE = ROOT / "target" / "rehearsal"
-BINARIES = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+STAGE = TARGET / "rehearsal"
+BINARIES = TARGET / "debug"
 HOST = "127.0.0.1"
 REGION = "eu-west-1"
 FUNCTIONS = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"]
