@@ -15,25 +15,36 @@ export TF_PLUGIN_DIR
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := .tools
-INSTALLED := $(TOOLS)/installed
+TOOLS_LOCAL := $(TOOLS)/requirements.installed
+TOOLS_TEST := $(TOOLS)/requirements-test.installed
+TOOLS_BUILD := $(TOOLS)/requirements-build.installed
 AUDIT := $(TOOLS)/audit
 FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
 .DEFAULT_GOAL := help
 
-.PHONY: help demo invoke serve events test simulate check rehearse audit bench build local clean
+.PHONY: help demo invoke serve events test simulate check rehearse audit bench build programs local clean
+# Cargo runs in parallel by itself; two installations into .tools at once would break it.
+.NOTPARALLEL:
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
 
-# cargo-lambda comes from PyPI, with zig, which it needs to cross-compile; so do the AWS clients of the tests.
-$(INSTALLED): scripts/requirements.txt
+$(TOOLS)/bin/pip:
 	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+
+# A file of requirements is installed when it is newer than its stamp.
+$(TOOLS)/%.installed: scripts/%.txt | $(TOOLS)/bin/pip
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --requirement $<
 	@touch $@
 
-# What runs on this machine: the simulated Region, and the functions as `cargo lambda watch` will build them.
-local: $(INSTALLED)
+$(TOOLS_LOCAL): PIP_OPTIONS := --no-deps
+
+programs:
 	cargo build --quiet --locked --bins
+
+# What runs on this machine: the simulated Region, and the functions as `cargo lambda watch` will
+# build them.
+local: programs $(TOOLS_LOCAL)
 
 demo: local ## Play a Spot interruption, a scale-in and sweeps on the simulated Region, with the real functions
 	$(PYTHON) scripts/local.py demo
@@ -47,7 +58,7 @@ serve: local ## Serve the simulated Region and the functions until Ctrl-C
 events: local ## Run each function on each of its sample events; only malformed ones may fail
 	$(PYTHON) scripts/local.py events
 
-test: local ## Run everything: no AWS account, no Docker
+test: local $(TOOLS_TEST) ## Run everything: no AWS account, no Docker
 	cargo test --workspace --locked
 	EBB_REGION=$(TARGET)/debug/ebb-region $(TOOLS)/bin/python crates/region/tests/boto3/test_region.py
 	$(PYTHON) scripts/local.py events
@@ -63,16 +74,15 @@ check: ## Check format, lints, documentation and the Terraform module
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 	$(PYTHON) infra/tests/check.py
 
-rehearse: local ## Apply the Terraform examples to a pretended account, and destroy them (some minutes)
+rehearse: programs $(TOOLS_TEST) ## Apply the Terraform examples to a pretended account, and destroy them (some minutes)
 	$(TOOLS)/bin/python infra/tests/rehearse.py
 
-# Apart from the other tools, as it brings some hundred packages.
 audit: ## Look for what is insecure in the Terraform module, with checkov
 	test -x $(AUDIT)/bin/checkov || $(PYTHON) -m venv $(AUDIT)
 	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/requirements-audit.txt
 	$(AUDIT)/bin/checkov --directory infra --framework terraform --skip-download --compact --quiet
 
-bench: local ## Measure calls, mass interruptions and cold start
+bench: programs ## Measure calls, mass interruptions and cold start
 	cargo bench --quiet --locked --profile dev --package spot-drainer --bench mass | grep -v '"_aws"'
 	cargo bench --quiet --locked --profile dev --package lifecycle-drainer --bench drains | grep -v '"_aws"'
 	cargo bench --quiet --locked --profile dev --package scale-in-reaper --bench sweeps | grep -v '"_aws"'
@@ -85,7 +95,7 @@ bench: local ## Measure calls, mass interruptions and cold start
 # The paths of this machine stay out of the programs, so that every machine builds the same ones. cargo-lambda's own
 # optimizations are off: Cargo.toml says what a release is, and theirs would end a program that panics.
 build: export RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/ebb --remap-path-prefix=$(CARGO_HOME)=/cargo
-build: $(INSTALLED) ## Build release zips into target/lambda, for ARCH (arm64 or x86-64)
+build: $(TOOLS_LOCAL) $(TOOLS_BUILD) ## Build release zips into target/lambda, for ARCH (arm64 or x86-64)
 	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo lambda build --release --disable-optimizations --$(ARCH) \
 		--locked $(foreach function,$(FUNCTIONS),--package $(function))
 	$(PYTHON) scripts/package.py $(FUNCTIONS)
