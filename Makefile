@@ -1,4 +1,5 @@
-# Every target works on a fresh machine with Rust, Python 3 and make. What else is needed is installed into .tools.
+# Every target works on a fresh machine with Rust, a C compiler, Python 3 and make;
+# scripts/prerequisites.sh looks for them. What else a target needs is installed into .tools.
 
 PYTHON ?= python3
 FUNCTION ?= spot-drainer
@@ -7,11 +8,11 @@ EVENT ?= events/spot-drainer/spot-interruption-terminate.json
 ARCH ?= arm64
 # How many seeds `make simulate` runs.
 SEEDS ?= 1000
-# Where terraform finds the AWS provider if the registry is out of reach: a folder as `terraform providers mirror` makes
-# it. Unset, terraform asks the registry, or its own configuration.
+# Where terraform finds the AWS provider if the registry is out of reach: a folder such as
+# `terraform providers mirror` makes. Unset, terraform's own configuration decides.
 TF_PLUGIN_DIR ?=
 CARGO_HOME ?= $(HOME)/.cargo
-export TF_PLUGIN_DIR
+export PYTHON TF_PLUGIN_DIR
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := .tools
@@ -22,15 +23,22 @@ AUDIT := $(TOOLS)/audit
 FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
 .DEFAULT_GOAL := help
 
-.PHONY: help demo invoke serve events test simulate check rehearse audit bench build programs local clean
+.PHONY: help prerequisites programs local demo invoke serve events test simulate check rehearse \
+	audit bench build clean
 # Cargo runs in parallel by itself; two installations into .tools at once would break it.
 .NOTPARALLEL:
 
 help: ## Show the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
+	@sed -nE 's/^([a-z]+):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  %-10s %s\n", $$1, $$2 }'
 
-$(TOOLS)/bin/pip:
-	$(PYTHON) -m venv $(TOOLS)
+prerequisites:
+	@scripts/prerequisites.sh
+	@$(if $(PLAYS),echo "$(PLAYS)")
+
+# An interrupted venv would print a traceback: its messages wait in a file, in case it fails.
+$(TOOLS)/bin/pip: | prerequisites
+	@mkdir -p $(TOOLS)
+	@$(PYTHON) -m venv $(TOOLS) 2> $(TOOLS)/venv.log || { cat $(TOOLS)/venv.log; exit 1; }
 
 # A file of requirements is installed when it is newer than its stamp.
 $(TOOLS)/%.installed: scripts/%.txt | $(TOOLS)/bin/pip
@@ -39,14 +47,15 @@ $(TOOLS)/%.installed: scripts/%.txt | $(TOOLS)/bin/pip
 
 $(TOOLS_LOCAL): PIP_OPTIONS := --no-deps
 
-programs:
-	cargo build --quiet --locked --bins
+programs: prerequisites
+	cargo build --locked --bins
 
 # What runs on this machine: the simulated Region, and the functions as `cargo lambda watch` will
 # build them.
 local: programs $(TOOLS_LOCAL)
 
-demo: local ## Play a Spot interruption, a scale-in and sweeps on the simulated Region, with the real functions
+demo: PLAYS := Builds first: about 3 minutes on 2 cores, seconds when built already. Then plays for 45 seconds.
+demo: local ## Play a Spot interruption, a scale-in and sweeps, with the real functions on a simulated Region
 	$(PYTHON) scripts/local.py demo
 
 invoke: local ## Run FUNCTION on the sample EVENT (or several)
@@ -58,13 +67,13 @@ serve: local ## Serve the simulated Region and the functions until Ctrl-C
 events: local ## Run each function on each of its sample events; only malformed ones may fail
 	$(PYTHON) scripts/local.py events
 
-test: local $(TOOLS_TEST) ## Run everything: no AWS account, no Docker
+test: local $(TOOLS_TEST) ## Run all tests: no AWS account, no Docker
 	cargo test --workspace --locked
 	EBB_REGION=$(TARGET)/debug/ebb-region $(TOOLS)/bin/python crates/region/tests/boto3/test_region.py
 	$(PYTHON) scripts/local.py events
 	$(PYTHON) scripts/local.py demo
 
-simulate: ## Run the first SEEDS seeds of the simulation (or the one SEED)
+simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED
 	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --locked --package lifecycle-drainer \
 		--package scale-in-reaper --test it what_must_hold_holds_for_every_seed -- --nocapture | grep -v '"_aws"'
 
@@ -92,10 +101,11 @@ bench: programs ## Measure calls, mass interruptions and cold start
 		events/$$function/foreign-sns-plain-text.json || exit 1; done
 	$(PYTHON) scripts/cold_start.py spot-drainer events/spot-drainer/spot-interruption-terminate.json
 
-# The paths of this machine stay out of the programs, so that every machine builds the same ones. cargo-lambda's own
-# optimizations are off: Cargo.toml says what a release is, and theirs would end a program that panics.
+# The paths of this machine stay out of the programs, so that every machine builds the same ones.
+# cargo-lambda's own optimizations are off: Cargo.toml says what a release is, and theirs would end
+# a program that panics.
 build: export RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/ebb --remap-path-prefix=$(CARGO_HOME)=/cargo
-build: $(TOOLS_LOCAL) $(TOOLS_BUILD) ## Build release zips into target/lambda, for ARCH (arm64 or x86-64)
+build: prerequisites $(TOOLS_LOCAL) $(TOOLS_BUILD) ## Build release zips into target/lambda, for ARCH (arm64 or x86-64)
 	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo lambda build --release --disable-optimizations --$(ARCH) \
 		--locked $(foreach function,$(FUNCTIONS),--package $(function))
 	$(PYTHON) scripts/package.py $(FUNCTIONS)
