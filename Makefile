@@ -11,8 +11,10 @@ SEEDS ?= 1000
 # Where terraform finds the AWS provider if the registry is out of reach: a folder such as
 # `terraform providers mirror` makes. Unset, terraform's own configuration decides.
 TF_PLUGIN_DIR ?=
+# Whoever has no Terraform can skip what needs it, with SKIP_TERRAFORM=1.
+SKIP_TERRAFORM ?=
 CARGO_HOME ?= $(HOME)/.cargo
-export PYTHON TF_PLUGIN_DIR
+export PYTHON TF_PLUGIN_DIR SKIP_TERRAFORM
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := .tools
