@@ -9,7 +9,7 @@ ARCH ?= arm64
 # How many seeds `make simulate` runs.
 SEEDS ?= 1000
 # Where terraform finds the AWS provider if the registry is out of reach: a folder such as
-# `terraform providers mirror` makes. Unset, terraform's own configuration decides.
+# `terraform providers mirror` makes. Unset, terraform looks where it always does.
 TF_PLUGIN_DIR ?=
 # Whoever has no Terraform can skip what needs it, with SKIP_TERRAFORM=1.
 SKIP_TERRAFORM ?=

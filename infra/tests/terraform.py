@@ -1,6 +1,7 @@
 """Terraform for the checks and the rehearsal, which fail without it unless SKIP_TERRAFORM is set."""
 
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -38,16 +39,26 @@ def require(purpose):
 def init(directory, purpose, environment=None):
     """Initializes a directory, or ends the program if there is no provider.
 
-    The provider comes from TF_PLUGIN_DIR if that is set: a folder such as `terraform providers mirror` makes.
+    The provider comes from TF_PLUGIN_DIR if that is set: a folder such as `terraform providers mirror` makes. If not,
+    terraform looks where it always does, and only if that fails is an add-on package asked.
     """
-    mirror = os.environ.get("TF_PLUGIN_DIR")
-    options = [f"-plugin-dir={os.path.abspath(mirror)}"] if mirror else []
-    answer = run(directory, "init", "-backend=false", "-input=false", "-no-color", *options, environment=environment)
-    if answer.returncode == 0:
-        return
-    if any(text in answer.stdout for text in UNREACHABLE):
-        give_up(f"terraform finds no AWS provider, and TF_PLUGIN_DIR is {mirror or 'not set'}", purpose)
-    sys.exit(f"terraform init of {directory}:\n{answer.stdout}")
+    named = os.environ.get("TF_PLUGIN_DIR")
+    for mirror in [os.path.abspath(named)] if named else [None, *package_mirrors()]:
+        options = [f"-plugin-dir={mirror}"] if mirror else []
+        answer = run(directory, "init", "-backend=false", "-input=false", "-no-color", *options, environment=environment)
+        if answer.returncode == 0:
+            return
+        if not any(text in answer.stdout for text in UNREACHABLE):
+            sys.exit(f"terraform init of {directory}:\n{answer.stdout}")
+    give_up(f"terraform finds no AWS provider, and TF_PLUGIN_DIR is {named or 'not set'}", purpose)
+
+
+def package_mirrors():
+    """Mirrors that add-on packages have laid into /opt, their place by the Filesystem Hierarchy Standard.
+
+    In a mirror, a provider is HOST/NAMESPACE/TYPE.
+    """
+    return [provider.parents[2] for provider in sorted(pathlib.Path("/opt").glob("*/*/hashicorp/aws"))]
 
 
 def give_up(reason, purpose):
