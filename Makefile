@@ -1,4 +1,5 @@
-# Every target works on a fresh machine with Rust, Python 3 and make. What else is needed is installed into .tools.
+# Every target works on a fresh machine with Rust, a C compiler, Python 3 and make;
+# scripts/prerequisites.sh looks for them. What else a target needs is installed into .tools.
 
 PYTHON ?= python3
 FUNCTION ?= spot-drainer
@@ -7,34 +8,57 @@ EVENT ?= events/spot-drainer/spot-interruption-terminate.json
 ARCH ?= arm64
 # How many seeds `make simulate` runs.
 SEEDS ?= 1000
-# Where terraform finds the AWS provider if the registry is out of reach: a folder as `terraform providers mirror` makes
-# it. Unset, terraform asks the registry, or its own configuration.
+# Where terraform finds the AWS provider if the registry is out of reach: a folder such as
+# `terraform providers mirror` makes. Unset, terraform looks where it always does.
 TF_PLUGIN_DIR ?=
+# Whoever has no Terraform can skip what needs it, with SKIP_TERRAFORM=1.
+SKIP_TERRAFORM ?=
 CARGO_HOME ?= $(HOME)/.cargo
-export TF_PLUGIN_DIR
+export PYTHON TF_PLUGIN_DIR SKIP_TERRAFORM
 
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := .tools
-INSTALLED := $(TOOLS)/installed
+TOOLS_LOCAL := $(TOOLS)/requirements.installed
+TOOLS_TEST := $(TOOLS)/requirements-test.installed
+TOOLS_BUILD := $(TOOLS)/requirements-build.installed
 AUDIT := $(TOOLS)/audit
 FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
+MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 .DEFAULT_GOAL := help
 
-.PHONY: help demo invoke serve events test simulate check rehearse audit bench build local clean
+.PHONY: help prerequisites programs local demo invoke serve events test simulate check rehearse \
+	audit deny msrv bench build clean
+# Cargo runs in parallel by itself; two installations into .tools at once would break it.
+.NOTPARALLEL:
 
 help: ## Show the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
+	@sed -nE 's/^([a-z]+):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  %-10s %s\n", $$1, $$2 }'
 
-# cargo-lambda comes from PyPI, with zig, which it needs to cross-compile; so do the AWS clients of the tests.
-$(INSTALLED): scripts/requirements.txt
-	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+prerequisites:
+	@scripts/prerequisites.sh
+	@$(if $(PLAYS),echo "$(PLAYS)")
+
+# An interrupted venv would print a traceback: its messages wait in a file, in case it fails.
+$(TOOLS)/bin/pip: | prerequisites
+	@mkdir -p $(TOOLS)
+	@$(PYTHON) -m venv $(TOOLS) 2> $(TOOLS)/venv.log || { cat $(TOOLS)/venv.log; exit 1; }
+
+# A file of requirements is installed when it is newer than its stamp.
+$(TOOLS)/%.installed: scripts/%.txt | $(TOOLS)/bin/pip
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --requirement $<
 	@touch $@
 
-# What runs on this machine: the simulated Region, and the functions as `cargo lambda watch` will build them.
-local: $(INSTALLED)
-	cargo build --quiet --locked --bins
+$(TOOLS_LOCAL): PIP_OPTIONS := --no-deps
 
-demo: local ## Play a Spot interruption, a scale-in and sweeps on the simulated Region, with the real functions
+programs: prerequisites
+	cargo build --locked --bins
+
+# What runs on this machine: the simulated Region, and the functions as `cargo lambda watch` will
+# build them.
+local: programs $(TOOLS_LOCAL)
+
+demo: PLAYS := Builds first: 4 to 5 minutes on 2 cores the first time, seconds after that. Then plays for 45 seconds.
+demo: local ## Play a Spot interruption, a scale-in and sweeps, with the real functions on a simulated Region
 	$(PYTHON) scripts/local.py demo
 
 invoke: local ## Run FUNCTION on the sample EVENT (or several)
@@ -46,13 +70,13 @@ serve: local ## Serve the simulated Region and the functions until Ctrl-C
 events: local ## Run each function on each of its sample events; only malformed ones may fail
 	$(PYTHON) scripts/local.py events
 
-test: local ## Run everything: no AWS account, no Docker
+test: local $(TOOLS_TEST) ## Run all tests: no AWS account, no Docker
 	cargo test --workspace --locked
-	EBB_REGION=target/debug/ebb-region $(TOOLS)/bin/python crates/region/tests/boto3/test_region.py
+	EBB_REGION=$(TARGET)/debug/ebb-region $(TOOLS)/bin/python crates/region/tests/boto3/test_region.py
 	$(PYTHON) scripts/local.py events
 	$(PYTHON) scripts/local.py demo
 
-simulate: ## Run the first SEEDS seeds of the simulation (or the one SEED)
+simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED
 	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --locked --package lifecycle-drainer \
 		--package scale-in-reaper --test it what_must_hold_holds_for_every_seed -- --nocapture | grep -v '"_aws"'
 
@@ -62,16 +86,21 @@ check: ## Check format, lints, documentation and the Terraform module
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 	$(PYTHON) infra/tests/check.py
 
-rehearse: local ## Apply the Terraform examples to a pretended account, and destroy them (some minutes)
+rehearse: programs $(TOOLS_TEST) ## Apply the Terraform examples to a pretended account, and destroy them (some minutes)
 	$(TOOLS)/bin/python infra/tests/rehearse.py
 
-# Apart from the other tools, as it brings some hundred packages.
 audit: ## Look for what is insecure in the Terraform module, with checkov
 	test -x $(AUDIT)/bin/checkov || $(PYTHON) -m venv $(AUDIT)
 	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/requirements-audit.txt
 	$(AUDIT)/bin/checkov --directory infra --framework terraform --skip-download --compact --quiet
 
-bench: local ## Measure calls, mass interruptions and cold start
+deny: ## Check licences, sources and advisories of the dependencies (needs cargo-deny)
+	cargo deny --locked check
+
+msrv: ## Build with the oldest Rust that Cargo.toml allows (needs rustup)
+	RUSTUP_TOOLCHAIN=$(MSRV) cargo check --workspace --all-targets --locked
+
+bench: programs ## Measure calls, mass interruptions and cold start
 	cargo bench --quiet --locked --profile dev --package spot-drainer --bench mass | grep -v '"_aws"'
 	cargo bench --quiet --locked --profile dev --package lifecycle-drainer --bench drains | grep -v '"_aws"'
 	cargo bench --quiet --locked --profile dev --package scale-in-reaper --bench sweeps | grep -v '"_aws"'
@@ -81,10 +110,11 @@ bench: local ## Measure calls, mass interruptions and cold start
 		events/$$function/foreign-sns-plain-text.json || exit 1; done
 	$(PYTHON) scripts/cold_start.py spot-drainer events/spot-drainer/spot-interruption-terminate.json
 
-# The paths of this machine stay out of the programs, so that every machine builds the same ones. cargo-lambda's own
-# optimizations are off: Cargo.toml says what a release is, and theirs would end a program that panics.
+# The paths of this machine stay out of the programs, so that every machine builds the same ones.
+# cargo-lambda's own optimizations are off: Cargo.toml says what a release is, and theirs would end
+# a program that panics.
 build: export RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/ebb --remap-path-prefix=$(CARGO_HOME)=/cargo
-build: $(INSTALLED) ## Build release zips into target/lambda, for ARCH (arm64 or x86-64)
+build: prerequisites $(TOOLS_LOCAL) $(TOOLS_BUILD) ## Build release zips into target/lambda, for ARCH (arm64 or x86-64)
 	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo lambda build --release --disable-optimizations --$(ARCH) \
 		--locked $(foreach function,$(FUNCTIONS),--package $(function))
 	$(PYTHON) scripts/package.py $(FUNCTIONS)

@@ -29,6 +29,30 @@ locals {
   key_arns    = distinct(compact([var.kms_key_arn, var.notification_topic_kms_key_arn]))
   key_actions = ["kms:Decrypt", "kms:GenerateDataKey"]
 
+  # Which AWS service may act as a role. Auto Scaling and the Scheduler act for every account, so
+  # the account must be this one: somebody else's hook or schedule could use the role otherwise
+  # (a "confused deputy").
+  this_account = { Condition = { StringEquals = { "aws:SourceAccount" = local.account } } }
+  trust_policies = {
+    for service, condition in { lambda = {}, autoscaling = local.this_account, scheduler = local.this_account } :
+    service => jsonencode({
+      Version = "2012-10-17"
+      Statement = [merge(condition, {
+        Effect    = "Allow"
+        Principal = { Service = "${service}.amazonaws.com" }
+        Action    = "sts:AssumeRole"
+      })]
+    })
+  }
+
+  # SNS and SQS use the key as whoever sends, so the hooks' and the schedule's role need it as well.
+  use_key_to_send = [for key in compact([var.kms_key_arn]) : {
+    Sid      = "UseKey"
+    Effect   = "Allow"
+    Action   = local.key_actions
+    Resource = [key]
+  }]
+
   # What more than one function may do. A statement is in the policy `when` it is needed.
   common = [
     # AWS knows no resource for ecs:ListClusters.
@@ -127,15 +151,7 @@ resource "aws_iam_role" "function" {
   path                 = var.iam_path
   permissions_boundary = var.permissions_boundary_arn
   tags                 = var.tags
-
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Principal = { Service = "lambda.amazonaws.com" }
-      Action    = "sts:AssumeRole"
-    }]
-  })
+  assume_role_policy   = local.trust_policies["lambda"]
 }
 
 resource "aws_iam_role_policy" "function" {
@@ -176,16 +192,7 @@ resource "aws_iam_role" "hooks" {
   path                 = var.iam_path
   permissions_boundary = var.permissions_boundary_arn
   tags                 = var.tags
-
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Principal = { Service = "autoscaling.amazonaws.com" }
-      Action    = "sts:AssumeRole"
-      Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
-    }]
-  })
+  assume_role_policy   = local.trust_policies["autoscaling"]
 }
 
 resource "aws_iam_role_policy" "hooks" {
@@ -202,13 +209,7 @@ resource "aws_iam_role_policy" "hooks" {
         Action   = ["sns:Publish"]
         Resource = [aws_sns_topic.lifecycle[0].arn]
       }],
-      # SNS uses the key as whoever publishes.
-      [for key in compact([var.kms_key_arn]) : {
-        Sid      = "UseKey"
-        Effect   = "Allow"
-        Action   = local.key_actions
-        Resource = [key]
-      }],
+      local.use_key_to_send,
     )
   })
 }
@@ -221,16 +222,7 @@ resource "aws_iam_role" "schedule" {
   path                 = var.iam_path
   permissions_boundary = var.permissions_boundary_arn
   tags                 = var.tags
-
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Principal = { Service = "scheduler.amazonaws.com" }
-      Action    = "sts:AssumeRole"
-      Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
-    }]
-  })
+  assume_role_policy   = local.trust_policies["scheduler"]
 }
 
 resource "aws_iam_role_policy" "schedule" {
@@ -255,12 +247,7 @@ resource "aws_iam_role_policy" "schedule" {
           Resource = [aws_sqs_queue.dead_letters["scale-in-reaper"].arn]
         },
       ],
-      [for key in compact([var.kms_key_arn]) : {
-        Sid      = "UseKey"
-        Effect   = "Allow"
-        Action   = local.key_actions
-        Resource = [key]
-      }],
+      local.use_key_to_send,
     )
   })
 }

@@ -19,6 +19,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 RUNS = 15
 HOST = "127.0.0.1"
 RUNTIME = "/2018-06-01/runtime"
@@ -97,7 +98,7 @@ def start(binary, event, region_port):
 def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
-    binary = ROOT / "target" / "release" / sys.argv[1]
+    binary = TARGET / "release" / sys.argv[1]
     size = binary.stat().st_size
     zipped = len(gzip.compress(binary.read_bytes(), 9))
     print(f"{binary.name}: {size / 1e6:.2f} MB, compressed {zipped / 1e6:.2f} MB")
@@ -106,7 +107,7 @@ def main():
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         region_port = probe.getsockname()[1]
-    command = [ROOT / "target" / "debug" / "ebb-region", "serve", "--port", str(region_port), "--lambda", "1"]
+    command = [TARGET / "debug" / "ebb-region", "serve", "--port", str(region_port), "--lambda", "1"]
     region = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ)
     region.stdout.readline()
     try:

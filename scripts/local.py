@@ -1,14 +1,11 @@
 #!/usr/bin/env python3
 """Runs the functions on this machine: `cargo lambda watch` serves them, the simulated Region is their AWS.
 
-    scripts/local.py demo                         play the demonstration
-    scripts/local.py invoke FUNCTION EVENT...     run a function on sample events, with `cargo lambda invoke`
-    scripts/local.py events                       run each function on each of its sample events
-    scripts/local.py serve                        keep both running, until Ctrl-C
-
-Everything is built before, by make. Both servers listen on free ports of 127.0.0.1 only, and are stopped at the end.
+Everything is built before, by make. Both servers listen on free ports of 127.0.0.1 only, and are stopped at the end,
+also when the end is Ctrl-C or a closed terminal.
 """
 
+import argparse
 import contextlib
 import os
 import pathlib
@@ -19,10 +16,30 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 FUNCTIONS = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"]
-LOGS = ROOT / "target" / "local"
+LOGS = TARGET / "local"
 START_SECONDS = 120
+# How long a server may take to end before it is killed.
+STOP_SECONDS = 10
 HOST = "127.0.0.1"
+ENDING_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
+class Stopped(SystemExit):
+    """A signal ends the program, by way of every `finally`."""
+
+
+def stop_on_signals():
+    def stop(number, _frame):
+        # A closed terminal signals twice, through make and by itself: the second must not
+        # interrupt the stopping of the servers.
+        for ending in ENDING_SIGNALS:
+            signal.signal(ending, signal.SIG_IGN)
+        raise Stopped(128 + number)
+
+    for ending in ENDING_SIGNALS:
+        signal.signal(ending, stop)
 
 
 def free_port():
@@ -54,19 +71,35 @@ def environment(region_port):
 def background(name, command, env):
     """Runs a server while the block runs; its output goes to a log."""
     LOGS.mkdir(parents=True, exist_ok=True)
+    # Signals wait until `finally` is in charge: one in between would leave the server behind.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
     with open(LOGS / f"{name}.log", "w") as log:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask),
         )
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             yield process
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+            stop(process)
+
+
+def stop(process):
+    """Stops a server with all that it has started: they share a process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def wait_for(name, process, port):
@@ -88,33 +121,55 @@ def watch_command(lambda_port):
     return command
 
 
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    demo = commands.add_parser("demo", help="play the demonstration")
+    demo.add_argument("--speed", help="how many times as fast as the clock the simulated time runs")
+    demo.add_argument("--seed", help="the seed of what happens by chance")
+    demo.add_argument("--without-hooks", action="store_true", help="let the groups terminate their instances at once")
+    invoke = commands.add_parser("invoke", help="run a function on sample events, with `cargo lambda invoke`")
+    invoke.add_argument("function", choices=FUNCTIONS)
+    invoke.add_argument("events", nargs="+", metavar="EVENT", help="the path of a sample event")
+    commands.add_parser("events", help="run each function on each of its sample events")
+    commands.add_parser("serve", help="keep the functions and the Region running, until Ctrl-C")
+    return parser.parse_args()
+
+
 def main():
-    if len(sys.argv) < 2 or sys.argv[1] not in ("demo", "invoke", "events", "serve"):
-        sys.exit(__doc__)
-    action, arguments = sys.argv[1], sys.argv[2:]
+    args = arguments()
+    stop_on_signals()
     region_port, lambda_port = free_port(), free_port()
     env = environment(region_port)
-    region = [str(ROOT / "target" / "debug" / "ebb-region")]
+    region = [str(TARGET / "debug" / "ebb-region")]
     options = ["--port", str(region_port), "--lambda", str(lambda_port)]
 
     with background("functions", watch_command(lambda_port), env) as functions:
         wait_for("functions", functions, lambda_port)
-        if action == "demo":
-            return subprocess.run(region + ["demo"] + options + arguments, cwd=ROOT, env=env).returncode
+        if args.command == "demo":
+            return subprocess.run(region + ["demo"] + options + demo_options(args), cwd=ROOT, env=env).returncode
         with background("region", region + ["serve"] + options, env) as server:
             wait_for("region", server, region_port)
-            if action == "serve":
+            if args.command == "serve":
                 return serve(region_port, lambda_port)
-            if action == "events":
+            if args.command == "events":
                 return run_events(lambda_port, env)
-            return invoke(arguments, lambda_port, env)
+            return invoke(args.function, args.events, lambda_port, env)
+
+
+def demo_options(args):
+    options = ["--without-hooks"] if args.without_hooks else []
+    for name in ("speed", "seed"):
+        if getattr(args, name) is not None:
+            options += [f"--{name}", getattr(args, name)]
+    return options
 
 
 def serve(region_port, lambda_port):
     print(f"AWS is served on http://{HOST}:{region_port}, the functions on http://{HOST}:{lambda_port}.")
     print(f"  curl http://{HOST}:{region_port}/_ebb/world")
     print("Ctrl-C ends both.", flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(Stopped):
         signal.pause()
     return 0
 
@@ -124,10 +179,7 @@ def invoke_command(function, event, lambda_port):
     return ["cargo", "lambda", "invoke", function, "--data-file", str(event)] + address
 
 
-def invoke(arguments, lambda_port, env):
-    if len(arguments) < 2:
-        sys.exit(__doc__)
-    function, events = arguments[0], arguments[1:]
+def invoke(function, events, lambda_port, env):
     worst = 0
     for event in events:
         if len(events) > 1:
@@ -138,7 +190,7 @@ def invoke(arguments, lambda_port, env):
 
 def run_events(lambda_port, env):
     """A malformed event must fail, so that it reaches the dead-letter queue; every other one must succeed."""
-    wrong = []
+    unexpected = []
     count = 0
     for function in FUNCTIONS:
         for event in sorted((ROOT / "events" / function).glob("*.json")):
@@ -146,10 +198,14 @@ def run_events(lambda_port, env):
             run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
             count += 1
             if (run.returncode != 0) != event.name.startswith("malformed-"):
-                wrong.append(f"{event.relative_to(ROOT)}: {run.stdout}{run.stderr}")
-    print(f"{count} sample events run by cargo lambda invoke, {len(wrong)} came off wrong")
-    print("\n".join(wrong), end="\n" if wrong else "")
-    return 1 if wrong else 0
+                outcome = "succeeded, but must fail" if run.returncode == 0 else "failed"
+                unexpected.append(f"{event.relative_to(ROOT)} {outcome}:\n{run.stdout}{run.stderr}")
+    if unexpected:
+        print("\n".join(unexpected))
+        print(f"{len(unexpected)} of {count} sample events did not end as they must.")
+        return 1
+    print(f"{count} sample events ended as they must: the malformed ones failed, all others succeeded.")
+    return 0
 
 
 if __name__ == "__main__":

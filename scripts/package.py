@@ -13,7 +13,7 @@ import sys
 import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-LAMBDA = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "lambda"
+LAMBDA = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "lambda"
 # The earliest time that a zip can hold.
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 EXECUTABLE = 0o100755

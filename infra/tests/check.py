@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Checks the module and its examples: format, validity, and the module's tests. Makes nothing, and needs no account.
 
-    infra/tests/check.py              TF_PLUGIN_DIR may name a folder with the provider
+    infra/tests/check.py        TF_PLUGIN_DIR may name a folder with the provider; SKIP_TERRAFORM=1 leaves all out
 """
 
+import os
 import pathlib
 import sys
 
 import terraform
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 MODULE = ROOT / "infra"
 DIRECTORIES = [MODULE, MODULE / "examples" / "minimal", MODULE / "examples" / "complete"]
 
@@ -22,22 +24,18 @@ def check(directory, *arguments, environment=None):
 
 
 def main():
-    why = terraform.missing()
-    if why:
-        print(f"infra: {why}: not checked")
+    if terraform.skipped("checked"):
         return 0
+    terraform.require("checked")
     check(MODULE, "fmt", "-check", "-diff", "-recursive")
     for directory in DIRECTORIES:
         # Beside what is built, so that the module stays as it is.
-        environment = {"TF_DATA_DIR": str(ROOT / "target" / "terraform" / directory.name)}
-        why = terraform.init(directory, environment)
-        if why:
-            print(f"infra: {why}: the format is checked, nothing else")
-            return 0
+        environment = {"TF_DATA_DIR": str(TARGET / "terraform" / directory.name)}
+        terraform.init(directory, "checked", environment)
         check(directory, "validate", "-no-color", environment=environment)
-    environment = {"TF_DATA_DIR": str(ROOT / "target" / "terraform" / MODULE.name)}
+    environment = {"TF_DATA_DIR": str(TARGET / "terraform" / MODULE.name)}
     tested = check(MODULE, "test", "-no-color", environment=environment)
-    print(f"infra: format and validity of the module and its examples; tests: {tested.strip().splitlines()[-1]}")
+    print(f"infra: the module and its examples are formatted and valid; tests: {tested.strip().splitlines()[-1]}")
     return 0
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Applies both examples to a pretended AWS account, looks at what came of it, and destroys them again.
 
-    infra/tests/rehearse.py           TF_PLUGIN_DIR may name a folder with the provider, for `terraform init`
+    infra/tests/rehearse.py     TF_PLUGIN_DIR may name a folder with the provider; SKIP_TERRAFORM=1 leaves all out
 
 The account is moto's, in this process, and the examples are applied as they are: the provider is led to moto by the
 environment. What moto cannot do is done or left out here, and nowhere in the module:
@@ -38,8 +38,9 @@ from werkzeug.wrappers import Response
 import terraform
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-STAGE = ROOT / "target" / "rehearsal"
-BINARIES = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+STAGE = TARGET / "rehearsal"
+BINARIES = TARGET / "debug"
 HOST = "127.0.0.1"
 REGION = "eu-west-1"
 FUNCTIONS = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"]
@@ -308,10 +309,9 @@ def main():
         "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
     }
     os.environ.pop("TF_DATA_DIR", None)
-    why = terraform.missing()
-    if why:
-        print(f"infra: {why}: not rehearsed")
+    if terraform.skipped("rehearsed"):
         return 0
+    terraform.require("rehearsed")
     began = time.monotonic()
 
     def say(text):
@@ -327,10 +327,7 @@ def main():
         examples = [minimal, complete]
 
         for example in examples:
-            why = terraform.init(example.directory)
-            if why:
-                print(f"infra: {why}: not rehearsed")
-                return 0
+            terraform.init(example.directory, "rehearsed")
         at_once(examples, Example.apply)
         for example in examples:
             say(f"{example.name}: {len(example.resources())} resources applied")

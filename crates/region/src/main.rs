@@ -1,11 +1,16 @@
 //! `ebb-region`: the simulated Region as a loopback server.
 //!
 //! - `ebb-region serve` serves the shop's cluster until it is interrupted;
-//! - `ebb-region demo` serves it, interrupts a Spot Instance, scales in by two, has the reaper remove what nobody needs
-//!   then, tells what happens, and fails if a task was cut off.
+//! - `ebb-region demo` serves it, interrupts a Spot Instance, scales in by two, has the reaper
+//!   remove what nobody needs then, tells what happens, and fails if a task was cut off.
+//!
+//! What may be given on the command line is in `arguments`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
+mod arguments;
+
 use std::error::Error;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,21 +26,14 @@ use ebb_region::world::ecs::Status;
 use ebb_region::world::spot::Action;
 use ebb_region::world::task::TaskSpec;
 use jiff::Timestamp;
-use lexopt::prelude::*;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-const USAGE: &str =
-    "usage: ebb-region serve|demo [--port PORT] [--speed N] [--lambda PORT] [--seed N] [--without-hooks] [--idle]
-  --port PORT    where AWS is served on 127.0.0.1 (0: any free port), default 4599
-  --speed N      how many times as fast as the wall clock the world's time runs, default 1 (demo: 20)
-  --lambda PORT  where `cargo lambda watch` serves the functions on 127.0.0.1, default 9000
-  --seed N       the seed of the world's chance, default 1
-  --without-hooks  the groups terminate their instances at once
-  --idle         serve a cluster that has far more room than it needs";
+use crate::arguments::{Arguments, Command, HELP, Request};
 
-/// In the world's time, how long a function may run: as long as it takes on the wall clock at full speed.
+/// In the world's time, how long a function may run: as long as it takes on the wall clock at full
+/// speed.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest time-out that Lambda allows, for a function that waits.
 const LONGEST_FUNCTION_TIMEOUT: Duration = Duration::from_secs(900);
@@ -48,28 +46,35 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(600);
 /// By then the reaper finds nothing more to remove.
 const SWEEPS_MAX: usize = 8;
 
-struct Arguments {
-    demo: bool,
-    port: u16,
-    speed: f64,
-    lambda_port: u16,
-    seed: u64,
-    hooks: bool,
-    idle: bool,
-}
-
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let arguments = match arguments() {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            eprintln!("{error}\n{USAGE}");
-            return Ok(ExitCode::from(2));
+async fn main() -> ExitCode {
+    let arguments = match arguments::request() {
+        Ok(Request::Run(arguments)) => arguments,
+        Ok(Request::Help) => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Request::Version) => {
+            println!("ebb-region {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        Err(problem) => {
+            eprintln!("ebb-region: {problem}\nTry `ebb-region --help`.");
+            return ExitCode::from(2);
         }
     };
+    run(&arguments).await.unwrap_or_else(|error| {
+        eprintln!("ebb-region: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    let listener = listen(arguments.port).await?;
     let scenario = if arguments.idle { scenario::idle_shop } else { scenario::shop };
     let mut world = scenario(Timestamp::now(), arguments.seed);
-    // The functions run by the wall clock, the world by its own: their time-out must not shrink with its speed.
+    // The functions run by the wall clock, the world by its own: their time-out must not shrink
+    // with its speed.
     let timeout = FUNCTION_TIMEOUT.mul_f64(arguments.speed.max(1.0));
     let queue = Queue { visibility_timeout: timeout, ..Queue::feeding(scenario::SPOT_DRAINER) };
     scenario::route_notices(&mut world, queue, Function::new(timeout));
@@ -82,23 +87,38 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         );
     }
     let region = Region::start(world, arguments.speed);
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port)).await?;
     println!("The simulated Region listens on http://{}", listener.local_addr()?);
 
     let lambda = InvokeApi::at(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.lambda_port)));
     let story = async {
-        if arguments.demo {
-            return demo(&region, &lambda).await;
-        }
-        tokio::select! {
-            never = region.run_forever(&lambda) => match never {},
-            _ = tokio::signal::ctrl_c() => ExitCode::SUCCESS,
+        match arguments.command {
+            Command::Demo => demo(&region, &lambda).await,
+            Command::Serve => tokio::select! {
+                never = region.run_forever(&lambda) => match never {},
+                _ = tokio::signal::ctrl_c() => ExitCode::SUCCESS,
+            },
         }
     };
     tokio::select! {
-        failed = serve(region.clone(), listener) => failed.map(|never| match never {}).map_err(Into::into),
+        failed = serve(region.clone(), listener) => {
+            failed.map(|never| match never {}).map_err(Into::into)
+        }
         code = story => Ok(code),
     }
+}
+
+/// Listens on a port of this machine. The error says which port, and what can be changed.
+async fn listen(port: u16) -> Result<TcpListener, String> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| {
+        let reason = match error.kind() {
+            ErrorKind::AddrInUse => "another program uses it".to_owned(),
+            _ => error.to_string(),
+        };
+        format!(
+            "cannot listen on port {port} of 127.0.0.1: {reason}. \
+             Choose another with --port, or any free one with --port 0."
+        )
+    })
 }
 
 async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
@@ -177,7 +197,8 @@ fn scale_in(region: &Region, instance_ids: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Lets the reaper sweep until it finds nothing more to remove, and shows its plans. Returns how many instances it removed.
+/// Lets the reaper sweep until it finds nothing more to remove, and shows its plans. Returns how
+/// many instances it removed.
 async fn sweep(
     region: &Region,
     lambda: &InvokeApi,
@@ -223,42 +244,4 @@ fn describe(cluster: &ebb_region::world::ecs::Cluster) -> String {
         cluster.tasks.len(),
         services.join(", ")
     )
-}
-
-fn arguments() -> Result<Arguments, lexopt::Error> {
-    let mut parser = lexopt::Parser::from_env();
-    let (mut demo, mut speed) = (None, None);
-    let mut arguments = Arguments {
-        demo: false,
-        port: 4599,
-        speed: 1.0,
-        lambda_port: 9000,
-        seed: 1,
-        hooks: true,
-        idle: false,
-    };
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Value(word) if demo.is_none() && (word == "serve" || word == "demo") => {
-                demo = Some(word == "demo")
-            }
-            Long("port") => arguments.port = parser.value()?.parse()?,
-            Long("speed") => speed = Some(parser.value()?.parse_with(positive)?),
-            Long("lambda") => arguments.lambda_port = parser.value()?.parse()?,
-            Long("seed") => arguments.seed = parser.value()?.parse()?,
-            Long("without-hooks") => arguments.hooks = false,
-            Long("idle") => arguments.idle = true,
-            _ => return Err(argument.unexpected()),
-        }
-    }
-    arguments.demo = demo.ok_or("`serve` or `demo` is missing")?;
-    arguments.speed = speed.unwrap_or(if arguments.demo { 20.0 } else { 1.0 });
-    Ok(arguments)
-}
-
-fn positive(text: &str) -> Result<f64, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|speed: &f64| speed.is_finite() && *speed > 0.0)
-        .ok_or("expected a number above 0")
 }

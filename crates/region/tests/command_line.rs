@@ -1,0 +1,76 @@
+//! The command line of `ebb-region`, as whoever types it sees it.
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+fn ebb_region(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ebb-region")).args(arguments).output().unwrap()
+}
+
+/// What it says to stderr when it ends with this code.
+fn refusal(arguments: &[&str], code: i32) -> String {
+    let output = ebb_region(arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+    assert_eq!(output.stdout, b"", "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn help_explains_every_command_and_option() {
+    for option in ["--help", "-h"] {
+        let output = ebb_region(&[option]);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(output.stderr, b"");
+        let help = String::from_utf8(output.stdout).unwrap();
+        for word in [
+            "serve",
+            "demo",
+            "--port",
+            "--lambda",
+            "--speed",
+            "--seed",
+            "--without-hooks",
+            "--idle",
+        ] {
+            assert!(help.contains(&format!("  {word} ")), "{word} is not explained:\n{help}");
+        }
+    }
+}
+
+#[test]
+fn help_is_for_a_command_as_well() {
+    assert_eq!(ebb_region(&["demo", "--help"]).stdout, ebb_region(&["--help"]).stdout);
+}
+
+#[test]
+fn a_wrong_command_line_is_named_and_changes_nothing() {
+    for (arguments, problem) in [
+        (&[][..], "a command is missing: serve or demo"),
+        (&["watch"], "there is no command \"watch\": serve and demo are the two"),
+        (&["serve", "demo"], "unexpected argument \"demo\""),
+        (&["serve", "--prot", "1"], "invalid option '--prot'"),
+        (&["serve", "--port"], "missing argument for option '--port'"),
+        (&["serve", "--port", "many"], "--port takes a port, from 0 to 65535, not \"many\""),
+        (&["serve", "--seed", "-1"], "--seed takes a whole number from 0, not \"-1\""),
+        (&["serve", "--speed", "0"], "--speed takes a number above 0, not 0"),
+        (&["serve", "--speed", "inf"], "--speed takes a number above 0, not inf"),
+        (&["demo", "--idle"], "--idle is for serve only: demo plays on the ordinary cluster"),
+    ] {
+        let expected = format!("ebb-region: {problem}\nTry `ebb-region --help`.\n");
+        assert_eq!(refusal(arguments, 2), expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_busy_port_is_named_with_the_option_that_changes_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    assert_eq!(
+        refusal(&["serve", "--port", &port.to_string()], 1),
+        format!(
+            "ebb-region: cannot listen on port {port} of 127.0.0.1: another program uses it. \
+             Choose another with --port, or any free one with --port 0.\n"
+        )
+    );
+}
