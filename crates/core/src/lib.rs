@@ -10,3 +10,4 @@ pub mod reaper;
 mod robustness;
 pub mod settings;
 pub mod spot;
+mod vocabulary;

@@ -69,13 +69,10 @@ pub fn read(payload: &Value) -> Result<Event<Request>, ParseError> {
     }
     match object.get("mode") {
         None => Ok(Event::Ours(Request { mode: None })),
-        Some(Value::String(mode)) if mode == "plan" => {
-            Ok(Event::Ours(Request { mode: Some(ReaperMode::Plan) }))
-        }
-        Some(Value::String(mode)) if mode == "act" => {
-            Ok(Event::Ours(Request { mode: Some(ReaperMode::Act) }))
-        }
-        other => error("mode", "`plan` or `act`", other),
+        value => match value.and_then(Value::as_str).and_then(ReaperMode::from_word) {
+            Some(mode) => Ok(Event::Ours(Request { mode: Some(mode) })),
+            None => error("mode", ReaperMode::EXPECTED, value),
+        },
     }
 }
 
