@@ -26,8 +26,8 @@ pub struct Task {
     pub service: Option<String>,
     /// Whether it has been told to stop: `desiredStatus` STOPPED.
     pub told_to_stop: bool,
-    /// Whether it has stopped: `lastStatus` STOPPED. Until then its containers may run, whatever it has been told
-    /// (ECS Developer Guide, container-instance-draining).
+    /// Whether it has stopped: `lastStatus` STOPPED. Until then its containers may run, whatever it
+    /// has been told (ECS Developer Guide, container-instance-draining).
     pub stopped: bool,
     /// What it needs of an instance, as far as its definition says so for the whole task.
     pub needs: Option<Room>,

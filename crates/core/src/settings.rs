@@ -1,7 +1,8 @@
-//! The settings of each function, read once at start from environment variables through a lookup function.
+//! The settings of each function, read once at start from environment variables through a lookup
+//! function.
 //!
-//! All problems are reported at once. A wrong value is never replaced by the default, and neither is an empty one:
-//! an empty `ECS_CLUSTERS` must not mean every cluster.
+//! All problems are reported at once. A wrong value is never replaced by the default, and neither
+//! is an empty one: an empty `ECS_CLUSTERS` must not mean every cluster.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -39,15 +40,17 @@ impl fmt::Display for SettingsError {
     }
 }
 
-/// What a `main` that returns this error prints is its `Debug` text, so this is the text for people.
+/// What a `main` that returns this error prints is its `Debug` text, so this is the text for
+/// people.
 impl fmt::Debug for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// Declares the settings of a function, each of them once: the variable and its format, the field, its type
-/// and its default. The struct, [`Default`], `VARIABLES`, `from_lookup` and a constant per variable follow from it.
+/// Declares the settings of a function, each of them once: the variable and its format, the field,
+/// its type and its default. The struct, [`Default`], `VARIABLES`, `from_lookup` and a constant per
+/// variable follow from it.
 macro_rules! settings {
     (
         $(#[$settings_doc:meta])*
@@ -90,7 +93,8 @@ macro_rules! settings {
             #[doc = concat!("The variables that [`", stringify!($settings), "::from_lookup`] reads.")]
             pub const VARIABLES: [&str; [$($variable),+].len()] = [$($variable),+];
 
-            /// Reads the settings from `lookup`, which returns the value of a variable or `None` if it is unset.
+            /// Reads the settings from `lookup`, which returns the value of a variable or `None` if
+            /// it is unset.
             ///
             /// # Errors
             /// Every variable with a wrong value, with that value and what was expected.
@@ -262,7 +266,8 @@ pub(crate) const NAMESPACE: Whole<String> = Whole {
 /// The namespace unless the operator chooses another.
 pub(crate) const DEFAULT_NAMESPACE: &str = "Ebb";
 
-/// The rule is that of the CloudWatch User Guide, `cloudwatch_concepts`; `AWS/` is reserved for AWS services.
+/// The rule is that of the CloudWatch User Guide, `cloudwatch_concepts`; `AWS/` is reserved for AWS
+/// services.
 fn namespace(text: &str) -> Option<String> {
     let valid = (1..=255).contains(&text.len())
         && text.bytes().all(is_in_namespaces)

@@ -1,8 +1,10 @@
-//! Enumerations whose variants are words that users read and write: in settings, requests, answers and logs.
+//! Enumerations whose variants are words that users read and write: in settings, requests, answers
+//! and logs.
 //!
 //! What the words stand for is said where they are declared.
 
-/// Declares an enumeration, each variant with its word. How it is read from its word and written as it follows.
+/// Declares an enumeration, each variant with its word. How it is read from its word and written as
+/// it follows.
 macro_rules! vocabulary {
     (
         $(#[$attribute:meta])*

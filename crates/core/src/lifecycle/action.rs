@@ -1,8 +1,10 @@
-//! Auto Scaling's termination lifecycle actions, as they come over SNS, over EventBridge, and from ourselves.
+//! Auto Scaling's termination lifecycle actions, as they come over SNS, over EventBridge, and from
+//! ourselves.
 //!
-//! Over SNS and SQS the message is a JSON object with the keys that [`read`] names; over EventBridge the same keys
-//! stand inside `detail`. Sources: EC2 Auto Scaling User Guide, prepare-for-lifecycle-notifications and
-//! ec2-auto-scaling-event-reference. What a function publishes again carries its state under [`crate::lifecycle::handoff::KEY`].
+//! Over SNS and SQS the message is a JSON object with the keys that [`read`] names; over
+//! EventBridge the same keys stand inside `detail`. Sources: EC2 Auto Scaling User Guide,
+//! prepare-for-lifecycle-notifications and ec2-auto-scaling-event-reference. What a function
+//! publishes again carries its state under [`crate::lifecycle::handoff::KEY`].
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -42,11 +44,11 @@ impl LifecycleAction {
 const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
 const EVENTBRIDGE_TERMINATE: &str = "EC2 Instance-terminate Lifecycle Action";
 
-/// Reads a termination lifecycle action. Test notifications, launch transitions and whatever else shares the topic are
-/// ignored.
+/// Reads a termination lifecycle action. Test notifications, launch transitions and whatever else
+/// shares the topic are ignored.
 ///
-/// # Errors
-/// If a termination action lacks what it takes to complete it, or carries state that Ebb never wrote.
+/// # Errors If a termination action lacks what it takes to complete it, or carries state that Ebb
+/// never wrote.
 pub fn read(message: &Message) -> Result<Event<LifecycleAction>, ParseError> {
     let fields = match message.eventbridge() {
         Some(("aws.autoscaling", EVENTBRIDGE_TERMINATE)) => Fields { in_detail: true, message },
@@ -78,14 +80,16 @@ pub fn read(message: &Message) -> Result<Event<LifecycleAction>, ParseError> {
     }))
 }
 
-/// The fields of an action, in either form. They are named as they stand in EventBridge's, `detail.NAME`.
+/// The fields of an action, in either form. They are named as they stand in EventBridge's,
+/// `detail.NAME`.
 struct Fields<'a> {
     in_detail: bool,
     message: &'a Message,
 }
 
 impl<'a> Fields<'a> {
-    /// Says why a message without EventBridge's envelope is not a termination action, if it is none.
+    /// Says why a message without EventBridge's envelope is not a termination action, if it is
+    /// none.
     fn not_ours(&self) -> Option<String> {
         let text = |key| self.message.body.get(key).and_then(Value::as_str);
         match (text("LifecycleTransition"), text("Event")) {
@@ -132,8 +136,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The cluster that a hook's `NotificationMetadata` names, by its name: as the whole text, or as `cluster` in a JSON
-/// object. Only a hint where to look first.
+/// The cluster that a hook's `NotificationMetadata` names, by its name: as the whole text, or as
+/// `cluster` in a JSON object. Only a hint where to look first.
 pub fn cluster_hint(metadata: &str) -> Option<String> {
     let named = serde_json::from_str::<Value>(metadata)
         .ok()

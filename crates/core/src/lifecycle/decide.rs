@@ -1,7 +1,8 @@
 //! What to do next about an instance that Auto Scaling waits to terminate, and why.
 //!
-//! The decision is [`decide`]: from what was seen of the action, the container instance and its tasks to the next step.
-//! Looking, waiting, keeping the action alive and publishing it again is left to the `lifecycle-drainer`.
+//! The decision is [`decide`]: from what was seen of the action, the container instance and its
+//! tasks to the next step. Looking, waiting, keeping the action alive and publishing it again is
+//! left to the `lifecycle-drainer`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,7 +14,8 @@ use crate::ecs::{ContainerInstanceStatus, Task};
 use crate::ids::TaskArn;
 use crate::lifecycle::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
 
-/// Where the instance stands in its group. Source: EC2 Auto Scaling User Guide, ec2-auto-scaling-lifecycle.
+/// Where the instance stands in its group. Source: EC2 Auto Scaling User Guide,
+/// ec2-auto-scaling-lifecycle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionState {
     /// The group waits for its hooks: the one state in which an action can be completed.
@@ -25,8 +27,8 @@ pub enum ActionState {
 }
 
 impl ActionState {
-    /// Reads an instance's `LifecycleState`, in the group that the message names. An instance on its way back to a
-    /// warm pool waits in a state of its own.
+    /// Reads an instance's `LifecycleState`, in the group that the message names. An instance on
+    /// its way back to a warm pool waits in a state of its own.
     pub fn of(lifecycle_state: &str) -> Self {
         match lifecycle_state {
             "Terminating:Wait" | "Warmed:Pending:Wait" => Self::Waiting,
@@ -36,7 +38,8 @@ impl ActionState {
     }
 }
 
-/// Tasks on a container instance that have not stopped, by kind. A task that is stopping counts: its containers run.
+/// Tasks on a container instance that have not stopped, by kind. A task that is stopping counts:
+/// its containers run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct TasksLeft {
     /// Tasks of replica services.
@@ -80,7 +83,8 @@ impl fmt::Display for TasksLeft {
 }
 
 impl TasksLeft {
-    /// Counts tasks by kind; `daemons` are the daemon services among theirs, `protected` the tasks that are protected.
+    /// Counts tasks by kind; `daemons` are the daemon services among theirs, `protected` the tasks
+    /// that are protected.
     pub fn count(
         tasks: &[Task],
         daemons: &BTreeSet<String>,
@@ -105,7 +109,8 @@ impl TasksLeft {
 /// What was seen of the container instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observation {
-    /// Every cluster was looked through and none has it. A look-up that failed must not be passed as this.
+    /// Every cluster was looked through and none has it. A look-up that failed must not be passed
+    /// as this.
     NotInCluster,
     /// A cluster has it, in this status; its tasks were not counted.
     Status(ContainerInstanceStatus),
@@ -160,8 +165,9 @@ impl fmt::Display for Decision {
     }
 }
 
-/// Decides the next step for an instance whose group says `action`, whose container instance was `seen` so, and whose
-/// drain must end by `deadline`. No look is skipped for the deadline: a drain that is over completes even if it is late.
+/// Decides the next step for an instance whose group says `action`, whose container instance was
+/// `seen` so, and whose drain must end by `deadline`. No look is skipped for the deadline: a drain
+/// that is over completes even if it is late.
 pub fn decide(
     action: &ActionState,
     seen: &Observation,

@@ -1,4 +1,5 @@
-//! Why a drain does not end: which tasks hold the container instance, and what keeps each of them there.
+//! Why a drain does not end: which tasks hold the container instance, and what keeps each of them
+//! there.
 //!
 //! A diagnosis for people, from what was seen at one moment. Nothing is decided by it.
 
@@ -21,13 +22,15 @@ pub struct Service {
     pub minimum_healthy_percent: i32,
     /// `maximumPercent`.
     pub maximum_percent: i32,
-    /// What ECS said last, since the drain began, about a task of it that found no place: see [`placement_failure`].
+    /// What ECS said last, since the drain began, about a task of it that found no place: see
+    /// [`placement_failure`].
     pub unplaced: Option<String>,
 }
 
-/// What keeps a task from being placed, by the message of a service event: `… is already using a port required by your
-/// task`, `… has insufficient memory available`, `… is missing an attribute required by your task`. `None` if the event
-/// is about something else. Source: ECS Developer Guide, service-event-messages-list.
+/// What keeps a task from being placed, by the message of a service event: `… is already using a
+/// port required by your task`, `… has insufficient memory available`, `… is missing an attribute
+/// required by your task`. `None` if the event is about something else. Source: ECS Developer
+/// Guide, service-event-messages-list.
 pub fn placement_failure(message: &str) -> Option<String> {
     let reason = message.split_once("was unable to place a task because ")?.1;
     let reason = reason.split(" For more information").next().unwrap_or(reason);
@@ -54,7 +57,8 @@ pub struct DrainFacts {
 pub enum HoldReason {
     /// The agent does not hear that it is to stop. Often that passes.
     AgentDisconnected,
-    /// It has been told to stop and is at it: its target deregisters, or its containers take their time.
+    /// It has been told to stop and is at it: its target deregisters, or its containers take their
+    /// time.
     Stopping,
     /// It is a standalone task: DRAINING leaves it alone.
     Standalone,
@@ -65,7 +69,8 @@ pub enum HoldReason {
         /// Until when.
         until: Timestamp,
     },
-    /// ECS found no place for its replacement, and says why: CPU, memory, a port, a GPU, an attribute.
+    /// ECS found no place for its replacement, and says why: CPU, memory, a port, a GPU, an
+    /// attribute.
     Unplaced {
         /// In ECS's words.
         said: String,
@@ -99,7 +104,8 @@ impl fmt::Display for HoldReason {
     }
 }
 
-/// Says what holds the instance, a line for each service and reason, with how many tasks it is about.
+/// Says what holds the instance, a line for each service and reason, with how many tasks it is
+/// about.
 pub fn diagnose(scene: &DrainFacts) -> Vec<String> {
     let mut held = BTreeMap::<(&str, HoldReason), usize>::new();
     for task in scene.tasks.iter().filter(|task| !task.stopped) {

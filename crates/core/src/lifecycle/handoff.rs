@@ -1,7 +1,7 @@
 //! The loop's envelope: what one hop of a drain leaves in the message for the next.
 //!
-//! The message is published again as it came, unknown fields untouched, with the state under one key. The state comes
-//! back over a topic and is checked like any other input.
+//! The message is published again as it came, unknown fields untouched, with the state under one
+//! key. The state comes back over a topic and is checked like any other input.
 
 use std::collections::BTreeMap;
 
@@ -92,8 +92,8 @@ impl HandoffState {
         Ok(Some(Self { hop, first_seen, deadline, found, heartbeat_timeout_seconds, told }))
     }
 
-    /// The message with this state in it, in place of any other. Every other field stays as it was written, to the
-    /// byte.
+    /// The message with this state in it, in place of any other. Every other field stays as it was
+    /// written, to the byte.
     ///
     /// # Errors
     /// If the message is no JSON object. None that was read as a lifecycle action is that.

@@ -22,7 +22,8 @@ settings! {
         /// The longest pause between two looks at a draining container instance.
         POLL_INTERVAL_SECONDS: seconds!(1..=60) =>
             poll_interval: SignedDuration = SignedDuration::from_secs(15),
-        /// How long one invocation waits. By default as long as it may, as fewer hops cost fewer calls.
+        /// How long one invocation waits. By default as long as it may, as fewer hops cost fewer
+        /// calls.
         HOP_SECONDS: seconds!(10..=840) => hop: SignedDuration = SignedDuration::from_secs(840),
         /// What happens to the lifecycle action at the deadline.
         ON_TIMEOUT: word!(OnTimeout) => on_timeout: OnTimeout = OnTimeout::Continue,
@@ -36,8 +37,8 @@ settings! {
     }
 }
 
-/// The longest that a drain may take: the global time-out of a lifecycle action (EC2 Auto Scaling User Guide,
-/// lifecycle-hooks).
+/// The longest that a drain may take: the global time-out of a lifecycle action (EC2 Auto Scaling
+/// User Guide, lifecycle-hooks).
 pub const DRAIN_TIMEOUT_MAX: SignedDuration = SignedDuration::from_secs(172_800);
 
 vocabulary! {
@@ -46,7 +47,8 @@ vocabulary! {
     pub enum OnTimeout {
         /// It is completed with CONTINUE: the instance goes, with what still runs on it.
         Continue = "continue",
-        /// It is completed with ABANDON, which cancels the other hooks; a group may retain the instance then.
+        /// It is completed with ABANDON, which cancels the other hooks; a group may retain the
+        /// instance then.
         Abandon = "abandon",
         /// The container instance is set ACTIVE again and the action is left to its own time-out.
         Reactivate = "reactivate",

@@ -20,7 +20,8 @@ pub struct Answer {
     pub ignored: Option<String>,
 }
 
-/// How many of a cluster's instances that stay a log line names: a line of CloudWatch Logs has a limit.
+/// How many of a cluster's instances that stay a log line names: a line of CloudWatch Logs has a
+/// limit.
 const LOGGED_KEPT_MAX: usize = 25;
 
 impl Answer {
@@ -33,7 +34,8 @@ impl Answer {
         answer
     }
 
-    /// The answer for a log line: of each cluster's instances that stay only the first 25 are named.
+    /// The answer for a log line: of each cluster's instances that stay only the first 25 are
+    /// named.
     pub fn to_log(&self) -> Value {
         self.json_with(LOGGED_KEPT_MAX)
     }

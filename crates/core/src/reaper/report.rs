@@ -15,10 +15,11 @@ pub enum OutcomeKind {
     WouldRemove,
     /// The sweep only plans: the mark or the drain of an earlier sweep would be taken back.
     WouldReactivate,
-    /// Its group terminates it. Where tasks are left on it, the group's hook holds it until they have stopped.
+    /// Its group terminates it. Where tasks are left on it, the group's hook holds it until they
+    /// have stopped.
     Terminating,
-    /// It is DRAINING. A later sweep terminates it, once it is empty: its group has no hook that would hold it, or its
-    /// tasks are not sure to find a place.
+    /// It is DRAINING. A later sweep terminates it, once it is empty: its group has no hook that
+    /// would hold it, or its tasks are not sure to find a place.
     Draining,
     /// It was drained by an earlier sweep, and is not empty yet.
     Waiting,

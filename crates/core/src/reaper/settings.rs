@@ -26,7 +26,8 @@ settings! {
         /// The share of memory to leave free, in percent.
         HEADROOM_MEMORY_PERCENT: number!(u32, "a whole number of percent", 0..=90) =>
             headroom_memory_percent: u32 = Policy::default().headroom_memory_percent,
-        /// The share of a cluster's usable instances that one sweep may remove, in percent, rounded up.
+        /// The share of a cluster's usable instances that one sweep may remove, in percent, rounded
+        /// up.
         MAX_REMOVALS_PERCENT: number!(u32, "a whole number of percent", 0..=100) =>
             max_removals_percent: u32 = Policy::default().max_removals_percent,
         /// How many usable instances are always left in a cluster.
@@ -68,7 +69,8 @@ impl ReaperSettings {
 }
 
 vocabulary! {
-    /// Whether a sweep changes anything. The greater mode does more: a request may ask for a lesser one only.
+    /// Whether a sweep changes anything. The greater mode does more: a request may ask for a lesser
+    /// one only.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     pub enum ReaperMode {
         /// It says what it would do, and changes nothing.
@@ -90,8 +92,8 @@ fn groups(text: &str) -> Option<BTreeSet<GroupName>> {
     (distinct.len() == names.len()).then_some(distinct)
 }
 
-/// Prices in US dollars an hour by instance type: a JSON object such as `{"m7g.large": 0.0816}`. Each wrong price is a
-/// problem of its own, with the instance type that it is for.
+/// Prices in US dollars an hour by instance type: a JSON object such as `{"m7g.large": 0.0816}`.
+/// Each wrong price is a problem of its own, with the instance type that it is for.
 struct InstancePrices;
 
 const PRICES_EXPECTED: &str = "a JSON object of instance types and what an hour of each costs in US \

@@ -1,4 +1,5 @@
-//! What the `spot-drainer` answers: one outcome for each interrupted instance, and the messages to be delivered again.
+//! What the `spot-drainer` answers: one outcome for each interrupted instance, and the messages to
+//! be delivered again.
 
 use std::fmt;
 
@@ -13,7 +14,8 @@ use crate::ids::{ContainerInstanceArn, InstanceId};
 pub enum OutcomeKind {
     /// Set to DRAINING by this invocation.
     Draining,
-    /// Somebody set it to DRAINING before: the agent, another drainer, or an earlier delivery of the notice.
+    /// Somebody set it to DRAINING before: the agent, another drainer, or an earlier delivery of
+    /// the notice.
     AlreadyDraining,
     /// No cluster has a container instance on it. Normal: not every instance belongs to ECS.
     NotInCluster,
