@@ -5,6 +5,7 @@ pub mod ecs;
 pub mod event;
 pub mod ids;
 pub mod lifecycle;
+mod outcome;
 pub mod reaper;
 #[cfg(test)]
 mod robustness;

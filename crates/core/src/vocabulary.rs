@@ -21,8 +21,8 @@ macro_rules! vocabulary {
             /// Every variant, in the order of the documentation.
             pub const ALL: [Self; [$($word),+].len()] = [$(Self::$variant),+];
 
-            /// The words, for an error message.
-            pub(crate) const EXPECTED: &str = $crate::vocabulary::alternatives!($($word),+);
+            /// The words in backticks, for an error message.
+            pub const EXPECTED: &str = $crate::vocabulary::alternatives!($($word),+);
 
             /// The word for it.
             pub fn as_str(self) -> &'static str {
