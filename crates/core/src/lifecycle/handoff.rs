@@ -16,6 +16,12 @@ use crate::lifecycle::settings::DRAIN_TIMEOUT_MAX;
 /// The key of the state in the message.
 pub const KEY: &str = "ebb";
 
+/// The version of the state: what this release writes, and all that it reads. Around a deployment
+/// or a roll-back a message may reach another release than the one that wrote it, and state whose
+/// fields mean something else must not be half understood. State without a version is of this one:
+/// the first releases wrote none.
+const VERSION: u64 = 1;
+
 /// More hops than the longest drain can take: 48 hours of the shortest hops.
 const HOPS_MAX: u64 = 20_000;
 
@@ -36,7 +42,7 @@ pub struct HandoffState {
     /// The hook's heartbeat time-out, once it is read.
     pub heartbeat_timeout_seconds: Option<u64>,
     /// Whether people have been told what holds the drain.
-    pub told: bool,
+    pub stuck_reported: bool,
 }
 
 impl HandoffState {
@@ -49,6 +55,10 @@ impl HandoffState {
         let fields = State(state);
         if !state.is_object() {
             return Err(fields.error("ebb", "an object"));
+        }
+        let version = fields.get("ebb.version");
+        if version.is_some_and(|version| version.as_u64() != Some(VERSION)) {
+            return Err(fields.error("ebb.version", "version 1, which this release reads"));
         }
         let first_seen = fields.time("ebb.first_seen")?;
         let deadline = fields.time("ebb.deadline")?;
@@ -83,13 +93,20 @@ impl HandoffState {
             .and_then(Value::as_u64)
             .filter(|hop| (1..=HOPS_MAX).contains(hop));
         let hop = hop.ok_or_else(|| fields.error("ebb.hop", "a number of hops from 1 to 20000"))?;
-        let told = match fields.get("ebb.told") {
-            None => false,
-            Some(value) => {
-                value.as_bool().ok_or_else(|| fields.error("ebb.told", "true or false"))?
-            }
+        // `told` is what the release before wrote: messages are under way while this one is
+        // deployed.
+        let stuck_reported = match fields.flag("ebb.stuck_reported")? {
+            Some(reported) => reported,
+            None => fields.flag("ebb.told")?.unwrap_or(false),
         };
-        Ok(Some(Self { hop, first_seen, deadline, found, heartbeat_timeout_seconds, told }))
+        Ok(Some(Self {
+            hop,
+            first_seen,
+            deadline,
+            found,
+            heartbeat_timeout_seconds,
+            stuck_reported,
+        }))
     }
 
     /// The message with this state in it, in place of any other. Every other field stays as it was
@@ -99,10 +116,11 @@ impl HandoffState {
     /// If the message is no JSON object. None that was read as a lifecycle action is that.
     pub fn write(&self, message: &str) -> Result<String, serde_json::Error> {
         let mut state = json!({
+            "version": VERSION,
             "hop": self.hop,
             "first_seen": self.first_seen,
             "deadline": self.deadline,
-            "told": self.told,
+            "stuck_reported": self.stuck_reported,
         });
         if let Some((cluster, arn)) = &self.found {
             state["cluster"] = json!(cluster);
@@ -130,6 +148,15 @@ impl<'a> State<'a> {
             None => Ok(None),
             Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
             Some(_) => Err(self.error(field, "a text that is not empty")),
+        }
+    }
+
+    fn flag(&self, field: &'static str) -> Result<Option<bool>, ParseError> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(value) => {
+                value.as_bool().map(Some).ok_or_else(|| self.error(field, "true or false"))
+            }
         }
     }
 
@@ -165,7 +192,7 @@ mod tests {
                 ContainerInstanceArn::new("arn:aws:ecs:…:container-instance/shop/1"),
             )),
             heartbeat_timeout_seconds: Some(3_600),
-            told: true,
+            stuck_reported: true,
         }
     }
 
@@ -175,8 +202,12 @@ mod tests {
 
     #[test]
     fn what_a_hop_writes_the_next_one_reads() {
-        let bare =
-            HandoffState { found: None, heartbeat_timeout_seconds: None, told: false, ..carried() };
+        let bare = HandoffState {
+            found: None,
+            heartbeat_timeout_seconds: None,
+            stuck_reported: false,
+            ..carried()
+        };
         for carried in [carried(), bare] {
             let message = carried.write("{\"EC2InstanceId\": \"i-1a2b3c4d\"}").unwrap();
             assert_eq!(read(&message), Ok(Some(carried.clone())));
@@ -184,6 +215,56 @@ mod tests {
             assert_eq!(read(&again).unwrap().unwrap().hop, 4, "in place of the state before");
         }
         assert_eq!(read("{}"), Ok(None));
+    }
+
+    /// Its messages have no version either.
+    #[test]
+    fn state_of_the_release_before_is_read_under_its_old_name() {
+        let message = |told: &str| {
+            format!(
+                r#"{{"ebb": {{
+                    "hop": 3,
+                    "first_seen": "2025-03-04T05:06:07Z",
+                    "deadline": "2025-03-04T05:21:07Z",
+                    "cluster": "shop",
+                    "container_instance_arn": "arn:aws:ecs:…:container-instance/shop/1",
+                    "heartbeat_timeout_seconds": 3600,
+                    "told": {told}
+                }}}}"#
+            )
+        };
+        assert_eq!(read(&message("true")), Ok(Some(carried())));
+        let not_reported = HandoffState { stuck_reported: false, ..carried() };
+        assert_eq!(read(&message("false")), Ok(Some(not_reported)));
+        assert_eq!(read(&message("7")).unwrap_err().field, "ebb.told");
+    }
+
+    #[test]
+    fn state_of_another_version_is_refused_with_the_version_that_is_read() {
+        let message = r#"{"ebb": {"version": 2, "hop": 3}}"#;
+        assert_eq!(
+            read(message).unwrap_err().to_string(),
+            "read `ebb.version` of the state that Ebb carries in a lifecycle message: expected \
+             version 1, which this release reads, found the number 2"
+        );
+    }
+
+    #[test]
+    fn what_is_written_names_its_version() {
+        let message: Value = serde_json::from_str(&carried().write("{}").unwrap()).unwrap();
+        assert_eq!(
+            message,
+            json!({"ebb": {
+                "version": 1,
+                "hop": 3,
+                "first_seen": "2025-03-04T05:06:07Z",
+                "deadline": "2025-03-04T05:21:07Z",
+                "cluster": "shop",
+                "container_instance_arn": "arn:aws:ecs:…:container-instance/shop/1",
+                "heartbeat_timeout_seconds": 3_600,
+                "stuck_reported": true,
+            }})
+        );
     }
 
     #[test]
@@ -219,7 +300,10 @@ mod tests {
             ("cluster", json!(null), "ebb.cluster"),
             ("container_instance_arn", json!(""), "ebb.container_instance_arn"),
             ("heartbeat_timeout_seconds", json!(7_201), "ebb.heartbeat_timeout_seconds"),
-            ("told", json!("yes"), "ebb.told"),
+            ("stuck_reported", json!("yes"), "ebb.stuck_reported"),
+            ("version", json!(0), "ebb.version"),
+            ("version", json!(2), "ebb.version"),
+            ("version", json!("1"), "ebb.version"),
         ] {
             assert_eq!(with(field, value.clone()), Err(named), "{field}: {value}");
         }
