@@ -1,4 +1,7 @@
-//! ECS's own nouns as the drainers need them: container instances, tasks, and room for tasks.
+//! ECS's own nouns as the drainers need them: container instances, tasks, room for tasks, and what
+//! it means that a cluster is missing.
+//!
+//! Reading them is left to `ebb-aws`; deciding about them to `spot`, `lifecycle` and `reaper`.
 
 pub use ebb_planner::ecs::{ContainerInstanceStatus, DIMENSIONS, HostPort, Protocol, Resources};
 
@@ -40,4 +43,40 @@ pub struct Room {
     pub cpu: i64,
     /// Memory in MiB.
     pub memory_mib: i64,
+}
+
+/// What it means that ECS does not know a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingCluster {
+    /// It was listed a moment ago and has been deleted since: it has no container instances.
+    Deleted,
+    /// The settings name it, and it does not exist.
+    Misconfigured,
+}
+
+/// Decides what it means that ECS answers "not found" for a cluster, from the clusters that the
+/// settings name; `None` if they name none, so that every cluster was listed.
+///
+/// A deleted cluster is normal, and nothing is on it. One that the settings name may be misspelt,
+/// while the instance in question is in the cluster that was meant: taken for empty, an
+/// interruption notice would be dropped, and an instance handed to termination with its tasks
+/// running. So that is an error, which is retried and reaches an alarm.
+pub fn missing_cluster(configured: Option<&[Cluster]>) -> MissingCluster {
+    match configured {
+        None => MissingCluster::Deleted,
+        Some(_) => MissingCluster::Misconfigured,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listed_cluster_may_be_deleted_and_a_configured_one_must_exist() {
+        assert_eq!(missing_cluster(None), MissingCluster::Deleted);
+        let shop = [Cluster::new("shop")];
+        assert_eq!(missing_cluster(Some(&shop)), MissingCluster::Misconfigured);
+        assert_eq!(missing_cluster(Some(&[])), MissingCluster::Misconfigured);
+    }
 }
