@@ -7,7 +7,7 @@ pub use ebb_planner::ecs::{ContainerInstanceStatus, DIMENSIONS, HostPort, Protoc
 
 use crate::ids::{Cluster, ContainerInstanceArn, InstanceId, TaskArn};
 
-/// A container instance as ECS showed it.
+/// A container instance as ECS describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerInstance {
     /// Its ARN.
@@ -16,11 +16,11 @@ pub struct ContainerInstance {
     pub cluster: Cluster,
     /// The EC2 instance below it.
     pub instance_id: InstanceId,
-    /// Where it stands in its life.
+    /// Its status.
     pub status: ContainerInstanceStatus,
 }
 
-/// A task on a container instance, as it was described.
+/// A task on a container instance, as ECS describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
     /// Its ARN.
@@ -43,6 +43,13 @@ pub struct Room {
     pub cpu: i64,
     /// Memory in MiB.
     pub memory_mib: i64,
+}
+
+impl Room {
+    /// Whether what is `needed` fits into it.
+    pub(crate) fn fits(self, needed: Self) -> bool {
+        needed.cpu <= self.cpu && needed.memory_mib <= self.memory_mib
+    }
 }
 
 /// What it means that ECS does not know a cluster.
