@@ -1,4 +1,6 @@
-//! What the `lifecycle-drainer` answers: one outcome for each message.
+//! What the `lifecycle-drainer` answers: one outcome per message.
+//!
+//! Logging it and counting it in metrics is left to the function.
 
 use std::fmt;
 
@@ -9,7 +11,7 @@ use crate::lifecycle::decide::TasksLeft;
 use crate::outcome::{list_or, outcomes, tally};
 
 outcomes! {
-    /// How a lifecycle message came off.
+    /// The outcome for one lifecycle message.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     pub enum OutcomeKind {
         /// The action was completed with CONTINUE, or was completed already.
@@ -20,7 +22,7 @@ outcomes! {
         TimedOut = "timed_out", metric "TimedOut",
         /// Not a message to act on.
         Ignored = "ignored", metric "Ignored",
-        /// It would have been drained, had `DRY_RUN` not been set.
+        /// `DRY_RUN` is set: it would have been drained.
         WouldDrain = "would_drain", metric "WouldDrain",
     }
 }
@@ -31,7 +33,7 @@ pub struct Outcome {
     /// The instance; absent for a message that is not about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<InstanceId>,
-    /// How it came off.
+    /// The outcome.
     pub outcome: OutcomeKind,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +49,7 @@ pub struct Outcome {
 /// What the function returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Answer {
-    /// One entry a message.
+    /// One entry per message.
     pub outcomes: Vec<Outcome>,
 }
 
