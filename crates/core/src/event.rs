@@ -1,10 +1,11 @@
 //! What an invocation brings, read into values that need no further checks.
 //!
-//! [`parse`] opens what events come wrapped in and hands each event to a reader: [`crate::spot::notice::read`] for EC2's
-//! notices, [`crate::lifecycle::action::read`] for Auto Scaling's lifecycle actions. What asks for a sweep comes bare, and
-//! [`crate::reaper::request::read`] reads it as it is. An event that is not the reader's is [`Event::Ignored`] with a
-//! reason; one that claims to be and cannot be read is a [`ParseError`] that names the field. Nothing here knows the
-//! settings, nor the functions.
+//! [`parse`] opens what events come wrapped in and hands each event to a reader:
+//! [`crate::spot::notice::read`] for EC2's notices, [`crate::lifecycle::action::read`] for Auto
+//! Scaling's lifecycle actions. What asks for a sweep comes bare, and
+//! [`crate::reaper::request::read`] reads it as it is. An event that is not the reader's is
+//! [`Event::Ignored`] with a reason; one that claims to be and cannot be read is a [`ParseError`]
+//! that names the field. Nothing here knows the settings, nor the functions.
 
 mod envelope;
 
@@ -33,7 +34,8 @@ impl<T> Event<T> {
     }
 }
 
-/// An event that claims to be one of ours and cannot be read. It is an error, so that it reaches the dead-letter queue.
+/// An event that claims to be one of ours and cannot be read. It is an error, so that it reaches
+/// the dead-letter queue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("read `{field}` of the {event}: expected {expected}, found {found}")]
 pub struct ParseError {
@@ -47,7 +49,8 @@ pub struct ParseError {
     pub found: String,
 }
 
-/// Describes a JSON value in a few words for an error message; long text is cut, as it may be anything.
+/// Describes a JSON value in a few words for an error message; long text is cut, as it may be
+/// anything.
 pub(crate) fn describe(value: Option<&Value>) -> String {
     const TEXT_SHOWN_CHARS: usize = 40;
     match value {

@@ -1,4 +1,5 @@
-//! The names AWS gives to things, each with a type of its own, so that one cannot be passed for another.
+//! The names AWS gives to things, each with a type of its own, so that one cannot be passed for
+//! another.
 //!
 //! Those that planning needs as well are declared in `ebb-planner`.
 

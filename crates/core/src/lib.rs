@@ -5,8 +5,10 @@ pub mod ecs;
 pub mod event;
 pub mod ids;
 pub mod lifecycle;
+mod outcome;
 pub mod reaper;
 #[cfg(test)]
 mod robustness;
 pub mod settings;
 pub mod spot;
+mod vocabulary;

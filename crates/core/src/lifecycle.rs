@@ -1,5 +1,5 @@
-//! What the `lifecycle-drainer` decides: the next step of a drain, what one hop leaves for the next, and what holds a
-//! drain that does not end.
+//! What the `lifecycle-drainer` decides: the next step of a drain, what one hop leaves for the
+//! next, and what holds a drain that does not end.
 
 pub mod action;
 mod answer;

@@ -13,7 +13,8 @@ fn parse_by_all(payload: &Value) -> usize {
     parse(payload, notice::read).records.len()
 }
 
-/// Any JSON, built from the keys and words the parser looks for, so that it gets past the first look.
+/// Any JSON, built from the keys and words the parser looks for, so that it gets past the first
+/// look.
 fn any_json() -> impl Strategy<Value = Value> {
     let word = prop_oneof![
         Just("aws.ec2".to_owned()),

@@ -1,25 +1,15 @@
-//! The settings of each function, read once at start from environment variables through a lookup function.
+//! The settings of each function, read once at start from environment variables through a lookup
+//! function.
 //!
-//! All problems are reported at once. A wrong value is never replaced by the default, and neither is an empty one:
-//! an empty `ECS_CLUSTERS` must not mean every cluster.
+//! All problems are reported at once. A wrong value is never replaced by the default, and neither
+//! is an empty one: an empty `ECS_CLUSTERS` must not mean every cluster.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use jiff::SignedDuration;
-
 use crate::ids::{Cluster, GroupName, TopicArn};
-
-/// Clusters to look in, by name or ARN. Unset: every cluster of the Region.
-pub const ECS_CLUSTERS: &str = "ECS_CLUSTERS";
-/// `true`: log what would be done, change nothing.
-pub const DRY_RUN: &str = "DRY_RUN";
-/// The SNS topic for notices to people.
-pub const NOTIFICATION_TOPIC_ARN: &str = "NOTIFICATION_TOPIC_ARN";
-/// The CloudWatch namespace of the metrics.
-pub const METRICS_NAMESPACE: &str = "METRICS_NAMESPACE";
 
 /// Everything that is wrong with the settings.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,66 +40,180 @@ impl fmt::Display for SettingsError {
     }
 }
 
-/// What a `main` that returns this error prints is its `Debug` text, so this is the text for people.
+/// What a `main` that returns this error prints is its `Debug` text, so this is the text for
+/// people.
 impl fmt::Debug for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-pub(crate) struct Reader<L> {
-    pub(crate) lookup: L,
-    pub(crate) problems: Vec<Problem>,
+/// Declares the settings of a function, each of them once: the variable and its format, the field,
+/// its type and its default. The struct, [`Default`], `VARIABLES`, `from_lookup` and a constant per
+/// variable follow from it.
+macro_rules! settings {
+    (
+        $(#[$settings_doc:meta])*
+        pub struct $settings:ident {
+            $(
+                $(#[$doc:meta])*
+                $variable:ident: $format:expr => $field:ident: $type:ty = $default:expr,
+            )+
+        }
+    ) => {
+        $(
+            #[doc = concat!(
+                "The variable that [`", stringify!($settings), "::", stringify!($field),
+                "`] is read from."
+            )]
+            pub const $variable: &str = stringify!($variable);
+        )+
+
+        $(#[$settings_doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $settings {
+            $(
+                $(#[$doc])*
+                ///
+                #[doc = concat!(
+                    "Read from `", stringify!($variable), "`, by default `", stringify!($default),
+                    "`."
+                )]
+                pub $field: $type,
+            )+
+        }
+
+        impl Default for $settings {
+            fn default() -> Self {
+                Self { $($field: $default,)+ }
+            }
+        }
+
+        impl $settings {
+            #[doc = concat!("The variables that [`", stringify!($settings), "::from_lookup`] reads.")]
+            pub const VARIABLES: [&str; [$($variable),+].len()] = [$($variable),+];
+
+            /// Reads the settings from `lookup`, which returns the value of a variable or `None` if
+            /// it is unset.
+            ///
+            /// # Errors
+            /// Every variable with a wrong value, with that value and what was expected.
+            pub fn from_lookup(
+                lookup: impl Fn(&str) -> Option<String>,
+            ) -> Result<Self, $crate::settings::SettingsError> {
+                let mut settings = Self::default();
+                let mut problems = Vec::new();
+                $(
+                    if let Some(text) = lookup($variable) {
+                        match $crate::settings::Format::read(&$format, $variable, &text) {
+                            // Into an `Option` where the setting may be left out.
+                            Ok(value) => settings.$field = value.into(),
+                            Err(wrong) => problems.extend(wrong),
+                        }
+                    }
+                )+
+                if problems.is_empty() {
+                    Ok(settings)
+                } else {
+                    Err($crate::settings::SettingsError { problems })
+                }
+            }
+        }
+    };
+}
+pub(crate) use settings;
+
+/// How the value of a variable is read.
+pub(crate) trait Format {
+    /// What it is read into.
+    type Value;
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    fn read(&self, variable: &'static str, text: &str) -> Result<Self::Value, Vec<Problem>>;
 }
 
-impl<L: Fn(&str) -> Option<String>> Reader<L> {
-    /// Reads one variable: `None` if it is unset or wrong, and a wrong one is noted.
-    pub(crate) fn read<T>(
-        &mut self,
-        variable: &'static str,
-        expected: &'static str,
-        parse: fn(&str) -> Option<T>,
-    ) -> Option<T> {
-        let value = (self.lookup)(variable)?;
-        let parsed = parse(&value);
-        if parsed.is_none() {
-            self.problems.push(Problem { variable, value, expected });
-        }
-        parsed
-    }
+/// A format whose values are right or wrong as a whole.
+pub(crate) struct Whole<T> {
+    /// What a value must be.
+    pub(crate) expected: &'static str,
+    /// Reads a value; `None` if it is wrong.
+    pub(crate) parse: fn(&str) -> Option<T>,
+}
 
-    pub(crate) fn finish<T>(self, settings: T) -> Result<T, SettingsError> {
-        if self.problems.is_empty() {
-            Ok(settings)
-        } else {
-            Err(SettingsError { problems: self.problems })
-        }
+impl<T> Format for Whole<T> {
+    type Value = T;
+
+    fn read(&self, variable: &'static str, text: &str) -> Result<T, Vec<Problem>> {
+        let expected = self.expected;
+        (self.parse)(text)
+            .ok_or_else(|| vec![Problem { variable, value: text.to_owned(), expected }])
     }
 }
 
-pub(crate) const BOOLEAN_EXPECTED: &str = "`true` or `false`";
+/// One of the words of a [`vocabulary`](crate::vocabulary).
+macro_rules! word {
+    ($vocabulary:ty) => {
+        $crate::settings::Whole {
+            expected: <$vocabulary>::EXPECTED,
+            parse: <$vocabulary>::from_word,
+        }
+    };
+}
+pub(crate) use word;
 
-pub(crate) fn boolean(text: &str) -> Option<bool> {
-    match text {
+pub(crate) const BOOLEAN: Whole<bool> = Whole {
+    expected: "`true` or `false`",
+    parse: |text| match text {
         "true" => Some(true),
         "false" => Some(false),
         _ => None,
-    }
-}
+    },
+};
 
-pub(crate) fn seconds(text: &str, range: RangeInclusive<i64>) -> Option<SignedDuration> {
-    number(text, range).map(SignedDuration::from_secs)
+/// A whole number within bounds. The text says what is counted, such as "a number of instances".
+macro_rules! number {
+    ($type:ty, $counted:literal, $least:literal..=$most:literal) => {
+        $crate::settings::Whole {
+            expected: concat!($counted, " from ", $least, " to ", $most),
+            parse: |text| $crate::settings::whole_number::<$type>(text, $least..=$most),
+        }
+    };
 }
+pub(crate) use number;
+
+/// A number of seconds within bounds.
+macro_rules! seconds {
+    ($least:literal..=$most:literal) => {
+        $crate::settings::Whole {
+            expected: concat!("a number of seconds from ", $least, " to ", $most),
+            parse: |text| {
+                $crate::settings::whole_number(text, $least..=$most)
+                    .map(::jiff::SignedDuration::from_secs)
+            },
+        }
+    };
+}
+pub(crate) use seconds;
 
 /// A whole number, by its digits alone: `+1` is none.
-pub(crate) fn number<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Option<T> {
+pub(crate) fn whole_number<T: FromStr + PartialOrd>(
+    text: &str,
+    range: RangeInclusive<T>,
+) -> Option<T> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| digits && range.contains(number))
 }
 
-pub(crate) const CLUSTERS_EXPECTED: &str = "cluster names (1 to 255 letters, digits, hyphens and underscores) or cluster ARNs, separated by commas, each once";
+pub(crate) const CLUSTERS: Whole<Vec<Cluster>> = Whole {
+    expected: "cluster names (1 to 255 letters, digits, hyphens and underscores) or cluster ARNs, \
+        separated by commas, each once",
+    parse: clusters,
+};
 
-pub(crate) fn clusters(text: &str) -> Option<Vec<Cluster>> {
+fn clusters(text: &str) -> Option<Vec<Cluster>> {
     let clusters: Vec<_> = text
         .split(',')
         .map(str::trim)
@@ -119,20 +223,23 @@ pub(crate) fn clusters(text: &str) -> Option<Vec<Cluster>> {
     (distinct.len() == clusters.len()).then_some(clusters)
 }
 
-/// The rule for names is that of the ECS API, `CreateCluster.clusterName`.
 fn is_cluster(text: &str) -> bool {
-    let is_name = |name: &str| {
-        (1..=255).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
     match arn_resource(text, "ecs") {
-        Some(resource) => resource.strip_prefix("cluster/").is_some_and(is_name),
-        None => is_name(text),
+        Some(resource) => resource.strip_prefix("cluster/").is_some_and(is_cluster_name),
+        None => is_cluster_name(text),
     }
 }
 
-pub(crate) const GROUP_NAME_EXPECTED: &str =
-    "the name of an Auto Scaling group: 1 to 255 printable characters without a colon";
+/// The rule is that of the ECS API, `CreateCluster.clusterName`.
+fn is_cluster_name(text: &str) -> bool {
+    (1..=255).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+pub(crate) const GROUP_NAME: Whole<GroupName> = Whole {
+    expected: "the name of an Auto Scaling group: 1 to 255 printable characters without a colon",
+    parse: group_name,
+};
 
 /// The rule is that of the Auto Scaling API, `CreateAutoScalingGroup.AutoScalingGroupName`.
 pub(crate) fn group_name(text: &str) -> Option<GroupName> {
@@ -142,23 +249,35 @@ pub(crate) fn group_name(text: &str) -> Option<GroupName> {
     (valid && !text.contains(':')).then(|| GroupName::new(text))
 }
 
-pub(crate) const TOPIC_ARN_EXPECTED: &str = "the ARN of an SNS topic";
+pub(crate) const TOPIC_ARN: Whole<TopicArn> =
+    Whole { expected: "the ARN of an SNS topic", parse: topic_arn };
 
-pub(crate) fn topic_arn(text: &str) -> Option<TopicArn> {
+fn topic_arn(text: &str) -> Option<TopicArn> {
     let name = arn_resource(text, "sns")?;
     (!name.is_empty() && !name.contains(':')).then(|| TopicArn::new(text))
 }
 
-pub(crate) const NAMESPACE_EXPECTED: &str = "a CloudWatch namespace: 1 to 255 of letters, digits and . - _ / # : and space, not beginning with AWS/";
+pub(crate) const NAMESPACE: Whole<String> = Whole {
+    expected: "a CloudWatch namespace: 1 to 255 of letters, digits and . - _ / # : and space, \
+        not beginning with AWS/",
+    parse: namespace,
+};
 
-/// The rule is that of the CloudWatch User Guide, `cloudwatch_concepts`; `AWS/` is reserved for AWS services.
-pub(crate) fn namespace(text: &str) -> Option<String> {
-    let allowed = |byte: u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'.' | b'-' | b'_' | b'/' | b'#' | b':' | b' ')
-    };
-    let valid = (1..=255).contains(&text.len()) && text.bytes().all(allowed) && text.trim() == text;
-    (valid && !text.starts_with("AWS/")).then(|| text.to_owned())
+/// The namespace unless the operator chooses another.
+pub(crate) const DEFAULT_NAMESPACE: &str = "Ebb";
+
+/// The rule is that of the CloudWatch User Guide, `cloudwatch_concepts`; `AWS/` is reserved for AWS
+/// services.
+fn namespace(text: &str) -> Option<String> {
+    let valid = (1..=255).contains(&text.len())
+        && text.bytes().all(is_in_namespaces)
+        && text.trim() == text
+        && !text.starts_with("AWS/");
+    valid.then(|| text.to_owned())
+}
+
+fn is_in_namespaces(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/' | b'#' | b':' | b' ')
 }
 
 /// What follows `arn:PARTITION:SERVICE:REGION:ACCOUNT:`, if the text is an ARN of that service.

@@ -1,4 +1,5 @@
-//! What the `spot-drainer` decides: which notices count, what is done about each instance, and what is answered.
+//! What the `spot-drainer` decides: which notices count, what is done about each instance, and what
+//! is answered.
 
 pub mod answer;
 mod decide;

@@ -77,7 +77,7 @@ impl<'a> Hop<'a> {
                     deadline,
                     found: None,
                     heartbeat_timeout_seconds: None,
-                    told: false,
+                    stuck_reported: false,
                 }
             }
         };
@@ -288,8 +288,8 @@ impl<'a> Hop<'a> {
     /// Waits for a while. When half of the time is over, people are told once what holds the drain.
     async fn wait(&mut self, why: &str) -> Result<Option<Outcome>, Problem> {
         let half = self.state.deadline.duration_since(self.state.first_seen) / 2;
-        if !self.state.told && self.clock.now() >= self.state.first_seen + half {
-            self.state.told = true;
+        if !self.state.stuck_reported && self.clock.now() >= self.state.first_seen + half {
+            self.state.stuck_reported = true;
             self.tell_what_holds("Ebb still drains").await;
         }
         self.pause(why).await

@@ -31,8 +31,8 @@ impl LifecycleDrainer {
 fn metrics_of(answer: &Answer, problems: &[Problem], on_timeout: OnTimeout) -> Vec<Metric> {
     #[expect(clippy::cast_precision_loss, reason = "counts of one invocation")]
     let count = |name, value: usize| Metric { name, unit: Unit::Count, value: value as f64 };
-    let of_kind = |&kind| count(metric_name(kind), answer.of_kind(kind).count());
-    let mut metrics: Vec<_> = OutcomeKind::ALL.iter().map(of_kind).collect();
+    let of_kind = |kind: OutcomeKind| count(kind.metric(), answer.of_kind(kind).count());
+    let mut metrics: Vec<_> = OutcomeKind::ALL.into_iter().map(of_kind).collect();
     metrics
         .push(count("Started", answer.outcomes.iter().filter(|outcome| is_first(outcome)).count()));
     metrics.push(count("TasksCutOff", tasks_cut_off(answer, on_timeout)));
@@ -57,16 +57,6 @@ fn tasks_cut_off(answer: &Answer, on_timeout: OnTimeout) -> usize {
             .map(|left| left.service + left.standalone + left.standalone_stopping)
             .sum(),
         OnTimeout::Reactivate => 0,
-    }
-}
-
-fn metric_name(kind: OutcomeKind) -> &'static str {
-    match kind {
-        OutcomeKind::Completed => "Completed",
-        OutcomeKind::Republished => "Republished",
-        OutcomeKind::TimedOut => "TimedOut",
-        OutcomeKind::Ignored => "Ignored",
-        OutcomeKind::WouldDrain => "WouldDrain",
     }
 }
 

@@ -83,8 +83,8 @@ fn metrics_of(concluded: &Concluded, clock: Clock) -> Vec<Metric> {
     let Concluded { answer, problems, notices, .. } = concluded;
     #[expect(clippy::cast_precision_loss, reason = "counts of one invocation")]
     let count = |name, value: usize| Metric { name, unit: Unit::Count, value: value as f64 };
-    let of_kind = |&kind| count(metric_name(kind), answer.of_kind(kind).count());
-    let mut metrics: Vec<_> = OutcomeKind::ALL.iter().map(of_kind).collect();
+    let of_kind = |kind: OutcomeKind| count(kind.metric(), answer.of_kind(kind).count());
+    let mut metrics: Vec<_> = OutcomeKind::ALL.into_iter().map(of_kind).collect();
     metrics.push(count("Failed", problems.len()));
 
     let drained: HashSet<_> = answer
@@ -102,15 +102,4 @@ fn metrics_of(concluded: &Concluded, clock: Clock) -> Vec<Metric> {
         value,
     }));
     metrics
-}
-
-fn metric_name(kind: OutcomeKind) -> &'static str {
-    match kind {
-        OutcomeKind::Draining => "Draining",
-        OutcomeKind::AlreadyDraining => "AlreadyDraining",
-        OutcomeKind::NotInCluster => "NotInCluster",
-        OutcomeKind::Ignored => "Ignored",
-        OutcomeKind::Gone => "Gone",
-        OutcomeKind::WouldDrain => "WouldDrain",
-    }
 }

@@ -1,5 +1,5 @@
-//! What events come wrapped in: SNS records and SQS batches are opened, record by record, so that one bad record
-//! never hides the others.
+//! What events come wrapped in: SNS records and SQS batches are opened, record by record, so that
+//! one bad record never hides the others.
 //!
 //! Two layers at most are opened: an SQS message, and the SNS notification that it may hold.
 
@@ -47,8 +47,8 @@ impl Message {
     }
 }
 
-/// Reads the payload of an invocation: a bare event, SNS records, or an SQS batch. Total: every JSON value has a
-/// meaning, if only to be ignored.
+/// Reads the payload of an invocation: a bare event, SNS records, or an SQS batch. Total: every
+/// JSON value has a meaning, if only to be ignored.
 pub fn parse<T>(payload: &Value, read: fn(&Message) -> Result<Event<T>, ParseError>) -> Batch<T> {
     let event = |opened: Result<Opened, ParseError>| match opened? {
         Opened::Message(message) => read(&message),
@@ -124,7 +124,8 @@ fn open_sqs(record: &Value) -> Result<Opened, ParseError> {
     }
 }
 
-/// An SQS body is the event itself or, where the queue is subscribed to a topic, an SNS notification around it.
+/// An SQS body is the event itself or, where the queue is subscribed to a topic, an SNS
+/// notification around it.
 fn open_queue_body(body: &str) -> Result<Opened, ParseError> {
     let Ok(value) = serde_json::from_str::<Value>(body) else { return Ok(NOT_JSON) };
     let is_notification = value.get("TopicArn").is_some() && value.get("Type").is_some();

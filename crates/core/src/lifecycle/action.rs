@@ -1,8 +1,10 @@
-//! Auto Scaling's termination lifecycle actions, as they come over SNS, over EventBridge, and from ourselves.
+//! Auto Scaling's termination lifecycle actions, as they come over SNS, over EventBridge, and from
+//! ourselves.
 //!
-//! Over SNS and SQS the message is a JSON object with the keys that [`read`] names; over EventBridge the same keys
-//! stand inside `detail`. Sources: EC2 Auto Scaling User Guide, prepare-for-lifecycle-notifications and
-//! ec2-auto-scaling-event-reference. What a function publishes again carries its state under [`crate::lifecycle::handoff::KEY`].
+//! Over SNS and SQS the message is a JSON object with the keys that [`read`] names; over
+//! EventBridge the same keys stand inside `detail`. Sources: EC2 Auto Scaling User Guide,
+//! prepare-for-lifecycle-notifications and ec2-auto-scaling-event-reference. What a function
+//! publishes again carries its state under [`crate::lifecycle::handoff::KEY`].
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -42,27 +44,26 @@ impl LifecycleAction {
 const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
 const EVENTBRIDGE_TERMINATE: &str = "EC2 Instance-terminate Lifecycle Action";
 
-/// Reads a termination lifecycle action. Test notifications, launch transitions and whatever else shares the topic are
-/// ignored.
+/// Reads a termination lifecycle action. Test notifications, launch transitions and whatever else
+/// shares the topic are ignored.
 ///
-/// # Errors
-/// If a termination action lacks what it takes to complete it, or carries state that Ebb never wrote.
+/// # Errors If a termination action lacks what it takes to complete it, or carries state that Ebb
+/// never wrote.
 pub fn read(message: &Message) -> Result<Event<LifecycleAction>, ParseError> {
-    let fields = match message.eventbridge() {
-        Some(("aws.autoscaling", EVENTBRIDGE_TERMINATE)) => Fields { in_detail: true, message },
+    let in_detail = match message.eventbridge() {
+        Some(("aws.autoscaling", EVENTBRIDGE_TERMINATE)) => true,
         Some((source, detail_type)) => {
             return Ok(Event::ignored(format!(
                 "`{detail_type}` of {source} is not a termination lifecycle action"
             )));
         }
-        None => Fields { in_detail: false, message },
+        None => match why_not_a_termination(&message.body) {
+            Some(why) => return Ok(Event::ignored(why)),
+            None => false,
+        },
     };
-    if !fields.in_detail
-        && let Some(why) = fields.not_ours()
-    {
-        return Ok(Event::ignored(why));
-    }
-    let time = message.body.get(if fields.in_detail { "time" } else { "Time" });
+    let fields = Fields { in_detail, message };
+    let time = message.body.get(if in_detail { "time" } else { "Time" });
     Ok(Event::Ours(LifecycleAction {
         instance_id: fields.instance_id()?,
         group: GroupName::new(fields.text("detail.AutoScalingGroupName", "the group's name")?),
@@ -78,27 +79,29 @@ pub fn read(message: &Message) -> Result<Event<LifecycleAction>, ParseError> {
     }))
 }
 
-/// The fields of an action, in either form. They are named as they stand in EventBridge's, `detail.NAME`.
+/// Says why a message without EventBridge's envelope is not a termination action, if it is none.
+fn why_not_a_termination(body: &Value) -> Option<String> {
+    let transition = body.get("LifecycleTransition").and_then(Value::as_str);
+    let event = body.get("Event").and_then(Value::as_str);
+    match (transition, event) {
+        (Some(TERMINATING), _) => None,
+        (Some(transition), _) => Some(format!("transition {transition} is not a termination")),
+        (None, Some("autoscaling:TEST_NOTIFICATION")) => {
+            Some("Auto Scaling's test notification".to_owned())
+        }
+        (None, Some(event)) => Some(format!("Auto Scaling's notification {event}")),
+        (None, None) => Some("no lifecycle action: it has no `LifecycleTransition`".to_owned()),
+    }
+}
+
+/// The fields of an action, in either form. They are named as they stand in EventBridge's,
+/// `detail.NAME`.
 struct Fields<'a> {
     in_detail: bool,
     message: &'a Message,
 }
 
 impl<'a> Fields<'a> {
-    /// Says why a message without EventBridge's envelope is not a termination action, if it is none.
-    fn not_ours(&self) -> Option<String> {
-        let text = |key| self.message.body.get(key).and_then(Value::as_str);
-        match (text("LifecycleTransition"), text("Event")) {
-            (Some(TERMINATING), _) => None,
-            (Some(transition), _) => Some(format!("transition {transition} is not a termination")),
-            (None, Some("autoscaling:TEST_NOTIFICATION")) => {
-                Some("Auto Scaling's test notification".to_owned())
-            }
-            (None, Some(event)) => Some(format!("Auto Scaling's notification {event}")),
-            (None, None) => Some("no lifecycle action: it has no `LifecycleTransition`".to_owned()),
-        }
-    }
-
     fn get(&self, field: &'static str) -> Option<&'a Value> {
         let key = self.name(field).rsplit('.').next()?;
         let object =
@@ -112,14 +115,18 @@ impl<'a> Fields<'a> {
     }
 
     fn text(&self, field: &'static str, expected: &'static str) -> Result<&'a str, ParseError> {
-        let text = self.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
-        text.ok_or_else(|| self.error(field, expected))
+        self.get(field)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+            .ok_or_else(|| self.error(field, expected))
     }
 
     fn instance_id(&self) -> Result<InstanceId, ParseError> {
         let field = "detail.EC2InstanceId";
-        let parsed = self.get(field).and_then(Value::as_str).and_then(InstanceId::parse);
-        parsed.ok_or_else(|| self.error(field, InstanceId::EXPECTED))
+        self.get(field)
+            .and_then(Value::as_str)
+            .and_then(InstanceId::parse)
+            .ok_or_else(|| self.error(field, InstanceId::EXPECTED))
     }
 
     fn error(&self, field: &'static str, expected: &'static str) -> ParseError {
@@ -132,13 +139,13 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The cluster that a hook's `NotificationMetadata` names, by its name: as the whole text, or as `cluster` in a JSON
-/// object. Only a hint where to look first.
+/// The cluster that a hook's `NotificationMetadata` names, by its name: as the whole text, or as
+/// `cluster` in a JSON object. Only a hint where to look first.
 pub fn cluster_hint(metadata: &str) -> Option<String> {
-    let named = serde_json::from_str::<Value>(metadata)
-        .ok()
-        .map(|json| json["cluster"].as_str().map(str::to_owned));
-    let text = named.unwrap_or_else(|| Some(metadata.to_owned()))?;
+    let text = match serde_json::from_str::<Value>(metadata) {
+        Ok(json) => json["cluster"].as_str()?.to_owned(),
+        Err(_) => metadata.to_owned(),
+    };
     Some(Cluster::new(text.trim()).name().to_owned())
 }
 

@@ -1,4 +1,6 @@
-//! What the `lifecycle-drainer` answers: one outcome for each message.
+//! What the `lifecycle-drainer` answers: one outcome per message.
+//!
+//! Logging it and counting it in metrics is left to the function.
 
 use std::fmt;
 
@@ -6,37 +8,22 @@ use serde::Serialize;
 
 use crate::ids::InstanceId;
 use crate::lifecycle::decide::TasksLeft;
+use crate::outcome::{list_or, outcomes, tally};
 
-/// How a lifecycle message came off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OutcomeKind {
-    /// The action was completed with CONTINUE, or was completed already.
-    Completed,
-    /// The message was published again, for the next hop.
-    Republished,
-    /// The deadline has passed, and what the operator chose was done.
-    TimedOut,
-    /// Not a message to act on.
-    Ignored,
-    /// It would have been drained, had `DRY_RUN` not been set.
-    WouldDrain,
-}
-
-impl OutcomeKind {
-    /// Every outcome, in the order of the documentation.
-    pub const ALL: [Self; 5] =
-        [Self::Completed, Self::Republished, Self::TimedOut, Self::Ignored, Self::WouldDrain];
-
-    /// The word in the answer and in the log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Republished => "republished",
-            Self::TimedOut => "timed_out",
-            Self::Ignored => "ignored",
-            Self::WouldDrain => "would_drain",
-        }
+outcomes! {
+    /// The outcome for one lifecycle message.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum OutcomeKind {
+        /// The action was completed with CONTINUE, or was completed already.
+        Completed = "completed", metric "Completed",
+        /// The message was published again, for the next hop.
+        Republished = "republished", metric "Republished",
+        /// The deadline has passed, and what the operator chose was done.
+        TimedOut = "timed_out", metric "TimedOut",
+        /// Not a message to act on.
+        Ignored = "ignored", metric "Ignored",
+        /// `DRY_RUN` is set: it would have been drained.
+        WouldDrain = "would_drain", metric "WouldDrain",
     }
 }
 
@@ -46,7 +33,7 @@ pub struct Outcome {
     /// The instance; absent for a message that is not about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<InstanceId>,
-    /// How it came off.
+    /// The outcome.
     pub outcome: OutcomeKind,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,7 +49,7 @@ pub struct Outcome {
 /// What the function returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Answer {
-    /// One entry a message.
+    /// One entry per message.
     pub outcomes: Vec<Outcome>,
 }
 
@@ -76,14 +63,7 @@ impl Answer {
 /// The answer as one line of a log: `1 completed, 1 ignored`.
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts =
-            OutcomeKind::ALL.iter().map(|&kind| (self.of_kind(kind).count(), kind.as_str()));
-        let parts: Vec<_> = counts
-            .filter(|&(count, _)| count > 0)
-            .map(|(count, word)| format!("{count} {word}"))
-            .collect();
-        f.write_str(
-            if parts.is_empty() { "nothing done".to_owned() } else { parts.join(", ") }.as_str(),
-        )
+        let counts = OutcomeKind::ALL.map(|kind| (self.of_kind(kind).count(), kind.as_str()));
+        f.write_str(&list_or("nothing done", &tally(counts)))
     }
 }

@@ -1,7 +1,8 @@
 //! What to do next about an instance that Auto Scaling waits to terminate, and why.
 //!
-//! The decision is [`decide`]: from what was seen of the action, the container instance and its tasks to the next step.
-//! Looking, waiting, keeping the action alive and publishing it again is left to the `lifecycle-drainer`.
+//! The decision is [`decide`]: from the states of the action, the container instance and its tasks
+//! to the next step. Observing them, waiting, keeping the action alive and publishing it again is
+//! left to the `lifecycle-drainer`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,7 +14,8 @@ use crate::ecs::{ContainerInstanceStatus, Task};
 use crate::ids::TaskArn;
 use crate::lifecycle::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
 
-/// Where the instance stands in its group. Source: EC2 Auto Scaling User Guide, ec2-auto-scaling-lifecycle.
+/// Where the instance stands in its group. Source: EC2 Auto Scaling User Guide,
+/// ec2-auto-scaling-lifecycle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionState {
     /// The group waits for its hooks: the one state in which an action can be completed.
@@ -25,18 +27,19 @@ pub enum ActionState {
 }
 
 impl ActionState {
-    /// Reads an instance's `LifecycleState`, in the group that the message names. An instance on its way back to a
-    /// warm pool waits in a state of its own.
+    /// Reads an instance's `LifecycleState`, in the group that the message names. An instance on
+    /// its way back to a warm pool waits in a state of its own.
     pub fn of(lifecycle_state: &str) -> Self {
         match lifecycle_state {
             "Terminating:Wait" | "Warmed:Pending:Wait" => Self::Waiting,
             "Terminating" | "Warmed:Pending" => Self::AboutToWait,
-            other => Self::NotWaiting(other.to_owned()),
+            state => Self::NotWaiting(state.to_owned()),
         }
     }
 }
 
-/// Tasks on a container instance that have not stopped, by kind. A task that is stopping counts: its containers run.
+/// Tasks on a container instance that have not stopped, by kind. A task that is stopping counts:
+/// its containers run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct TasksLeft {
     /// Tasks of replica services.
@@ -52,6 +55,28 @@ pub struct TasksLeft {
 }
 
 impl TasksLeft {
+    /// Counts tasks by kind; `daemons` are the daemon services among theirs, `protected` the tasks
+    /// that are protected.
+    pub fn count(
+        tasks: &[Task],
+        daemons: &BTreeSet<String>,
+        protected: &BTreeMap<TaskArn, Timestamp>,
+    ) -> Self {
+        let mut left = Self::default();
+        for task in tasks.iter().filter(|task| !task.stopped) {
+            match &task.service {
+                Some(service) if daemons.contains(service) => left.daemon += 1,
+                Some(_) => {
+                    left.service += 1;
+                    left.protected += usize::from(protected.contains_key(&task.arn));
+                }
+                None if task.told_to_stop => left.standalone_stopping += 1,
+                None => left.standalone += 1,
+            }
+        }
+        left
+    }
+
     /// How many of them are waited for.
     pub fn holding(&self, policy: StandaloneTasks) -> usize {
         match policy {
@@ -79,33 +104,11 @@ impl fmt::Display for TasksLeft {
     }
 }
 
-impl TasksLeft {
-    /// Counts tasks by kind; `daemons` are the daemon services among theirs, `protected` the tasks that are protected.
-    pub fn count(
-        tasks: &[Task],
-        daemons: &BTreeSet<String>,
-        protected: &BTreeMap<TaskArn, Timestamp>,
-    ) -> Self {
-        let mut left = Self::default();
-        for task in tasks.iter().filter(|task| !task.stopped) {
-            match &task.service {
-                Some(service) if daemons.contains(service) => left.daemon += 1,
-                Some(_) => {
-                    left.service += 1;
-                    left.protected += usize::from(protected.contains_key(&task.arn));
-                }
-                None if task.told_to_stop => left.standalone_stopping += 1,
-                None => left.standalone += 1,
-            }
-        }
-        left
-    }
-}
-
-/// What was seen of the container instance.
+/// The state of the container instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observation {
-    /// Every cluster was looked through and none has it. A look-up that failed must not be passed as this.
+    /// Every cluster was looked through and none has it. A look-up that failed must not be passed
+    /// as this.
     NotInCluster,
     /// A cluster has it, in this status; its tasks were not counted.
     Status(ContainerInstanceStatus),
@@ -127,7 +130,7 @@ pub enum Decision {
     StopStandaloneTasks,
     /// Count the tasks that are left.
     CountTasks,
-    /// Wait, and look again.
+    /// Wait, and observe again.
     Wait {
         /// For what.
         why: String,
@@ -160,15 +163,18 @@ impl fmt::Display for Decision {
     }
 }
 
-/// Decides the next step for an instance whose group says `action`, whose container instance was `seen` so, and whose
-/// drain must end by `deadline`. No look is skipped for the deadline: a drain that is over completes even if it is late.
+/// Decides the next step for an instance whose group is in state `action`, whose container instance
+/// was observed as `observation`, and whose drain must end by `deadline`. The first rule that
+/// applies decides.
 pub fn decide(
     action: &ActionState,
-    seen: &Observation,
+    observation: &Observation,
     settings: &LifecycleSettings,
     deadline: Timestamp,
     now: Timestamp,
 ) -> Decision {
+    // 1. The group must wait for the instance: a message may be stale or forged, and must not drain
+    //    a healthy instance.
     match action {
         ActionState::NotWaiting(state) => {
             return Decision::Ignore {
@@ -183,45 +189,49 @@ pub fn decide(
         }
         ActionState::Waiting => {}
     }
-    let until_deadline = |why: String, otherwise: Decision| {
-        if now < deadline {
-            otherwise
-        } else {
-            Decision::GiveUp { on_timeout: settings.on_timeout, why }
-        }
-    };
-    match seen {
-        Observation::NotInCluster => {
-            Decision::Complete { why: "no cluster has a container instance on it".to_owned() }
-        }
-        Observation::Status(status) => match status {
-            ContainerInstanceStatus::Active => {
-                until_deadline("its drain never began".to_owned(), Decision::StartDrain)
-            }
-            ContainerInstanceStatus::Draining => Decision::CountTasks,
+    match observation {
+        // 2. A drain that is over completes the action, even if it is late.
+        Observation::NotInCluster
+        | Observation::Status(
             ContainerInstanceStatus::Deregistering
             | ContainerInstanceStatus::Inactive
-            | ContainerInstanceStatus::RegistrationFailed => {
-                Decision::Complete { why: format!("its container instance is {status}") }
-            }
-            ContainerInstanceStatus::Registering | ContainerInstanceStatus::Other(_) => {
-                let why = format!("its container instance is {status}");
-                until_deadline(why.clone(), Decision::Wait { why })
-            }
-        },
+            | ContainerInstanceStatus::RegistrationFailed,
+        ) => Decision::Complete { why: progress(observation) },
         Observation::Draining(left) if left.holding(settings.standalone_tasks) == 0 => {
             Decision::Complete { why: format!("its tasks have stopped: {left}") }
         }
-        Observation::Draining(left) => {
-            let stops = settings.standalone_tasks == StandaloneTasks::Stop && left.standalone > 0;
-            let otherwise = if stops {
-                Decision::StopStandaloneTasks
-            } else {
-                Decision::Wait { why: left.to_string() }
-            };
-            until_deadline(left.to_string(), otherwise)
+        // 3. Whether it is over is found out before anything is given up.
+        Observation::Status(ContainerInstanceStatus::Draining) => Decision::CountTasks,
+        // 4. At the deadline the operator's choice is carried out.
+        Observation::Status(_) | Observation::Draining(_) if now >= deadline => {
+            Decision::GiveUp { on_timeout: settings.on_timeout, why: progress(observation) }
         }
+        // 5. Until then the drain goes on. Only an ACTIVE container instance can be set to DRAINING
+        //    (ECS API, UpdateContainerInstancesState), so any other is waited for.
+        Observation::Status(ContainerInstanceStatus::Active) => Decision::StartDrain,
+        Observation::Draining(left) if must_stop_standalone_tasks(left, settings) => {
+            Decision::StopStandaloneTasks
+        }
+        Observation::Status(
+            ContainerInstanceStatus::Registering | ContainerInstanceStatus::Other(_),
+        )
+        | Observation::Draining(_) => Decision::Wait { why: progress(observation) },
     }
+}
+
+/// How far the drain has come.
+fn progress(observation: &Observation) -> String {
+    match observation {
+        Observation::NotInCluster => "no cluster has a container instance on it".to_owned(),
+        Observation::Status(ContainerInstanceStatus::Active) => "its drain never began".to_owned(),
+        Observation::Status(status) => format!("its container instance is {status}"),
+        Observation::Draining(left) => left.to_string(),
+    }
+}
+
+/// Those that have been told to stop are not told again: they are waited for.
+fn must_stop_standalone_tasks(left: &TasksLeft, settings: &LifecycleSettings) -> bool {
+    settings.standalone_tasks == StandaloneTasks::Stop && left.standalone > 0
 }
 
 #[cfg(test)]
@@ -232,7 +242,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-    fn left(
+    fn draining(
         service: usize,
         daemon: usize,
         standalone_stopping: usize,
@@ -247,7 +257,7 @@ mod tests {
         })
     }
 
-    fn every_seen() -> Vec<(String, Observation)> {
+    fn every_observation() -> Vec<(String, Observation)> {
         let statuses = [
             "REGISTERING",
             "REGISTRATION_FAILED",
@@ -257,16 +267,17 @@ mod tests {
             "INACTIVE",
             "NEW_WORD",
         ];
-        let mut every = vec![("in no cluster".to_owned(), Observation::NotInCluster)];
-        every.extend(statuses.map(|word| (word.to_owned(), Observation::Status(word.into()))));
-        every.extend([
-            ("no task left".to_owned(), left(0, 0, 0, 0)),
-            ("a daemon task left".to_owned(), left(0, 1, 0, 0)),
-            ("a service task left".to_owned(), left(1, 1, 0, 0)),
-            ("a standalone task left".to_owned(), left(0, 0, 0, 1)),
-            ("a standalone task stopping".to_owned(), left(0, 0, 1, 0)),
+        let mut observations = vec![("in no cluster".to_owned(), Observation::NotInCluster)];
+        observations
+            .extend(statuses.map(|word| (word.to_owned(), Observation::Status(word.into()))));
+        observations.extend([
+            ("no task left".to_owned(), draining(0, 0, 0, 0)),
+            ("a daemon task left".to_owned(), draining(0, 1, 0, 0)),
+            ("a service task left".to_owned(), draining(1, 1, 0, 0)),
+            ("a standalone task left".to_owned(), draining(0, 0, 0, 1)),
+            ("a standalone task stopping".to_owned(), draining(0, 0, 1, 0)),
         ]);
-        every
+        observations
     }
 
     fn word(decision: &Decision) -> String {
@@ -288,16 +299,15 @@ mod tests {
     }
 
     #[test]
-    fn every_combination_of_what_is_seen_has_its_decision() {
+    fn every_combination_of_observations_has_its_decision() {
         use StandaloneTasks::{Ignore, Stop, Wait};
         let mut lines = Vec::new();
-        for (name, seen) in every_seen() {
+        for (name, observation) in every_observation() {
             for policy in [Wait, Stop, Ignore] {
-                let decided = [NOW + SignedDuration::from_secs(1), NOW].map(|deadline| {
-                    let settings = settings(policy, OnTimeout::Continue);
-                    word(&decide(&ActionState::Waiting, &seen, &settings, deadline, NOW))
+                let settings = settings(policy, OnTimeout::Continue);
+                let [before, after] = [NOW + SignedDuration::from_secs(1), NOW].map(|deadline| {
+                    word(&decide(&ActionState::Waiting, &observation, &settings, deadline, NOW))
                 });
-                let [before, after] = decided;
                 lines.push(format!(
                     "{name}, standalone {policy:?}: {before}; at the deadline: {after}"
                 ));
@@ -332,9 +342,9 @@ mod tests {
         for state in
             ["InService", "Terminating:Proceed", "Terminated", "Standby", "Pending:Wait", "NewWord"]
         {
-            for (name, seen) in every_seen() {
+            for (name, observation) in every_observation() {
                 let settings = settings(StandaloneTasks::Stop, OnTimeout::Abandon);
-                let decided = decide(&ActionState::of(state), &seen, &settings, NOW, NOW);
+                let decided = decide(&ActionState::of(state), &observation, &settings, NOW, NOW);
                 assert!(matches!(decided, Decision::Ignore { .. }), "{state}, {name}: {decided:?}");
             }
         }
@@ -347,15 +357,18 @@ mod tests {
         }
     }
 
-    #[test]
-    fn tasks_are_counted_by_kind_until_they_have_stopped() {
-        let task = |number: u8, service: Option<&str>, told_to_stop, stopped| Task {
+    fn task(number: u8, service: Option<&str>, told_to_stop: bool, stopped: bool) -> Task {
+        Task {
             arn: TaskArn::new(number.to_string()),
             service: service.map(str::to_owned),
             told_to_stop,
             stopped,
             needs: None,
-        };
+        }
+    }
+
+    #[test]
+    fn tasks_are_counted_by_kind_until_they_have_stopped() {
         let tasks = [
             task(1, Some("web"), false, false),
             task(2, Some("web"), true, false),
@@ -385,7 +398,7 @@ mod tests {
     fn the_operator_chooses_what_happens_at_the_deadline() {
         for on_timeout in [OnTimeout::Continue, OnTimeout::Abandon, OnTimeout::Reactivate] {
             let settings = settings(StandaloneTasks::Wait, on_timeout);
-            let decided = decide(&ActionState::Waiting, &left(1, 0, 0, 0), &settings, NOW, NOW);
+            let decided = decide(&ActionState::Waiting, &draining(1, 0, 0, 0), &settings, NOW, NOW);
             let why = "1 service, 0 standalone and 0 daemon tasks left".to_owned();
             assert_eq!(decided, Decision::GiveUp { on_timeout, why });
         }

@@ -1,6 +1,8 @@
-//! Why a drain does not end: which tasks hold the container instance, and what keeps each of them there.
+//! Why a drain does not end: which tasks hold the container instance, and what keeps each of them
+//! there.
 //!
-//! A diagnosis for people, from what was seen at one moment. Nothing is decided by it.
+//! A diagnosis for people, from the facts of one moment. Nothing is decided by it, and reading the
+//! facts is left to the `lifecycle-drainer`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,20 +23,30 @@ pub struct Service {
     pub minimum_healthy_percent: i32,
     /// `maximumPercent`.
     pub maximum_percent: i32,
-    /// What ECS said last, since the drain began, about a task of it that found no place: see [`placement_failure`].
+    /// What ECS said last, since the drain began, about a task of it that found no place: see
+    /// [`placement_failure`].
     pub unplaced: Option<String>,
 }
 
-/// What keeps a task from being placed, by the message of a service event: `… is already using a port required by your
-/// task`, `… has insufficient memory available`, `… is missing an attribute required by your task`. `None` if the event
-/// is about something else. Source: ECS Developer Guide, service-event-messages-list.
+impl Service {
+    /// Whether it may neither stop a task before there is another nor start one before a task has
+    /// stopped.
+    fn cannot_replace(&self) -> bool {
+        self.minimum_healthy_percent >= 100 && self.maximum_percent <= 100
+    }
+}
+
+/// What keeps a task from being placed, by the message of a service event: `… is already using a
+/// port required by your task`, `… has insufficient memory available`, `… is missing an attribute
+/// required by your task`. `None` if the event is about something else. Source: ECS Developer
+/// Guide, service-event-messages-list.
 pub fn placement_failure(message: &str) -> Option<String> {
     let reason = message.split_once("was unable to place a task because ")?.1;
     let reason = reason.split(" For more information").next().unwrap_or(reason);
     Some(reason.trim_end_matches('.').to_owned())
 }
 
-/// What was seen of a drain that does not end.
+/// The facts about a drain that does not end.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DrainFacts {
     /// The tasks that hold the instance.
@@ -54,7 +66,8 @@ pub struct DrainFacts {
 pub enum HoldReason {
     /// The agent does not hear that it is to stop. Often that passes.
     AgentDisconnected,
-    /// It has been told to stop and is at it: its target deregisters, or its containers take their time.
+    /// It has been told to stop and is at it: its target deregisters, or its containers take their
+    /// time.
     Stopping,
     /// It is a standalone task: DRAINING leaves it alone.
     Standalone,
@@ -65,10 +78,11 @@ pub enum HoldReason {
         /// Until when.
         until: Timestamp,
     },
-    /// ECS found no place for its replacement, and says why: CPU, memory, a port, a GPU, an attribute.
+    /// ECS found no place for its replacement, and says why: CPU, memory, a port, a GPU, an
+    /// attribute.
     Unplaced {
-        /// In ECS's words.
-        said: String,
+        /// What is in the way, in ECS's words.
+        obstacle: String,
     },
     /// No other container instance has room for its replacement.
     NoRoom {
@@ -86,60 +100,67 @@ impl fmt::Display for HoldReason {
             Self::Stopping => f.write_str("told to stop, and not stopped yet"),
             Self::Standalone => f.write_str("a standalone task, which DRAINING leaves alone"),
             Self::CannotBeReplaced => f.write_str(
-                "its service has minimumHealthyPercent 100 and maximumPercent 100: it can neither stop the old task nor \
-                 start a new one",
+                "its service has minimumHealthyPercent 100 and maximumPercent 100: it can neither \
+                 stop the old task nor start a new one",
             ),
             Self::Protected { until } => write!(f, "protected from scale-in until {until}"),
-            Self::Unplaced { said } => write!(f, "ECS finds no place for its replacement: {said}"),
-            Self::NoRoom { needed: Room { cpu, memory_mib } } => {
-                write!(f, "no ACTIVE container instance has {cpu} CPU units and {memory_mib} MiB free for its replacement")
+            Self::Unplaced { obstacle } => {
+                write!(f, "ECS finds no place for its replacement: {obstacle}")
             }
-            Self::Unknown => f.write_str("its replacement is starting, or ECS has not said what is in its way"),
+            Self::NoRoom { needed: Room { cpu, memory_mib } } => {
+                write!(
+                    f,
+                    "no ACTIVE container instance has {cpu} CPU units and {memory_mib} MiB free \
+                     for its replacement"
+                )
+            }
+            Self::Unknown => {
+                f.write_str("its replacement is starting, or ECS has not said what is in its way")
+            }
         }
     }
 }
 
-/// Says what holds the instance, a line for each service and reason, with how many tasks it is about.
-pub fn diagnose(scene: &DrainFacts) -> Vec<String> {
-    let mut held = BTreeMap::<(&str, HoldReason), usize>::new();
-    for task in scene.tasks.iter().filter(|task| !task.stopped) {
+/// Says what holds the instance, one line per service and reason, with the number of tasks.
+pub fn diagnose(facts: &DrainFacts) -> Vec<String> {
+    let mut counts = BTreeMap::<(&str, HoldReason), usize>::new();
+    for task in facts.tasks.iter().filter(|task| !task.stopped) {
         let service = task.service.as_deref().unwrap_or("(no service)");
-        *held.entry((service, reason(task, scene))).or_default() += 1;
+        *counts.entry((service, hold_reason(task, facts))).or_default() += 1;
     }
-    let line = |((service, reason), count): ((&str, HoldReason), usize)| {
-        let plural = if count == 1 { "" } else { "s" };
-        format!("{count} task{plural} of {service}: {reason}")
-    };
-    held.into_iter().map(line).collect()
+    counts
+        .into_iter()
+        .map(|((service, reason), count)| {
+            let plural = if count == 1 { "" } else { "s" };
+            format!("{count} task{plural} of {service}: {reason}")
+        })
+        .collect()
 }
 
-/// The first reason that applies, in the order in which they shut each other out.
-fn reason(task: &Task, scene: &DrainFacts) -> HoldReason {
-    if !scene.agent_connected {
+/// The first reason that applies. Each hides those below it: what a task's service allows matters
+/// only if the task can be stopped at all, and a place for a replacement only if there may be one.
+fn hold_reason(task: &Task, facts: &DrainFacts) -> HoldReason {
+    if !facts.agent_connected {
         return HoldReason::AgentDisconnected;
     }
     if task.told_to_stop {
         return HoldReason::Stopping;
     }
     let Some(name) = &task.service else { return HoldReason::Standalone };
-    let service = scene.services.iter().find(|service| service.name == *name);
-    if service.is_some_and(|one| one.minimum_healthy_percent >= 100 && one.maximum_percent <= 100) {
+    let service = facts.services.iter().find(|service| service.name == *name);
+    if service.is_some_and(Service::cannot_replace) {
         return HoldReason::CannotBeReplaced;
     }
-    if let Some(&until) = scene.protected_until.get(&task.arn) {
+    if let Some(&until) = facts.protected_until.get(&task.arn) {
         return HoldReason::Protected { until };
     }
-    if let Some(said) = service.and_then(|service| service.unplaced.clone()) {
-        return HoldReason::Unplaced { said };
+    if let Some(obstacle) = service.and_then(|service| service.unplaced.clone()) {
+        return HoldReason::Unplaced { obstacle };
     }
-    let fits = |needed: Room| {
-        scene
-            .rooms
-            .iter()
-            .any(|room| needed.cpu <= room.cpu && needed.memory_mib <= room.memory_mib)
-    };
     match task.needs {
-        Some(needed) if !fits(needed) => HoldReason::NoRoom { needed },
+        Some(needed) if !facts.rooms.iter().any(|room| room.fits(needed)) => {
+            HoldReason::NoRoom { needed }
+        }
         _ => HoldReason::Unknown,
     }
 }
@@ -168,7 +189,7 @@ mod tests {
         }
     }
 
-    fn scene() -> DrainFacts {
+    fn facts() -> DrainFacts {
         DrainFacts {
             tasks: vec![task(Some("web"))],
             services: vec![service(100, 200)],
@@ -178,40 +199,44 @@ mod tests {
         }
     }
 
-    const PORT: &str = "(service web) was unable to place a task because no container instance met all of its \
-        requirements. The closest matching (container-instance 1234) is already using a port required by your task. For \
-        more information, see the Troubleshooting section of the Amazon ECS Developer Guide.";
+    const PORT_TAKEN: &str = "(service web) was unable to place a task because no container \
+        instance met all of its requirements. The closest matching (container-instance 1234) is \
+        already using a port required by your task. For more information, see the Troubleshooting \
+        section of the Amazon ECS Developer Guide.";
 
     #[test]
     fn a_service_event_says_why_a_task_found_no_place() {
-        let said = "no container instance met all of its requirements. The closest matching (container-instance 1234) \
-            is already using a port required by your task";
-        assert_eq!(placement_failure(PORT).as_deref(), Some(said));
+        let obstacle = "no container instance met all of its requirements. The closest matching \
+            (container-instance 1234) is already using a port required by your task";
+        assert_eq!(placement_failure(PORT_TAKEN).as_deref(), Some(obstacle));
         assert_eq!(placement_failure("(service web) has reached a steady state."), None);
     }
 
     #[test]
-    fn each_reason_is_told_from_the_others() {
+    fn each_reason_has_its_own_line() {
         let stopping = Task { told_to_stop: true, ..task(Some("web")) };
         let protected =
             BTreeMap::from([(TaskArn::new("arn-1"), "2025-03-04T06:00:00Z".parse().unwrap())]);
         let tight =
             vec![Room { cpu: 511, memory_mib: 4_096 }, Room { cpu: 4_096, memory_mib: 1_023 }];
-        let scenes = [
-            DrainFacts { agent_connected: false, ..scene() },
-            DrainFacts { tasks: vec![stopping], ..scene() },
-            DrainFacts { tasks: vec![task(None), task(None)], ..scene() },
-            DrainFacts { services: vec![service(100, 100)], ..scene() },
-            DrainFacts { protected_until: protected, ..scene() },
+        let cases = [
+            DrainFacts { agent_connected: false, ..facts() },
+            DrainFacts { tasks: vec![stopping], ..facts() },
+            DrainFacts { tasks: vec![task(None), task(None)], ..facts() },
+            DrainFacts { services: vec![service(100, 100)], ..facts() },
+            DrainFacts { protected_until: protected, ..facts() },
             DrainFacts {
-                services: vec![Service { unplaced: placement_failure(PORT), ..service(100, 200) }],
-                ..scene()
+                services: vec![Service {
+                    unplaced: placement_failure(PORT_TAKEN),
+                    ..service(100, 200)
+                }],
+                ..facts()
             },
-            DrainFacts { rooms: tight, ..scene() },
-            scene(),
+            DrainFacts { rooms: tight, ..facts() },
+            facts(),
         ];
-        let told: Vec<_> = scenes.iter().flat_map(diagnose).collect();
-        insta::assert_snapshot!(told.join("\n"), @r"
+        let lines: Vec<_> = cases.iter().flat_map(diagnose).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
         1 task of web: the agent is disconnected and cannot stop it
         1 task of web: told to stop, and not stopped yet
         2 tasks of (no service): a standalone task, which DRAINING leaves alone
@@ -224,9 +249,9 @@ mod tests {
     }
 
     #[test]
-    fn tasks_of_one_service_and_reason_are_told_together_and_stopped_ones_not_at_all() {
+    fn tasks_of_one_service_and_reason_share_a_line_and_stopped_ones_have_none() {
         let stopped = Task { stopped: true, ..task(None) };
         let tasks = vec![task(Some("web")), task(None), stopped, task(Some("web"))];
-        assert_eq!(diagnose(&DrainFacts { tasks, ..scene() }).len(), 2);
+        assert_eq!(diagnose(&DrainFacts { tasks, ..facts() }).len(), 2);
     }
 }

@@ -1,9 +1,11 @@
 //! The loop's envelope: what one hop of a drain leaves in the message for the next.
 //!
-//! The message is published again as it came, unknown fields untouched, with the state under one key. The state comes
-//! back over a topic and is checked like any other input.
+//! The message is published again as it came, unknown fields untouched, with the state under one
+//! key. The state comes back over a topic and is checked like any other input. What a hop does with
+//! it is left to the `lifecycle-drainer`.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -16,11 +18,19 @@ use crate::lifecycle::settings::DRAIN_TIMEOUT_MAX;
 /// The key of the state in the message.
 pub const KEY: &str = "ebb";
 
-/// More hops than the longest drain can take: 48 hours of the shortest hops.
+/// The version of the state: what this release writes, and all that it reads. Around a deployment
+/// or a roll-back a message may reach another release than the one that wrote it, and state whose
+/// fields mean something else must not be half understood. State without a version is of this one:
+/// the first releases wrote none.
+const VERSION: u64 = 1;
+
+/// More hops than the longest drain can take: 48 hours of the shortest hops, 10 seconds each, are
+/// 17,280. A greater number was not counted by Ebb.
 const HOPS_MAX: u64 = 20_000;
 
-/// Source: Auto Scaling API, `PutLifecycleHook.HeartbeatTimeout`.
-const HEARTBEAT_SECONDS: std::ops::RangeInclusive<u64> = 30..=7_200;
+/// What a hook's heartbeat time-out may be. Source: Auto Scaling API,
+/// `PutLifecycleHook.HeartbeatTimeout`.
+const HEARTBEAT_SECONDS: RangeInclusive<u64> = 30..=7_200;
 
 /// What a hop leaves for the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +46,7 @@ pub struct HandoffState {
     /// The hook's heartbeat time-out, once it is read.
     pub heartbeat_timeout_seconds: Option<u64>,
     /// Whether people have been told what holds the drain.
-    pub told: bool,
+    pub stuck_reported: bool,
 }
 
 impl HandoffState {
@@ -46,63 +56,40 @@ impl HandoffState {
     /// If the state is not such as [`HandoffState::write`] writes.
     pub fn read(message: &Value) -> Result<Option<Self>, ParseError> {
         let Some(state) = message.get(KEY) else { return Ok(None) };
-        let fields = State(state);
+        let fields = Fields(state);
         if !state.is_object() {
             return Err(fields.error("ebb", "an object"));
         }
+        fields.check_version()?;
         let first_seen = fields.time("ebb.first_seen")?;
         let deadline = fields.time("ebb.deadline")?;
-        // Before `first_seen`, where the message was on its way for longer than the drain may last.
+        // It lies before `first_seen` if the message was on its way for longer than the drain may
+        // last.
         if deadline.duration_since(first_seen).abs() > DRAIN_TIMEOUT_MAX {
             return Err(fields.error("ebb.deadline", "a time within 48 hours of ebb.first_seen"));
         }
-        let found = match (fields.text("ebb.cluster")?, fields.text("ebb.container_instance_arn")?)
-        {
-            (Some(cluster), Some(arn)) => {
-                Some((Cluster::new(cluster), ContainerInstanceArn::new(arn)))
-            }
-            (None, None) => None,
-            (Some(_), None) => {
-                return Err(fields.error("ebb.container_instance_arn", "a text beside ebb.cluster"));
-            }
-            (None, Some(_)) => {
-                return Err(fields.error("ebb.cluster", "a text beside ebb.container_instance_arn"));
-            }
-        };
-        let heartbeat = "ebb.heartbeat_timeout_seconds";
-        let heartbeat_timeout_seconds = match fields.get(heartbeat) {
-            None => None,
-            Some(value) => Some(
-                value.as_u64().filter(|seconds| HEARTBEAT_SECONDS.contains(seconds)).ok_or_else(
-                    || fields.error(heartbeat, "a number of seconds from 30 to 7200"),
-                )?,
-            ),
-        };
-        let hop = fields
-            .get("ebb.hop")
-            .and_then(Value::as_u64)
-            .filter(|hop| (1..=HOPS_MAX).contains(hop));
-        let hop = hop.ok_or_else(|| fields.error("ebb.hop", "a number of hops from 1 to 20000"))?;
-        let told = match fields.get("ebb.told") {
-            None => false,
-            Some(value) => {
-                value.as_bool().ok_or_else(|| fields.error("ebb.told", "true or false"))?
-            }
-        };
-        Ok(Some(Self { hop, first_seen, deadline, found, heartbeat_timeout_seconds, told }))
+        Ok(Some(Self {
+            hop: fields.hop()?,
+            first_seen,
+            deadline,
+            found: fields.container_instance()?,
+            heartbeat_timeout_seconds: fields.heartbeat_timeout_seconds()?,
+            stuck_reported: fields.stuck_reported()?,
+        }))
     }
 
-    /// The message with this state in it, in place of any other. Every other field stays as it was written, to the
-    /// byte.
+    /// The message with this state in it, in place of any other. Every other field stays as it was
+    /// written, to the byte.
     ///
     /// # Errors
     /// If the message is no JSON object. None that was read as a lifecycle action is that.
     pub fn write(&self, message: &str) -> Result<String, serde_json::Error> {
         let mut state = json!({
+            "version": VERSION,
             "hop": self.hop,
             "first_seen": self.first_seen,
             "deadline": self.deadline,
-            "told": self.told,
+            "stuck_reported": self.stuck_reported,
         });
         if let Some((cluster, arn)) = &self.found {
             state["cluster"] = json!(cluster);
@@ -117,10 +104,58 @@ impl HandoffState {
     }
 }
 
-/// The state in a message, field by field.
-struct State<'a>(&'a Value);
+/// The state in a message, field by field. Fields are named as dotted paths, `ebb.NAME`.
+struct Fields<'a>(&'a Value);
 
-impl<'a> State<'a> {
+impl<'a> Fields<'a> {
+    fn check_version(&self) -> Result<(), ParseError> {
+        match self.get("ebb.version") {
+            None => Ok(()),
+            Some(version) if version.as_u64() == Some(VERSION) => Ok(()),
+            Some(_) => Err(self.error("ebb.version", "version 1, which this release reads")),
+        }
+    }
+
+    fn hop(&self) -> Result<u64, ParseError> {
+        self.get("ebb.hop")
+            .and_then(Value::as_u64)
+            .filter(|hop| (1..=HOPS_MAX).contains(hop))
+            .ok_or_else(|| self.error("ebb.hop", "a number of hops from 1 to 20000"))
+    }
+
+    /// A cluster without a container instance, or the other way round, says nothing.
+    fn container_instance(&self) -> Result<Option<(Cluster, ContainerInstanceArn)>, ParseError> {
+        let (cluster, arn) = ("ebb.cluster", "ebb.container_instance_arn");
+        match (self.text(cluster)?, self.text(arn)?) {
+            (Some(cluster), Some(arn)) => {
+                Ok(Some((Cluster::new(cluster), ContainerInstanceArn::new(arn))))
+            }
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(self.error(arn, "a text beside ebb.cluster")),
+            (None, Some(_)) => Err(self.error(cluster, "a text beside ebb.container_instance_arn")),
+        }
+    }
+
+    fn heartbeat_timeout_seconds(&self) -> Result<Option<u64>, ParseError> {
+        let field = "ebb.heartbeat_timeout_seconds";
+        match self.get(field) {
+            None => Ok(None),
+            Some(value) => value
+                .as_u64()
+                .filter(|seconds| HEARTBEAT_SECONDS.contains(seconds))
+                .map(Some)
+                .ok_or_else(|| self.error(field, "a number of seconds from 30 to 7200")),
+        }
+    }
+
+    /// `told` is what the release before wrote: messages are under way while this one is deployed.
+    fn stuck_reported(&self) -> Result<bool, ParseError> {
+        match self.flag("ebb.stuck_reported")? {
+            Some(reported) => Ok(reported),
+            None => Ok(self.flag("ebb.told")?.unwrap_or(false)),
+        }
+    }
+
     fn get(&self, field: &'static str) -> Option<&'a Value> {
         self.0.get(field.strip_prefix("ebb.")?).filter(|value| !value.is_null())
     }
@@ -130,6 +165,15 @@ impl<'a> State<'a> {
             None => Ok(None),
             Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
             Some(_) => Err(self.error(field, "a text that is not empty")),
+        }
+    }
+
+    fn flag(&self, field: &'static str) -> Result<Option<bool>, ParseError> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(value) => {
+                value.as_bool().map(Some).ok_or_else(|| self.error(field, "true or false"))
+            }
         }
     }
 
@@ -165,7 +209,7 @@ mod tests {
                 ContainerInstanceArn::new("arn:aws:ecs:…:container-instance/shop/1"),
             )),
             heartbeat_timeout_seconds: Some(3_600),
-            told: true,
+            stuck_reported: true,
         }
     }
 
@@ -175,8 +219,12 @@ mod tests {
 
     #[test]
     fn what_a_hop_writes_the_next_one_reads() {
-        let bare =
-            HandoffState { found: None, heartbeat_timeout_seconds: None, told: false, ..carried() };
+        let bare = HandoffState {
+            found: None,
+            heartbeat_timeout_seconds: None,
+            stuck_reported: false,
+            ..carried()
+        };
         for carried in [carried(), bare] {
             let message = carried.write("{\"EC2InstanceId\": \"i-1a2b3c4d\"}").unwrap();
             assert_eq!(read(&message), Ok(Some(carried.clone())));
@@ -186,9 +234,63 @@ mod tests {
         assert_eq!(read("{}"), Ok(None));
     }
 
+    /// A message of the release before, without a version.
+    fn message_with_told(told: &str) -> String {
+        format!(
+            r#"{{"ebb": {{
+                "hop": 3,
+                "first_seen": "2025-03-04T05:06:07Z",
+                "deadline": "2025-03-04T05:21:07Z",
+                "cluster": "shop",
+                "container_instance_arn": "arn:aws:ecs:…:container-instance/shop/1",
+                "heartbeat_timeout_seconds": 3600,
+                "told": {told}
+            }}}}"#
+        )
+    }
+
+    #[test]
+    fn state_of_the_release_before_is_read_under_its_old_name() {
+        assert_eq!(read(&message_with_told("true")), Ok(Some(carried())));
+        let not_reported = HandoffState { stuck_reported: false, ..carried() };
+        assert_eq!(read(&message_with_told("false")), Ok(Some(not_reported)));
+        assert_eq!(read(&message_with_told("7")).unwrap_err().field, "ebb.told");
+    }
+
+    #[test]
+    fn state_of_another_version_is_refused_with_the_version_that_is_read() {
+        let message = r#"{"ebb": {"version": 2, "hop": 3}}"#;
+        assert_eq!(
+            read(message).unwrap_err().to_string(),
+            "read `ebb.version` of the state that Ebb carries in a lifecycle message: expected \
+             version 1, which this release reads, found the number 2"
+        );
+    }
+
+    #[test]
+    fn what_is_written_names_its_version() {
+        let message: Value = serde_json::from_str(&carried().write("{}").unwrap()).unwrap();
+        assert_eq!(
+            message,
+            json!({"ebb": {
+                "version": 1,
+                "hop": 3,
+                "first_seen": "2025-03-04T05:06:07Z",
+                "deadline": "2025-03-04T05:21:07Z",
+                "cluster": "shop",
+                "container_instance_arn": "arn:aws:ecs:…:container-instance/shop/1",
+                "heartbeat_timeout_seconds": 3_600,
+                "stuck_reported": true,
+            }})
+        );
+    }
+
     #[test]
     fn unknown_fields_survive_to_the_byte() {
-        let message = r#"{"Price":1.50,"Number":123456789012345678901234567890,"Nested":{"b":1,"a":[1e400,"é"]}}"#;
+        let message = concat!(
+            r#"{"Price":1.50,"Number":123456789012345678901234567890,"#,
+            r#""Nested":{"b":1,"a":[1e400,"é"]}}"#
+        );
         let written = carried().write(message).unwrap();
 
         for field in [
@@ -200,13 +302,15 @@ mod tests {
         }
     }
 
+    /// Reads the state with another value in one field. Returns the field that an error names.
+    fn read_with(field: &str, value: Value) -> Result<Option<HandoffState>, &'static str> {
+        let mut message: Value = serde_json::from_str(&carried().write("{}").unwrap()).unwrap();
+        message[KEY][field] = value;
+        HandoffState::read(&message).map_err(|error| error.field)
+    }
+
     #[test]
     fn state_that_ebb_never_wrote_is_refused_by_its_field() {
-        let with = |field: &str, value: Value| {
-            let mut message: Value = serde_json::from_str(&carried().write("{}").unwrap()).unwrap();
-            message[KEY][field] = value;
-            HandoffState::read(&message).map_err(|error| error.field)
-        };
         for (field, value, named) in [
             ("hop", json!(-1), "ebb.hop"),
             ("hop", json!(0), "ebb.hop"),
@@ -219,9 +323,12 @@ mod tests {
             ("cluster", json!(null), "ebb.cluster"),
             ("container_instance_arn", json!(""), "ebb.container_instance_arn"),
             ("heartbeat_timeout_seconds", json!(7_201), "ebb.heartbeat_timeout_seconds"),
-            ("told", json!("yes"), "ebb.told"),
+            ("stuck_reported", json!("yes"), "ebb.stuck_reported"),
+            ("version", json!(0), "ebb.version"),
+            ("version", json!(2), "ebb.version"),
+            ("version", json!("1"), "ebb.version"),
         ] {
-            assert_eq!(with(field, value.clone()), Err(named), "{field}: {value}");
+            assert_eq!(read_with(field, value.clone()), Err(named), "{field}: {value}");
         }
         assert_eq!(read("{\"ebb\": \"hop 3\"}").unwrap_err().field, "ebb");
     }
@@ -229,7 +336,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_state_panics_the_reader(hop in any::<i64>(), deadline in ".*", first_seen in ".*") {
-            let _ = HandoffState::read(&json!({"ebb": {"hop": hop, "deadline": deadline, "first_seen": first_seen}}));
+            let state = json!({"hop": hop, "deadline": deadline, "first_seen": first_seen});
+            let _ = HandoffState::read(&json!({KEY: state}));
         }
     }
 }

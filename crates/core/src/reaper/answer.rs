@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use crate::outcome::{list_or, tally};
 use crate::reaper::report::{ClusterReport, OutcomeKind, RemovalOutcome};
 use crate::reaper::settings::ReaperMode;
 use crate::reaper::text::text;
@@ -20,7 +21,8 @@ pub struct Answer {
     pub ignored: Option<String>,
 }
 
-/// How many of a cluster's instances that stay a log line names: a line of CloudWatch Logs has a limit.
+/// How many of a cluster's instances that stay a log line names: a line of CloudWatch Logs has a
+/// limit.
 const LOGGED_KEPT_MAX: usize = 25;
 
 impl Answer {
@@ -33,7 +35,8 @@ impl Answer {
         answer
     }
 
-    /// The answer for a log line: of each cluster's instances that stay only the first 25 are named.
+    /// The answer for a log line: of each cluster's instances that stay only the first 25 are
+    /// named.
     pub fn to_log(&self) -> Value {
         self.json_with(LOGGED_KEPT_MAX)
     }
@@ -68,13 +71,8 @@ impl fmt::Display for Answer {
         if self.ignored.is_some() {
             return f.write_str("1 ignored");
         }
-        let counts =
-            OutcomeKind::ALL.iter().map(|&kind| (self.of_kind(kind).count(), kind.as_str()));
-        let parts: Vec<_> = counts
-            .filter(|&(count, _)| count > 0)
-            .map(|(count, word)| format!("{count} {word}"))
-            .collect();
-        let done = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") };
+        let counts = OutcomeKind::ALL.map(|kind| (self.of_kind(kind).count(), kind.as_str()));
+        let done = list_or("nothing to do", &tally(counts));
         let plural = if self.clusters.len() == 1 { "" } else { "s" };
         write!(f, "{} cluster{plural} swept: {done}", self.clusters.len())
     }

@@ -1,4 +1,5 @@
-//! What becomes of the instances that an earlier sweep drained: each is terminated, waited for, or taken back.
+//! What becomes of the instances that an earlier sweep drained: each is terminated, waited for, or
+//! taken back.
 //!
 //! Nothing that a sweep began is forgotten, and nothing that others drain is touched.
 
@@ -10,16 +11,18 @@ use jiff::{SignedDuration, Timestamp};
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::GroupName;
 
-/// The attribute that says which function drains a container instance, and since when: what a sweep left unfinished is
-/// known by it, and what others drain is not touched.
+/// The attribute that says which function drains a container instance, and since when: what a sweep
+/// left unfinished is known by it, and what others drain is not touched.
 pub const DRAINED_BY: &str = "ebb.drained-by";
 
-/// After how long a drain that has not ended is given up, and its instance set to ACTIVE again. A target may deregister
-/// for an hour (Elastic Load Balancing, `deregistration_delay.timeout_seconds`), and its containers stop after that.
+/// After how long a drain that has not ended is given up, and its instance set to ACTIVE again. A
+/// target may deregister for an hour (Elastic Load Balancing,
+/// `deregistration_delay.timeout_seconds`), and its containers stop after that.
 pub const STALLED_AFTER: SignedDuration = SignedDuration::from_hours(2);
 
-/// How old the mark on an ACTIVE container instance must be to be taken for forgotten: a sweep writes it just before it
-/// drains, and lasts for as long as Lambda allows at most (Lambda Developer Guide, gettingstarted-limits).
+/// How old the mark on an ACTIVE container instance must be to be taken for forgotten: a sweep
+/// writes it just before it drains, and lasts for as long as Lambda allows at most (Lambda
+/// Developer Guide, gettingstarted-limits).
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_secs(900);
 
 /// What [`DRAINED_BY`] says.
@@ -44,7 +47,8 @@ impl Mark {
     }
 }
 
-/// The value of the attribute: `FUNCTION/TIME`, within the characters that ECS allows (ECS API, `Attribute.value`).
+/// The value of the attribute: `FUNCTION/TIME`, within the characters that ECS allows (ECS API,
+/// `Attribute.value`).
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = Timestamp::from_second(self.at.as_second()).unwrap_or(self.at);
@@ -101,16 +105,18 @@ impl FollowUp {
 /// What is known about the load, beside the inventory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Load {
-    /// What is free on usable instances once all that is on its way has its place: [`ebb_planner::Plan::headroom_before`].
+    /// What is free on usable instances once all that is on its way has its place:
+    /// [`ebb_planner::Plan::headroom_before`].
     pub headroom: Headroom,
     /// The services that find no place for a task.
     pub unplaced: Vec<PlacementFailure>,
 }
 
-/// Decides what becomes of every instance that bears the mark of `function`, by its index in the inventory.
+/// Decides what becomes of every instance that bears the mark of `function`, by its index in the
+/// inventory.
 ///
-/// One that is not empty is never terminated, whatever hooks its group has: a termination cannot be taken back, and as
-/// long as tasks are left load may come back.
+/// One that is not empty is never terminated, whatever hooks its group has: a termination cannot be
+/// taken back, and as long as tasks are left load may come back.
 pub fn follow_up(
     inventory: &Inventory,
     policy: &Policy,
@@ -222,8 +228,8 @@ impl Facts<'_> {
         Some(reason.to_string())
     }
 
-    /// A service that finds no place for a task, has done so since the drain began and not before, and could use this
-    /// instance.
+    /// A service that finds no place for a task, has done so since the drain began and not before,
+    /// and could use this instance.
     fn needed_by(&self, unplaced: &[PlacementFailure]) -> Option<String> {
         let registered = self.instance.registered?.to_array();
         let needs = unplaced.iter().find(|one| {
@@ -240,7 +246,8 @@ impl Facts<'_> {
         Some(format!("service {} finds no place for a task", needs.service))
     }
 
-    /// How many tasks have not stopped, but for those of daemon services, which leave with the instance.
+    /// How many tasks have not stopped, but for those of daemon services, which leave with the
+    /// instance.
     fn tasks_left(&self) -> Option<usize> {
         let tasks = self.instance.tasks.as_ref()?;
         Some(tasks.iter().filter(|task| task.kind != TaskKind::Daemon).count())

@@ -9,10 +9,12 @@ use crate::ids::{GroupName, InstanceId};
 
 /// How many instances are read at least, if there are as many worth reading.
 const READ_MIN: usize = 20;
-/// How many are read for each that may be removed: some have tasks that may not move, some have tasks that fit nowhere.
+/// How many are read for each that may be removed: some have tasks that may not move, some have
+/// tasks that fit nowhere.
 const READ_FOR_EACH: usize = 3;
 
-/// How many of the instances that are worth reading are read: enough to choose from, whatever the size of the cluster.
+/// How many of the instances that are worth reading are read: enough to choose from, whatever the
+/// size of the cluster.
 pub fn reads_max(inventory: &Inventory, policy: &Policy) -> usize {
     let usable = inventory
         .instances
@@ -24,8 +26,8 @@ pub fn reads_max(inventory: &Inventory, policy: &Policy) -> usize {
     if removals == 0 { 0 } else { READ_MIN.max(READ_FOR_EACH * removals) }
 }
 
-/// Instances that joined a group of the cluster, but not the cluster: unless they boot just now, they are paid for
-/// nothing. `members` are the instances that the groups say are in service.
+/// Instances that joined a group of the cluster, but not the cluster: unless they boot just now,
+/// they are paid for nothing. `members` are the instances that the groups say are in service.
 pub fn unregistered_members(
     inventory: &Inventory,
     members: &[(InstanceId, GroupName)],

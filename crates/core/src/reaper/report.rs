@@ -1,94 +1,54 @@
 //! What a sweep of one cluster came to.
 
 use ebb_planner::{Headroom, Plan, Removal};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::ids::{GroupName, InstanceId};
 use crate::reaper::settings::ReaperMode;
+use crate::vocabulary::vocabulary;
 
-/// How it came off for an instance that was to go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OutcomeKind {
-    /// The sweep only plans: the instance would be drained, and terminated once empty.
-    WouldRemove,
-    /// The sweep only plans: the mark or the drain of an earlier sweep would be taken back.
-    WouldReactivate,
-    /// Its group terminates it. Where tasks are left on it, the group's hook holds it until they have stopped.
-    Terminating,
-    /// It is DRAINING. A later sweep terminates it, once it is empty: its group has no hook that would hold it, or its
-    /// tasks are not sure to find a place.
-    Draining,
-    /// It was drained by an earlier sweep, and is not empty yet.
-    Waiting,
-    /// It is ACTIVE again, and bears no mark any more.
-    Reactivated,
-    /// It would have been drained, but for want of time, or as load had come back.
-    Postponed,
-    /// It has left its cluster.
-    Gone,
-    /// ECS did not set it to DRAINING.
-    DrainRefused,
-    /// Its group is at its minimum.
-    BelowMinimum,
-    /// Its group does not know it any more.
-    NotManaged,
-    /// Its group is busy.
-    ScalingActivityInProgress,
-    /// Auto Scaling is busy with it.
-    ResourceContention,
-    /// AWS throttled the function for longer than trying again could help.
-    Throttled,
-    /// The function lacks a permission.
-    Denied,
-    /// Another failure of AWS.
-    Failed,
+vocabulary! {
+    /// How it came off for an instance that was to go.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum OutcomeKind {
+        /// The sweep only plans: the instance would be drained, and terminated once empty.
+        WouldRemove = "would_remove",
+        /// The sweep only plans: the mark or the drain of an earlier sweep would be taken back.
+        WouldReactivate = "would_reactivate",
+        /// Its group terminates it. Where tasks are left on it, the group's hook holds it until
+        /// they have stopped.
+        Terminating = "terminating",
+        /// It is DRAINING. A later sweep terminates it, once it is empty: its group has no hook
+        /// that would hold it, or its tasks are not sure to find a place.
+        Draining = "draining",
+        /// It was drained by an earlier sweep, and is not empty yet.
+        Waiting = "waiting",
+        /// It is ACTIVE again, and bears no mark any more.
+        Reactivated = "reactivated",
+        /// It would have been drained, but for want of time, or as load had come back.
+        Postponed = "postponed",
+        /// It has left its cluster.
+        Gone = "gone",
+        /// ECS did not set it to DRAINING.
+        DrainRefused = "drain_refused",
+        /// Its group is at its minimum.
+        BelowMinimum = "below_minimum",
+        /// Its group does not know it any more.
+        NotManaged = "not_managed",
+        /// Its group is busy.
+        ScalingActivityInProgress = "scaling_activity_in_progress",
+        /// Auto Scaling is busy with it.
+        ResourceContention = "resource_contention",
+        /// AWS throttled the function for longer than trying again could help.
+        Throttled = "throttled",
+        /// The function lacks a permission.
+        Denied = "denied",
+        /// Another failure of AWS.
+        Failed = "failed",
+    }
 }
 
 impl OutcomeKind {
-    /// Every outcome, in the order of the documentation.
-    pub const ALL: [Self; 16] = [
-        Self::WouldRemove,
-        Self::WouldReactivate,
-        Self::Terminating,
-        Self::Draining,
-        Self::Waiting,
-        Self::Reactivated,
-        Self::Postponed,
-        Self::Gone,
-        Self::DrainRefused,
-        Self::BelowMinimum,
-        Self::NotManaged,
-        Self::ScalingActivityInProgress,
-        Self::ResourceContention,
-        Self::Throttled,
-        Self::Denied,
-        Self::Failed,
-    ];
-
-    /// The word in the answer and in the log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::WouldRemove => "would_remove",
-            Self::WouldReactivate => "would_reactivate",
-            Self::Terminating => "terminating",
-            Self::Draining => "draining",
-            Self::Waiting => "waiting",
-            Self::Reactivated => "reactivated",
-            Self::Postponed => "postponed",
-            Self::Gone => "gone",
-            Self::DrainRefused => "drain_refused",
-            Self::BelowMinimum => "below_minimum",
-            Self::NotManaged => "not_managed",
-            Self::ScalingActivityInProgress => "scaling_activity_in_progress",
-            Self::ResourceContention => "resource_contention",
-            Self::Throttled => "throttled",
-            Self::Denied => "denied",
-            Self::Failed => "failed",
-        }
-    }
-
     /// Whether what was to be done was not done, and nobody had decided so.
     pub fn is_failure(self) -> bool {
         matches!(self, Self::DrainRefused | Self::Throttled | Self::Denied | Self::Failed)

@@ -1,7 +1,9 @@
-//! What an invocation of the `scale-in-reaper` asks for: a sweep as the settings say, or only its plan.
+//! What an invocation of the `scale-in-reaper` asks for: a sweep as the settings say, or only its
+//! plan.
 //!
-//! EventBridge Scheduler sends the bare Input of its schedule, whatever that is, without an envelope (EventBridge Scheduler
-//! User Guide, managing-schedule-context-attributes); a rule sends a `Scheduled Event`; a person sends `{"mode":"plan"}`.
+//! EventBridge Scheduler sends the bare Input of its schedule, whatever that is, without an
+//! envelope (EventBridge Scheduler User Guide, managing-schedule-context-attributes); a rule sends
+//! a `Scheduled Event`; a person sends `{"mode":"plan"}`.
 
 use serde_json::Value;
 
@@ -16,7 +18,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// In which mode the sweep runs: a request can ask for less than the settings allow, and not for more.
+    /// In which mode the sweep runs: a request can ask for less than the settings allow, and not
+    /// for more.
     pub fn mode(self, allowed: ReaperMode) -> ReaperMode {
         self.mode.map_or(allowed, |asked| asked.min(allowed))
     }
@@ -27,8 +30,8 @@ impl Request {
     }
 }
 
-/// Reads the payload of an invocation. Other events of EventBridge, and whatever comes over SNS or SQS, are ignored: a
-/// function that was subscribed by mistake must not sweep at each message.
+/// Reads the payload of an invocation. Other events of EventBridge, and whatever comes over SNS or
+/// SQS, are ignored: a function that was subscribed by mistake must not sweep at each message.
 ///
 /// # Errors
 /// If the payload is no JSON object, or asks for a mode that there is not.
@@ -69,13 +72,10 @@ pub fn read(payload: &Value) -> Result<Event<Request>, ParseError> {
     }
     match object.get("mode") {
         None => Ok(Event::Ours(Request { mode: None })),
-        Some(Value::String(mode)) if mode == "plan" => {
-            Ok(Event::Ours(Request { mode: Some(ReaperMode::Plan) }))
-        }
-        Some(Value::String(mode)) if mode == "act" => {
-            Ok(Event::Ours(Request { mode: Some(ReaperMode::Act) }))
-        }
-        other => error("mode", "`plan` or `act`", other),
+        value => match value.and_then(Value::as_str).and_then(ReaperMode::from_word) {
+            Some(mode) => Ok(Event::Ours(Request { mode: Some(mode) })),
+            None => error("mode", ReaperMode::EXPECTED, value),
+        },
     }
 }
 

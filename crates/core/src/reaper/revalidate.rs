@@ -7,8 +7,9 @@ use jiff::Timestamp;
 
 use crate::ecs::ContainerInstanceStatus;
 
-/// The plan as far as it still holds after a second look: planned again, with nothing but the instances that were to go
-/// as candidates. It only ever shrinks. What stays for another reason than before is kept for that reason.
+/// The plan as far as it still holds after a second look: planned again, with nothing but the
+/// instances that were to go as candidates. It only ever shrinks. What stays for another reason
+/// than before is kept for that reason.
 pub fn revalidate(planned: &Plan, mut fresh: Inventory, policy: &Policy, now: Timestamp) -> Plan {
     let candidates: BTreeSet<_> =
         planned.remove.iter().map(|removal| &removal.instance_id).collect();

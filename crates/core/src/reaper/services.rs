@@ -7,9 +7,10 @@ use jiff::Timestamp;
 
 use crate::reaper::follow_up::PlacementFailure;
 
-/// The attribute that an instance in the inventory has for its capacity provider. ECS shows the provider in a field of
-/// its own, and a service with a capacity provider strategy places its tasks on that provider's instances only (ECS
-/// Developer Guide, cluster-capacity-providers): as an attribute, it takes part like any other constraint.
+/// The attribute that an instance in the inventory has for its capacity provider. ECS shows the
+/// provider in a field of its own, and a service with a capacity provider strategy places its tasks
+/// on that provider's instances only (ECS Developer Guide, cluster-capacity-providers): as an
+/// attribute, it takes part like any other constraint.
 pub const CAPACITY_PROVIDER: &str = "ebb.capacity-provider";
 
 /// The attribute by which ECS spreads tasks of a service that has no placement strategy.
@@ -22,7 +23,8 @@ pub struct ServiceDescription {
     pub name: String,
     /// Whether it is a daemon service.
     pub daemon: bool,
-    /// Whether its tasks run on something else than container instances of the cluster: Fargate, external instances.
+    /// Whether its tasks run on something else than container instances of the cluster: Fargate,
+    /// external instances.
     pub elsewhere: bool,
     /// The task definitions of all its deployments.
     pub definitions: BTreeSet<String>,
@@ -66,10 +68,10 @@ pub struct TaskRequirements {
 }
 
 impl ServiceDescription {
-    /// How many tasks hold no place yet, if `on_draining` of those that run do so on draining instances: what is wanted,
-    /// less what runs elsewhere. A deployment may start as many beside the old ones as `maximumPercent` allows, and tasks
-    /// that wait for a capacity provider count as pending while they hold no place (ECS Developer Guide,
-    /// cluster-auto-scaling).
+    /// How many tasks hold no place yet, if `on_draining` of those that run do so on draining
+    /// instances: what is wanted, less what runs elsewhere. A deployment may start as many beside
+    /// the old ones as `maximumPercent` allows, and tasks that wait for a capacity provider count
+    /// as pending while they hold no place (ECS Developer Guide, cluster-auto-scaling).
     pub fn in_flight(&self, on_draining: u64) -> u64 {
         let most = self.desired.saturating_mul(self.maximum_percent.into()) / 100;
         let wanted = if self.deploying { most.max(self.desired) } else { self.desired };
@@ -80,8 +82,8 @@ impl ServiceDescription {
         u64::try_from(missing).unwrap_or(0)
     }
 
-    /// The service in the inventory. During a deployment its tasks may be of either definition: the largest demand and
-    /// all ports and constraints of them count.
+    /// The service in the inventory. During a deployment its tasks may be of either definition: the
+    /// largest demand and all ports and constraints of them count.
     pub fn service(&self, definitions: &[&TaskRequirements], on_draining: u64) -> Service {
         let mut demand = [0; DIMENSIONS];
         let (mut host_ports, mut constraints) = (BTreeSet::new(), self.constraints.clone());
@@ -119,9 +121,10 @@ impl ServiceDescription {
         }
     }
 
-    /// The share of tasks that must stay healthy and that may run. ECS rounds the one up and the other down to whole tasks
-    /// (ECS API, `DeploymentConfiguration`): of few tasks none may stop and none may start, although the percentages look
-    /// as if they might. A single task with 50 and 100 %, or 100 and 150 %, can never be replaced.
+    /// The share of tasks that must stay healthy and that may run. ECS rounds the one up and the
+    /// other down to whole tasks (ECS API, `DeploymentConfiguration`): of few tasks none may stop
+    /// and none may start, although the percentages look as if they might. A single task with 50
+    /// and 100 %, or 100 and 150 %, can never be replaced.
     fn percents(&self) -> (u32, u32) {
         let tasks = |percent: u32| self.desired.saturating_mul(percent.into());
         let least = tasks(self.minimum_healthy_percent).saturating_add(99) / 100;
@@ -149,18 +152,20 @@ impl ServiceDescription {
     }
 }
 
-/// The network interfaces for tasks of an instance: what its attribute says, or else the fewest that any instance type
-/// leaves for tasks, with and without trunking (ECS Developer Guide, container-instance-eni).
+/// The network interfaces for tasks of an instance: what its attribute says, or else the fewest
+/// that any instance type leaves for tasks, with and without trunking (ECS Developer Guide,
+/// container-instance-eni).
 pub fn network_interfaces(instance: &Instance) -> i64 {
     let told = instance.attributes.get(NETWORK_INTERFACES).and_then(|text| text.parse().ok());
     let least = if instance.attributes.contains_key(TRUNK) { 4 } else { 1 };
     told.filter(|number| (0..=1_000).contains(number)).unwrap_or(least)
 }
 
-/// The attribute by which an operator says how many tasks in network mode `awsvpc` an instance takes: AWS tells that by
-/// instance type in its documentation only.
+/// The attribute by which an operator says how many tasks in network mode `awsvpc` an instance
+/// takes: AWS tells that by instance type in its documentation only.
 pub const NETWORK_INTERFACES: &str = "ebb.network-interfaces";
-/// The attribute of an instance with a trunk network interface. Source: ECS Developer Guide, container-instance-eni.
+/// The attribute of an instance with a trunk network interface. Source: ECS Developer Guide,
+/// container-instance-eni.
 const TRUNK: &str = "ecs.awsvpc-trunk-id";
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use crate::reaper::settings::ReaperMode;
 
 /// How many ids stand behind a reason to keep instances; the rest are counted.
 const IDS_MAX: usize = 3;
-/// How many reasons to keep instances are told; what stays for others is counted. Each pinned task is a reason of its own.
+/// How many reasons to keep instances are told; what stays for others is counted. Each pinned task
+/// is a reason of its own.
 const REASONS_MAX: usize = 20;
 
 /// Renders what goes, what stays and why, and what is left then.

@@ -1,4 +1,5 @@
-//! What the `spot-drainer` answers: one outcome for each interrupted instance, and the messages to be delivered again.
+//! What the `spot-drainer` answers: one outcome for each interrupted instance, and the messages to
+//! be delivered again.
 
 use std::fmt;
 
@@ -6,46 +7,25 @@ use aws_lambda_events::sqs::BatchItemFailure;
 use serde::Serialize;
 
 use crate::ids::{ContainerInstanceArn, InstanceId};
+use crate::outcome::{list_or, outcomes, tally};
 
-/// How an instance of which EC2 gave notice came off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OutcomeKind {
-    /// Set to DRAINING by this invocation.
-    Draining,
-    /// Somebody set it to DRAINING before: the agent, another drainer, or an earlier delivery of the notice.
-    AlreadyDraining,
-    /// No cluster has a container instance on it. Normal: not every instance belongs to ECS.
-    NotInCluster,
-    /// Not an event to act on.
-    Ignored,
-    /// The container instance has left, or is leaving, its cluster.
-    Gone,
-    /// It would have been drained, had `DRY_RUN` not been set.
-    WouldDrain,
-}
-
-impl OutcomeKind {
-    /// Every outcome, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
-        Self::Draining,
-        Self::AlreadyDraining,
-        Self::NotInCluster,
-        Self::Ignored,
-        Self::Gone,
-        Self::WouldDrain,
-    ];
-
-    /// The word in the answer and in the log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Draining => "draining",
-            Self::AlreadyDraining => "already_draining",
-            Self::NotInCluster => "not_in_cluster",
-            Self::Ignored => "ignored",
-            Self::Gone => "gone",
-            Self::WouldDrain => "would_drain",
-        }
+outcomes! {
+    /// How an instance of which EC2 gave notice came off.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum OutcomeKind {
+        /// Set to DRAINING by this invocation.
+        Draining = "draining", metric "Draining",
+        /// Somebody set it to DRAINING before: the agent, another drainer, or an earlier delivery
+        /// of the notice.
+        AlreadyDraining = "already_draining", metric "AlreadyDraining",
+        /// No cluster has a container instance on it. Normal: not every instance belongs to ECS.
+        NotInCluster = "not_in_cluster", metric "NotInCluster",
+        /// Not an event to act on.
+        Ignored = "ignored", metric "Ignored",
+        /// The container instance has left, or is leaving, its cluster.
+        Gone = "gone", metric "Gone",
+        /// It would have been drained, had `DRY_RUN` not been set.
+        WouldDrain = "would_drain", metric "WouldDrain",
     }
 }
 
@@ -89,18 +69,12 @@ impl Answer {
 /// The answer as one line of a log: `2 draining, 1 not_in_cluster, 1 to be delivered again`.
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts: Vec<String> = OutcomeKind::ALL
-            .iter()
-            .map(|&kind| (self.of_kind(kind).count(), kind.as_str()))
-            .filter(|&(count, _)| count > 0)
-            .map(|(count, word)| format!("{count} {word}"))
-            .collect();
+        let counts = OutcomeKind::ALL.map(|kind| (self.of_kind(kind).count(), kind.as_str()));
+        let mut parts = tally(counts);
         if !self.batch_item_failures.is_empty() {
             parts.push(format!("{} to be delivered again", self.batch_item_failures.len()));
         }
-        f.write_str(
-            if parts.is_empty() { "nothing done".to_owned() } else { parts.join(", ") }.as_str(),
-        )
+        f.write_str(&list_or("nothing done", &parts))
     }
 }
 
@@ -110,13 +84,6 @@ mod tests {
 
     fn instance_id() -> InstanceId {
         InstanceId::parse("i-1a2b3c4d").unwrap()
-    }
-
-    #[test]
-    fn outcome_words_in_the_answer_and_in_the_log_are_the_same() {
-        for kind in OutcomeKind::ALL {
-            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
-        }
     }
 
     #[test]

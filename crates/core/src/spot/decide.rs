@@ -1,7 +1,8 @@
 //! What to do about an instance that is about to be taken away, and why.
 //!
-//! The decision is [`decide`]: from one notice's instance as ECS shows it to what happens next. Finding the container
-//! instance, draining it, and looking again until the time is up is left to the `spot-drainer`.
+//! The decision is [`decide`]: from one notice's instance as ECS shows it to what happens next.
+//! Finding the container instance, draining it, and looking again until the time is up is left to
+//! the `spot-drainer`.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,8 +20,8 @@ pub const NOTICE_PERIOD: SignedDuration = SignedDuration::from_secs(120);
 pub enum Decision {
     /// Set the container instance to DRAINING.
     Drain,
-    /// It can be neither drained nor given up yet: look again while there is time, then fail, so that the event runs
-    /// again.
+    /// It can be neither drained nor given up yet: look again while there is time, then fail, so
+    /// that the event runs again.
     LookAgain {
         /// What is in the way.
         why: String,
@@ -34,8 +35,9 @@ pub enum Decision {
     },
 }
 
-/// Decides what to do about an instance of which EC2 gave notice. `seen` is its container instance, or `None` if every
-/// cluster was looked through and none has it; a look-up that failed must not be passed as `None`.
+/// Decides what to do about an instance of which EC2 gave notice. `seen` is its container instance,
+/// or `None` if every cluster was looked through and none has it; a look-up that failed must not be
+/// passed as `None`.
 pub fn decide(notice: &Notice, seen: Option<&ContainerInstance>, dry_run: bool) -> Decision {
     let done = |outcome, reason: &str| Decision::Done { outcome, reason: reason.to_owned() };
     let Some(seen) = seen else {
@@ -54,8 +56,8 @@ pub fn decide(notice: &Notice, seen: Option<&ContainerInstance>, dry_run: bool) 
         | ContainerInstanceStatus::RegistrationFailed => {
             done(OutcomeKind::Gone, &format!("the container instance is {}", seen.status))
         }
-        // Only an ACTIVE container instance can be drained (ECS API, UpdateContainerInstancesState), and tasks may be
-        // placed on it as soon as it is.
+        // Only an ACTIVE container instance can be drained (ECS API,
+        // UpdateContainerInstancesState), and tasks may be placed on it as soon as it is.
         ContainerInstanceStatus::Registering | ContainerInstanceStatus::Other(_) => {
             Decision::LookAgain { why: format!("the container instance is {}", seen.status) }
         }
@@ -69,8 +71,9 @@ pub fn ignore_reason(notice: &Notice, settings: &SpotSettings) -> Option<String>
     unwanted.then(|| "rebalance recommendation; DRAIN_ON_REBALANCE is not set".to_owned())
 }
 
-/// Until when trying again helps: the end of the notice period, or the moment by which the function must answer,
-/// whichever is first. May lie in the past, as delivery may be late; a late notice is still acted on, once.
+/// Until when trying again helps: the end of the notice period, or the moment by which the function
+/// must answer, whichever is first. May lie in the past, as delivery may be late; a late notice is
+/// still acted on, once.
 pub fn retry_until(notices: &[Notice], answer_by: Timestamp) -> Timestamp {
     let interrupted_at =
         |notice: &Notice| notice.time.and_then(|time| time.checked_add(NOTICE_PERIOD).ok());

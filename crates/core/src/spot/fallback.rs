@@ -1,18 +1,21 @@
-//! By how much the on-demand fallback group is raised, so that each interrupted container instance counts once.
+//! By how much the on-demand fallback group is raised, so that each interrupted container instance
+//! counts once.
 //!
-//! A notice may be delivered twice, at the same time even, and the function may die between any two calls. What keeps
-//! the count is a [`Claim`]: an attribute on the container instance. The order of the calls is: read the group, read
-//! the claims, write [`Claim::Taken`], set the desired capacity, write [`Claim::Counted`].
+//! A notice may be delivered twice, at the same time even, and the function may die between any two
+//! calls. What keeps the count is a [`Claim`]: an attribute on the container instance. The order of
+//! the calls is: read the group, read the claims, write [`Claim::Taken`], set the desired capacity,
+//! write [`Claim::Counted`].
 //! - A later delivery finds the claim `Counted` and leaves the group alone.
-//! - Two deliveries at the same moment either see each other's claim, and one waits, or have read the same capacity,
-//!   and set the same value: one raise. (A delivery that reads the raised capacity reads the claims after that, and so
-//!   finds the one that was written before.)
-//! - A function that dies, or gives up, between claiming and counting leaves the claim `Taken`. Nobody can tell whether
-//!   the capacity was set, so it is counted again once the claim is older than [`CLAIM_LEASE`]: one instance too many
-//!   is the lesser evil. That happens once: after a second such end, a group that has reached the claimed capacity is
-//!   held to have been raised.
-//! - Two *different* notices handled at the same moment by two invocations may read the same capacity, and one raise
-//!   is lost: Auto Scaling has no conditional update. Queue batches make this rare; a concurrency of one excludes it.
+//! - Two deliveries at the same moment either see each other's claim, and one waits, or have read
+//!   the same capacity, and set the same value: one raise. (A delivery that reads the raised
+//!   capacity reads the claims after that, and so finds the one that was written before.)
+//! - A function that dies, or gives up, between claiming and counting leaves the claim `Taken`.
+//!   Nobody can tell whether the capacity was set, so it is counted again once the claim is older
+//!   than [`CLAIM_LEASE`]: one instance too many is the lesser evil. That happens once: after a
+//!   second such end, a group that has reached the claimed capacity is held to have been raised.
+//! - Two *different* notices handled at the same moment by two invocations may read the same
+//!   capacity, and one raise is lost: Auto Scaling has no conditional update. Queue batches make
+//!   this rare; a concurrency of one excludes it.
 
 use std::fmt;
 
@@ -23,8 +26,8 @@ use crate::ids::ContainerInstanceArn;
 /// The attribute of a container instance that holds its [`Claim`].
 pub const CLAIM_ATTRIBUTE: &str = "ebb.fallback";
 
-/// For how long a taken claim keeps other deliveries waiting: longer than the two calls that follow it may take (12 s
-/// each, with their retries). After that, whoever took it is held to have died.
+/// For how long a taken claim keeps other deliveries waiting: longer than the two calls that follow
+/// it may take (12 s each, with their retries). After that, whoever took it is held to have died.
 pub const CLAIM_LEASE: SignedDuration = SignedDuration::from_secs(25);
 
 /// Whether an interrupted container instance has been counted into the fallback group.
@@ -60,7 +63,8 @@ impl Claim {
     }
 }
 
-/// The attribute's value. Its characters are among those that ECS allows (ECS API, `Attribute.value`).
+/// The attribute's value. Its characters are among those that ECS allows (ECS API,
+/// `Attribute.value`).
 impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -102,14 +106,15 @@ pub struct Raise {
     pub desired_capacity: Option<i32>,
     /// The container instances to mark as [`Claim::Counted`] after that.
     pub counted: Vec<ContainerInstanceArn>,
-    /// Those that another invocation is counting: their notices must be delivered again, in case it dies.
+    /// Those that another invocation is counting: their notices must be delivered again, in case it
+    /// dies.
     pub busy: Vec<ContainerInstanceArn>,
     /// Why, for the log.
     pub reason: String,
 }
 
-/// Decides by how much to raise the group: by one for each container instance that has not been counted, and never
-/// above the group's maximum.
+/// Decides by how much to raise the group: by one for each container instance that has not been
+/// counted, and never above the group's maximum.
 pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Raise {
     let (mut to_count, mut counted, mut busy) = (Vec::new(), Vec::new(), Vec::new());
     for Interrupted { arn, claim, own } in interrupted {
@@ -226,7 +231,8 @@ mod tests {
         }
     }
 
-    /// The world as deliveries share it: a group's capacity and the claims on the container instances.
+    /// The world as deliveries share it: a group's capacity and the claims on the container
+    /// instances.
     struct Shared {
         capacity: i32,
         claims: [Option<Claim>; 4],
@@ -310,8 +316,9 @@ mod tests {
     }
 
     proptest! {
-        /// Deliveries one after the other, each of which may die after any of its steps and is then run again: no
-        /// interrupted container instance is forgotten, and only a death can make one count twice.
+        /// Deliveries one after the other, each of which may die after any of its steps and is then
+        /// run again: no interrupted container instance is forgotten, and only a death can make one
+        /// count twice.
         #[test]
         fn nothing_is_forgotten_and_only_a_death_counts_twice(
             deliveries in prop::collection::vec(

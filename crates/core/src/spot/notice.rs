@@ -1,8 +1,9 @@
 //! EC2's notices that an instance is about to be taken away: who, how, and when it was said.
 //!
 //! Sources: EC2 User Guide, pages spot-instance-termination-notices, rebalance-recommendations and
-//! monitor-interruptible-cr. Only `detail` is read, never `resources`: its ARNs carry the zone in place of the Region
-//! and no account, and one documented event has a string where the others have a list.
+//! monitor-interruptible-cr. Only `detail` is read, never `resources`: its ARNs carry the zone in
+//! place of the Region and no account, and one documented event has a string where the others have
+//! a list.
 
 use std::fmt;
 
@@ -19,7 +20,8 @@ pub struct Notice {
     pub instance_id: InstanceId,
     /// What is said about it.
     pub kind: NoticeKind,
-    /// When EC2 said so. `None` where the event has no readable time: a drain must not fail for that.
+    /// When EC2 said so. `None` where the event has no readable time: a drain must not fail for
+    /// that.
     pub time: Option<Timestamp>,
 }
 
@@ -28,7 +30,8 @@ pub struct Notice {
 pub enum NoticeKind {
     /// A Spot Instance is interrupted two minutes after the notice (at once for `hibernate`).
     SpotInterruption(InterruptionAction),
-    /// An instance in an interruptible Capacity Reservation is interrupted two minutes after the notice.
+    /// An instance in an interruptible Capacity Reservation is interrupted two minutes after the
+    /// notice.
     CapacityReservationInterruption(InterruptionAction),
     /// A Spot Instance has an elevated risk of interruption. No time is set.
     RebalanceRecommendation,

@@ -2,76 +2,24 @@
 
 use crate::ids::{Cluster, GroupName, TopicArn};
 use crate::settings::{
-    BOOLEAN_EXPECTED, CLUSTERS_EXPECTED, DRY_RUN, ECS_CLUSTERS, GROUP_NAME_EXPECTED,
-    METRICS_NAMESPACE, NAMESPACE_EXPECTED, NOTIFICATION_TOPIC_ARN, Reader, SettingsError,
-    TOPIC_ARN_EXPECTED, boolean, clusters, group_name, namespace, topic_arn,
+    BOOLEAN, CLUSTERS, DEFAULT_NAMESPACE, GROUP_NAME, NAMESPACE, TOPIC_ARN, settings,
 };
 
-/// `true`: treat rebalance recommendations like interruption notices.
-pub const DRAIN_ON_REBALANCE: &str = "DRAIN_ON_REBALANCE";
-/// The on-demand Auto Scaling group to raise by one for each interrupted container instance.
-pub const FALLBACK_ASG: &str = "FALLBACK_ASG";
-/// The settings of the `spot-drainer`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpotSettings {
-    /// Clusters to look in; `None` is every cluster of the Region. Read from `ECS_CLUSTERS`.
-    pub clusters: Option<Vec<Cluster>>,
-    /// Whether to change nothing. Read from `DRY_RUN`, default `false`.
-    pub dry_run: bool,
-    /// Whether rebalance recommendations count as interruptions. Read from `DRAIN_ON_REBALANCE`, default `false`.
-    pub drain_on_rebalance: bool,
-    /// The group to raise by one for each interrupted container instance. Read from `FALLBACK_ASG`.
-    pub fallback_group: Option<GroupName>,
-    /// The topic for notices to people. Read from `NOTIFICATION_TOPIC_ARN`.
-    pub notification_topic: Option<TopicArn>,
-    /// The CloudWatch namespace of the metrics. Read from `METRICS_NAMESPACE`, default `Ebb`.
-    pub metrics_namespace: String,
-}
-
-impl Default for SpotSettings {
-    fn default() -> Self {
-        Self {
-            clusters: None,
-            dry_run: false,
-            drain_on_rebalance: false,
-            fallback_group: None,
-            notification_topic: None,
-            metrics_namespace: "Ebb".to_owned(),
-        }
-    }
-}
-
-impl SpotSettings {
-    /// The variables that [`SpotSettings::from_lookup`] reads.
-    pub const VARIABLES: [&str; 6] = [
-        ECS_CLUSTERS,
-        DRY_RUN,
-        DRAIN_ON_REBALANCE,
-        FALLBACK_ASG,
-        NOTIFICATION_TOPIC_ARN,
-        METRICS_NAMESPACE,
-    ];
-
-    /// Reads the settings from `lookup`, which returns the value of a variable or `None` if it is unset.
-    ///
-    /// # Errors
-    /// Every variable with a wrong value, with that value and what was expected.
-    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let mut reader = Reader { lookup, problems: Vec::new() };
-        let default = Self::default();
-        let settings = Self {
-            clusters: reader.read(ECS_CLUSTERS, CLUSTERS_EXPECTED, clusters),
-            dry_run: reader.read(DRY_RUN, BOOLEAN_EXPECTED, boolean).unwrap_or(default.dry_run),
-            drain_on_rebalance: reader
-                .read(DRAIN_ON_REBALANCE, BOOLEAN_EXPECTED, boolean)
-                .unwrap_or(default.drain_on_rebalance),
-            fallback_group: reader.read(FALLBACK_ASG, GROUP_NAME_EXPECTED, group_name),
-            notification_topic: reader.read(NOTIFICATION_TOPIC_ARN, TOPIC_ARN_EXPECTED, topic_arn),
-            metrics_namespace: reader
-                .read(METRICS_NAMESPACE, NAMESPACE_EXPECTED, namespace)
-                .unwrap_or(default.metrics_namespace),
-        };
-        reader.finish(settings)
+settings! {
+    /// The settings of the `spot-drainer`.
+    pub struct SpotSettings {
+        /// Clusters to look in; `None` is every cluster of the Region.
+        ECS_CLUSTERS: CLUSTERS => clusters: Option<Vec<Cluster>> = None,
+        /// Whether to change nothing.
+        DRY_RUN: BOOLEAN => dry_run: bool = false,
+        /// Whether rebalance recommendations count as interruptions.
+        DRAIN_ON_REBALANCE: BOOLEAN => drain_on_rebalance: bool = false,
+        /// The on-demand group to raise by one for each interrupted container instance.
+        FALLBACK_ASG: GROUP_NAME => fallback_group: Option<GroupName> = None,
+        /// The topic for notices to people.
+        NOTIFICATION_TOPIC_ARN: TOPIC_ARN => notification_topic: Option<TopicArn> = None,
+        /// The CloudWatch namespace of the metrics.
+        METRICS_NAMESPACE: NAMESPACE => metrics_namespace: String = DEFAULT_NAMESPACE.to_owned(),
     }
 }
 
@@ -80,6 +28,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
+    use crate::settings::SettingsError;
 
     fn read(variables: &[(&str, &str)]) -> Result<SpotSettings, SettingsError> {
         let variables: HashMap<_, _> = variables.iter().copied().collect();
