@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ebb_region::Region;
-use ebb_region::demo::Timeline;
+use ebb_region::demonstration::timeline::Timeline;
 use ebb_region::lambda::{InvokeApi, Lambda};
 use ebb_region::scenario;
 use ebb_region::server::serve;

@@ -184,7 +184,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::scenario;
+    use crate::demonstration::scenario;
     use crate::world::spot::Action;
 
     #[test]
