@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::settings::LifecycleSettings;
-use ebb_region::lambda::InProcess;
+use ebb_region::in_process::InProcess;
 use ebb_region::world::autoscaling::Group;
 use ebb_region::world::autoscaling::lifecycle::{CompletedBy, Hook};
 use ebb_region::world::delivery::Function;

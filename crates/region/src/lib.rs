@@ -4,6 +4,8 @@ pub mod clock;
 pub mod demonstration;
 pub mod fault;
 mod http_client;
+pub mod in_process;
+pub mod invoke_api;
 pub mod lambda;
 mod region;
 pub mod server;

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use ebb_region::Region;
 use ebb_region::demonstration::timeline::Timeline;
-use ebb_region::lambda::{InvokeApi, Lambda};
+use ebb_region::invoke_api::InvokeApi;
+use ebb_region::lambda::Lambda;
 use ebb_region::scenario;
 use ebb_region::server::serve;
 use ebb_region::world::autoscaling::lifecycle::{CompletedBy, Hook};

@@ -4,19 +4,16 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aws_config::{ConfigLoader, SdkConfig};
-use aws_credential_types::Credentials;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::RegionHttpClient;
 use crate::clock::Clock;
 use crate::lambda::{Lambda, run};
+use crate::world::World;
 use crate::world::delivery::Invocation;
-use crate::world::{REGION, World};
 
 /// A running Region. Cheap to clone: every clone is the same Region.
 #[derive(Debug, Clone)]
@@ -59,27 +56,6 @@ impl Region {
         self.clock
     }
 
-    /// An HTTP client for the AWS SDK whose calls reach this Region.
-    pub fn http_client(&self) -> RegionHttpClient {
-        RegionHttpClient::new(self.clone())
-    }
-
-    /// Completes a configuration of the AWS SDK, so that its clients call this Region.
-    pub async fn connect(&self, loader: ConfigLoader) -> SdkConfig {
-        loader
-            .http_client(self.http_client())
-            .credentials_provider(Credentials::new(
-                "AKIDEXAMPLE",
-                "example",
-                None,
-                None,
-                "simulated Region",
-            ))
-            .region(aws_config::Region::new(REGION))
-            .load()
-            .await
-    }
-
     /// Tells whoever lets the Region run that something new may be due: after a change that was made while it runs.
     pub fn notify(&self) {
         self.changed.notify_one();
@@ -119,7 +95,7 @@ impl Region {
             (world.take_ready(), world.next_due())
         };
         for (invocation, timeout) in ready {
-            running.spawn(run(lambda, self, invocation, timeout));
+            running.spawn(run(lambda, self.clock, invocation, timeout));
         }
         next
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::ids::{Cluster, GroupName};
 use ebb_core::settings::SpotSettings;
-use ebb_region::lambda::InProcess;
+use ebb_region::in_process::InProcess;
 use ebb_region::world::delivery::{Function, Queue};
 use ebb_region::world::rates::Class;
 use ebb_region::world::{Happening, World};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::settings::{LifecycleSettings, StandaloneTasks};
 use ebb_region::fault::Fault;
-use ebb_region::lambda::InProcess;
+use ebb_region::in_process::InProcess;
 use ebb_region::world::autoscaling::lifecycle::{CompletedBy, Hook};
 use ebb_region::world::ecs::{ServiceKind, Status};
 use ebb_region::world::task::{Status as TaskStatus, TaskSpec};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ebb_aws::{Clients, HandlerError, clients::config_loader};
 use ebb_core::lifecycle::Answer;
 use ebb_core::settings::LifecycleSettings;
-use ebb_region::lambda::InProcess;
+use ebb_region::in_process::InProcess;
 use ebb_region::world::World;
 use ebb_region::world::autoscaling::lifecycle::{CompletedAction, Hook};
 use ebb_region::world::delivery::Function;

@@ -11,7 +11,7 @@ use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::scale_in::earlier::DRAINED_BY;
 use ebb_core::settings::{LifecycleSettings, ReaperMode, ReaperSettings};
 use ebb_region::fault::{Fault, Faults};
-use ebb_region::lambda::InProcess;
+use ebb_region::in_process::InProcess;
 use ebb_region::world::autoscaling::Group;
 use ebb_region::world::autoscaling::lifecycle::Hook;
 use ebb_region::world::delivery::Function;

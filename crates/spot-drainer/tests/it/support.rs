@@ -6,7 +6,7 @@ use std::time::Duration;
 use ebb_aws::{Clients, HandlerError, clients::config_loader};
 use ebb_core::settings::SpotSettings;
 use ebb_core::spot::{Answer, Outcome, OutcomeKind};
-use ebb_region::lambda::InProcess;
+use ebb_region::in_process::InProcess;
 use ebb_region::world::World;
 use ebb_region::world::delivery::{Function, Queue};
 use ebb_region::{Region, Rest, scenario};
