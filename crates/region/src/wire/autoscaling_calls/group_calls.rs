@@ -1,38 +1,19 @@
-//! Auto Scaling's operations. Limits are those of the Auto Scaling API model.
+//! Auto Scaling's operations on groups and their instances.
 
-use std::time::Duration;
-
-use super::{Form, element, invalid, member};
-use crate::wire::Refusal;
+use crate::wire::answer::Refusal;
+use crate::wire::query_protocol::{Form, element, invalid, member};
 use crate::world::World;
-use crate::world::autoscaling::lifecycle::{ActionKey, ActionResult, Hook, TERMINATING, group_arn};
+use crate::world::autoscaling::lifecycle::group_arn;
 use crate::world::autoscaling::{Group, Instance};
 
 /// The records of a page: by default, and at most.
 const PAGE_DEFAULT: i32 = 50;
+
 const PAGE_MAX: i32 = 100;
+
 const INSTANCE_IDS_MAX: usize = 50;
-const HOOKS_MAX: usize = 50;
-const TOKEN_LENGTH: usize = 36;
-const METADATA_LENGTH_MAX: usize = 4_000;
 
-pub(super) fn run(world: &mut World, operation: &str, form: &Form) -> Result<String, Refusal> {
-    let result = match operation {
-        "DescribeAutoScalingGroups" => describe_auto_scaling_groups(world, form),
-        "DescribeAutoScalingInstances" => describe_auto_scaling_instances(world, form),
-        "DescribeInstanceRefreshes" => describe_instance_refreshes(world, form),
-        "SetDesiredCapacity" => return set_desired_capacity(world, form),
-        "TerminateInstanceInAutoScalingGroup" => terminate_instance(world, form),
-        "DescribeLifecycleHooks" => describe_lifecycle_hooks(world, form),
-        "PutLifecycleHook" => put_lifecycle_hook(world, form),
-        "CompleteLifecycleAction" => complete_lifecycle_action(world, form),
-        "RecordLifecycleActionHeartbeat" => record_heartbeat(world, form),
-        _ => Err(Refusal::new("InvalidAction", format!("Could not find operation {operation}"))),
-    };
-    result.map(|result| format!("<{operation}Result>{result}</{operation}Result>"))
-}
-
-fn describe_auto_scaling_groups(world: &World, form: &Form) -> Result<String, Refusal> {
+pub(super) fn describe_auto_scaling_groups(world: &World, form: &Form) -> Result<String, Refusal> {
     let names = form.list("AutoScalingGroupNames");
     let most = form.number("MaxRecords", 1, PAGE_MAX)?.unwrap_or(PAGE_DEFAULT);
     if names.len() > usize::try_from(most).unwrap_or(usize::MAX) {
@@ -105,7 +86,10 @@ fn instance_xml(world: &World, group: &Group, instance: &Instance) -> String {
 
 /// Instances that no group has are left out without a word. This operation, unlike the other, shouts the health status
 /// (Auto Scaling API, `AutoScalingInstanceDetails`).
-fn describe_auto_scaling_instances(world: &World, form: &Form) -> Result<String, Refusal> {
+pub(super) fn describe_auto_scaling_instances(
+    world: &World,
+    form: &Form,
+) -> Result<String, Refusal> {
     let ids = form.list("InstanceIds");
     if ids.len() > INSTANCE_IDS_MAX {
         return Err(invalid(format!(
@@ -131,7 +115,7 @@ fn describe_auto_scaling_instances(world: &World, form: &Form) -> Result<String,
     page(form, "AutoScalingInstances", PAGE_DEFAULT, instances)
 }
 
-fn describe_instance_refreshes(world: &World, form: &Form) -> Result<String, Refusal> {
+pub(super) fn describe_instance_refreshes(world: &World, form: &Form) -> Result<String, Refusal> {
     let name = form.required("AutoScalingGroupName")?;
     let group = world.groups.get(name).ok_or_else(|| {
         invalid("AutoScalingGroup name not found - AutoScalingGroup with that name does not exist")
@@ -147,7 +131,7 @@ fn describe_instance_refreshes(world: &World, form: &Form) -> Result<String, Ref
     page(form, "InstanceRefreshes", PAGE_MAX, refresh.collect())
 }
 
-fn set_desired_capacity(world: &mut World, form: &Form) -> Result<String, Refusal> {
+pub(super) fn set_desired_capacity(world: &mut World, form: &Form) -> Result<String, Refusal> {
     let name = form.required("AutoScalingGroupName")?;
     form.required("DesiredCapacity")?;
     let desired_capacity = form.number("DesiredCapacity", 0, i32::MAX)?.unwrap_or_default();
@@ -156,7 +140,7 @@ fn set_desired_capacity(world: &mut World, form: &Form) -> Result<String, Refusa
 }
 
 /// Only the form for one instance.
-fn terminate_instance(world: &mut World, form: &Form) -> Result<String, Refusal> {
+pub(super) fn terminate_instance(world: &mut World, form: &Form) -> Result<String, Refusal> {
     let instance_id = form.required("InstanceId")?;
     let decrement = match form.required("ShouldDecrementDesiredCapacity")? {
         "true" => true,
@@ -179,109 +163,6 @@ fn terminate_instance(world: &mut World, form: &Form) -> Result<String, Refusal>
         element("Details", "{}"),
     ];
     Ok(format!("<Activity>{}</Activity>", activity.concat()))
-}
-
-fn describe_lifecycle_hooks(world: &World, form: &Form) -> Result<String, Refusal> {
-    let name = form.required("AutoScalingGroupName")?;
-    let wanted = form.list("LifecycleHookNames");
-    let hooks = world.groups.get(name).map(|group| group.hooks.as_slice()).unwrap_or_default();
-    let hooks: String = hooks
-        .iter()
-        .filter(|hook| wanted.is_empty() || wanted.contains(&hook.name.as_str()))
-        .map(|hook| member(&hook_xml(name, hook)))
-        .collect();
-    Ok(format!("<LifecycleHooks>{hooks}</LifecycleHooks>"))
-}
-
-fn hook_xml(group: &str, hook: &Hook) -> String {
-    let optional = |name: &str, text: &Option<String>| {
-        text.as_deref().map(|text| element(name, text)).unwrap_or_default()
-    };
-    [
-        element("LifecycleHookName", &hook.name),
-        element("AutoScalingGroupName", group),
-        element("LifecycleTransition", TERMINATING),
-        optional("NotificationTargetARN", &hook.topic_arn),
-        optional("RoleARN", &hook.role_arn),
-        optional("NotificationMetadata", &hook.metadata),
-        element("HeartbeatTimeout", &hook.heartbeat_timeout.as_secs().to_string()),
-        element("GlobalTimeout", &hook.global_timeout().as_secs().to_string()),
-        element("DefaultResult", hook.default_result.as_str()),
-    ]
-    .concat()
-}
-
-/// Changes the hook of that name, or adds one. Only hooks for the termination of instances are simulated.
-fn put_lifecycle_hook(world: &mut World, form: &Form) -> Result<String, Refusal> {
-    let (group, name) =
-        (form.required("AutoScalingGroupName")?, form.required("LifecycleHookName")?);
-    let hooks = world.groups.get(group).map(|group| group.hooks.as_slice()).unwrap_or_default();
-    let known = hooks.iter().find(|hook| hook.name == name);
-    if known.is_none() && hooks.len() >= HOOKS_MAX {
-        return Err(Refusal::new("LimitExceeded", "A group has 50 lifecycle hooks at most."));
-    }
-    match form.text("LifecycleTransition") {
-        Some(TERMINATING) => {}
-        None if known.is_some() => {}
-        None => return Err(invalid("LifecycleTransition must be given for a new hook")),
-        Some(other) => {
-            return Err(invalid(format!("The simulated Region has no hooks for {other}")));
-        }
-    }
-    let mut hook = known.cloned().unwrap_or_else(|| Hook::new(name));
-    if let Some(seconds) = form.number("HeartbeatTimeout", 30, 7_200)? {
-        hook.heartbeat_timeout = Duration::from_secs(u64::from(seconds.unsigned_abs()));
-    }
-    if let Some(word) = form.text("DefaultResult") {
-        hook.default_result = result(word)?;
-    }
-    for (key, value) in [
-        ("NotificationTargetARN", &mut hook.topic_arn),
-        ("RoleARN", &mut hook.role_arn),
-        ("NotificationMetadata", &mut hook.metadata),
-    ] {
-        if let Some(text) = form.text(key) {
-            *value = Some(text.to_owned()).filter(|text| !text.is_empty());
-        }
-    }
-    if hook.metadata.as_ref().is_some_and(|metadata| metadata.len() > METADATA_LENGTH_MAX) {
-        return Err(invalid("NotificationMetadata has more than 4,000 characters"));
-    }
-    if hook.topic_arn.is_some() && hook.role_arn.is_none() {
-        return Err(invalid("A hook with a notification target needs a role."));
-    }
-    world.put_hook(group, hook)?;
-    Ok(String::new())
-}
-
-fn complete_lifecycle_action(world: &mut World, form: &Form) -> Result<String, Refusal> {
-    let result = result(form.required("LifecycleActionResult")?)?;
-    world.complete_action(action_key(form)?, result)?;
-    Ok(String::new())
-}
-
-fn record_heartbeat(world: &mut World, form: &Form) -> Result<String, Refusal> {
-    world.record_heartbeat(action_key(form)?)?;
-    Ok(String::new())
-}
-
-fn action_key(form: &Form) -> Result<ActionKey<'_>, Refusal> {
-    let token = form.text("LifecycleActionToken");
-    if token.is_some_and(|token| token.len() != TOKEN_LENGTH) {
-        return Err(invalid(format!(
-            "1 validation error detected: the length of LifecycleActionToken must be {TOKEN_LENGTH}"
-        )));
-    }
-    Ok(ActionKey {
-        group: form.required("AutoScalingGroupName")?,
-        hook: form.required("LifecycleHookName")?,
-        token,
-        instance_id: form.text("InstanceId"),
-    })
-}
-
-fn result(word: &str) -> Result<ActionResult, Refusal> {
-    ActionResult::parse(word).ok_or_else(|| invalid("The result must be CONTINUE or ABANDON"))
 }
 
 /// A page of a list by `MaxRecords` and `NextToken`.

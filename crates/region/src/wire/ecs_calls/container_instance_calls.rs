@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{DESCRIBE_MAX, Input, arn_of, id_of, invalid, page};
 use crate::fault::Fault;
-use crate::wire::Refusal;
+use crate::wire::answer::Refusal;
+use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_of, invalid, page};
 use crate::world::World;
 use crate::world::ecs::{AGENT_VERSION, Cluster, ContainerInstance, RESERVED_PORTS, Status};
 use crate::world::query::Expression;

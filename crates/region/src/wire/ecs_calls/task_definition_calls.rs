@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::services::constraint;
-use super::{Input, id_of, invalid};
-use crate::wire::Refusal;
+use super::placement_json::constraint_json;
+use crate::wire::answer::Refusal;
+use crate::wire::aws_json::{Input, id_of, invalid};
 use crate::world::World;
 use crate::world::ecs::{Constraint, arn};
 use crate::world::task::{Network, Port, Size, TaskSpec};
@@ -48,8 +48,11 @@ fn parts(name: &str) -> Option<(&str, u32)> {
 }
 
 fn describe(family: &str, revision: u32, spec: &TaskSpec) -> Value {
-    let constraints: Vec<_> =
-        spec.member_of.iter().map(|one| constraint(&Constraint::MemberOf(one.clone()))).collect();
+    let constraints: Vec<_> = spec
+        .member_of
+        .iter()
+        .map(|one| constraint_json(&Constraint::MemberOf(one.clone())))
+        .collect();
     let mut required = vec!["com.amazonaws.ecs.capability.docker-remote-api.1.18".to_owned()];
     if spec.network == Network::Awsvpc {
         required.push("ecs.capability.task-eni".to_owned());
@@ -124,12 +127,12 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::wire::json;
+    use crate::wire::ecs_calls::run;
     use crate::world::ecs::{NewInstance, ServiceKind};
 
     fn describe(world: &mut World, name: &str) -> Result<Value, Refusal> {
         let input = json!({"taskDefinition": name}).to_string();
-        json::run(world, "DescribeTaskDefinition", input.as_bytes(), None)
+        run(world, "DescribeTaskDefinition", input.as_bytes(), None)
             .map(|output| serde_json::from_str::<Value>(&output).unwrap()["taskDefinition"].clone())
     }
 

@@ -2,14 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::definitions::definition_arn;
-use super::{Input, PAGE_MAX, arn_of, id_of, invalid, page_of};
-use crate::wire::Refusal;
-use crate::world::ecs::{Cluster, Constraint, Service, ServiceKind, Status, Strategy, arn};
+use super::placement_json::{constraint_json, strategy_json};
+use super::task_definition_calls::definition_arn;
+use crate::wire::answer::Refusal;
+use crate::wire::aws_json::{Input, PAGE_MAX, arn_of, id_of, invalid, page_of};
+use crate::world::ecs::{Cluster, Service, ServiceKind, Status, arn};
 use crate::world::task::Status as TaskStatus;
 use crate::world::{Entry, Happening, World};
 
 const DESCRIBE_MAX: usize = 10;
+
 /// Source: ECS API, `Service.events`.
 const EVENTS_MAX: usize = 100;
 
@@ -142,32 +144,10 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
         "deployments": deployments,
         "events": [],
         "createdAt": created_at,
-        "placementConstraints": service.placement.constraints.iter().map(constraint).collect::<Vec<_>>(),
+        "placementConstraints": service.placement.constraints.iter().map(constraint_json).collect::<Vec<_>>(),
         "placementStrategy": service.placement.strategies.iter().map(strategy_json).collect::<Vec<_>>(),
         "availabilityZoneRebalancing": rebalancing,
     })
-}
-
-/// A placement constraint as ECS gives it.
-pub(super) fn constraint(constraint: &Constraint) -> Value {
-    match constraint {
-        Constraint::DistinctInstance => json!({"type": "distinctInstance"}),
-        Constraint::MemberOf(expression) => json!({"type": "memberOf", "expression": expression}),
-    }
-}
-
-/// A placement strategy as ECS gives it: `cpu` and `memory` come back in capitals, and `host` as `instanceId`
-/// (terraform-provider-aws, `flattenPlacementStrategy`).
-fn strategy_json(strategy: &Strategy) -> Value {
-    match strategy {
-        Strategy::Random => json!({"type": "random"}),
-        Strategy::Spread(field) if field == "host" => {
-            json!({"type": "spread", "field": "instanceId"})
-        }
-        Strategy::Spread(field) => json!({"type": "spread", "field": field}),
-        Strategy::BinpackCpu => json!({"type": "binpack", "field": "CPU"}),
-        Strategy::BinpackMemory => json!({"type": "binpack", "field": "MEMORY"}),
-    }
 }
 
 #[cfg(test)]
@@ -175,13 +155,13 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::wire::json;
+    use crate::wire::ecs_calls::run;
     use crate::world::ecs::NewInstance;
     use crate::world::task::TaskSpec;
 
     fn describe(world: &mut World, services: &[&str]) -> Result<Value, Refusal> {
         let input = json!({"cluster": "shop", "services": services}).to_string();
-        json::run(world, "DescribeServices", input.as_bytes(), None)
+        run(world, "DescribeServices", input.as_bytes(), None)
             .map(|output| serde_json::from_str(&output).unwrap())
     }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Input, id_of, invalid};
-use crate::wire::Refusal;
+use crate::wire::answer::Refusal;
+use crate::wire::aws_json::{Input, id_of, invalid};
 use crate::world::World;
 use crate::world::ecs::{ContainerInstance, Status};
 

@@ -1,24 +1,13 @@
 //! ECS's operations on tasks.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::definitions::{container_port, definition_arn, memory};
-use super::services::deployment_id;
-use super::{DESCRIBE_MAX, Input, arn_of, id_of, invalid, page};
-use crate::wire::Refusal;
+use super::task_json::describe;
+use crate::wire::answer::Refusal;
+use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_of, invalid, page};
 use crate::world::World;
-use crate::world::ecs::{Cluster, arn};
-use crate::world::task::{Network, Port, Size, Status, Task};
+use crate::world::task::Task;
 
-/// Source: ECS API, `UpdateTaskProtection`.
-const PROTECT_MAX: usize = 10;
-/// See `PROTECT_MAX`.
-const PROTECTION_DEFAULT_MINUTES: u64 = 120;
-/// See `PROTECT_MAX`.
-const PROTECTION_MAX_MINUTES: u64 = 2_880;
 /// Filters of `ListTasks` that Ebb does not use.
 const LIST_FILTERS_MISSING: [&str; 3] = ["family", "startedBy", "daemonName"];
 
@@ -88,193 +77,19 @@ pub(super) fn stop_task(world: &mut World, input: Input<'_>) -> Result<Value, Re
     Ok(json!({"task": describe(&name, &world.clusters[&name], task)}))
 }
 
-pub(super) fn get_task_protection(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
-    let name = input.cluster(world)?.0;
-    Ok(protections(world, name, &input.texts("tasks", DESCRIBE_MAX)?))
-}
-
-pub(super) fn update_task_protection(
-    world: &mut World,
-    input: Input<'_>,
-) -> Result<Value, Refusal> {
-    let name = input.cluster(world)?.0.to_owned();
-    let tasks = input.texts("tasks", PROTECT_MAX)?;
-    let Some(enabled) = input.value["protectionEnabled"].as_bool() else {
-        return Err(invalid("protectionEnabled must be true or false."));
-    };
-    let minutes = match &input.value["expiresInMinutes"] {
-        Value::Null => PROTECTION_DEFAULT_MINUTES,
-        minutes => minutes
-            .as_u64()
-            .filter(|minutes| (1..=PROTECTION_MAX_MINUTES).contains(minutes))
-            .ok_or_else(|| invalid("expiresInMinutes must be from 1 to 2880."))?,
-    };
-    for task in &tasks {
-        let period = Duration::from_secs(if enabled { minutes * 60 } else { 0 });
-        world.protect_task(&name, id_of(task), period);
-    }
-    Ok(protections(world, &name, &tasks))
-}
-
-/// A standalone task cannot be protected: a failure of its own (ECS Developer Guide, `api_failures_messages`).
-fn protections(world: &World, name: &str, tasks: &[&str]) -> Value {
-    let (mut protected, mut failures) = (Vec::new(), Vec::new());
-    for wanted in tasks {
-        let arn = arn_of("task", name, wanted);
-        match visible(world, name, wanted) {
-            None => failures.push(json!({"arn": arn, "reason": "MISSING"})),
-            Some(task) if task.service.is_none() => {
-                failures.push(json!({"arn": arn, "reason": "TASK_NOT_VALID"}));
-            }
-            Some(task) => protected.push(match task.protection(world.now()) {
-                Some(until) => {
-                    json!({"taskArn": arn, "protectionEnabled": true, "expirationDate": seconds(until)})
-                }
-                None => json!({"taskArn": arn, "protectionEnabled": false}),
-            }),
-        }
-    }
-    json!({"protectedTasks": protected, "failures": failures})
-}
-
 /// A task that the API still knows, by its id or ARN.
-fn visible<'a>(world: &'a World, cluster: &str, wanted: &str) -> Option<&'a Task> {
+pub(super) fn visible<'a>(world: &'a World, cluster: &str, wanted: &str) -> Option<&'a Task> {
     world.clusters[cluster].tasks.get(id_of(wanted)).filter(|task| task.is_visible(world.now()))
-}
-
-fn describe(cluster_name: &str, cluster: &Cluster, task: &Task) -> Value {
-    let interface = (task.spec.network == Network::Awsvpc).then(|| interface_of(task));
-    let mut described = json!({
-        "taskArn": arn_of("task", cluster_name, &task.id),
-        "taskDefinitionArn": definition_arn(&task.definition()),
-        "clusterArn": arn(&format!("cluster/{cluster_name}")),
-        "containerInstanceArn": arn_of("container-instance", cluster_name, &task.container_instance),
-        "availabilityZone": cluster.instances[&task.container_instance].zone,
-        "group": task.group(),
-        "launchType": "EC2",
-        "lastStatus": task.status.as_str(),
-        "desiredStatus": if task.is_wanted() { "RUNNING" } else { "STOPPED" },
-        "connectivity": if task.status < Status::Running { "DISCONNECTED" } else { "CONNECTED" },
-        "healthStatus": "UNKNOWN",
-        "createdAt": seconds(task.created_at),
-        "version": 1,
-        "attachments": interface.iter().map(attachment).collect::<Vec<_>>(),
-        "containers": [container(cluster_name, task, interface.as_ref())],
-        "overrides": {"containerOverrides": []},
-        "tags": [],
-    });
-    let has_size = task.spec.size == Size::Task;
-    let optional = [
-        ("cpu", has_size.then(|| json!(task.spec.cpu.to_string()))),
-        ("memory", has_size.then(|| json!(task.spec.memory_mib.to_string()))),
-        ("startedBy", task.service.as_deref().map(deployment_id).map(Value::from)),
-        ("stoppedAt", task.stopped_at.map(seconds).map(Value::from)),
-    ];
-    for (member, value) in optional {
-        if let Some(value) = value {
-            described[member] = value;
-        }
-    }
-    described
-}
-
-/// The one container of a task. Its ports are known when it runs.
-fn container(cluster: &str, task: &Task, interface: Option<&Interface>) -> Value {
-    let binding = |(index, (wanted, bound)): (usize, (&Port, &Port))| {
-        json!({
-            "bindIP": "0.0.0.0",
-            "containerPort": container_port(index, *wanted),
-            "hostPort": bound.number,
-            "protocol": bound.protocol.as_str(),
-        })
-    };
-    let bindings: Vec<_> = if task.is_executing() {
-        task.spec.ports.iter().zip(&task.bindings).enumerate().map(binding).collect()
-    } else {
-        Vec::new()
-    };
-    let status = match task.status {
-        Status::Provisioning | Status::Pending => "PENDING",
-        Status::Deprovisioning | Status::Stopped => "STOPPED",
-        _ => "RUNNING",
-    };
-    let interfaces: Vec<_> = interface
-        .iter()
-        .map(|one| json!({"attachmentId": one.attachment_id, "privateIpv4Address": one.address}))
-        .collect();
-    let (limit, reservation) = memory(&task.spec);
-    let mut described = json!({
-        "containerArn": arn_of("container", cluster, &task.id),
-        "taskArn": arn_of("task", cluster, &task.id),
-        "name": "app",
-        "image": "example/app:1",
-        "lastStatus": status,
-        "networkBindings": bindings,
-        "networkInterfaces": interfaces,
-        "healthStatus": "UNKNOWN",
-        "cpu": task.spec.cpu.to_string(),
-        "memory": limit.to_string(),
-    });
-    if let Some(reservation) = reservation {
-        described["memoryReservation"] = json!(reservation.to_string());
-    }
-    if !task.gpus.is_empty() {
-        described["gpuIds"] = json!(task.gpus);
-    }
-    described
-}
-
-/// The network interface of a task in `awsvpc` mode; made of the task's id, so that it stays the same.
-struct Interface {
-    attachment_id: String,
-    interface_id: String,
-    address: String,
-}
-
-fn interface_of(task: &Task) -> Interface {
-    let id = &task.id;
-    let byte = |at: usize| {
-        id.get(at..at + 2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(0)
-    };
-    Interface {
-        attachment_id: format!(
-            "{}-{}-{}-{}-{}",
-            &id[..8],
-            &id[8..12],
-            &id[12..16],
-            &id[16..20],
-            &id[20..]
-        ),
-        interface_id: format!("eni-{}", &id[..17]),
-        address: format!("10.0.{}.{}", byte(0), byte(2)),
-    }
-}
-
-fn attachment(interface: &Interface) -> Value {
-    let detail = |name: &str, value: &str| json!({"name": name, "value": value});
-    json!({
-        "id": interface.attachment_id,
-        "type": "ElasticNetworkInterface",
-        "status": "ATTACHED",
-        "details": [
-            detail("subnetId", "subnet-0a1b2c3d4e5f60718"),
-            detail("networkInterfaceId", &interface.interface_id),
-            detail("privateIPv4Address", &interface.address),
-        ],
-    })
-}
-
-/// A time as ECS gives it: seconds since 1970.
-fn seconds(at: Timestamp) -> f64 {
-    at.as_duration().as_secs_f64()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::wire::json;
+    use crate::wire::ecs_calls::run;
     use crate::world::ecs::{NewInstance, ServiceKind};
-    use crate::world::task::TaskSpec;
+    use crate::world::task::{Status, TaskSpec};
 
     /// Two container instances with a service of two tasks and a daemon, and a standalone task on the first.
     fn world() -> (World, String, String) {
@@ -296,7 +111,7 @@ mod tests {
 
     fn call(world: &mut World, operation: &str, mut input: Value) -> Result<Value, Refusal> {
         input["cluster"] = json!("shop");
-        json::run(world, operation, input.to_string().as_bytes(), None)
+        run(world, operation, input.to_string().as_bytes(), None)
             .map(|output| serde_json::from_str(&output).unwrap())
     }
 
@@ -400,28 +215,5 @@ mod tests {
         assert_eq!(world.clusters["shop"].tasks[&standalone].status, Status::Stopped);
         let refused = call(&mut world, "StopTask", json!({"task": "x"})).unwrap_err();
         assert_eq!(refused.message, "The referenced task was not found.");
-    }
-
-    #[test]
-    fn the_protection_of_service_tasks_is_told_and_standalone_tasks_have_none() {
-        let (mut world, _, standalone) = world();
-        let web = list(&mut world, json!({"serviceName": "web"}));
-        world.protect_task("shop", id_of(&web[0]), Duration::from_secs(600));
-        let until = seconds(world.now()) + 600.0;
-        let input = json!({"tasks": [web[0], web[1], standalone, "x"]});
-        let output = call(&mut world, "GetTaskProtection", input).unwrap();
-
-        let protected = json!([
-            {"taskArn": web[0], "protectionEnabled": true, "expirationDate": until},
-            {"taskArn": web[1], "protectionEnabled": false},
-        ]);
-        assert_eq!(output["protectedTasks"], protected);
-        let reasons: Vec<_> = output["failures"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|one| one["reason"].as_str().unwrap())
-            .collect();
-        assert_eq!(reasons, ["TASK_NOT_VALID", "MISSING"]);
     }
 }
