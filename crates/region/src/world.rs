@@ -10,14 +10,9 @@ pub mod autoscaling;
 pub mod delivery;
 pub mod ecs;
 mod history;
-mod placement;
-pub mod query;
-pub mod rates;
-mod scheduler;
 pub mod sns;
 pub mod spot;
 mod state;
-pub mod task;
 
 pub use self::account::{ACCOUNT, REGION};
 use self::agenda::Due;

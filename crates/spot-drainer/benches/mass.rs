@@ -11,7 +11,7 @@ use ebb_core::ids::{Cluster, GroupName};
 use ebb_core::settings::SpotSettings;
 use ebb_region::in_process::InProcess;
 use ebb_region::world::delivery::{Function, Queue};
-use ebb_region::world::rates::Class;
+use ebb_region::world::ecs::request_rates::Class;
 use ebb_region::world::{Happening, World};
 use ebb_region::{Region, scenario};
 use jiff::Timestamp;

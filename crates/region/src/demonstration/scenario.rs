@@ -13,8 +13,8 @@ use crate::world::delivery::{Function, Queue, Rule, Target};
 use crate::world::ecs::{
     CapacityProvider, Constraint, Machine, NewInstance, Placement, ServiceKind, Strategy,
 };
+use crate::world::ecs::{Network, Port, Size, TaskSpec};
 use crate::world::spot::Action;
-use crate::world::task::{Network, Port, Size, TaskSpec};
 use crate::world::{REGION, World};
 
 /// The cluster.

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::autoscaling::LifecycleState;
 use super::autoscaling::lifecycle::CompletedAction;
-use super::{ecs, spot, task};
+use super::ecs::task;
+use super::{ecs, spot};
 
 /// A message that was published to a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::ecs::Status;
-use super::task::Status as TaskStatus;
+use super::ecs::task::Status as TaskStatus;
 use super::{Due, Happening, REGION, World};
 
 /// From the notice to the interruption.

@@ -9,9 +9,9 @@ use super::agenda::Due;
 use super::autoscaling::Group;
 use super::autoscaling::lifecycle::{CompletedAction, LifecycleAction};
 use super::delivery::Delivery;
+use super::ecs::request_rates::Rates;
 use super::ecs::{CapacityProvider, Cluster};
 use super::history::{Call, Entry, Happening, Published};
-use super::rates::Rates;
 use super::sns::Topic;
 use crate::fault::Faults;
 

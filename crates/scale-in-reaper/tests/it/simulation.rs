@@ -18,7 +18,7 @@ use ebb_region::world::delivery::Function;
 use ebb_region::world::ecs::{
     Constraint, Machine, NewInstance, Placement, ServiceKind, Status, Strategy,
 };
-use ebb_region::world::task::{Port, TaskSpec};
+use ebb_region::world::ecs::{Port, TaskSpec};
 use ebb_region::world::{Happening, REGION, World};
 use ebb_region::{Region, scenario};
 use fastrand::Rng;

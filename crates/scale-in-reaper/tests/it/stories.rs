@@ -11,8 +11,8 @@ use ebb_region::world::Happening;
 use ebb_region::world::autoscaling::lifecycle::CompletedBy;
 use ebb_region::world::autoscaling::{Group, Instance, LifecycleState};
 use ebb_region::world::delivery::Function;
+use ebb_region::world::ecs::TaskSpec;
 use ebb_region::world::ecs::{CapacityProvider, NewInstance, ServiceKind, Status};
-use ebb_region::world::task::TaskSpec;
 use serde_json::json;
 
 use crate::support::{

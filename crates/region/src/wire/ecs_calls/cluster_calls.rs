@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{DESCRIBE_MAX, Input, id_of, page};
 use crate::world::World;
+use crate::world::ecs::task::{Status as TaskStatus, Task};
 use crate::world::ecs::{Cluster, Status, arn};
-use crate::world::task::{Status as TaskStatus, Task};
 
 pub(super) fn list_clusters(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
     let arns = world.clusters.keys().map(|name| arn(&format!("cluster/{name}"))).collect();

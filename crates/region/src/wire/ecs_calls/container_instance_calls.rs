@@ -8,9 +8,10 @@ use crate::fault::Fault;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_of, invalid, page};
 use crate::world::World;
+use crate::world::ecs::cluster_query::Expression;
+use crate::world::ecs::task::Status as TaskStatus;
 use crate::world::ecs::{AGENT_VERSION, Cluster, ContainerInstance, RESERVED_PORTS, Status};
-use crate::world::query::Expression;
-use crate::world::task::{Port, Protocol, Status as TaskStatus};
+use crate::world::ecs::{Port, Protocol};
 
 const UPDATE_STATE_MAX: usize = 10;
 /// Source: ECS Developer Guide, cluster-query-language (for constraints).

@@ -6,8 +6,8 @@ use super::placement_json::{constraint_json, strategy_json};
 use super::task_definition_calls::definition_arn;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{Input, PAGE_MAX, arn_of, id_of, invalid, page_of};
+use crate::world::ecs::task::Status as TaskStatus;
 use crate::world::ecs::{Cluster, Service, ServiceKind, Status, arn};
-use crate::world::task::Status as TaskStatus;
 use crate::world::{Entry, Happening, World};
 
 const DESCRIBE_MAX: usize = 10;
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
     use crate::wire::ecs_calls::run;
     use crate::world::ecs::NewInstance;
-    use crate::world::task::TaskSpec;
+    use crate::world::ecs::TaskSpec;
 
     fn describe(world: &mut World, services: &[&str]) -> Result<Value, Refusal> {
         let input = json!({"cluster": "shop", "services": services}).to_string();

@@ -6,7 +6,7 @@ use super::task_json::describe;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_of, invalid, page};
 use crate::world::World;
-use crate::world::task::Task;
+use crate::world::ecs::task::Task;
 
 /// Filters of `ListTasks` that Ebb does not use.
 const LIST_FILTERS_MISSING: [&str; 3] = ["family", "startedBy", "daemonName"];
@@ -88,8 +88,9 @@ mod tests {
 
     use super::*;
     use crate::wire::ecs_calls::run;
+    use crate::world::ecs::TaskSpec;
+    use crate::world::ecs::task::Status;
     use crate::world::ecs::{NewInstance, ServiceKind};
-    use crate::world::task::{Status, TaskSpec};
 
     /// Two container instances with a service of two tasks and a daemon, and a standalone task on the first.
     fn world() -> (World, String, String) {

@@ -7,7 +7,7 @@ use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{Input, id_of, invalid};
 use crate::world::World;
 use crate::world::ecs::{Constraint, arn};
-use crate::world::task::{Network, Port, Size, TaskSpec};
+use crate::world::ecs::{Network, Port, Size, TaskSpec};
 
 /// The port that a container listens on whose host port is assigned.
 const CONTAINER_PORT: u16 = 8080;

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::service_calls::deployment_id;
 use super::task_definition_calls::{container_port, definition_arn, memory};
 use crate::wire::aws_json::arn_of;
+use crate::world::ecs::task::{Status, Task};
 use crate::world::ecs::{Cluster, arn};
-use crate::world::task::{Network, Port, Size, Status, Task};
+use crate::world::ecs::{Network, Port, Size};
 
 pub(super) fn describe(cluster_name: &str, cluster: &Cluster, task: &Task) -> Value {
     let interface = (task.spec.network == Network::Awsvpc).then(|| interface_of(task));

@@ -72,8 +72,8 @@ fn protections(world: &World, name: &str, tasks: &[&str]) -> Value {
 mod tests {
     use super::*;
     use crate::wire::ecs_calls::run;
+    use crate::world::ecs::TaskSpec;
     use crate::world::ecs::{NewInstance, ServiceKind};
-    use crate::world::task::TaskSpec;
 
     /// Two container instances with a service of two tasks and a daemon, and a standalone task on the first.
     fn world() -> (World, String, String) {

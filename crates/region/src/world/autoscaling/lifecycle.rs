@@ -359,9 +359,9 @@ mod tests {
     use super::*;
     use crate::world::autoscaling::Group;
     use crate::world::delivery::{Queue, Rule, Target};
+    use crate::world::ecs::TaskSpec;
     use crate::world::ecs::{NewInstance, ServiceKind};
     use crate::world::spot::Action;
-    use crate::world::task::TaskSpec;
 
     const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:lifecycle";
 

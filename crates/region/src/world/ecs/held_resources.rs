@@ -3,13 +3,15 @@
 //! Sources: ECS API, `ContainerInstance` and `Resource`. A task holds what it needs from its placement until it has
 //! STOPPED. A host port of 0 is assigned by the agent and counts for nobody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::super::task::{Network, Port, Protocol, Status as TaskStatus, Task, TaskSpec};
-use super::{Cluster, ContainerInstance};
+use super::container_instance::ContainerInstance;
+use super::task::Task;
+use super::task_spec::{Network, Port, Protocol, TaskSpec};
 
 /// The TCP ports that an agent reserves when it registers: SSH, Docker's and its own.
 pub const RESERVED_PORTS: [u16; 5] = [22, 2375, 2376, 51678, 51679];
+
 /// Where the ports begin that the agent assigns.
 const FIRST_DYNAMIC_PORT: u16 = 32768;
 
@@ -41,7 +43,7 @@ pub enum Lack {
 }
 
 impl Held {
-    fn add(&mut self, task: &Task) {
+    pub(super) fn add(&mut self, task: &Task) {
         self.reserve(&task.spec);
         self.hold(&task.spec, &task.bindings, &task.gpus);
     }
@@ -54,7 +56,7 @@ impl Held {
     }
 
     /// Holds what a task gets that is placed now.
-    pub(in crate::world) fn place(&mut self, instance: &ContainerInstance, spec: &TaskSpec) {
+    pub(super) fn place(&mut self, instance: &ContainerInstance, spec: &TaskSpec) {
         let (bindings, gpus) = self.assign(instance, spec);
         self.reserve(spec);
         self.hold(spec, &bindings, &gpus);
@@ -100,7 +102,7 @@ impl Held {
     }
 
     /// The ports and GPUs that a new task gets.
-    pub(in crate::world) fn assign(
+    pub(super) fn assign(
         &self,
         instance: &ContainerInstance,
         spec: &TaskSpec,
@@ -119,23 +121,5 @@ impl Held {
             }
         }
         (bindings, self.free_gpus(instance).take(spec.gpus).cloned().collect())
-    }
-}
-
-impl Cluster {
-    /// What tasks hold, by container instance.
-    pub fn held(&self) -> BTreeMap<&str, Held> {
-        let mut held = BTreeMap::<&str, Held>::new();
-        for task in self.tasks.values().filter(|task| task.status != TaskStatus::Stopped) {
-            held.entry(task.container_instance.as_str()).or_default().add(task);
-        }
-        held
-    }
-
-    /// What tasks hold of one container instance.
-    pub fn held_of(&self, container_instance: &str) -> Held {
-        let mut held = Held::default();
-        self.tasks_on(container_instance).for_each(|task| held.add(task));
-        held
     }
 }

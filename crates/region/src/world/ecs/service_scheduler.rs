@@ -7,14 +7,16 @@
 
 use jiff::Timestamp;
 
-use super::ecs::{Cluster, ContainerInstance, ServiceKind, Status};
-use super::placement::tasks_of;
+use super::cluster::{Cluster, tasks_of};
+use super::container_instance::{ContainerInstance, Status};
+use super::service::ServiceKind;
 use super::task::{Status as TaskStatus, Task};
-use super::{Happening, World};
+use crate::world::history::Happening;
+use crate::world::state::World;
 
 impl World {
     /// Lets a service's scheduler look at its tasks once.
-    pub(super) fn reconcile(&mut self, cluster: &str, service: &str) {
+    pub(in crate::world) fn reconcile(&mut self, cluster: &str, service: &str) {
         let Some(found) =
             self.clusters.get_mut(cluster).and_then(|one| one.services.get_mut(service))
         else {
@@ -207,7 +209,7 @@ mod tests {
 
     use super::*;
     use crate::world::ecs::NewInstance;
-    use crate::world::task::TaskSpec;
+    use crate::world::ecs::task_spec::TaskSpec;
 
     /// Three container instances in three zones with a service of three tasks; the first is set to DRAINING.
     fn drained(kind: ServiceKind, instances: usize) -> (World, String) {

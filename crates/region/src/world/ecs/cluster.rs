@@ -1,0 +1,109 @@
+//! A cluster: its container instances, services and tasks, and what can be asked about them.
+
+use std::collections::BTreeMap;
+
+use super::container_instance::{AGENT_VERSION, ContainerInstance, Status};
+use super::held_resources::Held;
+use super::service::{Service, ServiceKind};
+use super::task::{Status as TaskStatus, Task};
+
+/// An ECS cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// Container instances by id.
+    pub instances: BTreeMap<String, ContainerInstance>,
+    /// Services by name.
+    pub services: BTreeMap<String, Service>,
+    /// Tasks by id, stopped ones included.
+    pub tasks: BTreeMap<String, Task>,
+    /// The names of its capacity providers.
+    pub capacity_providers: Vec<String>,
+}
+
+impl Cluster {
+    /// The container instance on an EC2 instance that is still registered. A cluster may remember others that left.
+    pub fn on(&self, instance_id: &str) -> Option<&ContainerInstance> {
+        self.instances
+            .values()
+            .find(|one| one.instance_id == instance_id && one.status != Status::Inactive)
+    }
+
+    /// The tasks on a container instance that have not stopped.
+    pub fn tasks_on<'a>(&'a self, container_instance: &'a str) -> impl Iterator<Item = &'a Task> {
+        let here = move |task: &&Task| task.container_instance == container_instance;
+        self.tasks.values().filter(here).filter(|task| task.status != TaskStatus::Stopped)
+    }
+
+    pub(super) fn tasks_cut_off(&self) -> Vec<&Task> {
+        self.tasks.values().filter(|task| task.cut_off && !self.is_daemon(task)).collect()
+    }
+
+    pub(super) fn missing_tasks(&self) -> Vec<(&str, usize)> {
+        let runs = |task: &&Task| task.is_wanted() && task.status == TaskStatus::Running;
+        let missing = |(name, service): (&String, &Service)| match service.kind {
+            ServiceKind::Replica { desired, .. } => {
+                desired.saturating_sub(tasks_of(self, name).filter(runs).count())
+            }
+            ServiceKind::Daemon => 0,
+        };
+        let services =
+            self.services.iter().map(|(name, service)| (name.as_str(), missing((name, service))));
+        services.filter(|&(_, missing)| missing > 0).collect()
+    }
+
+    /// Whether an attribute may let a task of a service go somewhere.
+    pub(super) fn has_constraints(&self) -> bool {
+        self.services
+            .values()
+            .any(|service| service.placement.expressions(&service.spec).next().is_some())
+    }
+
+    /// Whether a task belongs to a daemon service.
+    pub fn is_daemon(&self, task: &Task) -> bool {
+        let service = task.service.as_ref().and_then(|name| self.services.get(name));
+        service.is_some_and(|service| service.kind == ServiceKind::Daemon)
+    }
+
+    /// The values that a subject of the cluster query language has for a container instance.
+    pub fn subject(&self, instance: &ContainerInstance, subject: &str) -> Vec<String> {
+        if let Some(name) = subject.strip_prefix("attribute:") {
+            return instance.attribute(name).map(str::to_owned).into_iter().collect();
+        }
+        match subject {
+            "agentConnected" => vec![instance.agent_connected.to_string()],
+            "agentVersion" => vec![AGENT_VERSION.to_owned()],
+            "ec2InstanceId" => vec![instance.instance_id.clone()],
+            "registeredAt" => vec![instance.registered_at.to_string()],
+            "runningTasksCount" => {
+                let running = |task: &&Task| task.is_wanted() && task.status >= TaskStatus::Running;
+                vec![self.tasks_on(&instance.id).filter(running).count().to_string()]
+            }
+            "task:group" => self.tasks_on(&instance.id).map(Task::group).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What tasks hold, by container instance.
+    pub fn held(&self) -> BTreeMap<&str, Held> {
+        let mut held = BTreeMap::<&str, Held>::new();
+        for task in self.tasks.values().filter(|task| task.status != TaskStatus::Stopped) {
+            held.entry(task.container_instance.as_str()).or_default().add(task);
+        }
+        held
+    }
+
+    /// What tasks hold of one container instance.
+    pub fn held_of(&self, container_instance: &str) -> Held {
+        let mut held = Held::default();
+        self.tasks_on(container_instance).for_each(|task| held.add(task));
+        held
+    }
+}
+
+/// The tasks of a service.
+pub(super) fn tasks_of<'a>(
+    cluster: &'a Cluster,
+    service: &'a str,
+) -> impl Iterator<Item = &'a Task> {
+    cluster.tasks.values().filter(move |task| task.service.as_deref() == Some(service))
+}

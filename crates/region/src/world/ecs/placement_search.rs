@@ -1,0 +1,222 @@
+//! The search for the container instance that a task goes to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cluster::Cluster;
+use super::cluster_query::Expression;
+use super::container_instance::{ContainerInstance, Status};
+use super::held_resources::{Held, Lack};
+use super::placement_rules::{Constraint, Placement, Strategy};
+use super::service::ServiceKind;
+use super::task_spec::TaskSpec;
+
+/// Why a container instance cannot have a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Misfit {
+    Agent,
+    MemberOf,
+    DistinctInstance,
+    Attribute,
+    Lacks(Lack),
+}
+
+impl Misfit {
+    /// ECS's words, after "The closest matching (container-instance ID)".
+    fn words(self) -> &'static str {
+        match self {
+            Self::Agent => "encountered error \"AGENT\"",
+            Self::MemberOf => "encountered error \"MemberOf placement constraint unsatisfied.\"",
+            Self::DistinctInstance => {
+                "encountered error \"DistinctInstance placement constraint unsatisfied.\""
+            }
+            Self::Attribute => "is missing an attribute required by your task",
+            Self::Lacks(Lack::Cpu) => "has insufficient CPU units available",
+            Self::Lacks(Lack::Memory) => "has insufficient memory available",
+            Self::Lacks(Lack::Port) => "is already using a port required by your task",
+            Self::Lacks(Lack::Gpu) => "encountered error \"RESOURCE:GPU\"",
+            Self::Lacks(Lack::Interface) => "encountered error \"RESOURCE:ENI\"",
+        }
+    }
+}
+
+/// What is to be placed.
+pub(super) struct Search<'a> {
+    cluster: &'a Cluster,
+    service: Option<&'a str>,
+    spec: &'a TaskSpec,
+    placement: &'a Placement,
+    expressions: Vec<Expression>,
+    /// What is held of each container instance, what is reserved for daemon tasks included.
+    held: BTreeMap<&'a str, Held>,
+    /// The service's tasks by container instance.
+    siblings: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(
+        cluster: &'a Cluster,
+        service: Option<&'a str>,
+        spec: &'a TaskSpec,
+        placement: &'a Placement,
+    ) -> Self {
+        let mut siblings = BTreeMap::new();
+        for task in cluster.tasks.values().filter(|task| task.is_wanted()) {
+            if service.is_some() && task.service.as_deref() == service {
+                *siblings.entry(task.container_instance.as_str()).or_default() += 1;
+            }
+        }
+        let is_daemon =
+            service.is_some_and(|name| cluster.services[name].kind == ServiceKind::Daemon);
+        let held = if is_daemon { cluster.held() } else { with_daemons(cluster) };
+        let expressions = placement.expressions(spec).filter_map(Expression::parse).collect();
+        Self { cluster, service, spec, placement, expressions, held, siblings }
+    }
+
+    /// Everything that speaks against a container instance that is ACTIVE.
+    pub(super) fn misfits(&self, instance: &ContainerInstance) -> Vec<Misfit> {
+        let lacks_attribute =
+            self.spec.required_attributes.iter().any(|name| instance.attribute(name).is_none());
+        let distinct = self.placement.constraints.contains(&Constraint::DistinctInstance);
+        let checks = [
+            (Misfit::Agent, !instance.agent_connected),
+            (Misfit::MemberOf, !self.is_member(instance)),
+            (Misfit::DistinctInstance, distinct && self.siblings_on(instance) > 0),
+            (Misfit::Attribute, lacks_attribute),
+        ];
+        let lacks = match self.held.get(instance.id.as_str()) {
+            Some(held) => held.lacks(instance, self.spec),
+            None => Held::default().lacks(instance, self.spec),
+        };
+        let unmet = checks.into_iter().filter(|&(_, unmet)| unmet).map(|(misfit, _)| misfit);
+        unmet.chain(lacks.into_iter().map(Misfit::Lacks)).collect()
+    }
+
+    fn is_member(&self, instance: &ContainerInstance) -> bool {
+        let values = |subject: &str| self.cluster.subject(instance, subject);
+        self.expressions.iter().all(|expression| expression.holds(&values))
+    }
+
+    pub(super) fn siblings_on(&self, instance: &ContainerInstance) -> usize {
+        self.siblings.get(instance.id.as_str()).copied().unwrap_or(0)
+    }
+
+    /// Chooses where the task goes: among the container instances without misfits, by the strategies and by chance.
+    pub(super) fn choose(&self, rng: &mut fastrand::Rng) -> Result<&'a str, String> {
+        let active = self.cluster.instances.values().filter(|one| one.status == Status::Active);
+        let (mut candidates, mut closest) = (Vec::new(), None::<(Vec<Misfit>, &str)>);
+        for instance in active {
+            let misfits = self.misfits(instance);
+            if misfits.is_empty() {
+                candidates.push(instance);
+            } else if closest.as_ref().is_none_or(|(fewest, _)| misfits.len() < fewest.len()) {
+                closest = Some((misfits, &instance.id));
+            }
+        }
+        if candidates.is_empty() {
+            return Err(no_place(closest.as_ref().map(|(misfits, id)| (misfits[0], *id))));
+        }
+        let by_default = [Strategy::spread_zones(), Strategy::spread_instances()];
+        // Only services are spread by default; a standalone task goes anywhere.
+        let strategies: &[Strategy] = match self.placement.strategies.as_slice() {
+            [] if self.service.is_some() => &by_default,
+            strategies => strategies,
+        };
+        let best = strategies.iter().fold(candidates, |left, strategy| self.narrow(left, strategy));
+        Ok(&best[rng.usize(..best.len())].id)
+    }
+
+    /// Counts a task that goes to a container instance.
+    pub(super) fn take(&mut self, container_instance: &'a str) {
+        let instance = &self.cluster.instances[container_instance];
+        self.held.entry(container_instance).or_default().place(instance, self.spec);
+        *self.siblings.entry(container_instance).or_default() += 1;
+    }
+
+    /// What a strategy leaves.
+    fn narrow(
+        &self,
+        candidates: Vec<&'a ContainerInstance>,
+        strategy: &Strategy,
+    ) -> Vec<&'a ContainerInstance> {
+        match strategy {
+            Strategy::Random => candidates,
+            Strategy::Spread(field) => {
+                let mut in_group = BTreeMap::<&str, usize>::new();
+                for (id, tasks) in &self.siblings {
+                    *in_group.entry(group(&self.cluster.instances[*id], field)).or_default() +=
+                        tasks;
+                }
+                least(candidates, |one| in_group.get(group(one, field)).copied().unwrap_or(0))
+            }
+            Strategy::BinpackCpu => least(candidates, |one| self.left_of(one).0),
+            Strategy::BinpackMemory => least(candidates, |one| self.left_of(one).1),
+        }
+    }
+
+    fn left_of(&self, instance: &ContainerInstance) -> (i64, i64) {
+        let nothing = Held::default();
+        self.held.get(instance.id.as_str()).unwrap_or(&nothing).left_of(instance)
+    }
+}
+
+/// The group of a container instance, by the field that tasks are spread over.
+fn group<'a>(instance: &'a ContainerInstance, field: &str) -> &'a str {
+    match field.strip_prefix("attribute:") {
+        Some(name) => instance.attribute(name).unwrap_or_default(),
+        None => &instance.id,
+    }
+}
+
+/// Those with the least of something.
+fn least<T: Ord>(
+    candidates: Vec<&ContainerInstance>,
+    of: impl Fn(&ContainerInstance) -> T,
+) -> Vec<&ContainerInstance> {
+    let counted: Vec<_> = candidates.into_iter().map(|one| (of(one), one)).collect();
+    let least = counted.iter().map(|(count, _)| count).min();
+    counted.iter().filter(|(count, _)| Some(count) == least).map(|&(_, one)| one).collect()
+}
+
+/// What is held of each container instance if every daemon service had its task there already.
+fn with_daemons(cluster: &Cluster) -> BTreeMap<&str, Held> {
+    let mut held = cluster.held();
+    let daemons: Vec<_> = cluster
+        .services
+        .iter()
+        .filter(|(_, service)| service.kind == ServiceKind::Daemon)
+        .collect();
+    let there: BTreeSet<_> = cluster
+        .tasks
+        .values()
+        .filter(|task| task.is_wanted())
+        .filter_map(|task| Some((task.container_instance.as_str(), task.service.as_deref()?)))
+        .collect();
+    for (name, daemon) in daemons {
+        let expressions: Vec<_> =
+            daemon.placement.expressions(&daemon.spec).filter_map(Expression::parse).collect();
+        for instance in cluster.instances.values().filter(|one| one.status == Status::Active) {
+            let values = |subject: &str| cluster.subject(instance, subject);
+            let belongs = expressions.iter().all(|expression| expression.holds(&values));
+            if belongs && !there.contains(&(instance.id.as_str(), name.as_str())) {
+                held.entry(instance.id.as_str()).or_default().reserve(&daemon.spec);
+            }
+        }
+    }
+    held
+}
+
+/// What ECS says when a task finds no place.
+fn no_place(closest: Option<(Misfit, &str)>) -> String {
+    let requirements = "no container instance met all of its requirements";
+    match closest {
+        None => {
+            format!("{requirements}. Reason: No Container Instances were found in your cluster.")
+        }
+        Some((misfit, id)) => {
+            format!(
+                "{requirements}. The closest matching (container-instance {id}) {}.",
+                misfit.words()
+            )
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Tasks, and the steps of their life with the time that each takes. What they need is in [`super::task_spec`].
+//!
+//! Source: ECS Developer Guide, task-lifecycle-explanation. `stopTimeout` (default 30 s) is how long a container may
+//! take after SIGTERM before it is killed.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::task_spec::{Port, TaskSpec};
+
+/// The status of a task, in the order of its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    Provisioning,
+    Pending,
+    Activating,
+    Running,
+    Deactivating,
+    Stopping,
+    Deprovisioning,
+    Stopped,
+}
+
+impl Status {
+    /// AWS's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "PROVISIONING",
+            Self::Pending => "PENDING",
+            Self::Activating => "ACTIVATING",
+            Self::Running => "RUNNING",
+            Self::Deactivating => "DEACTIVATING",
+            Self::Stopping => "STOPPING",
+            Self::Deprovisioning => "DEPROVISIONING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// A task on a container instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Its id: the last part of its ARN.
+    pub id: String,
+    /// The service that it belongs to; `None` for a standalone task.
+    pub service: Option<String>,
+    /// A short name for people: the service and a number.
+    pub name: String,
+    /// The id of its container instance.
+    pub container_instance: String,
+    /// What it needs.
+    pub spec: TaskSpec,
+    /// The host ports that it has got, one for each that it wants; none in `awsvpc` mode.
+    pub bindings: Vec<Port>,
+    /// The GPUs that it has got, by id.
+    pub gpus: Vec<String>,
+    /// Where it stands: `lastStatus`.
+    pub status: Status,
+    /// Whether it has been told to stop: `desiredStatus` STOPPED.
+    pub told_to_stop: bool,
+    /// Since when it is healthy, if it is.
+    pub healthy_at: Option<Timestamp>,
+    /// Whether its instance was taken away while it ran.
+    pub cut_off: bool,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it stopped.
+    pub stopped_at: Option<Timestamp>,
+    /// Until when it is protected from scale-in and deployments.
+    pub protected_until: Option<Timestamp>,
+}
+
+/// For how long a stopped task can still be listed and described.
+/// Source: ECS API, `ListTasks` ("recently stopped tasks", for at least an hour).
+const VISIBLE_WHEN_STOPPED: Duration = Duration::from_secs(3600);
+
+impl Task {
+    /// A task that ECS has just created.
+    pub(super) fn new(
+        id: String,
+        name: String,
+        container_instance: &str,
+        spec: TaskSpec,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            service: None,
+            name,
+            container_instance: container_instance.to_owned(),
+            spec,
+            bindings: Vec::new(),
+            gpus: Vec::new(),
+            status: Status::Provisioning,
+            told_to_stop: false,
+            healthy_at: None,
+            cut_off: false,
+            created_at: now,
+            stopped_at: None,
+            protected_until: None,
+        }
+    }
+
+    /// What ECS calls its group.
+    pub fn group(&self) -> String {
+        match &self.service {
+            Some(service) => format!("service:{service}"),
+            None => format!("family:{}", self.family()),
+        }
+    }
+
+    /// The family and revision of its task definition.
+    pub fn definition(&self) -> String {
+        let family = self.service.as_ref().unwrap_or(&self.name);
+        self.spec.definition(family)
+    }
+
+    fn family(&self) -> String {
+        let definition = self.definition();
+        definition.split(':').next().unwrap_or_default().to_owned()
+    }
+
+    /// Whether the API still knows it.
+    pub fn is_visible(&self, now: Timestamp) -> bool {
+        self.stopped_at.is_none_or(|at| now < at + VISIBLE_WHEN_STOPPED)
+    }
+
+    /// Until when it is protected, if it is.
+    pub fn protection(&self, now: Timestamp) -> Option<Timestamp> {
+        self.protected_until.filter(|&until| now < until)
+    }
+
+    /// Whether it counts into `runningTasksCount` or `pendingTasksCount`: told to run, whatever its status.
+    pub fn is_wanted(&self) -> bool {
+        !self.told_to_stop && self.status != Status::Stopped
+    }
+
+    /// Whether its containers run, so that work is lost if they are killed.
+    pub fn is_executing(&self) -> bool {
+        (Status::Activating..=Status::Stopping).contains(&self.status)
+    }
+
+    /// The next step of its life, and how long the present one takes before it. `None` if it stays as it is.
+    pub(super) fn next_step(&self) -> Option<(Duration, Status)> {
+        let behind_load_balancer = self.spec.deregistration_delay;
+        match (self.status, self.told_to_stop) {
+            (Status::Provisioning, false) => Some((Duration::from_millis(500), Status::Pending)),
+            (Status::Pending, false) if behind_load_balancer.is_some() => {
+                Some((self.spec.pull, Status::Activating))
+            }
+            (Status::Pending, false) => Some((self.spec.pull, Status::Running)),
+            (Status::Activating, false) => Some((Duration::from_secs(2), Status::Running)),
+            (Status::Running, false) => None,
+            (Status::Running | Status::Activating, true) if behind_load_balancer.is_some() => {
+                Some((Duration::ZERO, Status::Deactivating))
+            }
+            (
+                Status::Provisioning | Status::Pending | Status::Activating | Status::Running,
+                true,
+            ) => Some((Duration::ZERO, Status::Stopping)),
+            (Status::Deactivating, _) => {
+                Some((behind_load_balancer.unwrap_or_default(), Status::Stopping))
+            }
+            (Status::Stopping, _) if self.spec.never_stops => None,
+            (Status::Stopping, _) => {
+                Some((self.spec.stops_after.min(self.spec.stop_timeout), Status::Deprovisioning))
+            }
+            (Status::Deprovisioning, _) => Some((Duration::from_secs(1), Status::Stopped)),
+            (Status::Stopped, _) => None,
+        }
+    }
+}
