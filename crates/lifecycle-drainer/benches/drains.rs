@@ -11,7 +11,7 @@ use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::settings::LifecycleSettings;
 use ebb_region::in_process::InProcess;
 use ebb_region::world::autoscaling::Group;
-use ebb_region::world::autoscaling::lifecycle::{CompletedBy, Hook};
+use ebb_region::world::autoscaling::{CompletedBy, Hook};
 use ebb_region::world::delivery::Function;
 use ebb_region::world::ecs::TaskSpec;
 use ebb_region::world::ecs::task::Status;

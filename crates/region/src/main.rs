@@ -16,7 +16,7 @@ use ebb_region::invoke_api::InvokeApi;
 use ebb_region::lambda::Lambda;
 use ebb_region::scenario;
 use ebb_region::server::serve;
-use ebb_region::world::autoscaling::lifecycle::{CompletedBy, Hook};
+use ebb_region::world::autoscaling::{CompletedBy, Hook};
 use ebb_region::world::delivery::{Function, Queue};
 use ebb_region::world::ecs::Status;
 use ebb_region::world::ecs::TaskSpec;

@@ -10,11 +10,10 @@ pub mod autoscaling;
 pub mod delivery;
 pub mod ecs;
 mod history;
-pub mod sns;
+mod interruption;
 pub mod spot;
 mod state;
 
 pub use self::account::{ACCOUNT, REGION};
-use self::agenda::Due;
 pub use self::history::{Call, Entry, Happening, Published};
 pub use self::state::World;

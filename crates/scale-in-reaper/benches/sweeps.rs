@@ -9,7 +9,7 @@ use ebb_core::ids::Cluster;
 use ebb_core::settings::{ReaperMode, ReaperSettings};
 use ebb_region::world::World;
 use ebb_region::world::autoscaling::Group;
-use ebb_region::world::autoscaling::lifecycle::Hook;
+use ebb_region::world::autoscaling::Hook;
 use ebb_region::world::delivery::Function;
 use ebb_region::world::ecs::TaskSpec;
 use ebb_region::world::ecs::{NewInstance, ServiceKind};

@@ -12,7 +12,7 @@ use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::settings::{LifecycleSettings, StandaloneTasks};
 use ebb_region::fault::Fault;
 use ebb_region::in_process::InProcess;
-use ebb_region::world::autoscaling::lifecycle::{CompletedBy, Hook};
+use ebb_region::world::autoscaling::{CompletedBy, Hook};
 use ebb_region::world::ecs::TaskSpec;
 use ebb_region::world::ecs::task::Status as TaskStatus;
 use ebb_region::world::ecs::{ServiceKind, Status};

@@ -7,7 +7,7 @@ use ebb_core::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
 use ebb_region::fault::Fault;
 use ebb_region::scenario;
 use ebb_region::world::autoscaling::LifecycleState;
-use ebb_region::world::autoscaling::lifecycle::{ActionResult, CompletedBy, Hook};
+use ebb_region::world::autoscaling::{ActionResult, CompletedBy, Hook};
 use ebb_region::world::ecs::TaskSpec;
 use ebb_region::world::ecs::task::Status as TaskStatus;
 use ebb_region::world::ecs::{ServiceKind, Status};

@@ -9,7 +9,7 @@ use ebb_core::lifecycle::Answer;
 use ebb_core::settings::LifecycleSettings;
 use ebb_region::in_process::InProcess;
 use ebb_region::world::World;
-use ebb_region::world::autoscaling::lifecycle::{CompletedAction, Hook};
+use ebb_region::world::autoscaling::{CompletedAction, Hook};
 use ebb_region::world::delivery::Function;
 use ebb_region::{Region, Rest, scenario};
 use jiff::Timestamp;

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::world::autoscaling::Group;
-use crate::world::autoscaling::lifecycle::Hook;
-use crate::world::delivery::schedule::Schedule;
+use crate::world::autoscaling::Hook;
+use crate::world::delivery::Schedule;
 use crate::world::delivery::{Function, Queue, Rule, Target};
 use crate::world::ecs::{
     CapacityProvider, Constraint, Machine, NewInstance, Placement, ServiceKind, Strategy,

@@ -10,6 +10,8 @@ mod task_calls;
 mod task_definition_calls;
 mod task_json;
 mod task_protection_calls;
+#[cfg(test)]
+mod task_testing;
 
 use serde_json::Value;
 

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::autoscaling::CompletedAction;
 use super::autoscaling::LifecycleState;
-use super::autoscaling::lifecycle::CompletedAction;
 use super::ecs::task;
 use super::{ecs, spot};
 

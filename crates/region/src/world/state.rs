@@ -7,12 +7,11 @@ use jiff::Timestamp;
 
 use super::agenda::Due;
 use super::autoscaling::Group;
-use super::autoscaling::lifecycle::{CompletedAction, LifecycleAction};
-use super::delivery::Delivery;
+use super::autoscaling::{CompletedAction, LifecycleAction};
+use super::delivery::{Delivery, Topic};
 use super::ecs::request_rates::Rates;
 use super::ecs::{CapacityProvider, Cluster};
 use super::history::{Call, Entry, Happening, Published};
-use super::sns::Topic;
 use crate::fault::Faults;
 
 /// Everything that is in the Region.

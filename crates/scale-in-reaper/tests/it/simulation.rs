@@ -13,7 +13,7 @@ use ebb_core::settings::{LifecycleSettings, ReaperMode, ReaperSettings};
 use ebb_region::fault::{Fault, Faults};
 use ebb_region::in_process::InProcess;
 use ebb_region::world::autoscaling::Group;
-use ebb_region::world::autoscaling::lifecycle::Hook;
+use ebb_region::world::autoscaling::Hook;
 use ebb_region::world::delivery::Function;
 use ebb_region::world::ecs::{
     Constraint, Machine, NewInstance, Placement, ServiceKind, Status, Strategy,

@@ -8,7 +8,7 @@ use ebb_core::settings::{ReaperMode, ReaperSettings};
 use ebb_region::fault::Fault;
 use ebb_region::scenario;
 use ebb_region::world::Happening;
-use ebb_region::world::autoscaling::lifecycle::CompletedBy;
+use ebb_region::world::autoscaling::CompletedBy;
 use ebb_region::world::autoscaling::{Group, Instance, LifecycleState};
 use ebb_region::world::delivery::Function;
 use ebb_region::world::ecs::TaskSpec;

@@ -9,7 +9,7 @@ use ebb_core::scale_in::earlier::DRAINED_BY;
 use ebb_core::scale_in::{Answer, Done, KeepReason, OutcomeKind, Swept};
 use ebb_core::settings::{LifecycleSettings, ReaperMode, ReaperSettings};
 use ebb_region::in_process::InProcess;
-use ebb_region::world::autoscaling::lifecycle::Hook;
+use ebb_region::world::autoscaling::Hook;
 use ebb_region::world::autoscaling::{Group, LifecycleState};
 use ebb_region::world::delivery::Function;
 use ebb_region::world::ecs::TaskSpec;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::wire::answer::Refusal;
 use crate::wire::query_protocol::{Form, element, invalid, member};
 use crate::world::World;
-use crate::world::autoscaling::lifecycle::{ActionKey, ActionResult, Hook, TERMINATING};
+use crate::world::autoscaling::{ActionKey, ActionResult, Hook, TERMINATING};
 
 const HOOKS_MAX: usize = 50;
 

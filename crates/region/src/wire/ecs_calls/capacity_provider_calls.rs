@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{DESCRIBE_MAX, Input, id_of, page_of};
 use crate::world::World;
-use crate::world::autoscaling::lifecycle::group_arn;
+use crate::world::autoscaling::group_arn;
 use crate::world::ecs::{CapacityProvider, arn};
 
 /// Source: ECS API, `DescribeCapacityProviders`.

@@ -8,9 +8,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::ecs::{NewInstance, Status};
-use super::super::{Due, Happening, World};
-use super::{Instance, LifecycleState};
+use super::group::Instance;
+use super::lifecycle_state::LifecycleState;
+use crate::world::agenda::Due;
+use crate::world::ecs::{NewInstance, Status};
+use crate::world::history::Happening;
+use crate::world::state::World;
 
 /// From the launch of an instance until its agent has registered it with the cluster.
 const BOOT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(90));

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::{Due, World};
-use super::{Hop, Invocation, Origin};
+use super::invocation::{Hop, Invocation, Origin};
+use crate::world::agenda::Due;
+use crate::world::state::World;
 
 /// The first pause after a throttle, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -84,8 +85,8 @@ mod tests {
     use jiff::Timestamp;
     use serde_json::json;
 
-    use super::super::Function;
     use super::*;
+    use crate::world::delivery::Function;
 
     fn world() -> World {
         let mut world = World::new(Timestamp::UNIX_EPOCH, 1);

@@ -1,166 +1,17 @@
-//! Termination hooks: what holds an instance in `Terminating:Wait`, and what lets it go.
+//! What termination hooks do: they hold an instance in `Terminating:Wait`, and let it go.
 //!
-//! Sources: Auto Scaling User Guide, lifecycle-hooks and prepare-for-lifecycle-notifications; Auto Scaling API,
-//! `PutLifecycleHook`, `CompleteLifecycleAction`, `RecordLifecycleActionHeartbeat`.
+//! Sources: Auto Scaling User Guide, lifecycle-hooks; Auto Scaling API, `CompleteLifecycleAction`,
+//! `RecordLifecycleActionHeartbeat`.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
-use serde_json::{Map, Value, json};
-
-use super::super::{ACCOUNT, Due, Happening, REGION, World};
-use super::{LifecycleState, Refused};
-
-/// What Auto Scaling calls the transition.
-pub const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
-/// The heartbeat timeout of a hook that names none.
-const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(3600);
-/// No hook holds an instance longer than this, nor longer than so many heartbeat timeouts.
-const GLOBAL_TIMEOUT_MAX: Duration = Duration::from_secs(48 * 3600);
-const GLOBAL_TIMEOUT_HEARTBEATS: u32 = 100;
-
-/// A termination hook of a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hook {
-    /// Its name.
-    pub name: String,
-    /// After how long without a heartbeat an action ends with the default result.
-    pub heartbeat_timeout: Duration,
-    /// See `heartbeat_timeout`.
-    pub default_result: ActionResult,
-    /// The topic that is told; EventBridge is told anyway.
-    pub topic_arn: Option<String>,
-    /// `NotificationMetadata`.
-    pub metadata: Option<String>,
-    /// The role that Auto Scaling takes on to publish.
-    pub role_arn: Option<String>,
-}
-
-impl Hook {
-    /// A hook with AWS's defaults.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            heartbeat_timeout: HEARTBEAT_DEFAULT,
-            default_result: ActionResult::Abandon,
-            topic_arn: None,
-            metadata: None,
-            role_arn: None,
-        }
-    }
-
-    /// How long it can hold an instance at most.
-    pub fn global_timeout(&self) -> Duration {
-        GLOBAL_TIMEOUT_MAX.min(self.heartbeat_timeout * GLOBAL_TIMEOUT_HEARTBEATS)
-    }
-}
-
-/// How a lifecycle action ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ActionResult {
-    Continue,
-    Abandon,
-}
-
-impl ActionResult {
-    /// AWS's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Continue => "CONTINUE",
-            Self::Abandon => "ABANDON",
-        }
-    }
-
-    /// Reads AWS's word.
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Continue, Self::Abandon].into_iter().find(|result| result.as_str() == word)
-    }
-}
-
-/// A hook that holds an instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LifecycleAction {
-    /// The group.
-    pub group: String,
-    /// The instance.
-    pub instance_id: String,
-    /// The hook, as it was when the action began.
-    pub hook: Hook,
-    /// The action token: a UUID.
-    pub token: String,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// When it ends unless a heartbeat is recorded.
-    pub heartbeat_deadline: Timestamp,
-    /// When it ends in any case.
-    pub global_deadline: Timestamp,
-}
-
-impl LifecycleAction {
-    fn deadline(&self) -> Timestamp {
-        self.heartbeat_deadline.min(self.global_deadline)
-    }
-}
-
-/// A lifecycle action that was completed. Those that another hook's ABANDON or the end of the instance ended are not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CompletedAction {
-    pub instance_id: String,
-    pub hook: String,
-    pub token: String,
-    pub result: ActionResult,
-    pub at: Timestamp,
-    pub by: CompletedBy,
-}
-
-/// Who completed a lifecycle action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CompletedBy {
-    Caller,
-    HeartbeatTimeout,
-    GlobalTimeout,
-}
-
-/// Which lifecycle action a call means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ActionKey<'a> {
-    /// The group.
-    pub group: &'a str,
-    /// The hook, by name.
-    pub hook: &'a str,
-    /// The action token. It, the instance or both must be given, and must all fit.
-    pub token: Option<&'a str>,
-    /// See `token`.
-    pub instance_id: Option<&'a str>,
-}
+use super::lifecycle_action::{ActionKey, CompletedAction, CompletedBy, LifecycleAction};
+use super::lifecycle_hook::ActionResult;
+use super::lifecycle_state::LifecycleState;
+use super::scaling_activity::Refused;
+use crate::world::agenda::Due;
+use crate::world::history::Happening;
+use crate::world::state::World;
 
 impl World {
-    /// Adds a hook to a group or changes it. Its topic gets a test notification.
-    ///
-    /// # Errors
-    /// If there is no such group.
-    pub fn put_hook(&mut self, group: &str, hook: Hook) -> Result<(), Refused> {
-        self.group(group)?;
-        if let Some(topic_arn) = &hook.topic_arn {
-            let message = json!({
-                "AccountId": ACCOUNT,
-                "RequestId": self.uuid(),
-                "AutoScalingGroupARN": group_arn(group),
-                "AutoScalingGroupName": group,
-                "Service": "AWS Auto Scaling",
-                "Event": "autoscaling:TEST_NOTIFICATION",
-                "Time": format!("{:.3}", self.now),
-            });
-            let subject = format!("Auto Scaling: test notification for group \"{group}\"");
-            self.publish(topic_arn, Some(&subject), &message.to_string());
-        }
-        if let Some(found) = self.groups.get_mut(group) {
-            found.hooks.retain(|one| one.name != hook.name);
-            found.hooks.push(hook);
-        }
-        Ok(())
-    }
-
     /// An instance begins to terminate: each hook of its group holds it, or EC2 takes it away.
     pub(super) fn start_termination(&mut self, group: &str, instance_id: &str) {
         let hooks = match self.lifecycle_state(instance_id) {
@@ -306,87 +157,16 @@ impl World {
         self.agenda
             .retain(|_, due| !matches!(due, Due::ActionTimeout { token: one } if one == token));
     }
-
-    /// Tells the hook's topic and EventBridge of an action.
-    fn announce(&mut self, action: &LifecycleAction) {
-        let mut detail = Map::from_iter([
-            ("Origin".to_owned(), json!("AutoScalingGroup")),
-            ("Destination".to_owned(), json!("EC2")),
-            ("LifecycleHookName".to_owned(), json!(action.hook.name)),
-            ("LifecycleTransition".to_owned(), json!(TERMINATING)),
-            ("AutoScalingGroupName".to_owned(), json!(action.group)),
-            ("EC2InstanceId".to_owned(), json!(action.instance_id)),
-            ("LifecycleActionToken".to_owned(), json!(action.token)),
-        ]);
-        if let Some(metadata) = &action.hook.metadata {
-            detail.insert("NotificationMetadata".to_owned(), json!(metadata));
-        }
-        let event = json!({
-            "version": "0",
-            "id": self.uuid(),
-            "detail-type": "EC2 Instance-terminate Lifecycle Action",
-            "source": "aws.autoscaling",
-            "account": ACCOUNT,
-            "time": format!("{:.0}", self.now),
-            "region": REGION,
-            "resources": [group_arn(&action.group)],
-            "detail": detail,
-        });
-        self.put_event(event);
-        let Some(topic_arn) = &action.hook.topic_arn else { return };
-        let mut message = detail;
-        message.insert("AccountId".to_owned(), json!(ACCOUNT));
-        message.insert("RequestId".to_owned(), json!(self.uuid()));
-        message.insert("Service".to_owned(), json!("AWS Auto Scaling"));
-        message.insert("Time".to_owned(), json!(format!("{:.3}", self.now)));
-        let subject = format!(
-            "Auto Scaling:  Lifecycle action 'TERMINATING' for instance {} in progress.",
-            action.instance_id
-        );
-        self.publish(topic_arn, Some(&subject), &Value::Object(message).to_string());
-    }
-}
-
-/// The ARN of a group.
-pub fn group_arn(name: &str) -> String {
-    format!(
-        "arn:aws:autoscaling:{REGION}:{ACCOUNT}:autoScalingGroup:00000000-0000-4000-a000-000000000000:autoScalingGroupName/{name}"
-    )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::world::autoscaling::Group;
-    use crate::world::delivery::{Queue, Rule, Target};
-    use crate::world::ecs::TaskSpec;
-    use crate::world::ecs::{NewInstance, ServiceKind};
+    use crate::world::autoscaling::Hook;
+    use crate::world::autoscaling::hook_testing::{hook, terminating};
     use crate::world::spot::Action;
-
-    const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:lifecycle";
-
-    fn hook(name: &str) -> Hook {
-        Hook {
-            heartbeat_timeout: Duration::from_secs(300),
-            default_result: ActionResult::Continue,
-            topic_arn: Some(TOPIC.to_owned()),
-            ..Hook::new(name)
-        }
-    }
-
-    /// Two instances with a service, one of which terminates under these hooks.
-    fn terminating(hooks: impl IntoIterator<Item = Hook>) -> World {
-        let mut world = World::new("2025-03-04T05:00:00Z".parse().unwrap(), 1);
-        for id in ["i-1", "i-2"] {
-            world.add_instance("shop", NewInstance::new(id));
-        }
-        world.add_service("shop", "web", ServiceKind::replica(2), TaskSpec::default());
-        let hooks = hooks.into_iter().collect();
-        world
-            .add_group("group", Group { hooks, ..Group::of("shop", ["i-1".into(), "i-2".into()]) });
-        world.terminate_in_group("i-1", true).unwrap();
-        world
-    }
 
     fn key(hook: &str) -> ActionKey<'_> {
         ActionKey { group: "group", hook, token: None, instance_id: Some("i-1") }
@@ -540,80 +320,5 @@ mod tests {
         let gone =
             |entry: &&crate::world::Entry| matches!(entry.what, Happening::InstanceGone { .. });
         assert_eq!(world.history.iter().filter(gone).count(), 1);
-    }
-
-    #[test]
-    fn the_topic_gets_the_message_that_auto_scaling_sends() {
-        let metadata = Some(r#"{"cluster":"shop"}"#.to_owned());
-        let world = terminating([Hook { metadata, ..hook("drain") }]);
-        let published = &world.published[0];
-
-        assert_eq!(published.topic_arn, TOPIC);
-        let subject = "Auto Scaling:  Lifecycle action 'TERMINATING' for instance i-1 in progress.";
-        assert_eq!(published.subject.as_deref(), Some(subject));
-        let mut message: Value = serde_json::from_str(&published.message).unwrap();
-        let request_id = message.as_object_mut().unwrap().remove("RequestId").unwrap();
-        assert_eq!(request_id.as_str().unwrap().len(), 36);
-        let expected = json!({
-            "Origin": "AutoScalingGroup",
-            "LifecycleHookName": "drain",
-            "Destination": "EC2",
-            "AccountId": ACCOUNT,
-            "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
-            "AutoScalingGroupName": "group",
-            "Service": "AWS Auto Scaling",
-            "Time": "2025-03-04T05:00:00.000Z",
-            "EC2InstanceId": "i-1",
-            "LifecycleActionToken": world.lifecycle_actions[0].token,
-            "NotificationMetadata": "{\"cluster\":\"shop\"}",
-        });
-        assert_eq!(message, expected);
-    }
-
-    #[test]
-    fn eventbridge_is_told_too_even_without_a_topic() {
-        let mut world = terminating([]);
-        world
-            .delivery
-            .functions
-            .insert("f".into(), crate::world::delivery::Function::new(Duration::ZERO));
-        world.add_queue("q", Queue::feeding("f"));
-        world.delivery.rules.push(Rule {
-            source: "aws.autoscaling".into(),
-            detail_types: vec!["EC2 Instance-terminate Lifecycle Action".into()],
-            target: Target::Queue("q".into()),
-        });
-        world.put_hook("group", Hook { topic_arn: None, ..hook("drain") }).unwrap();
-        world.terminate_in_group("i-2", true).unwrap();
-        world.advance(world.now() + Duration::from_millis(1500));
-
-        assert_eq!(world.published, []);
-        let event: Value =
-            serde_json::from_str(&world.delivery.queues["q"].messages[0].body).unwrap();
-        assert_eq!(event["resources"], json!([group_arn("group")]));
-        assert_eq!(event["detail"]["EC2InstanceId"], "i-2");
-        assert_eq!(
-            event["detail"]["LifecycleActionToken"],
-            json!(world.lifecycle_actions[0].token)
-        );
-        assert_eq!(event["detail"].get("AccountId"), None);
-    }
-
-    #[test]
-    fn a_new_hook_sends_a_test_notification_to_its_topic() {
-        let mut world = terminating([]);
-        world.put_hook("group", hook("drain")).unwrap();
-        world.put_hook("group", hook("drain")).unwrap();
-
-        assert_eq!((world.published.len(), world.groups["group"].hooks.len()), (2, 1));
-        let subject = "Auto Scaling: test notification for group \"group\"";
-        assert_eq!(world.published[0].subject.as_deref(), Some(subject));
-        let message: Value = serde_json::from_str(&world.published[0].message).unwrap();
-        assert_eq!(message["Event"], "autoscaling:TEST_NOTIFICATION");
-        assert_eq!(
-            (message.get("EC2InstanceId"), message.get("LifecycleTransition")),
-            (None, None)
-        );
-        assert!(world.put_hook("x", hook("drain")).is_err());
     }
 }

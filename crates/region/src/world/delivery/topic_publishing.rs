@@ -6,18 +6,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::delivery::Hop;
-use super::{Due, Published, REGION, World};
+use super::invocation::Hop;
+use crate::world::account::REGION;
+use crate::world::agenda::Due;
+use crate::world::history::Published;
+use crate::world::state::World;
 
 /// From a message to the invocation of a subscriber.
 const LATENCY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(300));
-
-/// A topic.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Topic {
-    /// The functions that subscribe to it, by name.
-    pub functions: Vec<String>,
-}
 
 impl World {
     /// Subscribes a function to a topic, which is created if there is none.
