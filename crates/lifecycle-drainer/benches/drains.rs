@@ -48,7 +48,7 @@ fn cluster(drains: usize, deregistration_seconds: u64) -> World {
         ..TaskSpec::default()
     };
     world.add_service(scenario::CLUSTER, "web", ServiceKind::replica(6 * drains), spec);
-    world.add_group("group", Group::of(scenario::CLUSTER, ids.clone()));
+    world.add_group("group", Group::with_instances(scenario::CLUSTER, ids.clone()));
     scenario::route_terminations(&mut world, &Hook::new(scenario::HOOK), Function::new(TIMEOUT));
     for id in ids.iter().take(drains) {
         world.terminate_in_group(id, true).expect("the group is above its minimum");

@@ -22,7 +22,7 @@ pub struct InvokeApi {
 
 impl InvokeApi {
     /// The API at this address.
-    pub fn at(address: SocketAddr) -> Self {
+    pub fn new(address: SocketAddr) -> Self {
         Self { address, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 

@@ -72,7 +72,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let mut world = scenario(Timestamp::now(), arguments.seed);
     // The functions run by the wall clock, the world by its own: their time-out must not shrink with its speed.
     let timeout = FUNCTION_TIMEOUT.mul_f64(arguments.speed.max(1.0));
-    let queue = Queue { visibility_timeout: timeout, ..Queue::feeding(scenario::SPOT_DRAINER) };
+    let queue =
+        Queue { visibility_timeout: timeout, ..Queue::for_function(scenario::SPOT_DRAINER) };
     scenario::route_notices(&mut world, queue, Function::new(timeout));
     if arguments.hooks {
         let timeout = LONGEST_FUNCTION_TIMEOUT.mul_f64(arguments.speed.max(1.0));
@@ -86,7 +87,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port)).await?;
     println!("The simulated Region listens on http://{}", listener.local_addr()?);
 
-    let lambda = InvokeApi::at(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.lambda_port)));
+    let lambda = InvokeApi::new(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.lambda_port)));
     let story = async {
         if arguments.demo {
             return demo(&region, &lambda).await;

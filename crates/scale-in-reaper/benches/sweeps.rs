@@ -48,7 +48,7 @@ fn cluster(instances: usize, services: usize) -> World {
             TaskSpec::default(),
         );
     }
-    world.add_group("group", Group::of(scenario::CLUSTER, ids));
+    world.add_group("group", Group::with_instances(scenario::CLUSTER, ids));
     scenario::route_terminations(&mut world, &Hook::new(scenario::HOOK), Function::new(TIMEOUT));
     world
 }

@@ -111,7 +111,7 @@ fn mass_interruptions() {
 
 async fn mass_interruption(instances: u64, batch_size: usize) -> World {
     let mut world = scenario::mass_interruption(Timestamp::UNIX_EPOCH, instances);
-    let queue = Queue { batch_size, ..Queue::feeding(scenario::SPOT_DRAINER) };
+    let queue = Queue { batch_size, ..Queue::for_function(scenario::SPOT_DRAINER) };
     scenario::route_notices(&mut world, queue, Function::new(TIMEOUT));
     let region = Region::start(world, 1.0);
     let drainer = drainer(&region, one_cluster()).await;

@@ -56,7 +56,7 @@ pub fn shop(now: Timestamp, seed: u64) -> World {
         min_size: 2,
         max_size: 10,
         launches,
-        ..Group::of(CLUSTER, numbers.map(instance_id))
+        ..Group::with_instances(CLUSTER, numbers.map(instance_id))
     };
     world.add_group(ON_DEMAND_GROUP, group(1..=6, true));
     world.add_group(SPOT_GROUP, group(7..=12, false));
@@ -101,11 +101,11 @@ pub fn idle_shop(now: Timestamp, seed: u64) -> World {
         min_size: 1,
         max_size: 10,
         template,
-        ..Group::of(CLUSTER, numbers.map(instance_id))
+        ..Group::with_instances(CLUSTER, numbers.map(instance_id))
     };
     world.add_group(ON_DEMAND_GROUP, group(1..=6, large));
     world.add_group(SPOT_GROUP, group(7..=12, xlarge));
-    world.attach_capacity_provider(CLUSTER, SPOT_GROUP, CapacityProvider::of(SPOT_GROUP));
+    world.attach_capacity_provider(CLUSTER, SPOT_GROUP, CapacityProvider::for_group(SPOT_GROUP));
     add_idle_services(&mut world);
     world
 }
@@ -124,18 +124,18 @@ fn add_idle_services(world: &mut World) {
     let (zones, instances) = (Strategy::spread_zones(), Strategy::spread_instances());
     world.add_service(CLUSTER, "logs", ServiceKind::Daemon, logs);
     let services = [
-        ("web", 6, web, Placement::by([zones.clone(), instances])),
-        ("proxy", 3, proxy, Placement::by([zones, Strategy::BinpackMemory])),
-        ("worker", 4, worker, Placement::by([Strategy::BinpackCpu])),
+        ("web", 6, web, Placement::with_strategies([zones.clone(), instances])),
+        ("proxy", 3, proxy, Placement::with_strategies([zones, Strategy::BinpackMemory])),
+        ("worker", 4, worker, Placement::with_strategies([Strategy::BinpackCpu])),
         (
             "search",
             2,
             search,
             Placement::default()
-                .and(Constraint::DistinctInstance)
-                .and(Constraint::MemberOf(xlarge)),
+                .with_constraint(Constraint::DistinctInstance)
+                .with_constraint(Constraint::MemberOf(xlarge)),
         ),
-        ("mail", 2, small, Placement::by([Strategy::Random])),
+        ("mail", 2, small, Placement::with_strategies([Strategy::Random])),
         ("render", 1, render, Placement::default()),
     ];
     for (name, desired, spec, placement) in services {

@@ -157,7 +157,8 @@ fn draw_cluster(rng: &mut Rng) -> (World, usize) {
         }
         number += size;
         let min_size = i32::try_from(rng.usize(..=size.min(3))).unwrap();
-        let group_of = Group { min_size, template: machine.clone(), ..Group::of(CLUSTER, ids) };
+        let group_of =
+            Group { min_size, template: machine.clone(), ..Group::with_instances(CLUSTER, ids) };
         world.add_group(&format!("group-{group}"), group_of);
     }
     (world, number)
@@ -186,12 +187,14 @@ fn draw_services(rng: &mut Rng, world: &mut World, instances: usize) -> Vec<(Str
         if rng.u8(..5) == 0 {
             spec.ports = vec![Port::tcp(8_080)];
         }
-        let mut placement = Placement::by(strategies[rng.usize(..strategies.len())].clone());
+        let mut placement =
+            Placement::with_strategies(strategies[rng.usize(..strategies.len())].clone());
         if rng.u8(..5) == 0 {
-            placement = placement.and(Constraint::DistinctInstance);
+            placement = placement.with_constraint(Constraint::DistinctInstance);
         }
         if rng.u8(..6) == 0 {
-            placement = placement.and(Constraint::MemberOf("attribute:disk == ssd".to_owned()));
+            placement =
+                placement.with_constraint(Constraint::MemberOf("attribute:disk == ssd".to_owned()));
         }
         let (min_percent, max_percent) =
             [(100, 200), (50, 100), (50, 200), (0, 100), (100, 150)][rng.usize(..5)];

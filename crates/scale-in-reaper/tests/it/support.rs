@@ -68,7 +68,11 @@ pub(crate) fn add_small(
     }
     world.add_group(
         group,
-        Group { min_size, max_size: 10, ..Group::of(cluster, numbers.map(instance_id)) },
+        Group {
+            min_size,
+            max_size: 10,
+            ..Group::with_instances(cluster, numbers.map(instance_id))
+        },
     );
     world.add_service(cluster, "web", ServiceKind::replica(3), TaskSpec::default());
 }

@@ -13,7 +13,7 @@ async fn interrupted(instances: u64) -> Sim {
     let mut world = scenario::mass_interruption(start_time(), instances);
     scenario::route_notices(
         &mut world,
-        Queue::feeding(scenario::SPOT_DRAINER),
+        Queue::for_function(scenario::SPOT_DRAINER),
         Function::new(TIMEOUT),
     );
     let sim = Sim::start(world, shop_settings()).await;

@@ -48,7 +48,7 @@ impl Sim {
         let mut world = scenario::shop(start_time(), 1);
         scenario::route_notices(
             &mut world,
-            Queue::feeding(scenario::SPOT_DRAINER),
+            Queue::for_function(scenario::SPOT_DRAINER),
             Function::new(TIMEOUT),
         );
         Self::start(world, settings).await

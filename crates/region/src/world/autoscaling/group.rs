@@ -73,7 +73,7 @@ impl Instance {
 impl Group {
     /// A group of these instances in three zones, which wants to keep as many, with a minimum of none and a maximum of
     /// twice as many.
-    pub fn of(cluster: &str, instances: impl IntoIterator<Item = String>) -> Self {
+    pub fn with_instances(cluster: &str, instances: impl IntoIterator<Item = String>) -> Self {
         let instances: Vec<_> = instances.into_iter().map(Instance::in_service).collect();
         let desired_capacity = i32::try_from(instances.len()).unwrap_or(i32::MAX);
         Self {

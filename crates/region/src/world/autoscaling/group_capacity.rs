@@ -192,7 +192,7 @@ mod tests {
         for (id, zone) in [("i-1", "a"), ("i-2", "a"), ("i-3", "b"), ("i-4", "c")] {
             world.add_instance("shop", NewInstance::new(id).zone(format!("{REGION}{zone}")));
         }
-        let group = Group::of("shop", (1..=4).map(|number| format!("i-{number}")))
+        let group = Group::with_instances("shop", (1..=4).map(|number| format!("i-{number}")))
             .suspending(&["AZRebalance"]);
         world.add_group("group", Group { min_size: 2, ..group });
         world

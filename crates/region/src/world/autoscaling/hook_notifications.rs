@@ -121,7 +121,7 @@ mod tests {
             .delivery
             .functions
             .insert("f".into(), crate::world::delivery::Function::new(Duration::ZERO));
-        world.add_queue("q", Queue::feeding("f"));
+        world.add_queue("q", Queue::for_function("f"));
         world.delivery.rules.push(Rule {
             source: "aws.autoscaling".into(),
             detail_types: vec!["EC2 Instance-terminate Lifecycle Action".into()],

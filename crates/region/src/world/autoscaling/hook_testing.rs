@@ -26,7 +26,10 @@ pub(super) fn terminating(hooks: impl IntoIterator<Item = Hook>) -> World {
     }
     world.add_service("shop", "web", ServiceKind::replica(2), TaskSpec::default());
     let hooks = hooks.into_iter().collect();
-    world.add_group("group", Group { hooks, ..Group::of("shop", ["i-1".into(), "i-2".into()]) });
+    world.add_group(
+        "group",
+        Group { hooks, ..Group::with_instances("shop", ["i-1".into(), "i-2".into()]) },
+    );
     world.terminate_in_group("i-1", true).unwrap();
     world
 }

@@ -148,7 +148,7 @@ mod tests {
             }
         }
         let template = Machine::new("c7i.xlarge", 4096, 7680).attribute("stack", "prod");
-        world.add_group("group", Group { template, ..Group::of("shop", ids) });
+        world.add_group("group", Group { template, ..Group::with_instances("shop", ids) });
         world
     }
 
@@ -164,7 +164,7 @@ mod tests {
     fn an_instance_is_launched_from_the_template_into_the_emptiest_zone() {
         let mut world = world([2, 1, 2]);
         world.groups.get_mut("group").unwrap().protects_new = true;
-        world.attach_capacity_provider("shop", "provider", CapacityProvider::of("group"));
+        world.attach_capacity_provider("shop", "provider", CapacityProvider::for_group("group"));
         world.set_desired_capacity("group", 6).unwrap();
         pass(&mut world, 100);
 

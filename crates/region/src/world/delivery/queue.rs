@@ -30,7 +30,7 @@ pub struct Queue {
 
 impl Queue {
     /// A queue with the settings that Ebb recommends for interruption notices.
-    pub fn feeding(function: &str) -> Self {
+    pub fn for_function(function: &str) -> Self {
         Self {
             function: function.to_owned(),
             batch_size: 80,

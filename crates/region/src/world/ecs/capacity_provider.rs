@@ -16,7 +16,7 @@ pub struct CapacityProvider {
 
 impl CapacityProvider {
     /// A provider for a group, with everything that ECS could manage switched off.
-    pub fn of(group: &str) -> Self {
+    pub fn for_group(group: &str) -> Self {
         Self {
             group: group.to_owned(),
             managed_scaling: false,

@@ -134,7 +134,7 @@ mod tests {
         let small = Machine::new("t3.small", 1024, 2048);
         let zones = ["a", "a", "b", "b"];
         let place = |strategies: Vec<Strategy>| {
-            let placement = Placement::by(strategies);
+            let placement = Placement::with_strategies(strategies);
             let mut counts = add(&mut world(&zones, &small), 4, TaskSpec::default(), placement);
             counts[..2].sort_unstable();
             counts[2..].sort_unstable();
@@ -158,7 +158,7 @@ mod tests {
             &mut world,
             4,
             TaskSpec::default(),
-            Placement::by([Strategy::Spread("attribute:rack".to_owned())]),
+            Placement::with_strategies([Strategy::Spread("attribute:rack".to_owned())]),
         );
 
         assert_eq!((counts[0] + counts[1], counts[2]), (2, 2));
@@ -213,13 +213,13 @@ mod tests {
             ),
             (
                 base(),
-                Placement::default().and(Constraint::DistinctInstance),
+                Placement::default().with_constraint(Constraint::DistinctInstance),
                 1,
                 "encountered error \"DistinctInstance placement constraint unsatisfied.\"",
             ),
             (
                 base(),
-                Placement::default().and(member_of("attribute:ecs.os-type == windows")),
+                Placement::default().with_constraint(member_of("attribute:ecs.os-type == windows")),
                 0,
                 "encountered error \"MemberOf placement constraint unsatisfied.\"",
             ),
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn an_attribute_that_is_put_opens_a_container_instance_to_a_task() {
         let mut world = world(&["a"], &Machine::default());
-        let placement = Placement::default().and(member_of("attribute:stack == prod"));
+        let placement = Placement::default().with_constraint(member_of("attribute:stack == prod"));
         assert_eq!(add(&mut world, 1, TaskSpec::default(), placement), [0]);
         let id = world.clusters["shop"].on("i-1").unwrap().id.clone();
         world.put_attribute("shop", &id, "stack", "prod");

@@ -48,13 +48,13 @@ impl Strategy {
 
 impl Placement {
     /// With these strategies and no constraint.
-    pub fn by(strategies: impl IntoIterator<Item = Strategy>) -> Self {
+    pub fn with_strategies(strategies: impl IntoIterator<Item = Strategy>) -> Self {
         Self { strategies: strategies.into_iter().collect(), constraints: Vec::new() }
     }
 
     /// With this constraint too.
     #[must_use]
-    pub fn and(mut self, constraint: Constraint) -> Self {
+    pub fn with_constraint(mut self, constraint: Constraint) -> Self {
         self.constraints.push(constraint);
         self
     }

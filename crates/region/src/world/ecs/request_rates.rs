@@ -42,7 +42,7 @@ struct Bucket {
 
 impl Class {
     /// The class of an operation; `None` if its rate is not known.
-    pub fn of(operation: &str) -> Option<Self> {
+    pub fn for_operation(operation: &str) -> Option<Self> {
         match operation {
             "DescribeContainerInstances"
             | "ListContainerInstances"
@@ -96,7 +96,8 @@ impl Rates {
 
     /// Takes a token for a call; `false` means that the call is throttled.
     pub fn allow(&mut self, operation: &str, now: Timestamp) -> bool {
-        let Some(bucket) = Class::of(operation).and_then(|class| self.buckets.get_mut(&class))
+        let Some(bucket) =
+            Class::for_operation(operation).and_then(|class| self.buckets.get_mut(&class))
         else {
             return true;
         };
