@@ -77,7 +77,7 @@ fn play(drains: usize, deregistration_seconds: u64) -> World {
 fn report(world: &World, drains: usize, deregistration_seconds: u64) {
     assert_eq!(world.completed_actions.len(), drains, "every action is completed");
     assert!(
-        world.completed_actions.iter().all(|one| one.by == CompletedBy::Caller),
+        world.completed_actions.iter().all(|one| one.cause == CompletedBy::Caller),
         "none timed out"
     );
     assert!(world.tasks_cut_off().is_empty(), "no task was cut off");
@@ -88,21 +88,21 @@ fn report(world: &World, drains: usize, deregistration_seconds: u64) {
 
     let mut last_stop = BTreeMap::<&str, Timestamp>::new();
     for entry in &world.history {
-        if let Happening::Task { instance_id, status: Status::Stopped, .. } = &entry.what {
-            last_stop.insert(instance_id, entry.at);
+        if let Happening::Task { instance_id, status: Status::Stopped, .. } = &entry.happening {
+            last_stop.insert(instance_id, entry.time);
         }
     }
     let mut waited: Vec<f64> = world
         .completed_actions
         .iter()
         .filter_map(|one| {
-            Some(one.at.duration_since(*last_stop.get(one.instance_id.as_str())?).as_secs_f64())
+            Some(one.time.duration_since(*last_stop.get(one.instance_id.as_str())?).as_secs_f64())
         })
         .collect();
     let mut took: Vec<f64> = world
         .completed_actions
         .iter()
-        .map(|one| one.at.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64())
+        .map(|one| one.time.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64())
         .collect();
     let throttled = world
         .calls

@@ -156,7 +156,8 @@ async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
     }
     let gone =
         [interrupted].iter().chain(&scaled_in).all(|id| world.container_instance(id).is_none());
-    let completed = world.completed_actions.iter().all(|action| action.by == CompletedBy::Caller);
+    let completed =
+        world.completed_actions.iter().all(|action| action.cause == CompletedBy::Caller);
     let completed = completed && world.completed_actions.len() == scaled_in.len() + removed;
     let unharmed = world.tasks_cut_off().is_empty() && world.missing_tasks().is_empty();
     if unharmed && gone && completed && removed > 0 && failures.is_empty() {

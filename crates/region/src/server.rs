@@ -147,7 +147,7 @@ fn show(region: &Region) -> Response<Full<Bytes>> {
     let calls: Vec<_> = world
         .calls
         .iter()
-        .map(|call| json!({"at": call.at, "operation": call.operation, "error": call.error}))
+        .map(|call| json!({"at": call.time, "operation": call.operation, "error": call.error}))
         .collect();
     let shown = json!({
         "now": world.now(),

@@ -128,8 +128,8 @@ fn last_drain(world: &World, instances: u64) -> f64 {
     let drains = world
         .history
         .iter()
-        .filter(|entry| matches!(entry.what, Happening::ContainerInstance { .. }));
-    let times: Vec<_> = drains.map(|entry| entry.at).collect();
+        .filter(|entry| matches!(entry.happening, Happening::ContainerInstance { .. }));
+    let times: Vec<_> = drains.map(|entry| entry.time).collect();
     assert_eq!(
         u64::try_from(times.len()),
         Ok(instances),

@@ -163,8 +163,8 @@ async fn play(story: &mut Story) -> (World, Rest) {
 /// The tasks that ran on an instance and had not stopped at a moment.
 fn tasks_not_stopped(world: &World, instance_id: &str, at: Timestamp) -> BTreeSet<String> {
     let mut there = BTreeSet::new();
-    for entry in world.history.iter().filter(|entry| entry.at <= at) {
-        if let Happening::Task { name, instance_id: on, status, .. } = &entry.what
+    for entry in world.history.iter().filter(|entry| entry.time <= at) {
+        if let Happening::Task { name, instance_id: on, status, .. } = &entry.happening
             && on == instance_id
         {
             match status {
@@ -193,7 +193,7 @@ fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
             format!("{instance_id}: {completed:?}"),
         )?;
         let completed = completed[0];
-        if completed.by != CompletedBy::Caller {
+        if completed.cause != CompletedBy::Caller {
             let excused = !story.calm;
             must(excused, "no action times out by itself", format!("{completed:?}"))?;
             continue;
@@ -203,14 +203,14 @@ fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
         let ignored = |name: &str| {
             name.starts_with("logs") || ignores_standalone && name.starts_with("report")
         };
-        let left = tasks_not_stopped(world, instance_id, completed.at);
+        let left = tasks_not_stopped(world, instance_id, completed.time);
         let left: Vec<_> = left.iter().filter(|name| !ignored(name)).collect();
         must(
-            left.is_empty() || completed.at >= deadline,
+            left.is_empty() || completed.time >= deadline,
             "no action is completed while a task that must be waited for runs",
-            format!("{instance_id} at {}, deadline {deadline}: {left:?}", completed.at),
+            format!("{instance_id} at {}, deadline {deadline}: {left:?}", completed.time),
         )?;
-        let late = completed.at.duration_since(deadline);
+        let late = completed.time.duration_since(deadline);
         must(
             late <= SignedDuration::from_secs(30) || !story.calm,
             "no drain outlasts its deadline",
@@ -218,7 +218,8 @@ fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
         )?;
     }
     for entry in &world.history {
-        if let Happening::ContainerInstance { instance_id, status: Status::Draining } = &entry.what
+        if let Happening::ContainerInstance { instance_id, status: Status::Draining } =
+            &entry.happening
         {
             must(
                 terminated.contains(instance_id.as_str()),
@@ -248,7 +249,7 @@ fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
             .filter_map(|one| {
                 let (after, _) =
                     story.terminations.iter().find(|(_, id)| *id == one.instance_id)?;
-                Some(one.at.duration_since(start_time() + *after).as_secs())
+                Some(one.time.duration_since(start_time() + *after).as_secs())
             })
             .sum();
         let drains = i64::try_from(story.terminations.len()).unwrap_or(i64::MAX);

@@ -31,7 +31,7 @@ impl Timeline {
     }
 
     fn line(&self, entry: &Entry) -> Option<String> {
-        let what = match &entry.what {
+        let what = match &entry.happening {
             Happening::Notice { instance_id, action } => {
                 format!(
                     "{instance_id}  Spot interruption notice: {} in two minutes",
@@ -81,7 +81,7 @@ impl Timeline {
                 )
             }
         };
-        Some(format!("{}  {what}", self.clock(entry.at)))
+        Some(format!("{}  {what}", self.clock(entry.time)))
     }
 
     /// The ways of the container instances and tasks that did not stay as they were, and how many tasks were cut off.
@@ -104,8 +104,8 @@ impl Timeline {
 
     fn instance_ways<'a>(&self, world: &'a World) -> BTreeMap<&'a str, Vec<String>> {
         let mut ways = BTreeMap::<_, Vec<_>>::new();
-        for Entry { at, what } in self.since_start(world) {
-            let (instance_id, step) = match what {
+        for Entry { time, happening } in self.since_start(world) {
+            let (instance_id, step) = match happening {
                 Happening::ContainerInstance { status: Status::Inactive, .. } => continue,
                 Happening::ContainerInstance { instance_id, status } => {
                     (instance_id, status.as_str())
@@ -114,7 +114,7 @@ impl Timeline {
                 _ => continue,
             };
             let way = ways.entry(instance_id.as_str()).or_insert_with(|| vec!["ACTIVE".to_owned()]);
-            way.push(format!("{step} at {}", self.clock(*at)));
+            way.push(format!("{step} at {}", self.clock(*time)));
         }
         ways
     }
@@ -123,26 +123,26 @@ impl Timeline {
     fn task_ways(&self, world: &World) -> Vec<String> {
         let mut ended = BTreeMap::<&str, Vec<String>>::new();
         let mut started = BTreeMap::<&str, Vec<String>>::new();
-        for Entry { at, what } in self.since_start(world) {
-            let at = self.clock(*at);
-            match what {
+        for Entry { time, happening } in self.since_start(world) {
+            let clock_time = self.clock(*time);
+            match happening {
                 Happening::Task { name, instance_id, status: TaskStatus::Running, .. } => {
                     started
                         .entry(service(name))
                         .or_default()
-                        .push(format!("{name} on {instance_id} from {at}"));
+                        .push(format!("{name} on {instance_id} from {clock_time}"));
                 }
                 Happening::Task { name, instance_id, status: TaskStatus::Stopped, .. } => {
                     ended
                         .entry(service(name))
                         .or_default()
-                        .push(format!("{name} on {instance_id} until {at}"));
+                        .push(format!("{name} on {instance_id} until {clock_time}"));
                 }
                 Happening::TaskCutOff { name, instance_id, .. } => {
                     ended
                         .entry(service(name))
                         .or_default()
-                        .push(format!("{name} on {instance_id} CUT OFF at {at}"));
+                        .push(format!("{name} on {instance_id} CUT OFF at {clock_time}"));
                 }
                 _ => {}
             }
@@ -163,8 +163,8 @@ impl Timeline {
         world
             .history
             .iter()
-            .skip_while(move |entry| entry.at < start)
-            .filter(move |entry| entry.at > start)
+            .skip_while(move |entry| entry.time < start)
+            .filter(move |entry| entry.time > start)
     }
 
     /// Minutes and seconds since the beginning.

@@ -76,7 +76,7 @@ impl Request {
             }
         };
         let error = result.as_ref().err().map(|refusal| refusal.code.clone());
-        world.calls.push(Call { at: world.now(), operation: self.operation.clone(), error });
+        world.calls.push(Call { time: world.now(), operation: self.operation.clone(), error });
         let request_id = world.uuid();
         match self.protocol {
             Protocol::Json => aws_json::answer(request_id, result),

@@ -19,7 +19,7 @@ pub struct Published {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// When it took effect.
-    pub at: Timestamp,
+    pub time: Timestamp,
     /// The operation, such as `ListContainerInstances`.
     pub operation: String,
     /// The error code, if AWS refused.
@@ -29,10 +29,10 @@ pub struct Call {
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// When.
-    pub at: Timestamp,
-    /// What.
-    pub what: Happening,
+    /// When it happened.
+    pub time: Timestamp,
+    /// What happened.
+    pub happening: Happening,
 }
 
 /// What can happen.

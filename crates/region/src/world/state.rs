@@ -129,8 +129,8 @@ impl World {
         self.agenda.insert((at, self.planned), due);
     }
 
-    pub(super) fn record(&mut self, what: Happening) {
-        self.history.push(Entry { at: self.now, what });
+    pub(super) fn record(&mut self, happening: Happening) {
+        self.history.push(Entry { time: self.now, happening });
     }
 
     /// A duration between two bounds, by chance.

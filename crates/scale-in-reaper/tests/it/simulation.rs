@@ -306,13 +306,13 @@ fn check(story: &Story, world: &World, active: &[usize]) -> Result<(), String> {
         .collect();
     let removed_by_us = |id: &str| ours.contains(id) && !vanished.contains(id);
     for entry in &world.history {
-        match &entry.what {
+        match &entry.happening {
             Happening::TaskCutOff { name, instance_id, .. } => {
                 let daemon = name.starts_with("logs");
                 must(
                     daemon || !removed_by_us(instance_id),
                     "no task is cut off",
-                    format!("{name} on {instance_id} at {}", entry.at),
+                    format!("{name} on {instance_id} at {}", entry.time),
                 )?;
             }
             Happening::DesiredCapacity { group, desired_capacity } => {
@@ -320,7 +320,7 @@ fn check(story: &Story, world: &World, active: &[usize]) -> Result<(), String> {
                 must(
                     *desired_capacity >= min_size,
                     "no group goes below its minimum",
-                    format!("{group}: {desired_capacity} of {min_size} at {}", entry.at),
+                    format!("{group}: {desired_capacity} of {min_size} at {}", entry.time),
                 )?;
             }
             _ => {}
@@ -335,7 +335,7 @@ fn check(story: &Story, world: &World, active: &[usize]) -> Result<(), String> {
     if story.calm {
         must(stuck.is_empty(), "no task ends without a place", format!("{stuck:?}"))?;
         let stuck = world.history.iter().find(|entry| {
-            entry.at > start_time() && matches!(entry.what, Happening::NotPlaced { .. })
+            entry.time > start_time() && matches!(entry.happening, Happening::NotPlaced { .. })
         });
         must(stuck.is_none(), "no task looks for a place in vain", format!("{stuck:?}"))?;
     }

@@ -102,7 +102,7 @@ async fn what_nobody_needs_is_drained_and_terminated_and_no_task_is_cut_off() {
     let completed = sim.region.world().completed_actions.clone();
     assert_eq!(completed.len(), removed.len());
     assert!(
-        completed.iter().all(|one| one.by == CompletedBy::Caller),
+        completed.iter().all(|one| one.cause == CompletedBy::Caller),
         "the drainer held them: {completed:?}"
     );
 }
@@ -479,7 +479,10 @@ async fn reads_grow_with_the_candidates_and_not_with_the_cluster() {
         ]
     );
     assert!(
-        !world.history.iter().any(|entry| matches!(entry.what, Happening::DesiredCapacity { .. }))
+        !world
+            .history
+            .iter()
+            .any(|entry| matches!(entry.happening, Happening::DesiredCapacity { .. }))
     );
 }
 

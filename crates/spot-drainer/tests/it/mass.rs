@@ -28,9 +28,9 @@ async fn five_hundred_interrupted_instances_are_drained_in_time_under_the_real_r
     assert_eq!(sim.draining().len(), 500);
     let world = sim.region.world();
     let drained = world.history.iter().filter(|entry| {
-        matches!(entry.what, ebb_region::world::Happening::ContainerInstance { .. })
+        matches!(entry.happening, ebb_region::world::Happening::ContainerInstance { .. })
     });
-    let last = drained.map(|entry| entry.at).max().unwrap();
+    let last = drained.map(|entry| entry.time).max().unwrap();
     assert!(last.duration_since(start_time()).as_secs() < 120, "the last is DRAINING at {last}");
     assert!(world.delivery.ended.iter().all(|ended| ended.result.is_ok()));
     let draining: usize = world

@@ -264,7 +264,7 @@ async fn trying_again_ends_with_the_two_minutes_of_the_notice() {
     let given = start_time() - Duration::from_secs(100);
     sim.invoke(&notice_at(&instance_id(7), given)).await.unwrap_err();
 
-    let last_call = sim.region.world().calls.last().unwrap().at;
+    let last_call = sim.region.world().calls.last().unwrap().time;
     assert!(
         last_call <= given + Duration::from_secs(120) + ebb_aws::clients::OPERATION_TIMEOUT,
         "{last_call}"

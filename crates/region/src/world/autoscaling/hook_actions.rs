@@ -102,15 +102,15 @@ impl World {
         else {
             return;
         };
-        let by = if action.global_deadline <= self.now {
+        let cause = if action.global_deadline <= self.now {
             CompletedBy::GlobalTimeout
         } else {
             CompletedBy::HeartbeatTimeout
         };
-        self.complete(token, action.hook.default_result, by);
+        self.complete(token, action.hook.default_result, cause);
     }
 
-    fn complete(&mut self, token: &str, result: ActionResult, by: CompletedBy) {
+    fn complete(&mut self, token: &str, result: ActionResult, cause: CompletedBy) {
         let Some(index) = self.lifecycle_actions.iter().position(|action| action.token == token)
         else {
             return;
@@ -123,8 +123,8 @@ impl World {
             hook: action.hook.name,
             token: action.token,
             result,
-            at: self.now,
-            by,
+            time: self.now,
+            cause,
         };
         self.record(Happening::ActionCompleted { action: completed.clone() });
         self.completed_actions.push(completed);
@@ -177,7 +177,11 @@ mod tests {
     }
 
     fn completed(world: &World) -> Vec<(&str, ActionResult, CompletedBy)> {
-        world.completed_actions.iter().map(|one| (one.hook.as_str(), one.result, one.by)).collect()
+        world
+            .completed_actions
+            .iter()
+            .map(|one| (one.hook.as_str(), one.result, one.cause))
+            .collect()
     }
 
     #[test]
@@ -221,7 +225,7 @@ mod tests {
             completed(&world),
             [("drain", ActionResult::Continue, CompletedBy::GlobalTimeout)]
         );
-        assert_eq!(world.completed_actions[0].at, start + Duration::from_secs(3000));
+        assert_eq!(world.completed_actions[0].time, start + Duration::from_secs(3000));
         assert_eq!(Hook::new("x").global_timeout(), Duration::from_secs(48 * 3600));
     }
 
@@ -317,8 +321,9 @@ mod tests {
         world.complete_action(key("drain"), ActionResult::Continue).unwrap();
         pass(&mut world, 600);
 
-        let gone =
-            |entry: &&crate::world::Entry| matches!(entry.what, Happening::InstanceGone { .. });
+        let gone = |entry: &&crate::world::Entry| {
+            matches!(entry.happening, Happening::InstanceGone { .. })
+        };
         assert_eq!(world.history.iter().filter(gone).count(), 1);
     }
 }

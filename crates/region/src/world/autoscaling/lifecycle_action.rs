@@ -36,8 +36,8 @@ pub struct CompletedAction {
     pub hook: String,
     pub token: String,
     pub result: ActionResult,
-    pub at: Timestamp,
-    pub by: CompletedBy,
+    pub time: Timestamp,
+    pub cause: CompletedBy,
 }
 
 /// Who completed a lifecycle action.

@@ -56,7 +56,7 @@ impl World {
             }
             Origin::Asynchronous { .. } | Origin::Synchronous => {}
         }
-        self.delivery.ended.push(Ended { invocation, at: self.now, result });
+        self.delivery.ended.push(Ended { invocation, time: self.now, result });
     }
 
     fn end_failed(&mut self, invocation: &Invocation, retries: usize, since: Timestamp) {

@@ -53,7 +53,7 @@ pub struct Ended {
     /// The invocation.
     pub invocation: Invocation,
     /// When it ended.
-    pub at: Timestamp,
+    pub time: Timestamp,
     /// What the function returned, or its error.
     pub result: Result<Value, String>,
 }

@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn said(world: &World) -> &str {
-        let said = world.history.iter().find_map(|entry| match &entry.what {
+        let said = world.history.iter().find_map(|entry| match &entry.happening {
             Happening::NotPlaced { why, .. } => Some(why.as_str()),
             _ => None,
         });
@@ -245,7 +245,7 @@ mod tests {
             name: "stack".to_owned(),
             value: Some("prod".to_owned()),
         };
-        assert!(world.history.iter().any(|entry| entry.what == marked));
+        assert!(world.history.iter().any(|entry| entry.happening == marked));
     }
 
     #[test]

@@ -280,7 +280,10 @@ mod tests {
         world.stop_task("shop", &id);
         assert_eq!(world.missing_tasks(), [("web", 1)]);
         assert!(
-            world.history.iter().any(|entry| matches!(entry.what, Happening::NotPlaced { .. }))
+            world
+                .history
+                .iter()
+                .any(|entry| matches!(entry.happening, Happening::NotPlaced { .. }))
         );
     }
 
@@ -305,7 +308,7 @@ mod tests {
 
         let last_stop = |name: &str| {
             world.history.iter().rposition(|entry| {
-                matches!(&entry.what, Happening::Task { name: task, instance_id, status: TaskStatus::Stopping, .. }
+                matches!(&entry.happening, Happening::Task { name: task, instance_id, status: TaskStatus::Stopping, .. }
                     if task.starts_with(name) && instance_id == "i-0")
             })
         };

@@ -163,13 +163,13 @@ impl World {
     pub(in crate::world) fn record_task(&mut self, cluster: &str, task_id: &str) {
         let cluster = &self.clusters[cluster];
         let task = &cluster.tasks[task_id];
-        let what = Happening::Task {
+        let happening = Happening::Task {
             task: task.id.clone(),
             name: task.name.clone(),
             instance_id: cluster.instances[&task.container_instance].instance_id.clone(),
             status: task.status,
         };
-        self.record(what);
+        self.record(happening);
     }
 }
 
