@@ -14,4 +14,4 @@ pub mod world;
 
 pub use demonstration::scenario;
 pub use http_client::RegionHttpClient;
-pub use region::{Region, Rest};
+pub use region::{Region, RunEnd};

@@ -25,7 +25,7 @@ pub struct Region {
 
 /// Why [`Region::run`] came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rest {
+pub enum RunEnd {
     /// Nothing is due any more and no invocation runs.
     Quiet,
     /// The time is up.
@@ -63,15 +63,15 @@ impl Region {
 
     /// Lets the Region run for up to `limit` of its own time, with `lambda` running the functions, until nothing more
     /// is to happen. Invocations that still run when the time is up are waited for; their time-outs bound that.
-    pub async fn run(&self, lambda: &dyn Lambda, limit: Duration) -> Rest {
+    pub async fn run(&self, lambda: &dyn Lambda, limit: Duration) -> RunEnd {
         let end = self.clock.instant_of(self.clock.now() + limit);
         let mut running = JoinSet::new();
         loop {
             let next = self.start_ready(lambda, &mut running);
             let time_up = Instant::now() >= end;
             match (running.is_empty(), next) {
-                (true, None) => return Rest::Quiet,
-                (true, Some(_)) if time_up => return Rest::TimeUp,
+                (true, None) => return RunEnd::Quiet,
+                (true, Some(_)) if time_up => return RunEnd::TimeUp,
                 _ => {}
             }
             let wake = next.filter(|_| !time_up).map(|next| self.clock.instant_of(next).min(end));

@@ -17,7 +17,7 @@ use ebb_region::world::ecs::TaskSpec;
 use ebb_region::world::ecs::task::Status as TaskStatus;
 use ebb_region::world::ecs::{ServiceKind, Status};
 use ebb_region::world::{Happening, World};
-use ebb_region::{Region, Rest};
+use ebb_region::{Region, RunEnd};
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use lifecycle_drainer::LifecycleDrainer;
@@ -133,7 +133,7 @@ fn forged(instance_id: &str, group: &str) -> Value {
 }
 
 /// Plays a story to its end and returns the world as it is then.
-async fn play(story: &mut Story) -> (World, Rest) {
+async fn play(story: &mut Story) -> (World, RunEnd) {
     fastrand::seed(story.rng.u64(..));
     for (after, instance_id) in &story.terminations {
         story.world.terminate_in_group_later(*after, instance_id, false);
@@ -176,11 +176,11 @@ fn tasks_not_stopped(world: &World, instance_id: &str, at: Timestamp) -> BTreeSe
     there
 }
 
-fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
+fn check(story: &Story, world: &World, rest: RunEnd) -> Result<(), String> {
     let must = |holds: bool, rule: &str, seen: String| {
         if holds { Ok(()) } else { Err(format!("{rule}: {seen}")) }
     };
-    must(rest == Rest::Quiet, "every drain ends", format!("{rest:?}"))?;
+    must(rest == RunEnd::Quiet, "every drain ends", format!("{rest:?}"))?;
 
     let terminated: BTreeSet<_> =
         story.terminations.iter().map(|(_, instance_id)| instance_id.as_str()).collect();

@@ -15,7 +15,7 @@ use ebb_region::world::delivery::Function;
 use ebb_region::world::ecs::TaskSpec;
 use ebb_region::world::ecs::{NewInstance, ServiceKind, Status};
 use ebb_region::world::{REGION, World};
-use ebb_region::{Region, Rest, scenario};
+use ebb_region::{Region, RunEnd, scenario};
 use jiff::Timestamp;
 use lifecycle_drainer::LifecycleDrainer;
 use scale_in_reaper::ScaleInReaper;
@@ -164,7 +164,7 @@ impl Sim {
     }
 
     /// Lets time pass, with both functions behind what invokes them.
-    pub(crate) async fn run(&self, limit: Duration) -> Rest {
+    pub(crate) async fn run(&self, limit: Duration) -> RunEnd {
         let handle = |drainer: Arc<LifecycleDrainer>, payload, now, deadline| async move {
             drainer.handle(&payload, now, deadline).await
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ebb_core::spot::OutcomeKind;
-use ebb_region::Rest;
+use ebb_region::RunEnd;
 use ebb_region::scenario;
 use ebb_region::world::delivery::{Function, Queue};
 
@@ -17,7 +17,7 @@ async fn interrupted(instances: u64) -> Sim {
         Function::new(TIMEOUT),
     );
     let sim = Sim::start(world, shop_settings()).await;
-    assert_eq!(sim.run(Duration::from_secs(600)).await, Rest::Quiet);
+    assert_eq!(sim.run(Duration::from_secs(600)).await, RunEnd::Quiet);
     sim
 }
 

@@ -11,7 +11,7 @@ use ebb_region::world::World;
 use ebb_region::world::delivery::{Function, Target};
 use ebb_region::world::ecs::{NewInstance, Status};
 use ebb_region::world::spot::Action;
-use ebb_region::{Rest, scenario};
+use ebb_region::{RunEnd, scenario};
 use serde_json::json;
 
 use crate::support::{
@@ -25,7 +25,7 @@ async fn an_interrupted_instance_is_drained_and_no_task_is_cut_off() {
     for action in [Action::Terminate, Action::Stop] {
         let sim = Sim::shop_with_queue(shop_settings()).await;
         sim.region.world().interrupt(&instance_id(9), action);
-        assert_eq!(sim.run(HALF_AN_HOUR).await, Rest::Quiet);
+        assert_eq!(sim.run(HALF_AN_HOUR).await, RunEnd::Quiet);
 
         let world = sim.region.world();
         assert!(world.tasks_cut_off().is_empty(), "{action:?}: {:?}", world.tasks_cut_off());
@@ -329,7 +329,7 @@ async fn a_malformed_notice_ends_in_the_dead_letter_queue() {
     let mut malformed = notice("i-1a2b3c4d");
     malformed["detail"] = json!(null);
     sim.region.world().put_event(malformed);
-    assert_eq!(sim.run(HALF_AN_HOUR).await, Rest::Quiet);
+    assert_eq!(sim.run(HALF_AN_HOUR).await, RunEnd::Quiet);
 
     let world = sim.region.world();
     let queue = &world.delivery.queues["spot-drainer"];

@@ -9,7 +9,7 @@ use ebb_core::spot::{Answer, Outcome, OutcomeKind};
 use ebb_region::in_process::InProcess;
 use ebb_region::world::World;
 use ebb_region::world::delivery::{Function, Queue};
-use ebb_region::{Region, Rest, scenario};
+use ebb_region::{Region, RunEnd, scenario};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use spot_drainer::SpotDrainer;
@@ -68,7 +68,7 @@ impl Sim {
     }
 
     /// Lets the Region run, with the function behind its rules and queues.
-    pub(crate) async fn run(&self, limit: Duration) -> Rest {
+    pub(crate) async fn run(&self, limit: Duration) -> RunEnd {
         let handle = |drainer: Arc<SpotDrainer>, payload, now, deadline| async move {
             drainer.handle(&payload, now, deadline).await
         };
