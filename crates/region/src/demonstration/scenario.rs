@@ -52,10 +52,10 @@ pub fn shop(now: Timestamp, seed: u64) -> World {
             NewInstance::new(instance_id(number)).zone(format!("{REGION}{zone}")),
         );
     }
-    let group = |numbers: std::ops::RangeInclusive<usize>, launches| Group {
+    let group = |numbers: std::ops::RangeInclusive<usize>, ec2_has_capacity| Group {
         min_size: 2,
         max_size: 10,
-        launches,
+        ec2_has_capacity,
         ..Group::with_instances(CLUSTER, numbers.map(instance_id))
     };
     world.add_group(ON_DEMAND_GROUP, group(1..=6, true));

@@ -74,7 +74,7 @@ impl World {
                     cut_off.push((task.id.clone(), task.name.clone()));
                 }
                 if action == Action::Terminate {
-                    task.told_to_stop = true;
+                    task.stop_requested = true;
                     task.status = TaskStatus::Stopped;
                     task.stopped_at = task.stopped_at.or(Some(now));
                 }

@@ -30,7 +30,7 @@ async fn an_interrupted_instance_is_drained_and_no_task_is_cut_off() {
         let world = sim.region.world();
         assert!(world.tasks_cut_off().is_empty(), "{action:?}: {:?}", world.tasks_cut_off());
         assert_eq!(
-            world.clusters["shop"].tasks.values().filter(|task| task.is_wanted()).count(),
+            world.clusters["shop"].tasks.values().filter(|task| task.is_desired_running()).count(),
             12 + 8 + 11
         );
         assert_eq!(world.delivery.ended.len(), 1);

@@ -62,7 +62,7 @@ fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> 
         element("HealthCheckType", "EC2"),
         element("HealthCheckGracePeriod", "300"),
         element("CreatedTime", "2025-01-01T00:00:00.000Z"),
-        element("NewInstancesProtectedFromScaleIn", &group.protects_new.to_string()),
+        element("NewInstancesProtectedFromScaleIn", &group.protects_new_instances.to_string()),
         format!("<SuspendedProcesses>{suspended}</SuspendedProcesses>"),
         format!("<Instances>{instances}</Instances>"),
     ]

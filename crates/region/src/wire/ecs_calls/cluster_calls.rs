@@ -41,8 +41,8 @@ fn describe_cluster(name: &str, cluster: &Cluster, statistics: bool) -> Value {
     let tasks = |is_counted: fn(&Task) -> bool| {
         cluster.tasks.values().filter(|task| is_counted(task)).count()
     };
-    let running = tasks(|task| task.is_wanted() && task.status == TaskStatus::Running);
-    let pending = tasks(|task| task.is_wanted() && task.status < TaskStatus::Running);
+    let running = tasks(|task| task.is_desired_running() && task.status == TaskStatus::Running);
+    let pending = tasks(|task| task.is_desired_running() && task.status < TaskStatus::Running);
     let statistics = if statistics {
         let numbers = [
             ("runningEC2TasksCount", running),

@@ -108,7 +108,7 @@ fn describe(name: &str, cluster: &Cluster, one: &ContainerInstance) -> Value {
         let counts = |running: bool| if before_running { !running } else { running };
         cluster
             .tasks_on(&one.id)
-            .filter(|task| task.is_wanted() && counts(task.status >= TaskStatus::Running))
+            .filter(|task| task.is_desired_running() && counts(task.status >= TaskStatus::Running))
             .count()
     };
     let attribute = |name: &str| match one.attribute(name).unwrap_or_default() {

@@ -87,7 +87,7 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
         cluster
             .tasks
             .values()
-            .filter(|task| task.service.as_deref() == Some(name) && task.is_wanted())
+            .filter(|task| task.service.as_deref() == Some(name) && task.is_desired_running())
             .filter(|task| (task.status >= TaskStatus::Running) == running)
             .count()
     };
@@ -120,7 +120,7 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
             "rolloutState": rollout,
         })
     };
-    let deployments = if service.deploys {
+    let deployments = if service.deployment_in_progress {
         vec![deployment("PRIMARY", "IN_PROGRESS"), deployment("ACTIVE", "COMPLETED")]
     } else {
         vec![deployment("PRIMARY", "COMPLETED")]

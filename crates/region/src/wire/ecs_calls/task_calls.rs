@@ -43,7 +43,7 @@ pub(super) fn list_tasks(world: &World, input: Input<'_>) -> Result<Value, Refus
     };
     let listed = |task: &&Task| {
         on_ec2
-            && stopped == Some(!task.is_wanted())
+            && stopped == Some(!task.is_desired_running())
             && task.is_visible(world.now())
             && container_instance.is_none_or(|id| task.container_instance == id)
             && service.is_none_or(|service| task.service.as_deref() == Some(service))

@@ -21,7 +21,7 @@ pub(super) fn describe(cluster_name: &str, cluster: &Cluster, task: &Task) -> Va
         "group": task.group(),
         "launchType": "EC2",
         "lastStatus": task.status.as_str(),
-        "desiredStatus": if task.is_wanted() { "RUNNING" } else { "STOPPED" },
+        "desiredStatus": if task.is_desired_running() { "RUNNING" } else { "STOPPED" },
         "connectivity": if task.status < Status::Running { "DISCONNECTED" } else { "CONNECTED" },
         "healthStatus": "UNKNOWN",
         "createdAt": seconds(task.created_at),

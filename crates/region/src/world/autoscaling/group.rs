@@ -32,13 +32,13 @@ pub struct Group {
     /// What each of its instances counts into its capacity: `WeightedCapacity`; 1 if it has no weights.
     pub weight: Option<u32>,
     /// Whether scale-in passes over what it launches: `NewInstancesProtectedFromScaleIn`.
-    pub protects_new: bool,
+    pub protects_new_instances: bool,
     /// Its suspended processes by name. `Launch`, `Terminate` and `AZRebalance` matter here.
     pub suspended: BTreeSet<String>,
     /// The status of its newest instance refresh, such as `InProgress`. None is played: it only says that it has one.
     pub refresh: Option<String>,
     /// Whether EC2 has capacity for it. A Spot group whose instances are interrupted often has none.
-    pub launches: bool,
+    pub ec2_has_capacity: bool,
 }
 
 /// An instance of a group.
@@ -87,10 +87,10 @@ impl Group {
             zones: ["a", "b", "c"].map(|zone| format!("{REGION}{zone}")).to_vec(),
             template: Machine::default(),
             weight: None,
-            protects_new: false,
+            protects_new_instances: false,
             suspended: BTreeSet::new(),
             refresh: None,
-            launches: true,
+            ec2_has_capacity: true,
         }
     }
 

@@ -27,11 +27,11 @@ impl World {
             let group = self
                 .groups
                 .get(name)
-                .filter(|group| group.launches && !group.is_suspended("Launch"));
+                .filter(|group| group.ec2_has_capacity && !group.is_suspended("Launch"));
             let Some(group) = group.filter(|group| group.size() < group.desired_capacity) else {
                 return;
             };
-            let protected = group.protects_new;
+            let protected = group.protects_new_instances;
             let zone = self.emptiest_zone(name);
             self.launch(name, zone, protected);
         }
@@ -85,9 +85,10 @@ impl World {
         let Some(group) = self.groups.get(name).filter(|_| self.is_unbalanced(name)) else {
             return;
         };
-        let (size, weight, protected) = (group.size(), group.weight(), group.protects_new);
+        let (size, weight, protected) =
+            (group.size(), group.weight(), group.protects_new_instances);
         let most = group.max_size.saturating_add((group.max_size / 10).max(1));
-        if !group.launches || size > group.desired_capacity || size + weight > most {
+        if !group.ec2_has_capacity || size > group.desired_capacity || size + weight > most {
             return;
         }
         let zone = self.emptiest_zone(name);
@@ -163,7 +164,7 @@ mod tests {
     #[test]
     fn an_instance_is_launched_from_the_template_into_the_emptiest_zone() {
         let mut world = world([2, 1, 2]);
-        world.groups.get_mut("group").unwrap().protects_new = true;
+        world.groups.get_mut("group").unwrap().protects_new_instances = true;
         world.attach_capacity_provider("shop", "provider", CapacityProvider::for_group("group"));
         world.set_desired_capacity("group", 6).unwrap();
         pass(&mut world, 100);

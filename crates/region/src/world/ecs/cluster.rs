@@ -39,7 +39,7 @@ impl Cluster {
     }
 
     pub(super) fn missing_tasks(&self) -> Vec<(&str, usize)> {
-        let runs = |task: &&Task| task.is_wanted() && task.status == TaskStatus::Running;
+        let runs = |task: &&Task| task.is_desired_running() && task.status == TaskStatus::Running;
         let missing = |(name, service): (&String, &Service)| match service.kind {
             ServiceKind::Replica { desired, .. } => {
                 desired.saturating_sub(tasks_of(self, name).filter(runs).count())
@@ -75,7 +75,8 @@ impl Cluster {
             "ec2InstanceId" => vec![instance.instance_id.clone()],
             "registeredAt" => vec![instance.registered_at.to_string()],
             "runningTasksCount" => {
-                let running = |task: &&Task| task.is_wanted() && task.status >= TaskStatus::Running;
+                let running =
+                    |task: &&Task| task.is_desired_running() && task.status >= TaskStatus::Running;
                 vec![self.tasks_on(&instance.id).filter(running).count().to_string()]
             }
             "task:group" => self.tasks_on(&instance.id).map(Task::group).collect(),

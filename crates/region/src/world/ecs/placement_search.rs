@@ -60,7 +60,7 @@ impl<'a> Search<'a> {
         placement: &'a Placement,
     ) -> Self {
         let mut siblings = BTreeMap::new();
-        for task in cluster.tasks.values().filter(|task| task.is_wanted()) {
+        for task in cluster.tasks.values().filter(|task| task.is_desired_running()) {
             if service.is_some() && task.service.as_deref() == service {
                 *siblings.entry(task.container_instance.as_str()).or_default() += 1;
             }
@@ -188,7 +188,7 @@ fn with_daemons(cluster: &Cluster) -> BTreeMap<&str, Held> {
     let there: BTreeSet<_> = cluster
         .tasks
         .values()
-        .filter(|task| task.is_wanted())
+        .filter(|task| task.is_desired_running())
         .filter_map(|task| Some((task.container_instance.as_str(), task.service.as_deref()?)))
         .collect();
     for (name, daemon) in daemons {

@@ -17,11 +17,11 @@ pub struct Service {
     /// Whether it says that it keeps its Availability Zones balanced. It does not do so here.
     pub zone_rebalancing: bool,
     /// Whether it says that a deployment is going on. None is here.
-    pub deploys: bool,
+    pub deployment_in_progress: bool,
     /// When it was created.
     pub created_at: Timestamp,
     /// Whether its scheduler is to look at it soon already.
-    pub(in crate::world) looks_soon: bool,
+    pub(in crate::world) reconcile_planned: bool,
     /// How many tasks it has started, to number them.
     pub(in crate::world) started: u32,
 }

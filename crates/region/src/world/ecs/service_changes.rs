@@ -36,9 +36,9 @@ impl World {
             spec,
             placement,
             zone_rebalancing: false,
-            deploys: false,
+            deployment_in_progress: false,
             created_at: self.now,
-            looks_soon: false,
+            reconcile_planned: false,
             started: 0,
         };
         self.add_cluster(cluster);
@@ -65,8 +65,9 @@ impl World {
             return;
         };
         let mut names = Vec::new();
-        for (name, service) in services.iter_mut().filter(|(_, service)| !service.looks_soon) {
-            service.looks_soon = true;
+        for (name, service) in services.iter_mut().filter(|(_, service)| !service.reconcile_planned)
+        {
+            service.reconcile_planned = true;
             names.push(name.clone());
         }
         for service in names {

@@ -22,7 +22,7 @@ impl World {
         else {
             return;
         };
-        found.looks_soon = false;
+        found.reconcile_planned = false;
         match found.kind {
             ServiceKind::Replica { desired, min_percent, max_percent } => {
                 let least = (desired * min_percent).div_ceil(100);
@@ -42,7 +42,8 @@ impl World {
         most: usize,
     ) {
         let here = &self.clusters[cluster];
-        let wanted: Vec<&Task> = tasks_of(here, service).filter(|task| task.is_wanted()).collect();
+        let wanted: Vec<&Task> =
+            tasks_of(here, service).filter(|task| task.is_desired_running()).collect();
         let leaving =
             |task: &&Task| here.instances[&task.container_instance].status == Status::Draining;
         let (leaving, staying): (Vec<&Task>, Vec<&Task>) =
@@ -97,7 +98,7 @@ impl World {
         for instance in here.instances.values() {
             let daemon = here
                 .tasks_on(&instance.id)
-                .find(|task| task.service.as_deref() == Some(service) && task.is_wanted());
+                .find(|task| task.service.as_deref() == Some(service) && task.is_desired_running());
             match (instance.status, daemon) {
                 (Status::Active, None) if places.contains(&instance.id) => {
                     to_start.push(instance.id.clone())
@@ -232,7 +233,7 @@ mod tests {
             world.advance(next);
             let here = &world.clusters["shop"];
             let healthy = tasks_of(here, "web")
-                .filter(|task| task.is_wanted() && task.status == TaskStatus::Running)
+                .filter(|task| task.is_desired_running() && task.status == TaskStatus::Running)
                 .count();
             fewest = fewest.min(healthy);
             if here.tasks_on(container_instance).next().is_none() {

@@ -58,7 +58,7 @@ pub struct Task {
     /// Where it stands: `lastStatus`.
     pub status: Status,
     /// Whether it has been told to stop: `desiredStatus` STOPPED.
-    pub told_to_stop: bool,
+    pub stop_requested: bool,
     /// Since when it is healthy, if it is.
     pub healthy_at: Option<Timestamp>,
     /// Whether its instance was taken away while it ran.
@@ -93,7 +93,7 @@ impl Task {
             bindings: Vec::new(),
             gpus: Vec::new(),
             status: Status::Provisioning,
-            told_to_stop: false,
+            stop_requested: false,
             healthy_at: None,
             cut_off: false,
             created_at: now,
@@ -132,8 +132,8 @@ impl Task {
     }
 
     /// Whether it counts into `runningTasksCount` or `pendingTasksCount`: told to run, whatever its status.
-    pub fn is_wanted(&self) -> bool {
-        !self.told_to_stop && self.status != Status::Stopped
+    pub fn is_desired_running(&self) -> bool {
+        !self.stop_requested && self.status != Status::Stopped
     }
 
     /// Whether its containers run, so that work is lost if they are killed.
@@ -144,7 +144,7 @@ impl Task {
     /// The next step of its life, and how long the present one takes before it. `None` if it stays as it is.
     pub(super) fn next_step(&self) -> Option<(Duration, Status)> {
         let behind_load_balancer = self.spec.deregistration_delay;
-        match (self.status, self.told_to_stop) {
+        match (self.status, self.stop_requested) {
             (Status::Provisioning, false) => Some((Duration::from_millis(500), Status::Pending)),
             (Status::Pending, false) if behind_load_balancer.is_some() => {
                 Some((self.spec.pull, Status::Activating))

@@ -65,11 +65,11 @@ impl World {
         else {
             return;
         };
-        if task.told_to_stop || task.status == Status::Stopped {
+        if task.stop_requested || task.status == Status::Stopped {
             return;
         }
         let waits = task.status != Status::Running;
-        task.told_to_stop = true;
+        task.stop_requested = true;
         // A step of its start is planned already and will now lead towards its end.
         if !waits {
             self.plan_step(cluster, task_id);
@@ -207,7 +207,7 @@ mod tests {
 
         let task = &world.clusters["shop"].tasks[&id];
         assert_eq!(
-            (task.status, task.told_to_stop, task.service.as_deref()),
+            (task.status, task.stop_requested, task.service.as_deref()),
             (Status::Running, false, None)
         );
     }
@@ -231,7 +231,7 @@ mod tests {
         world.stop_task("shop", &id);
         pass(&mut world, 3600);
         let task = task_of(&world, "web-1");
-        assert_eq!((task.status, task.told_to_stop), (Status::Running, true));
+        assert_eq!((task.status, task.stop_requested), (Status::Running, true));
 
         world.reconnect_agent("i-1");
         pass(&mut world, 10);
