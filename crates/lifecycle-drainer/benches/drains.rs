@@ -14,7 +14,7 @@ use ebb_region::world::autoscaling::Group;
 use ebb_region::world::autoscaling::{CompletedBy, Hook};
 use ebb_region::world::delivery::Function;
 use ebb_region::world::ecs::TaskSpec;
-use ebb_region::world::ecs::task::Status;
+use ebb_region::world::ecs::task::TaskStatus;
 use ebb_region::world::ecs::{NewInstance, ServiceKind};
 use ebb_region::world::{Happening, World};
 use ebb_region::{Region, scenario};
@@ -88,7 +88,7 @@ fn report(world: &World, drains: usize, deregistration_seconds: u64) {
 
     let mut last_stop = BTreeMap::<&str, Timestamp>::new();
     for entry in &world.history {
-        if let Happening::Task { instance_id, status: Status::Stopped, .. } = &entry.happening {
+        if let Happening::Task { instance_id, status: TaskStatus::Stopped, .. } = &entry.happening {
             last_stop.insert(instance_id, entry.time);
         }
     }

@@ -14,7 +14,7 @@ use ebb_region::fault::Fault;
 use ebb_region::in_process::InProcess;
 use ebb_region::world::autoscaling::{CompletedBy, Hook};
 use ebb_region::world::ecs::TaskSpec;
-use ebb_region::world::ecs::task::Status as TaskStatus;
+use ebb_region::world::ecs::task::TaskStatus;
 use ebb_region::world::ecs::{ServiceKind, Status};
 use ebb_region::world::{Happening, World};
 use ebb_region::{Region, RunEnd};

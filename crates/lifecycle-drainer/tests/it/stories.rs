@@ -9,7 +9,7 @@ use ebb_region::scenario;
 use ebb_region::world::autoscaling::LifecycleState;
 use ebb_region::world::autoscaling::{ActionResult, CompletedBy, Hook};
 use ebb_region::world::ecs::TaskSpec;
-use ebb_region::world::ecs::task::Status as TaskStatus;
+use ebb_region::world::ecs::task::TaskStatus;
 use ebb_region::world::ecs::{ServiceKind, Status};
 use ebb_region::world::{Happening, World};
 use jiff::{SignedDuration, Timestamp};

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 
 use crate::world::ecs::Status;
-use crate::world::ecs::task::Status as TaskStatus;
+use crate::world::ecs::task::TaskStatus;
 use crate::world::{Entry, Happening, World};
 
 /// Tells what has happened since a moment of the history.

@@ -47,7 +47,7 @@ pub enum Happening {
     /// An instance was terminated, stopped or hibernated.
     InstanceGone { instance_id: String },
     /// A task has a new status.
-    Task { task: String, name: String, instance_id: String, status: task::Status },
+    Task { task: String, name: String, instance_id: String, status: task::TaskStatus },
     /// A task was still running when its instance went away.
     TaskCutOff { task: String, name: String, instance_id: String },
     /// A service found no instance for a task; why not, in ECS's words.

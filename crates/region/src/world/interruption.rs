@@ -9,7 +9,7 @@ use serde_json::json;
 use super::account::{ACCOUNT, REGION};
 use super::agenda::Due;
 use super::ecs::Status;
-use super::ecs::task::Status as TaskStatus;
+use super::ecs::task::TaskStatus;
 use super::history::Happening;
 use super::spot::{Action, NOTICE_PERIOD};
 use super::state::World;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{DESCRIBE_MAX, Input, id_of, page};
 use crate::world::World;
-use crate::world::ecs::task::{Status as TaskStatus, Task};
+use crate::world::ecs::task::{Task, TaskStatus};
 use crate::world::ecs::{Cluster, Status, arn};
 
 pub(super) fn list_clusters(world: &World, input: Input<'_>) -> Result<Value, Refusal> {

@@ -9,7 +9,7 @@ use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_of, invalid, page};
 use crate::world::World;
 use crate::world::ecs::cluster_query::Expression;
-use crate::world::ecs::task::Status as TaskStatus;
+use crate::world::ecs::task::TaskStatus;
 use crate::world::ecs::{AGENT_VERSION, Cluster, ContainerInstance, RESERVED_PORTS, Status};
 use crate::world::ecs::{Port, Protocol};
 

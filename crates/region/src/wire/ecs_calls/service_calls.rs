@@ -6,7 +6,7 @@ use super::placement_json::{constraint_json, strategy_json};
 use super::task_definition_calls::definition_arn;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{Input, PAGE_MAX, arn_of, id_of, invalid, page_of};
-use crate::world::ecs::task::Status as TaskStatus;
+use crate::world::ecs::task::TaskStatus;
 use crate::world::ecs::{Cluster, Service, ServiceKind, Status, arn};
 use crate::world::{Entry, Happening, World};
 

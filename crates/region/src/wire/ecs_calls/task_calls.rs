@@ -86,7 +86,7 @@ pub(super) fn visible<'a>(world: &'a World, cluster: &str, wanted: &str) -> Opti
 mod tests {
     use super::*;
     use crate::wire::ecs_calls::task_testing::{call, list, pass, world};
-    use crate::world::ecs::task::Status;
+    use crate::world::ecs::task::TaskStatus;
 
     #[test]
     fn tasks_are_listed_by_container_instance_service_and_desired_status() {
@@ -180,7 +180,7 @@ mod tests {
         );
 
         pass(&mut world, 10);
-        assert_eq!(world.clusters["shop"].tasks[&standalone].status, Status::Stopped);
+        assert_eq!(world.clusters["shop"].tasks[&standalone].status, TaskStatus::Stopped);
         let refused = call(&mut world, "StopTask", json!({"task": "x"})).unwrap_err();
         assert_eq!(refused.message, "The referenced task was not found.");
     }

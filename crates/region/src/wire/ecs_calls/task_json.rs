@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::service_calls::deployment_id;
 use super::task_definition_calls::{container_port, definition_arn, memory};
 use crate::wire::aws_json::arn_of;
-use crate::world::ecs::task::{Status, Task};
+use crate::world::ecs::task::{Task, TaskStatus};
 use crate::world::ecs::{Cluster, arn};
 use crate::world::ecs::{Network, Port, Size};
 
@@ -22,7 +22,7 @@ pub(super) fn describe(cluster_name: &str, cluster: &Cluster, task: &Task) -> Va
         "launchType": "EC2",
         "lastStatus": task.status.as_str(),
         "desiredStatus": if task.is_desired_running() { "RUNNING" } else { "STOPPED" },
-        "connectivity": if task.status < Status::Running { "DISCONNECTED" } else { "CONNECTED" },
+        "connectivity": if task.status < TaskStatus::Running { "DISCONNECTED" } else { "CONNECTED" },
         "healthStatus": "UNKNOWN",
         "createdAt": seconds(task.created_at),
         "version": 1,
@@ -62,8 +62,8 @@ fn container(cluster: &str, task: &Task, interface: Option<&Interface>) -> Value
         Vec::new()
     };
     let status = match task.status {
-        Status::Provisioning | Status::Pending => "PENDING",
-        Status::Deprovisioning | Status::Stopped => "STOPPED",
+        TaskStatus::Provisioning | TaskStatus::Pending => "PENDING",
+        TaskStatus::Deprovisioning | TaskStatus::Stopped => "STOPPED",
         _ => "RUNNING",
     };
     let interfaces: Vec<_> = interface

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::container_instance::{AGENT_VERSION, ContainerInstance, Status};
 use super::held_resources::Held;
 use super::service::{Service, ServiceKind};
-use super::task::{Status as TaskStatus, Task};
+use super::task::{Task, TaskStatus};
 
 /// An ECS cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::cluster::{Cluster, tasks_of};
 use super::container_instance::{ContainerInstance, Status};
 use super::service::ServiceKind;
-use super::task::{Status as TaskStatus, Task};
+use super::task::{Task, TaskStatus};
 use crate::world::history::Happening;
 use crate::world::state::World;
 

@@ -11,7 +11,7 @@ use super::task_spec::{Port, TaskSpec};
 
 /// The status of a task, in the order of its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Status {
+pub enum TaskStatus {
     Provisioning,
     Pending,
     Activating,
@@ -22,7 +22,7 @@ pub enum Status {
     Stopped,
 }
 
-impl Status {
+impl TaskStatus {
     /// AWS's word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ pub struct Task {
     /// The GPUs that it has got, by id.
     pub gpus: Vec<String>,
     /// Where it stands: `lastStatus`.
-    pub status: Status,
+    pub status: TaskStatus,
     /// Whether it has been told to stop: `desiredStatus` STOPPED.
     pub stop_requested: bool,
     /// Since when it is healthy, if it is.
@@ -92,7 +92,7 @@ impl Task {
             spec,
             bindings: Vec::new(),
             gpus: Vec::new(),
-            status: Status::Provisioning,
+            status: TaskStatus::Provisioning,
             stop_requested: false,
             healthy_at: None,
             cut_off: false,
@@ -133,41 +133,49 @@ impl Task {
 
     /// Whether it counts into `runningTasksCount` or `pendingTasksCount`: told to run, whatever its status.
     pub fn is_desired_running(&self) -> bool {
-        !self.stop_requested && self.status != Status::Stopped
+        !self.stop_requested && self.status != TaskStatus::Stopped
     }
 
     /// Whether its containers run, so that work is lost if they are killed.
     pub fn is_executing(&self) -> bool {
-        (Status::Activating..=Status::Stopping).contains(&self.status)
+        (TaskStatus::Activating..=TaskStatus::Stopping).contains(&self.status)
     }
 
     /// The next step of its life, and how long the present one takes before it. `None` if it stays as it is.
-    pub(super) fn next_step(&self) -> Option<(Duration, Status)> {
+    pub(super) fn next_step(&self) -> Option<(Duration, TaskStatus)> {
         let behind_load_balancer = self.spec.deregistration_delay;
         match (self.status, self.stop_requested) {
-            (Status::Provisioning, false) => Some((Duration::from_millis(500), Status::Pending)),
-            (Status::Pending, false) if behind_load_balancer.is_some() => {
-                Some((self.spec.pull, Status::Activating))
+            (TaskStatus::Provisioning, false) => {
+                Some((Duration::from_millis(500), TaskStatus::Pending))
             }
-            (Status::Pending, false) => Some((self.spec.pull, Status::Running)),
-            (Status::Activating, false) => Some((Duration::from_secs(2), Status::Running)),
-            (Status::Running, false) => None,
-            (Status::Running | Status::Activating, true) if behind_load_balancer.is_some() => {
-                Some((Duration::ZERO, Status::Deactivating))
+            (TaskStatus::Pending, false) if behind_load_balancer.is_some() => {
+                Some((self.spec.pull, TaskStatus::Activating))
+            }
+            (TaskStatus::Pending, false) => Some((self.spec.pull, TaskStatus::Running)),
+            (TaskStatus::Activating, false) => Some((Duration::from_secs(2), TaskStatus::Running)),
+            (TaskStatus::Running, false) => None,
+            (TaskStatus::Running | TaskStatus::Activating, true)
+                if behind_load_balancer.is_some() =>
+            {
+                Some((Duration::ZERO, TaskStatus::Deactivating))
             }
             (
-                Status::Provisioning | Status::Pending | Status::Activating | Status::Running,
+                TaskStatus::Provisioning
+                | TaskStatus::Pending
+                | TaskStatus::Activating
+                | TaskStatus::Running,
                 true,
-            ) => Some((Duration::ZERO, Status::Stopping)),
-            (Status::Deactivating, _) => {
-                Some((behind_load_balancer.unwrap_or_default(), Status::Stopping))
+            ) => Some((Duration::ZERO, TaskStatus::Stopping)),
+            (TaskStatus::Deactivating, _) => {
+                Some((behind_load_balancer.unwrap_or_default(), TaskStatus::Stopping))
             }
-            (Status::Stopping, _) if self.spec.never_stops => None,
-            (Status::Stopping, _) => {
-                Some((self.spec.stops_after.min(self.spec.stop_timeout), Status::Deprovisioning))
-            }
-            (Status::Deprovisioning, _) => Some((Duration::from_secs(1), Status::Stopped)),
-            (Status::Stopped, _) => None,
+            (TaskStatus::Stopping, _) if self.spec.never_stops => None,
+            (TaskStatus::Stopping, _) => Some((
+                self.spec.stops_after.min(self.spec.stop_timeout),
+                TaskStatus::Deprovisioning,
+            )),
+            (TaskStatus::Deprovisioning, _) => Some((Duration::from_secs(1), TaskStatus::Stopped)),
+            (TaskStatus::Stopped, _) => None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::held_resources::Held;
-use super::task::{Status, Task};
+use super::task::{Task, TaskStatus};
 use super::task_spec::TaskSpec;
 use crate::world::agenda::Due;
 use crate::world::history::Happening;
@@ -33,19 +33,19 @@ impl World {
             return;
         }
         task.status = status;
-        if status == Status::Stopped {
+        if status == TaskStatus::Stopped {
             task.stopped_at = Some(now);
             if let Some(instance) = here.instances.get_mut(&task.container_instance) {
                 instance.version += 1;
             }
         }
-        if status == Status::Running {
+        if status == TaskStatus::Running {
             task.healthy_at = Some(now + task.spec.healthy_after);
         }
         let (service, healthy_after) = (task.service.clone(), task.spec.healthy_after);
         self.record_task(cluster, task_id);
         self.plan_step(cluster, task_id);
-        if status == Status::Running
+        if status == TaskStatus::Running
             && let Some(service) = &service
         {
             self.plan(
@@ -53,7 +53,7 @@ impl World {
                 Due::Reconcile { cluster: cluster.to_owned(), service: service.clone() },
             );
         }
-        if status > Status::Running {
+        if status > TaskStatus::Running {
             self.reconcile_soon(cluster);
         }
     }
@@ -65,10 +65,10 @@ impl World {
         else {
             return;
         };
-        if task.stop_requested || task.status == Status::Stopped {
+        if task.stop_requested || task.status == TaskStatus::Stopped {
             return;
         }
-        let waits = task.status != Status::Running;
+        let waits = task.status != TaskStatus::Running;
         task.stop_requested = true;
         // A step of its start is planned already and will now lead towards its end.
         if !waits {
@@ -208,7 +208,7 @@ mod tests {
         let task = &world.clusters["shop"].tasks[&id];
         assert_eq!(
             (task.status, task.stop_requested, task.service.as_deref()),
-            (Status::Running, false, None)
+            (TaskStatus::Running, false, None)
         );
     }
 
@@ -219,7 +219,7 @@ mod tests {
         world.stop_task("shop", &id);
         pass(&mut world, 7200);
 
-        assert_eq!(task_of(&world, "web-1").status, Status::Stopping);
+        assert_eq!(task_of(&world, "web-1").status, TaskStatus::Stopping);
     }
 
     #[test]
@@ -231,11 +231,11 @@ mod tests {
         world.stop_task("shop", &id);
         pass(&mut world, 3600);
         let task = task_of(&world, "web-1");
-        assert_eq!((task.status, task.stop_requested), (Status::Running, true));
+        assert_eq!((task.status, task.stop_requested), (TaskStatus::Running, true));
 
         world.reconnect_agent("i-1");
         pass(&mut world, 10);
-        assert_eq!(task_of(&world, "web-1").status, Status::Stopped);
+        assert_eq!(task_of(&world, "web-1").status, TaskStatus::Stopped);
     }
 
     #[test]
@@ -252,10 +252,10 @@ mod tests {
         world.disconnect_agent("i-1");
         world.reconnect_agent("i-1");
         pass(&mut world, 10);
-        assert_eq!(task_of(&world, "web-1").status, Status::Stopping);
+        assert_eq!(task_of(&world, "web-1").status, TaskStatus::Stopping);
 
         pass(&mut world, 10);
-        assert_eq!(task_of(&world, "web-1").status, Status::Stopped);
+        assert_eq!(task_of(&world, "web-1").status, TaskStatus::Stopped);
     }
 
     #[test]
