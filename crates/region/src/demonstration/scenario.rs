@@ -202,7 +202,7 @@ mod tests {
     fn the_idle_shop_is_at_rest_with_every_task_placed_and_most_of_its_room_free() {
         let world = idle_shop(Timestamp::UNIX_EPOCH, 1);
         let here = &world.clusters[CLUSTER];
-        let held = here.held();
+        let held = here.resources_held();
         let used: i64 = held.values().map(|held| held.cpu).sum();
         let registered: i64 = here.instances.values().map(|one| one.machine.cpu).sum();
 

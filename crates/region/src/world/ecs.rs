@@ -25,7 +25,7 @@ pub mod task_spec;
 pub use self::capacity_provider::CapacityProvider;
 pub use self::cluster::Cluster;
 pub use self::container_instance::{AGENT_VERSION, ContainerInstance, NewInstance, Status};
-pub use self::held_resources::{Held, Lack, RESERVED_PORTS};
+pub use self::held_resources::{HeldResources, RESERVED_PORTS, Shortage};
 pub use self::machine::Machine;
 pub use self::placement_rules::{Constraint, Placement, Strategy};
 pub use self::resource_arn::arn;

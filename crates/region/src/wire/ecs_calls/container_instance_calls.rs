@@ -116,8 +116,8 @@ fn describe(name: &str, cluster: &Cluster, one: &ContainerInstance) -> Value {
         value => json!({"name": name, "value": value}),
     };
     let attributes: Vec<_> = one.attribute_names().map(attribute).collect();
-    let held = cluster.held_of(&one.id);
-    let (cpu, memory_mib) = held.left_of(one);
+    let held = cluster.resources_held_on(&one.id);
+    let (cpu, memory_mib) = held.remaining(one);
     let has_gpus = !one.machine.gpus.is_empty();
     let free_gpus = has_gpus.then(|| held.free_gpus(one).collect());
     let all_gpus = has_gpus.then(|| one.machine.gpus.iter().collect());

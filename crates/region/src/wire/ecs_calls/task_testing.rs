@@ -17,7 +17,7 @@ pub(super) fn world() -> (World, String, String) {
     }
     world.add_service("shop", "web", ServiceKind::replica(2), TaskSpec::default());
     world.add_service("shop", "logs", ServiceKind::Daemon, TaskSpec::default());
-    let first = world.clusters["shop"].on("i-1").unwrap().id.clone();
+    let first = world.clusters["shop"].registered_instance("i-1").unwrap().id.clone();
     let standalone = world.run_task("shop", &first, "report", TaskSpec::default());
     pass(&mut world, 60);
     (world, first, standalone)

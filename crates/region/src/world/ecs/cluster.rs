@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::container_instance::{AGENT_VERSION, ContainerInstance, Status};
-use super::held_resources::Held;
+use super::held_resources::HeldResources;
 use super::service::{Service, ServiceKind};
 use super::task::{Task, TaskStatus};
 
@@ -22,7 +22,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// The container instance on an EC2 instance that is still registered. A cluster may remember others that left.
-    pub fn on(&self, instance_id: &str) -> Option<&ContainerInstance> {
+    pub fn registered_instance(&self, instance_id: &str) -> Option<&ContainerInstance> {
         self.instances
             .values()
             .find(|one| one.instance_id == instance_id && one.status != Status::Inactive)
@@ -42,7 +42,7 @@ impl Cluster {
         let runs = |task: &&Task| task.is_desired_running() && task.status == TaskStatus::Running;
         let missing = |(name, service): (&String, &Service)| match service.kind {
             ServiceKind::Replica { desired, .. } => {
-                desired.saturating_sub(tasks_of(self, name).filter(runs).count())
+                desired.saturating_sub(self.tasks_of_service(name).filter(runs).count())
             }
             ServiceKind::Daemon => 0,
         };
@@ -85,8 +85,8 @@ impl Cluster {
     }
 
     /// What tasks hold, by container instance.
-    pub fn held(&self) -> BTreeMap<&str, Held> {
-        let mut held = BTreeMap::<&str, Held>::new();
+    pub fn resources_held(&self) -> BTreeMap<&str, HeldResources> {
+        let mut held = BTreeMap::<&str, HeldResources>::new();
         for task in self.tasks.values().filter(|task| task.status != TaskStatus::Stopped) {
             held.entry(task.container_instance.as_str()).or_default().add(task);
         }
@@ -94,17 +94,17 @@ impl Cluster {
     }
 
     /// What tasks hold of one container instance.
-    pub fn held_of(&self, container_instance: &str) -> Held {
-        let mut held = Held::default();
+    pub fn resources_held_on(&self, container_instance: &str) -> HeldResources {
+        let mut held = HeldResources::default();
         self.tasks_on(container_instance).for_each(|task| held.add(task));
         held
     }
-}
 
-/// The tasks of a service.
-pub(super) fn tasks_of<'a>(
-    cluster: &'a Cluster,
-    service: &'a str,
-) -> impl Iterator<Item = &'a Task> {
-    cluster.tasks.values().filter(move |task| task.service.as_deref() == Some(service))
+    /// The tasks of a service.
+    pub(super) fn tasks_of_service<'a>(
+        &'a self,
+        service: &'a str,
+    ) -> impl Iterator<Item = &'a Task> {
+        self.tasks.values().filter(move |task| task.service.as_deref() == Some(service))
+    }
 }

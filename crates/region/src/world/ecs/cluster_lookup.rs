@@ -8,9 +8,9 @@ use crate::world::state::World;
 impl World {
     /// The container instance on an EC2 instance, in whichever cluster has it.
     pub fn container_instance(&self, instance_id: &str) -> Option<(&str, &ContainerInstance)> {
-        self.clusters
-            .iter()
-            .find_map(|(name, cluster)| Some((name.as_str(), cluster.on(instance_id)?)))
+        self.clusters.iter().find_map(|(name, cluster)| {
+            Some((name.as_str(), cluster.registered_instance(instance_id)?))
+        })
     }
 
     /// The status of the container instance on an EC2 instance; `None` if no cluster has one.

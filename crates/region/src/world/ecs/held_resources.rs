@@ -17,7 +17,7 @@ const FIRST_DYNAMIC_PORT: u16 = 32768;
 
 /// What tasks hold of a container instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldResources {
     /// CPU units.
     pub cpu: i64,
     /// Memory in MiB.
@@ -34,7 +34,7 @@ pub struct Held {
 
 /// What a container instance lacks for a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lack {
+pub enum Shortage {
     Cpu,
     Memory,
     Port,
@@ -42,7 +42,7 @@ pub enum Lack {
     Interface,
 }
 
-impl Held {
+impl HeldResources {
     pub(super) fn add(&mut self, task: &Task) {
         self.reserve(&task.spec);
         self.hold(&task.spec, &task.bindings, &task.gpus);
@@ -71,7 +71,7 @@ impl Held {
     }
 
     /// CPU units and memory (MiB) that are left of a container instance.
-    pub fn left_of(&self, instance: &ContainerInstance) -> (i64, i64) {
+    pub fn remaining(&self, instance: &ContainerInstance) -> (i64, i64) {
         (instance.machine.cpu - self.cpu, instance.machine.memory_mib - self.memory_mib)
     }
 
@@ -84,19 +84,22 @@ impl Held {
     }
 
     /// What a container instance lacks for a task, if that is all that is held of it.
-    pub fn lacks(&self, instance: &ContainerInstance, spec: &TaskSpec) -> Vec<Lack> {
-        let (cpu, memory_mib) = self.left_of(instance);
+    pub fn shortages(&self, instance: &ContainerInstance, spec: &TaskSpec) -> Vec<Shortage> {
+        let (cpu, memory_mib) = self.remaining(instance);
         let is_taken = |port: &Port| {
             self.ports.contains(port)
                 || port.protocol == Protocol::Tcp && RESERVED_PORTS.contains(&port.number)
         };
         let interfaces_max = instance.machine.interfaces_max.unwrap_or(usize::MAX);
         let checks = [
-            (Lack::Cpu, spec.cpu > cpu),
-            (Lack::Memory, spec.memory_mib > memory_mib),
-            (Lack::Port, spec.network != Network::Awsvpc && spec.ports.iter().any(is_taken)),
-            (Lack::Gpu, spec.gpus > self.free_gpus(instance).count()),
-            (Lack::Interface, spec.network == Network::Awsvpc && self.interfaces >= interfaces_max),
+            (Shortage::Cpu, spec.cpu > cpu),
+            (Shortage::Memory, spec.memory_mib > memory_mib),
+            (Shortage::Port, spec.network != Network::Awsvpc && spec.ports.iter().any(is_taken)),
+            (Shortage::Gpu, spec.gpus > self.free_gpus(instance).count()),
+            (
+                Shortage::Interface,
+                spec.network == Network::Awsvpc && self.interfaces >= interfaces_max,
+            ),
         ];
         checks.into_iter().filter(|&(_, lacks)| lacks).map(|(lack, _)| lack).collect()
     }

@@ -89,7 +89,6 @@ mod tests {
 
     use super::*;
     use crate::world::Happening;
-    use crate::world::ecs::cluster::tasks_of;
     use crate::world::ecs::task_spec::{Network, Port};
     use crate::world::ecs::{Constraint, Machine, NewInstance, ServiceKind, Strategy};
 
@@ -112,9 +111,11 @@ mod tests {
     fn spread(world: &World) -> Vec<usize> {
         let here = &world.clusters["shop"];
         let ids = (1..=here.instances.len())
-            .map(|number| here.on(&format!("i-{number}")).unwrap().id.clone());
-        ids.map(|id| tasks_of(here, "web").filter(|task| task.container_instance == id).count())
-            .collect()
+            .map(|number| here.registered_instance(&format!("i-{number}")).unwrap().id.clone());
+        ids.map(|id| {
+            here.tasks_of_service("web").filter(|task| task.container_instance == id).count()
+        })
+        .collect()
     }
 
     fn said(world: &World) -> &str {
@@ -235,7 +236,7 @@ mod tests {
         let mut world = world(&["a"], &Machine::default());
         let placement = Placement::default().with_constraint(member_of("attribute:stack == prod"));
         assert_eq!(add(&mut world, 1, TaskSpec::default(), placement), [0]);
-        let id = world.clusters["shop"].on("i-1").unwrap().id.clone();
+        let id = world.clusters["shop"].registered_instance("i-1").unwrap().id.clone();
         world.put_attribute("shop", &id, "stack", "prod");
         world.advance(world.now() + std::time::Duration::from_secs(60));
 
@@ -256,7 +257,7 @@ mod tests {
             add(&mut world, 2, TaskSpec { ports, ..TaskSpec::default() }, Placement::default());
         assert_eq!(counts, [1, 1]);
 
-        let bindings = &tasks_of(&world.clusters["shop"], "web").next().unwrap().bindings;
+        let bindings = &world.clusters["shop"].tasks_of_service("web").next().unwrap().bindings;
         assert_eq!(bindings, &[Port::tcp(53), Port::udp(53), Port::tcp(32768), Port::tcp(32769)]);
         world.add_service(
             "shop",
@@ -267,7 +268,7 @@ mod tests {
         assert!(said(&world).contains("already using a port"));
         let dynamic = TaskSpec { ports: vec![Port::tcp(0)], ..TaskSpec::default() };
         world.add_service("shop", "many", ServiceKind::replica(6), dynamic);
-        assert_eq!(tasks_of(&world.clusters["shop"], "many").count(), 6);
+        assert_eq!(world.clusters["shop"].tasks_of_service("many").count(), 6);
     }
 
     #[test]
@@ -275,13 +276,13 @@ mod tests {
         let mut world = world(&["a"], &Machine::new("t3.small", 1024, 2048));
         let daemon = TaskSpec { cpu: 512, ..TaskSpec::default() };
         world.add_service("shop", "logs", ServiceKind::Daemon, daemon);
-        let id = tasks_of(&world.clusters["shop"], "logs").next().unwrap().id.clone();
+        let id = world.clusters["shop"].tasks_of_service("logs").next().unwrap().id.clone();
         world.clusters.get_mut("shop").unwrap().tasks.remove(&id);
 
         assert_eq!(add(&mut world, 4, TaskSpec::default(), Placement::default()), [2]);
         world.reconcile_soon("shop");
         world.advance(world.now() + std::time::Duration::from_secs(60));
-        assert_eq!(tasks_of(&world.clusters["shop"], "logs").count(), 1);
+        assert_eq!(world.clusters["shop"].tasks_of_service("logs").count(), 1);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cluster::Cluster;
 use super::cluster_query::Expression;
 use super::container_instance::{ContainerInstance, Status};
-use super::held_resources::{Held, Lack};
+use super::held_resources::{HeldResources, Shortage};
 use super::placement_rules::{Constraint, Placement, Strategy};
 use super::service::ServiceKind;
 use super::task_spec::TaskSpec;
@@ -17,7 +17,7 @@ pub(super) enum Misfit {
     MemberOf,
     DistinctInstance,
     Attribute,
-    Lacks(Lack),
+    Shortage(Shortage),
 }
 
 impl Misfit {
@@ -30,11 +30,11 @@ impl Misfit {
                 "encountered error \"DistinctInstance placement constraint unsatisfied.\""
             }
             Self::Attribute => "is missing an attribute required by your task",
-            Self::Lacks(Lack::Cpu) => "has insufficient CPU units available",
-            Self::Lacks(Lack::Memory) => "has insufficient memory available",
-            Self::Lacks(Lack::Port) => "is already using a port required by your task",
-            Self::Lacks(Lack::Gpu) => "encountered error \"RESOURCE:GPU\"",
-            Self::Lacks(Lack::Interface) => "encountered error \"RESOURCE:ENI\"",
+            Self::Shortage(Shortage::Cpu) => "has insufficient CPU units available",
+            Self::Shortage(Shortage::Memory) => "has insufficient memory available",
+            Self::Shortage(Shortage::Port) => "is already using a port required by your task",
+            Self::Shortage(Shortage::Gpu) => "encountered error \"RESOURCE:GPU\"",
+            Self::Shortage(Shortage::Interface) => "encountered error \"RESOURCE:ENI\"",
         }
     }
 }
@@ -47,7 +47,7 @@ pub(super) struct Search<'a> {
     placement: &'a Placement,
     expressions: Vec<Expression>,
     /// What is held of each container instance, what is reserved for daemon tasks included.
-    held: BTreeMap<&'a str, Held>,
+    held: BTreeMap<&'a str, HeldResources>,
     /// The service's tasks by container instance.
     siblings: BTreeMap<&'a str, usize>,
 }
@@ -67,7 +67,7 @@ impl<'a> Search<'a> {
         }
         let is_daemon =
             service.is_some_and(|name| cluster.services[name].kind == ServiceKind::Daemon);
-        let held = if is_daemon { cluster.held() } else { with_daemons(cluster) };
+        let held = if is_daemon { cluster.resources_held() } else { with_daemons(cluster) };
         let expressions = placement.expressions(spec).filter_map(Expression::parse).collect();
         Self { cluster, service, spec, placement, expressions, held, siblings }
     }
@@ -84,11 +84,11 @@ impl<'a> Search<'a> {
             (Misfit::Attribute, lacks_attribute),
         ];
         let lacks = match self.held.get(instance.id.as_str()) {
-            Some(held) => held.lacks(instance, self.spec),
-            None => Held::default().lacks(instance, self.spec),
+            Some(held) => held.shortages(instance, self.spec),
+            None => HeldResources::default().shortages(instance, self.spec),
         };
         let unmet = checks.into_iter().filter(|&(_, unmet)| unmet).map(|(misfit, _)| misfit);
-        unmet.chain(lacks.into_iter().map(Misfit::Lacks)).collect()
+        unmet.chain(lacks.into_iter().map(Misfit::Shortage)).collect()
     }
 
     fn is_member(&self, instance: &ContainerInstance) -> bool {
@@ -148,14 +148,14 @@ impl<'a> Search<'a> {
                 }
                 least(candidates, |one| in_group.get(group(one, field)).copied().unwrap_or(0))
             }
-            Strategy::BinpackCpu => least(candidates, |one| self.left_of(one).0),
-            Strategy::BinpackMemory => least(candidates, |one| self.left_of(one).1),
+            Strategy::BinpackCpu => least(candidates, |one| self.remaining(one).0),
+            Strategy::BinpackMemory => least(candidates, |one| self.remaining(one).1),
         }
     }
 
-    fn left_of(&self, instance: &ContainerInstance) -> (i64, i64) {
-        let nothing = Held::default();
-        self.held.get(instance.id.as_str()).unwrap_or(&nothing).left_of(instance)
+    fn remaining(&self, instance: &ContainerInstance) -> (i64, i64) {
+        let nothing = HeldResources::default();
+        self.held.get(instance.id.as_str()).unwrap_or(&nothing).remaining(instance)
     }
 }
 
@@ -178,8 +178,8 @@ fn least<T: Ord>(
 }
 
 /// What is held of each container instance if every daemon service had its task there already.
-fn with_daemons(cluster: &Cluster) -> BTreeMap<&str, Held> {
-    let mut held = cluster.held();
+fn with_daemons(cluster: &Cluster) -> BTreeMap<&str, HeldResources> {
+    let mut held = cluster.resources_held();
     let daemons: Vec<_> = cluster
         .services
         .iter()

@@ -7,7 +7,7 @@
 
 use jiff::Timestamp;
 
-use super::cluster::{Cluster, tasks_of};
+use super::cluster::Cluster;
 use super::container_instance::{ContainerInstance, Status};
 use super::service::ServiceKind;
 use super::task::{Task, TaskStatus};
@@ -43,7 +43,7 @@ impl World {
     ) {
         let here = &self.clusters[cluster];
         let wanted: Vec<&Task> =
-            tasks_of(here, service).filter(|task| task.is_desired_running()).collect();
+            here.tasks_of_service(service).filter(|task| task.is_desired_running()).collect();
         let leaving =
             |task: &&Task| here.instances[&task.container_instance].status == Status::Draining;
         let (leaving, staying): (Vec<&Task>, Vec<&Task>) =
@@ -219,7 +219,7 @@ mod tests {
             world.add_instance("shop", NewInstance::new(format!("i-{number}")).zone(zone));
         }
         world.add_service("shop", "web", kind, TaskSpec::default());
-        let first = world.clusters["shop"].on("i-0").unwrap().id.clone();
+        let first = world.clusters["shop"].registered_instance("i-0").unwrap().id.clone();
         world.set_status("shop", &first, Status::Draining);
         (world, first)
     }
@@ -232,7 +232,8 @@ mod tests {
         while let Some(next) = world.next_due() {
             world.advance(next);
             let here = &world.clusters["shop"];
-            let healthy = tasks_of(here, "web")
+            let healthy = here
+                .tasks_of_service("web")
                 .filter(|task| task.is_desired_running() && task.status == TaskStatus::Running)
                 .count();
             fewest = fewest.min(healthy);
@@ -277,7 +278,7 @@ mod tests {
 
         assert_eq!(watch(&mut world, &first).0, None);
         assert_eq!(world.missing_tasks(), []);
-        let id = tasks_of(&world.clusters["shop"], "web").next().unwrap().id.clone();
+        let id = world.clusters["shop"].tasks_of_service("web").next().unwrap().id.clone();
         world.stop_task("shop", &id);
         assert_eq!(world.missing_tasks(), [("web", 1)]);
         assert!(
@@ -328,7 +329,7 @@ mod tests {
             world.advance(world.now() + Duration::from_secs(300));
             let here = &world.clusters["shop"];
             let on = |id: &str| {
-                let instance = &here.on(id).unwrap().id;
+                let instance = &here.registered_instance(id).unwrap().id;
                 here.tasks_on(instance).filter(|task| task.status == TaskStatus::Running).count()
             };
             [on("i-0"), on("i-1"), on("i-2")]
@@ -337,7 +338,7 @@ mod tests {
         assert_eq!(settle(&mut world, 3), [1, 1, 1]);
 
         let tasks: Vec<_> =
-            tasks_of(&world.clusters["shop"], "web").map(|task| task.id.clone()).collect();
+            world.clusters["shop"].tasks_of_service("web").map(|task| task.id.clone()).collect();
         for task in &tasks {
             world.protect_task("shop", task, Duration::from_secs(1000));
         }

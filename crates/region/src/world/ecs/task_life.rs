@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::held_resources::Held;
+use super::held_resources::HeldResources;
 use super::task::{Task, TaskStatus};
 use super::task_spec::TaskSpec;
 use crate::world::agenda::Due;
@@ -108,7 +108,7 @@ impl World {
     /// Gives a task its ports and GPUs and puts it onto its container instance.
     pub(in crate::world) fn put_task(&mut self, cluster: &str, mut task: Task) {
         let Some(here) = self.clusters.get_mut(cluster) else { return };
-        let held: Held = here.held_of(&task.container_instance);
+        let held: HeldResources = here.resources_held_on(&task.container_instance);
         let Some(instance) = here.instances.get_mut(&task.container_instance) else { return };
         instance.version += 1;
         (task.bindings, task.gpus) = held.assign(instance, &task.spec);
@@ -185,7 +185,7 @@ mod tests {
         let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
         world.add_instance("shop", NewInstance::new("i-1"));
         world.add_service("shop", "web", ServiceKind::replica(1), spec);
-        let id = world.clusters["shop"].on("i-1").unwrap().id.clone();
+        let id = world.clusters["shop"].registered_instance("i-1").unwrap().id.clone();
         (world, id)
     }
 
