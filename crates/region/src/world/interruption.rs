@@ -46,20 +46,20 @@ impl World {
     /// The instance goes away; what still executes on it is cut off. A terminated instance is deregistered; a stopped
     /// or hibernated one stays registered, its agent disconnected, and its tasks stay as they were in the API
     /// (ECS API, `DeregisterContainerInstance`).
-    pub(super) fn take_away(&mut self, instance_id: &str, action: Action) {
+    pub(super) fn remove_instance(&mut self, instance_id: &str, action: Action) {
         // An instance that terminates for two reasons, such as an interruption during a scale-in, goes once.
         if self.terminated.contains(instance_id) {
             return;
         }
         self.record(Happening::InstanceGone { instance_id: instance_id.to_owned() });
-        self.take_off_cluster(instance_id, action);
+        self.remove_from_cluster(instance_id, action);
         if action == Action::Terminate {
             self.terminated.insert(instance_id.to_owned());
             self.leave_group(instance_id);
         }
     }
 
-    fn take_off_cluster(&mut self, instance_id: &str, action: Action) {
+    fn remove_from_cluster(&mut self, instance_id: &str, action: Action) {
         let Some((cluster, id)) = self
             .container_instance(instance_id)
             .map(|(name, one)| (name.to_owned(), one.id.clone()))

@@ -91,17 +91,19 @@ impl World {
         while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= now) {
             let ((at, _), due) = entry.remove_entry();
             self.now = self.now.max(at);
-            self.happen(due);
+            self.carry_out(due);
         }
         self.now = self.now.max(now);
     }
 
-    fn happen(&mut self, due: Due) {
+    fn carry_out(&mut self, due: Due) {
         match due {
             Due::TaskStep { cluster, task } => self.step_task(&cluster, &task),
             Due::Reconcile { cluster, service } => self.reconcile(&cluster, &service),
-            Due::Interruption { instance_id, action } => self.take_away(&instance_id, action),
-            Due::Joined { group, instance_id } => self.join(&group, &instance_id),
+            Due::Interruption { instance_id, action } => self.remove_instance(&instance_id, action),
+            Due::Joined { group, instance_id } => {
+                self.register_launched_instance(&group, &instance_id)
+            }
             Due::Rebalance { group } => self.rebalance(&group),
             Due::ActionTimeout { token } => self.time_out_action(&token),
             Due::Deliver { function, payload, hop } => self.deliver(&function, payload, hop),
@@ -134,7 +136,7 @@ impl World {
     }
 
     /// A duration between two bounds, by chance.
-    pub(super) fn between(&mut self, least: Duration, most: Duration) -> Duration {
+    pub(super) fn random_duration(&mut self, least: Duration, most: Duration) -> Duration {
         least + (most - least).mul_f64(self.rng.f64())
     }
 

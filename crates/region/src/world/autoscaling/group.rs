@@ -112,7 +112,7 @@ impl Group {
 
     /// What its instances count into its desired capacity.
     pub(super) fn size(&self) -> i32 {
-        let counted = self.instances.iter().filter(|one| one.state.counts()).count();
+        let counted = self.instances.iter().filter(|one| one.state.counts_into_capacity()).count();
         i32::try_from(counted).unwrap_or(i32::MAX).saturating_mul(self.weight())
     }
 

@@ -85,7 +85,7 @@ impl World {
                 let message = format!("Instance {instance_id} is being terminated already.");
                 return Err(Refused { code: "ScalingActivityInProgress", message });
             }
-            state => state.is_some_and(LifecycleState::counts),
+            state => state.is_some_and(LifecycleState::counts_into_capacity),
         };
         if decrement && counts {
             if less < min_size {
@@ -130,7 +130,7 @@ impl World {
 
     /// EC2 takes an instance away that no hook holds (any more).
     pub(super) fn shut_down(&mut self, instance_id: &str) {
-        let after = self.between(SHUT_DOWN.0, SHUT_DOWN.1);
+        let after = self.random_duration(SHUT_DOWN.0, SHUT_DOWN.1);
         self.terminate(instance_id, after);
     }
 
@@ -149,7 +149,7 @@ impl World {
             let group = self.groups.get(name).filter(|group| !group.is_suspended("Terminate"));
             let too_much =
                 group.is_some_and(|group| group.size() - group.weight() >= group.desired_capacity);
-            let chosen = if too_much { self.choose_to_terminate(name) } else { None };
+            let chosen = if too_much { self.choose_instance_to_terminate(name) } else { None };
             let Some(instance_id) = chosen else { return };
             self.start_termination(name, &instance_id);
         }
@@ -158,10 +158,10 @@ impl World {
     /// Chooses an instance as the default termination policy does: an unprotected one of the zone with most
     /// instances; by chance among them, as they all come from one launch template.
     /// Source: Auto Scaling User Guide, ec2-auto-scaling-termination-policies.
-    fn choose_to_terminate(&mut self, name: &str) -> Option<String> {
+    fn choose_instance_to_terminate(&mut self, name: &str) -> Option<String> {
         let group = self.groups.get(name)?;
         let mut in_zone = BTreeMap::<_, Vec<&Instance>>::new();
-        for instance in group.instances.iter().filter(|one| one.state.counts()) {
+        for instance in group.instances.iter().filter(|one| one.state.counts_into_capacity()) {
             in_zone.entry(self.zone_of(&instance.instance_id)).or_default().push(instance);
         }
         let unprotected = in_zone.into_values().filter_map(|all| {

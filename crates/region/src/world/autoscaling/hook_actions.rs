@@ -36,7 +36,7 @@ impl World {
                 hook,
             };
             self.plan_at(action.deadline(), Due::ActionTimeout { token: action.token.clone() });
-            self.announce(&action);
+            self.notify_of_action(&action);
             self.lifecycle_actions.push(action);
         }
     }

@@ -39,7 +39,7 @@ impl World {
     }
 
     /// Tells the hook's topic and EventBridge of an action.
-    pub(super) fn announce(&mut self, action: &LifecycleAction) {
+    pub(super) fn notify_of_action(&mut self, action: &LifecycleAction) {
         let mut detail = Map::from_iter([
             ("Origin".to_owned(), json!("AutoScalingGroup")),
             ("Destination".to_owned(), json!("EC2")),

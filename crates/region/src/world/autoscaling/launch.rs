@@ -48,13 +48,13 @@ impl World {
         if let Some(group) = self.groups.get_mut(name) {
             group.instances.push(pending);
         }
-        let after = self.between(BOOT.0, BOOT.1);
+        let after = self.random_duration(BOOT.0, BOOT.1);
         self.plan(after, Due::Joined { group: name.to_owned(), instance_id });
     }
 
     /// A booted instance joins its group's cluster, unless it is to go again already. If it was launched to move the
     /// group's capacity, another one goes now.
-    pub(in crate::world) fn join(&mut self, name: &str, instance_id: &str) {
+    pub(in crate::world) fn register_launched_instance(&mut self, name: &str, instance_id: &str) {
         let Some(group) = self.groups.get(name) else { return };
         if group.instance(instance_id).is_none_or(|one| one.state != LifecycleState::Pending) {
             return;
@@ -75,7 +75,7 @@ impl World {
     pub(super) fn rebalance_later(&mut self, name: &str) {
         let planned = |due: &Due| matches!(due, Due::Rebalance { group } if group == name);
         if self.is_unbalanced(name) && !self.agenda.values().any(planned) {
-            let after = self.between(REBALANCE.0, REBALANCE.1);
+            let after = self.random_duration(REBALANCE.0, REBALANCE.1);
             self.plan(after, Due::Rebalance { group: name.to_owned() });
         }
     }
@@ -98,7 +98,7 @@ impl World {
 
     fn is_unbalanced(&self, name: &str) -> bool {
         let Some(group) = self.groups.get(name) else { return false };
-        let counts = self.in_zones(name);
+        let counts = self.instances_per_zone(name);
         let (Some(fewest), Some(most)) = (counts.values().min(), counts.values().max()) else {
             return false;
         };
@@ -107,7 +107,7 @@ impl World {
 
     /// The zone of a group that has the fewest of its instances; by chance among equals.
     fn emptiest_zone(&mut self, name: &str) -> Option<String> {
-        let counts = self.in_zones(name);
+        let counts = self.instances_per_zone(name);
         let fewest = counts.values().min()?;
         let zones: Vec<_> =
             counts.iter().filter(|&(_, count)| count == fewest).map(|(zone, _)| zone).collect();
@@ -116,10 +116,10 @@ impl World {
     }
 
     /// How many instances count in each of a group's zones.
-    fn in_zones(&self, name: &str) -> BTreeMap<String, usize> {
+    fn instances_per_zone(&self, name: &str) -> BTreeMap<String, usize> {
         let Some(group) = self.groups.get(name) else { return BTreeMap::new() };
         let mut counts: BTreeMap<_, _> = group.zones.iter().map(|zone| (zone.clone(), 0)).collect();
-        for instance in group.instances.iter().filter(|one| one.state.counts()) {
+        for instance in group.instances.iter().filter(|one| one.state.counts_into_capacity()) {
             if let Some(count) = counts.get_mut(&self.zone_of(&instance.instance_id)) {
                 *count += 1;
             }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn counts(world: &World) -> Vec<usize> {
-        world.in_zones("group").into_values().collect()
+        world.instances_per_zone("group").into_values().collect()
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl LifecycleState {
     }
 
     /// Whether an instance in this state counts into the desired capacity.
-    pub fn counts(self) -> bool {
+    pub fn counts_into_capacity(self) -> bool {
         matches!(self, Self::Pending | Self::InService)
     }
 }

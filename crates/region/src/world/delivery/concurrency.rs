@@ -61,12 +61,12 @@ impl World {
             }
         }
         self.delivery.ready = waiting;
-        throttled.into_iter().for_each(|invocation| self.put_back(invocation));
+        throttled.into_iter().for_each(|invocation| self.retry_throttled(invocation));
         taken
     }
 
     /// A throttled event is tried again, until it is too old.
-    fn put_back(&mut self, mut invocation: Invocation) {
+    fn retry_throttled(&mut self, mut invocation: Invocation) {
         let Origin::Asynchronous { throttles, since, .. } = &mut invocation.origin else { return };
         let pause = BACKOFF.0.saturating_mul(2_u32.saturating_pow(*throttles)).min(BACKOFF.1);
         *throttles += 1;

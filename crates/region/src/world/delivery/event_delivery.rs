@@ -19,29 +19,29 @@ const LATE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(
 impl World {
     /// Sends an event to EventBridge. It reaches the rules a little later.
     pub fn put_event(&mut self, event: Value) {
-        for after in self.deliveries(EVENT_LATENCY) {
+        for after in self.delivery_delays(EVENT_LATENCY) {
             self.plan(after, Due::Event { event: event.clone() });
         }
     }
 
     /// After how long each delivery of one thing comes: one usually, none or two if a mishap befalls it.
-    pub(super) fn deliveries(&mut self, latency: (Duration, Duration)) -> Vec<Duration> {
+    pub(super) fn delivery_delays(&mut self, latency: (Duration, Duration)) -> Vec<Duration> {
         if self.by_chance(self.delivery.mishaps.lost) {
             return Vec::new();
         }
-        self.deliveries_at_least_once(latency)
+        self.delivery_delays_at_least_once(latency)
     }
 
     /// Like `deliveries`, but it is never lost.
-    pub(super) fn deliveries_at_least_once(
+    pub(super) fn delivery_delays_at_least_once(
         &mut self,
         latency: (Duration, Duration),
     ) -> Vec<Duration> {
         let Mishaps { duplicate, late, .. } = self.delivery.mishaps;
         let copies = if self.by_chance(duplicate) { 2 } else { 1 };
         let delivery = |_| {
-            let usual = self.between(latency.0, latency.1);
-            if self.by_chance(late) { usual + self.between(LATE.0, LATE.1) } else { usual }
+            let usual = self.random_duration(latency.0, latency.1);
+            if self.by_chance(late) { usual + self.random_duration(LATE.0, LATE.1) } else { usual }
         };
         (0..copies).map(delivery).collect()
     }

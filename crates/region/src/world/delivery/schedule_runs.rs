@@ -35,7 +35,7 @@ impl World {
         let Some(schedule) = self.delivery.schedules.get(name) else { return };
         self.plan(schedule.interval, Due::Schedule { name: name.to_owned() });
         let since = self.now;
-        for after in self.deliveries_at_least_once(LATENCY) {
+        for after in self.delivery_delays_at_least_once(LATENCY) {
             self.plan(after, Due::ScheduleAttempt { name: name.to_owned(), retries: 0, since });
         }
     }

@@ -47,7 +47,7 @@ impl World {
         for function in functions {
             let payload = self.sns_event(&message_id, &published);
             let hop = Hop::after(from);
-            for after in self.deliveries(LATENCY) {
+            for after in self.delivery_delays(LATENCY) {
                 let (function, payload) = (function.clone(), payload.clone());
                 self.plan(after, Due::Deliver { function, payload, hop });
             }

@@ -45,7 +45,7 @@ impl World {
         if let Some(cluster) = self.clusters.get_mut(cluster) {
             cluster.services.insert(name.to_owned(), service);
         }
-        self.start_settled(cluster, name);
+        self.start_running_tasks(cluster, name);
     }
 
     /// Changes how many tasks a replica service wants: its load has changed. A daemon service is left as it is.
@@ -71,7 +71,7 @@ impl World {
             names.push(name.clone());
         }
         for service in names {
-            let after = self.between(Duration::from_secs(1), Duration::from_secs(4));
+            let after = self.random_duration(Duration::from_secs(1), Duration::from_secs(4));
             self.plan(after, Due::Reconcile { cluster: cluster.to_owned(), service });
         }
     }

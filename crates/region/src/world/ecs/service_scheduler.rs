@@ -118,7 +118,7 @@ impl World {
     }
 
     /// Starts tasks that are RUNNING and healthy at once, for the world to begin with.
-    pub(super) fn start_settled(&mut self, cluster: &str, service: &str) {
+    pub(super) fn start_running_tasks(&mut self, cluster: &str, service: &str) {
         let places = match self.clusters[cluster].services[service].kind {
             ServiceKind::Replica { desired, .. } => self.place_all(cluster, service, desired),
             ServiceKind::Daemon => {
