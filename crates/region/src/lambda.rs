@@ -53,7 +53,7 @@ pub(crate) fn calling_hop() -> Option<Hop> {
 /// SDK passes it on. Source: aws-runtime, `RecursionDetectionInterceptor`; Lambda Developer Guide, invocation-recursion.
 pub(crate) fn hop_in_trace(trace_id: &str) -> Option<Hop> {
     let lineage = trace_id.split(';').find_map(|part| part.trim().strip_prefix("Lineage="))?;
-    lineage.split('|').filter_map(|one| one.rsplit(':').next()?.parse().ok()).max().map(Hop)
+    lineage.split('|').filter_map(|entry| entry.rsplit(':').next()?.parse().ok()).max().map(Hop)
 }
 
 /// The trace of an invocation, as Lambda passes it to the function.

@@ -204,7 +204,7 @@ mod tests {
         let here = &world.clusters[CLUSTER];
         let held = here.resources_held();
         let used: i64 = held.values().map(|held| held.cpu).sum();
-        let registered: i64 = here.instances.values().map(|one| one.machine.cpu).sum();
+        let registered: i64 = here.instances.values().map(|instance| instance.machine.cpu).sum();
 
         assert_eq!(
             (world.history.len(), here.tasks.len()),

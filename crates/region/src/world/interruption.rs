@@ -19,7 +19,7 @@ impl World {
     pub fn interrupt(&mut self, instance_id: &str, action: Action) {
         let zone = self
             .container_instance(instance_id)
-            .map_or_else(|| format!("{REGION}a"), |(_, one)| one.zone.clone());
+            .map_or_else(|| format!("{REGION}a"), |(_, instance)| instance.zone.clone());
         let event = json!({
             "version": "0",
             "id": self.uuid(),
@@ -62,7 +62,7 @@ impl World {
     fn remove_from_cluster(&mut self, instance_id: &str, action: Action) {
         let Some((cluster, id)) = self
             .container_instance(instance_id)
-            .map(|(name, one)| (name.to_owned(), one.id.clone()))
+            .map(|(name, instance)| (name.to_owned(), instance.id.clone()))
         else {
             return;
         };

@@ -38,9 +38,10 @@ fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> 
         .instances
         .iter()
         .filter(|_| with_instances)
-        .map(|one| {
-            let health = element("HealthStatus", if one.healthy { "Healthy" } else { "Unhealthy" });
-            member(&[instance_xml(world, group, one), health].concat())
+        .map(|instance| {
+            let health =
+                element("HealthStatus", if instance.healthy { "Healthy" } else { "Unhealthy" });
+            member(&[instance_xml(world, group, instance), health].concat())
         })
         .collect();
     let suspended: String = group
@@ -71,7 +72,8 @@ fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> 
 
 /// What both descriptions of an instance say alike.
 fn instance_xml(world: &World, group: &Group, instance: &Instance) -> String {
-    let joined = world.container_instance(&instance.instance_id).map(|(_, one)| &one.machine);
+    let joined =
+        world.container_instance(&instance.instance_id).map(|(_, instance)| &instance.machine);
     let weight = group.weight.map(|weight| element("WeightedCapacity", &weight.to_string()));
     [
         element("InstanceId", &instance.instance_id),
@@ -102,10 +104,10 @@ pub(super) fn describe_auto_scaling_instances(
         .groups
         .iter()
         .flat_map(|(name, group)| {
-            group.instances.iter().filter(wanted).map(|one| {
+            group.instances.iter().filter(wanted).map(|instance| {
                 [
-                    instance_xml(world, group, one),
-                    element("HealthStatus", if one.healthy { "HEALTHY" } else { "UNHEALTHY" }),
+                    instance_xml(world, group, instance),
+                    element("HealthStatus", if instance.healthy { "HEALTHY" } else { "UNHEALTHY" }),
                     element("AutoScalingGroupName", name),
                 ]
                 .concat()

@@ -77,7 +77,7 @@ fn read<'a>(
         }
         let container_instance = id_of(target);
         match instances.get(container_instance) {
-            Some(one) if one.status != Status::Inactive => {
+            Some(instance) if instance.status != Status::Inactive => {
                 Ok(Attribute { name, value, container_instance })
             }
             _ => Err(Refusal::new("TargetNotFoundException", "The specified target wasn't found.")),

@@ -24,7 +24,8 @@ pub(super) fn describe_capacity_providers(
         None => None,
     };
     let is_meant = |name: &str| {
-        of_cluster.is_none_or(|here| here.capacity_providers.iter().any(|one| one == name))
+        of_cluster
+            .is_none_or(|here| here.capacity_providers.iter().any(|provider| provider == name))
     };
     let known = |name: &str| world.capacity_providers.contains_key(name) || FARGATE.contains(&name);
     let (mut names, mut failures) = (Vec::new(), Vec::new());

@@ -19,7 +19,9 @@ pub(super) fn describe_clusters(world: &World, input: Input<'_>) -> Result<Value
         _ => vec!["default"],
     };
     let includes = |word: &str| {
-        input.value["include"].as_array().is_some_and(|words| words.iter().any(|one| one == word))
+        input.value["include"]
+            .as_array()
+            .is_some_and(|words| words.iter().any(|included| included == word))
     };
     let (mut described, mut failures) = (Vec::new(), Vec::new());
     for wanted in wanted {
@@ -62,7 +64,7 @@ fn describe_cluster(name: &str, cluster: &Cluster, statistics: bool) -> Value {
         "clusterArn": arn(&format!("cluster/{name}")),
         "clusterName": name,
         "status": "ACTIVE",
-        "registeredContainerInstancesCount": cluster.instances.values().filter(|one| registered(one.status)).count(),
+        "registeredContainerInstancesCount": cluster.instances.values().filter(|instance| registered(instance.status)).count(),
         "runningTasksCount": running,
         "pendingTasksCount": pending,
         "activeServicesCount": cluster.services.len(),

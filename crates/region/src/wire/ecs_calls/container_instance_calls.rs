@@ -31,14 +31,15 @@ pub(super) fn list_container_instances(world: &World, input: Input<'_>) -> Resul
     };
     let filter = input.text("filter")?.filter(|_| input.fault != Some(Fault::FilterIgnored));
     let filter = filter.map(self::filter).transpose()?;
-    let listed = |one: &&ContainerInstance| {
-        one.status != Status::Inactive
-            && status.is_none_or(|status| one.status == status)
+    let listed = |instance: &&ContainerInstance| {
+        instance.status != Status::Inactive
+            && status.is_none_or(|status| instance.status == status)
             && filter
                 .as_ref()
-                .is_none_or(|filter| filter.holds(&|subject| cluster.subject(one, subject)))
+                .is_none_or(|filter| filter.holds(&|subject| cluster.subject(instance, subject)))
     };
-    let arns = cluster.instances.values().filter(listed).map(|one| one.arn(name)).collect();
+    let arns =
+        cluster.instances.values().filter(listed).map(|instance| instance.arn(name)).collect();
     page(input, "containerInstanceArns", arns)
 }
 
@@ -51,7 +52,7 @@ pub(super) fn describe_container_instances(
     let (mut described, mut failures) = (Vec::new(), Vec::new());
     for wanted in wanted {
         match cluster.instances.get(id_of(wanted)) {
-            Some(one) => described.push(describe(name, cluster, one)),
+            Some(instance) => described.push(describe(name, cluster, instance)),
             None => failures.push(
                 json!({"arn": arn_of("container-instance", name, wanted), "reason": "MISSING"}),
             ),
@@ -75,7 +76,7 @@ pub(super) fn update_container_instances_state(
     let mut failures = Vec::new();
     let mut ids = Vec::new();
     for wanted in wanted {
-        let reason = match cluster.instances.get(id_of(wanted)).map(|one| one.status) {
+        let reason = match cluster.instances.get(id_of(wanted)).map(|instance| instance.status) {
             Some(Status::Active | Status::Draining) => {
                 ids.push(id_of(wanted).to_owned());
                 continue;
@@ -103,41 +104,41 @@ pub(super) fn update_container_instances_state(
 
 /// A container instance as ECS describes it. Unused numeric members come as 0, not absent; the lists of ports name
 /// those in use.
-fn describe(name: &str, cluster: &Cluster, one: &ContainerInstance) -> Value {
+fn describe(name: &str, cluster: &Cluster, instance: &ContainerInstance) -> Value {
     let wanted = |before_running: bool| {
         let counts = |running: bool| if before_running { !running } else { running };
         cluster
-            .tasks_on(&one.id)
+            .tasks_on(&instance.id)
             .filter(|task| task.is_desired_running() && counts(task.status >= TaskStatus::Running))
             .count()
     };
-    let attribute = |name: &str| match one.attribute(name).unwrap_or_default() {
+    let attribute = |name: &str| match instance.attribute(name).unwrap_or_default() {
         "" => json!({"name": name}),
         value => json!({"name": name, "value": value}),
     };
-    let attributes: Vec<_> = one.attribute_names().map(attribute).collect();
-    let held = cluster.resources_held_on(&one.id);
-    let (cpu, memory_mib) = held.remaining(one);
-    let has_gpus = !one.machine.gpus.is_empty();
-    let free_gpus = has_gpus.then(|| held.free_gpus(one).collect());
-    let all_gpus = has_gpus.then(|| one.machine.gpus.iter().collect());
+    let attributes: Vec<_> = instance.attribute_names().map(attribute).collect();
+    let held = cluster.resources_held_on(&instance.id);
+    let (cpu, memory_mib) = held.remaining(instance);
+    let has_gpus = !instance.machine.gpus.is_empty();
+    let free_gpus = has_gpus.then(|| held.free_gpus(instance).collect());
+    let all_gpus = has_gpus.then(|| instance.machine.gpus.iter().collect());
     let mut described = json!({
-        "containerInstanceArn": one.arn(name),
-        "ec2InstanceId": one.instance_id,
-        "version": one.version,
+        "containerInstanceArn": instance.arn(name),
+        "ec2InstanceId": instance.instance_id,
+        "version": instance.version,
         "versionInfo": {"agentVersion": AGENT_VERSION, "agentHash": "abcdef12", "dockerVersion": "DockerVersion: 25.0.8"},
         "remainingResources": resources(cpu, memory_mib, &held.ports, free_gpus),
-        "registeredResources": resources(one.machine.cpu, one.machine.memory_mib, &BTreeSet::new(), all_gpus),
-        "status": one.status.as_str(),
-        "agentConnected": one.agent_connected,
+        "registeredResources": resources(instance.machine.cpu, instance.machine.memory_mib, &BTreeSet::new(), all_gpus),
+        "status": instance.status.as_str(),
+        "agentConnected": instance.agent_connected,
         "runningTasksCount": wanted(false),
         "pendingTasksCount": wanted(true),
         "attributes": attributes,
-        "registeredAt": one.registered_at.as_duration().as_secs_f64(),
+        "registeredAt": instance.registered_at.as_duration().as_secs_f64(),
         "attachments": [],
         "tags": [],
     });
-    if let Some(provider) = &one.capacity_provider {
+    if let Some(provider) = &instance.capacity_provider {
         described["capacityProviderName"] = json!(provider);
     }
     described

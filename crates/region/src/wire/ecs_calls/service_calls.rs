@@ -97,8 +97,11 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
         }
         // A daemon wants a task on each ACTIVE instance; its percentages are the API's defaults.
         ServiceKind::Daemon => {
-            let active =
-                cluster.instances.values().filter(|one| one.status == Status::Active).count();
+            let active = cluster
+                .instances
+                .values()
+                .filter(|instance| instance.status == Status::Active)
+                .count();
             ("DAEMON", active, 0, 100)
         }
     };

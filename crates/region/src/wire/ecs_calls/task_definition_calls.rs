@@ -36,8 +36,10 @@ pub(super) fn definition_arn(name: &str) -> String {
 
 fn all(world: &World) -> impl Iterator<Item = (String, &TaskSpec)> {
     world.clusters.values().flat_map(|cluster| {
-        let services =
-            cluster.services.iter().map(|(name, one)| (one.spec.definition(name), &one.spec));
+        let services = cluster
+            .services
+            .iter()
+            .map(|(name, service)| (service.spec.definition(name), &service.spec));
         services.chain(cluster.tasks.values().map(|task| (task.definition(), &task.spec)))
     })
 }
@@ -51,7 +53,7 @@ fn describe(family: &str, revision: u32, spec: &TaskSpec) -> Value {
     let constraints: Vec<_> = spec
         .member_of
         .iter()
-        .map(|one| constraint_json(&Constraint::MemberOf(one.clone())))
+        .map(|expression| constraint_json(&Constraint::MemberOf(expression.clone())))
         .collect();
     let mut required = vec!["com.amazonaws.ecs.capability.docker-remote-api.1.18".to_owned()];
     if spec.network == Network::Awsvpc {

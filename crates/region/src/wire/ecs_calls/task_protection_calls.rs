@@ -91,7 +91,7 @@ mod tests {
             .as_array()
             .unwrap()
             .iter()
-            .map(|one| one["reason"].as_str().unwrap())
+            .map(|failure| failure["reason"].as_str().unwrap())
             .collect();
         assert_eq!(reasons, ["TASK_NOT_VALID", "MISSING"]);
     }

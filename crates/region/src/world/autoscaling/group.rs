@@ -96,7 +96,7 @@ impl Group {
 
     /// An instance of it.
     pub fn instance(&self, instance_id: &str) -> Option<&Instance> {
-        self.instances.iter().find(|one| one.instance_id == instance_id)
+        self.instances.iter().find(|instance| instance.instance_id == instance_id)
     }
 
     /// Suspends processes, such as `AZRebalance`.
@@ -112,7 +112,8 @@ impl Group {
 
     /// What its instances count into its desired capacity.
     pub(super) fn size(&self) -> i32 {
-        let counted = self.instances.iter().filter(|one| one.state.counts_into_capacity()).count();
+        let counted =
+            self.instances.iter().filter(|instance| instance.state.counts_into_capacity()).count();
         i32::try_from(counted).unwrap_or(i32::MAX).saturating_mul(self.weight())
     }
 

@@ -111,7 +111,7 @@ impl World {
             return;
         };
         if let Some(group) = self.groups.get_mut(&name) {
-            group.instances.retain(|one| one.instance_id != instance_id);
+            group.instances.retain(|instance| instance.instance_id != instance_id);
         }
         self.launch_missing(&name);
     }
@@ -122,8 +122,8 @@ impl World {
             .groups
             .values_mut()
             .flat_map(|group| &mut group.instances)
-            .find(|one| one.instance_id == instance_id);
-        let Some(instance) = instance.filter(|one| one.state != state) else { return };
+            .find(|instance| instance.instance_id == instance_id);
+        let Some(instance) = instance.filter(|instance| instance.state != state) else { return };
         instance.state = state;
         self.record(Happening::LifecycleState { instance_id: instance_id.to_owned(), state });
     }
@@ -161,13 +161,19 @@ impl World {
     fn choose_instance_to_terminate(&mut self, name: &str) -> Option<String> {
         let group = self.groups.get(name)?;
         let mut in_zone = BTreeMap::<_, Vec<&Instance>>::new();
-        for instance in group.instances.iter().filter(|one| one.state.counts_into_capacity()) {
+        for instance in
+            group.instances.iter().filter(|instance| instance.state.counts_into_capacity())
+        {
             in_zone.entry(self.zone_of(&instance.instance_id)).or_default().push(instance);
         }
         let unprotected = in_zone.into_values().filter_map(|all| {
-            let free: Vec<_> = all.iter().filter(|one| !one.protected_from_scale_in).collect();
+            let free: Vec<_> =
+                all.iter().filter(|instance| !instance.protected_from_scale_in).collect();
             (!free.is_empty()).then(|| {
-                (all.len(), free.iter().map(|one| one.instance_id.clone()).collect::<Vec<_>>())
+                (
+                    all.len(),
+                    free.iter().map(|instance| instance.instance_id.clone()).collect::<Vec<_>>(),
+                )
             })
         });
         let zones: Vec<_> = unprotected.collect();
@@ -203,7 +209,11 @@ mod tests {
     }
 
     fn ids(world: &World) -> Vec<&str> {
-        world.groups["group"].instances.iter().map(|one| one.instance_id.as_str()).collect()
+        world.groups["group"]
+            .instances
+            .iter()
+            .map(|instance| instance.instance_id.as_str())
+            .collect()
     }
 
     #[test]

@@ -154,8 +154,9 @@ impl World {
 
     /// What is not going to happen must not keep a world from coming to rest.
     fn forget_timeout(&mut self, token: &str) {
-        self.agenda
-            .retain(|_, due| !matches!(due, Due::ActionTimeout { token: one } if one == token));
+        self.agenda.retain(
+            |_, due| !matches!(due, Due::ActionTimeout { token: planned } if planned == token),
+        );
     }
 }
 
@@ -180,7 +181,7 @@ mod tests {
         world
             .completed_actions
             .iter()
-            .map(|one| (one.hook.as_str(), one.result, one.cause))
+            .map(|completed| (completed.hook.as_str(), completed.result, completed.cause))
             .collect()
     }
 

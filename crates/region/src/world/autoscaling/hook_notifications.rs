@@ -32,7 +32,7 @@ impl World {
             self.publish(topic_arn, Some(&subject), &message.to_string());
         }
         if let Some(found) = self.groups.get_mut(group) {
-            found.hooks.retain(|one| one.name != hook.name);
+            found.hooks.retain(|existing| existing.name != hook.name);
             found.hooks.push(hook);
         }
         Ok(())

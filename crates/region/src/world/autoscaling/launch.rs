@@ -56,7 +56,10 @@ impl World {
     /// group's capacity, another one goes now.
     pub(in crate::world) fn register_launched_instance(&mut self, name: &str, instance_id: &str) {
         let Some(group) = self.groups.get(name) else { return };
-        if group.instance(instance_id).is_none_or(|one| one.state != LifecycleState::Pending) {
+        if group
+            .instance(instance_id)
+            .is_none_or(|instance| instance.state != LifecycleState::Pending)
+        {
             return;
         }
         let (cluster, machine) = (group.cluster.clone(), group.template.clone());
@@ -119,7 +122,9 @@ impl World {
     fn instances_per_zone(&self, name: &str) -> BTreeMap<String, usize> {
         let Some(group) = self.groups.get(name) else { return BTreeMap::new() };
         let mut counts: BTreeMap<_, _> = group.zones.iter().map(|zone| (zone.clone(), 0)).collect();
-        for instance in group.instances.iter().filter(|one| one.state.counts_into_capacity()) {
+        for instance in
+            group.instances.iter().filter(|instance| instance.state.counts_into_capacity())
+        {
             if let Some(count) = counts.get_mut(&self.zone_of(&instance.instance_id)) {
                 *count += 1;
             }
@@ -180,8 +185,9 @@ mod tests {
             (joined.attributes["stack"].as_str(), new.protected_from_scale_in),
             ("prod", true)
         );
-        let of_provider =
-            |one: &ContainerInstance| one.capacity_provider.as_deref() == Some("provider");
+        let of_provider = |instance: &ContainerInstance| {
+            instance.capacity_provider.as_deref() == Some("provider")
+        };
         assert!(world.clusters["shop"].instances.values().all(of_provider));
     }
 

@@ -29,7 +29,7 @@ impl World {
     pub(in crate::world) fn deliver(&mut self, function: &str, payload: Value, hop: Hop) {
         let found = self.delivery.functions.get_mut(function);
         if let Some(function) =
-            found.filter(|one| hop.0 > RECURSION_HOPS_MAX && !one.recursive_loop_allowed)
+            found.filter(|function| hop.0 > RECURSION_HOPS_MAX && !function.recursive_loop_allowed)
         {
             function.recursion_drops += 1;
             function.dead_letters.push(payload);

@@ -27,7 +27,8 @@ impl World {
         function: &str,
         payload: Value,
     ) -> Result<u64, &'static str> {
-        let about_to = self.delivery.ready.iter().filter(|one| one.function == function).count();
+        let about_to =
+            self.delivery.ready.iter().filter(|invocation| invocation.function == function).count();
         let Some(found) = self.delivery.functions.get_mut(function) else {
             return Err("ResourceNotFoundException");
         };

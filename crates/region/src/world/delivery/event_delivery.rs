@@ -55,7 +55,7 @@ impl World {
         let matches = |rule: &&Rule| {
             let detail_type = event["detail-type"].as_str().unwrap_or_default();
             event["source"] == rule.source.as_str()
-                && rule.detail_types.iter().any(|one| one == detail_type)
+                && rule.detail_types.iter().any(|name| name == detail_type)
         };
         let targets: Vec<_> =
             self.delivery.rules.iter().filter(matches).map(|rule| rule.target.clone()).collect();

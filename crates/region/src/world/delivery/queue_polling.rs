@@ -43,7 +43,8 @@ impl World {
     pub(in crate::world) fn poll(&mut self, name: &str) {
         let now = self.now;
         loop {
-            let flying = self.delivery.ready.iter().filter(|one| one.comes_from(name)).count();
+            let flying =
+                self.delivery.ready.iter().filter(|invocation| invocation.comes_from(name)).count();
             let Some(queue) = self.delivery.queues.get_mut(name) else { return };
             let Some(function) = self.delivery.functions.get(&queue.function) else { return };
             if function.running + flying >= queue.maximum_concurrency.min(function.concurrency) {
@@ -71,7 +72,7 @@ impl World {
             }
             let (function, visible_again) = (queue.function.clone(), queue.visibility_timeout);
             self.plan(visible_again, Due::Poll { queue: name.to_owned() });
-            let payload = json!({"Records": batch.iter().map(|one| sqs_record(name, one)).collect::<Vec<_>>()});
+            let payload = json!({"Records": batch.iter().map(|message| sqs_record(name, message)).collect::<Vec<_>>()});
             let message_ids = batch.into_iter().map(|message| message.id).collect();
             let origin = Origin::Queue { name: name.to_owned(), message_ids };
             let invocation = self.invocation(&function, payload, Hop::FIRST, origin);

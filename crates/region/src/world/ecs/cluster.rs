@@ -23,9 +23,9 @@ pub struct Cluster {
 impl Cluster {
     /// The container instance on an EC2 instance that is still registered. A cluster may remember others that left.
     pub fn registered_instance(&self, instance_id: &str) -> Option<&ContainerInstance> {
-        self.instances
-            .values()
-            .find(|one| one.instance_id == instance_id && one.status != Status::Inactive)
+        self.instances.values().find(|instance| {
+            instance.instance_id == instance_id && instance.status != Status::Inactive
+        })
     }
 
     /// The tasks on a container instance that have not stopped.

@@ -50,7 +50,9 @@ impl World {
         let in_group = |id: &str| group.is_some_and(|group| group.instance(id).is_some());
         if let Some(here) = self.clusters.get_mut(cluster) {
             here.capacity_providers.push(name.to_owned());
-            for instance in here.instances.values_mut().filter(|one| in_group(&one.instance_id)) {
+            for instance in
+                here.instances.values_mut().filter(|instance| in_group(&instance.instance_id))
+            {
                 instance.capacity_provider = Some(name.to_owned());
             }
         }
@@ -69,7 +71,7 @@ impl World {
         let instance = self
             .clusters
             .get_mut(cluster)
-            .and_then(|one| one.instances.get_mut(container_instance));
+            .and_then(|cluster| cluster.instances.get_mut(container_instance));
         let Some(instance) = instance.filter(|instance| instance.status != status) else { return };
         instance.status = status;
         instance.version += 1;

@@ -22,8 +22,8 @@ impl World {
     pub fn instances_with(&self, status: Status) -> Vec<&str> {
         let instances = self.clusters.values().flat_map(|cluster| cluster.instances.values());
         let mut ids: Vec<_> = instances
-            .filter(|one| one.status == status)
-            .map(|one| one.instance_id.as_str())
+            .filter(|instance| instance.status == status)
+            .map(|instance| instance.instance_id.as_str())
             .collect();
         ids.sort_unstable();
         ids

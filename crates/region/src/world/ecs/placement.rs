@@ -56,12 +56,12 @@ impl World {
         let here = &self.clusters[cluster];
         let found = &here.services[service];
         let search = Search::new(here, Some(service), &found.spec, &found.placement);
-        let takes = |one: &&ContainerInstance| {
-            one.status != Status::Inactive
-                && search.siblings_on(one) == 0
-                && search.misfits(one).is_empty()
+        let takes = |instance: &&ContainerInstance| {
+            instance.status != Status::Inactive
+                && search.siblings_on(instance) == 0
+                && search.misfits(instance).is_empty()
         };
-        here.instances.values().filter(takes).map(|one| one.id.clone()).collect()
+        here.instances.values().filter(takes).map(|instance| instance.id.clone()).collect()
     }
 
     /// Starts a standalone task where there is room for it, as `RunTask` does. Returns its id.

@@ -102,7 +102,8 @@ impl<'a> Search<'a> {
 
     /// Chooses where the task goes: among the container instances without misfits, by the strategies and by chance.
     pub(super) fn choose(&self, rng: &mut fastrand::Rng) -> Result<&'a str, String> {
-        let active = self.cluster.instances.values().filter(|one| one.status == Status::Active);
+        let active =
+            self.cluster.instances.values().filter(|instance| instance.status == Status::Active);
         let (mut candidates, mut closest) = (Vec::new(), None::<(Vec<Misfit>, &str)>);
         for instance in active {
             let misfits = self.misfits(instance);
@@ -146,10 +147,12 @@ impl<'a> Search<'a> {
                     *in_group.entry(group(&self.cluster.instances[*id], field)).or_default() +=
                         tasks;
                 }
-                least(candidates, |one| in_group.get(group(one, field)).copied().unwrap_or(0))
+                least(candidates, |instance| {
+                    in_group.get(group(instance, field)).copied().unwrap_or(0)
+                })
             }
-            Strategy::BinpackCpu => least(candidates, |one| self.remaining(one).0),
-            Strategy::BinpackMemory => least(candidates, |one| self.remaining(one).1),
+            Strategy::BinpackCpu => least(candidates, |instance| self.remaining(instance).0),
+            Strategy::BinpackMemory => least(candidates, |instance| self.remaining(instance).1),
         }
     }
 
@@ -172,9 +175,13 @@ fn least<T: Ord>(
     candidates: Vec<&ContainerInstance>,
     of: impl Fn(&ContainerInstance) -> T,
 ) -> Vec<&ContainerInstance> {
-    let counted: Vec<_> = candidates.into_iter().map(|one| (of(one), one)).collect();
+    let counted: Vec<_> = candidates.into_iter().map(|instance| (of(instance), instance)).collect();
     let least = counted.iter().map(|(count, _)| count).min();
-    counted.iter().filter(|(count, _)| Some(count) == least).map(|&(_, one)| one).collect()
+    counted
+        .iter()
+        .filter(|(count, _)| Some(count) == least)
+        .map(|&(_, instance)| instance)
+        .collect()
 }
 
 /// What is held of each container instance if every daemon service had its task there already.
@@ -194,7 +201,9 @@ fn with_daemons(cluster: &Cluster) -> BTreeMap<&str, HeldResources> {
     for (name, daemon) in daemons {
         let expressions: Vec<_> =
             daemon.placement.expressions(&daemon.spec).filter_map(Expression::parse).collect();
-        for instance in cluster.instances.values().filter(|one| one.status == Status::Active) {
+        for instance in
+            cluster.instances.values().filter(|instance| instance.status == Status::Active)
+        {
             let values = |subject: &str| cluster.subject(instance, subject);
             let belongs = expressions.iter().all(|expression| expression.holds(&values));
             if belongs && !there.contains(&(instance.id.as_str(), name.as_str())) {

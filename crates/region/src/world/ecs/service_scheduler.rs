@@ -18,7 +18,7 @@ impl World {
     /// Lets a service's scheduler look at its tasks once.
     pub(in crate::world) fn reconcile(&mut self, cluster: &str, service: &str) {
         let Some(found) =
-            self.clusters.get_mut(cluster).and_then(|one| one.services.get_mut(service))
+            self.clusters.get_mut(cluster).and_then(|cluster| cluster.services.get_mut(service))
         else {
             return;
         };

@@ -95,7 +95,7 @@ impl World {
         let here = self
             .clusters
             .get_mut(cluster)
-            .filter(|one| one.instances.contains_key(container_instance));
+            .filter(|cluster| cluster.instances.contains_key(container_instance));
         assert!(
             here.is_some(),
             "cluster {cluster} must have the container instance {container_instance}"
