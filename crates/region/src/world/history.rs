@@ -51,7 +51,7 @@ pub enum Happening {
     /// A task was still running when its instance went away.
     TaskCutOff { task: String, name: String, instance_id: String },
     /// A service found no instance for a task; why not, in ECS's words.
-    NotPlaced { service: String, why: String },
+    NotPlaced { service: String, reason: String },
     /// A group has a new desired capacity.
     DesiredCapacity { group: String, desired_capacity: i32 },
     /// An instance of a group has a new state.

@@ -60,9 +60,9 @@ pub(super) fn describe_services(world: &World, input: Input<'_>) -> Result<Value
 /// The last events of a service, the newest first: that a task found no place.
 fn events(world: &World, name: &str) -> Value {
     let event = |entry: &Entry| match &entry.happening {
-        Happening::NotPlaced { service, why } if service == name => {
+        Happening::NotPlaced { service, reason } if service == name => {
             let message = format!(
-                "(service {name}) was unable to place a task because {why} For more information, see the \
+                "(service {name}) was unable to place a task because {reason} For more information, see the \
                  Troubleshooting section of the Amazon ECS Developer Guide."
             );
             let id = format!("{}-{name}", entry.time.as_millisecond());

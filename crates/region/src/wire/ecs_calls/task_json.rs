@@ -68,7 +68,7 @@ fn container(cluster: &str, task: &Task, interface: Option<&Interface>) -> Value
     };
     let interfaces: Vec<_> = interface
         .iter()
-        .map(|one| json!({"attachmentId": one.attachment_id, "privateIpv4Address": one.address}))
+        .map(|interface| json!({"attachmentId": interface.attachment_id, "privateIpv4Address": interface.address}))
         .collect();
     let (limit, reservation) = memory(&task.spec);
     let mut described = json!({

@@ -30,8 +30,10 @@ impl Cluster {
 
     /// The tasks on a container instance that have not stopped.
     pub fn tasks_on<'a>(&'a self, container_instance: &'a str) -> impl Iterator<Item = &'a Task> {
-        let here = move |task: &&Task| task.container_instance == container_instance;
-        self.tasks.values().filter(here).filter(|task| task.status != TaskStatus::Stopped)
+        self.tasks
+            .values()
+            .filter(move |task| task.container_instance == container_instance)
+            .filter(|task| task.status != TaskStatus::Stopped)
     }
 
     pub(super) fn tasks_cut_off(&self) -> Vec<&Task> {
@@ -39,16 +41,20 @@ impl Cluster {
     }
 
     pub(super) fn missing_tasks(&self) -> Vec<(&str, usize)> {
-        let runs = |task: &&Task| task.is_desired_running() && task.status == TaskStatus::Running;
-        let missing = |(name, service): (&String, &Service)| match service.kind {
-            ServiceKind::Replica { desired, .. } => {
-                desired.saturating_sub(self.tasks_of_service(name).filter(runs).count())
-            }
-            ServiceKind::Daemon => 0,
-        };
-        let services =
-            self.services.iter().map(|(name, service)| (name.as_str(), missing((name, service))));
-        services.filter(|&(_, missing)| missing > 0).collect()
+        self.services
+            .iter()
+            .map(|(name, service)| (name.as_str(), self.missing_tasks_of_service(name, service)))
+            .filter(|&(_, missing)| missing > 0)
+            .collect()
+    }
+
+    fn missing_tasks_of_service(&self, name: &str, service: &Service) -> usize {
+        let ServiceKind::Replica { desired, .. } = service.kind else { return 0 };
+        let running = self
+            .tasks_of_service(name)
+            .filter(|task| task.is_desired_running() && task.status == TaskStatus::Running)
+            .count();
+        desired.saturating_sub(running)
     }
 
     /// Whether an attribute may let a task of a service go somewhere.
@@ -75,9 +81,11 @@ impl Cluster {
             "ec2InstanceId" => vec![instance.instance_id.clone()],
             "registeredAt" => vec![instance.registered_at.to_string()],
             "runningTasksCount" => {
-                let running =
-                    |task: &&Task| task.is_desired_running() && task.status >= TaskStatus::Running;
-                vec![self.tasks_on(&instance.id).filter(running).count().to_string()]
+                let running = self
+                    .tasks_on(&instance.id)
+                    .filter(|task| task.is_desired_running() && task.status >= TaskStatus::Running)
+                    .count();
+                vec![running.to_string()]
             }
             "task:group" => self.tasks_on(&instance.id).map(Task::group).collect(),
             _ => Vec::new(),
@@ -86,11 +94,11 @@ impl Cluster {
 
     /// What tasks hold, by container instance.
     pub fn resources_held(&self) -> BTreeMap<&str, HeldResources> {
-        let mut held = BTreeMap::<&str, HeldResources>::new();
+        let mut by_instance = BTreeMap::<&str, HeldResources>::new();
         for task in self.tasks.values().filter(|task| task.status != TaskStatus::Stopped) {
-            held.entry(task.container_instance.as_str()).or_default().add(task);
+            by_instance.entry(task.container_instance.as_str()).or_default().add(task);
         }
-        held
+        by_instance
     }
 
     /// What tasks hold of one container instance.

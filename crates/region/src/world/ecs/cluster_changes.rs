@@ -47,13 +47,12 @@ impl World {
     ) {
         self.add_cluster(cluster);
         let group = self.groups.get(&provider.group);
-        let in_group = |id: &str| group.is_some_and(|group| group.instance(id).is_some());
-        if let Some(here) = self.clusters.get_mut(cluster) {
-            here.capacity_providers.push(name.to_owned());
-            for instance in
-                here.instances.values_mut().filter(|instance| in_group(&instance.instance_id))
-            {
-                instance.capacity_provider = Some(name.to_owned());
+        if let Some(cluster) = self.clusters.get_mut(cluster) {
+            cluster.capacity_providers.push(name.to_owned());
+            for instance in cluster.instances.values_mut() {
+                if group.is_some_and(|group| group.instance(&instance.instance_id).is_some()) {
+                    instance.capacity_provider = Some(name.to_owned());
+                }
             }
         }
         self.capacity_providers.insert(name.to_owned(), provider);
@@ -100,11 +99,11 @@ impl World {
         let instance =
             self.clusters.get_mut(cluster).and_then(|cluster| cluster.instances.get_mut(id));
         let Some(instance) = instance else { return };
-        let before = match value.clone() {
+        let previous_value = match value.clone() {
             Some(value) => instance.attributes.insert(name.to_owned(), value),
             None => instance.attributes.remove(name),
         };
-        if before != value {
+        if previous_value != value {
             let (instance_id, name) = (instance.instance_id.clone(), name.to_owned());
             self.record(Happening::Attribute { instance_id, name, value });
             if self.clusters[cluster].has_constraints() {

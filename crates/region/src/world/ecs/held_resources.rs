@@ -86,22 +86,25 @@ impl HeldResources {
     /// What a container instance lacks for a task, if that is all that is held of it.
     pub fn shortages(&self, instance: &ContainerInstance, spec: &TaskSpec) -> Vec<Shortage> {
         let (cpu, memory_mib) = self.remaining(instance);
-        let is_taken = |port: &Port| {
-            self.ports.contains(port)
-                || port.protocol == Protocol::Tcp && RESERVED_PORTS.contains(&port.number)
-        };
         let interfaces_max = instance.machine.interfaces_max.unwrap_or(usize::MAX);
         let checks = [
             (Shortage::Cpu, spec.cpu > cpu),
             (Shortage::Memory, spec.memory_mib > memory_mib),
-            (Shortage::Port, spec.network != Network::Awsvpc && spec.ports.iter().any(is_taken)),
+            (Shortage::Port, spec.network != Network::Awsvpc && self.has_taken_port(spec)),
             (Shortage::Gpu, spec.gpus > self.free_gpus(instance).count()),
             (
                 Shortage::Interface,
                 spec.network == Network::Awsvpc && self.interfaces >= interfaces_max,
             ),
         ];
-        checks.into_iter().filter(|&(_, lacks)| lacks).map(|(lack, _)| lack).collect()
+        checks.into_iter().filter(|&(_, is_short)| is_short).map(|(shortage, _)| shortage).collect()
+    }
+
+    fn has_taken_port(&self, spec: &TaskSpec) -> bool {
+        spec.ports.iter().any(|port| {
+            self.ports.contains(port)
+                || port.protocol == Protocol::Tcp && RESERVED_PORTS.contains(&port.number)
+        })
     }
 
     /// The ports and GPUs that a new task gets.
@@ -115,14 +118,19 @@ impl HeldResources {
             let mut taken: BTreeSet<Port> =
                 self.ports.union(&self.dynamic_ports).copied().collect();
             for &wanted in &spec.ports {
-                let is_free = |port: &Port| !taken.contains(port);
-                let assigned =
-                    || (FIRST_DYNAMIC_PORT..).map(|number| Port { number, ..wanted }).find(is_free);
-                let bound = if wanted.number == 0 { assigned().unwrap_or(wanted) } else { wanted };
+                let bound = if wanted.number == 0 { dynamic_port(&taken, wanted) } else { wanted };
                 taken.insert(bound);
                 bindings.push(bound);
             }
         }
         (bindings, self.free_gpus(instance).take(spec.gpus).cloned().collect())
     }
+}
+
+/// The first free port that the agent may assign; the wanted one, 0, if none is free.
+fn dynamic_port(taken: &BTreeSet<Port>, wanted: Port) -> Port {
+    (FIRST_DYNAMIC_PORT..)
+        .map(|number| Port { number, ..wanted })
+        .find(|port| !taken.contains(port))
+        .unwrap_or(wanted)
 }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::container_instance::{ContainerInstance, Status};
+use super::container_instance::Status;
 use super::placement_rules::Placement;
 use super::placement_search::Search;
 use super::task_spec::TaskSpec;
@@ -29,16 +29,18 @@ impl World {
         search.choose(&mut self.rng).map(str::to_owned)
     }
 
-    /// Where the tasks of a service that is new go, one after the other; or why one found no place.
+    /// Chooses where the tasks of a new service go, one after the other; or says why a task found
+    /// no place.
     pub(super) fn place_all(
         &mut self,
-        cluster: &str,
-        service: &str,
+        cluster_name: &str,
+        service_name: &str,
         tasks: usize,
     ) -> Vec<Result<String, String>> {
-        let found = &self.clusters[cluster].services[service];
+        let cluster = &self.clusters[cluster_name];
+        let service = &cluster.services[service_name];
         let mut search =
-            Search::new(&self.clusters[cluster], Some(service), &found.spec, &found.placement);
+            Search::new(cluster, Some(service_name), &service.spec, &service.placement);
         let mut places = Vec::new();
         for _ in 0..tasks {
             let place = search.choose(&mut self.rng);
@@ -50,18 +52,20 @@ impl World {
         places
     }
 
-    /// The container instances that a daemon service may have a task on and that have room for it, whatever their
-    /// status; those that have one already count as having no room for it.
-    pub(super) fn daemon_places(&self, cluster: &str, service: &str) -> BTreeSet<String> {
-        let here = &self.clusters[cluster];
-        let found = &here.services[service];
-        let search = Search::new(here, Some(service), &found.spec, &found.placement);
-        let takes = |instance: &&ContainerInstance| {
-            instance.status != Status::Inactive
-                && search.siblings_on(instance) == 0
-                && search.misfits(instance).is_empty()
-        };
-        here.instances.values().filter(takes).map(|instance| instance.id.clone()).collect()
+    /// The container instances that a daemon service may have a task on and that have room for it,
+    /// whatever their status; one that has its task already counts as having no room.
+    pub(super) fn daemon_places(&self, cluster_name: &str, service_name: &str) -> BTreeSet<String> {
+        let cluster = &self.clusters[cluster_name];
+        let service = &cluster.services[service_name];
+        let search = Search::new(cluster, Some(service_name), &service.spec, &service.placement);
+        cluster
+            .instances
+            .values()
+            .filter(|instance| instance.status != Status::Inactive)
+            .filter(|instance| search.siblings_on(instance) == 0)
+            .filter(|instance| search.misfits(instance).is_empty())
+            .map(|instance| instance.id.clone())
+            .collect()
     }
 
     /// Starts a standalone task where there is room for it, as `RunTask` does. Returns its id.
@@ -109,21 +113,22 @@ mod tests {
 
     /// How many tasks of the service each container instance has.
     fn spread(world: &World) -> Vec<usize> {
-        let here = &world.clusters["shop"];
-        let ids = (1..=here.instances.len())
-            .map(|number| here.registered_instance(&format!("i-{number}")).unwrap().id.clone());
+        let cluster = &world.clusters["shop"];
+        let ids = (1..=cluster.instances.len())
+            .map(|number| cluster.registered_instance(&format!("i-{number}")).unwrap().id.clone());
         ids.map(|id| {
-            here.tasks_of_service("web").filter(|task| task.container_instance == id).count()
+            cluster.tasks_of_service("web").filter(|task| task.container_instance == id).count()
         })
         .collect()
     }
 
-    fn said(world: &World) -> &str {
-        let said = world.history.iter().find_map(|entry| match &entry.happening {
-            Happening::NotPlaced { why, .. } => Some(why.as_str()),
+    /// Why a task found no place, in ECS's words.
+    fn not_placed_reason(world: &World) -> &str {
+        let reason = world.history.iter().find_map(|entry| match &entry.happening {
+            Happening::NotPlaced { reason, .. } => Some(reason.as_str()),
             _ => None,
         });
-        said.unwrap_or_default()
+        reason.unwrap_or_default()
     }
 
     fn member_of(expression: &str) -> Constraint {
@@ -168,58 +173,58 @@ mod tests {
     #[test]
     fn what_a_container_instance_lacks_is_said_in_ecss_words() {
         let machine = Machine::default().gpus(1).interfaces_max(1);
-        let base = TaskSpec::default;
+        let default_spec = TaskSpec::default;
         for (spec, placement, placed, words) in [
             (
-                TaskSpec { cpu: 1500, ..base() },
+                TaskSpec { cpu: 1500, ..default_spec() },
                 Placement::default(),
                 1,
                 "has insufficient CPU units available",
             ),
             (
-                TaskSpec { memory_mib: 5000, ..base() },
+                TaskSpec { memory_mib: 5000, ..default_spec() },
                 Placement::default(),
                 1,
                 "has insufficient memory available",
             ),
             (
-                TaskSpec { ports: vec![Port::tcp(80)], ..base() },
+                TaskSpec { ports: vec![Port::tcp(80)], ..default_spec() },
                 Placement::default(),
                 1,
                 "is already using a port required by your task",
             ),
             (
-                TaskSpec { ports: vec![Port::tcp(22)], ..base() },
+                TaskSpec { ports: vec![Port::tcp(22)], ..default_spec() },
                 Placement::default(),
                 0,
                 "is already using a port",
             ),
             (
-                TaskSpec { gpus: 1, ..base() },
+                TaskSpec { gpus: 1, ..default_spec() },
                 Placement::default(),
                 1,
                 "encountered error \"RESOURCE:GPU\"",
             ),
             (
-                TaskSpec { network: Network::Awsvpc, ..base() },
+                TaskSpec { network: Network::Awsvpc, ..default_spec() },
                 Placement::default(),
                 1,
                 "encountered error \"RESOURCE:ENI\"",
             ),
             (
-                TaskSpec { required_attributes: vec!["x".to_owned()], ..base() },
+                TaskSpec { required_attributes: vec!["x".to_owned()], ..default_spec() },
                 Placement::default(),
                 0,
                 "is missing an attribute required by your task",
             ),
             (
-                base(),
+                default_spec(),
                 Placement::default().with_constraint(Constraint::DistinctInstance),
                 1,
                 "encountered error \"DistinctInstance placement constraint unsatisfied.\"",
             ),
             (
-                base(),
+                default_spec(),
                 Placement::default().with_constraint(member_of("attribute:ecs.os-type == windows")),
                 0,
                 "encountered error \"MemberOf placement constraint unsatisfied.\"",
@@ -227,7 +232,11 @@ mod tests {
         ] {
             let mut world = world(&["a"], &machine);
             assert_eq!(add(&mut world, 2, spec, placement), [placed], "{words}");
-            assert!(said(&world).contains(words), "{} - {words}", said(&world));
+            assert!(
+                not_placed_reason(&world).contains(words),
+                "{} - {words}",
+                not_placed_reason(&world)
+            );
         }
     }
 
@@ -265,7 +274,7 @@ mod tests {
             ServiceKind::replica(1),
             TaskSpec { ports: vec![Port::udp(53)], ..TaskSpec::default() },
         );
-        assert!(said(&world).contains("already using a port"));
+        assert!(not_placed_reason(&world).contains("already using a port"));
         let dynamic = TaskSpec { ports: vec![Port::tcp(0)], ..TaskSpec::default() };
         world.add_service("shop", "many", ServiceKind::replica(6), dynamic);
         assert_eq!(world.clusters["shop"].tasks_of_service("many").count(), 6);
@@ -290,7 +299,8 @@ mod tests {
         let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
         world.add_service("shop", "web", ServiceKind::replica(1), TaskSpec::default());
         assert!(
-            said(&world).ends_with("Reason: No Container Instances were found in your cluster.")
+            not_placed_reason(&world)
+                .ends_with("Reason: No Container Instances were found in your cluster.")
         );
 
         world.history.clear();

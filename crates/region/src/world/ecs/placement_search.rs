@@ -76,19 +76,19 @@ impl<'a> Search<'a> {
     pub(super) fn misfits(&self, instance: &ContainerInstance) -> Vec<Misfit> {
         let lacks_attribute =
             self.spec.required_attributes.iter().any(|name| instance.attribute(name).is_none());
-        let distinct = self.placement.constraints.contains(&Constraint::DistinctInstance);
+        let must_differ = self.placement.constraints.contains(&Constraint::DistinctInstance);
         let checks = [
             (Misfit::Agent, !instance.agent_connected),
             (Misfit::MemberOf, !self.is_member(instance)),
-            (Misfit::DistinctInstance, distinct && self.siblings_on(instance) > 0),
+            (Misfit::DistinctInstance, must_differ && self.siblings_on(instance) > 0),
             (Misfit::Attribute, lacks_attribute),
         ];
-        let lacks = match self.held.get(instance.id.as_str()) {
+        let shortages = match self.held.get(instance.id.as_str()) {
             Some(held) => held.shortages(instance, self.spec),
             None => HeldResources::default().shortages(instance, self.spec),
         };
-        let unmet = checks.into_iter().filter(|&(_, unmet)| unmet).map(|(misfit, _)| misfit);
-        unmet.chain(lacks.into_iter().map(Misfit::Shortage)).collect()
+        let unmet = checks.into_iter().filter(|&(_, is_unmet)| is_unmet).map(|(misfit, _)| misfit);
+        unmet.chain(shortages.into_iter().map(Misfit::Shortage)).collect()
     }
 
     fn is_member(&self, instance: &ContainerInstance) -> bool {
@@ -116,13 +116,15 @@ impl<'a> Search<'a> {
         if candidates.is_empty() {
             return Err(no_place(closest.as_ref().map(|(misfits, id)| (misfits[0], *id))));
         }
-        let by_default = [Strategy::spread_zones(), Strategy::spread_instances()];
+        let default_strategies = [Strategy::spread_zones(), Strategy::spread_instances()];
         // Only services are spread by default; a standalone task goes anywhere.
         let strategies: &[Strategy] = match self.placement.strategies.as_slice() {
-            [] if self.service.is_some() => &by_default,
+            [] if self.service.is_some() => &default_strategies,
             strategies => strategies,
         };
-        let best = strategies.iter().fold(candidates, |left, strategy| self.narrow(left, strategy));
+        let best = strategies
+            .iter()
+            .fold(candidates, |candidates, strategy| self.narrow(candidates, strategy));
         Ok(&best[rng.usize(..best.len())].id)
     }
 
@@ -133,7 +135,7 @@ impl<'a> Search<'a> {
         *self.siblings.entry(container_instance).or_default() += 1;
     }
 
-    /// What a strategy leaves.
+    /// The candidates that are best by a strategy.
     fn narrow(
         &self,
         candidates: Vec<&'a ContainerInstance>,
@@ -142,23 +144,26 @@ impl<'a> Search<'a> {
         match strategy {
             Strategy::Random => candidates,
             Strategy::Spread(field) => {
-                let mut in_group = BTreeMap::<&str, usize>::new();
+                let mut tasks_by_group = BTreeMap::<&str, usize>::new();
                 for (id, tasks) in &self.siblings {
-                    *in_group.entry(group(&self.cluster.instances[*id], field)).or_default() +=
-                        tasks;
+                    *tasks_by_group
+                        .entry(group(&self.cluster.instances[*id], field))
+                        .or_default() += tasks;
                 }
-                least(candidates, |instance| {
-                    in_group.get(group(instance, field)).copied().unwrap_or(0)
+                lowest(candidates, |instance| {
+                    tasks_by_group.get(group(instance, field)).copied().unwrap_or(0)
                 })
             }
-            Strategy::BinpackCpu => least(candidates, |instance| self.remaining(instance).0),
-            Strategy::BinpackMemory => least(candidates, |instance| self.remaining(instance).1),
+            Strategy::BinpackCpu => lowest(candidates, |instance| self.remaining(instance).0),
+            Strategy::BinpackMemory => lowest(candidates, |instance| self.remaining(instance).1),
         }
     }
 
     fn remaining(&self, instance: &ContainerInstance) -> (i64, i64) {
-        let nothing = HeldResources::default();
-        self.held.get(instance.id.as_str()).unwrap_or(&nothing).remaining(instance)
+        match self.held.get(instance.id.as_str()) {
+            Some(held) => held.remaining(instance),
+            None => HeldResources::default().remaining(instance),
+        }
     }
 }
 
@@ -170,43 +175,41 @@ fn group<'a>(instance: &'a ContainerInstance, field: &str) -> &'a str {
     }
 }
 
-/// Those with the least of something.
-fn least<T: Ord>(
+/// The candidates for which a measure is lowest.
+fn lowest<T: Ord>(
     candidates: Vec<&ContainerInstance>,
-    of: impl Fn(&ContainerInstance) -> T,
+    measure: impl Fn(&ContainerInstance) -> T,
 ) -> Vec<&ContainerInstance> {
-    let counted: Vec<_> = candidates.into_iter().map(|instance| (of(instance), instance)).collect();
-    let least = counted.iter().map(|(count, _)| count).min();
-    counted
+    let measured: Vec<_> =
+        candidates.into_iter().map(|instance| (measure(instance), instance)).collect();
+    let lowest = measured.iter().map(|(value, _)| value).min();
+    measured
         .iter()
-        .filter(|(count, _)| Some(count) == least)
+        .filter(|(value, _)| Some(value) == lowest)
         .map(|&(_, instance)| instance)
         .collect()
 }
 
-/// What is held of each container instance if every daemon service had its task there already.
+/// What would be held of each container instance if every daemon service had its task there
+/// already: ECS keeps room for daemon tasks.
 fn with_daemons(cluster: &Cluster) -> BTreeMap<&str, HeldResources> {
     let mut held = cluster.resources_held();
-    let daemons: Vec<_> = cluster
-        .services
-        .iter()
-        .filter(|(_, service)| service.kind == ServiceKind::Daemon)
-        .collect();
-    let there: BTreeSet<_> = cluster
+    let placed: BTreeSet<_> = cluster
         .tasks
         .values()
         .filter(|task| task.is_desired_running())
         .filter_map(|task| Some((task.container_instance.as_str(), task.service.as_deref()?)))
         .collect();
-    for (name, daemon) in daemons {
+    let services = cluster.services.iter();
+    for (name, daemon) in services.filter(|(_, service)| service.kind == ServiceKind::Daemon) {
         let expressions: Vec<_> =
             daemon.placement.expressions(&daemon.spec).filter_map(Expression::parse).collect();
-        for instance in
-            cluster.instances.values().filter(|instance| instance.status == Status::Active)
-        {
+        let active =
+            cluster.instances.values().filter(|instance| instance.status == Status::Active);
+        for instance in active {
             let values = |subject: &str| cluster.subject(instance, subject);
-            let belongs = expressions.iter().all(|expression| expression.holds(&values));
-            if belongs && !there.contains(&(instance.id.as_str(), name.as_str())) {
+            let may_run = expressions.iter().all(|expression| expression.holds(&values));
+            if may_run && !placed.contains(&(instance.id.as_str(), name.as_str())) {
                 held.entry(instance.id.as_str()).or_default().reserve(&daemon.spec);
             }
         }

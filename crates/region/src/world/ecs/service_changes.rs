@@ -50,9 +50,10 @@ impl World {
 
     /// Changes how many tasks a replica service wants: its load has changed. A daemon service is left as it is.
     pub fn set_desired_count(&mut self, cluster: &str, service: &str, count: usize) {
-        let found =
+        let service =
             self.clusters.get_mut(cluster).and_then(|cluster| cluster.services.get_mut(service));
-        if let Some(ServiceKind::Replica { desired, .. }) = found.map(|service| &mut service.kind) {
+        let kind = service.map(|service| &mut service.kind);
+        if let Some(ServiceKind::Replica { desired, .. }) = kind {
             *desired = count;
             self.reconcile_soon(cluster);
         }

@@ -16,104 +16,102 @@ use crate::world::state::World;
 
 impl World {
     /// Lets a service's scheduler look at its tasks once.
-    pub(in crate::world) fn reconcile(&mut self, cluster: &str, service: &str) {
-        let Some(found) =
-            self.clusters.get_mut(cluster).and_then(|cluster| cluster.services.get_mut(service))
+    pub(in crate::world) fn reconcile(&mut self, cluster_name: &str, service_name: &str) {
+        let cluster = self.clusters.get_mut(cluster_name);
+        let Some(service) = cluster.and_then(|cluster| cluster.services.get_mut(service_name))
         else {
             return;
         };
-        found.reconcile_planned = false;
-        match found.kind {
+        service.reconcile_planned = false;
+        match service.kind {
             ServiceKind::Replica { desired, min_percent, max_percent } => {
-                let least = (desired * min_percent).div_ceil(100);
-                let most = desired * max_percent / 100;
-                self.reconcile_replicas(cluster, service, desired, least, most);
+                // ECS rounds the lower bound up and the upper one down
+                // (ECS API, `DeploymentConfiguration`).
+                let min_healthy = (desired * min_percent).div_ceil(100);
+                let max_running = desired * max_percent / 100;
+                let (cluster, service) = (cluster_name, service_name);
+                self.reconcile_replicas(cluster, service, desired, min_healthy, max_running);
             }
-            ServiceKind::Daemon => self.reconcile_daemon(cluster, service),
+            ServiceKind::Daemon => self.reconcile_daemon(cluster_name, service_name),
         }
     }
 
+    /// Stops the tasks on draining instances and the surplus ones as far as the service stays
+    /// healthy, and starts as many as are missing and allowed.
     fn reconcile_replicas(
         &mut self,
-        cluster: &str,
+        cluster_name: &str,
         service: &str,
         desired: usize,
-        least: usize,
-        most: usize,
+        min_healthy: usize,
+        max_running: usize,
     ) {
-        let here = &self.clusters[cluster];
-        let wanted: Vec<&Task> =
-            here.tasks_of_service(service).filter(|task| task.is_desired_running()).collect();
-        let leaving =
-            |task: &&Task| here.instances[&task.container_instance].status == Status::Draining;
+        let now = self.now;
+        let cluster = &self.clusters[cluster_name];
+        let desired_running: Vec<&Task> =
+            cluster.tasks_of_service(service).filter(|task| task.is_desired_running()).collect();
         let (leaving, staying): (Vec<&Task>, Vec<&Task>) =
-            wanted.iter().copied().partition(leaving);
+            desired_running.iter().copied().partition(|task| {
+                cluster.instances[&task.container_instance].status == Status::Draining
+            });
 
-        let is_healthy = |task: &Task| task.healthy_at.is_some_and(|at| at <= self.now);
-        let mut healthy = wanted.iter().filter(|task| is_healthy(task)).count();
+        let mut healthy = desired_running.iter().filter(|task| is_healthy(task, now)).count();
         let mut to_stop = Vec::new();
-        let held =
-            |task: &&Task| self.protection_holds_drain && task.protection(self.now).is_some();
-        for task in leaving.into_iter().filter(|task| !held(task)) {
-            // One that does not count as healthy can go without making the service any less so.
-            let healthy_after = healthy - usize::from(is_healthy(task));
-            if task.status < TaskStatus::Running || healthy_after >= least {
+        for task in leaving {
+            if self.protection_holds_drain && task.protection(now).is_some() {
+                continue;
+            }
+            // A task that does not count as healthy can go without making the service any less so.
+            let healthy_after = healthy - usize::from(is_healthy(task, now));
+            if task.status < TaskStatus::Running || healthy_after >= min_healthy {
                 healthy = healthy_after;
                 to_stop.push(task.id.clone());
             }
         }
-        for task in surplus(here, &staying, desired, self.now) {
-            let healthy_after = healthy - usize::from(is_healthy(task));
-            if !is_healthy(task) || healthy_after >= least {
+        for task in surplus(cluster, &staying, desired, now) {
+            let healthy_after = healthy - usize::from(is_healthy(task, now));
+            if !is_healthy(task, now) || healthy_after >= min_healthy {
                 healthy = healthy_after;
                 to_stop.push(task.id.clone());
             }
         }
         let missing = desired.saturating_sub(staying.len());
-        let room = most.saturating_sub(wanted.len() - to_stop.len());
+        let startable = max_running.saturating_sub(desired_running.len() - to_stop.len());
         for task in to_stop {
-            self.stop_task(cluster, &task);
+            self.stop_task(cluster_name, &task);
         }
-        for _ in 0..missing.min(room) {
-            if self.start_task(cluster, service, None).is_none() {
+        for _ in 0..missing.min(startable) {
+            if self.start_task(cluster_name, service, None).is_none() {
                 break;
             }
         }
     }
 
-    /// A daemon task is started wherever one is missing that may be and fits there.
-    fn reconcile_daemon(&mut self, cluster: &str, service: &str) {
-        let here = &self.clusters[cluster];
-        let is_daemon = |task: &Task| {
-            task.service
-                .as_ref()
-                .is_some_and(|name| here.services[name].kind == ServiceKind::Daemon)
-        };
-        let replicas_run = |instance: &ContainerInstance| {
-            here.tasks_on(&instance.id)
-                .any(|task| !is_daemon(task) && task.status <= TaskStatus::Running)
-        };
-        let places = self.daemon_places(cluster, service);
+    /// Starts a daemon task wherever it is missing, may be and fits, and stops it where an instance
+    /// drains and no other task runs.
+    fn reconcile_daemon(&mut self, cluster_name: &str, service: &str) {
+        let cluster = &self.clusters[cluster_name];
+        let suitable_instances = self.daemon_places(cluster_name, service);
         let (mut to_stop, mut to_start) = (Vec::new(), Vec::new());
-        for instance in here.instances.values() {
-            let daemon = here
+        for instance in cluster.instances.values() {
+            let daemon = cluster
                 .tasks_on(&instance.id)
                 .find(|task| task.service.as_deref() == Some(service) && task.is_desired_running());
             match (instance.status, daemon) {
-                (Status::Active, None) if places.contains(&instance.id) => {
+                (Status::Active, None) if suitable_instances.contains(&instance.id) => {
                     to_start.push(instance.id.clone())
                 }
-                (Status::Draining, Some(daemon)) if !replicas_run(instance) => {
+                (Status::Draining, Some(daemon)) if !replicas_run_on(cluster, instance) => {
                     to_stop.push(daemon.id.clone())
                 }
                 _ => {}
             }
         }
         for task in to_stop {
-            self.stop_task(cluster, &task);
+            self.stop_task(cluster_name, &task);
         }
         for instance in to_start {
-            self.start_task(cluster, service, Some(&instance));
+            self.start_task(cluster_name, service, Some(&instance));
         }
     }
 
@@ -138,23 +136,28 @@ impl World {
         }
     }
 
-    /// Starts a task of a service on the given container instance, or where its placement says. Returns its id, or
-    /// `None` if there is no place for it.
-    fn start_task(&mut self, cluster: &str, service: &str, place: Option<&str>) -> Option<String> {
-        let place = match place {
-            Some(place) => Ok(place.to_owned()),
+    /// Starts a task of a service on the given container instance, or where its placement says.
+    /// Returns its id, or `None` if there is no place for it.
+    fn start_task(
+        &mut self,
+        cluster: &str,
+        service_name: &str,
+        container_instance: Option<&str>,
+    ) -> Option<String> {
+        let place = match container_instance {
+            Some(container_instance) => Ok(container_instance.to_owned()),
             None => {
-                let found = &self.clusters.get(cluster)?.services.get(service)?;
-                let (spec, placement) = (found.spec.clone(), found.placement.clone());
-                self.place(cluster, Some(service), &spec, &placement)
+                let service = &self.clusters.get(cluster)?.services.get(service_name)?;
+                let (spec, placement) = (service.spec.clone(), service.placement.clone());
+                self.place(cluster, Some(service_name), &spec, &placement)
             }
         };
-        let id = self.create_task(cluster, service, place)?;
-        self.plan_step(cluster, &id);
-        Some(id)
+        let task_id = self.create_task(cluster, service_name, place)?;
+        self.plan_step(cluster, &task_id);
+        Some(task_id)
     }
 
-    /// A task that does not take its first step yet, if it has a place.
+    /// Creates a task that does not take its first step yet, if it has a place.
     fn create_task(
         &mut self,
         cluster: &str,
@@ -162,9 +165,9 @@ impl World {
         place: Result<String, String>,
     ) -> Option<String> {
         let container_instance = match place {
-            Ok(place) => place,
-            Err(why) => {
-                self.record(Happening::NotPlaced { service: service.to_owned(), why });
+            Ok(container_instance) => container_instance,
+            Err(reason) => {
+                self.record(Happening::NotPlaced { service: service.to_owned(), reason });
                 return None;
             }
         };
@@ -179,29 +182,49 @@ impl World {
     }
 }
 
-/// The tasks that are too many: one after the other from the zone that has most, there from the container instance that
-/// has most; protected ones stay. Source: ECS Developer Guide, service scale-in (`ecs_services`, replica) and
-/// task-scale-in-protection.
+fn is_healthy(task: &Task, now: Timestamp) -> bool {
+    task.healthy_at.is_some_and(|healthy_at| healthy_at <= now)
+}
+
+/// Whether a task that is no daemon has not left RUNNING on a container instance. Daemon tasks wait
+/// for that and no longer.
+fn replicas_run_on(cluster: &Cluster, instance: &ContainerInstance) -> bool {
+    cluster
+        .tasks_on(&instance.id)
+        .any(|task| !cluster.is_daemon(task) && task.status <= TaskStatus::Running)
+}
+
+/// The tasks that are too many, one after the other: from the zone that has most of them, there
+/// from the container instance that has most; protected ones stay. Source: ECS Developer Guide,
+/// service scale-in (`ecs_services`, replica) and task-scale-in-protection.
 fn surplus<'a>(
     cluster: &Cluster,
     staying: &[&'a Task],
     desired: usize,
     now: Timestamp,
 ) -> Vec<&'a Task> {
-    let zone = |task: &Task| cluster.instances[&task.container_instance].zone.as_str();
-    let (mut left, mut going) = (staying.to_vec(), Vec::new());
-    while left.len() > desired {
-        let count =
-            |is_near: &dyn Fn(&Task) -> bool| left.iter().filter(|task| is_near(task)).count();
-        let crowd = |task: &Task| {
-            let here = count(&|other| other.container_instance == task.container_instance);
-            (count(&|other| zone(other) == zone(task)), here)
+    let (mut kept, mut removed) = (staying.to_vec(), Vec::new());
+    while kept.len() > desired {
+        let unprotected =
+            kept.iter().enumerate().filter(|(_, task)| task.protection(now).is_none());
+        let Some((index, _)) = unprotected.max_by_key(|(_, task)| crowding(cluster, &kept, task))
+        else {
+            break;
         };
-        let free = left.iter().enumerate().filter(|(_, task)| task.protection(now).is_none());
-        let Some((index, _)) = free.max_by_key(|(_, task)| crowd(task)) else { break };
-        going.push(left.remove(index));
+        removed.push(kept.remove(index));
     }
-    going
+    removed
+}
+
+/// How many of the tasks are in a task's zone, and how many on its container instance.
+fn crowding(cluster: &Cluster, tasks: &[&Task], task: &Task) -> (usize, usize) {
+    let zone = |task: &Task| cluster.instances[&task.container_instance].zone.as_str();
+    let in_zone = tasks.iter().filter(|other_task| zone(other_task) == zone(task)).count();
+    let on_instance = tasks
+        .iter()
+        .filter(|other_task| other_task.container_instance == task.container_instance)
+        .count();
+    (in_zone, on_instance)
 }
 
 #[cfg(test)]
@@ -231,13 +254,13 @@ mod tests {
         let mut fewest = usize::MAX;
         while let Some(next) = world.next_due() {
             world.advance(next);
-            let here = &world.clusters["shop"];
-            let healthy = here
+            let cluster = &world.clusters["shop"];
+            let healthy = cluster
                 .tasks_of_service("web")
                 .filter(|task| task.is_desired_running() && task.status == TaskStatus::Running)
                 .count();
             fewest = fewest.min(healthy);
-            if here.tasks_on(container_instance).next().is_none() {
+            if cluster.tasks_on(container_instance).next().is_none() {
                 return (Some(Duration::try_from(next.duration_since(start)).unwrap()), fewest);
             }
         }
@@ -327,12 +350,12 @@ mod tests {
         let settle = |world: &mut World, count| {
             world.set_desired_count("shop", "web", count);
             world.advance(world.now() + Duration::from_secs(300));
-            let here = &world.clusters["shop"];
-            let on = |id: &str| {
-                let instance = &here.registered_instance(id).unwrap().id;
-                here.tasks_on(instance).filter(|task| task.status == TaskStatus::Running).count()
+            let cluster = &world.clusters["shop"];
+            let tasks_on = |id: &str| {
+                let instance = &cluster.registered_instance(id).unwrap().id;
+                cluster.tasks_on(instance).filter(|task| task.status == TaskStatus::Running).count()
             };
-            [on("i-0"), on("i-1"), on("i-2")]
+            ["i-0", "i-1", "i-2"].map(tasks_on)
         };
         assert_eq!(settle(&mut world, 9), [3, 3, 3]);
         assert_eq!(settle(&mut world, 3), [1, 1, 1]);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::held_resources::HeldResources;
 use super::task::{Task, TaskStatus};
 use super::task_spec::TaskSpec;
 use crate::world::agenda::Due;
@@ -12,8 +11,8 @@ use crate::world::state::World;
 impl World {
     /// Plans the next step of a task, if it has one.
     pub(in crate::world) fn plan_step(&mut self, cluster: &str, task_id: &str) {
-        let next = self.clusters[cluster].tasks.get(task_id).and_then(Task::next_step);
-        if let Some((after, _)) = next {
+        let next_step = self.clusters[cluster].tasks.get(task_id).and_then(Task::next_step);
+        if let Some((after, _)) = next_step {
             self.plan(
                 after,
                 Due::TaskStep { cluster: cluster.to_owned(), task: task_id.to_owned() },
@@ -23,19 +22,19 @@ impl World {
 
     /// Takes the step that was planned, unless the task is gone or has been told otherwise meanwhile: a step is only
     /// taken when the time that it takes has passed since the last one.
-    pub(in crate::world) fn step_task(&mut self, cluster: &str, task_id: &str) {
+    pub(in crate::world) fn step_task(&mut self, cluster_name: &str, task_id: &str) {
         let now = self.now;
-        let Some(here) = self.clusters.get_mut(cluster) else { return };
-        let Some(task) = here.tasks.get_mut(task_id) else { return };
+        let Some(cluster) = self.clusters.get_mut(cluster_name) else { return };
+        let Some(task) = cluster.tasks.get_mut(task_id) else { return };
         let Some((_, status)) = task.next_step() else { return };
         // Only the agent makes steps; what waited for it is planned anew when it is back.
-        if !here.instances[&task.container_instance].agent_connected {
+        if !cluster.instances[&task.container_instance].agent_connected {
             return;
         }
         task.status = status;
         if status == TaskStatus::Stopped {
             task.stopped_at = Some(now);
-            if let Some(instance) = here.instances.get_mut(&task.container_instance) {
+            if let Some(instance) = cluster.instances.get_mut(&task.container_instance) {
                 instance.version += 1;
             }
         }
@@ -43,18 +42,18 @@ impl World {
             task.healthy_at = Some(now + task.spec.healthy_after);
         }
         let (service, healthy_after) = (task.service.clone(), task.spec.healthy_after);
-        self.record_task(cluster, task_id);
-        self.plan_step(cluster, task_id);
+        self.record_task(cluster_name, task_id);
+        self.plan_step(cluster_name, task_id);
         if status == TaskStatus::Running
             && let Some(service) = &service
         {
             self.plan(
                 healthy_after,
-                Due::Reconcile { cluster: cluster.to_owned(), service: service.clone() },
+                Due::Reconcile { cluster: cluster_name.to_owned(), service: service.clone() },
             );
         }
         if status > TaskStatus::Running {
-            self.reconcile_soon(cluster);
+            self.reconcile_soon(cluster_name);
         }
     }
 
@@ -68,10 +67,9 @@ impl World {
         if task.stop_requested || task.status == TaskStatus::Stopped {
             return;
         }
-        let waits = task.status != TaskStatus::Running;
         task.stop_requested = true;
-        // A step of its start is planned already and will now lead towards its end.
-        if !waits {
+        // A task that still starts has a step planned already, which now leads towards its end.
+        if task.status == TaskStatus::Running {
             self.plan_step(cluster, task_id);
         }
     }
@@ -92,12 +90,12 @@ impl World {
         let container_instance =
             container_instance.rsplit('/').next().unwrap_or(container_instance);
         let task = Task::new(id.clone(), name.to_owned(), container_instance, spec, self.now);
-        let here = self
+        let is_registered = self
             .clusters
-            .get_mut(cluster)
-            .filter(|cluster| cluster.instances.contains_key(container_instance));
+            .get(cluster)
+            .is_some_and(|cluster| cluster.instances.contains_key(container_instance));
         assert!(
-            here.is_some(),
+            is_registered,
             "cluster {cluster} must have the container instance {container_instance}"
         );
         self.put_task(cluster, task);
@@ -106,25 +104,25 @@ impl World {
     }
 
     /// Gives a task its ports and GPUs and puts it onto its container instance.
-    pub(in crate::world) fn put_task(&mut self, cluster: &str, mut task: Task) {
-        let Some(here) = self.clusters.get_mut(cluster) else { return };
-        let held: HeldResources = here.resources_held_on(&task.container_instance);
-        let Some(instance) = here.instances.get_mut(&task.container_instance) else { return };
+    pub(in crate::world) fn put_task(&mut self, cluster_name: &str, mut task: Task) {
+        let Some(cluster) = self.clusters.get_mut(cluster_name) else { return };
+        let held = cluster.resources_held_on(&task.container_instance);
+        let Some(instance) = cluster.instances.get_mut(&task.container_instance) else { return };
         instance.version += 1;
         (task.bindings, task.gpus) = held.assign(instance, &task.spec);
-        here.tasks.insert(task.id.clone(), task);
+        cluster.tasks.insert(task.id.clone(), task);
     }
 
     /// Protects a service task for a while from now on; a period of nothing ends its protection. A standalone task
     /// cannot be protected (ECS API, `UpdateTaskProtection`).
     pub fn protect_task(&mut self, cluster: &str, task_id: &str, period: Duration) {
-        let until = self.now + period;
+        let protected_until = self.now + period;
         let task =
             self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(task_id));
         let Some(task) = task else { return };
         let Some(service) = task.service.clone() else { return };
-        task.protected_until = Some(until);
-        self.plan_at(until, Due::Reconcile { cluster: cluster.to_owned(), service });
+        task.protected_until = Some(protected_until);
+        self.plan_at(protected_until, Due::Reconcile { cluster: cluster.to_owned(), service });
     }
 
     /// The agent on an instance loses its connection: the tasks on it stay as they are, also those that are told to
@@ -136,11 +134,12 @@ impl World {
     /// The agent is back: what its tasks have been told is carried out now.
     pub fn reconnect_agent(&mut self, instance_id: &str) {
         let Some((cluster, id)) = self.set_agent_connected(instance_id, true) else { return };
-        let waiting: Vec<_> =
+        let waiting_tasks: Vec<_> =
             self.clusters[&cluster].tasks_on(&id).map(|task| task.id.clone()).collect();
-        self.agenda
-            .retain(|_, due| !matches!(due, Due::TaskStep { task, .. } if waiting.contains(task)));
-        for task in waiting {
+        self.agenda.retain(
+            |_, due| !matches!(due, Due::TaskStep { task, .. } if waiting_tasks.contains(task)),
+        );
+        for task in waiting_tasks {
             self.plan_step(&cluster, &task);
         }
         self.reconcile_soon(&cluster);
@@ -193,7 +192,7 @@ mod tests {
         world.advance(world.now() + Duration::from_secs(seconds));
     }
 
-    fn task_of<'a>(world: &'a World, name: &str) -> &'a Task {
+    fn task_named<'a>(world: &'a World, name: &str) -> &'a Task {
         world.clusters["shop"].tasks.values().find(|task| task.name == name).unwrap()
     }
 
@@ -215,27 +214,27 @@ mod tests {
     #[test]
     fn a_task_that_never_stops_hangs_in_stopping() {
         let (mut world, _) = world(TaskSpec { never_stops: true, ..TaskSpec::default() });
-        let id = task_of(&world, "web-1").id.clone();
+        let id = task_named(&world, "web-1").id.clone();
         world.stop_task("shop", &id);
         pass(&mut world, 7200);
 
-        assert_eq!(task_of(&world, "web-1").status, TaskStatus::Stopping);
+        assert_eq!(task_named(&world, "web-1").status, TaskStatus::Stopping);
     }
 
     #[test]
     fn without_its_agent_a_task_that_is_told_to_stop_stays_running_until_the_agent_is_back() {
         let (mut world, _) = world(TaskSpec::default());
-        let id = task_of(&world, "web-1").id.clone();
+        let id = task_named(&world, "web-1").id.clone();
         world.disconnect_agent("i-1");
         assert!(!world.container_instance("i-1").unwrap().1.agent_connected);
         world.stop_task("shop", &id);
         pass(&mut world, 3600);
-        let task = task_of(&world, "web-1");
+        let task = task_named(&world, "web-1");
         assert_eq!((task.status, task.stop_requested), (TaskStatus::Running, true));
 
         world.reconnect_agent("i-1");
         pass(&mut world, 10);
-        assert_eq!(task_of(&world, "web-1").status, TaskStatus::Stopped);
+        assert_eq!(task_named(&world, "web-1").status, TaskStatus::Stopped);
     }
 
     #[test]
@@ -246,35 +245,35 @@ mod tests {
             ..TaskSpec::default()
         };
         let (mut world, _) = world(spec);
-        let id = task_of(&world, "web-1").id.clone();
+        let id = task_named(&world, "web-1").id.clone();
         world.stop_task("shop", &id);
         pass(&mut world, 2);
         world.disconnect_agent("i-1");
         world.reconnect_agent("i-1");
         pass(&mut world, 10);
-        assert_eq!(task_of(&world, "web-1").status, TaskStatus::Stopping);
+        assert_eq!(task_named(&world, "web-1").status, TaskStatus::Stopping);
 
         pass(&mut world, 10);
-        assert_eq!(task_of(&world, "web-1").status, TaskStatus::Stopped);
+        assert_eq!(task_named(&world, "web-1").status, TaskStatus::Stopped);
     }
 
     #[test]
     fn a_stopped_task_is_visible_for_an_hour() {
         let (mut world, _) = world(TaskSpec::default());
-        let id = task_of(&world, "web-1").id.clone();
+        let id = task_named(&world, "web-1").id.clone();
         world.stop_task("shop", &id);
         pass(&mut world, 10);
 
-        let stopped_at = task_of(&world, "web-1").stopped_at.unwrap();
-        let after = |minutes: u64| stopped_at + Duration::from_secs(minutes * 60);
-        assert!(task_of(&world, "web-1").is_visible(after(59)));
-        assert!(!task_of(&world, "web-1").is_visible(after(60)));
+        let stopped_at = task_named(&world, "web-1").stopped_at.unwrap();
+        let minutes_later = |minutes: u64| stopped_at + Duration::from_secs(minutes * 60);
+        assert!(task_named(&world, "web-1").is_visible(minutes_later(59)));
+        assert!(!task_named(&world, "web-1").is_visible(minutes_later(60)));
     }
 
     #[test]
     fn protection_expires_and_a_standalone_task_cannot_be_protected() {
         let (mut world, instance) = world(TaskSpec::default());
-        let service_task = task_of(&world, "web-1").id.clone();
+        let service_task = task_named(&world, "web-1").id.clone();
         let standalone = world.run_task("shop", &instance, "report", TaskSpec::default());
         for id in [&service_task, &standalone] {
             world.protect_task("shop", id, Duration::from_secs(600));
