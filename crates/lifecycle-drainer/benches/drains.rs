@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::lifecycle::settings::LifecycleSettings;
-use ebb_region::lambda::InProcess;
-use ebb_region::world::autoscaling::Group;
-use ebb_region::world::autoscaling::lifecycle::{CompletedBy, Hook};
+use ebb_region::in_process::InProcess;
+use ebb_region::world::autoscaling::{CompletedBy, Group, Hook};
 use ebb_region::world::delivery::Function;
-use ebb_region::world::ecs::{NewInstance, ServiceKind};
-use ebb_region::world::task::{Status, TaskSpec};
+use ebb_region::world::ecs::task::TaskStatus;
+use ebb_region::world::ecs::{NewInstance, ServiceKind, TaskSpec};
 use ebb_region::world::{Happening, World};
 use ebb_region::{Region, scenario};
 use jiff::Timestamp;
@@ -47,7 +46,7 @@ fn cluster(drains: usize, deregistration_seconds: u64) -> World {
         ..TaskSpec::default()
     };
     world.add_service(scenario::CLUSTER, "web", ServiceKind::replica(6 * drains), spec);
-    world.add_group("group", Group::of(scenario::CLUSTER, ids.clone()));
+    world.add_group("group", Group::with_instances(scenario::CLUSTER, ids.clone()));
     scenario::route_terminations(&mut world, &Hook::new(scenario::HOOK), Function::new(TIMEOUT));
     for id in ids.iter().take(drains) {
         world.terminate_in_group(id, true).expect("the group is above its minimum");
@@ -76,7 +75,7 @@ fn play(drains: usize, deregistration_seconds: u64) -> World {
 fn report(world: &World, drains: usize, deregistration_seconds: u64) {
     assert_eq!(world.completed_actions.len(), drains, "every action is completed");
     assert!(
-        world.completed_actions.iter().all(|one| one.by == CompletedBy::Caller),
+        world.completed_actions.iter().all(|one| one.cause == CompletedBy::Caller),
         "none timed out"
     );
     assert!(world.tasks_cut_off().is_empty(), "no task was cut off");
@@ -87,21 +86,21 @@ fn report(world: &World, drains: usize, deregistration_seconds: u64) {
 
     let mut last_stop = BTreeMap::<&str, Timestamp>::new();
     for entry in &world.history {
-        if let Happening::Task { instance_id, status: Status::Stopped, .. } = &entry.what {
-            last_stop.insert(instance_id, entry.at);
+        if let Happening::Task { instance_id, status: TaskStatus::Stopped, .. } = &entry.happening {
+            last_stop.insert(instance_id, entry.time);
         }
     }
     let mut waited: Vec<f64> = world
         .completed_actions
         .iter()
         .filter_map(|one| {
-            Some(one.at.duration_since(*last_stop.get(one.instance_id.as_str())?).as_secs_f64())
+            Some(one.time.duration_since(*last_stop.get(one.instance_id.as_str())?).as_secs_f64())
         })
         .collect();
     let mut took: Vec<f64> = world
         .completed_actions
         .iter()
-        .map(|one| one.at.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64())
+        .map(|one| one.time.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64())
         .collect();
     let throttled = world
         .calls

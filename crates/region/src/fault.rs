@@ -55,8 +55,10 @@ impl Faults {
 
     /// Takes the fault that befalls this call, if one does.
     pub fn take(&mut self, operation: &str) -> Option<Fault> {
-        let planned =
-            self.planned.iter_mut().find(|one| one.operation == operation && one.calls > 0)?;
+        let planned = self
+            .planned
+            .iter_mut()
+            .find(|planned| planned.operation == operation && planned.calls > 0)?;
         planned.calls -= 1;
         Some(planned.fault)
     }

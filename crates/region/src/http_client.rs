@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use aws_config::{ConfigLoader, SdkConfig};
+use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -16,10 +18,34 @@ use crate::Region;
 use crate::fault::Fault;
 use crate::lambda::calling_hop;
 use crate::wire::{Answer, Request};
+use crate::world::REGION;
 use crate::world::delivery::Hop;
 
 /// How long a request takes to reach AWS, and its answer to come back.
 const ONE_WAY: Duration = Duration::from_millis(20);
+
+impl Region {
+    /// An HTTP client for the AWS SDK whose calls reach this Region.
+    pub fn http_client(&self) -> RegionHttpClient {
+        RegionHttpClient { region: self.clone() }
+    }
+
+    /// Completes a configuration of the AWS SDK, so that its clients call this Region.
+    pub async fn connect(&self, loader: ConfigLoader) -> SdkConfig {
+        loader
+            .http_client(self.http_client())
+            .credentials_provider(Credentials::new(
+                "AKIDEXAMPLE",
+                "example",
+                None,
+                None,
+                "simulated Region",
+            ))
+            .region(aws_config::Region::new(REGION))
+            .load()
+            .await
+    }
+}
 
 /// An HTTP client for the AWS SDK, connected to a [`Region`].
 #[derive(Debug, Clone)]
@@ -28,10 +54,6 @@ pub struct RegionHttpClient {
 }
 
 impl RegionHttpClient {
-    pub(crate) fn new(region: Region) -> Self {
-        Self { region }
-    }
-
     async fn send(
         self,
         request: HttpRequest,
@@ -99,7 +121,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::lambda::InProcess;
+    use crate::in_process::InProcess;
     use crate::world::World;
     use crate::world::delivery::Function;
 

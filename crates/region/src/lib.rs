@@ -1,15 +1,17 @@
 #![doc = include_str!("../README.md")]
 
 pub mod clock;
-pub mod demo;
+pub mod demonstration;
 pub mod fault;
 mod http_client;
+pub mod in_process;
+pub mod invoke_api;
 pub mod lambda;
 mod region;
-pub mod scenario;
 pub mod server;
 pub mod wire;
 pub mod world;
 
+pub use demonstration::scenario;
 pub use http_client::RegionHttpClient;
-pub use region::{Region, Rest};
+pub use region::{Region, RunEnd};

@@ -16,15 +16,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ebb_region::Region;
-use ebb_region::demo::Timeline;
-use ebb_region::lambda::{InvokeApi, Lambda};
+use ebb_region::demonstration::timeline::Timeline;
+use ebb_region::invoke_api::InvokeApi;
+use ebb_region::lambda::Lambda;
 use ebb_region::scenario;
 use ebb_region::server::serve;
-use ebb_region::world::autoscaling::lifecycle::{CompletedBy, Hook};
+use ebb_region::world::autoscaling::{CompletedBy, Hook};
 use ebb_region::world::delivery::{Function, Queue};
 use ebb_region::world::ecs::Status;
+use ebb_region::world::ecs::TaskSpec;
 use ebb_region::world::spot::Action;
-use ebb_region::world::task::TaskSpec;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -76,7 +77,8 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     // The functions run by the wall clock, the world by its own: their time-out must not shrink
     // with its speed.
     let timeout = FUNCTION_TIMEOUT.mul_f64(arguments.speed.max(1.0));
-    let queue = Queue { visibility_timeout: timeout, ..Queue::feeding(scenario::SPOT_DRAINER) };
+    let queue =
+        Queue { visibility_timeout: timeout, ..Queue::for_function(scenario::SPOT_DRAINER) };
     scenario::route_notices(&mut world, queue, Function::new(timeout));
     if arguments.hooks {
         let timeout = LONGEST_FUNCTION_TIMEOUT.mul_f64(arguments.speed.max(1.0));
@@ -89,7 +91,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let region = Region::start(world, arguments.speed);
     println!("The simulated Region listens on http://{}", listener.local_addr()?);
 
-    let lambda = InvokeApi::at(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.lambda_port)));
+    let lambda = InvokeApi::new(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.lambda_port)));
     let story = async {
         match arguments.command {
             Command::Demo => demo(&region, &lambda).await,
@@ -174,7 +176,8 @@ async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
     }
     let gone =
         [interrupted].iter().chain(&scaled_in).all(|id| world.container_instance(id).is_none());
-    let completed = world.completed_actions.iter().all(|action| action.by == CompletedBy::Caller);
+    let completed =
+        world.completed_actions.iter().all(|action| action.cause == CompletedBy::Caller);
     let completed = completed && world.completed_actions.len() == scaled_in.len() + removed;
     let unharmed = world.tasks_cut_off().is_empty() && world.missing_tasks().is_empty();
     if unharmed && gone && completed && removed > 0 && failures.is_empty() {

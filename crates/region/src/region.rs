@@ -4,19 +4,16 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aws_config::{ConfigLoader, SdkConfig};
-use aws_credential_types::Credentials;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::RegionHttpClient;
 use crate::clock::Clock;
 use crate::lambda::{Lambda, run};
+use crate::world::World;
 use crate::world::delivery::Invocation;
-use crate::world::{REGION, World};
 
 /// A running Region. Cheap to clone: every clone is the same Region.
 #[derive(Debug, Clone)]
@@ -28,7 +25,7 @@ pub struct Region {
 
 /// Why [`Region::run`] came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rest {
+pub enum RunEnd {
     /// Nothing is due any more and no invocation runs.
     Quiet,
     /// The time is up.
@@ -59,27 +56,6 @@ impl Region {
         self.clock
     }
 
-    /// An HTTP client for the AWS SDK whose calls reach this Region.
-    pub fn http_client(&self) -> RegionHttpClient {
-        RegionHttpClient::new(self.clone())
-    }
-
-    /// Completes a configuration of the AWS SDK, so that its clients call this Region.
-    pub async fn connect(&self, loader: ConfigLoader) -> SdkConfig {
-        loader
-            .http_client(self.http_client())
-            .credentials_provider(Credentials::new(
-                "AKIDEXAMPLE",
-                "example",
-                None,
-                None,
-                "simulated Region",
-            ))
-            .region(aws_config::Region::new(REGION))
-            .load()
-            .await
-    }
-
     /// Tells whoever lets the Region run that something new may be due: after a change that was made while it runs.
     pub fn notify(&self) {
         self.changed.notify_one();
@@ -87,15 +63,15 @@ impl Region {
 
     /// Lets the Region run for up to `limit` of its own time, with `lambda` running the functions, until nothing more
     /// is to happen. Invocations that still run when the time is up are waited for; their time-outs bound that.
-    pub async fn run(&self, lambda: &dyn Lambda, limit: Duration) -> Rest {
+    pub async fn run(&self, lambda: &dyn Lambda, limit: Duration) -> RunEnd {
         let end = self.clock.instant_of(self.clock.now() + limit);
         let mut running = JoinSet::new();
         loop {
             let next = self.start_ready(lambda, &mut running);
             let time_up = Instant::now() >= end;
             match (running.is_empty(), next) {
-                (true, None) => return Rest::Quiet,
-                (true, Some(_)) if time_up => return Rest::TimeUp,
+                (true, None) => return RunEnd::Quiet,
+                (true, Some(_)) if time_up => return RunEnd::TimeUp,
                 _ => {}
             }
             let wake = next.filter(|_| !time_up).map(|next| self.clock.instant_of(next).min(end));
@@ -119,7 +95,7 @@ impl Region {
             (world.take_ready(), world.next_due())
         };
         for (invocation, timeout) in ready {
-            running.spawn(run(lambda, self, invocation, timeout));
+            running.spawn(run(lambda, self.clock, invocation, timeout));
         }
         next
     }

@@ -131,10 +131,10 @@ fn plan_fault(region: &Region, body: &Value) -> Result<(), &'static str> {
 fn show(region: &Region) -> Response<Full<Bytes>> {
     let world = region.world();
     let instances = world.clusters.iter().flat_map(|(name, cluster)| {
-        cluster.instances.values().map(move |one| {
-            let tasks: Vec<_> = cluster.tasks_on(&one.id).map(|task| format!("{} {}", task.name, task.status.as_str())).collect();
+        cluster.instances.values().map(move |instance| {
+            let tasks: Vec<_> = cluster.tasks_on(&instance.id).map(|task| format!("{} {}", task.name, task.status.as_str())).collect();
             json!({
-                "instance_id": one.instance_id, "cluster": name, "zone": one.zone, "status": one.status.as_str(),
+                "instance_id": instance.instance_id, "cluster": name, "zone": instance.zone, "status": instance.status.as_str(),
                 "tasks": tasks,
             })
         })
@@ -147,7 +147,7 @@ fn show(region: &Region) -> Response<Full<Bytes>> {
     let calls: Vec<_> = world
         .calls
         .iter()
-        .map(|call| json!({"at": call.at, "operation": call.operation, "error": call.error}))
+        .map(|call| json!({"at": call.time, "operation": call.operation, "error": call.error}))
         .collect();
     let shown = json!({
         "now": world.now(),

@@ -9,10 +9,10 @@ use ebb_core::ids::Cluster;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_region::world::World;
 use ebb_region::world::autoscaling::Group;
-use ebb_region::world::autoscaling::lifecycle::Hook;
+use ebb_region::world::autoscaling::Hook;
 use ebb_region::world::delivery::Function;
+use ebb_region::world::ecs::TaskSpec;
 use ebb_region::world::ecs::{NewInstance, ServiceKind};
-use ebb_region::world::task::TaskSpec;
 use ebb_region::{Region, scenario};
 use jiff::Timestamp;
 use scale_in_reaper::ScaleInReaper;
@@ -48,7 +48,7 @@ fn cluster(instances: usize, services: usize) -> World {
             TaskSpec::default(),
         );
     }
-    world.add_group("group", Group::of(scenario::CLUSTER, ids));
+    world.add_group("group", Group::with_instances(scenario::CLUSTER, ids));
     scenario::route_terminations(&mut world, &Hook::new(scenario::HOOK), Function::new(TIMEOUT));
     world
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::ids::{Cluster, GroupName};
 use ebb_core::spot::settings::SpotSettings;
-use ebb_region::lambda::InProcess;
+use ebb_region::in_process::InProcess;
 use ebb_region::world::delivery::{Function, Queue};
-use ebb_region::world::rates::Class;
+use ebb_region::world::ecs::request_rates::Class;
 use ebb_region::world::{Happening, World};
 use ebb_region::{Region, scenario};
 use jiff::Timestamp;
@@ -111,7 +111,7 @@ fn mass_interruptions() {
 
 async fn mass_interruption(instances: u64, batch_size: usize) -> World {
     let mut world = scenario::mass_interruption(Timestamp::UNIX_EPOCH, instances);
-    let queue = Queue { batch_size, ..Queue::feeding(scenario::SPOT_DRAINER) };
+    let queue = Queue { batch_size, ..Queue::for_function(scenario::SPOT_DRAINER) };
     scenario::route_notices(&mut world, queue, Function::new(TIMEOUT));
     let region = Region::start(world, 1.0);
     let drainer = drainer(&region, one_cluster()).await;
@@ -128,8 +128,8 @@ fn last_drain(world: &World, instances: u64) -> f64 {
     let drains = world
         .history
         .iter()
-        .filter(|entry| matches!(entry.what, Happening::ContainerInstance { .. }));
-    let times: Vec<_> = drains.map(|entry| entry.at).collect();
+        .filter(|entry| matches!(entry.happening, Happening::ContainerInstance { .. }));
+    let times: Vec<_> = drains.map(|entry| entry.time).collect();
     assert_eq!(
         u64::try_from(times.len()),
         Ok(instances),

@@ -11,12 +11,13 @@ use std::time::Duration;
 use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::lifecycle::settings::{LifecycleSettings, StandaloneTasks};
 use ebb_region::fault::Fault;
-use ebb_region::lambda::InProcess;
-use ebb_region::world::autoscaling::lifecycle::{CompletedBy, Hook};
+use ebb_region::in_process::InProcess;
+use ebb_region::world::autoscaling::{CompletedBy, Hook};
+use ebb_region::world::ecs::TaskSpec;
+use ebb_region::world::ecs::task::TaskStatus;
 use ebb_region::world::ecs::{ServiceKind, Status};
-use ebb_region::world::task::{Status as TaskStatus, TaskSpec};
 use ebb_region::world::{Happening, World};
-use ebb_region::{Region, Rest};
+use ebb_region::{Region, RunEnd};
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use lifecycle_drainer::LifecycleDrainer;
@@ -132,7 +133,7 @@ fn forged(instance_id: &str, group: &str) -> Value {
 }
 
 /// Plays a story to its end and returns the world as it is then.
-async fn play(story: &mut Story) -> (World, Rest) {
+async fn play(story: &mut Story) -> (World, RunEnd) {
     fastrand::seed(story.rng.u64(..));
     for (after, instance_id) in &story.terminations {
         story.world.terminate_in_group_later(*after, instance_id, false);
@@ -162,8 +163,8 @@ async fn play(story: &mut Story) -> (World, Rest) {
 /// The tasks that ran on an instance and had not stopped at a moment.
 fn tasks_not_stopped(world: &World, instance_id: &str, at: Timestamp) -> BTreeSet<String> {
     let mut there = BTreeSet::new();
-    for entry in world.history.iter().filter(|entry| entry.at <= at) {
-        if let Happening::Task { name, instance_id: on, status, .. } = &entry.what
+    for entry in world.history.iter().filter(|entry| entry.time <= at) {
+        if let Happening::Task { name, instance_id: on, status, .. } = &entry.happening
             && on == instance_id
         {
             match status {
@@ -175,11 +176,11 @@ fn tasks_not_stopped(world: &World, instance_id: &str, at: Timestamp) -> BTreeSe
     there
 }
 
-fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
+fn check(story: &Story, world: &World, rest: RunEnd) -> Result<(), String> {
     let must = |holds: bool, rule: &str, seen: String| {
         if holds { Ok(()) } else { Err(format!("{rule}: {seen}")) }
     };
-    must(rest == Rest::Quiet, "every drain ends", format!("{rest:?}"))?;
+    must(rest == RunEnd::Quiet, "every drain ends", format!("{rest:?}"))?;
 
     let terminated: BTreeSet<_> =
         story.terminations.iter().map(|(_, instance_id)| instance_id.as_str()).collect();
@@ -192,7 +193,7 @@ fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
             format!("{instance_id}: {completed:?}"),
         )?;
         let completed = completed[0];
-        if completed.by != CompletedBy::Caller {
+        if completed.cause != CompletedBy::Caller {
             let excused = !story.calm;
             must(excused, "no action times out by itself", format!("{completed:?}"))?;
             continue;
@@ -202,14 +203,14 @@ fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
         let ignored = |name: &str| {
             name.starts_with("logs") || ignores_standalone && name.starts_with("report")
         };
-        let left = tasks_not_stopped(world, instance_id, completed.at);
+        let left = tasks_not_stopped(world, instance_id, completed.time);
         let left: Vec<_> = left.iter().filter(|name| !ignored(name)).collect();
         must(
-            left.is_empty() || completed.at >= deadline,
+            left.is_empty() || completed.time >= deadline,
             "no action is completed while a task that must be waited for runs",
-            format!("{instance_id} at {}, deadline {deadline}: {left:?}", completed.at),
+            format!("{instance_id} at {}, deadline {deadline}: {left:?}", completed.time),
         )?;
-        let late = completed.at.duration_since(deadline);
+        let late = completed.time.duration_since(deadline);
         must(
             late <= SignedDuration::from_secs(30) || !story.calm,
             "no drain outlasts its deadline",
@@ -217,7 +218,8 @@ fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
         )?;
     }
     for entry in &world.history {
-        if let Happening::ContainerInstance { instance_id, status: Status::Draining } = &entry.what
+        if let Happening::ContainerInstance { instance_id, status: Status::Draining } =
+            &entry.happening
         {
             must(
                 terminated.contains(instance_id.as_str()),
@@ -247,7 +249,7 @@ fn check(story: &Story, world: &World, rest: Rest) -> Result<(), String> {
             .filter_map(|one| {
                 let (after, _) =
                     story.terminations.iter().find(|(_, id)| *id == one.instance_id)?;
-                Some(one.at.duration_since(start_time() + *after).as_secs())
+                Some(one.time.duration_since(start_time() + *after).as_secs())
             })
             .sum();
         let drains = i64::try_from(story.terminations.len()).unwrap_or(i64::MAX);

@@ -7,9 +7,10 @@ use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout, StandaloneTask
 use ebb_region::fault::Fault;
 use ebb_region::scenario;
 use ebb_region::world::autoscaling::LifecycleState;
-use ebb_region::world::autoscaling::lifecycle::{ActionResult, CompletedBy, Hook};
+use ebb_region::world::autoscaling::{ActionResult, CompletedBy, Hook};
+use ebb_region::world::ecs::TaskSpec;
+use ebb_region::world::ecs::task::TaskStatus;
 use ebb_region::world::ecs::{ServiceKind, Status};
-use ebb_region::world::task::{Status as TaskStatus, TaskSpec};
 use ebb_region::world::{Happening, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -27,10 +28,10 @@ fn settings() -> LifecycleSettings {
 /// When the last task that must be waited for stopped on an instance.
 fn last_stop(world: &World, instance_id: &str, daemon: &str) -> Timestamp {
     let stops = world.history.iter().filter(|entry| {
-        matches!(&entry.what, Happening::Task { name, instance_id: on, status: TaskStatus::Stopped, .. }
+        matches!(&entry.happening, Happening::Task { name, instance_id: on, status: TaskStatus::Stopped, .. }
             if on == instance_id && !name.starts_with(daemon))
     });
-    stops.map(|entry| entry.at).max().expect("tasks have stopped")
+    stops.map(|entry| entry.time).max().expect("tasks have stopped")
 }
 
 fn since_start(at: Timestamp) -> SignedDuration {
@@ -66,16 +67,16 @@ async fn an_action_is_completed_once_the_last_task_has_stopped_and_within_one_po
 
     let completed = sim.completed();
     let stopped = last_stop(&sim.region.world(), &instance_id(9), "logs");
-    assert_eq!((completed.result, completed.by), (ActionResult::Continue, CompletedBy::Caller));
+    assert_eq!((completed.result, completed.cause), (ActionResult::Continue, CompletedBy::Caller));
     assert!(
-        completed.at >= stopped,
+        completed.time >= stopped,
         "completed at {}, the last task stopped at {stopped}",
-        completed.at
+        completed.time
     );
     assert!(
-        completed.at.duration_since(stopped) <= POLL_INTERVAL + SignedDuration::from_secs(1),
+        completed.time.duration_since(stopped) <= POLL_INTERVAL + SignedDuration::from_secs(1),
         "{stopped} {}",
-        completed.at
+        completed.time
     );
     assert_eq!(sim.outcomes().last().map(String::as_str), Some("completed"));
     assert_eq!(sim.tasks_cut_off(), [""; 0]);
@@ -88,7 +89,7 @@ async fn without_the_drainer_tasks_are_cut_off_or_the_story_above_would_prove_no
     let sim = Sim::start(world, settings()).await;
     sim.terminate(&instance_id(9)).await;
 
-    assert_eq!(sim.completed().by, CompletedBy::HeartbeatTimeout);
+    assert_eq!(sim.completed().cause, CompletedBy::HeartbeatTimeout);
     assert_ne!(sim.tasks_cut_off(), [""; 0]);
 }
 
@@ -103,7 +104,7 @@ async fn tasks_that_still_deregister_are_waited_for() {
 
     let stopped = last_stop(&sim.region.world(), &instance_id(9), "logs");
     assert!(since_start(stopped) > SignedDuration::from_secs(300), "{stopped}");
-    assert!(sim.completed().at >= stopped);
+    assert!(sim.completed().time >= stopped);
     assert_eq!(sim.tasks_cut_off(), [""; 0]);
 }
 
@@ -118,7 +119,7 @@ async fn an_instance_that_is_draining_already_is_waited_for_all_the_same() {
     sim.terminate(&instance_id(9)).await;
 
     let stopped = last_stop(&sim.region.world(), &instance_id(9), "logs");
-    assert!(sim.completed().at >= stopped);
+    assert!(sim.completed().time >= stopped);
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,7 +131,7 @@ async fn a_service_that_cannot_leave_ends_by_the_deadline() {
     sim.terminate(&instance_id(9)).await;
 
     let completed = sim.completed();
-    let took = since_start(completed.at);
+    let took = since_start(completed.time);
     assert_eq!(completed.result, ActionResult::Continue);
     assert!(
         took >= SignedDuration::from_secs(900) && took < SignedDuration::from_secs(920),
@@ -153,7 +154,7 @@ async fn a_standalone_task_is_waited_for_stopped_or_left_as_the_operator_chose()
         let sim = Sim::start(world, settings).await;
         sim.terminate(&instance_id(9)).await;
 
-        let took = since_start(sim.completed().at);
+        let took = since_start(sim.completed().time);
         assert_eq!(
             took >= SignedDuration::from_secs(900),
             waits_for_deadline,
@@ -174,7 +175,7 @@ async fn an_agent_that_is_gone_ends_by_the_deadline() {
     let sim = Sim::start(world, settings()).await;
     sim.terminate(&instance_id(9)).await;
 
-    assert!(since_start(sim.completed().at) >= SignedDuration::from_secs(900));
+    assert!(since_start(sim.completed().time) >= SignedDuration::from_secs(900));
     assert_eq!(sim.outcomes().last().map(String::as_str), Some("timed_out"));
 }
 
@@ -251,8 +252,8 @@ async fn an_instance_of_no_cluster_is_let_go_at_once() {
     sim.terminate(&instance_id(9)).await;
 
     let completed = sim.completed();
-    assert_eq!(completed.by, CompletedBy::Caller);
-    assert!(since_start(completed.at) < SignedDuration::from_secs(10), "{}", completed.at);
+    assert_eq!(completed.cause, CompletedBy::Caller);
+    assert!(since_start(completed.time) < SignedDuration::from_secs(10), "{}", completed.time);
 }
 
 #[tokio::test(start_paused = true)]
@@ -286,7 +287,7 @@ async fn an_instance_that_is_registering_is_looked_at_again() {
     };
     tokio::join!(sim.run(Duration::from_secs(49 * 3600)), activate);
 
-    assert!(sim.completed().at >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
+    assert!(sim.completed().time >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,7 +306,7 @@ async fn a_group_that_is_about_to_wait_is_looked_at_again_and_nothing_is_complet
     };
     tokio::join!(sim.run(Duration::from_secs(49 * 3600)), wait);
 
-    assert!(sim.completed().at >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
+    assert!(sim.completed().time >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -415,8 +416,8 @@ async fn a_long_drain_takes_several_hops_and_the_action_is_kept_alive() {
 
     let stopped = last_stop(&sim.region.world(), &instance_id(9), "logs");
     let completed = sim.completed();
-    assert_eq!(completed.by, CompletedBy::Caller);
-    assert!(completed.at >= stopped);
+    assert_eq!(completed.cause, CompletedBy::Caller);
+    assert!(completed.time >= stopped);
     let outcomes = sim.outcomes();
     let hops = outcomes.iter().filter(|one| *one != "ignored").count();
     assert_eq!(hops, 4, "{outcomes:?}");
@@ -456,7 +457,7 @@ async fn two_chains_for_one_action_end_at_the_first_completion() {
     sim.terminate(&instance_id(9)).await;
 
     let completed = sim.completed();
-    assert!(completed.at >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
+    assert!(completed.time >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
     assert!(
         sim.outcomes().iter().all(|one| ["completed", "ignored"].contains(&one.as_str())),
         "{:?}",
@@ -475,7 +476,7 @@ async fn a_drain_stops_when_its_instance_is_no_longer_waited_for() {
     sim.region.world().terminate_in_group(&instance_id(9), false).unwrap();
     tokio::join!(sim.run(Duration::from_secs(49 * 3600)), end);
 
-    let ended = sim.region.world().delivery.ended.last().unwrap().at;
+    let ended = sim.region.world().delivery.ended.last().unwrap().time;
     assert!(since_start(ended) < SignedDuration::from_secs(60), "{ended}");
 }
 
@@ -533,7 +534,7 @@ async fn a_protected_task_is_waited_for_and_told_apart() {
 
     let stopped = last_stop(&sim.region.world(), &instance_id(9), "logs");
     assert!(since_start(stopped) > SignedDuration::from_secs(300), "{stopped}");
-    assert!(sim.completed().at >= stopped);
+    assert!(sim.completed().time >= stopped);
 }
 
 #[tokio::test(start_paused = true)]
@@ -550,8 +551,8 @@ async fn the_drain_ends_as_the_operator_chose_before_the_global_time_out_of_its_
     sim.terminate(&instance_id(9)).await;
 
     let completed = sim.completed();
-    assert_eq!(completed.by, CompletedBy::Caller);
-    assert!(since_start(completed.at) < SignedDuration::from_secs(3_000), "{}", completed.at);
+    assert_eq!(completed.cause, CompletedBy::Caller);
+    assert!(since_start(completed.time) < SignedDuration::from_secs(3_000), "{}", completed.time);
 }
 
 #[tokio::test(start_paused = true)]
@@ -564,12 +565,12 @@ async fn a_function_that_is_killed_anywhere_completes_nothing_early_and_forgets_
         sim.run_killing_first(killed_after, Duration::from_secs(7_200)).await;
 
         let completed = sim.completed();
-        assert_eq!(completed.by, CompletedBy::Caller, "killed after {killed_after:?}");
+        assert_eq!(completed.cause, CompletedBy::Caller, "killed after {killed_after:?}");
         let stopped = last_stop(&sim.region.world(), &instance_id(9), "logs");
         assert!(
-            completed.at >= stopped,
+            completed.time >= stopped,
             "killed after {killed_after:?}: {} before {stopped}",
-            completed.at
+            completed.time
         );
         assert_eq!(sim.tasks_cut_off(), [""; 0], "killed after {killed_after:?}");
     }
@@ -585,8 +586,8 @@ async fn a_message_that_cannot_be_published_again_at_once_is_not_lost() {
     sim.terminate(&instance_id(9)).await;
 
     let completed = sim.completed();
-    assert_eq!(completed.by, CompletedBy::Caller);
-    assert!(completed.at >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
+    assert_eq!(completed.cause, CompletedBy::Caller);
+    assert!(completed.time >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -603,7 +604,7 @@ async fn a_throttle_is_a_pause() {
     let sim = Sim::start(world, settings()).await;
     sim.terminate(&instance_id(9)).await;
 
-    assert!(sim.completed().at >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
+    assert!(sim.completed().time >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
     assert_eq!(sim.tasks_cut_off(), [""; 0]);
     assert_eq!(sim.region.world().delivery.functions[FUNCTION].dead_letters.len(), 0);
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use ebb_aws::{Clients, HandlerError, clients::config_loader};
 use ebb_core::lifecycle::Answer;
 use ebb_core::lifecycle::settings::LifecycleSettings;
-use ebb_region::lambda::InProcess;
+use ebb_region::in_process::InProcess;
 pub(crate) use ebb_region::scenario::{
     HOOK, LIFECYCLE_DRAINER as FUNCTION, TERMINATION_TOPIC as TOPIC, instance_id,
 };
 use ebb_region::world::World;
-use ebb_region::world::autoscaling::lifecycle::{CompletedAction, Hook};
+use ebb_region::world::autoscaling::{CompletedAction, Hook};
 use ebb_region::world::delivery::Function;
-use ebb_region::{Region, Rest, scenario};
+use ebb_region::{Region, RunEnd, scenario};
 use jiff::Timestamp;
 use lifecycle_drainer::LifecycleDrainer;
 use serde_json::{Value, json};
@@ -77,12 +77,16 @@ impl Sim {
     }
 
     /// Lets the Region run, with the function behind its topic.
-    pub(crate) async fn run(&self, limit: Duration) -> Rest {
+    pub(crate) async fn run(&self, limit: Duration) -> RunEnd {
         self.run_killing_first(TIMEOUT, limit).await
     }
 
     /// Lets the Region run, but kills the first invocation that is about an instance after a while, wherever it is then.
-    pub(crate) async fn run_killing_first(&self, killed_after: Duration, limit: Duration) -> Rest {
+    pub(crate) async fn run_killing_first(
+        &self,
+        killed_after: Duration,
+        limit: Duration,
+    ) -> RunEnd {
         let first = AtomicBool::new(true);
         let handle = move |drainer: Arc<LifecycleDrainer>, payload, now, deadline| {
             let lives = if first.swap(false, Ordering::Relaxed) { killed_after } else { TIMEOUT };
@@ -99,7 +103,7 @@ impl Sim {
     /// Terminates an instance through its group and lets the Region run until nothing more happens.
     pub(crate) async fn terminate(&self, instance_id: &str) {
         self.region.world().terminate_in_group(instance_id, false).unwrap();
-        assert_eq!(self.run(Duration::from_secs(49 * 3600)).await, Rest::Quiet);
+        assert_eq!(self.run(Duration::from_secs(49 * 3600)).await, RunEnd::Quiet);
     }
 
     /// The one action that was completed.

@@ -7,8 +7,8 @@ use ebb_core::reaper::follow_up::DRAINED_BY;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_region::world::World;
 use ebb_region::world::autoscaling::LifecycleState;
+use ebb_region::world::ecs::TaskSpec;
 use ebb_region::world::ecs::{ServiceKind, Status};
-use ebb_region::world::task::TaskSpec;
 use serde_json::json;
 
 use crate::support::{

@@ -12,14 +12,14 @@ use ebb_core::lifecycle::settings::LifecycleSettings;
 use ebb_core::reaper::follow_up::DRAINED_BY;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_region::fault::{Fault, Faults};
-use ebb_region::lambda::InProcess;
+use ebb_region::in_process::InProcess;
 use ebb_region::world::autoscaling::Group;
-use ebb_region::world::autoscaling::lifecycle::Hook;
+use ebb_region::world::autoscaling::Hook;
 use ebb_region::world::delivery::Function;
 use ebb_region::world::ecs::{
     Constraint, Machine, NewInstance, Placement, ServiceKind, Status, Strategy,
 };
-use ebb_region::world::task::{Port, TaskSpec};
+use ebb_region::world::ecs::{Port, TaskSpec};
 use ebb_region::world::{Happening, REGION, World};
 use ebb_region::{Region, scenario};
 use fastrand::Rng;
@@ -158,7 +158,8 @@ fn draw_cluster(rng: &mut Rng) -> (World, usize) {
         }
         number += size;
         let min_size = i32::try_from(rng.usize(..=size.min(3))).unwrap();
-        let group_of = Group { min_size, template: machine.clone(), ..Group::of(CLUSTER, ids) };
+        let group_of =
+            Group { min_size, template: machine.clone(), ..Group::with_instances(CLUSTER, ids) };
         world.add_group(&format!("group-{group}"), group_of);
     }
     (world, number)
@@ -187,12 +188,14 @@ fn draw_services(rng: &mut Rng, world: &mut World, instances: usize) -> Vec<(Str
         if rng.u8(..5) == 0 {
             spec.ports = vec![Port::tcp(8_080)];
         }
-        let mut placement = Placement::by(strategies[rng.usize(..strategies.len())].clone());
+        let mut placement =
+            Placement::with_strategies(strategies[rng.usize(..strategies.len())].clone());
         if rng.u8(..5) == 0 {
-            placement = placement.and(Constraint::DistinctInstance);
+            placement = placement.with_constraint(Constraint::DistinctInstance);
         }
         if rng.u8(..6) == 0 {
-            placement = placement.and(Constraint::MemberOf("attribute:disk == ssd".to_owned()));
+            placement =
+                placement.with_constraint(Constraint::MemberOf("attribute:disk == ssd".to_owned()));
         }
         let (min_percent, max_percent) =
             [(100, 200), (50, 100), (50, 200), (0, 100), (100, 150)][rng.usize(..5)];
@@ -304,13 +307,13 @@ fn check(story: &Story, world: &World, active: &[usize]) -> Result<(), String> {
         .collect();
     let removed_by_us = |id: &str| ours.contains(id) && !vanished.contains(id);
     for entry in &world.history {
-        match &entry.what {
+        match &entry.happening {
             Happening::TaskCutOff { name, instance_id, .. } => {
                 let daemon = name.starts_with("logs");
                 must(
                     daemon || !removed_by_us(instance_id),
                     "no task is cut off",
-                    format!("{name} on {instance_id} at {}", entry.at),
+                    format!("{name} on {instance_id} at {}", entry.time),
                 )?;
             }
             Happening::DesiredCapacity { group, desired_capacity } => {
@@ -318,7 +321,7 @@ fn check(story: &Story, world: &World, active: &[usize]) -> Result<(), String> {
                 must(
                     *desired_capacity >= min_size,
                     "no group goes below its minimum",
-                    format!("{group}: {desired_capacity} of {min_size} at {}", entry.at),
+                    format!("{group}: {desired_capacity} of {min_size} at {}", entry.time),
                 )?;
             }
             _ => {}
@@ -333,7 +336,7 @@ fn check(story: &Story, world: &World, active: &[usize]) -> Result<(), String> {
     if story.calm {
         must(stuck.is_empty(), "no task ends without a place", format!("{stuck:?}"))?;
         let stuck = world.history.iter().find(|entry| {
-            entry.at > start_time() && matches!(entry.what, Happening::NotPlaced { .. })
+            entry.time > start_time() && matches!(entry.happening, Happening::NotPlaced { .. })
         });
         must(stuck.is_none(), "no task looks for a place in vain", format!("{stuck:?}"))?;
     }

@@ -9,11 +9,11 @@ use ebb_planner::KeepReason;
 use ebb_region::fault::Fault;
 use ebb_region::scenario;
 use ebb_region::world::Happening;
-use ebb_region::world::autoscaling::lifecycle::CompletedBy;
+use ebb_region::world::autoscaling::CompletedBy;
 use ebb_region::world::autoscaling::{Group, Instance, LifecycleState};
 use ebb_region::world::delivery::Function;
+use ebb_region::world::ecs::TaskSpec;
 use ebb_region::world::ecs::{CapacityProvider, NewInstance, ServiceKind, Status};
-use ebb_region::world::task::TaskSpec;
 use serde_json::json;
 
 use crate::support::{
@@ -103,7 +103,7 @@ async fn what_nobody_needs_is_drained_and_terminated_and_no_task_is_cut_off() {
     let completed = sim.region.world().completed_actions.clone();
     assert_eq!(completed.len(), removed.len());
     assert!(
-        completed.iter().all(|one| one.by == CompletedBy::Caller),
+        completed.iter().all(|one| one.cause == CompletedBy::Caller),
         "the drainer held them: {completed:?}"
     );
 }
@@ -284,7 +284,7 @@ async fn a_task_that_is_protected_pins_its_instance() {
 
 #[tokio::test(start_paused = true)]
 async fn groups_that_may_not_be_shrunk_are_left_alone() {
-    let managed = CapacityProvider { managed_scaling: true, ..CapacityProvider::of(GROUP) };
+    let managed = CapacityProvider { managed_scaling: true, ..CapacityProvider::for_group(GROUP) };
     let mut world = hooked(small(1));
     world.attach_capacity_provider(CLUSTER, "provider", managed);
     let sim = Sim::start(world, settings()).await;
@@ -479,7 +479,10 @@ async fn reads_grow_with_the_candidates_and_not_with_the_cluster() {
         ]
     );
     assert!(
-        !world.history.iter().any(|entry| matches!(entry.what, Happening::DesiredCapacity { .. }))
+        !world
+            .history
+            .iter()
+            .any(|entry| matches!(entry.happening, Happening::DesiredCapacity { .. }))
     );
 }
 

@@ -10,15 +10,13 @@ use ebb_core::reaper::follow_up::DRAINED_BY;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, RemovalOutcome};
 use ebb_planner::KeepReason;
-use ebb_region::lambda::InProcess;
+use ebb_region::in_process::InProcess;
 pub(crate) use ebb_region::scenario::{CLUSTER, ON_DEMAND_GROUP as GROUP, instance_id};
-use ebb_region::world::autoscaling::lifecycle::Hook;
-use ebb_region::world::autoscaling::{Group, LifecycleState};
+use ebb_region::world::autoscaling::{Group, Hook, LifecycleState};
 use ebb_region::world::delivery::Function;
-use ebb_region::world::ecs::{NewInstance, ServiceKind, Status};
-use ebb_region::world::task::TaskSpec;
+use ebb_region::world::ecs::{NewInstance, ServiceKind, Status, TaskSpec};
 use ebb_region::world::{REGION, World};
-use ebb_region::{Region, Rest, scenario};
+use ebb_region::{Region, RunEnd, scenario};
 use jiff::Timestamp;
 use lifecycle_drainer::LifecycleDrainer;
 use scale_in_reaper::ScaleInReaper;
@@ -69,7 +67,11 @@ pub(crate) fn add_small(
     }
     world.add_group(
         group,
-        Group { min_size, max_size: 10, ..Group::of(cluster, numbers.map(instance_id)) },
+        Group {
+            min_size,
+            max_size: 10,
+            ..Group::with_instances(cluster, numbers.map(instance_id))
+        },
     );
     world.add_service(cluster, "web", ServiceKind::replica(3), TaskSpec::default());
 }
@@ -161,7 +163,7 @@ impl Sim {
     }
 
     /// Lets time pass, with both functions behind what invokes them.
-    pub(crate) async fn run(&self, limit: Duration) -> Rest {
+    pub(crate) async fn run(&self, limit: Duration) -> RunEnd {
         let handle = |drainer: Arc<LifecycleDrainer>, payload, now, deadline| async move {
             drainer.handle(&payload, now, deadline).await
         };

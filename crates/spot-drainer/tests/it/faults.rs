@@ -5,7 +5,7 @@ use std::time::Duration;
 use ebb_core::ids::GroupName;
 use ebb_core::spot::settings::SpotSettings;
 use ebb_region::fault::Fault;
-use ebb_region::{Rest, scenario};
+use ebb_region::{RunEnd, scenario};
 
 use crate::support::{Sim, TIMEOUT, failed, instance_id, notice, sqs, start_time};
 
@@ -89,7 +89,7 @@ async fn a_fault_that_passes_within_the_notice_period_cuts_no_task_off() {
             sim.region
                 .world()
                 .interrupt(&instance_id(9), ebb_region::world::spot::Action::Terminate);
-            assert_eq!(sim.run(Duration::from_secs(1800)).await, Rest::Quiet);
+            assert_eq!(sim.run(Duration::from_secs(1800)).await, RunEnd::Quiet);
 
             let world = sim.region.world();
             assert!(

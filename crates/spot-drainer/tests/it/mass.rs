@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ebb_core::spot::OutcomeKind;
 use ebb_region::world::delivery::{Function, Queue};
-use ebb_region::{Rest, scenario};
+use ebb_region::{RunEnd, scenario};
 
 use crate::support::{Sim, TIMEOUT, shop_settings, start_time};
 
@@ -12,11 +12,11 @@ async fn interrupted(instances: u64) -> Sim {
     let mut world = scenario::mass_interruption(start_time(), instances);
     scenario::route_notices(
         &mut world,
-        Queue::feeding(scenario::SPOT_DRAINER),
+        Queue::for_function(scenario::SPOT_DRAINER),
         Function::new(TIMEOUT),
     );
     let sim = Sim::start(world, shop_settings()).await;
-    assert_eq!(sim.run(Duration::from_secs(600)).await, Rest::Quiet);
+    assert_eq!(sim.run(Duration::from_secs(600)).await, RunEnd::Quiet);
     sim
 }
 
@@ -27,9 +27,9 @@ async fn five_hundred_interrupted_instances_are_drained_in_time_under_the_real_r
     assert_eq!(sim.draining().len(), 500);
     let world = sim.region.world();
     let drained = world.history.iter().filter(|entry| {
-        matches!(entry.what, ebb_region::world::Happening::ContainerInstance { .. })
+        matches!(entry.happening, ebb_region::world::Happening::ContainerInstance { .. })
     });
-    let last = drained.map(|entry| entry.at).max().unwrap();
+    let last = drained.map(|entry| entry.time).max().unwrap();
     assert!(last.duration_since(start_time()).as_secs() < 120, "the last is DRAINING at {last}");
     assert!(world.delivery.ended.iter().all(|ended| ended.result.is_ok()));
     let draining: usize = world

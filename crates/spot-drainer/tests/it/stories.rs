@@ -11,7 +11,7 @@ use ebb_region::world::World;
 use ebb_region::world::delivery::{Function, Target};
 use ebb_region::world::ecs::{NewInstance, Status};
 use ebb_region::world::spot::Action;
-use ebb_region::{Rest, scenario};
+use ebb_region::{RunEnd, scenario};
 use serde_json::json;
 
 use crate::support::{
@@ -25,12 +25,12 @@ async fn an_interrupted_instance_is_drained_and_no_task_is_cut_off() {
     for action in [Action::Terminate, Action::Stop] {
         let sim = Sim::shop_with_queue(shop_settings()).await;
         sim.region.world().interrupt(&instance_id(9), action);
-        assert_eq!(sim.run(HALF_AN_HOUR).await, Rest::Quiet);
+        assert_eq!(sim.run(HALF_AN_HOUR).await, RunEnd::Quiet);
 
         let world = sim.region.world();
         assert!(world.tasks_cut_off().is_empty(), "{action:?}: {:?}", world.tasks_cut_off());
         assert_eq!(
-            world.clusters["shop"].tasks.values().filter(|task| task.is_wanted()).count(),
+            world.clusters["shop"].tasks.values().filter(|task| task.is_desired_running()).count(),
             12 + 8 + 11
         );
         assert_eq!(world.delivery.ended.len(), 1);
@@ -264,7 +264,7 @@ async fn trying_again_ends_with_the_two_minutes_of_the_notice() {
     let given = start_time() - Duration::from_secs(100);
     sim.invoke(&notice_at(&instance_id(7), given)).await.unwrap_err();
 
-    let last_call = sim.region.world().calls.last().unwrap().at;
+    let last_call = sim.region.world().calls.last().unwrap().time;
     assert!(
         last_call <= given + Duration::from_secs(120) + ebb_aws::clients::OPERATION_TIMEOUT,
         "{last_call}"
@@ -329,7 +329,7 @@ async fn a_malformed_notice_ends_in_the_dead_letter_queue() {
     let mut malformed = notice("i-1a2b3c4d");
     malformed["detail"] = json!(null);
     sim.region.world().put_event(malformed);
-    assert_eq!(sim.run(HALF_AN_HOUR).await, Rest::Quiet);
+    assert_eq!(sim.run(HALF_AN_HOUR).await, RunEnd::Quiet);
 
     let world = sim.region.world();
     let queue = &world.delivery.queues["spot-drainer"];

@@ -6,11 +6,11 @@ use std::time::Duration;
 use ebb_aws::{Clients, HandlerError, clients::config_loader};
 use ebb_core::spot::settings::SpotSettings;
 use ebb_core::spot::{Answer, Outcome, OutcomeKind};
-use ebb_region::lambda::InProcess;
+use ebb_region::in_process::InProcess;
 pub(crate) use ebb_region::scenario::instance_id;
 use ebb_region::world::World;
 use ebb_region::world::delivery::{Function, Queue};
-use ebb_region::{Region, Rest, scenario};
+use ebb_region::{Region, RunEnd, scenario};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use spot_drainer::SpotDrainer;
@@ -47,7 +47,7 @@ impl Sim {
         let mut world = scenario::shop(start_time(), 1);
         scenario::route_notices(
             &mut world,
-            Queue::feeding(scenario::SPOT_DRAINER),
+            Queue::for_function(scenario::SPOT_DRAINER),
             Function::new(TIMEOUT),
         );
         Self::start(world, settings).await
@@ -67,7 +67,7 @@ impl Sim {
     }
 
     /// Lets the Region run, with the function behind its rules and queues.
-    pub(crate) async fn run(&self, limit: Duration) -> Rest {
+    pub(crate) async fn run(&self, limit: Duration) -> RunEnd {
         let handle = |drainer: Arc<SpotDrainer>, payload, now, deadline| async move {
             drainer.handle(&payload, now, deadline).await
         };

@@ -8,9 +8,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::ecs::{NewInstance, Status};
-use super::super::{Due, Happening, World};
-use super::{Instance, LifecycleState};
+use super::group::Instance;
+use super::lifecycle_state::LifecycleState;
+use crate::world::agenda::Due;
+use crate::world::ecs::{NewInstance, Status};
+use crate::world::history::Happening;
+use crate::world::state::World;
 
 /// From the launch of an instance until its agent has registered it with the cluster.
 const BOOT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(90));
@@ -24,11 +27,11 @@ impl World {
             let group = self
                 .groups
                 .get(name)
-                .filter(|group| group.launches && !group.is_suspended("Launch"));
+                .filter(|group| group.ec2_has_capacity && !group.is_suspended("Launch"));
             let Some(group) = group.filter(|group| group.size() < group.desired_capacity) else {
                 return;
             };
-            let protected = group.protects_new;
+            let protected = group.protects_new_instances;
             let zone = self.emptiest_zone(name);
             self.launch(name, zone, protected);
         }
@@ -45,15 +48,18 @@ impl World {
         if let Some(group) = self.groups.get_mut(name) {
             group.instances.push(pending);
         }
-        let after = self.between(BOOT.0, BOOT.1);
+        let after = self.random_duration(BOOT.0, BOOT.1);
         self.plan(after, Due::Joined { group: name.to_owned(), instance_id });
     }
 
     /// A booted instance joins its group's cluster, unless it is to go again already. If it was launched to move the
     /// group's capacity, another one goes now.
-    pub(in crate::world) fn join(&mut self, name: &str, instance_id: &str) {
+    pub(in crate::world) fn register_launched_instance(&mut self, name: &str, instance_id: &str) {
         let Some(group) = self.groups.get(name) else { return };
-        if group.instance(instance_id).is_none_or(|one| one.state != LifecycleState::Pending) {
+        if group
+            .instance(instance_id)
+            .is_none_or(|instance| instance.state != LifecycleState::Pending)
+        {
             return;
         }
         let (cluster, machine) = (group.cluster.clone(), group.template.clone());
@@ -72,7 +78,7 @@ impl World {
     pub(super) fn rebalance_later(&mut self, name: &str) {
         let planned = |due: &Due| matches!(due, Due::Rebalance { group } if group == name);
         if self.is_unbalanced(name) && !self.agenda.values().any(planned) {
-            let after = self.between(REBALANCE.0, REBALANCE.1);
+            let after = self.random_duration(REBALANCE.0, REBALANCE.1);
             self.plan(after, Due::Rebalance { group: name.to_owned() });
         }
     }
@@ -82,9 +88,10 @@ impl World {
         let Some(group) = self.groups.get(name).filter(|_| self.is_unbalanced(name)) else {
             return;
         };
-        let (size, weight, protected) = (group.size(), group.weight(), group.protects_new);
+        let (size, weight, protected) =
+            (group.size(), group.weight(), group.protects_new_instances);
         let most = group.max_size.saturating_add((group.max_size / 10).max(1));
-        if !group.launches || size > group.desired_capacity || size + weight > most {
+        if !group.ec2_has_capacity || size > group.desired_capacity || size + weight > most {
             return;
         }
         let zone = self.emptiest_zone(name);
@@ -94,7 +101,7 @@ impl World {
 
     fn is_unbalanced(&self, name: &str) -> bool {
         let Some(group) = self.groups.get(name) else { return false };
-        let counts = self.in_zones(name);
+        let counts = self.instances_per_zone(name);
         let (Some(fewest), Some(most)) = (counts.values().min(), counts.values().max()) else {
             return false;
         };
@@ -103,7 +110,7 @@ impl World {
 
     /// The zone of a group that has the fewest of its instances; by chance among equals.
     fn emptiest_zone(&mut self, name: &str) -> Option<String> {
-        let counts = self.in_zones(name);
+        let counts = self.instances_per_zone(name);
         let fewest = counts.values().min()?;
         let zones: Vec<_> =
             counts.iter().filter(|&(_, count)| count == fewest).map(|(zone, _)| zone).collect();
@@ -112,10 +119,12 @@ impl World {
     }
 
     /// How many instances count in each of a group's zones.
-    fn in_zones(&self, name: &str) -> BTreeMap<String, usize> {
+    fn instances_per_zone(&self, name: &str) -> BTreeMap<String, usize> {
         let Some(group) = self.groups.get(name) else { return BTreeMap::new() };
         let mut counts: BTreeMap<_, _> = group.zones.iter().map(|zone| (zone.clone(), 0)).collect();
-        for instance in group.instances.iter().filter(|one| one.state.counts()) {
+        for instance in
+            group.instances.iter().filter(|instance| instance.state.counts_into_capacity())
+        {
             if let Some(count) = counts.get_mut(&self.zone_of(&instance.instance_id)) {
                 *count += 1;
             }
@@ -145,7 +154,7 @@ mod tests {
             }
         }
         let template = Machine::new("c7i.xlarge", 4096, 7680).attribute("stack", "prod");
-        world.add_group("group", Group { template, ..Group::of("shop", ids) });
+        world.add_group("group", Group { template, ..Group::with_instances("shop", ids) });
         world
     }
 
@@ -154,14 +163,14 @@ mod tests {
     }
 
     fn counts(world: &World) -> Vec<usize> {
-        world.in_zones("group").into_values().collect()
+        world.instances_per_zone("group").into_values().collect()
     }
 
     #[test]
     fn an_instance_is_launched_from_the_template_into_the_emptiest_zone() {
         let mut world = world([2, 1, 2]);
-        world.groups.get_mut("group").unwrap().protects_new = true;
-        world.attach_capacity_provider("shop", "provider", CapacityProvider::of("group"));
+        world.groups.get_mut("group").unwrap().protects_new_instances = true;
+        world.attach_capacity_provider("shop", "provider", CapacityProvider::for_group("group"));
         world.set_desired_capacity("group", 6).unwrap();
         pass(&mut world, 100);
 
@@ -176,8 +185,9 @@ mod tests {
             (joined.attributes["stack"].as_str(), new.protected_from_scale_in),
             ("prod", true)
         );
-        let of_provider =
-            |one: &ContainerInstance| one.capacity_provider.as_deref() == Some("provider");
+        let of_provider = |instance: &ContainerInstance| {
+            instance.capacity_provider.as_deref() == Some("provider")
+        };
         assert!(world.clusters["shop"].instances.values().all(of_provider));
     }
 

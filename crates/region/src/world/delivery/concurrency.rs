@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::{Due, World};
-use super::{Hop, Invocation, Origin};
+use super::invocation::{Hop, Invocation, Origin};
+use crate::world::agenda::Due;
+use crate::world::state::World;
 
 /// The first pause after a throttle, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -26,7 +27,8 @@ impl World {
         function: &str,
         payload: Value,
     ) -> Result<u64, &'static str> {
-        let about_to = self.delivery.ready.iter().filter(|one| one.function == function).count();
+        let about_to =
+            self.delivery.ready.iter().filter(|invocation| invocation.function == function).count();
         let Some(found) = self.delivery.functions.get_mut(function) else {
             return Err("ResourceNotFoundException");
         };
@@ -60,12 +62,12 @@ impl World {
             }
         }
         self.delivery.ready = waiting;
-        throttled.into_iter().for_each(|invocation| self.put_back(invocation));
+        throttled.into_iter().for_each(|invocation| self.retry_throttled(invocation));
         taken
     }
 
     /// A throttled event is tried again, until it is too old.
-    fn put_back(&mut self, mut invocation: Invocation) {
+    fn retry_throttled(&mut self, mut invocation: Invocation) {
         let Origin::Asynchronous { throttles, since, .. } = &mut invocation.origin else { return };
         let pause = BACKOFF.0.saturating_mul(2_u32.saturating_pow(*throttles)).min(BACKOFF.1);
         *throttles += 1;
@@ -84,8 +86,8 @@ mod tests {
     use jiff::Timestamp;
     use serde_json::json;
 
-    use super::super::Function;
     use super::*;
+    use crate::world::delivery::Function;
 
     fn world() -> World {
         let mut world = World::new(Timestamp::UNIX_EPOCH, 1);

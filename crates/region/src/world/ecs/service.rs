@@ -1,8 +1,9 @@
-//! Services: how many tasks they keep, and where these may and should go.
+//! Services: how many tasks they keep.
 
 use jiff::Timestamp;
 
-use super::super::task::TaskSpec;
+use super::placement_rules::Placement;
+use super::task_spec::TaskSpec;
 
 /// A service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,11 +17,11 @@ pub struct Service {
     /// Whether it says that it keeps its Availability Zones balanced. It does not do so here.
     pub zone_rebalancing: bool,
     /// Whether it says that a deployment is going on. None is here.
-    pub deploys: bool,
+    pub deployment_in_progress: bool,
     /// When it was created.
     pub created_at: Timestamp,
     /// Whether its scheduler is to look at it soon already.
-    pub(in crate::world) looks_soon: bool,
+    pub(in crate::world) reconcile_planned: bool,
     /// How many tasks it has started, to number them.
     pub(in crate::world) started: u32,
 }
@@ -45,75 +46,5 @@ impl ServiceKind {
     /// A replica service with ECS's defaults: 100 % at least, 200 % at most.
     pub const fn replica(desired: usize) -> Self {
         Self::Replica { desired, min_percent: 100, max_percent: 200 }
-    }
-}
-
-/// Where tasks may and should go.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Placement {
-    /// What chooses among the container instances where a task fits, in this order. Without any, tasks are spread
-    /// over zones, then over instances.
-    pub strategies: Vec<Strategy>,
-    /// What must hold.
-    pub constraints: Vec<Constraint>,
-}
-
-/// A placement strategy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Strategy {
-    /// By chance.
-    Random,
-    /// Where the fewest tasks of the service are, by a field: `instanceId`, `host` or `attribute:NAME`.
-    Spread(String),
-    /// Where the least CPU is left.
-    BinpackCpu,
-    /// Where the least memory is left.
-    BinpackMemory,
-}
-
-/// A placement constraint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Constraint {
-    /// Each task on an instance of its own.
-    DistinctInstance,
-    /// Only where an expression of the cluster query language holds.
-    MemberOf(String),
-}
-
-impl Strategy {
-    /// Spread over Availability Zones.
-    pub fn spread_zones() -> Self {
-        Self::Spread("attribute:ecs.availability-zone".to_owned())
-    }
-
-    /// Spread over container instances.
-    pub fn spread_instances() -> Self {
-        Self::Spread("instanceId".to_owned())
-    }
-}
-
-impl Placement {
-    /// With these strategies and no constraint.
-    pub fn by(strategies: impl IntoIterator<Item = Strategy>) -> Self {
-        Self { strategies: strategies.into_iter().collect(), constraints: Vec::new() }
-    }
-
-    /// With this constraint too.
-    #[must_use]
-    pub fn and(mut self, constraint: Constraint) -> Self {
-        self.constraints.push(constraint);
-        self
-    }
-
-    /// The expressions that must hold for a task with these constraints.
-    pub(in crate::world) fn expressions<'a>(
-        &'a self,
-        spec: &'a TaskSpec,
-    ) -> impl Iterator<Item = &'a str> {
-        let of_service = self.constraints.iter().filter_map(|constraint| match constraint {
-            Constraint::MemberOf(expression) => Some(expression.as_str()),
-            Constraint::DistinctInstance => None,
-        });
-        of_service.chain(spec.member_of.iter().map(String::as_str))
     }
 }

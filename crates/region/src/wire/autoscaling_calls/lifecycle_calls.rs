@@ -1,0 +1,117 @@
+//! Auto Scaling's operations on lifecycle hooks and lifecycle actions.
+
+use std::time::Duration;
+
+use crate::wire::answer::Refusal;
+use crate::wire::query_protocol::{Form, element, invalid, member};
+use crate::world::World;
+use crate::world::autoscaling::{ActionKey, ActionResult, Hook, TERMINATING};
+
+const HOOKS_MAX: usize = 50;
+
+const TOKEN_LENGTH: usize = 36;
+
+const METADATA_LENGTH_MAX: usize = 4_000;
+
+pub(super) fn describe_lifecycle_hooks(world: &World, form: &Form) -> Result<String, Refusal> {
+    let name = form.required("AutoScalingGroupName")?;
+    let wanted = form.list("LifecycleHookNames");
+    let hooks = world.groups.get(name).map(|group| group.hooks.as_slice()).unwrap_or_default();
+    let hooks: String = hooks
+        .iter()
+        .filter(|hook| wanted.is_empty() || wanted.contains(&hook.name.as_str()))
+        .map(|hook| member(&hook_xml(name, hook)))
+        .collect();
+    Ok(format!("<LifecycleHooks>{hooks}</LifecycleHooks>"))
+}
+
+fn hook_xml(group: &str, hook: &Hook) -> String {
+    let optional = |name: &str, text: &Option<String>| {
+        text.as_deref().map(|text| element(name, text)).unwrap_or_default()
+    };
+    [
+        element("LifecycleHookName", &hook.name),
+        element("AutoScalingGroupName", group),
+        element("LifecycleTransition", TERMINATING),
+        optional("NotificationTargetARN", &hook.topic_arn),
+        optional("RoleARN", &hook.role_arn),
+        optional("NotificationMetadata", &hook.metadata),
+        element("HeartbeatTimeout", &hook.heartbeat_timeout.as_secs().to_string()),
+        element("GlobalTimeout", &hook.global_timeout().as_secs().to_string()),
+        element("DefaultResult", hook.default_result.as_str()),
+    ]
+    .concat()
+}
+
+/// Changes the hook of that name, or adds one. Only hooks for the termination of instances are simulated.
+pub(super) fn put_lifecycle_hook(world: &mut World, form: &Form) -> Result<String, Refusal> {
+    let (group, name) =
+        (form.required("AutoScalingGroupName")?, form.required("LifecycleHookName")?);
+    let hooks = world.groups.get(group).map(|group| group.hooks.as_slice()).unwrap_or_default();
+    let known = hooks.iter().find(|hook| hook.name == name);
+    if known.is_none() && hooks.len() >= HOOKS_MAX {
+        return Err(Refusal::new("LimitExceeded", "A group has 50 lifecycle hooks at most."));
+    }
+    match form.text("LifecycleTransition") {
+        Some(TERMINATING) => {}
+        None if known.is_some() => {}
+        None => return Err(invalid("LifecycleTransition must be given for a new hook")),
+        Some(other) => {
+            return Err(invalid(format!("The simulated Region has no hooks for {other}")));
+        }
+    }
+    let mut hook = known.cloned().unwrap_or_else(|| Hook::new(name));
+    if let Some(seconds) = form.number("HeartbeatTimeout", 30, 7_200)? {
+        hook.heartbeat_timeout = Duration::from_secs(u64::from(seconds.unsigned_abs()));
+    }
+    if let Some(word) = form.text("DefaultResult") {
+        hook.default_result = result(word)?;
+    }
+    for (key, value) in [
+        ("NotificationTargetARN", &mut hook.topic_arn),
+        ("RoleARN", &mut hook.role_arn),
+        ("NotificationMetadata", &mut hook.metadata),
+    ] {
+        if let Some(text) = form.text(key) {
+            *value = Some(text.to_owned()).filter(|text| !text.is_empty());
+        }
+    }
+    if hook.metadata.as_ref().is_some_and(|metadata| metadata.len() > METADATA_LENGTH_MAX) {
+        return Err(invalid("NotificationMetadata has more than 4,000 characters"));
+    }
+    if hook.topic_arn.is_some() && hook.role_arn.is_none() {
+        return Err(invalid("A hook with a notification target needs a role."));
+    }
+    world.put_hook(group, hook)?;
+    Ok(String::new())
+}
+
+pub(super) fn complete_lifecycle_action(world: &mut World, form: &Form) -> Result<String, Refusal> {
+    let result = result(form.required("LifecycleActionResult")?)?;
+    world.complete_action(action_key(form)?, result)?;
+    Ok(String::new())
+}
+
+pub(super) fn record_heartbeat(world: &mut World, form: &Form) -> Result<String, Refusal> {
+    world.record_heartbeat(action_key(form)?)?;
+    Ok(String::new())
+}
+
+fn action_key(form: &Form) -> Result<ActionKey<'_>, Refusal> {
+    let token = form.text("LifecycleActionToken");
+    if token.is_some_and(|token| token.len() != TOKEN_LENGTH) {
+        return Err(invalid(format!(
+            "1 validation error detected: the length of LifecycleActionToken must be {TOKEN_LENGTH}"
+        )));
+    }
+    Ok(ActionKey {
+        group: form.required("AutoScalingGroupName")?,
+        hook: form.required("LifecycleHookName")?,
+        token,
+        instance_id: form.text("InstanceId"),
+    })
+}
+
+fn result(word: &str) -> Result<ActionResult, Refusal> {
+    ActionResult::parse(word).ok_or_else(|| invalid("The result must be CONTINUE or ABANDON"))
+}

@@ -1,0 +1,129 @@
+//! The protocol awsJson1.1, as far as ECS speaks it: input structures, pages of lists and answers.
+
+use serde_json::{Map, Value, json};
+
+use super::answer::{Answer, Refusal};
+use crate::fault::Fault;
+use crate::world::World;
+use crate::world::ecs::{Cluster, arn};
+
+pub(super) const PAGE_MAX: u64 = 100;
+
+pub(super) const DESCRIBE_MAX: usize = 100;
+
+pub(super) fn answer(request_id: String, result: Result<String, Refusal>) -> Answer {
+    let content_type = "application/x-amz-json-1.1";
+    match result {
+        Ok(body) => Answer { status: http::StatusCode::OK, content_type, request_id, body },
+        Err(Refusal { status, code, message }) => {
+            let body = json!({"__type": code, "message": message}).to_string();
+            Answer { status, content_type, request_id, body }
+        }
+    }
+}
+
+/// An input structure, or a part of one.
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub(super) value: &'a Value,
+    /// What befalls the call, if it changes the answer.
+    pub(super) fault: Option<Fault>,
+}
+
+impl<'a> Input<'a> {
+    pub(super) fn text(self, key: &str) -> Result<Option<&'a str>, Refusal> {
+        match self.value.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Refusal::new("SerializationException", format!("{key} must be text"))),
+        }
+    }
+
+    pub(super) fn list(self, key: &str, most: usize) -> Result<&'a [Value], Refusal> {
+        let list =
+            self.value.get(key).and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
+        match list.len() {
+            0 => Err(invalid(format!("{key} can not be empty."))),
+            len if len > most => Err(invalid(format!("{key} can have at most {most} items."))),
+            _ => Ok(list),
+        }
+    }
+
+    pub(super) fn texts(self, key: &str, most: usize) -> Result<Vec<&'a str>, Refusal> {
+        let item = |item: &'a Value| {
+            item.as_str().ok_or_else(|| {
+                Refusal::new("SerializationException", format!("{key} must be texts"))
+            })
+        };
+        self.list(key, most)?.iter().map(item).collect()
+    }
+
+    /// The cluster that is meant: by name or ARN, `default` if none is given.
+    pub(super) fn cluster(self, world: &World) -> Result<(&str, &Cluster), Refusal> {
+        let wanted = id_of(self.text("cluster")?.unwrap_or("default"));
+        world
+            .clusters
+            .get_key_value(wanted)
+            .map(|(name, cluster)| (name.as_str(), cluster))
+            .ok_or_else(|| Refusal::new("ClusterNotFoundException", "Cluster not found."))
+    }
+}
+
+/// Cuts a list into pages by `maxResults` and `nextToken`.
+pub(super) fn page<T: Into<Value>>(
+    input: Input<'_>,
+    key: &str,
+    items: Vec<T>,
+) -> Result<Value, Refusal> {
+    page_of(input, key, items, PAGE_MAX, PAGE_MAX)
+}
+
+/// Like `page`, with a size of its own unless `maxResults` says otherwise, and a largest one.
+pub(super) fn page_of<T: Into<Value>>(
+    input: Input<'_>,
+    key: &str,
+    items: Vec<T>,
+    usual: u64,
+    most: u64,
+) -> Result<Value, Refusal> {
+    let size = match input.value.get("maxResults") {
+        None | Some(Value::Null) => usual,
+        Some(value) => value
+            .as_u64()
+            .filter(|size| (1..=most).contains(size))
+            .ok_or_else(|| invalid(format!("maxResults should be between 1 and {most}.")))?,
+    };
+    let size = if input.fault == Some(Fault::EmptyPage) { 0 } else { size };
+    // A token says where to go on and how many pages came before, so that no two are alike.
+    let (start, pages) = match input.text("nextToken")? {
+        None => (0, 0),
+        Some(token) => token
+            .split_once('-')
+            .and_then(|(start, pages)| {
+                Some((start.parse::<usize>().ok()?, pages.parse::<usize>().ok()?))
+            })
+            .ok_or_else(|| invalid("Invalid token"))?,
+    };
+    let end = start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX)).min(items.len());
+    let more_follow = end < items.len();
+    let items = items.into_iter().take(end).skip(start).map(Into::into).collect();
+    let mut output = Map::new();
+    output.insert(key.to_owned(), Value::Array(items));
+    if more_follow {
+        output.insert("nextToken".to_owned(), json!(format!("{end}-{}", pages.saturating_add(1))));
+    }
+    Ok(Value::Object(output))
+}
+
+/// The last part of an ARN, or the id itself.
+pub(super) fn id_of(id_or_arn: &str) -> &str {
+    id_or_arn.rsplit('/').next().unwrap_or(id_or_arn)
+}
+
+pub(super) fn arn_of(kind: &str, cluster: &str, id_or_arn: &str) -> String {
+    arn(&format!("{kind}/{cluster}/{}", id_of(id_or_arn)))
+}
+
+pub(super) fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::new("InvalidParameterException", message)
+}

@@ -1,0 +1,60 @@
+//! ECS over awsJson1.1. Limits and error codes are those of the ECS API model; messages are AWS's where they are known.
+
+mod attribute_calls;
+mod capacity_provider_calls;
+mod cluster_calls;
+mod container_instance_calls;
+mod placement_json;
+mod service_calls;
+mod task_calls;
+mod task_definition_calls;
+mod task_json;
+mod task_protection_calls;
+#[cfg(test)]
+mod task_testing;
+
+use serde_json::Value;
+
+use super::answer::Refusal;
+use super::aws_json::Input;
+use crate::fault::Fault;
+use crate::world::World;
+
+pub(super) fn run(
+    world: &mut World,
+    operation: &str,
+    body: &[u8],
+    fault: Option<Fault>,
+) -> Result<String, Refusal> {
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| Refusal::new("SerializationException", error.to_string()))?;
+    let input = Input { value: &value, fault };
+    let output = match operation {
+        "ListClusters" => cluster_calls::list_clusters(world, input),
+        "DescribeClusters" => cluster_calls::describe_clusters(world, input),
+        "DescribeCapacityProviders" => {
+            capacity_provider_calls::describe_capacity_providers(world, input)
+        }
+        "ListContainerInstances" => {
+            container_instance_calls::list_container_instances(world, input)
+        }
+        "DescribeContainerInstances" => {
+            container_instance_calls::describe_container_instances(world, input)
+        }
+        "UpdateContainerInstancesState" => {
+            container_instance_calls::update_container_instances_state(world, input)
+        }
+        "PutAttributes" => attribute_calls::put_attributes(world, input),
+        "DeleteAttributes" => attribute_calls::delete_attributes(world, input),
+        "ListTasks" => task_calls::list_tasks(world, input),
+        "DescribeTasks" => task_calls::describe_tasks(world, input),
+        "StopTask" => task_calls::stop_task(world, input),
+        "GetTaskProtection" => task_protection_calls::get_task_protection(world, input),
+        "UpdateTaskProtection" => task_protection_calls::update_task_protection(world, input),
+        "ListServices" => service_calls::list_services(world, input),
+        "DescribeServices" => service_calls::describe_services(world, input),
+        "DescribeTaskDefinition" => task_definition_calls::describe_task_definition(world, input),
+        _ => Err(Refusal::new("UnknownOperationException", "")),
+    };
+    output.map(|output| output.to_string())
+}

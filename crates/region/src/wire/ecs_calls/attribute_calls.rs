@@ -1,0 +1,93 @@
+//! ECS's operations on the attributes of container instances.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::wire::answer::Refusal;
+use crate::wire::aws_json::{Input, id_of, invalid};
+use crate::world::World;
+use crate::world::ecs::{ContainerInstance, Status};
+
+/// The most attributes of a call.
+const ATTRIBUTES_MAX: usize = 10;
+/// Custom attributes that a resource may have. Source: ECS API, `PutAttributes`.
+const CUSTOM_ATTRIBUTES_MAX: usize = 10;
+
+/// An attribute that a call names.
+struct Attribute<'a> {
+    name: &'a str,
+    value: Option<&'a str>,
+    container_instance: &'a str,
+}
+
+/// Nothing is written unless everything can be.
+pub(super) fn put_attributes(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
+    let (cluster, here) = input.cluster(world)?;
+    let cluster = cluster.to_owned();
+    let attributes = read(input, &here.instances)?;
+    let mut custom = BTreeMap::new();
+    for attribute in &attributes {
+        let instance = &here.instances[attribute.container_instance];
+        let names = custom
+            .entry(attribute.container_instance)
+            .or_insert_with(|| instance.custom_attributes());
+        names.insert(attribute.name.to_owned());
+        if names.len() > CUSTOM_ATTRIBUTES_MAX {
+            return Err(Refusal::new(
+                "AttributeLimitExceededException",
+                "A resource has 10 custom attributes at most.",
+            ));
+        }
+    }
+    for Attribute { name, value, container_instance } in attributes {
+        world.put_attribute(&cluster, container_instance, name, value.unwrap_or_default());
+    }
+    Ok(json!({"attributes": input.value["attributes"]}))
+}
+
+/// An attribute that is not there is deleted without a word; AWS does not say what it does.
+pub(super) fn delete_attributes(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
+    let (cluster, here) = input.cluster(world)?;
+    let cluster = cluster.to_owned();
+    for Attribute { name, container_instance, .. } in read(input, &here.instances)? {
+        world.delete_attribute(&cluster, container_instance, name);
+    }
+    Ok(json!({"attributes": input.value["attributes"]}))
+}
+
+fn read<'a>(
+    input: Input<'a>,
+    instances: &BTreeMap<String, ContainerInstance>,
+) -> Result<Vec<Attribute<'a>>, Refusal> {
+    let attribute = |attribute: &'a Value| {
+        let attribute = Input { value: attribute, fault: None };
+        let (Some(name), Some(target)) = (attribute.text("name")?, attribute.text("targetId")?)
+        else {
+            return Err(invalid("An attribute must have a name and a target."));
+        };
+        let value = attribute.text("value")?;
+        if !value.is_none_or(is_attribute_value) {
+            return Err(invalid("The value of the attribute is not valid."));
+        }
+        match attribute.text("targetType")? {
+            Some("container-instance") => {}
+            None if target.contains('/') => {}
+            _ => return Err(invalid("The target type must be container-instance.")),
+        }
+        let container_instance = id_of(target);
+        match instances.get(container_instance) {
+            Some(instance) if instance.status != Status::Inactive => {
+                Ok(Attribute { name, value, container_instance })
+            }
+            _ => Err(Refusal::new("TargetNotFoundException", "The specified target wasn't found.")),
+        }
+    };
+    input.list("attributes", ATTRIBUTES_MAX)?.iter().map(attribute).collect()
+}
+
+/// Source: ECS API, `Attribute.value`.
+fn is_attribute_value(value: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@/\\: ".contains(&byte);
+    (1..=128).contains(&value.len()) && value.bytes().all(allowed) && value.trim() == value
+}

@@ -1,0 +1,79 @@
+//! ECS's operations on capacity providers.
+
+use serde_json::{Value, json};
+
+use crate::wire::answer::Refusal;
+use crate::wire::aws_json::{DESCRIBE_MAX, Input, id_of, page_of};
+use crate::world::World;
+use crate::world::autoscaling::group_arn;
+use crate::world::ecs::{CapacityProvider, arn};
+
+/// Source: ECS API, `DescribeCapacityProviders`.
+const PROVIDERS_PAGE: u64 = 10;
+
+/// The capacity providers of AWS itself.
+const FARGATE: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
+
+/// Without names, those of the cluster that is given, or all, AWS's own included.
+pub(super) fn describe_capacity_providers(
+    world: &World,
+    input: Input<'_>,
+) -> Result<Value, Refusal> {
+    let of_cluster = match input.text("cluster")? {
+        Some(_) => Some(input.cluster(world)?.1),
+        None => None,
+    };
+    let is_meant = |name: &str| {
+        of_cluster
+            .is_none_or(|here| here.capacity_providers.iter().any(|provider| provider == name))
+    };
+    let known = |name: &str| world.capacity_providers.contains_key(name) || FARGATE.contains(&name);
+    let (mut names, mut failures) = (Vec::new(), Vec::new());
+    if input.value["capacityProviders"].as_array().is_some_and(|names| !names.is_empty()) {
+        for wanted in input.texts("capacityProviders", DESCRIBE_MAX)?.into_iter().map(id_of) {
+            if known(wanted) && is_meant(wanted) {
+                names.push(wanted);
+            } else {
+                failures.push(json!({"arn": provider_arn(wanted), "reason": "MISSING"}));
+            }
+        }
+    } else {
+        let all = FARGATE.into_iter().chain(world.capacity_providers.keys().map(String::as_str));
+        names.extend(all.filter(|name| is_meant(name)));
+    }
+    let described =
+        names.into_iter().map(|name| describe_provider(name, world.capacity_providers.get(name)));
+    let mut output =
+        page_of(input, "capacityProviders", described.collect(), PROVIDERS_PAGE, PROVIDERS_PAGE)?;
+    output["failures"] = json!(failures);
+    Ok(output)
+}
+
+fn provider_arn(name: &str) -> String {
+    arn(&format!("capacity-provider/{name}"))
+}
+
+fn describe_provider(name: &str, provider: Option<&CapacityProvider>) -> Value {
+    let mut described = json!({
+        "capacityProviderArn": provider_arn(name),
+        "name": name,
+        "status": "ACTIVE",
+        "tags": [],
+    });
+    if let Some(provider) = provider {
+        let word = |enabled: bool| if enabled { "ENABLED" } else { "DISABLED" };
+        described["autoScalingGroupProvider"] = json!({
+            "autoScalingGroupArn": group_arn(&provider.group),
+            "managedScaling": {
+                "status": word(provider.managed_scaling),
+                "targetCapacity": 100,
+                "minimumScalingStepSize": 1,
+                "maximumScalingStepSize": 10000,
+                "instanceWarmupPeriod": 300,
+            },
+            "managedTerminationProtection": word(provider.managed_termination_protection),
+            "managedDraining": word(provider.managed_draining),
+        });
+    }
+    described
+}

@@ -1,0 +1,27 @@
+//! Placement constraints and strategies as ECS gives them, for services and for task definitions.
+
+use serde_json::{Value, json};
+
+use crate::world::ecs::{Constraint, Strategy};
+
+/// A placement constraint as ECS gives it.
+pub(super) fn constraint_json(constraint: &Constraint) -> Value {
+    match constraint {
+        Constraint::DistinctInstance => json!({"type": "distinctInstance"}),
+        Constraint::MemberOf(expression) => json!({"type": "memberOf", "expression": expression}),
+    }
+}
+
+/// A placement strategy as ECS gives it: `cpu` and `memory` come back in capitals, and `host` as `instanceId`
+/// (terraform-provider-aws, `flattenPlacementStrategy`).
+pub(super) fn strategy_json(strategy: &Strategy) -> Value {
+    match strategy {
+        Strategy::Random => json!({"type": "random"}),
+        Strategy::Spread(field) if field == "host" => {
+            json!({"type": "spread", "field": "instanceId"})
+        }
+        Strategy::Spread(field) => json!({"type": "spread", "field": field}),
+        Strategy::BinpackCpu => json!({"type": "binpack", "field": "CPU"}),
+        Strategy::BinpackMemory => json!({"type": "binpack", "field": "MEMORY"}),
+    }
+}

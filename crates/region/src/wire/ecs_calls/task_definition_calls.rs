@@ -1,0 +1,166 @@
+//! ECS's operations on task definitions. They are known by the services and tasks that have them.
+
+use serde_json::{Value, json};
+
+use super::placement_json::constraint_json;
+use crate::wire::answer::Refusal;
+use crate::wire::aws_json::{Input, id_of, invalid};
+use crate::world::World;
+use crate::world::ecs::{Constraint, arn};
+use crate::world::ecs::{Network, Port, Size, TaskSpec};
+
+/// The port that a container listens on whose host port is assigned.
+const CONTAINER_PORT: u16 = 8080;
+
+pub(super) fn describe_task_definition(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
+    let wanted = input
+        .text("taskDefinition")?
+        .ok_or_else(|| invalid("Task definition can not be blank."))?;
+    let wanted = id_of(wanted);
+    let found = all(world)
+        .filter(|(name, _)| {
+            name == wanted || parts(name).is_some_and(|(family, _)| family == wanted)
+        })
+        .max_by_key(|(name, _)| parts(name).map(|(_, revision)| revision));
+    let (name, spec) = found
+        .ok_or_else(|| Refusal::new("ClientException", "Unable to describe task definition."))?;
+    let (family, revision) =
+        parts(&name).ok_or_else(|| invalid("The task definition has no revision."))?;
+    Ok(json!({"taskDefinition": describe(family, revision, spec), "tags": []}))
+}
+
+/// The ARN of a task definition by its family and revision.
+pub(super) fn definition_arn(name: &str) -> String {
+    arn(&format!("task-definition/{name}"))
+}
+
+fn all(world: &World) -> impl Iterator<Item = (String, &TaskSpec)> {
+    world.clusters.values().flat_map(|cluster| {
+        let services = cluster
+            .services
+            .iter()
+            .map(|(name, service)| (service.spec.definition(name), &service.spec));
+        services.chain(cluster.tasks.values().map(|task| (task.definition(), &task.spec)))
+    })
+}
+
+fn parts(name: &str) -> Option<(&str, u32)> {
+    let (family, revision) = name.rsplit_once(':')?;
+    Some((family, revision.parse().ok()?))
+}
+
+fn describe(family: &str, revision: u32, spec: &TaskSpec) -> Value {
+    let constraints: Vec<_> = spec
+        .member_of
+        .iter()
+        .map(|expression| constraint_json(&Constraint::MemberOf(expression.clone())))
+        .collect();
+    let mut required = vec!["com.amazonaws.ecs.capability.docker-remote-api.1.18".to_owned()];
+    if spec.network == Network::Awsvpc {
+        required.push("ecs.capability.task-eni".to_owned());
+    }
+    required.extend(spec.required_attributes.iter().cloned());
+    let required: Vec<_> = required.into_iter().map(|name| json!({"name": name})).collect();
+    let mut described = json!({
+        "taskDefinitionArn": definition_arn(&format!("{family}:{revision}")),
+        "containerDefinitions": [container(spec)],
+        "family": family,
+        "revision": revision,
+        "networkMode": spec.network.as_str(),
+        "volumes": [],
+        "status": "ACTIVE",
+        "requiresAttributes": required,
+        "placementConstraints": constraints,
+        "compatibilities": ["EC2"],
+    });
+    if spec.size == Size::Task {
+        described["cpu"] = json!(spec.cpu.to_string());
+        described["memory"] = json!(spec.memory_mib.to_string());
+    }
+    described
+}
+
+fn container(spec: &TaskSpec) -> Value {
+    let mapping = |(index, port): (usize, &Port)| {
+        let container_port = container_port(index, *port);
+        // Only in bridge mode can both differ.
+        let host_port = if spec.network == Network::Bridge { port.number } else { container_port };
+        json!({"containerPort": container_port, "hostPort": host_port, "protocol": port.protocol.as_str()})
+    };
+    let mappings: Vec<_> = spec.ports.iter().enumerate().map(mapping).collect();
+    let mut container = json!({
+        "name": "app",
+        "image": "example/app:1",
+        "cpu": spec.cpu,
+        "portMappings": mappings,
+        "essential": true,
+        "environment": [],
+        "mountPoints": [],
+        "volumesFrom": [],
+    });
+    let (limit, reservation) = memory(spec);
+    container["memory"] = json!(limit);
+    if let Some(reservation) = reservation {
+        container["memoryReservation"] = json!(reservation);
+    }
+    if spec.gpus > 0 {
+        container["resourceRequirements"] =
+            json!([{"type": "GPU", "value": spec.gpus.to_string()}]);
+    }
+    container
+}
+
+/// The port that a container listens on for one of its ports.
+pub(super) fn container_port(index: usize, port: Port) -> u16 {
+    let assigned = CONTAINER_PORT.saturating_add(u16::try_from(index).unwrap_or(u16::MAX));
+    if port.number == 0 { assigned } else { port.number }
+}
+
+/// The hard limit of the container's memory and, if it has one, the soft limit, in MiB.
+pub(super) fn memory(spec: &TaskSpec) -> (i64, Option<i64>) {
+    match spec.size {
+        Size::Task | Size::Container => (spec.memory_mib, None),
+        Size::SoftContainer => (spec.memory_mib.saturating_mul(2), Some(spec.memory_mib)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::wire::ecs_calls::run;
+    use crate::world::ecs::{NewInstance, ServiceKind};
+
+    fn describe(world: &mut World, name: &str) -> Result<Value, Refusal> {
+        let input = json!({"taskDefinition": name}).to_string();
+        run(world, "DescribeTaskDefinition", input.as_bytes(), None)
+            .map(|output| serde_json::from_str::<Value>(&output).unwrap()["taskDefinition"].clone())
+    }
+
+    #[test]
+    fn a_task_definition_is_found_by_family_revision_and_arn() {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        world.add_instance("shop", NewInstance::new("i-1"));
+        for revision in [9, 10] {
+            let spec = TaskSpec {
+                cpu: revision,
+                task_definition: Some(format!("shop-web:{revision}")),
+                size: Size::SoftContainer,
+                ..TaskSpec::default()
+            };
+            world.add_service("shop", &format!("web-{revision}"), ServiceKind::replica(1), spec);
+        }
+
+        for (name, cpu) in [("shop-web", 10), ("shop-web:9", 9), (&definition_arn("shop-web:9"), 9)]
+        {
+            let found = describe(&mut world, name).unwrap();
+            assert_eq!(found["containerDefinitions"][0]["cpu"], cpu, "{name}");
+            assert_eq!(
+                (found.get("cpu"), found["containerDefinitions"][0]["memory"].as_i64()),
+                (None, Some(1024))
+            );
+        }
+        assert_eq!(describe(&mut world, "shop-web:11").unwrap_err().code, "ClientException");
+    }
+}

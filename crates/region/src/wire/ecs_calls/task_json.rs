@@ -1,0 +1,138 @@
+//! A task as ECS describes it, with its container and its network interface.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::service_calls::deployment_id;
+use super::task_definition_calls::{container_port, definition_arn, memory};
+use crate::wire::aws_json::arn_of;
+use crate::world::ecs::task::{Task, TaskStatus};
+use crate::world::ecs::{Cluster, arn};
+use crate::world::ecs::{Network, Port, Size};
+
+pub(super) fn describe(cluster_name: &str, cluster: &Cluster, task: &Task) -> Value {
+    let interface = (task.spec.network == Network::Awsvpc).then(|| interface_of(task));
+    let mut described = json!({
+        "taskArn": arn_of("task", cluster_name, &task.id),
+        "taskDefinitionArn": definition_arn(&task.definition()),
+        "clusterArn": arn(&format!("cluster/{cluster_name}")),
+        "containerInstanceArn": arn_of("container-instance", cluster_name, &task.container_instance),
+        "availabilityZone": cluster.instances[&task.container_instance].zone,
+        "group": task.group(),
+        "launchType": "EC2",
+        "lastStatus": task.status.as_str(),
+        "desiredStatus": if task.is_desired_running() { "RUNNING" } else { "STOPPED" },
+        "connectivity": if task.status < TaskStatus::Running { "DISCONNECTED" } else { "CONNECTED" },
+        "healthStatus": "UNKNOWN",
+        "createdAt": seconds(task.created_at),
+        "version": 1,
+        "attachments": interface.iter().map(attachment).collect::<Vec<_>>(),
+        "containers": [container(cluster_name, task, interface.as_ref())],
+        "overrides": {"containerOverrides": []},
+        "tags": [],
+    });
+    let has_size = task.spec.size == Size::Task;
+    let optional = [
+        ("cpu", has_size.then(|| json!(task.spec.cpu.to_string()))),
+        ("memory", has_size.then(|| json!(task.spec.memory_mib.to_string()))),
+        ("startedBy", task.service.as_deref().map(deployment_id).map(Value::from)),
+        ("stoppedAt", task.stopped_at.map(seconds).map(Value::from)),
+    ];
+    for (member, value) in optional {
+        if let Some(value) = value {
+            described[member] = value;
+        }
+    }
+    described
+}
+
+/// The one container of a task. Its ports are known when it runs.
+fn container(cluster: &str, task: &Task, interface: Option<&Interface>) -> Value {
+    let binding = |(index, (wanted, bound)): (usize, (&Port, &Port))| {
+        json!({
+            "bindIP": "0.0.0.0",
+            "containerPort": container_port(index, *wanted),
+            "hostPort": bound.number,
+            "protocol": bound.protocol.as_str(),
+        })
+    };
+    let bindings: Vec<_> = if task.is_executing() {
+        task.spec.ports.iter().zip(&task.bindings).enumerate().map(binding).collect()
+    } else {
+        Vec::new()
+    };
+    let status = match task.status {
+        TaskStatus::Provisioning | TaskStatus::Pending => "PENDING",
+        TaskStatus::Deprovisioning | TaskStatus::Stopped => "STOPPED",
+        _ => "RUNNING",
+    };
+    let interfaces: Vec<_> = interface
+        .iter()
+        .map(|interface| json!({"attachmentId": interface.attachment_id, "privateIpv4Address": interface.address}))
+        .collect();
+    let (limit, reservation) = memory(&task.spec);
+    let mut described = json!({
+        "containerArn": arn_of("container", cluster, &task.id),
+        "taskArn": arn_of("task", cluster, &task.id),
+        "name": "app",
+        "image": "example/app:1",
+        "lastStatus": status,
+        "networkBindings": bindings,
+        "networkInterfaces": interfaces,
+        "healthStatus": "UNKNOWN",
+        "cpu": task.spec.cpu.to_string(),
+        "memory": limit.to_string(),
+    });
+    if let Some(reservation) = reservation {
+        described["memoryReservation"] = json!(reservation.to_string());
+    }
+    if !task.gpus.is_empty() {
+        described["gpuIds"] = json!(task.gpus);
+    }
+    described
+}
+
+/// The network interface of a task in `awsvpc` mode; made of the task's id, so that it stays the same.
+struct Interface {
+    attachment_id: String,
+    interface_id: String,
+    address: String,
+}
+
+fn interface_of(task: &Task) -> Interface {
+    let id = &task.id;
+    let byte = |at: usize| {
+        id.get(at..at + 2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(0)
+    };
+    Interface {
+        attachment_id: format!(
+            "{}-{}-{}-{}-{}",
+            &id[..8],
+            &id[8..12],
+            &id[12..16],
+            &id[16..20],
+            &id[20..]
+        ),
+        interface_id: format!("eni-{}", &id[..17]),
+        address: format!("10.0.{}.{}", byte(0), byte(2)),
+    }
+}
+
+fn attachment(interface: &Interface) -> Value {
+    let detail = |name: &str, value: &str| json!({"name": name, "value": value});
+    json!({
+        "id": interface.attachment_id,
+        "type": "ElasticNetworkInterface",
+        "status": "ATTACHED",
+        "details": [
+            detail("subnetId", "subnet-0a1b2c3d4e5f60718"),
+            detail("networkInterfaceId", &interface.interface_id),
+            detail("privateIPv4Address", &interface.address),
+        ],
+    })
+}
+
+/// A time as ECS gives it: seconds since 1970.
+pub(super) fn seconds(at: Timestamp) -> f64 {
+    at.as_duration().as_secs_f64()
+}

@@ -1,0 +1,98 @@
+//! ECS's operations on the protection of tasks from scale-in.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::task_calls::visible;
+use super::task_json::seconds;
+use crate::wire::answer::Refusal;
+use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_of, invalid};
+use crate::world::World;
+
+/// Source: ECS API, `UpdateTaskProtection`.
+const PROTECT_MAX: usize = 10;
+
+/// See `PROTECT_MAX`.
+const PROTECTION_DEFAULT_MINUTES: u64 = 120;
+
+/// See `PROTECT_MAX`.
+const PROTECTION_MAX_MINUTES: u64 = 2_880;
+
+pub(super) fn get_task_protection(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
+    let name = input.cluster(world)?.0;
+    Ok(protections(world, name, &input.texts("tasks", DESCRIBE_MAX)?))
+}
+
+pub(super) fn update_task_protection(
+    world: &mut World,
+    input: Input<'_>,
+) -> Result<Value, Refusal> {
+    let name = input.cluster(world)?.0.to_owned();
+    let tasks = input.texts("tasks", PROTECT_MAX)?;
+    let Some(enabled) = input.value["protectionEnabled"].as_bool() else {
+        return Err(invalid("protectionEnabled must be true or false."));
+    };
+    let minutes = match &input.value["expiresInMinutes"] {
+        Value::Null => PROTECTION_DEFAULT_MINUTES,
+        minutes => minutes
+            .as_u64()
+            .filter(|minutes| (1..=PROTECTION_MAX_MINUTES).contains(minutes))
+            .ok_or_else(|| invalid("expiresInMinutes must be from 1 to 2880."))?,
+    };
+    for task in &tasks {
+        let period = Duration::from_secs(if enabled { minutes * 60 } else { 0 });
+        world.protect_task(&name, id_of(task), period);
+    }
+    Ok(protections(world, &name, &tasks))
+}
+
+/// A standalone task cannot be protected: a failure of its own (ECS Developer Guide, `api_failures_messages`).
+fn protections(world: &World, name: &str, tasks: &[&str]) -> Value {
+    let (mut protected, mut failures) = (Vec::new(), Vec::new());
+    for wanted in tasks {
+        let arn = arn_of("task", name, wanted);
+        match visible(world, name, wanted) {
+            None => failures.push(json!({"arn": arn, "reason": "MISSING"})),
+            Some(task) if task.service.is_none() => {
+                failures.push(json!({"arn": arn, "reason": "TASK_NOT_VALID"}));
+            }
+            Some(task) => protected.push(match task.protection(world.now()) {
+                Some(until) => {
+                    json!({"taskArn": arn, "protectionEnabled": true, "expirationDate": seconds(until)})
+                }
+                None => json!({"taskArn": arn, "protectionEnabled": false}),
+            }),
+        }
+    }
+    json!({"protectedTasks": protected, "failures": failures})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::ecs_calls::task_testing::{call, list, world};
+
+    #[test]
+    fn the_protection_of_service_tasks_is_told_and_standalone_tasks_have_none() {
+        let (mut world, _, standalone) = world();
+        let web = list(&mut world, json!({"serviceName": "web"}));
+        world.protect_task("shop", id_of(&web[0]), Duration::from_secs(600));
+        let until = seconds(world.now()) + 600.0;
+        let input = json!({"tasks": [web[0], web[1], standalone, "x"]});
+        let output = call(&mut world, "GetTaskProtection", input).unwrap();
+
+        let protected = json!([
+            {"taskArn": web[0], "protectionEnabled": true, "expirationDate": until},
+            {"taskArn": web[1], "protectionEnabled": false},
+        ]);
+        assert_eq!(output["protectedTasks"], protected);
+        let reasons: Vec<_> = output["failures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|failure| failure["reason"].as_str().unwrap())
+            .collect();
+        assert_eq!(reasons, ["TASK_NOT_VALID", "MISSING"]);
+    }
+}

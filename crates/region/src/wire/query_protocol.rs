@@ -1,0 +1,118 @@
+//! The query protocol, as Auto Scaling and SNS speak it: a form comes in, XML goes out.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use http::StatusCode;
+
+use super::answer::{Answer, Refusal};
+use crate::world::autoscaling::Refused;
+
+const AUTO_SCALING: &str = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
+
+const SNS: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
+
+/// The operation of a form; `None` if the body is not a form with an `Action`.
+pub(super) fn operation(body: &[u8]) -> Option<String> {
+    form_urlencoded::parse(body)
+        .find(|(key, _)| key == "Action")
+        .map(|(_, value)| value.into_owned())
+}
+
+pub(super) fn answer(
+    request_id: String,
+    operation: &str,
+    result: Result<String, Refusal>,
+) -> Answer {
+    let content_type = "text/xml";
+    let id = element("RequestId", &request_id);
+    let namespace = if operation == "Publish" { SNS } else { AUTO_SCALING };
+    match result {
+        Ok(result) => {
+            let metadata = format!("<ResponseMetadata>{id}</ResponseMetadata>");
+            let body = format!(
+                "<{operation}Response xmlns=\"{namespace}\">{result}{metadata}</{operation}Response>"
+            );
+            Answer { status: StatusCode::OK, content_type, request_id, body }
+        }
+        Err(Refusal { status, code, message }) => {
+            let kind = if status.is_server_error() { "Receiver" } else { "Sender" };
+            let error =
+                [element("Type", kind), element("Code", &code), element("Message", &message)]
+                    .concat();
+            let body = format!(
+                "<ErrorResponse xmlns=\"{namespace}\"><Error>{error}</Error>{id}</ErrorResponse>"
+            );
+            Answer { status, content_type, request_id, body }
+        }
+    }
+}
+
+/// A form of the query protocol.
+pub(super) struct Form(BTreeMap<String, String>);
+
+impl Form {
+    /// Reads the body of a request.
+    pub(super) fn read(body: &[u8]) -> Self {
+        Self(form_urlencoded::parse(body).into_owned().collect())
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    pub(super) fn required(&self, key: &str) -> Result<&str, Refusal> {
+        self.text(key)
+            .ok_or_else(|| invalid(format!("1 validation error detected: {key} is required")))
+    }
+
+    /// A number, within the bounds of the service model.
+    pub(super) fn number(&self, key: &str, least: i32, most: i32) -> Result<Option<i32>, Refusal> {
+        let number =
+            |text: &str| text.parse().ok().filter(|number| (least..=most).contains(number));
+        self.text(key)
+            .map(|text| {
+                number(text).ok_or_else(|| invalid(format!("{key} must be from {least} to {most}")))
+            })
+            .transpose()
+    }
+
+    /// The items `KEY.member.1`, `KEY.member.2`, …
+    pub(super) fn list(&self, key: &str) -> Vec<&str> {
+        (1..)
+            .map_while(|number| self.0.get(&format!("{key}.member.{number}")))
+            .map(String::as_str)
+            .collect()
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(Refused { code, message }: Refused) -> Self {
+        Self::new(code, message)
+    }
+}
+
+pub(super) fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::new("ValidationError", message)
+}
+
+pub(super) fn member(xml: &str) -> String {
+    format!("<member>{xml}</member>")
+}
+
+pub(super) fn element(name: &str, text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            // Not allowed in XML 1.0 as they are.
+            control if control.is_control() => {
+                let _ = write!(escaped, "&#x{:x};", u32::from(control));
+            }
+            _ => escaped.push(character),
+        }
+    }
+    format!("<{name}>{escaped}</{name}>")
+}

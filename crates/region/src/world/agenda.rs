@@ -1,0 +1,38 @@
+//! What is going to happen in the world.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::delivery::{Hop, Invocation};
+use super::spot;
+
+/// Something that is due at a moment.
+#[derive(Debug, Clone)]
+pub(super) enum Due {
+    /// A task takes the next step of its life.
+    TaskStep { cluster: String, task: String },
+    /// A service's scheduler looks at its tasks.
+    Reconcile { cluster: String, service: String },
+    /// EC2 takes an instance away.
+    Interruption { instance_id: String, action: spot::Action },
+    /// A launched instance has booted and joins its cluster.
+    Joined { group: String, instance_id: String },
+    /// A group looks at the balance of its Availability Zones.
+    Rebalance { group: String },
+    /// A lifecycle action's heartbeat or global timeout ends.
+    ActionTimeout { token: String },
+    /// A message reaches a function.
+    Deliver { function: String, payload: Value, hop: Hop },
+    /// Somebody terminates an instance of a group.
+    TerminateInGroup { instance_id: String, decrement: bool },
+    /// An event reaches the rules.
+    Event { event: Value },
+    /// A queue's messages are looked at.
+    Poll { queue: String },
+    /// A schedule's time has come.
+    Schedule { name: String },
+    /// A schedule's input is handed to Lambda.
+    ScheduleAttempt { name: String, retries: u32, since: Timestamp },
+    /// An asynchronous invocation is due.
+    Invoke { invocation: Invocation },
+}

@@ -1,0 +1,330 @@
+//! What termination hooks do: they hold an instance in `Terminating:Wait`, and let it go.
+//!
+//! Sources: Auto Scaling User Guide, lifecycle-hooks; Auto Scaling API, `CompleteLifecycleAction`,
+//! `RecordLifecycleActionHeartbeat`.
+
+use super::lifecycle_action::{ActionKey, CompletedAction, CompletedBy, LifecycleAction};
+use super::lifecycle_hook::ActionResult;
+use super::lifecycle_state::LifecycleState;
+use super::scaling_activity::Refused;
+use crate::world::agenda::Due;
+use crate::world::history::Happening;
+use crate::world::state::World;
+
+impl World {
+    /// An instance begins to terminate: each hook of its group holds it, or EC2 takes it away.
+    pub(super) fn start_termination(&mut self, group: &str, instance_id: &str) {
+        let hooks = match self.lifecycle_state(instance_id) {
+            // Its hooks have run already.
+            None | Some(LifecycleState::TerminatingRetained) => Vec::new(),
+            Some(_) => self.groups[group].hooks.clone(),
+        };
+        if hooks.is_empty() {
+            self.set_lifecycle_state(instance_id, LifecycleState::Terminating);
+            self.shut_down(instance_id);
+            return;
+        }
+        self.set_lifecycle_state(instance_id, LifecycleState::TerminatingWait);
+        for hook in hooks {
+            let action = LifecycleAction {
+                group: group.to_owned(),
+                instance_id: instance_id.to_owned(),
+                token: self.uuid(),
+                started_at: self.now,
+                heartbeat_deadline: self.now + hook.heartbeat_timeout,
+                global_deadline: self.now + hook.global_timeout(),
+                hook,
+            };
+            self.plan_at(action.deadline(), Due::ActionTimeout { token: action.token.clone() });
+            self.notify_of_action(&action);
+            self.lifecycle_actions.push(action);
+        }
+    }
+
+    /// Completes a lifecycle action.
+    ///
+    /// # Errors
+    /// If there is no such action, or if it has ended already.
+    pub fn complete_action(
+        &mut self,
+        key: ActionKey<'_>,
+        result: ActionResult,
+    ) -> Result<(), Refused> {
+        let token = self.find_action(key)?.token.clone();
+        self.complete(&token, result, CompletedBy::Caller);
+        Ok(())
+    }
+
+    /// Lets a lifecycle action wait for its heartbeat timeout once more, but never past its global one.
+    ///
+    /// # Errors
+    /// If there is no such action, or if it has ended already.
+    pub fn record_heartbeat(&mut self, key: ActionKey<'_>) -> Result<(), Refused> {
+        let token = self.find_action(key)?.token.clone();
+        let now = self.now;
+        let Some(action) = self.lifecycle_actions.iter_mut().find(|action| action.token == token)
+        else {
+            return Ok(());
+        };
+        action.heartbeat_deadline = now + action.hook.heartbeat_timeout;
+        let deadline = action.deadline();
+        self.forget_timeout(&token);
+        self.plan_at(deadline, Due::ActionTimeout { token });
+        Ok(())
+    }
+
+    /// The sentences are quoted in convox/rack#2432 and spacelift-io's terraform-aws-spacelift-workerpool-on-ec2#197.
+    fn find_action(&self, key: ActionKey<'_>) -> Result<&LifecycleAction, Refused> {
+        self.group(key.group)?;
+        let fits = |action: &&LifecycleAction| {
+            action.group == key.group
+                && action.hook.name == key.hook
+                && key.token.is_none_or(|token| action.token == token)
+                && key.instance_id.is_none_or(|instance_id| action.instance_id == instance_id)
+        };
+        let which = match (key.token, key.instance_id) {
+            (Some(token), _) => format!("token {token}"),
+            (None, Some(instance_id)) => format!("instance ID {instance_id}"),
+            (None, None) => {
+                return Err(Refused::validation(
+                    "Either LifecycleActionToken or InstanceId must be given.",
+                ));
+            }
+        };
+        self.lifecycle_actions.iter().find(fits).ok_or_else(|| {
+            Refused::validation(format!("No active Lifecycle Action found with {which}"))
+        })
+    }
+
+    /// A deadline of an action has come.
+    pub(in crate::world) fn time_out_action(&mut self, token: &str) {
+        let Some(action) = self.lifecycle_actions.iter().find(|action| action.token == token)
+        else {
+            return;
+        };
+        let cause = if action.global_deadline <= self.now {
+            CompletedBy::GlobalTimeout
+        } else {
+            CompletedBy::HeartbeatTimeout
+        };
+        self.complete(token, action.hook.default_result, cause);
+    }
+
+    fn complete(&mut self, token: &str, result: ActionResult, cause: CompletedBy) {
+        let Some(index) = self.lifecycle_actions.iter().position(|action| action.token == token)
+        else {
+            return;
+        };
+        let action = self.lifecycle_actions.remove(index);
+        self.forget_timeout(token);
+        let instance_id = action.instance_id;
+        let completed = CompletedAction {
+            instance_id: instance_id.clone(),
+            hook: action.hook.name,
+            token: action.token,
+            result,
+            time: self.now,
+            cause,
+        };
+        self.record(Happening::ActionCompleted { action: completed.clone() });
+        self.completed_actions.push(completed);
+        if result == ActionResult::Abandon {
+            self.end_actions_of(&instance_id);
+            if self.groups[&action.group].retains_abandoned {
+                self.set_lifecycle_state(&instance_id, LifecycleState::TerminatingRetained);
+                return;
+            }
+        }
+        if !self.lifecycle_actions.iter().any(|action| action.instance_id == instance_id) {
+            self.set_lifecycle_state(&instance_id, LifecycleState::TerminatingProceed);
+            self.shut_down(&instance_id);
+        }
+    }
+
+    /// Ends the actions of an instance without completing them.
+    pub(super) fn end_actions_of(&mut self, instance_id: &str) {
+        let (ended, left) = std::mem::take(&mut self.lifecycle_actions)
+            .into_iter()
+            .partition::<Vec<_>, _>(|action| action.instance_id == instance_id);
+        self.lifecycle_actions = left;
+        for action in ended {
+            self.forget_timeout(&action.token);
+        }
+    }
+
+    /// What is not going to happen must not keep a world from coming to rest.
+    fn forget_timeout(&mut self, token: &str) {
+        self.agenda.retain(
+            |_, due| !matches!(due, Due::ActionTimeout { token: planned } if planned == token),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::world::autoscaling::Hook;
+    use crate::world::autoscaling::hook_testing::{hook, terminating};
+    use crate::world::spot::Action;
+
+    fn key(hook: &str) -> ActionKey<'_> {
+        ActionKey { group: "group", hook, token: None, instance_id: Some("i-1") }
+    }
+
+    fn pass(world: &mut World, seconds: u64) {
+        world.advance(world.now() + Duration::from_secs(seconds));
+    }
+
+    fn completed(world: &World) -> Vec<(&str, ActionResult, CompletedBy)> {
+        world
+            .completed_actions
+            .iter()
+            .map(|completed| (completed.hook.as_str(), completed.result, completed.cause))
+            .collect()
+    }
+
+    #[test]
+    fn an_instance_waits_for_its_hook_and_goes_seconds_after_it_is_completed() {
+        let mut world = terminating([hook("drain")]);
+        assert_eq!(world.lifecycle_actions[0].token.len(), 36);
+        pass(&mut world, 299);
+        assert_eq!(world.lifecycle_state("i-1"), Some(LifecycleState::TerminatingWait));
+
+        world.complete_action(key("drain"), ActionResult::Continue).unwrap();
+        assert_eq!(world.lifecycle_state("i-1"), Some(LifecycleState::TerminatingProceed));
+        assert_eq!(completed(&world), [("drain", ActionResult::Continue, CompletedBy::Caller)]);
+        pass(&mut world, 10);
+        assert_eq!((world.lifecycle_state("i-1"), world.status_of("i-1")), (None, None));
+        assert_eq!(world.tasks_cut_off().len(), 1, "nobody has drained it");
+    }
+
+    #[test]
+    fn an_action_without_heartbeat_ends_with_the_default_result() {
+        let mut world = terminating([hook("drain")]);
+        pass(&mut world, 300);
+
+        assert_eq!(
+            completed(&world),
+            [("drain", ActionResult::Continue, CompletedBy::HeartbeatTimeout)]
+        );
+    }
+
+    #[test]
+    fn a_heartbeat_puts_the_deadline_off_but_never_past_the_global_one() {
+        let mut world =
+            terminating([Hook { heartbeat_timeout: Duration::from_secs(30), ..hook("drain") }]);
+        let start = world.now();
+        for _ in 0..200 {
+            let recorded = world.record_heartbeat(key("drain")).is_ok();
+            assert_eq!(recorded, world.completed_actions.is_empty());
+            pass(&mut world, 20);
+        }
+
+        assert_eq!(
+            completed(&world),
+            [("drain", ActionResult::Continue, CompletedBy::GlobalTimeout)]
+        );
+        assert_eq!(world.completed_actions[0].time, start + Duration::from_secs(3000));
+        assert_eq!(Hook::new("x").global_timeout(), Duration::from_secs(48 * 3600));
+    }
+
+    #[test]
+    fn every_hook_must_be_completed() {
+        let mut world = terminating([hook("drain"), hook("logs")]);
+        world.complete_action(key("logs"), ActionResult::Continue).unwrap();
+        assert_eq!(world.lifecycle_state("i-1"), Some(LifecycleState::TerminatingWait));
+
+        world.complete_action(key("drain"), ActionResult::Continue).unwrap();
+        assert_eq!(world.lifecycle_state("i-1"), Some(LifecycleState::TerminatingProceed));
+    }
+
+    #[test]
+    fn abandon_cancels_the_other_hooks() {
+        let mut world = terminating([hook("drain"), hook("logs")]);
+        world.complete_action(key("logs"), ActionResult::Abandon).unwrap();
+
+        assert_eq!(world.lifecycle_state("i-1"), Some(LifecycleState::TerminatingProceed));
+        assert!(world.complete_action(key("drain"), ActionResult::Continue).is_err());
+        assert_eq!(completed(&world), [("logs", ActionResult::Abandon, CompletedBy::Caller)]);
+    }
+
+    #[test]
+    fn a_group_that_retains_keeps_an_abandoned_instance_until_it_is_terminated_again() {
+        let mut world = terminating([]);
+        world.groups.get_mut("group").unwrap().retains_abandoned = true;
+        world
+            .put_hook("group", Hook { default_result: ActionResult::Abandon, ..hook("drain") })
+            .unwrap();
+        world.terminate_in_group("i-2", false).unwrap();
+        pass(&mut world, 4000);
+        assert_eq!(world.lifecycle_state("i-2"), Some(LifecycleState::TerminatingRetained));
+        assert!(world.status_of("i-2").is_some());
+
+        world.terminate_in_group("i-2", true).unwrap();
+        pass(&mut world, 10);
+        assert_eq!(
+            (world.lifecycle_state("i-2"), world.groups["group"].desired_capacity),
+            (None, 1)
+        );
+    }
+
+    #[test]
+    fn an_action_that_has_ended_or_never_was_is_refused_with_awss_sentence() {
+        let mut world = terminating([hook("drain")]);
+        let token = world.lifecycle_actions[0].token.clone();
+        let by_token = ActionKey { token: Some(&token), instance_id: None, ..key("drain") };
+        let other_hook = ActionKey { hook: "x", ..by_token };
+        assert!(world.complete_action(other_hook, ActionResult::Continue).is_err());
+        world.complete_action(by_token, ActionResult::Continue).unwrap();
+
+        for (key, which) in
+            [(by_token, format!("token {token}")), (key("drain"), "instance ID i-1".to_owned())]
+        {
+            let refused =
+                Refused::validation(format!("No active Lifecycle Action found with {which}"));
+            assert_eq!(world.complete_action(key, ActionResult::Continue), Err(refused.clone()));
+            assert_eq!(world.record_heartbeat(key), Err(refused));
+        }
+        assert_eq!(world.completed_actions.len(), 1);
+    }
+
+    #[test]
+    fn an_interruption_ends_the_actions_of_its_instance() {
+        let mut world = terminating([hook("drain")]);
+        world.interrupt("i-1", Action::Terminate);
+        pass(&mut world, 121);
+
+        assert_eq!((world.lifecycle_state("i-1"), world.lifecycle_actions.len()), (None, 0));
+        assert!(world.complete_action(key("drain"), ActionResult::Continue).is_err());
+        pass(&mut world, 100);
+        assert_eq!(world.next_due(), None, "the heartbeat timeout of 300 s is forgotten");
+        assert_eq!(world.completed_actions, []);
+    }
+
+    #[test]
+    fn an_instance_that_waits_for_a_hook_when_it_has_booted_does_not_join() {
+        let mut world = terminating([hook("drain")]);
+        world.set_desired_capacity("group", 2).unwrap();
+        let new = world.groups["group"].instances[2].instance_id.clone();
+        world.terminate_in_group(&new, true).unwrap();
+        pass(&mut world, 200);
+
+        assert_eq!(world.lifecycle_state(&new), Some(LifecycleState::TerminatingWait));
+        assert_eq!(world.status_of(&new), None);
+    }
+
+    #[test]
+    fn an_instance_is_taken_away_once_even_if_it_is_interrupted_too() {
+        let mut world = terminating([hook("drain")]);
+        world.interrupt("i-1", Action::Terminate);
+        world.complete_action(key("drain"), ActionResult::Continue).unwrap();
+        pass(&mut world, 600);
+
+        let gone = |entry: &&crate::world::Entry| {
+            matches!(entry.happening, Happening::InstanceGone { .. })
+        };
+        assert_eq!(world.history.iter().filter(gone).count(), 1);
+    }
+}

@@ -1,0 +1,62 @@
+//! Lifecycle actions: a hook that holds an instance, and how that ended.
+
+use jiff::Timestamp;
+
+use super::lifecycle_hook::{ActionResult, Hook};
+
+/// A hook that holds an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LifecycleAction {
+    /// The group.
+    pub group: String,
+    /// The instance.
+    pub instance_id: String,
+    /// The hook, as it was when the action began.
+    pub hook: Hook,
+    /// The action token: a UUID.
+    pub token: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ends unless a heartbeat is recorded.
+    pub heartbeat_deadline: Timestamp,
+    /// When it ends in any case.
+    pub global_deadline: Timestamp,
+}
+
+impl LifecycleAction {
+    pub(super) fn deadline(&self) -> Timestamp {
+        self.heartbeat_deadline.min(self.global_deadline)
+    }
+}
+
+/// A lifecycle action that was completed. Those that another hook's ABANDON or the end of the instance ended are not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompletedAction {
+    pub instance_id: String,
+    pub hook: String,
+    pub token: String,
+    pub result: ActionResult,
+    pub time: Timestamp,
+    pub cause: CompletedBy,
+}
+
+/// Who completed a lifecycle action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompletedBy {
+    Caller,
+    HeartbeatTimeout,
+    GlobalTimeout,
+}
+
+/// Which lifecycle action a call means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActionKey<'a> {
+    /// The group.
+    pub group: &'a str,
+    /// The hook, by name.
+    pub hook: &'a str,
+    /// The action token. It, the instance or both must be given, and must all fit.
+    pub token: Option<&'a str>,
+    /// See `token`.
+    pub instance_id: Option<&'a str>,
+}

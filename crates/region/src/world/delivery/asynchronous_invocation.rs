@@ -1,0 +1,93 @@
+//! Lambda's asynchronous invocations, with their retries and the cut of loops, and what the end of any invocation does.
+//!
+//! Source: Lambda Developer Guide, invocation-async-error-handling (two retries, after one and two minutes).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::invocation::{Ended, Hop, Invocation, Origin};
+use crate::world::agenda::Due;
+use crate::world::state::World;
+
+/// Lambda's pauses before the second and the third attempt of an asynchronous invocation.
+const ASYNC_RETRIES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
+
+/// How many invocations a loop through SNS may have; the next one is dropped.
+/// Source: Lambda Developer Guide, invocation-recursion ("approximately 16").
+pub const RECURSION_HOPS_MAX: u32 = 16;
+
+impl World {
+    /// Invokes a function asynchronously.
+    pub fn invoke(&mut self, function: &str, payload: Value) {
+        self.deliver(function, payload, Hop::FIRST);
+    }
+
+    /// Invokes a function asynchronously as part of a chain; Lambda drops what makes the chain too long. As it does
+    /// not run, that is no invocation which ended.
+    pub(in crate::world) fn deliver(&mut self, function: &str, payload: Value, hop: Hop) {
+        let found = self.delivery.functions.get_mut(function);
+        if let Some(function) =
+            found.filter(|function| hop.0 > RECURSION_HOPS_MAX && !function.recursive_loop_allowed)
+        {
+            function.recursion_drops += 1;
+            function.dead_letters.push(payload);
+            return;
+        }
+        let invocation = self.invocation(
+            function,
+            payload,
+            hop,
+            Origin::Asynchronous { retries: 0, throttles: 0, since: self.now },
+        );
+        self.delivery.make_ready(invocation);
+    }
+
+    /// An invocation has ended: messages are deleted or come back, a failed event is tried again or given up.
+    pub fn end(&mut self, invocation: Invocation, result: Result<Value, String>) {
+        if let Some(function) = self.delivery.functions.get_mut(&invocation.function) {
+            function.running -= 1;
+        }
+        match invocation.origin.clone() {
+            Origin::Queue { name, message_ids } => self.end_batch(&name, &message_ids, &result),
+            Origin::Asynchronous { retries, since, .. } if result.is_err() => {
+                self.end_failed(&invocation, retries, since);
+            }
+            Origin::Asynchronous { .. } | Origin::Synchronous => {}
+        }
+        self.delivery.ended.push(Ended { invocation, time: self.now, result });
+    }
+
+    fn end_failed(&mut self, invocation: &Invocation, retries: usize, since: Timestamp) {
+        match ASYNC_RETRIES.get(retries) {
+            Some(&pause) => {
+                let origin = Origin::Asynchronous { retries: retries + 1, throttles: 0, since };
+                let again = Invocation { origin, ..invocation.clone() };
+                self.plan(pause, Due::Invoke { invocation: again });
+            }
+            None => {
+                if let Some(function) = self.delivery.functions.get_mut(&invocation.function) {
+                    function.dead_letters.push(invocation.payload.clone());
+                }
+            }
+        }
+    }
+
+    pub(super) fn invocation(
+        &mut self,
+        function: &str,
+        payload: Value,
+        hop: Hop,
+        origin: Origin,
+    ) -> Invocation {
+        self.delivery.invoked += 1;
+        Invocation {
+            number: self.delivery.invoked,
+            function: function.to_owned(),
+            payload,
+            hop,
+            origin,
+        }
+    }
+}

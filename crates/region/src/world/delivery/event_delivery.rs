@@ -1,0 +1,69 @@
+//! EventBridge: events reach their rules' targets, at least once and a little later.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::event_rule::{Rule, Target};
+use super::mishaps::Mishaps;
+use crate::world::agenda::Due;
+use crate::world::state::World;
+
+/// From an event to its rules' targets.
+const EVENT_LATENCY: (Duration, Duration) =
+    (Duration::from_millis(300), Duration::from_millis(1500));
+
+/// A late delivery comes this much later.
+const LATE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+
+impl World {
+    /// Sends an event to EventBridge. It reaches the rules a little later.
+    pub fn put_event(&mut self, event: Value) {
+        for after in self.delivery_delays(EVENT_LATENCY) {
+            self.plan(after, Due::Event { event: event.clone() });
+        }
+    }
+
+    /// After how long each delivery of one thing comes: one usually, none or two if a mishap befalls it.
+    pub(super) fn delivery_delays(&mut self, latency: (Duration, Duration)) -> Vec<Duration> {
+        if self.by_chance(self.delivery.mishaps.lost) {
+            return Vec::new();
+        }
+        self.delivery_delays_at_least_once(latency)
+    }
+
+    /// Like `deliveries`, but it is never lost.
+    pub(super) fn delivery_delays_at_least_once(
+        &mut self,
+        latency: (Duration, Duration),
+    ) -> Vec<Duration> {
+        let Mishaps { duplicate, late, .. } = self.delivery.mishaps;
+        let copies = if self.by_chance(duplicate) { 2 } else { 1 };
+        let delivery = |_| {
+            let usual = self.random_duration(latency.0, latency.1);
+            if self.by_chance(late) { usual + self.random_duration(LATE.0, LATE.1) } else { usual }
+        };
+        (0..copies).map(delivery).collect()
+    }
+
+    /// What cannot happen draws no chance, so that a world without mishaps stays as it is.
+    fn by_chance(&mut self, chance: f64) -> bool {
+        chance > 0.0 && self.rng.f64() < chance
+    }
+
+    pub(in crate::world) fn route(&mut self, event: &Value) {
+        let matches = |rule: &&Rule| {
+            let detail_type = event["detail-type"].as_str().unwrap_or_default();
+            event["source"] == rule.source.as_str()
+                && rule.detail_types.iter().any(|name| name == detail_type)
+        };
+        let targets: Vec<_> =
+            self.delivery.rules.iter().filter(matches).map(|rule| rule.target.clone()).collect();
+        for target in targets {
+            match target {
+                Target::Queue(name) => self.send_message(&name, event.to_string()),
+                Target::Function(name) => self.invoke(&name, event.clone()),
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What changes clusters: instances that register, capacity providers, statuses and attributes.
+
+use super::capacity_provider::CapacityProvider;
+use super::container_instance::{ContainerInstance, NewInstance, Status};
+use crate::world::history::Happening;
+use crate::world::state::World;
+
+impl World {
+    /// Adds a cluster.
+    pub fn add_cluster(&mut self, name: &str) {
+        self.clusters.entry(name.to_owned()).or_default();
+    }
+
+    /// Adds a container instance to a cluster, and returns its ARN.
+    pub fn add_instance(&mut self, cluster: &str, new: NewInstance) -> String {
+        let capacity_provider = self.capacity_provider_of(&new.instance_id);
+        let mut attributes = new.machine.attributes.clone();
+        attributes.extend(new.attributes);
+        let instance = ContainerInstance {
+            id: self.hex_id(),
+            instance_id: new.instance_id,
+            zone: new.zone,
+            status: new.status,
+            agent_connected: new.agent_connected,
+            machine: new.machine,
+            attributes,
+            capacity_provider,
+            version: 1,
+            registered_at: self.now - new.age,
+        };
+        let arn = instance.arn(cluster);
+        self.terminated.remove(&instance.instance_id);
+        self.add_cluster(cluster);
+        if let Some(cluster) = self.clusters.get_mut(cluster) {
+            cluster.instances.insert(instance.id.clone(), instance);
+        }
+        self.reconcile_soon(cluster);
+        arn
+    }
+
+    /// Adds a capacity provider to a cluster, as if it had been there before the instances of its group.
+    pub fn attach_capacity_provider(
+        &mut self,
+        cluster: &str,
+        name: &str,
+        provider: CapacityProvider,
+    ) {
+        self.add_cluster(cluster);
+        let group = self.groups.get(&provider.group);
+        if let Some(cluster) = self.clusters.get_mut(cluster) {
+            cluster.capacity_providers.push(name.to_owned());
+            for instance in cluster.instances.values_mut() {
+                if group.is_some_and(|group| group.instance(&instance.instance_id).is_some()) {
+                    instance.capacity_provider = Some(name.to_owned());
+                }
+            }
+        }
+        self.capacity_providers.insert(name.to_owned(), provider);
+    }
+
+    /// The capacity provider of the group that an instance belongs to.
+    fn capacity_provider_of(&self, instance_id: &str) -> Option<String> {
+        let (group, _) = self.group_of(instance_id)?;
+        let provider = self.capacity_providers.iter().find(|(_, provider)| provider.group == group);
+        provider.map(|(name, _)| name.clone())
+    }
+
+    /// Gives a container instance another status. The services look at what that means for their tasks.
+    pub fn set_status(&mut self, cluster: &str, container_instance: &str, status: Status) {
+        let instance = self
+            .clusters
+            .get_mut(cluster)
+            .and_then(|cluster| cluster.instances.get_mut(container_instance));
+        let Some(instance) = instance.filter(|instance| instance.status != status) else { return };
+        instance.status = status;
+        instance.version += 1;
+        let instance_id = instance.instance_id.clone();
+        self.record(Happening::ContainerInstance { instance_id, status });
+        self.reconcile_soon(cluster);
+    }
+
+    /// Puts a custom attribute onto a container instance.
+    pub fn put_attribute(
+        &mut self,
+        cluster: &str,
+        container_instance: &str,
+        name: &str,
+        value: &str,
+    ) {
+        self.change_attribute(cluster, container_instance, name, Some(value.to_owned()));
+    }
+
+    /// Deletes a custom attribute of a container instance, if it has it.
+    pub fn delete_attribute(&mut self, cluster: &str, container_instance: &str, name: &str) {
+        self.change_attribute(cluster, container_instance, name, None);
+    }
+
+    fn change_attribute(&mut self, cluster: &str, id: &str, name: &str, value: Option<String>) {
+        let instance =
+            self.clusters.get_mut(cluster).and_then(|cluster| cluster.instances.get_mut(id));
+        let Some(instance) = instance else { return };
+        let previous_value = match value.clone() {
+            Some(value) => instance.attributes.insert(name.to_owned(), value),
+            None => instance.attributes.remove(name),
+        };
+        if previous_value != value {
+            let (instance_id, name) = (instance.instance_id.clone(), name.to_owned());
+            self.record(Happening::Attribute { instance_id, name, value });
+            if self.clusters[cluster].has_constraints() {
+                self.reconcile_soon(cluster);
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Reads expressions of the cluster query language.
+
+use regex_lite::Regex;
+
+use super::cluster_query::{Expression, Node, Order, Test};
+
+/// The subjects beside `attribute:NAME`.
+const SUBJECTS: [&str; 6] = [
+    "agentConnected",
+    "agentVersion",
+    "ec2InstanceId",
+    "registeredAt",
+    "runningTasksCount",
+    "task:group",
+];
+
+impl Expression {
+    /// Reads an expression; `None` if it is not one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut reader = Reader { rest: text };
+        let node = reader.any()?;
+        reader.rest.trim_start().is_empty().then_some(Self(node))
+    }
+}
+
+/// Reads an expression from left to right.
+struct Reader<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Reader<'a> {
+    fn any(&mut self) -> Option<Node> {
+        let mut nodes = vec![self.all()?];
+        while self.symbol("||") || self.keyword("or") {
+            nodes.push(self.all()?);
+        }
+        Some(Node::Any(nodes))
+    }
+
+    fn all(&mut self) -> Option<Node> {
+        let mut nodes = vec![self.negated()?];
+        while self.symbol("&&") || self.keyword("and") {
+            nodes.push(self.negated()?);
+        }
+        Some(Node::All(nodes))
+    }
+
+    fn negated(&mut self) -> Option<Node> {
+        if self.symbol("!") || self.keyword("not") {
+            return Some(Node::Not(Box::new(self.negated()?)));
+        }
+        if self.symbol("(") {
+            let node = self.any()?;
+            return self.symbol(")").then_some(node);
+        }
+        self.comparison()
+    }
+
+    fn comparison(&mut self) -> Option<Node> {
+        let subject = self.word()?;
+        let is_attribute = subject.strip_prefix("attribute:").is_some_and(|name| !name.is_empty());
+        if !is_attribute && !SUBJECTS.contains(&subject.as_str()) {
+            return None;
+        }
+        let (negated, test) = self.test()?;
+        let node = Node::Test { subject, test };
+        Some(if negated { Node::Not(Box::new(node)) } else { node })
+    }
+
+    /// An operator with its argument, and whether it is a negated one.
+    fn test(&mut self) -> Option<(bool, Test)> {
+        for (symbol, negated) in [("=~", false), ("!~", true)] {
+            if self.symbol(symbol) {
+                return Some((negated, Test::Matches(self.regex()?)));
+            }
+        }
+        for (symbol, negated) in [("==", false), ("!=", true)] {
+            if self.symbol(symbol) {
+                return Some((negated, Test::In(vec![self.word()?])));
+            }
+        }
+        for (symbol, order) in [
+            ("<=", Order::LessOrEqual),
+            (">=", Order::GreaterOrEqual),
+            ("<", Order::Less),
+            (">", Order::Greater),
+        ] {
+            if self.symbol(symbol) {
+                return Some((false, Test::Order(order, self.word()?)));
+            }
+        }
+        let negated = self.symbol("!");
+        let keyword = self.word()?;
+        let (negated, keyword) = match keyword.strip_prefix("not_") {
+            Some(keyword) if !negated => (true, keyword),
+            _ => (negated, keyword.as_str()),
+        };
+        let test = match keyword {
+            "exists" => Test::Exists,
+            "in" => Test::In(self.list()?),
+            "equals" => Test::In(vec![self.word()?]),
+            "matches" => Test::Matches(self.regex()?),
+            _ => return None,
+        };
+        Some((negated, test))
+    }
+
+    fn list(&mut self) -> Option<Vec<String>> {
+        let mut words = Vec::new();
+        if !self.symbol("[") {
+            return None;
+        }
+        while !self.symbol("]") {
+            words.push(self.word()?);
+            // A comma may follow the last one.
+            if !self.symbol(",") && !self.rest.trim_start().starts_with(']') {
+                return None;
+            }
+        }
+        (!words.is_empty()).then_some(words)
+    }
+
+    /// A pattern must match the whole value, as `matches` does in Java. Without quotes it ends at white space, or at
+    /// the parenthesis that closes a group of expressions.
+    fn regex(&mut self) -> Option<Regex> {
+        let start = self.rest.trim_start();
+        let pattern = if start.starts_with(['"', '\'']) {
+            self.word()?
+        } else {
+            let end = start.find(char::is_whitespace).unwrap_or(start.len());
+            let mut pattern = &start[..end];
+            while pattern.ends_with(')')
+                && pattern.matches(')').count() > pattern.matches('(').count()
+            {
+                pattern = &pattern[..pattern.len() - 1];
+            }
+            self.rest = &start[pattern.len()..];
+            pattern.to_owned()
+        };
+        Regex::new(&format!("^(?:{pattern})$")).ok().filter(|_| !pattern.is_empty())
+    }
+
+    /// A word, or whatever stands between quotes.
+    fn word(&mut self) -> Option<String> {
+        let start = self.rest.trim_start();
+        if let Some(quote @ ('"' | '\'')) = start.chars().next() {
+            let (word, rest) = start[1..].split_once(quote)?;
+            self.rest = rest;
+            return Some(word.to_owned());
+        }
+        let end = start.find(|character| !is_word(character)).unwrap_or(start.len());
+        self.rest = &start[end..];
+        (end > 0).then(|| start[..end].to_owned())
+    }
+
+    fn symbol(&mut self, symbol: &str) -> bool {
+        let rest: Option<&'a str> = self.rest.trim_start().strip_prefix(symbol);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn keyword(&mut self, keyword: &str) -> bool {
+        let rest =
+            self.rest.trim_start().strip_prefix(keyword).filter(|rest| !rest.starts_with(is_word));
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+}
+
+fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || ":._-/@\\*+".contains(character)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(expression: &str) -> bool {
+        let values = |subject: &str| -> Vec<String> {
+            let values: &[&str] = match subject {
+                "attribute:ecs.instance-type" => &["g4dn.xlarge"],
+                "attribute:stack" => &["prod"],
+                "ec2InstanceId" => &["i-1"],
+                "runningTasksCount" => &["9"],
+                "registeredAt" => &["2026-11-20T00:00:00Z"],
+                "task:group" => &["service:web", "service:logs"],
+                _ => &[],
+            };
+            values.iter().map(|&value| value.to_owned()).collect()
+        };
+        Expression::parse(expression)
+            .unwrap_or_else(|| panic!("{expression} is understood"))
+            .holds(&values)
+    }
+
+    #[test]
+    fn every_operator_holds_where_it_should() {
+        for expression in [
+            "attribute:stack == prod",
+            "attribute:stack==prod",
+            "attribute:stack equals 'prod'",
+            "attribute:stack != test",
+            "attribute:stack in [prod, test]",
+            "attribute:stack !in ['test','dev']",
+            "attribute:stack exists",
+            "attribute:colour !exists",
+            "attribute:colour not_exists",
+            "attribute:colour != red",
+            "attribute:ecs.instance-type =~ g4.*",
+            "attribute:ecs.instance-type !~ g[0-3].*",
+            "attribute:ecs.instance-type matches 'g4dn\\.(x|2x)large'",
+            "ec2InstanceId in [i-1, i-2]",
+            "runningTasksCount > 8 and runningTasksCount <= 9",
+            "runningTasksCount < 10",
+            "registeredAt > 2026-11-19T00:00:00Z",
+            "task:group == service:logs",
+            "task:group != service:worker",
+        ] {
+            assert!(holds(expression), "{expression}");
+            assert!(!holds(&format!("not ({expression})")), "not ({expression})");
+        }
+        assert!(!holds("attribute:ecs.instance-type =~ g4"), "a pattern matches the whole value");
+        assert!(!holds("attribute:colour == red"));
+    }
+
+    #[test]
+    fn and_binds_closer_than_or() {
+        assert!(holds("attribute:stack == prod or attribute:stack == a and attribute:stack == b"));
+        assert!(!holds(
+            "(attribute:stack == prod || attribute:stack == a) && attribute:stack == b"
+        ));
+        assert!(holds("(attribute:ecs.instance-type =~ (g|p)4.*) and !(ec2InstanceId == i-2)"));
+    }
+
+    #[test]
+    fn what_is_no_expression_is_not_understood() {
+        for expression in [
+            "",
+            "the best ones",
+            "attribute: == a",
+            "attribute:stack",
+            "attribute:stack = prod",
+            "attribute:stack == ",
+            "attribute:stack in []",
+            "attribute:stack in [a b]",
+            "(attribute:stack exists",
+            "attribute:stack exists)",
+            "attribute:stack == a attribute:stack == b",
+            "attribute:stack =~ [",
+            "ec2InstanceId == i-1 and",
+        ] {
+            assert!(Expression::parse(expression).is_none(), "{expression}");
+        }
+    }
+}

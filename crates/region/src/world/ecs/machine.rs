@@ -1,0 +1,72 @@
+//! What a container instance is made of.
+
+use std::collections::BTreeMap;
+
+/// What a container instance is made of: what a launch template says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Its instance type.
+    pub instance_type: String,
+    /// CPU units that it registers.
+    pub cpu: i64,
+    /// Memory that it registers, in MiB.
+    pub memory_mib: i64,
+    /// The ids of its GPUs.
+    pub gpus: Vec<String>,
+    /// How many tasks in `awsvpc` mode it has network interfaces for; `None` for more than anybody starts, as with
+    /// trunking.
+    pub interfaces_max: Option<usize>,
+    /// Attributes that its agent registers beside the built-in ones (`ECS_INSTANCE_ATTRIBUTES`).
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// An `m7g.large`.
+impl Default for Machine {
+    fn default() -> Self {
+        Self::new("m7g.large", 2048, 7680)
+    }
+}
+
+impl Machine {
+    /// A machine of this type, CPU units and memory, without GPUs.
+    pub fn new(instance_type: &str, cpu: i64, memory_mib: i64) -> Self {
+        Self {
+            instance_type: instance_type.to_owned(),
+            cpu,
+            memory_mib,
+            gpus: Vec::new(),
+            interfaces_max: None,
+            attributes: BTreeMap::new(),
+        }
+    }
+
+    /// Gives it GPUs.
+    #[must_use]
+    pub fn gpus(mut self, number: usize) -> Self {
+        self.gpus =
+            (0..number).map(|index| format!("GPU-00000000-0000-4000-a000-{index:012}")).collect();
+        self
+    }
+
+    /// Bounds its network interfaces for tasks.
+    #[must_use]
+    pub fn interfaces_max(mut self, most: usize) -> Self {
+        self.interfaces_max = Some(most);
+        self
+    }
+
+    /// Gives it an attribute.
+    #[must_use]
+    pub fn attribute(mut self, name: &str, value: &str) -> Self {
+        self.attributes.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// `arm64` for the types whose family has a `g` behind its number, as in `m7g` and `c6gn`.
+    pub(super) fn architecture(&self) -> &'static str {
+        let family = self.instance_type.split('.').next().unwrap_or_default();
+        let behind_number =
+            family.trim_start_matches(|character: char| !character.is_ascii_digit());
+        if behind_number.contains('g') { "arm64" } else { "x86_64" }
+    }
+}

@@ -1,0 +1,79 @@
+//! What changes services: new ones, and the load that they have.
+
+use std::time::Duration;
+
+use super::cluster_query::Expression;
+use super::placement_rules::Placement;
+use super::service::{Service, ServiceKind};
+use super::task_spec::TaskSpec;
+use crate::world::agenda::Due;
+use crate::world::state::World;
+
+impl World {
+    /// Adds a service whose tasks are RUNNING and healthy already, as far as there is room.
+    pub fn add_service(&mut self, cluster: &str, name: &str, kind: ServiceKind, spec: TaskSpec) {
+        self.add_placed_service(cluster, name, kind, spec, Placement::default());
+    }
+
+    /// Adds a service whose tasks go where `placement` says; they are RUNNING and healthy already, as far as there is
+    /// room.
+    ///
+    /// # Panics
+    /// If a constraint is not an expression of the cluster query language.
+    pub fn add_placed_service(
+        &mut self,
+        cluster: &str,
+        name: &str,
+        kind: ServiceKind,
+        spec: TaskSpec,
+        placement: Placement,
+    ) {
+        for expression in placement.expressions(&spec) {
+            assert!(Expression::parse(expression).is_some(), "{expression} must be an expression");
+        }
+        let service = Service {
+            kind,
+            spec,
+            placement,
+            zone_rebalancing: false,
+            deployment_in_progress: false,
+            created_at: self.now,
+            reconcile_planned: false,
+            started: 0,
+        };
+        self.add_cluster(cluster);
+        if let Some(cluster) = self.clusters.get_mut(cluster) {
+            cluster.services.insert(name.to_owned(), service);
+        }
+        self.start_running_tasks(cluster, name);
+    }
+
+    /// Changes how many tasks a replica service wants: its load has changed. A daemon service is left as it is.
+    pub fn set_desired_count(&mut self, cluster: &str, service: &str, count: usize) {
+        let service =
+            self.clusters.get_mut(cluster).and_then(|cluster| cluster.services.get_mut(service));
+        let kind = service.map(|service| &mut service.kind);
+        if let Some(ServiceKind::Replica { desired, .. }) = kind {
+            *desired = count;
+            self.reconcile_soon(cluster);
+        }
+    }
+
+    /// Lets every scheduler of a cluster look at its service within the next seconds.
+    pub(super) fn reconcile_soon(&mut self, cluster: &str) {
+        let Some(services) = self.clusters.get_mut(cluster).map(|cluster| &mut cluster.services)
+        else {
+            return;
+        };
+        let mut names = Vec::new();
+        for (name, service) in services.iter_mut().filter(|(_, service)| !service.reconcile_planned)
+        {
+            service.reconcile_planned = true;
+            names.push(name.clone());
+        }
+        for service in names {
+            let after = self.random_duration(Duration::from_secs(1), Duration::from_secs(4));
+            self.plan(after, Due::Reconcile { cluster: cluster.to_owned(), service });
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Tasks, and the steps of their life with the time that each takes. What they need is in [`super::task_spec`].
+//!
+//! Source: ECS Developer Guide, task-lifecycle-explanation. `stopTimeout` (default 30 s) is how long a container may
+//! take after SIGTERM before it is killed.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::task_spec::{Port, TaskSpec};
+
+/// The status of a task, in the order of its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TaskStatus {
+    Provisioning,
+    Pending,
+    Activating,
+    Running,
+    Deactivating,
+    Stopping,
+    Deprovisioning,
+    Stopped,
+}
+
+impl TaskStatus {
+    /// AWS's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "PROVISIONING",
+            Self::Pending => "PENDING",
+            Self::Activating => "ACTIVATING",
+            Self::Running => "RUNNING",
+            Self::Deactivating => "DEACTIVATING",
+            Self::Stopping => "STOPPING",
+            Self::Deprovisioning => "DEPROVISIONING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// A task on a container instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Its id: the last part of its ARN.
+    pub id: String,
+    /// The service that it belongs to; `None` for a standalone task.
+    pub service: Option<String>,
+    /// A short name for people: the service and a number.
+    pub name: String,
+    /// The id of its container instance.
+    pub container_instance: String,
+    /// What it needs.
+    pub spec: TaskSpec,
+    /// The host ports that it has got, one for each that it wants; none in `awsvpc` mode.
+    pub bindings: Vec<Port>,
+    /// The GPUs that it has got, by id.
+    pub gpus: Vec<String>,
+    /// Where it stands: `lastStatus`.
+    pub status: TaskStatus,
+    /// Whether it has been told to stop: `desiredStatus` STOPPED.
+    pub stop_requested: bool,
+    /// Since when it is healthy, if it is.
+    pub healthy_at: Option<Timestamp>,
+    /// Whether its instance was taken away while it ran.
+    pub cut_off: bool,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it stopped.
+    pub stopped_at: Option<Timestamp>,
+    /// Until when it is protected from scale-in and deployments.
+    pub protected_until: Option<Timestamp>,
+}
+
+/// For how long a stopped task can still be listed and described.
+/// Source: ECS API, `ListTasks` ("recently stopped tasks", for at least an hour).
+const VISIBLE_WHEN_STOPPED: Duration = Duration::from_secs(3600);
+
+impl Task {
+    /// A task that ECS has just created.
+    pub(super) fn new(
+        id: String,
+        name: String,
+        container_instance: &str,
+        spec: TaskSpec,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            service: None,
+            name,
+            container_instance: container_instance.to_owned(),
+            spec,
+            bindings: Vec::new(),
+            gpus: Vec::new(),
+            status: TaskStatus::Provisioning,
+            stop_requested: false,
+            healthy_at: None,
+            cut_off: false,
+            created_at: now,
+            stopped_at: None,
+            protected_until: None,
+        }
+    }
+
+    /// What ECS calls its group.
+    pub fn group(&self) -> String {
+        match &self.service {
+            Some(service) => format!("service:{service}"),
+            None => format!("family:{}", self.family()),
+        }
+    }
+
+    /// The family and revision of its task definition.
+    pub fn definition(&self) -> String {
+        let family = self.service.as_ref().unwrap_or(&self.name);
+        self.spec.definition(family)
+    }
+
+    fn family(&self) -> String {
+        let definition = self.definition();
+        definition.split(':').next().unwrap_or_default().to_owned()
+    }
+
+    /// Whether the API still knows it.
+    pub fn is_visible(&self, now: Timestamp) -> bool {
+        self.stopped_at.is_none_or(|at| now < at + VISIBLE_WHEN_STOPPED)
+    }
+
+    /// Until when it is protected, if it is.
+    pub fn protection(&self, now: Timestamp) -> Option<Timestamp> {
+        self.protected_until.filter(|&until| now < until)
+    }
+
+    /// Whether it counts into `runningTasksCount` or `pendingTasksCount`: told to run, whatever its status.
+    pub fn is_desired_running(&self) -> bool {
+        !self.stop_requested && self.status != TaskStatus::Stopped
+    }
+
+    /// Whether its containers run, so that work is lost if they are killed.
+    pub fn is_executing(&self) -> bool {
+        (TaskStatus::Activating..=TaskStatus::Stopping).contains(&self.status)
+    }
+
+    /// The next step of its life, and how long the present one takes before it. `None` if it stays as it is.
+    pub(super) fn next_step(&self) -> Option<(Duration, TaskStatus)> {
+        let behind_load_balancer = self.spec.deregistration_delay;
+        match (self.status, self.stop_requested) {
+            (TaskStatus::Provisioning, false) => {
+                Some((Duration::from_millis(500), TaskStatus::Pending))
+            }
+            (TaskStatus::Pending, false) if behind_load_balancer.is_some() => {
+                Some((self.spec.pull, TaskStatus::Activating))
+            }
+            (TaskStatus::Pending, false) => Some((self.spec.pull, TaskStatus::Running)),
+            (TaskStatus::Activating, false) => Some((Duration::from_secs(2), TaskStatus::Running)),
+            (TaskStatus::Running, false) => None,
+            (TaskStatus::Running | TaskStatus::Activating, true)
+                if behind_load_balancer.is_some() =>
+            {
+                Some((Duration::ZERO, TaskStatus::Deactivating))
+            }
+            (
+                TaskStatus::Provisioning
+                | TaskStatus::Pending
+                | TaskStatus::Activating
+                | TaskStatus::Running,
+                true,
+            ) => Some((Duration::ZERO, TaskStatus::Stopping)),
+            (TaskStatus::Deactivating, _) => {
+                Some((behind_load_balancer.unwrap_or_default(), TaskStatus::Stopping))
+            }
+            (TaskStatus::Stopping, _) if self.spec.never_stops => None,
+            (TaskStatus::Stopping, _) => Some((
+                self.spec.stops_after.min(self.spec.stop_timeout),
+                TaskStatus::Deprovisioning,
+            )),
+            (TaskStatus::Deprovisioning, _) => Some((Duration::from_secs(1), TaskStatus::Stopped)),
+            (TaskStatus::Stopped, _) => None,
+        }
+    }
+}

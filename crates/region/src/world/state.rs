@@ -1,0 +1,153 @@
+//! Everything that is in the Region, and how time passes in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::agenda::Due;
+use super::autoscaling::Group;
+use super::autoscaling::{CompletedAction, LifecycleAction};
+use super::delivery::{Delivery, Topic};
+use super::ecs::request_rates::Rates;
+use super::ecs::{CapacityProvider, Cluster};
+use super::history::{Call, Entry, Happening, Published};
+use crate::fault::Faults;
+
+/// Everything that is in the Region.
+#[derive(Debug, Clone)]
+pub struct World {
+    pub(super) now: Timestamp,
+    pub(super) rng: fastrand::Rng,
+    pub(super) agenda: BTreeMap<(Timestamp, u64), Due>,
+    pub(super) planned: u64,
+    /// ECS clusters by name.
+    pub clusters: BTreeMap<String, Cluster>,
+    /// ECS capacity providers by name, but for AWS's own.
+    pub capacity_providers: BTreeMap<String, CapacityProvider>,
+    /// Auto Scaling groups by name.
+    pub groups: BTreeMap<String, Group>,
+    /// The lifecycle actions that hold an instance.
+    pub lifecycle_actions: Vec<LifecycleAction>,
+    /// Those that were completed, in order.
+    pub completed_actions: Vec<CompletedAction>,
+    /// The EC2 instances that were terminated.
+    pub(super) terminated: BTreeSet<String>,
+    /// SNS topics by ARN. Messages can be published to others too: they are recorded and reach nobody.
+    pub topics: BTreeMap<String, Topic>,
+    /// Rules, queues and functions.
+    pub delivery: Delivery,
+    /// Whether DRAINING leaves protected tasks alone as long as they are protected. AWS does not say; off by default.
+    pub protection_holds_drain: bool,
+    /// The request rates of ECS.
+    pub rates: Rates,
+    /// Faults that are to befall calls.
+    pub faults: Faults,
+    /// What was published to SNS topics.
+    pub published: Vec<Published>,
+    /// Every API call that reached AWS, throttled ones included.
+    pub calls: Vec<Call>,
+    /// What has happened, in order.
+    pub history: Vec<Entry>,
+}
+
+impl World {
+    /// An empty Region at `now`, with its own source of chance.
+    pub fn new(now: Timestamp, seed: u64) -> Self {
+        Self {
+            now,
+            rng: fastrand::Rng::with_seed(seed),
+            agenda: BTreeMap::new(),
+            planned: 0,
+            clusters: BTreeMap::new(),
+            capacity_providers: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            lifecycle_actions: Vec::new(),
+            completed_actions: Vec::new(),
+            terminated: BTreeSet::new(),
+            topics: BTreeMap::new(),
+            delivery: Delivery::default(),
+            protection_holds_drain: false,
+            rates: Rates::new(now),
+            faults: Faults::default(),
+            published: Vec::new(),
+            calls: Vec::new(),
+            history: Vec::new(),
+        }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// When something is due next.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.agenda.keys().next().map(|&(at, _)| at)
+    }
+
+    /// Lets time pass until `now`; what was due by then happens, each at its moment. Time never goes back.
+    pub fn advance(&mut self, now: Timestamp) {
+        while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= now) {
+            let ((at, _), due) = entry.remove_entry();
+            self.now = self.now.max(at);
+            self.carry_out(due);
+        }
+        self.now = self.now.max(now);
+    }
+
+    fn carry_out(&mut self, due: Due) {
+        match due {
+            Due::TaskStep { cluster, task } => self.step_task(&cluster, &task),
+            Due::Reconcile { cluster, service } => self.reconcile(&cluster, &service),
+            Due::Interruption { instance_id, action } => self.remove_instance(&instance_id, action),
+            Due::Joined { group, instance_id } => {
+                self.register_launched_instance(&group, &instance_id)
+            }
+            Due::Rebalance { group } => self.rebalance(&group),
+            Due::ActionTimeout { token } => self.time_out_action(&token),
+            Due::Deliver { function, payload, hop } => self.deliver(&function, payload, hop),
+            Due::TerminateInGroup { instance_id, decrement } => {
+                // Refused like any other call: an instance may have gone meanwhile.
+                let _ = self.terminate_in_group(&instance_id, decrement);
+            }
+            Due::Event { event } => self.route(&event),
+            Due::Poll { queue } => self.poll(&queue),
+            Due::Schedule { name } => self.run_schedule(&name),
+            Due::ScheduleAttempt { name, retries, since } => {
+                self.attempt_schedule(&name, retries, since)
+            }
+            Due::Invoke { invocation } => self.delivery.make_ready(invocation),
+        }
+    }
+
+    pub(super) fn plan(&mut self, after: Duration, due: Due) {
+        let at = self.now + after;
+        self.plan_at(at, due);
+    }
+
+    pub(super) fn plan_at(&mut self, at: Timestamp, due: Due) {
+        self.planned += 1;
+        self.agenda.insert((at, self.planned), due);
+    }
+
+    pub(super) fn record(&mut self, happening: Happening) {
+        self.history.push(Entry { time: self.now, happening });
+    }
+
+    /// A duration between two bounds, by chance.
+    pub(super) fn random_duration(&mut self, least: Duration, most: Duration) -> Duration {
+        least + (most - least).mul_f64(self.rng.f64())
+    }
+
+    /// An id of 32 hexadecimal digits, as ECS gives to container instances and tasks.
+    pub(super) fn hex_id(&mut self) -> String {
+        format!("{:032x}", self.rng.u128(..))
+    }
+
+    /// A UUID, as AWS gives to events, messages and requests.
+    pub(crate) fn uuid(&mut self) -> String {
+        let id = self.hex_id();
+        format!("{}-{}-4{}-a{}-{}", &id[..8], &id[8..12], &id[13..16], &id[17..20], &id[20..])
+    }
+}
