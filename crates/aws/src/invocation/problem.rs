@@ -6,7 +6,7 @@ use std::fmt;
 use ebb_core::event::ParseError;
 use lambda_runtime::Diagnostic;
 
-use crate::{AwsError, AwsErrorKind};
+use crate::error::{AwsError, AwsErrorKind};
 
 /// What alarms are built on: few, and stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
