@@ -1,9 +1,12 @@
-//! What belongs to one Lambda invocation: its clock, what stands in its way, and its metrics.
+//! What belongs to one Lambda invocation: its clock, what stands in its way, its metrics, and its notices
+//! to people.
 
 pub mod metrics;
 
 mod clock;
+mod notice;
 mod problem;
 
 pub use self::clock::{Clock, deadline};
+pub use self::notice::notify;
 pub use self::problem::{ErrorType, HandlerError, Problem};

@@ -15,5 +15,5 @@ pub use autoscaling::{
 pub use clients::Clients;
 pub use ecs::{DrainResult, Ecs, PlacedTask, StatusFilter};
 pub use error::{AwsError, AwsErrorKind};
-pub use invocation::{Clock, ErrorType, HandlerError, Problem, deadline, metrics};
+pub use invocation::{Clock, ErrorType, HandlerError, Problem, deadline, metrics, notify};
 pub use sns::Topics;

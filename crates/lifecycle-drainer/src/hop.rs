@@ -174,7 +174,7 @@ impl<'a> Hop<'a> {
     async fn start_drain(&mut self) -> Result<Turn, Problem> {
         let (cluster, arn) = self.found()?;
         let results = self.clients().ecs.set_draining(&cluster, &[arn]).await;
-        let status = match results.map_err(|error| Problem::from(&error))?.into_iter().next() {
+        let status = match results?.into_iter().next() {
             Some(DrainResult::Draining) => {
                 info!(
                     ec2.instance_id = %self.action.instance_id,
@@ -203,7 +203,7 @@ impl<'a> Hop<'a> {
         {
             let reason = "Ebb: its container instance is drained";
             let stopped = drainer.clients.ecs.stop_task(&cluster, &task.arn, reason).await;
-            stopped.map_err(|error| Problem::from(&error))?;
+            stopped?;
             task.told_to_stop = true;
         }
         Ok(Turn::Observed(self.counted()))
@@ -216,7 +216,7 @@ impl<'a> Hop<'a> {
         why: String,
     ) -> Result<Turn, Problem> {
         let completed = self.clients().auto_scaling.complete(&self.action, result).await;
-        Ok(match completed.map_err(|error| Problem::from(&error))? {
+        Ok(match completed? {
             ActionStatus::Active => {
                 self.measure();
                 self.settle(outcome, why)
@@ -248,7 +248,7 @@ impl<'a> Hop<'a> {
             OnTimeout::Reactivate => {
                 if let Some((cluster, arn)) = &self.state.found {
                     let active = self.clients().ecs.set_active(cluster, arn).await;
-                    active.map_err(|error| Problem::from(&error))?;
+                    active?;
                 }
                 Ok(self.settle(OutcomeKind::TimedOut, why))
             }
@@ -263,7 +263,7 @@ impl<'a> Hop<'a> {
         }
         if self.state.heartbeat_timeout_seconds.is_none() {
             let timeout = self.clients().auto_scaling.heartbeat_timeout(&self.action).await;
-            let timeout = timeout.map_err(|error| Problem::from(&error))?;
+            let timeout = timeout?;
             self.state.heartbeat_timeout_seconds = timeout.map(|timeout| timeout.as_secs());
         }
         let Some(seconds) = self.state.heartbeat_timeout_seconds else { return Ok(()) };
@@ -319,7 +319,7 @@ impl<'a> Hop<'a> {
                         self.outcome(OutcomeKind::Ignored, "the action is over".to_owned()),
                     ));
                 }
-                Err(error) => warn!("Could not {error}: {:?}", error.kind),
+                Err(error) => warn!("No heartbeat: {}", Problem::from(error).text),
             }
         }
         sleep_until(wake).await;
@@ -338,7 +338,7 @@ impl<'a> Hop<'a> {
             message.map_err(|error| Problem::other(format!("write the message: {error}")))?;
         let subject = format!("Ebb: hop {} for {}", self.state.hop + 1, self.action.instance_id);
         let published = self.clients().topics.publish(topic, &subject, &message).await;
-        published.map_err(|error| Problem::from(&error))?;
+        published?;
         Ok(self.outcome(OutcomeKind::Republished, why.to_owned()))
     }
 

@@ -59,7 +59,7 @@ impl LifecycleDrainer {
                     tasks_left: None,
                     hop: None,
                 }),
-                Err(error) => Err(Problem::from(&error)),
+                Err(error) => Err(Problem::from(error)),
             }
         });
         let (mut outcomes, mut problems) = (Vec::new(), Vec::new());

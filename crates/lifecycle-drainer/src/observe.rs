@@ -22,7 +22,7 @@ impl Hop<'_> {
     /// instance's own is forged or stale.
     pub(crate) async fn action_state(&self) -> Result<ActionState, Problem> {
         let found = self.clients().auto_scaling.lifecycle_state(&self.action.instance_id).await;
-        Ok(match found.map_err(|error| Problem::from(&error))? {
+        Ok(match found? {
             Some((group, state)) if group == self.action.group => ActionState::of(&state),
             Some((group, _)) => ActionState::NotWaiting(format!("in group {group}")),
             None => ActionState::NotWaiting("in no group".to_owned()),
@@ -52,12 +52,7 @@ impl Hop<'_> {
         cluster: &Cluster,
         arn: ContainerInstanceArn,
     ) -> Result<Option<ContainerInstance>, Problem> {
-        let described = self
-            .clients()
-            .ecs
-            .describe(cluster, &[arn])
-            .await
-            .map_err(|error| Problem::from(&error))?;
+        let described = self.clients().ecs.describe(cluster, &[arn]).await?;
         match described.into_iter().find(|one| one.instance_id == self.action.instance_id) {
             Some(found) => Ok(Some(found)),
             None => self.find_anew().await,
@@ -66,7 +61,7 @@ impl Hop<'_> {
 
     async fn find_anew(&self) -> Result<Option<ContainerInstance>, Problem> {
         let clusters = self.clients().ecs.clusters(self.settings().clusters.as_deref()).await;
-        let clusters = clusters.map_err(|error| Problem::from(&error))?;
+        let clusters = clusters?;
         // The hint only says where to look first: what it names must be a cluster that may be looked through.
         let hint = self.action.metadata.as_deref().and_then(cluster_hint);
         let (hinted, others): (Vec<_>, Vec<_>) =
@@ -111,7 +106,7 @@ impl Hop<'_> {
                 {
                     return Ok(None);
                 }
-                Err(error) => return Err(Problem::from(&error)),
+                Err(error) => return Err(Problem::from(error)),
             }
         }
         Ok(None)
@@ -120,18 +115,13 @@ impl Hop<'_> {
     /// Counts all tasks that have not stopped.
     pub(crate) async fn count_tasks(&mut self) -> Result<Observation, Problem> {
         let (cluster, arn) = self.found()?;
-        self.tasks = self
-            .clients()
-            .ecs
-            .tasks_on(&cluster, &arn)
-            .await
-            .map_err(|error| Problem::from(&error))?;
+        self.tasks = self.clients().ecs.tasks_on(&cluster, &arn).await?;
         let services: BTreeSet<_> =
             self.tasks.iter().filter_map(|task| task.service.clone()).collect();
         if !services.is_subset(&self.described) {
             let services_now =
                 self.clients().ecs.services(&cluster, &services, self.state.first_seen).await;
-            self.services = services_now.map_err(|error| Problem::from(&error))?;
+            self.services = services_now?;
             self.described = services;
         }
         // Only told to people, so a drain goes on without it.
@@ -159,7 +149,7 @@ impl Hop<'_> {
         let (cluster, _) = self.found()?;
         let arns: Vec<_> = holding.into_iter().map(|task| task.arn).collect();
         let described = self.clients().ecs.describe_tasks(&cluster, &arns).await;
-        let described = described.map_err(|error| Problem::from(&error))?;
+        let described = described?;
         self.tasks.retain(|task| !arns.contains(&task.arn));
         self.tasks.extend(described.into_iter().filter(|task| !task.stopped));
         if self.tasks.iter().any(|task| self.holds(task)) {

@@ -53,7 +53,7 @@ impl Sweep<'_> {
             planned.remove.iter().map(|removal| removal.instance_id.clone()).collect();
         let account = self.account().await?;
         let observed = self.observe(cluster, &account, Candidates::These(&ids)).await;
-        let fresh = observed.map_err(|error| Problem::from(&error))?.inventory;
+        let fresh = observed?.inventory;
         let instances: BTreeMap<_, _> =
             by_id(&fresh).into_iter().map(|(id, one)| (id.clone(), one.clone())).collect();
         let plan = revalidate(&planned, fresh, &self.policy, self.clock.now());

@@ -34,7 +34,7 @@ impl Sweep<'_> {
                 Some(&holds) => holds,
                 None => {
                     let holds = self.clients().auto_scaling.holds_until_empty(&group).await;
-                    holds.map_err(|error| Problem::from(&error))?
+                    holds?
                 }
             };
             known.insert(group.clone(), holds);
@@ -85,7 +85,7 @@ impl Sweep<'_> {
             }
             FollowUp::Unmark(why) => match self.unmark(cluster, instance).await {
                 Ok(()) => done(id, OutcomeKind::Reactivated, why),
-                Err(error) => done(id, kind_of(&error), Problem::from(&error).text),
+                Err(error) => done(id, kind_of(&error), Problem::from(error).text),
             },
         }
     }
@@ -107,7 +107,7 @@ impl Sweep<'_> {
                 (OutcomeKind::ScalingActivityInProgress, said)
             }
             Ok(Termination::ResourceContention(said)) => (OutcomeKind::ResourceContention, said),
-            Err(error) => (kind_of(&error), Problem::from(&error).text),
+            Err(error) => (kind_of(&error), Problem::from(error).text),
         };
         let taken_back = self.take_back(cluster, instance).await;
         // A call that failed may have taken effect, and an earlier attempt of it too.
@@ -167,7 +167,7 @@ fn settled(
         TakenBack::Terminating => (false, "its group terminates it".to_owned()),
         TakenBack::Unknown(error) => (
             false,
-            format!("it may be DRAINING until the next sweep: {}", Problem::from(&error).text),
+            format!("it may be DRAINING until the next sweep: {}", Problem::from(error).text),
         ),
     };
     let detail = Some(format!("{said}; {then}"));

@@ -62,7 +62,7 @@ impl ScaleInReaper {
         let mut answer = Answer { mode: self.settings.mode, clusters: Vec::new(), ignored: None };
         let mut problems = Vec::new();
         match request::read(payload) {
-            Err(error) => problems.push(Problem::from(&error)),
+            Err(error) => problems.push(Problem::from(error)),
             Ok(Event::Ignored { why, .. }) => answer.ignored = Some(why),
             Ok(Event::Ours(request)) => {
                 if request.exceeds(self.settings.mode) {
@@ -99,7 +99,7 @@ impl ScaleInReaper {
         let (mut swept, mut problems) = (Vec::new(), Vec::new());
         let start = async {
             let clusters = self.clients.ecs.clusters(self.settings.clusters.as_deref()).await;
-            let clusters = clusters.map_err(|error| Problem::from(&error))?;
+            let clusters = clusters?;
             Ok::<_, Problem>((clusters, sweep.account().await?))
         };
         let (clusters, account) =
@@ -163,7 +163,7 @@ impl Sweep<'_> {
             {
                 return Ok(None);
             }
-            Err(error) => return Err(Problem::from(&error)),
+            Err(error) => return Err(Problem::from(error)),
         };
         let now = self.clock.now();
         let planned = plan(&observed.inventory, &self.policy, now);

@@ -59,7 +59,7 @@ impl Sweep<'_> {
             }
             Ok(Account { groups })
         };
-        read.await.map_err(|error: AwsError| Problem::from(&error))
+        read.await.map_err(|error: AwsError| Problem::from(error))
     }
 
     /// Looks at a cluster.

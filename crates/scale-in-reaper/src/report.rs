@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use ebb_aws::metrics::{self, Metric, Unit};
-use ebb_aws::{Clock, Problem};
+use ebb_aws::{Clock, Problem, notify};
 use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, RemovalOutcome, text};
-use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{FUNCTION, ScaleInReaper};
 
@@ -47,12 +46,7 @@ impl ScaleInReaper {
         let subject =
             format!("Ebb removes {removed} container instances, {reactivated} are ACTIVE again");
         let message: String = texts.join("\n").chars().take(NOTICE_CHARACTERS_MAX).collect();
-        match timeout(NOTICE_TIMEOUT, self.clients.topics.publish(topic, &subject, &message)).await
-        {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!("Could not {error}: {:?}", error.kind),
-            Err(_) => warn!("Could not publish to topic {topic} in time"),
-        }
+        notify(&self.clients.topics, topic, &subject, &message, NOTICE_TIMEOUT).await;
     }
 }
 

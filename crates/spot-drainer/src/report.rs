@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use ebb_aws::Clock;
 use ebb_aws::metrics::{self, Metric, Unit};
+use ebb_aws::{Clock, notify};
 use ebb_core::spot::{Answer, Outcome, OutcomeKind};
-use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::work::Concluded;
@@ -24,7 +23,7 @@ impl SpotDrainer {
         let Concluded { answer, error, problems, .. } = concluded;
         if error.is_none() {
             for problem in problems {
-                warn!(error_type = ?problem.error_type, "To be delivered again: {}", problem.text);
+                warn!(error_type = %problem.error_type, "To be delivered again: {}", problem.text);
             }
         }
         self.notify(answer).await;
@@ -51,12 +50,7 @@ impl SpotDrainer {
             return;
         };
         let (subject, message) = notice(&drained);
-        match timeout(NOTICE_TIMEOUT, self.clients.topics.publish(topic, &subject, &message)).await
-        {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!("Could not {error}: {:?}", error.kind),
-            Err(_) => warn!("Could not publish to topic {topic} in time"),
-        }
+        notify(&self.clients.topics, topic, &subject, &message, NOTICE_TIMEOUT).await;
     }
 }
 

@@ -46,7 +46,8 @@ impl SpotDrainer {
         let clusters = match self.clients.ecs.clusters(self.settings.clusters.as_deref()).await {
             Ok(clusters) => clusters,
             Err(error) => {
-                work.undecided().for_each(|item| item.problem = Some(Problem::from(&error)));
+                let problem = Problem::from(error);
+                work.undecided().for_each(|item| item.problem = Some(problem.clone()));
                 return;
             }
         };
@@ -106,7 +107,7 @@ impl SpotDrainer {
                 Vec::new()
             }
             Err(error) => {
-                visit.error = Some(Problem::from(&error));
+                visit.error = Some(error.into());
                 return visit;
             }
         };
@@ -144,7 +145,7 @@ impl SpotDrainer {
                         .map(|((one, reason), result)| (one.clone(), step_of(result, reason))),
                 ),
                 Err(error) => {
-                    let failed = Problem::from(&error);
+                    let failed = Problem::from(error);
                     steps.extend(
                         ten.iter().map(|(one, _)| (one.clone(), Step::Failed(failed.clone()))),
                     );

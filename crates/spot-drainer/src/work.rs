@@ -47,7 +47,7 @@ impl Work {
                     None => Item { notice: Some(notice), ..Item::default() },
                 },
                 Ok(Event::Ignored { instance_id, why }) => Item::ignored(instance_id, why),
-                Err(error) => Item { problem: Some(Problem::from(&error)), ..Item::default() },
+                Err(error) => Item { problem: Some(error.into()), ..Item::default() },
             };
             let twin = items
                 .iter_mut()

@@ -27,6 +27,17 @@ pub enum Unit {
     Percent,
 }
 
+impl Unit {
+    /// CloudWatch's word for it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Count => "Count",
+            Self::Seconds => "Seconds",
+            Self::Percent => "Percent",
+        }
+    }
+}
+
 /// The one dimension of every metric: the function's name.
 pub const DIMENSION: &str = "function";
 
@@ -38,7 +49,7 @@ pub fn line(namespace: &str, function: &str, now: Timestamp, metrics: &[Metric])
     let metrics = &metrics[..metrics.len().min(METRICS_MAX)];
     let definitions: Vec<_> = metrics
         .iter()
-        .map(|metric| json!({"Name": metric.name, "Unit": format!("{:?}", metric.unit)}))
+        .map(|metric| json!({"Name": metric.name, "Unit": metric.unit.as_str()}))
         .collect();
     let mut line = Map::new();
     line.insert(
@@ -71,6 +82,7 @@ mod tests {
         let metrics = [
             Metric { name: "Draining", unit: Unit::Count, value: 2.0 },
             Metric { name: "DrainLatency", unit: Unit::Seconds, value: 1.25 },
+            Metric { name: "SavingPercent", unit: Unit::Percent, value: 12.5 },
         ];
         let line =
             line("Ebb", "spot-drainer", Timestamp::from_second(1_700_000_000).unwrap(), &metrics);
@@ -84,12 +96,14 @@ mod tests {
                     "Metrics": [
                         {"Name": "Draining", "Unit": "Count"},
                         {"Name": "DrainLatency", "Unit": "Seconds"},
+                        {"Name": "SavingPercent", "Unit": "Percent"},
                     ],
                 }],
             },
             "function": "spot-drainer",
             "Draining": 2.0,
             "DrainLatency": 1.25,
+            "SavingPercent": 12.5,
         });
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
         assert!(!line.contains('\n'));

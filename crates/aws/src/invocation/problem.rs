@@ -8,7 +8,8 @@ use lambda_runtime::Diagnostic;
 
 use crate::error::{AwsError, AwsErrorKind};
 
-/// What alarms are built on: few, and stable.
+/// What alarms are built on: few, and stable. The order is that of how much a person can do about
+/// it, so the first that applies names an invocation's failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ErrorType {
     /// An event that claims to be ours and cannot be read.
@@ -19,6 +20,24 @@ pub enum ErrorType {
     AwsThrottled,
     /// Any other failure of AWS, or too little time.
     AwsOther,
+}
+
+impl ErrorType {
+    /// The word in logs and in Lambda's `errorType`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidEvent => "InvalidEvent",
+            Self::AwsDenied => "AwsDenied",
+            Self::AwsThrottled => "AwsThrottled",
+            Self::AwsOther => "AwsOther",
+        }
+    }
+}
+
+impl fmt::Display for ErrorType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Something that could not be dealt with, with the whole chain of its causes.
@@ -48,9 +67,15 @@ impl From<&AwsError> for Problem {
     }
 }
 
-impl From<&ParseError> for Problem {
-    fn from(error: &ParseError) -> Self {
-        Self { error_type: ErrorType::InvalidEvent, text: with_causes(error) }
+impl From<AwsError> for Problem {
+    fn from(error: AwsError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<ParseError> for Problem {
+    fn from(error: ParseError) -> Self {
+        Self { error_type: ErrorType::InvalidEvent, text: with_causes(&error) }
     }
 }
 
@@ -86,12 +111,40 @@ impl HandlerError {
 /// The runtime logs errors by their `Debug` text, so this is the text for people.
 impl fmt::Debug for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.error_type, self.text)
+        write!(f, "{}: {}", self.error_type, self.text)
     }
 }
 
 impl From<HandlerError> for Diagnostic {
     fn from(error: HandlerError) -> Self {
-        Self { error_type: format!("{:?}", error.error_type), error_message: error.text }
+        Self { error_type: error.error_type.to_string(), error_message: error.text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Operators' alarms and log queries name these words: they are never renamed.
+    #[test]
+    fn the_error_types_have_the_words_that_alarms_are_built_on() {
+        let words = [
+            (ErrorType::InvalidEvent, "InvalidEvent"),
+            (ErrorType::AwsDenied, "AwsDenied"),
+            (ErrorType::AwsThrottled, "AwsThrottled"),
+            (ErrorType::AwsOther, "AwsOther"),
+        ];
+        for (error_type, word) in words {
+            let problem = Problem { error_type, text: "failed to list clusters".to_owned() };
+            let error = HandlerError::of(&[problem]).unwrap();
+            assert_eq!(format!("{error:?}"), format!("{word}: failed to list clusters"));
+            assert_eq!(Diagnostic::from(error).error_type, word);
+        }
+    }
+
+    #[test]
+    fn a_problem_names_every_cause() {
+        let error = AwsError::unusable_answer("list clusters", "an entry has no name");
+        assert_eq!(Problem::from(error).text, "failed to list clusters: an entry has no name");
     }
 }
