@@ -124,13 +124,13 @@ impl Limits {
         if self.spare.iter().zip(self.spare_taken[number]).any(|(spare, taken)| *spare < taken) {
             return Some(Limit::Headroom);
         }
-        self.is_behind(number, 1).then_some(Limit::Zones)
+        self.is_behind(number).then_some(Limit::Zones)
     }
 
-    /// Whether the zone of an instance is too far behind another of its group's, with so many of its instances gone as well.
-    fn is_behind(&self, number: usize, gone: i64) -> bool {
+    /// Whether the zone of an instance is too far behind another of its group's once it is gone as well.
+    fn is_behind(&self, number: usize) -> bool {
         let group = &self.groups[self.group_of(number)];
-        let left = group.zones[usize::from(self.zone_of[number])] - gone;
+        let left = group.zones[usize::from(self.zone_of[number])] - 1;
         self.keep_zone_balance && group.zones.iter().any(|others| others - left > group.spread_max)
     }
 
@@ -153,19 +153,6 @@ impl Limits {
         for (spare, taken) in self.spare.iter_mut().zip(self.spare_taken[number]) {
             *spare -= sign * taken;
         }
-    }
-
-    /// Whether the zones of its group would be nearer to balance if an instance that is gone stayed.
-    pub(crate) fn balances(&self, number: usize) -> bool {
-        self.is_behind(number, 0)
-    }
-
-    /// Whether every limit holds. Taking one instance at a time in any order can break the balance of zones on the way.
-    pub(crate) fn hold(&self) -> bool {
-        let balanced =
-            |group: &GroupLimit| !self.keep_zone_balance || group.spread() <= group.spread_max;
-        self.spare.iter().all(|&spare| spare >= 0)
-            && self.groups.iter().all(|group| group.left >= 0 && balanced(group))
     }
 
     /// How many more instances may go.

@@ -3,10 +3,9 @@
 use crate::ecs::Resources;
 use crate::eligibility::Eligibility;
 use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
-use crate::inventory::{Inventory, TaskKind};
-use crate::limits::{Limits, headroom};
+use crate::inventory::Inventory;
+use crate::limits::headroom;
 use crate::model::Model;
-use crate::packing::Packing;
 use crate::reason::{KeepReason, RemoveReason};
 use crate::safe::Safe;
 
@@ -25,8 +24,6 @@ pub struct Plan {
     pub headroom_after: Headroom,
     /// What the plan saves, and what no plan could exceed.
     pub saving: Saving,
-    /// One way to place every task that moves: the witness that they fit.
-    pub moves: Vec<Move>,
     /// How many steps of the budget the search took.
     pub steps: u64,
 }
@@ -57,15 +54,6 @@ pub struct Kept {
     pub instance_id: InstanceId,
     /// Why it stays.
     pub reason: KeepReason,
-}
-
-/// A task and the instance that it finds a place on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Move {
-    /// The task.
-    pub task: String,
-    /// The instance that it goes to.
-    pub to: InstanceId,
 }
 
 /// What usable instances have, and what of it is free once all that is on its way has its place.
@@ -119,21 +107,8 @@ pub(crate) struct Findings<'a, const D: usize> {
 }
 
 impl<const D: usize> Findings<'_, D> {
-    /// Nothing goes, as not even what is on its way has a place.
-    pub(crate) fn of_nothing(&self, limits: &Limits) -> Plan {
-        self.put_together(&[], None, limits, |_| None, |tasks| RemoveReason::Packed { tasks })
-    }
-
-    /// What is gone in a packing goes.
-    pub(crate) fn of_packing(&self, packing: Packing<'_, D>) -> Plan {
-        let taken: Vec<u32> =
-            (0..).zip(&packing.gone).filter(|(_, gone)| **gone).map(|(number, _)| number).collect();
-        let because = |tasks| RemoveReason::Packed { tasks };
-        self.put_together(&taken, Some(&packing), &packing.limits, |_| None, because)
-    }
-
-    /// What is safe goes; `witness` is one way to place its tasks.
-    pub(crate) fn of_safe(&self, safe: &Safe, witness: &Packing<'_, D>) -> Plan {
+    /// What is safe goes.
+    pub(crate) fn of_safe(&self, safe: &Safe) -> Plan {
         // What was certified for itself is not any more once others go as well.
         let certified = safe.core == safe.taken.len();
         let because = |tasks| {
@@ -143,36 +118,20 @@ impl<const D: usize> Findings<'_, D> {
                 RemoveReason::Replayed { tasks }
             }
         };
-        self.put_together(
-            &safe.taken,
-            Some(witness),
-            &safe.limits,
-            |number| safe.blocked_by[number],
-            because,
-        )
-    }
-
-    fn put_together(
-        &self,
-        taken: &[u32],
-        packing: Option<&Packing<'_, D>>,
-        limits: &Limits,
-        blocked_by: impl Fn(usize) -> Option<u16>,
-        because: impl Fn(usize) -> RemoveReason,
-    ) -> Plan {
         let mut gone = vec![false; self.model.len()];
-        taken.iter().for_each(|&number| gone[number as usize] = true);
-        let saved: u64 = taken.iter().map(|&number| self.model.value[number as usize]).sum();
+        safe.taken.iter().for_each(|&number| gone[number as usize] = true);
+        let saved: u64 = safe.taken.iter().map(|&number| self.model.value[number as usize]).sum();
         let share = |value: f64| {
             if self.model.value_total == 0 { 0.0 } else { value / self.model.value_total as f64 }
         };
         Plan {
             cluster: self.inventory.cluster.clone(),
-            remove: taken
+            remove: safe
+                .taken
                 .iter()
                 .filter_map(|&number| self.removal(number as usize, &because))
                 .collect(),
-            keep: self.kept(&gone, limits, blocked_by),
+            keep: self.kept(&gone, safe),
             headroom_before: headroom(self.model, |_| false),
             headroom_after: headroom(self.model, |number| gone[number]),
             saving: Saving {
@@ -180,7 +139,6 @@ impl<const D: usize> Findings<'_, D> {
                 bound: share(self.bound.max(saved as f64)),
                 planned_microusd: self.model.priced.then_some(saved),
             },
-            moves: packing.map(|packing| self.moves(taken, packing)).unwrap_or_default(),
             steps: self.steps,
         }
     }
@@ -199,12 +157,7 @@ impl<const D: usize> Findings<'_, D> {
         })
     }
 
-    fn kept(
-        &self,
-        gone: &[bool],
-        limits: &Limits,
-        blocked_by: impl Fn(usize) -> Option<u16>,
-    ) -> Vec<Kept> {
+    fn kept(&self, gone: &[bool], safe: &Safe) -> Vec<Kept> {
         let mut numbers = vec![None; self.inventory.instances.len()];
         for (number, &index) in self.model.origin.iter().enumerate() {
             numbers[index] = Some(number);
@@ -213,8 +166,8 @@ impl<const D: usize> Findings<'_, D> {
             (Some(reason), _) => Some(reason.clone()),
             (None, Some(number)) if gone[number] => None,
             (None, Some(number)) => {
-                let blocking = self.nowhere[number].or_else(|| blocked_by(number));
-                Some(match limits.refuse(number) {
+                let blocking = self.nowhere[number].or(safe.blocked_by[number]);
+                Some(match safe.limits.refuse(number) {
                     Some(limit) if self.nowhere[number].is_none() => limit,
                     _ => KeepReason::NoRoom(self.no_room(number, blocking)),
                 })
@@ -270,42 +223,5 @@ impl<const D: usize> Findings<'_, D> {
                 "a task of service {name} needs {needs}: without this instance it might find no place"
             )
         }
-    }
-
-    /// Gives each task that moves a place of its kind. Places of what is on its way are left over.
-    fn moves(&self, taken: &[u32], packing: &Packing<'_, D>) -> Vec<Move> {
-        let mut places = vec![Vec::new(); self.model.kinds.len()];
-        for (number, hosted) in packing.hosted.iter().enumerate() {
-            for &(kind, count) in hosted {
-                places[usize::from(kind)]
-                    .extend(std::iter::repeat_n(number as u32, usize::from(count)));
-            }
-        }
-        let moving = |&number: &u32| {
-            self.model
-                .held
-                .of(number as usize)
-                .iter()
-                .map(|(_, count)| usize::from(*count))
-                .sum::<usize>()
-        };
-        let mut moves = Vec::with_capacity(taken.iter().map(moving).sum());
-        for &number in taken {
-            let instance = &self.inventory.instances[self.model.origin[number as usize]];
-            let mut tasks: Vec<_> = instance.tasks.iter().flatten().collect();
-            tasks.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-            for task in tasks {
-                let TaskKind::Service(service) = task.kind else { continue };
-                let place =
-                    self.model.kind_of[service].and_then(|kind| places[usize::from(kind)].pop());
-                if let Some(to) = place {
-                    let to = self.inventory.instances[self.model.origin[to as usize]]
-                        .instance_id
-                        .clone();
-                    moves.push(Move { task: task.id.clone(), to });
-                }
-            }
-        }
-        moves
     }
 }

@@ -20,11 +20,6 @@ pub enum RemoveReason {
         /// How many tasks move.
         tasks: usize,
     },
-    /// Its tasks fit on what stays, if they are placed as planned.
-    Packed {
-        /// How many tasks move.
-        tasks: usize,
-    },
 }
 
 impl RemoveReason {
@@ -39,7 +34,6 @@ impl RemoveReason {
             Self::Empty => "empty",
             Self::Certified { .. } => "certified",
             Self::Replayed { .. } => "replayed",
-            Self::Packed { .. } => "packed",
         }
     }
 }
@@ -57,7 +51,6 @@ impl fmt::Display for RemoveReason {
             Self::Replayed { tasks: n } => {
                 write!(f, "{} a place by the services' placement strategies", tasks(*n))
             }
-            Self::Packed { tasks: n } => write!(f, "{} a place if packed as planned", tasks(*n)),
         }
     }
 }

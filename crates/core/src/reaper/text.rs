@@ -190,7 +190,7 @@ mod tests {
             removal(1, Some(81_600), RemoveReason::Empty),
             removal(2, Some(81_600), RemoveReason::Certified { tasks: 7 }),
             removal(3, Some(81_600), RemoveReason::Replayed { tasks: 1 }),
-            removal(4, Some(81_600), RemoveReason::Packed { tasks: 2 }),
+            removal(4, Some(81_600), RemoveReason::Replayed { tasks: 2 }),
         ];
         let outcomes = match mode {
             ReaperMode::Plan => {
@@ -224,7 +224,6 @@ mod tests {
                     bound: 0.214_3,
                     planned_microusd: Some(326_400),
                 },
-                moves: Vec::new(),
                 steps: 12_345,
             },
             done: outcomes,
@@ -247,7 +246,7 @@ mod tests {
           - i-0a1b2c3d4e5f60001  m7g.large  eu-west-1a  shop-spot  no service runs a task on it
           - i-0a1b2c3d4e5f60002  m7g.large  eu-west-1a  shop-spot  its 7 tasks find a place wherever ECS puts what moves
           - i-0a1b2c3d4e5f60003  m7g.large  eu-west-1a  shop-spot  its task finds a place by the services' placement strategies
-          - i-0a1b2c3d4e5f60004  m7g.large  eu-west-1a  shop-spot  its 2 tasks find a place if packed as planned
+          - i-0a1b2c3d4e5f60004  m7g.large  eu-west-1a  shop-spot  its 2 tasks find a place by the services' placement strategies
           24 stay
               5  the headroom would not be left: i-0a1b2c3d4e5f60118, i-0a1b2c3d4e5f60119, i-0a1b2c3d4e5f60120, 2 more
               2  it is too young: i-0a1b2c3d4e5f60110, i-0a1b2c3d4e5f60111
@@ -289,7 +288,7 @@ mod tests {
               below minimum: desiredSize equals minSize; it is ACTIVE again
           - i-0a1b2c3d4e5f60003  m7g.large  eu-west-1a  shop-spot  its task finds a place by the services' placement strategies
               draining: no hook of its group would hold it
-          - i-0a1b2c3d4e5f60004  m7g.large  eu-west-1a  shop-spot  its 2 tasks find a place if packed as planned
+          - i-0a1b2c3d4e5f60004  m7g.large  eu-west-1a  shop-spot  its 2 tasks find a place by the services' placement strategies
               postponed
           24 stay
         ");
