@@ -19,6 +19,8 @@ mod certificate;
 pub mod ecs;
 mod eligibility;
 mod expression;
+mod findings;
+mod headroom;
 pub mod ids;
 mod inventory;
 mod limits;
@@ -40,11 +42,13 @@ use crate::bound::prices;
 use crate::ecs::ContainerInstanceStatus;
 pub use crate::ecs::{DIMENSIONS, HostPort, Protocol, Resources};
 use crate::eligibility::{Eligibility, eligibility};
+use crate::findings::Findings;
+pub use crate::headroom::Headroom;
 pub use crate::inventory::{Group, Instance, Inventory, Service, Strategy, Task, TaskKind};
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::order::gentle_order;
-pub use crate::plan::{Headroom, Kept, Plan, Removal, Saving};
+pub use crate::plan::{Kept, Plan, Removal, Saving};
 pub use crate::policy::Policy;
 pub use crate::reason::{KeepReason, RemoveReason};
 
@@ -80,7 +84,7 @@ fn solve<const D: usize>(
     if settled && safe.limits.removals() > 0 {
         safe = safe::extended(safe, inventory, &model, &prices, &order, policy.steps_max);
     }
-    let findings = plan::Findings {
+    let findings = Findings {
         inventory,
         eligibility,
         model: &model,

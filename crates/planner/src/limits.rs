@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::ecs::ContainerInstanceStatus;
+use crate::headroom::headroom;
 use crate::ids::GroupName;
 use crate::inventory::Inventory;
 use crate::model::Model;
-use crate::plan::Headroom;
 use crate::policy::Policy;
 use crate::reason::KeepReason;
 
@@ -196,33 +196,6 @@ fn moved<const D: usize>(model: &Model<D>, number: usize) -> [i64; 2] {
         }
     }
     moved
-}
-
-/// What is spare on usable instances without those that are `gone`, once all that moves and all that is on its way has
-/// its place.
-pub(crate) fn headroom<const D: usize>(model: &Model<D>, gone: impl Fn(usize) -> bool) -> Headroom {
-    let (mut registered, mut free, mut instances) =
-        ([0_i64; crate::ecs::DIMENSIONS], [0_i64; crate::ecs::DIMENSIONS], 0);
-    let add = |to: &mut [i64], amounts: &[i32; D], times: i64| {
-        for (sum, one) in to.iter_mut().zip(amounts) {
-            *sum = sum.saturating_add(i64::from(*one) * times);
-        }
-    };
-    for number in 0..model.len() {
-        if gone(number) {
-            for &(kind, count) in model.held.of(number) {
-                add(&mut free, &model.kinds[usize::from(kind)].demand, -i64::from(count));
-            }
-        } else {
-            instances += 1;
-            add(&mut registered, &model.capacity[number], 1);
-            add(&mut free, &model.free[number], 1);
-        }
-    }
-    for kind in &model.kinds {
-        add(&mut free, &kind.demand, -i64::from(kind.in_flight));
-    }
-    Headroom { instances, registered: registered.into(), free: free.into() }
 }
 
 /// The groups of usable instances with the group and the zone of each instance.
