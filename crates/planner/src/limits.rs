@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::ecs::ContainerInstanceStatus;
 use crate::headroom::headroom;
 use crate::ids::GroupName;
-use crate::inventory::Inventory;
+use crate::inventory::{Group, Inventory};
 use crate::model::Model;
 use crate::policy::Policy;
 use crate::reason::KeepReason;
@@ -206,8 +206,8 @@ fn groups<const D: usize>(
     // What drains already has not left its group's desired capacity yet, unless the group is terminating it.
     let mut draining = BTreeMap::<&GroupName, i64>::new();
     for instance in &inventory.instances {
-        let counts = instance.status == ContainerInstanceStatus::Draining
-            && instance.lifecycle_state == "InService";
+        let counts =
+            instance.status == ContainerInstanceStatus::Draining && instance.is_in_service();
         if let Some(group) = instance.group.as_ref().filter(|_| counts) {
             let draining: &mut i64 = draining.entry(group).or_default();
             // A weight that cannot be true gives the group no room.
@@ -248,7 +248,7 @@ fn group_limit(
 ) -> GroupLimit {
     // Instances in no group are no candidates, and neither are those of a group that was not found.
     let group = name.and_then(|name| inventory.groups.get(name));
-    let left = group.map_or(0, |group| group.desired_capacity.saturating_sub(group.min_size));
+    let left = group.map_or(0, Group::capacity_above_minimum);
     let draining = name.and_then(|name| draining.get(name)).copied().unwrap_or_default();
     GroupLimit {
         name: name.cloned().unwrap_or_else(|| GroupName::new("")),
