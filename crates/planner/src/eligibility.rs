@@ -171,7 +171,7 @@ fn negative_demand(facts: &Facts<'_>) -> Option<String> {
     });
     for service in services {
         let Some(service) = service else {
-            return Some("a task is of a service that was not read".to_owned());
+            return Some("a task belongs to a service that was not read".to_owned());
         };
         let demand = service.demand.to_array();
         if let Some(amount) = demand.into_iter().find(|amount| !(0..=AMOUNT_MAX).contains(amount)) {
@@ -230,7 +230,8 @@ fn too_young(facts: &Facts<'_>) -> Option<KeepReason> {
         .instance
         .registered_at
         .is_some_and(|at| facts.now.duration_since(at) >= facts.policy.min_instance_age);
-    (!old).then_some(KeepReason::TooYoung)
+    let min_instance_age = facts.policy.min_instance_age;
+    (!old).then_some(KeepReason::TooYoung { min_instance_age })
 }
 
 fn group_at_minimum(facts: &Facts<'_>) -> Option<KeepReason> {
@@ -251,7 +252,7 @@ fn pinned(facts: &Facts<'_>) -> Option<KeepReason> {
                 Some(format!("task {id} is standalone: nothing would start it elsewhere"))
             }
             TaskKind::UnknownService => {
-                Some(format!("task {id} is of a service that could not be read"))
+                Some(format!("task {id} belongs to a service that could not be read"))
             }
             TaskKind::Service(index) => {
                 let service = facts.services.get(index)?;
@@ -274,7 +275,10 @@ fn immovable(service: &Service, unclear: Option<&String>, protected: bool) -> Op
     // Neither may a task stop before its replacement runs, nor may the replacement start before.
     // Source: ECS Developer Guide, container-instance-draining.
     if service.minimum_healthy_percent >= 100 && service.maximum_percent <= 100 {
-        return Some("cannot be replaced: its minimum and its maximum are both 100 %".to_owned());
+        return Some(
+            "cannot be replaced: its minimumHealthyPercent and its maximumPercent are both 100"
+                .to_owned(),
+        );
     }
-    unclear.map(|why| format!("cannot be judged: {why}"))
+    unclear.map(|why| format!("cannot be planned for: {why}"))
 }

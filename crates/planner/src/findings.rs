@@ -7,6 +7,7 @@ use crate::model::Model;
 use crate::plan::{Kept, Plan, Removal, Saving};
 use crate::reason::{KeepReason, RemoveReason};
 use crate::safe::Safe;
+use crate::words::count;
 
 /// What a plan is put together from.
 pub(crate) struct Findings<'a, const D: usize> {
@@ -116,7 +117,7 @@ impl<const D: usize> Findings<'_, D> {
                 .max_by_key(|&kind| (size(kind), kind))
         };
         let Some(kind) = blocking.or_else(largest) else {
-            return "what is on its way would not surely find a place".to_owned();
+            return "tasks that are starting might find no place without this instance".to_owned();
         };
         let service = &self.inventory.services[self.model.kinds[usize::from(kind)].service];
         let name = &service.name;
@@ -127,13 +128,17 @@ impl<const D: usize> Findings<'_, D> {
         } else if let Some(constraint) = service.constraints.first() {
             format!("room where `{constraint}`")
         } else {
-            format!("{} CPU units and {} MiB", service.demand.cpu, service.demand.memory_mib)
+            format!(
+                "{} and {} MiB",
+                count(service.demand.cpu, "CPU unit"),
+                service.demand.memory_mib
+            )
         };
         if self.nowhere[number].is_some() {
-            format!("a task of service {name} needs {needs}: no other instance has that")
+            format!("a task of service {name} needs {needs}, which no other instance has")
         } else {
             format!(
-                "a task of service {name} needs {needs}: without this instance it might find no place"
+                "a task of service {name} needs {needs}, and might find no place without this instance"
             )
         }
     }

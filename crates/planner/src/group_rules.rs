@@ -49,5 +49,9 @@ pub(crate) fn managed_scaling(
 /// Auto Scaling would launch another instance at once.
 pub(crate) fn group_at_minimum(instance: &Instance, group: &Group) -> Option<KeepReason> {
     let is_at_minimum = group.capacity_above_minimum() < instance.weight;
-    is_at_minimum.then(|| instance.group.clone()).flatten().map(KeepReason::GroupAtMinimum)
+    let min_size = group.min_size;
+    is_at_minimum
+        .then(|| instance.group.clone())
+        .flatten()
+        .map(|group| KeepReason::GroupAtMinimum { group, min_size })
 }

@@ -36,6 +36,7 @@ mod room;
 mod safe;
 #[cfg(test)]
 mod testing;
+pub mod words;
 
 use jiff::Timestamp;
 
@@ -52,7 +53,7 @@ use crate::model::Model;
 use crate::order::gentle_order;
 pub use crate::plan::{Kept, Plan, Removal, Saving};
 pub use crate::policy::Policy;
-pub use crate::reason::{KeepReason, RemoveReason};
+pub use crate::reason::{HeadroomResource, KeepReason, RemoveReason};
 
 /// Plans the removal of instances from a cluster.
 ///

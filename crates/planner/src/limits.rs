@@ -8,7 +8,7 @@ use crate::ids::GroupName;
 use crate::inventory::{Group, Inventory};
 use crate::model::Model;
 use crate::policy::Policy;
-use crate::reason::KeepReason;
+use crate::reason::{HeadroomResource, KeepReason};
 
 /// What is left of each limit, and what removing each instance takes of it.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub(crate) struct Limits {
     /// How many more instances may go, and what says so.
     removals: usize,
     removals_reason: KeepReason,
+    /// The shares of CPU and memory that must be free.
+    headroom_percent: [u32; 2],
     /// In hundredths: what is free of CPU and memory beyond the headroom.
     spare: [i64; 2],
     /// In hundredths: what of it removing each instance takes.
@@ -32,7 +34,7 @@ pub(crate) struct Limits {
 enum Limit {
     Removals,
     Group,
-    Headroom,
+    Headroom(HeadroomResource),
     Zones,
 }
 
@@ -40,6 +42,8 @@ enum Limit {
 #[derive(Debug, Clone)]
 struct GroupLimit {
     name: GroupName,
+    /// Its minimum.
+    min_size: i64,
     /// The capacity that may still go.
     left: i64,
     /// The least weight of its instances.
@@ -88,6 +92,7 @@ impl Limits {
             keep_zone_balance: policy.keep_zone_balance,
             removals,
             removals_reason,
+            headroom_percent: [policy.headroom_cpu_percent, policy.headroom_memory_percent],
             // What is on its way may be said to need more than any cluster has.
             spare: std::array::from_fn(|at| {
                 free[at].saturating_mul(100).saturating_sub(percent[at] * registered[at])
@@ -101,9 +106,16 @@ impl Limits {
         self.limit(number).map(|limit| match limit {
             Limit::Removals => self.removals_reason.clone(),
             Limit::Group => {
-                KeepReason::GroupAtMinimum(self.groups[self.group_of(number)].name.clone())
+                let GroupLimit { name, min_size, .. } = &self.groups[self.group_of(number)];
+                KeepReason::GroupAtMinimum { group: name.clone(), min_size: *min_size }
             }
-            Limit::Headroom => KeepReason::Headroom,
+            Limit::Headroom(resource) => {
+                let percent = match resource {
+                    HeadroomResource::Cpu => self.headroom_percent[0],
+                    HeadroomResource::Memory => self.headroom_percent[1],
+                };
+                KeepReason::Headroom { resource, percent }
+            }
             Limit::Zones => KeepReason::ZoneBalance,
         })
     }
@@ -121,8 +133,13 @@ impl Limits {
         if self.groups[self.group_of(number)].left < self.weight[number] {
             return Some(Limit::Group);
         }
-        if self.spare.iter().zip(self.spare_taken[number]).any(|(spare, taken)| *spare < taken) {
-            return Some(Limit::Headroom);
+        let [cpu, memory] = self.spare;
+        let [cpu_taken, memory_taken] = self.spare_taken[number];
+        if cpu < cpu_taken {
+            return Some(Limit::Headroom(HeadroomResource::Cpu));
+        }
+        if memory < memory_taken {
+            return Some(Limit::Headroom(HeadroomResource::Memory));
         }
         self.is_behind(number).then_some(Limit::Zones)
     }
@@ -252,6 +269,7 @@ fn group_limit(
     let draining = name.and_then(|name| draining.get(name)).copied().unwrap_or_default();
     GroupLimit {
         name: name.cloned().unwrap_or_else(|| GroupName::new("")),
+        min_size: group.map_or(0, |group| group.min_size),
         left: left.saturating_sub(draining),
         weight_min: i64::MAX,
         zones: Vec::new(),
@@ -270,8 +288,8 @@ fn removals(inventory: &Inventory, policy: &Policy, usable: usize) -> (usize, Ke
     let share = (usable * percent).div_ceil(100).saturating_sub(draining);
     let above_minimum = usable.saturating_sub(policy.min_instances);
     if above_minimum < share {
-        (above_minimum, KeepReason::MinInstances)
+        (above_minimum, KeepReason::MinInstances { min_instances: policy.min_instances })
     } else {
-        (share, KeepReason::MaxRemovals)
+        (share, KeepReason::MaxRemovals { max_removals_percent: policy.max_removals_percent })
     }
 }
