@@ -20,13 +20,6 @@ const PATIENCE: usize = 6;
 /// What the search goes by, in units of value.
 #[derive(Debug)]
 pub(crate) struct Prices {
-    /// By kind: what the cheapest place for one task costs.
-    pub(crate) task: Vec<f32>,
-    /// By kind, then class of room, in one piece: how much dearer the class is than the cheapest, for a task as large as a
-    /// mean instance.
-    pub(crate) detour: Vec<f32>,
-    /// By instance: the class of its room.
-    pub(crate) class: Vec<u16>,
     /// By kind: the instances on which one fits.
     pub(crate) open: Vec<BitSet>,
     /// By instance: what removing it costs.
@@ -40,16 +33,11 @@ pub(crate) fn prices<const D: usize>(model: &Model<D>, limits: &Limits) -> (Pric
     let rooms = Rooms::new(model);
     let mut dual = Dual::new(model, limits, &rooms);
     let steps = dual.solve();
-    let detour = dual.detours();
     let Dual { best, value_unit, .. } = dual;
     // From the dual's unit, the mean value, back to values.
-    let values = |all: Vec<f32>| all.into_iter().map(|one| one * value_unit).collect();
     let prices = Prices {
-        task: values(best.task),
-        detour,
-        cost: values(best.cost),
+        cost: best.cost.into_iter().map(|cost| cost * value_unit).collect(),
         bound: (best.bound * f64::from(value_unit)).min(model.value.iter().sum::<u64>() as f64),
-        class: rooms.class,
         open: rooms.open,
     };
     (prices, steps)
@@ -354,22 +342,6 @@ impl<'a, const D: usize> Dual<'a, D> {
             }
         }
         value + self.chosen.iter().map(|(gain, _)| f64::from(*gain)).sum::<f64>()
-    }
-
-    /// At the best prices: see [`Prices::detour`].
-    fn detours(&self) -> Vec<f32> {
-        let Solution { prices, task, .. } = &self.best;
-        let classes = self.shares.len();
-        let mut detours = vec![0.0; self.model.kinds.len() * classes];
-        for (number, demand) in self.demand.iter().enumerate() {
-            let size = demand.iter().sum::<f32>().max(f32::MIN_POSITIVE);
-            for &class in &self.rooms.classes[number] {
-                let class = usize::from(class);
-                let cost = place_cost(prices.row(class), demand, &self.model.kinds[number].keys);
-                detours[number * classes + class] = ((cost - task[number]) / size).max(0.0);
-            }
-        }
-        detours
     }
 
     fn find_slope(&mut self) {

@@ -9,13 +9,11 @@ use jiff::Timestamp;
 
 use crate::ecs::{ContainerInstanceStatus, Resources};
 use crate::expression::Expression;
-use crate::ids::{GroupName, InstanceId};
+use crate::group_rules;
+use crate::ids::InstanceId;
 use crate::inventory::{Group, Instance, Inventory, Service, Task, TaskKind};
 use crate::policy::Policy;
 use crate::reason::KeepReason;
-
-/// Auto Scaling's word for an instance that is in its group, in full.
-const IN_SERVICE: &str = "InService";
 
 /// What a rule looks at.
 pub(crate) struct Facts<'a> {
@@ -116,7 +114,7 @@ fn not_understood(text: &str, instances: &[Instance]) -> Option<String> {
 /// they stay. One in no group is, as long as ECS says so.
 fn usable(facts: &Facts<'_>) -> bool {
     let doubts: [Rule; 5] = [contradiction, draining, not_active, agent_disconnected, too_young];
-    let in_service = facts.instance.group.is_none() || facts.instance.lifecycle_state == IN_SERVICE;
+    let in_service = facts.instance.group.is_none() || facts.instance.is_in_service();
     in_service && doubts.iter().all(|rule| rule(facts).is_none())
 }
 
@@ -173,7 +171,7 @@ fn negative_demand(facts: &Facts<'_>) -> Option<String> {
     });
     for service in services {
         let Some(service) = service else {
-            return Some("a task is of a service that was not read".to_owned());
+            return Some("a task belongs to a service that was not read".to_owned());
         };
         let demand = service.demand.to_array();
         if let Some(amount) = demand.into_iter().find(|amount| !(0..=AMOUNT_MAX).contains(amount)) {
@@ -206,28 +204,24 @@ fn no_group(facts: &Facts<'_>) -> Option<KeepReason> {
 }
 
 fn not_in_service(facts: &Facts<'_>) -> Option<KeepReason> {
-    let state = &facts.instance.lifecycle_state;
-    (state != IN_SERVICE).then(|| KeepReason::NotInService(state.clone()))
+    group_rules::not_in_service(facts.instance)
 }
 
 fn protected_from_scale_in(facts: &Facts<'_>) -> Option<KeepReason> {
-    facts.instance.protected_from_scale_in.then_some(KeepReason::ProtectedFromScaleIn)
+    group_rules::protected_from_scale_in(facts.instance)
 }
 
 fn group_unavailable(facts: &Facts<'_>) -> Option<KeepReason> {
     let why = facts.group?.unavailable.clone()?;
-    Some(KeepReason::GroupUnavailable(name(facts)?, why))
+    Some(KeepReason::GroupUnavailable(facts.instance.group.clone()?, why))
 }
 
 fn group_not_allowed(facts: &Facts<'_>) -> Option<KeepReason> {
-    let allowed = facts.policy.groups.as_ref()?;
-    let name = name(facts)?;
-    (!allowed.contains(&name)).then_some(KeepReason::GroupNotAllowed(name))
+    group_rules::group_not_allowed(facts.instance.group.as_ref()?, facts.policy)
 }
 
 fn managed_scaling(facts: &Facts<'_>) -> Option<KeepReason> {
-    let managed = facts.group?.managed_scaling && !facts.policy.allow_managed_scaling;
-    managed.then(|| name(facts)).flatten().map(KeepReason::ManagedScaling)
+    group_rules::managed_scaling(facts.instance.group.as_ref()?, facts.group?, facts.policy)
 }
 
 /// One of unknown age is young.
@@ -236,13 +230,12 @@ fn too_young(facts: &Facts<'_>) -> Option<KeepReason> {
         .instance
         .registered_at
         .is_some_and(|at| facts.now.duration_since(at) >= facts.policy.min_instance_age);
-    (!old).then_some(KeepReason::TooYoung)
+    let min_instance_age = facts.policy.min_instance_age;
+    (!old).then_some(KeepReason::TooYoung { min_instance_age })
 }
 
 fn group_at_minimum(facts: &Facts<'_>) -> Option<KeepReason> {
-    let group = facts.group?;
-    let at_minimum = group.desired_capacity.saturating_sub(facts.instance.weight) < group.min_size;
-    at_minimum.then(|| name(facts)).flatten().map(KeepReason::GroupAtMinimum)
+    group_rules::group_at_minimum(facts.instance, facts.group?)
 }
 
 fn not_read(facts: &Facts<'_>) -> Option<KeepReason> {
@@ -259,7 +252,7 @@ fn pinned(facts: &Facts<'_>) -> Option<KeepReason> {
                 Some(format!("task {id} is standalone: nothing would start it elsewhere"))
             }
             TaskKind::UnknownService => {
-                Some(format!("task {id} is of a service that could not be read"))
+                Some(format!("task {id} belongs to a service that could not be read"))
             }
             TaskKind::Service(index) => {
                 let service = facts.services.get(index)?;
@@ -282,11 +275,10 @@ fn immovable(service: &Service, unclear: Option<&String>, protected: bool) -> Op
     // Neither may a task stop before its replacement runs, nor may the replacement start before.
     // Source: ECS Developer Guide, container-instance-draining.
     if service.minimum_healthy_percent >= 100 && service.maximum_percent <= 100 {
-        return Some("cannot be replaced: its minimum and its maximum are both 100 %".to_owned());
+        return Some(
+            "cannot be replaced: its minimumHealthyPercent and its maximumPercent are both 100"
+                .to_owned(),
+        );
     }
-    unclear.map(|why| format!("cannot be judged: {why}"))
-}
-
-fn name(facts: &Facts<'_>) -> Option<GroupName> {
-    facts.instance.group.clone()
+    unclear.map(|why| format!("cannot be planned for: {why}"))
 }

@@ -67,6 +67,13 @@ pub struct Instance {
     pub price_microusd: Option<u64>,
 }
 
+impl Instance {
+    /// Whether it is in its group in full.
+    pub fn is_in_service(&self) -> bool {
+        self.lifecycle_state == "InService"
+    }
+}
+
 /// A task on a container instance that has not stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
@@ -144,4 +151,11 @@ pub struct Group {
     pub managed_scaling: bool,
     /// Why it may not be shrunk just now, if so: a suspended process, an instance refresh.
     pub unavailable: Option<String>,
+}
+
+impl Group {
+    /// How much capacity may go before it is at its minimum; less than 0 if it is below.
+    pub fn capacity_above_minimum(&self) -> i64 {
+        self.desired_capacity.saturating_sub(self.min_size)
+    }
 }

@@ -4,8 +4,8 @@
 //! plan out is left to the `scale-in-reaper`.
 //!
 //! In order: `eligibility` asks each instance's own facts. `model` puts the rest into numbers, `limits` says how far a plan
-//! may go, `room` what free room is of use, `bound` what that is worth and what no plan could save. `search` finds the best
-//! `packing`; what is safe under ECS's own placement is decided in `safe`, by a `certificate` and by `replay`.
+//! may go, `room` what free room is of use, `bound` what that is worth and what no plan could save. `order` says which candidates are tried first;
+//! what is safe under ECS's own placement is decided in `safe`, by a `certificate` and by `replay`.
 
 #![warn(missing_docs)]
 #![allow(
@@ -19,11 +19,14 @@ mod certificate;
 pub mod ecs;
 mod eligibility;
 mod expression;
+mod findings;
+mod group_rules;
+mod headroom;
 pub mod ids;
 mod inventory;
 mod limits;
 mod model;
-mod packing;
+mod order;
 mod plan;
 mod policy;
 mod reason;
@@ -31,9 +34,9 @@ mod replay;
 mod rng;
 mod room;
 mod safe;
-mod search;
 #[cfg(test)]
 mod testing;
+pub mod words;
 
 use jiff::Timestamp;
 
@@ -41,13 +44,16 @@ use crate::bound::prices;
 use crate::ecs::ContainerInstanceStatus;
 pub use crate::ecs::{DIMENSIONS, HostPort, Protocol, Resources};
 use crate::eligibility::{Eligibility, eligibility};
+use crate::findings::Findings;
+pub use crate::group_rules::kept_by_group;
+pub use crate::headroom::Headroom;
 pub use crate::inventory::{Group, Instance, Inventory, Service, Strategy, Task, TaskKind};
 use crate::limits::Limits;
 use crate::model::Model;
-use crate::packing::Packing;
-pub use crate::plan::{Headroom, Kept, Move, Plan, Removal, Saving};
-pub use crate::policy::{Policy, Search};
-pub use crate::reason::{KeepReason, RemoveReason};
+use crate::order::gentle_order;
+pub use crate::plan::{Kept, Plan, Removal, Saving};
+pub use crate::policy::Policy;
+pub use crate::reason::{HeadroomResource, KeepReason, RemoveReason};
 
 /// Plans the removal of instances from a cluster.
 ///
@@ -73,49 +79,23 @@ fn solve<const D: usize>(
     let nowhere = model.prune();
     let limits = Limits::new(inventory, policy, &model);
     let (prices, steps) = prices(&model, &limits);
-    let mut findings = plan::Findings {
+    let order = gentle_order(&model, &prices);
+    // Replays know nothing of what is on its way or drains already.
+    let settled = model.kinds.iter().all(|kind| kind.in_flight == 0)
+        && inventory.instances.iter().all(|one| one.status != ContainerInstanceStatus::Draining);
+    let mut safe = safe::certified(&model, &limits, &order, policy.steps_max);
+    if settled && safe.limits.removals() > 0 {
+        safe = safe::extended(safe, inventory, &model, &prices, &order, policy.steps_max);
+    }
+    let findings = Findings {
         inventory,
         eligibility,
         model: &model,
         nowhere,
         bound: prices.bound,
-        steps,
+        steps: steps + safe.steps,
     };
-    let packed = |gone: &[u32]| {
-        let mut packing = Packing::new(&model, limits.clone(), &prices);
-        gone.iter().for_each(|&number| packing.remove(number as usize));
-        packing.place_all();
-        packing
-    };
-    match policy.search {
-        Search::Best => {
-            let empty = packed(&[]);
-            // Even what is on its way already may have no place.
-            if !empty.is_complete() {
-                return findings.of_nothing(&limits);
-            }
-            let best = search::best(&empty, &prices, policy.steps_max);
-            drop((empty, prices));
-            findings.steps += best.steps;
-            findings.of_packing(best)
-        }
-        Search::Safe => {
-            let order = search::gentle_order(&model, &prices);
-            // Replays know nothing of what is on its way or drains already.
-            let settled = model.kinds.iter().all(|kind| kind.in_flight == 0)
-                && inventory
-                    .instances
-                    .iter()
-                    .all(|one| one.status != ContainerInstanceStatus::Draining);
-            let mut safe = safe::certified(&model, &limits, &order, policy.steps_max);
-            if settled && safe.limits.removals() > 0 {
-                safe = safe::extended(safe, inventory, &model, &prices, &order, policy.steps_max);
-            }
-            let witness = packed(&safe.taken);
-            findings.steps += safe.steps;
-            findings.of_safe(&safe, &witness)
-        }
-    }
+    findings.of_safe(&safe)
 }
 
 /// The instances whose tasks are worth reading, by index, best first: those that every other rule would let go. To be

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::ecs::ContainerInstanceStatus;
+use crate::headroom::headroom;
 use crate::ids::GroupName;
-use crate::inventory::Inventory;
+use crate::inventory::{Group, Inventory};
 use crate::model::Model;
-use crate::plan::Headroom;
 use crate::policy::Policy;
-use crate::reason::KeepReason;
+use crate::reason::{HeadroomResource, KeepReason};
 
 /// What is left of each limit, and what removing each instance takes of it.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub(crate) struct Limits {
     /// How many more instances may go, and what says so.
     removals: usize,
     removals_reason: KeepReason,
+    /// The shares of CPU and memory that must be free.
+    headroom_percent: [u32; 2],
     /// In hundredths: what is free of CPU and memory beyond the headroom.
     spare: [i64; 2],
     /// In hundredths: what of it removing each instance takes.
@@ -32,7 +34,7 @@ pub(crate) struct Limits {
 enum Limit {
     Removals,
     Group,
-    Headroom,
+    Headroom(HeadroomResource),
     Zones,
 }
 
@@ -40,6 +42,8 @@ enum Limit {
 #[derive(Debug, Clone)]
 struct GroupLimit {
     name: GroupName,
+    /// Its minimum.
+    min_size: i64,
     /// The capacity that may still go.
     left: i64,
     /// The least weight of its instances.
@@ -88,6 +92,7 @@ impl Limits {
             keep_zone_balance: policy.keep_zone_balance,
             removals,
             removals_reason,
+            headroom_percent: [policy.headroom_cpu_percent, policy.headroom_memory_percent],
             // What is on its way may be said to need more than any cluster has.
             spare: std::array::from_fn(|at| {
                 free[at].saturating_mul(100).saturating_sub(percent[at] * registered[at])
@@ -101,9 +106,16 @@ impl Limits {
         self.limit(number).map(|limit| match limit {
             Limit::Removals => self.removals_reason.clone(),
             Limit::Group => {
-                KeepReason::GroupAtMinimum(self.groups[self.group_of(number)].name.clone())
+                let GroupLimit { name, min_size, .. } = &self.groups[self.group_of(number)];
+                KeepReason::GroupAtMinimum { group: name.clone(), min_size: *min_size }
             }
-            Limit::Headroom => KeepReason::Headroom,
+            Limit::Headroom(resource) => {
+                let percent = match resource {
+                    HeadroomResource::Cpu => self.headroom_percent[0],
+                    HeadroomResource::Memory => self.headroom_percent[1],
+                };
+                KeepReason::Headroom { resource, percent }
+            }
             Limit::Zones => KeepReason::ZoneBalance,
         })
     }
@@ -121,16 +133,21 @@ impl Limits {
         if self.groups[self.group_of(number)].left < self.weight[number] {
             return Some(Limit::Group);
         }
-        if self.spare.iter().zip(self.spare_taken[number]).any(|(spare, taken)| *spare < taken) {
-            return Some(Limit::Headroom);
+        let [cpu, memory] = self.spare;
+        let [cpu_taken, memory_taken] = self.spare_taken[number];
+        if cpu < cpu_taken {
+            return Some(Limit::Headroom(HeadroomResource::Cpu));
         }
-        self.is_behind(number, 1).then_some(Limit::Zones)
+        if memory < memory_taken {
+            return Some(Limit::Headroom(HeadroomResource::Memory));
+        }
+        self.is_behind(number).then_some(Limit::Zones)
     }
 
-    /// Whether the zone of an instance is too far behind another of its group's, with so many of its instances gone as well.
-    fn is_behind(&self, number: usize, gone: i64) -> bool {
+    /// Whether the zone of an instance is too far behind another of its group's once it is gone as well.
+    fn is_behind(&self, number: usize) -> bool {
         let group = &self.groups[self.group_of(number)];
-        let left = group.zones[usize::from(self.zone_of[number])] - gone;
+        let left = group.zones[usize::from(self.zone_of[number])] - 1;
         self.keep_zone_balance && group.zones.iter().any(|others| others - left > group.spread_max)
     }
 
@@ -153,19 +170,6 @@ impl Limits {
         for (spare, taken) in self.spare.iter_mut().zip(self.spare_taken[number]) {
             *spare -= sign * taken;
         }
-    }
-
-    /// Whether the zones of its group would be nearer to balance if an instance that is gone stayed.
-    pub(crate) fn balances(&self, number: usize) -> bool {
-        self.is_behind(number, 0)
-    }
-
-    /// Whether every limit holds. Taking one instance at a time in any order can break the balance of zones on the way.
-    pub(crate) fn hold(&self) -> bool {
-        let balanced =
-            |group: &GroupLimit| !self.keep_zone_balance || group.spread() <= group.spread_max;
-        self.spare.iter().all(|&spare| spare >= 0)
-            && self.groups.iter().all(|group| group.left >= 0 && balanced(group))
     }
 
     /// How many more instances may go.
@@ -211,33 +215,6 @@ fn moved<const D: usize>(model: &Model<D>, number: usize) -> [i64; 2] {
     moved
 }
 
-/// What is spare on usable instances without those that are `gone`, once all that moves and all that is on its way has
-/// its place.
-pub(crate) fn headroom<const D: usize>(model: &Model<D>, gone: impl Fn(usize) -> bool) -> Headroom {
-    let (mut registered, mut free, mut instances) =
-        ([0_i64; crate::ecs::DIMENSIONS], [0_i64; crate::ecs::DIMENSIONS], 0);
-    let add = |to: &mut [i64], amounts: &[i32; D], times: i64| {
-        for (sum, one) in to.iter_mut().zip(amounts) {
-            *sum = sum.saturating_add(i64::from(*one) * times);
-        }
-    };
-    for number in 0..model.len() {
-        if gone(number) {
-            for &(kind, count) in model.held.of(number) {
-                add(&mut free, &model.kinds[usize::from(kind)].demand, -i64::from(count));
-            }
-        } else {
-            instances += 1;
-            add(&mut registered, &model.capacity[number], 1);
-            add(&mut free, &model.free[number], 1);
-        }
-    }
-    for kind in &model.kinds {
-        add(&mut free, &kind.demand, -i64::from(kind.in_flight));
-    }
-    Headroom { instances, registered: registered.into(), free: free.into() }
-}
-
 /// The groups of usable instances with the group and the zone of each instance.
 fn groups<const D: usize>(
     inventory: &Inventory,
@@ -246,8 +223,8 @@ fn groups<const D: usize>(
     // What drains already has not left its group's desired capacity yet, unless the group is terminating it.
     let mut draining = BTreeMap::<&GroupName, i64>::new();
     for instance in &inventory.instances {
-        let counts = instance.status == ContainerInstanceStatus::Draining
-            && instance.lifecycle_state == "InService";
+        let counts =
+            instance.status == ContainerInstanceStatus::Draining && instance.is_in_service();
         if let Some(group) = instance.group.as_ref().filter(|_| counts) {
             let draining: &mut i64 = draining.entry(group).or_default();
             // A weight that cannot be true gives the group no room.
@@ -288,10 +265,11 @@ fn group_limit(
 ) -> GroupLimit {
     // Instances in no group are no candidates, and neither are those of a group that was not found.
     let group = name.and_then(|name| inventory.groups.get(name));
-    let left = group.map_or(0, |group| group.desired_capacity.saturating_sub(group.min_size));
+    let left = group.map_or(0, Group::capacity_above_minimum);
     let draining = name.and_then(|name| draining.get(name)).copied().unwrap_or_default();
     GroupLimit {
         name: name.cloned().unwrap_or_else(|| GroupName::new("")),
+        min_size: group.map_or(0, |group| group.min_size),
         left: left.saturating_sub(draining),
         weight_min: i64::MAX,
         zones: Vec::new(),
@@ -310,8 +288,8 @@ fn removals(inventory: &Inventory, policy: &Policy, usable: usize) -> (usize, Ke
     let share = (usable * percent).div_ceil(100).saturating_sub(draining);
     let above_minimum = usable.saturating_sub(policy.min_instances);
     if above_minimum < share {
-        (above_minimum, KeepReason::MinInstances)
+        (above_minimum, KeepReason::MinInstances { min_instances: policy.min_instances })
     } else {
-        (share, KeepReason::MaxRemovals)
+        (share, KeepReason::MaxRemovals { max_removals_percent: policy.max_removals_percent })
     }
 }

@@ -125,21 +125,6 @@ impl BitSet {
         self.0[number / 64] |= 1 << (number % 64);
     }
 
-    /// Takes a number out.
-    pub(crate) fn remove(&mut self, number: usize) {
-        self.0[number / 64] &= !(1 << (number % 64));
-    }
-
-    /// The first number in it from one on, or else the first of all. Looks at [`BitSet::words`] words at most, and one more.
-    pub(crate) fn next(&self, from: usize) -> Option<usize> {
-        let (start, words) = (from / 64, self.0.len());
-        let later = self.0.get(start)? & (u64::MAX << (from % 64));
-        let rest = (1..=words).map(|step| (start + step) % words).map(|at| (at, self.0[at]));
-        let (at, word) =
-            std::iter::once((start, later)).chain(rest).find(|(_, word)| *word != 0)?;
-        Some(at * 64 + word.trailing_zeros() as usize)
-    }
-
     /// The numbers in it, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
         self.0.iter().enumerate().flat_map(|(at, &word)| {
@@ -147,11 +132,6 @@ impl BitSet {
                 .take_while(|left| *left != 0)
                 .map(move |left| at * 64 + left.trailing_zeros() as usize)
         })
-    }
-
-    /// How many numbers are in it.
-    pub(crate) fn count(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     /// How many words it is kept in.

@@ -27,21 +27,9 @@ pub struct Policy {
     pub allow_standalone_tasks: bool,
     /// Whether the zones of each group must stay as balanced as they are.
     pub keep_zone_balance: bool,
-    /// How plans are searched.
-    pub search: Search,
     /// How much work the search may do, in counted steps, so that equal input gives an equal plan on any machine.
     /// A step is one look at one container instance for one kind of task: a nanosecond or two.
     pub steps_max: u64,
-}
-
-/// What a plan must be able to promise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Search {
-    /// Every displaced task finds a place wherever ECS puts the others: certified, or replayed by the services' own
-    /// strategies.
-    Safe,
-    /// Some way to place every displaced task exists. For comparison only: ECS does not follow it.
-    Best,
 }
 
 impl Policy {
@@ -61,7 +49,6 @@ impl Default for Policy {
             allow_managed_scaling: false,
             allow_standalone_tasks: false,
             keep_zone_balance: true,
-            search: Search::Safe,
             steps_max: Self::STEPS_MAX,
         }
     }

@@ -1,9 +1,15 @@
-//! Why an instance goes or stays, in one typed word and one sentence.
+//! Why an instance goes or stays: a code for machines, typed facts, and a sentence for people.
+//!
+//! The planner knows no settings; the facts are its policy's. The sentences alone name the setting that a limit comes from,
+//! as the operator knows it, so that a reader learns what to change.
 
 use std::fmt;
 
+use jiff::SignedDuration;
+
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::GroupName;
+use crate::words::{count, percent, seconds};
 
 /// Why an instance can go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,11 +23,6 @@ pub enum RemoveReason {
     },
     /// Its tasks found a place in every replay of the services' own placement strategies.
     Replayed {
-        /// How many tasks move.
-        tasks: usize,
-    },
-    /// Its tasks fit on what stays, if they are placed as planned.
-    Packed {
         /// How many tasks move.
         tasks: usize,
     },
@@ -39,27 +40,31 @@ impl RemoveReason {
             Self::Empty => "empty",
             Self::Certified { .. } => "certified",
             Self::Replayed { .. } => "replayed",
-            Self::Packed { .. } => "packed",
         }
     }
 }
 
 impl fmt::Display for RemoveReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tasks = |n: usize| {
-            if n == 1 { "its task finds".to_owned() } else { format!("its {n} tasks find") }
-        };
         match self {
             Self::Empty => f.write_str("no service runs a task on it"),
-            Self::Certified { tasks: n } => {
-                write!(f, "{} a place wherever ECS puts what moves", tasks(*n))
-            }
-            Self::Replayed { tasks: n } => {
-                write!(f, "{} a place by the services' placement strategies", tasks(*n))
-            }
-            Self::Packed { tasks: n } => write!(f, "{} a place if packed as planned", tasks(*n)),
+            Self::Certified { tasks } => write!(
+                f,
+                "its {} elsewhere, wherever ECS places the tasks that move",
+                tasks_fit(*tasks)
+            ),
+            Self::Replayed { tasks } => write!(
+                f,
+                "its {} elsewhere in every replay of the services' placement strategies",
+                tasks_fit(*tasks)
+            ),
         }
     }
+}
+
+/// "task fits", "2 tasks fit".
+fn tasks_fit(tasks: usize) -> String {
+    if tasks == 1 { "task fits".to_owned() } else { format!("{tasks} tasks fit") }
 }
 
 /// Why an instance stays. The order is that of the rules: the first that applies is given.
@@ -67,7 +72,7 @@ impl fmt::Display for RemoveReason {
 pub enum KeepReason {
     /// What ECS and Auto Scaling say about it cannot be true. The text says what.
     Contradiction(String),
-    /// It drains already, by whatever hand.
+    /// It drains already, whoever began that.
     Draining,
     /// It is in another status than ACTIVE.
     NotActive(ContainerInstanceStatus),
@@ -86,23 +91,60 @@ pub enum KeepReason {
     /// Its group protects it from scale-in.
     ProtectedFromScaleIn,
     /// It registered too short a time ago.
-    TooYoung,
-    /// Its group is at its minimum.
-    GroupAtMinimum(GroupName),
+    TooYoung {
+        /// The age from which instances may go.
+        min_instance_age: SignedDuration,
+    },
+    /// Its group would be smaller than its minimum.
+    GroupAtMinimum {
+        /// The group.
+        group: GroupName,
+        /// Its minimum size.
+        min_size: i64,
+    },
     /// Its tasks were not read: enough others were better candidates.
     NotRead,
     /// A task on it may not move. The text says which, and why.
     Pinned(String),
     /// The cluster is at the least number of usable instances.
-    MinInstances,
+    MinInstances {
+        /// That number.
+        min_instances: usize,
+    },
     /// The sweep removes its share of the cluster without it.
-    MaxRemovals,
+    MaxRemovals {
+        /// That share, in percent.
+        max_removals_percent: u32,
+    },
     /// The zones of its group would be less balanced without it.
     ZoneBalance,
     /// The headroom would not be left without it.
-    Headroom,
+    Headroom {
+        /// What would be short.
+        resource: HeadroomResource,
+        /// The share of it that must be free, in percent.
+        percent: u32,
+    },
     /// Its tasks would not fit on what stays, or not surely. The text names what stands in the way.
     NoRoom(String),
+}
+
+/// What headroom is kept of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words say it")]
+pub enum HeadroomResource {
+    Cpu,
+    Memory,
+}
+
+impl HeadroomResource {
+    /// The operator's name for its limit.
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Cpu => "HEADROOM_CPU_PERCENT",
+            Self::Memory => "HEADROOM_MEMORY_PERCENT",
+        }
+    }
 }
 
 impl KeepReason {
@@ -119,14 +161,14 @@ impl KeepReason {
             Self::GroupUnavailable(..) => "group_unavailable",
             Self::NotInService(_) => "not_in_service",
             Self::ProtectedFromScaleIn => "protected_from_scale_in",
-            Self::TooYoung => "too_young",
-            Self::GroupAtMinimum(_) => "group_at_minimum",
+            Self::TooYoung { .. } => "too_young",
+            Self::GroupAtMinimum { .. } => "group_at_minimum",
             Self::NotRead => "not_read",
             Self::Pinned(_) => "pinned",
-            Self::MinInstances => "min_instances",
-            Self::MaxRemovals => "max_removals",
+            Self::MinInstances { .. } => "min_instances",
+            Self::MaxRemovals { .. } => "max_removals",
             Self::ZoneBalance => "zone_balance",
-            Self::Headroom => "headroom",
+            Self::Headroom { .. } => "headroom",
             Self::NoRoom(_) => "no_room",
         }
     }
@@ -135,34 +177,105 @@ impl KeepReason {
 impl fmt::Display for KeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Contradiction(what) => write!(f, "what is said about it cannot be true: {what}"),
-            Self::Draining => f.write_str("it drains already"),
-            Self::NotActive(status) => write!(f, "it is {status}"),
-            Self::AgentDisconnected => f.write_str("its agent is not connected"),
+            Self::Contradiction(why) => write!(f, "what AWS says about it cannot be true: {why}"),
+            Self::Draining => f.write_str("it is draining already"),
+            Self::NotActive(status) => write!(f, "its status in ECS is {status}"),
+            Self::AgentDisconnected => f.write_str("its ECS agent is not connected"),
             Self::NoGroup => f.write_str("it is in no Auto Scaling group"),
-            Self::GroupNotAllowed(group) => write!(f, "group {group} is not to be shrunk"),
-            Self::ManagedScaling(group) => {
-                write!(f, "a capacity provider's managed scaling decides the size of group {group}")
+            Self::GroupNotAllowed(group) => {
+                write!(f, "group {group} is not in AUTO_SCALING_GROUPS")
             }
+            Self::ManagedScaling(group) => write!(
+                f,
+                "a capacity provider's managed scaling decides the size of group {group} \
+                 (ALLOW_MANAGED_SCALING is false)"
+            ),
             Self::GroupUnavailable(group, why) => {
                 write!(f, "group {group} cannot be shrunk now: {why}")
             }
-            Self::NotInService(state) => write!(f, "its group says {state}"),
+            Self::NotInService(state) => write!(f, "its lifecycle state in its group is {state}"),
             Self::ProtectedFromScaleIn => f.write_str("its group protects it from scale-in"),
-            Self::TooYoung => f.write_str("it is too young"),
-            Self::GroupAtMinimum(group) => write!(f, "group {group} is at its minimum"),
-            Self::NotRead => f.write_str("enough others were better candidates"),
-            Self::Pinned(why) | Self::NoRoom(why) => f.write_str(why),
-            Self::MinInstances => {
-                f.write_str("the cluster is at its least number of usable instances")
+            Self::TooYoung { min_instance_age } => {
+                let age = seconds(*min_instance_age);
+                write!(f, "it is younger than MIN_INSTANCE_AGE_SECONDS ({age})")
             }
-            Self::MaxRemovals => {
-                f.write_str("the sweep removes its share of the cluster without it")
+            Self::GroupAtMinimum { group, min_size } => {
+                write!(f, "group {group} would be below its minimum size ({min_size})")
+            }
+            Self::NotRead => f.write_str("its tasks were not read: others are better candidates"),
+            Self::Pinned(why) | Self::NoRoom(why) => f.write_str(why),
+            Self::MinInstances { min_instances } => {
+                let instances = count(*min_instances, "usable instance");
+                write!(f, "MIN_INSTANCES ({instances}) would not be left")
+            }
+            Self::MaxRemovals { max_removals_percent } => {
+                let share = percent(*max_removals_percent);
+                write!(f, "MAX_REMOVALS_PERCENT ({share}) is used up")
             }
             Self::ZoneBalance => {
                 f.write_str("its zone would be left with too few instances of its group")
             }
-            Self::Headroom => f.write_str("the headroom would not be left"),
+            Self::Headroom { resource, percent: share } => {
+                write!(f, "{} ({}) would not be left", resource.setting(), percent(*share))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_says_where_its_tasks_fit_in_singular_and_plural() {
+        let elsewhere = [1, 2].map(|tasks| RemoveReason::Certified { tasks }.to_string());
+        assert_eq!(
+            elsewhere,
+            [
+                "its task fits elsewhere, wherever ECS places the tasks that move",
+                "its 2 tasks fit elsewhere, wherever ECS places the tasks that move",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_limit_names_its_setting_and_the_value_of_it() {
+        let min_instance_age = SignedDuration::from_mins(15);
+        let headroom = |resource| KeepReason::Headroom { resource, percent: 20 };
+        let group = GroupName::new("shop");
+        for (reason, sentence) in [
+            (
+                KeepReason::TooYoung { min_instance_age },
+                "it is younger than MIN_INSTANCE_AGE_SECONDS (900 s)",
+            ),
+            (
+                KeepReason::GroupNotAllowed(group.clone()),
+                "group shop is not in AUTO_SCALING_GROUPS",
+            ),
+            (
+                KeepReason::ManagedScaling(group.clone()),
+                "a capacity provider's managed scaling decides the size of group shop \
+                 (ALLOW_MANAGED_SCALING is false)",
+            ),
+            (
+                KeepReason::GroupAtMinimum { group, min_size: 2 },
+                "group shop would be below its minimum size (2)",
+            ),
+            (
+                KeepReason::MinInstances { min_instances: 1 },
+                "MIN_INSTANCES (1 usable instance) would not be left",
+            ),
+            (
+                KeepReason::MaxRemovals { max_removals_percent: 10 },
+                "MAX_REMOVALS_PERCENT (10 %) is used up",
+            ),
+            (headroom(HeadroomResource::Cpu), "HEADROOM_CPU_PERCENT (20 %) would not be left"),
+            (
+                headroom(HeadroomResource::Memory),
+                "HEADROOM_MEMORY_PERCENT (20 %) would not be left",
+            ),
+        ] {
+            assert_eq!(reason.to_string(), sentence);
         }
     }
 }

@@ -221,7 +221,7 @@ impl Facts<'_> {
         } else if group.managed_scaling && !self.policy.allow_managed_scaling {
             KeepReason::ManagedScaling(name.clone())
         } else if group.desired_capacity.saturating_sub(self.instance.weight) < group.min_size {
-            KeepReason::GroupAtMinimum(name.clone())
+            KeepReason::GroupAtMinimum { group: name.clone(), min_size: group.min_size }
         } else {
             return None;
         };

@@ -117,7 +117,8 @@ fn saving(text: &mut String, plan: &Plan) {
 
 #[cfg(test)]
 mod tests {
-    use ebb_planner::{KeepReason, RemoveReason, Resources, Saving};
+    use ebb_planner::{HeadroomResource, KeepReason, RemoveReason, Resources, Saving};
+    use jiff::SignedDuration;
 
     use super::*;
     use crate::ecs::ContainerInstanceStatus;
@@ -174,19 +175,19 @@ mod tests {
             KeepReason::GroupUnavailable(group(), text("its process Terminate is suspended")),
             KeepReason::NotInService(text("Standby")),
             KeepReason::ProtectedFromScaleIn,
-            KeepReason::TooYoung,
-            KeepReason::GroupAtMinimum(group()),
+            KeepReason::TooYoung { min_instance_age: SignedDuration::from_secs(900) },
+            KeepReason::GroupAtMinimum { group: group(), min_size: 2 },
             KeepReason::NotRead,
             KeepReason::Pinned(text("task 4f is standalone: nothing would start it elsewhere")),
-            KeepReason::MinInstances,
-            KeepReason::MaxRemovals,
+            KeepReason::MinInstances { min_instances: 3 },
+            KeepReason::MaxRemovals { max_removals_percent: 10 },
             KeepReason::ZoneBalance,
-            KeepReason::Headroom,
+            KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20 },
             KeepReason::NoRoom(text("service web finds no other instance with port 80/tcp free")),
         ];
         let reasons = reasons.into_iter().flat_map(|reason| match reason {
-            KeepReason::Headroom => vec![reason; 5],
-            KeepReason::TooYoung => vec![reason; 2],
+            KeepReason::Headroom { .. } => vec![reason; 5],
+            KeepReason::TooYoung { .. } => vec![reason; 2],
             _ => vec![reason],
         });
         let keep = reasons
@@ -196,7 +197,7 @@ mod tests {
             removal(1, Some(81_600), RemoveReason::Empty),
             removal(2, Some(81_600), RemoveReason::Certified { tasks: 7 }),
             removal(3, Some(81_600), RemoveReason::Replayed { tasks: 1 }),
-            removal(4, Some(81_600), RemoveReason::Packed { tasks: 2 }),
+            removal(4, Some(81_600), RemoveReason::Replayed { tasks: 2 }),
         ];
         let outcomes = match mode {
             ReaperMode::Plan => {
@@ -230,7 +231,6 @@ mod tests {
                     bound: 0.214_3,
                     planned_microusd: Some(326_400),
                 },
-                moves: Vec::new(),
                 steps: 12_345,
             },
             done: outcomes,
@@ -251,29 +251,29 @@ mod tests {
         insta::assert_snapshot!(text(&every_reason(ReaperMode::Plan)), @r"
         Cluster shop: 4 of 28 container instances can go (plan: nothing is changed)
           - i-0a1b2c3d4e5f60001  m7g.large  eu-west-1a  shop-spot  no service runs a task on it
-          - i-0a1b2c3d4e5f60002  m7g.large  eu-west-1a  shop-spot  its 7 tasks find a place wherever ECS puts what moves
-          - i-0a1b2c3d4e5f60003  m7g.large  eu-west-1a  shop-spot  its task finds a place by the services' placement strategies
-          - i-0a1b2c3d4e5f60004  m7g.large  eu-west-1a  shop-spot  its 2 tasks find a place if packed as planned
+          - i-0a1b2c3d4e5f60002  m7g.large  eu-west-1a  shop-spot  its 7 tasks fit elsewhere, wherever ECS places the tasks that move
+          - i-0a1b2c3d4e5f60003  m7g.large  eu-west-1a  shop-spot  its task fits elsewhere in every replay of the services' placement strategies
+          - i-0a1b2c3d4e5f60004  m7g.large  eu-west-1a  shop-spot  its 2 tasks fit elsewhere in every replay of the services' placement strategies
           24 stay
-              5  the headroom would not be left: i-0a1b2c3d4e5f60118, i-0a1b2c3d4e5f60119, i-0a1b2c3d4e5f60120, 2 more
-              2  it is too young: i-0a1b2c3d4e5f60110, i-0a1b2c3d4e5f60111
-              1  a capacity provider's managed scaling decides the size of group shop-spot: i-0a1b2c3d4e5f60106
-              1  enough others were better candidates: i-0a1b2c3d4e5f60113
+              5  HEADROOM_CPU_PERCENT (20 %) would not be left: i-0a1b2c3d4e5f60118, i-0a1b2c3d4e5f60119, i-0a1b2c3d4e5f60120, 2 more
+              2  it is younger than MIN_INSTANCE_AGE_SECONDS (900 s): i-0a1b2c3d4e5f60110, i-0a1b2c3d4e5f60111
+              1  MAX_REMOVALS_PERCENT (10 %) is used up: i-0a1b2c3d4e5f60116
+              1  MIN_INSTANCES (3 usable instances) would not be left: i-0a1b2c3d4e5f60115
+              1  a capacity provider's managed scaling decides the size of group shop-spot (ALLOW_MANAGED_SCALING is false): i-0a1b2c3d4e5f60106
               1  group shop-spot cannot be shrunk now: its process Terminate is suspended: i-0a1b2c3d4e5f60107
-              1  group shop-spot is at its minimum: i-0a1b2c3d4e5f60112
-              1  group shop-spot is not to be shrunk: i-0a1b2c3d4e5f60105
-              1  it drains already: i-0a1b2c3d4e5f60101
-              1  it is REGISTERING: i-0a1b2c3d4e5f60102
+              1  group shop-spot is not in AUTO_SCALING_GROUPS: i-0a1b2c3d4e5f60105
+              1  group shop-spot would be below its minimum size (2): i-0a1b2c3d4e5f60112
+              1  it is draining already: i-0a1b2c3d4e5f60101
               1  it is in no Auto Scaling group: i-0a1b2c3d4e5f60104
-              1  its agent is not connected: i-0a1b2c3d4e5f60103
+              1  its ECS agent is not connected: i-0a1b2c3d4e5f60103
               1  its group protects it from scale-in: i-0a1b2c3d4e5f60109
-              1  its group says Standby: i-0a1b2c3d4e5f60108
+              1  its lifecycle state in its group is Standby: i-0a1b2c3d4e5f60108
+              1  its status in ECS is REGISTERING: i-0a1b2c3d4e5f60102
+              1  its tasks were not read: others are better candidates: i-0a1b2c3d4e5f60113
               1  its zone would be left with too few instances of its group: i-0a1b2c3d4e5f60117
               1  service web finds no other instance with port 80/tcp free: i-0a1b2c3d4e5f60123
               1  task 4f is standalone: nothing would start it elsewhere: i-0a1b2c3d4e5f60114
-              1  the cluster is at its least number of usable instances: i-0a1b2c3d4e5f60115
-              1  the sweep removes its share of the cluster without it: i-0a1b2c3d4e5f60116
-              1  what is said about it cannot be true: 5 of 4 remain of a resource: i-0a1b2c3d4e5f60100
+              1  what AWS says about it cannot be true: 5 of 4 remain of a resource: i-0a1b2c3d4e5f60100
           drained by an earlier sweep
             i-0a1b2c3d4e5f60011  waiting: 3 tasks left
             i-0a1b2c3d4e5f60012  reactivated: load has come back: 12.0 % of CPU are free
@@ -291,11 +291,11 @@ mod tests {
         Cluster shop: 4 of 28 container instances can go
           - i-0a1b2c3d4e5f60001  m7g.large  eu-west-1a  shop-spot  no service runs a task on it
               terminating: its group's hook holds it until it is empty
-          - i-0a1b2c3d4e5f60002  m7g.large  eu-west-1a  shop-spot  its 7 tasks find a place wherever ECS puts what moves
+          - i-0a1b2c3d4e5f60002  m7g.large  eu-west-1a  shop-spot  its 7 tasks fit elsewhere, wherever ECS places the tasks that move
               below minimum: desiredSize equals minSize; it is ACTIVE again
-          - i-0a1b2c3d4e5f60003  m7g.large  eu-west-1a  shop-spot  its task finds a place by the services' placement strategies
+          - i-0a1b2c3d4e5f60003  m7g.large  eu-west-1a  shop-spot  its task fits elsewhere in every replay of the services' placement strategies
               draining: no hook of its group would hold it
-          - i-0a1b2c3d4e5f60004  m7g.large  eu-west-1a  shop-spot  its 2 tasks find a place if packed as planned
+          - i-0a1b2c3d4e5f60004  m7g.large  eu-west-1a  shop-spot  its 2 tasks fit elsewhere in every replay of the services' placement strategies
               postponed
           24 stay
         ");
@@ -382,12 +382,12 @@ mod tests {
               },
               "keep": [
                 {
-                  "detail": "what is said about it cannot be true: 5 of 4 remain of a resource",
+                  "detail": "what AWS says about it cannot be true: 5 of 4 remain of a resource",
                   "instance_id": "i-0a1b2c3d4e5f60100",
                   "reason": "contradiction"
                 },
                 {
-                  "detail": "it drains already",
+                  "detail": "it is draining already",
                   "instance_id": "i-0a1b2c3d4e5f60101",
                   "reason": "draining"
                 }
@@ -412,7 +412,7 @@ mod tests {
                   "zone": "eu-west-1a"
                 },
                 {
-                  "detail": "its 7 tasks find a place wherever ECS puts what moves",
+                  "detail": "its 7 tasks fit elsewhere, wherever ECS places the tasks that move",
                   "group": "shop-spot",
                   "instance_id": "i-0a1b2c3d4e5f60002",
                   "instance_type": "m7g.large",

@@ -2,12 +2,15 @@
 
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::{
-    Instance, Inventory, KeepReason, Plan, Policy, Resources, Search, Task, TaskKind, plan,
-    worth_reading,
+    Instance, Inventory, KeepReason, Plan, Policy, Removal, RemoveReason, Resources, Task,
+    TaskKind, plan, worth_reading,
 };
 use proptest::prelude::*;
 
-use crate::generate::{boundless, empty, group_name, instance, now, room, run, service, tcp, wild};
+use crate::generate::{
+    boundless, empty, group_name, instance, is_usable, now, room, run, service, tcp, wild,
+};
+use crate::witness::Witness;
 
 /// Three instances of which two could go, the first with a task.
 fn three() -> Inventory {
@@ -20,15 +23,11 @@ fn three() -> Inventory {
     inventory
 }
 
-fn policies() -> [Policy; 2] {
-    [Search::Safe, Search::Best].map(|search| Policy { search, steps_max: 100_000, ..boundless() })
-}
-
-fn plans(inventory: &Inventory) -> [Plan; 2] {
-    policies().map(|policy| {
-        let _ = worth_reading(inventory, &policy, now());
-        plan(inventory, &policy, now())
-    })
+/// Plans without limits; what is asked before the tasks are read must not panic either.
+fn plan_without_limits(inventory: &Inventory) -> Plan {
+    let policy = Policy { steps_max: 100_000, ..boundless() };
+    let _ = worth_reading(inventory, &policy, now());
+    plan(inventory, &policy, now())
 }
 
 fn reason<'a>(plan: &'a Plan, instance: &Instance) -> Option<&'a KeepReason> {
@@ -77,14 +76,14 @@ fn an_instance_that_contradicts_itself_is_kept_and_says_so() {
     for (said, change) in changes {
         let mut inventory = three();
         change(&mut inventory);
-        for plan in plans(&inventory) {
-            let reason = reason(&plan, &inventory.instances[0]);
-            let contradiction =
-                matches!(reason, Some(KeepReason::Contradiction(what)) if what.contains(said));
-            assert!(contradiction, "{said}: {reason:?}");
-            assert_eq!(plan.remove.len() + plan.keep.len(), inventory.instances.len(), "{said}");
-            assert!(plan.moves.is_empty(), "{said}: its tasks stay, and it takes none");
-        }
+        let plan = plan_without_limits(&inventory);
+        let reason = reason(&plan, &inventory.instances[0]);
+        let contradiction =
+            matches!(reason, Some(KeepReason::Contradiction(what)) if what.contains(said));
+        assert!(contradiction, "{said}: {reason:?}");
+        assert_eq!(plan.remove.len() + plan.keep.len(), inventory.instances.len(), "{said}");
+        let empty = |removal: &Removal| removal.reason == RemoveReason::Empty;
+        assert!(plan.remove.iter().all(empty), "{said}: its tasks stay, and no others move");
     }
 }
 
@@ -121,14 +120,12 @@ fn what_is_odd_about_the_cluster_alone_gives_a_plan() {
     inventories[8].services[0].demand = Resources::default();
     inventories[8].services[0].in_flight = u64::MAX;
     for (at, inventory) in inventories.iter().enumerate() {
-        for plan in plans(inventory) {
-            let said = plan.remove.len() + plan.keep.len();
-            assert_eq!(said, inventory.instances.len(), "number {at}");
-        }
+        let plan = plan_without_limits(inventory);
+        let said = plan.remove.len() + plan.keep.len();
+        assert_eq!(said, inventory.instances.len(), "number {at}");
     }
-    for plan in plans(&inventories[4]) {
-        assert_eq!(plan.remove, [], "what is on its way fills any cluster");
-    }
+    let plan = plan_without_limits(&inventories[4]);
+    assert_eq!(plan.remove, [], "what is on its way fills any cluster");
 }
 
 #[test]
@@ -137,9 +134,7 @@ fn a_draining_instance_of_no_weight_gives_its_group_no_room() {
     inventory.groups.get_mut(&group_name(0)).unwrap().min_size = 2;
     inventory.instances[2].status = ContainerInstanceStatus::Draining;
     inventory.instances[2].weight = -5;
-    for plan in plans(&inventory) {
-        assert_eq!(plan.remove, []);
-    }
+    assert_eq!(plan_without_limits(&inventory).remove, []);
 }
 
 #[test]
@@ -150,9 +145,8 @@ fn groups_with_impossible_sizes_are_not_shrunk_below_them() {
         let mut inventory = three();
         let group = inventory.groups.get_mut(&group_name(0)).unwrap();
         (group.min_size, group.desired_capacity) = (min_size, desired_capacity);
-        for plan in plans(&inventory) {
-            assert_eq!(plan.remove, [], "{min_size} of {desired_capacity}");
-        }
+        let plan = plan_without_limits(&inventory);
+        assert_eq!(plan.remove, [], "{min_size} of {desired_capacity}");
     }
 }
 
@@ -240,13 +234,16 @@ proptest! {
         for (place, which, number) in garbage {
             spoil(&mut inventory, place, which, number);
         }
-        for plan in plans(&inventory) {
-            prop_assert_eq!(plan.remove.len() + plan.keep.len(), inventory.instances.len());
-            for instance in &inventory.instances {
-                let goes = plan.remove.iter().any(|one| one.instance_id == instance.instance_id);
-                let takes = plan.moves.iter().any(|one| one.to == instance.instance_id);
-                prop_assert!(!(goes || takes) || !is_contradictory(&inventory, instance), "{:?}", instance);
-            }
+        let plan = plan_without_limits(&inventory);
+        prop_assert_eq!(plan.remove.len() + plan.keep.len(), inventory.instances.len());
+        for instance in &inventory.instances {
+            let goes = plan.remove.iter().any(|one| one.instance_id == instance.instance_id);
+            prop_assert!(!goes || !is_contradictory(&inventory, instance), "{:?}", instance);
         }
+        let is_trusted = |instance: &Instance| {
+            is_usable(instance, &Policy::default()) && !is_contradictory(&inventory, instance)
+        };
+        let witness = Witness::new(&inventory, &plan, is_trusted);
+        prop_assert!(witness.find().is_ok(), "{:?}", plan.remove);
     }
 }

@@ -1,6 +1,6 @@
 //! Sweeps until nothing more goes, with ECS placing what moves by each strategy, and by the worst that it could choose.
 
-use ebb_planner::{Inventory, Policy, RemoveReason, Resources, Search, Strategy, TaskKind, plan};
+use ebb_planner::{Inventory, Policy, RemoveReason, Resources, Strategy, TaskKind, plan};
 
 use crate::ecs::{Ecs, Swept};
 use crate::generate::{boundless, mixed, now};
@@ -127,13 +127,13 @@ fn sweeps_come_to_rest_and_hardly_a_drain_stalls_whoever_places_the_tasks() {
 }
 
 #[test]
-fn the_best_packing_comes_near_the_bound() {
+fn one_sweep_without_limits_saves_most_of_the_bound() {
     for keep_zone_balance in [false, true] {
-        let policy = Policy { search: Search::Best, keep_zone_balance, ..boundless() };
+        let policy = Policy { keep_zone_balance, ..boundless() };
         let savings =
             (0..6).map(|seed| plan(&mixed(seed, 150, &[Strategy::Random]), &policy, now()).saving);
         let (planned, bound) =
             savings.fold((0.0, 0.0), |sum, one| (sum.0 + one.planned, sum.1 + one.bound));
-        assert!(planned > 0.965 * bound, "{planned} of {bound}");
+        assert!(planned > 0.6 * bound, "{planned} of {bound}");
     }
 }

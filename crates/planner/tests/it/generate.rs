@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_planner::{
-    Group, HostPort, Instance, Inventory, Policy, Protocol, Resources, Search, Service, Strategy,
-    Task, TaskKind,
+    Group, HostPort, Instance, Inventory, Policy, Protocol, Resources, Service, Strategy, Task,
+    TaskKind,
 };
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::ecs::{place, takes};
+use crate::filters::{place, takes};
 
 /// The moment of every test.
 pub(crate) fn now() -> Timestamp {
@@ -28,6 +28,17 @@ pub(crate) fn boundless() -> Policy {
         keep_zone_balance: false,
         ..Policy::default()
     }
+}
+
+/// Whether an instance counts as capacity: nobody knows how long the others stay.
+pub(crate) fn is_usable(instance: &Instance, policy: &Policy) -> bool {
+    let is_old = instance.registered_at.is_some_and(|registered_at| {
+        now().duration_since(registered_at) >= policy.min_instance_age
+    });
+    instance.status == ContainerInstanceStatus::Active
+        && instance.agent_connected
+        && (instance.group.is_none() || instance.lifecycle_state == "InService")
+        && is_old
 }
 
 /// Whether something happens that has this chance, in percent.
@@ -370,7 +381,7 @@ pub(crate) fn drain(instance: &mut Instance, services: &mut [Service]) {
 }
 
 /// A policy by chance, for a cluster of this size.
-pub(crate) fn some_policy(seed: u64, size: usize, search: Search) -> Policy {
+pub(crate) fn some_policy(seed: u64, size: usize) -> Policy {
     let rng = &mut Rng::with_seed(seed);
     Policy {
         headroom_cpu_percent: one_of(rng, &[0, 0, 10, 25]),
@@ -381,7 +392,6 @@ pub(crate) fn some_policy(seed: u64, size: usize, search: Search) -> Policy {
         allow_managed_scaling: chance(rng, 30),
         allow_standalone_tasks: chance(rng, 30),
         keep_zone_balance: chance(rng, 60),
-        search,
         steps_max: 100_000,
         ..Policy::default()
     }

@@ -12,6 +12,8 @@ mod bad_input;
 mod closed_loop;
 mod ecs;
 mod exhaustive;
+mod filters;
 mod generate;
 mod properties;
 mod rules;
+mod witness;

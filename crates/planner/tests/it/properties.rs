@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::ids::{GroupName, InstanceId};
 use ebb_planner::{
-    Instance, Inventory, KeepReason, Plan, Policy, RemoveReason, Search, Service, TaskKind, plan,
+    Instance, Inventory, KeepReason, Plan, Policy, RemoveReason, Service, TaskKind, plan,
 };
 use proptest::prelude::*;
 
-use crate::ecs::{place, takes};
-use crate::generate::{drain, now, some_policy, wild};
+use crate::generate::{drain, is_usable, now, some_policy, wild};
+use crate::witness::Witness;
 
 /// A world and what is planned for it.
 #[derive(Debug)]
@@ -36,10 +36,12 @@ impl World {
     }
 
     fn is_usable(&self, instance: &Instance) -> bool {
-        instance.status == ContainerInstanceStatus::Active
-            && instance.agent_connected
-            && (instance.group.is_none() || instance.lifecycle_state == "InService")
-            && is_old(instance, &self.policy)
+        is_usable(instance, &self.policy)
+    }
+
+    /// What the plan displaces, and what stays to take it.
+    fn witness(&self) -> Witness {
+        Witness::new(&self.inventory, &self.plan, |instance| self.is_usable(instance))
     }
 
     /// The usable instances, before or after the plan.
@@ -49,10 +51,6 @@ impl World {
             move |one: &&Instance| self.is_usable(one) && !removed.contains(&one.instance_id);
         self.inventory.instances.iter().filter(stays)
     }
-}
-
-fn is_old(instance: &Instance, policy: &Policy) -> bool {
-    instance.registered_at.is_some_and(|at| now().duration_since(at) >= policy.min_instance_age)
 }
 
 fn services_of(instance: &Instance) -> impl Iterator<Item = usize> {
@@ -76,14 +74,11 @@ fn inventories() -> impl Strategy<Value = (Inventory, u64)> {
         .prop_map(|(seed, size, policy)| (wild(seed, size), policy))
 }
 
-/// Worlds whose plan is safe or the best packing, each as often.
 fn worlds() -> impl Strategy<Value = World> {
-    (inventories(), prop_oneof![Just(Search::Safe), Just(Search::Best)]).prop_map(
-        |((inventory, seed), search)| {
-            let policy = some_policy(seed, inventory.instances.len(), search);
-            World::new(inventory, policy)
-        },
-    )
+    inventories().prop_map(|(inventory, seed)| {
+        let policy = some_policy(seed, inventory.instances.len());
+        World::new(inventory, policy)
+    })
 }
 
 /// Shuffles the instances, services and tasks of an inventory; tasks name their services anew.
@@ -172,26 +167,16 @@ proptest! {
     }
 
     #[test]
-    fn the_moves_are_a_way_to_place_every_task(world in worlds()) {
-        let mut after = world.inventory.clone();
-        let removed = world.removed();
-        let mut displaced: BTreeMap<&str, usize> = BTreeMap::new();
-        for task in world.going().flat_map(|one| one.tasks.iter().flatten()) {
-            if let TaskKind::Service(service) = task.kind {
-                displaced.insert(&task.id, service);
+    fn every_displaced_task_finds_a_place(world in worlds(), seed: u64) {
+        let witness = world.witness();
+        let found = witness.find();
+        prop_assert!(found.is_ok(), "{:?} has no place", found);
+        if world.plan.remove.iter().all(|removal| removal.reason.is_certain()) {
+            for seed in (0..8).map(|more| seed.wrapping_add(more)) {
+                let placed = witness.random(seed);
+                prop_assert!(placed.is_ok(), "{:?} finds no place by chance", placed);
             }
         }
-        for one in &world.plan.moves {
-            let service = displaced.remove(one.task.as_str());
-            let service = service.unwrap_or_else(|| panic!("{} moves twice, or need not move", one.task));
-            let at = after.instances.iter().position(|other| other.instance_id == one.to).unwrap();
-            prop_assert!(world.is_usable(&after.instances[at]) && !removed.contains(&one.to));
-            let known = after.instances[at].distinct_services.contains(&service);
-            prop_assert!(takes(&after, at, service) && !known, "{} on {}", one.task, one.to);
-            let kind = TaskKind::Service(service);
-            place(&mut after, at, service, ebb_planner::Task { id: one.task.clone(), kind, protected: false });
-        }
-        prop_assert!(displaced.is_empty(), "{:?} do not move", displaced);
     }
 
     #[test]
@@ -212,7 +197,7 @@ proptest! {
             let fits = |one: &Instance| {
                 let (all, demand) = (one.registered.unwrap().to_array(), service.demand.to_array());
                 all.iter().zip(demand).all(|(all, demand)| demand <= *all)
-                    && service.constraints.iter().all(|text| crate::ecs::is_member(one, text))
+                    && service.constraints.iter().all(|text| crate::filters::is_member(one, text))
             };
             // What fits on no usable instance, not even an empty one, is not on its way.
             if world.usable(false).any(fits) {
@@ -288,7 +273,7 @@ proptest! {
 
     #[test]
     fn the_planned_world_has_an_empty_plan((inventory, seed) in inventories()) {
-        let policy = some_policy(seed, inventory.instances.len(), Search::Safe);
+        let policy = some_policy(seed, inventory.instances.len());
         let world = World::new(inventory, policy);
         let mut after = world.inventory.clone();
         let Inventory { instances, services, .. } = &mut after;
@@ -302,19 +287,18 @@ proptest! {
     }
 
     #[test]
-    fn every_reason_is_of_its_search(world in worlds()) {
+    fn every_reason_says_how_many_tasks_move(world in worlds()) {
         let going: BTreeMap<_, _> = world.going().map(|one| (&one.instance_id, services_of(one).count())).collect();
         let certified = |reason: &RemoveReason| matches!(reason, RemoveReason::Certified { .. });
         let any_certified = world.plan.remove.iter().any(|one| certified(&one.reason));
         for one in &world.plan.remove {
             let count = going[&one.instance_id];
-            let (fits, safe) = match one.reason {
-                RemoveReason::Empty => (count == 0, true),
-                RemoveReason::Certified { tasks } => (count == tasks && count > 0, true),
-                RemoveReason::Replayed { tasks } => (count == tasks && count > 0 && !any_certified, true),
-                RemoveReason::Packed { tasks } => (count == tasks && count > 0, false),
+            let fits = match one.reason {
+                RemoveReason::Empty => count == 0,
+                RemoveReason::Certified { tasks } => count == tasks && count > 0,
+                RemoveReason::Replayed { tasks } => count == tasks && count > 0 && !any_certified,
             };
-            prop_assert!(fits && (count == 0 || safe == (world.policy.search == Search::Safe)), "{:?}", one);
+            prop_assert!(fits, "{:?}", one);
         }
         for kept in &world.plan.keep {
             let is_kept_for_room = matches!(kept.reason, KeepReason::NoRoom(_));
@@ -327,11 +311,10 @@ proptest! {
 fn the_worlds_of_these_tests_are_worth_it() {
     let (mut removing, mut moving, mut codes) = (0, 0, BTreeSet::new());
     for seed in 0..150 {
-        let search = if seed % 2 == 0 { Search::Safe } else { Search::Best };
         let size = 2 + seed as usize % 22;
-        let world = World::new(wild(seed, size), some_policy(seed, size, search));
+        let world = World::new(wild(seed, size), some_policy(seed, size));
         removing += usize::from(!world.plan.remove.is_empty());
-        moving += usize::from(!world.plan.moves.is_empty());
+        moving += usize::from(world.going().flat_map(services_of).count() > 0);
         codes.extend(world.plan.keep.iter().map(|kept| kept.reason.code()));
         codes.extend(world.plan.remove.iter().map(|one| one.reason.code()));
     }

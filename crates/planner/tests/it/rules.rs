@@ -4,7 +4,7 @@
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::{
     Group, HostPort, Instance, Inventory, KeepReason, Policy, Protocol, RemoveReason, Task,
-    TaskKind, plan,
+    TaskKind, kept_by_group, plan,
 };
 use jiff::SignedDuration;
 
@@ -213,4 +213,24 @@ fn a_pattern_that_can_be_read_in_two_ways_pins_its_tasks() {
     inventory.services[1].constraints = vec!["attribute:type in [m8g]".to_owned()];
     let first = plan(&inventory, &boundless(), now()).remove.remove(0).reason;
     assert_eq!(first, RemoveReason::Certified { tasks: 2 });
+}
+
+#[test]
+fn a_group_keeps_an_instance_for_the_same_reasons_once_it_drains() {
+    for (word, change) in RULES {
+        let (mut inventory, mut policy) = (cluster(&[(4, 4), (4, 4)]), boundless());
+        change(&mut inventory, &mut policy);
+        let instance = &inventory.instances[0];
+        let group = &inventory.groups[&group_name(0)];
+        let kept = kept_by_group(instance, group, &policy).map(|reason| reason.code());
+        let speaks = [
+            "not_in_service",
+            "protected_from_scale_in",
+            "group_not_allowed",
+            "managed_scaling",
+            "group_at_minimum",
+        ]
+        .contains(&word);
+        assert_eq!(kept, speaks.then_some(word));
+    }
 }

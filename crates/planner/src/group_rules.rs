@@ -1,0 +1,57 @@
+//! Whether an instance's Auto Scaling group may shrink by it: one rule each, and all of them at once.
+//!
+//! A plan asks them of candidates, between its other rules (see `eligibility`). The reaper asks them again of instances
+//! that drain already, as groups and settings change meanwhile. Whether other instances may go as well is for `limits` to say.
+
+use crate::ids::GroupName;
+use crate::inventory::{Group, Instance};
+use crate::policy::Policy;
+use crate::reason::KeepReason;
+
+/// Why an instance's group may not shrink by this instance, if so: the first of the rules that applies.
+///
+/// Leaves out what passes by itself: a process that is suspended just now ([`Group::unavailable`]), an instance that is
+/// too young.
+pub fn kept_by_group(instance: &Instance, group: &Group, policy: &Policy) -> Option<KeepReason> {
+    not_in_service(instance)
+        .or_else(|| protected_from_scale_in(instance))
+        .or_else(|| group_not_allowed(instance.group.as_ref()?, policy))
+        .or_else(|| managed_scaling(instance.group.as_ref()?, group, policy))
+        .or_else(|| group_at_minimum(instance, group))
+}
+
+/// Only what is in service counts towards a group's desired capacity, and is its to terminate.
+pub(crate) fn not_in_service(instance: &Instance) -> Option<KeepReason> {
+    (!instance.is_in_service()).then(|| KeepReason::NotInService(instance.lifecycle_state.clone()))
+}
+
+/// The group would refuse to terminate it.
+pub(crate) fn protected_from_scale_in(instance: &Instance) -> Option<KeepReason> {
+    instance.protected_from_scale_in.then_some(KeepReason::ProtectedFromScaleIn)
+}
+
+/// The operator named other groups.
+pub(crate) fn group_not_allowed(name: &GroupName, policy: &Policy) -> Option<KeepReason> {
+    let is_allowed = policy.groups.as_ref().is_none_or(|groups| groups.contains(name));
+    (!is_allowed).then(|| KeepReason::GroupNotAllowed(name.clone()))
+}
+
+/// Two that decide the size of one group would undo what the other does.
+pub(crate) fn managed_scaling(
+    name: &GroupName,
+    group: &Group,
+    policy: &Policy,
+) -> Option<KeepReason> {
+    let is_managed = group.managed_scaling && !policy.allow_managed_scaling;
+    is_managed.then(|| KeepReason::ManagedScaling(name.clone()))
+}
+
+/// Auto Scaling would launch another instance at once.
+pub(crate) fn group_at_minimum(instance: &Instance, group: &Group) -> Option<KeepReason> {
+    let is_at_minimum = group.capacity_above_minimum() < instance.weight;
+    let min_size = group.min_size;
+    is_at_minimum
+        .then(|| instance.group.clone())
+        .flatten()
+        .map(|group| KeepReason::GroupAtMinimum { group, min_size })
+}
