@@ -12,7 +12,8 @@ use ebb_core::reaper::settings::ReaperSettings;
 use ebb_core::settings::SettingsError;
 use ebb_core::spot::settings::SpotSettings;
 use ebb_core::{lifecycle, reaper, spot};
-use ebb_planner::{KeepReason, RemoveReason};
+use ebb_planner::{HeadroomResource, KeepReason, RemoveReason};
+use jiff::SignedDuration;
 
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -166,13 +167,13 @@ fn reasons_to_stay() -> Vec<KeepReason> {
         KeepReason::GroupUnavailable(group.clone(), text.clone()),
         KeepReason::GroupNotAllowed(group.clone()),
         KeepReason::ManagedScaling(group.clone()),
-        KeepReason::TooYoung,
-        KeepReason::GroupAtMinimum(group),
+        KeepReason::TooYoung { min_instance_age: SignedDuration::ZERO },
+        KeepReason::GroupAtMinimum { group, min_size: 0 },
         KeepReason::NotRead,
         KeepReason::Pinned(text.clone()),
-        KeepReason::MinInstances,
-        KeepReason::MaxRemovals,
-        KeepReason::Headroom,
+        KeepReason::MinInstances { min_instances: 1 },
+        KeepReason::MaxRemovals { max_removals_percent: 10 },
+        KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20 },
         KeepReason::ZoneBalance,
         KeepReason::NoRoom(text),
     ]
@@ -191,13 +192,13 @@ fn is_listed(reason: &KeepReason) -> bool {
         | KeepReason::GroupUnavailable(..)
         | KeepReason::GroupNotAllowed(_)
         | KeepReason::ManagedScaling(_)
-        | KeepReason::TooYoung
-        | KeepReason::GroupAtMinimum(_)
+        | KeepReason::TooYoung { .. }
+        | KeepReason::GroupAtMinimum { .. }
         | KeepReason::NotRead
         | KeepReason::Pinned(_)
-        | KeepReason::MinInstances
-        | KeepReason::MaxRemovals
-        | KeepReason::Headroom
+        | KeepReason::MinInstances { .. }
+        | KeepReason::MaxRemovals { .. }
+        | KeepReason::Headroom { .. }
         | KeepReason::ZoneBalance
         | KeepReason::NoRoom(_) => true,
     }
