@@ -11,13 +11,14 @@ mod envelope;
 
 use serde_json::Value;
 
+pub(crate) use self::envelope::is_notification;
 pub use self::envelope::{Batch, Message, Record, parse};
 use crate::ids::InstanceId;
 
 /// One event, whatever it came wrapped in.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event<T> {
-    /// What the reader was looking for.
+    /// What the reader reads.
     Ours(T),
     /// An event that is not for the function. Normal: rules, topics and queues are shared.
     Ignored {
@@ -49,10 +50,13 @@ pub struct ParseError {
     pub found: String,
 }
 
+/// How much of a text an error shows: enough for an id or a word of AWS, and not a whole event,
+/// which may hold user data.
+const TEXT_CHARS_MAX: usize = 40;
+
 /// Describes a JSON value in a few words for an error message; long text is cut, as it may be
 /// anything.
 pub(crate) fn describe(value: Option<&Value>) -> String {
-    const TEXT_SHOWN_CHARS: usize = 40;
     match value {
         None => "nothing".to_owned(),
         Some(Value::Null) => "null".to_owned(),
@@ -60,11 +64,11 @@ pub(crate) fn describe(value: Option<&Value>) -> String {
         Some(Value::Number(number)) => format!("the number {number}"),
         Some(Value::Array(_)) => "a list".to_owned(),
         Some(Value::Object(_)) => "an object".to_owned(),
-        Some(Value::String(text)) if text.chars().count() <= TEXT_SHOWN_CHARS => {
+        Some(Value::String(text)) if text.chars().count() <= TEXT_CHARS_MAX => {
             format!("{text:?}")
         }
         Some(Value::String(text)) => {
-            let shown: String = text.chars().take(TEXT_SHOWN_CHARS).collect();
+            let shown: String = text.chars().take(TEXT_CHARS_MAX).collect();
             format!("{shown:?}… ({} bytes)", text.len())
         }
     }

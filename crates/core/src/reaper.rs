@@ -8,6 +8,8 @@ pub mod request;
 pub mod revalidate;
 pub mod services;
 pub mod settings;
+#[cfg(test)]
+mod testing;
 mod text;
 
 pub use self::answer::Answer;

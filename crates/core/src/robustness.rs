@@ -7,7 +7,7 @@ use crate::event::parse;
 use crate::lifecycle::action;
 use crate::spot::notice;
 
-/// Lets every reader read it. Returns how many records there were.
+/// Lets every reader of wrapped events read it. Returns the number of records.
 fn parse_by_all(payload: &Value) -> usize {
     parse(payload, action::read);
     parse(payload, notice::read).records.len()
@@ -88,7 +88,9 @@ proptest! {
             parse_by_all(&payload);
         }
         let text = String::from_utf8_lossy(&bytes);
-        parse_by_all(&json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": &text}}]}));
-        parse_by_all(&json!({"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": &text}]}));
+        let sns = json!({"EventSource": "aws:sns", "Sns": {"Message": &text}});
+        parse_by_all(&json!({"Records": [sns]}));
+        let sqs = json!({"eventSource": "aws:sqs", "messageId": "m", "body": &text});
+        parse_by_all(&json!({"Records": [sqs]}));
     }
 }

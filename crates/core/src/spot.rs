@@ -1,5 +1,5 @@
-//! What the `spot-drainer` decides: which notices count, what is done about each instance, and what
-//! is answered.
+//! What the `spot-drainer` decides: which notices count, what is done about each instance, by how
+//! much the fallback group is raised, and what is answered.
 
 pub mod answer;
 mod decide;

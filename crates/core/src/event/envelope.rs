@@ -28,7 +28,7 @@ pub struct Record<T> {
     pub event: Result<Event<T>, ParseError>,
 }
 
-/// What was found in the wrapping, for a reader to read.
+/// An event out of its wrapping, for a reader to read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
     /// The event.
@@ -42,40 +42,35 @@ pub struct Message {
 impl Message {
     /// Source and detail-type, if the event has EventBridge's envelope.
     pub(crate) fn eventbridge(&self) -> Option<(&str, &str)> {
-        let text = |key| self.body.get(key).and_then(Value::as_str);
-        Some((text("source")?, text("detail-type")?))
+        let source = self.body.get("source")?.as_str()?;
+        let detail_type = self.body.get("detail-type")?.as_str()?;
+        Some((source, detail_type))
     }
 }
 
 /// Reads the payload of an invocation: a bare event, SNS records, or an SQS batch. Total: every
 /// JSON value has a meaning, if only to be ignored.
 pub fn parse<T>(payload: &Value, read: fn(&Message) -> Result<Event<T>, ParseError>) -> Batch<T> {
-    let event = |opened: Result<Opened, ParseError>| match opened? {
-        Opened::Message(message) => read(&message),
-        Opened::Nothing(why) => Ok(Event::ignored(why)),
+    let Some(records) = payload.get("Records").and_then(Value::as_array) else {
+        let message = Message { body: payload.clone(), text: payload.to_string(), topic: None };
+        let record = Record { message_id: None, event: read(&message) };
+        return Batch { from_queue: false, records: vec![record] };
     };
-    match payload.get("Records").and_then(Value::as_array) {
-        Some(records) => Batch {
-            from_queue: records.iter().any(is_sqs),
-            records: records
-                .iter()
-                .map(|record| Record {
-                    message_id: message_id(record),
-                    event: event(open_record(record)),
-                })
-                .collect(),
-        },
-        None => {
-            let message = Message { body: payload.clone(), text: payload.to_string(), topic: None };
-            Batch {
-                from_queue: false,
-                records: vec![Record { message_id: None, event: read(&message) }],
-            }
-        }
+    Batch {
+        from_queue: records.iter().any(is_sqs),
+        records: records.iter().map(|record| read_record(record, read)).collect(),
     }
 }
 
-/// What was found in a record: a message, or nothing that could be read, and why.
+fn read_record<T>(record: &Value, read: fn(&Message) -> Result<Event<T>, ParseError>) -> Record<T> {
+    let event = open_record(record).and_then(|opened| match opened {
+        Opened::Message(message) => read(&message),
+        Opened::Nothing(why) => Ok(Event::ignored(why)),
+    });
+    Record { message_id: message_id(record), event }
+}
+
+/// A record without its wrapping: a message, or nothing that could be read, and why.
 enum Opened {
     Message(Message),
     Nothing(&'static str),
@@ -93,7 +88,7 @@ fn open_record(record: &Value) -> Result<Opened, ParseError> {
     }
 }
 
-// The two services spell the key differently.
+// The two services spell the key that names them differently.
 
 fn is_sns(record: &Value) -> bool {
     record.get("EventSource").and_then(Value::as_str) == Some("aws:sns")
@@ -108,19 +103,24 @@ fn message_id(record: &Value) -> Option<String> {
 }
 
 fn open_sqs(record: &Value) -> Result<Opened, ParseError> {
-    let malformed = |field, expected| ParseError {
+    let Ok(message) = SqsMessage::deserialize(record) else {
+        return Err(sqs_error(record, "body", "a message as Lambda passes it on from a queue"));
+    };
+    if message.message_id.is_none() {
+        return Err(sqs_error(record, "messageId", "the message's id"));
+    }
+    match message.body {
+        Some(body) => open_queue_body(&body),
+        None => Err(sqs_error(record, "body", "text")),
+    }
+}
+
+fn sqs_error(record: &Value, field: &'static str, expected: &'static str) -> ParseError {
+    ParseError {
         event: "SQS message".to_owned(),
         field,
         expected,
         found: describe(record.get(field)),
-    };
-    match SqsMessage::deserialize(record) {
-        Err(_) => Err(malformed("body", "a message as Lambda passes it on from a queue")),
-        Ok(message) => match (&message.message_id, message.body) {
-            (None, _) => Err(malformed("messageId", "the message's id")),
-            (_, None) => Err(malformed("body", "text")),
-            (Some(_), Some(body)) => open_queue_body(&body),
-        },
     }
 }
 
@@ -128,11 +128,15 @@ fn open_sqs(record: &Value) -> Result<Opened, ParseError> {
 /// notification around it.
 fn open_queue_body(body: &str) -> Result<Opened, ParseError> {
     let Ok(value) = serde_json::from_str::<Value>(body) else { return Ok(NOT_JSON) };
-    let is_notification = value.get("TopicArn").is_some() && value.get("Type").is_some();
-    if is_notification {
+    if is_notification(&value) {
         return open_sns(&value);
     }
     Ok(Opened::Message(Message { body: value, text: body.to_owned(), topic: None }))
+}
+
+/// Whether it is a message as SNS sends it to a queue or an HTTP endpoint.
+pub(crate) fn is_notification(value: &Value) -> bool {
+    value.get("TopicArn").is_some() && value.get("Type").is_some()
 }
 
 fn open_sns(notification: &Value) -> Result<Opened, ParseError> {

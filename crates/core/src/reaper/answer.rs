@@ -1,4 +1,7 @@
 //! What the `scale-in-reaper` answers: each cluster's report, with its text for people.
+//!
+//! The reports are made in `report`; logging the answer and counting it in metrics is left to the
+//! function.
 
 use std::fmt;
 
@@ -13,24 +16,24 @@ use crate::reaper::text::text;
 /// What the function returns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// In which mode it swept.
+    /// The mode of the sweep.
     pub mode: ReaperMode,
-    /// One entry a cluster that could be swept.
+    /// One entry per cluster that could be swept.
     pub clusters: Vec<ClusterReport>,
     /// Why it did not sweep at all, if so.
     pub ignored: Option<String>,
 }
 
-/// How many of a cluster's instances that stay a log line names: a line of CloudWatch Logs has a
-/// limit.
+/// How many of a cluster's instances that stay a log line names. CloudWatch Logs takes events of up
+/// to 256 KB, which the reports of several clusters share; the whole answer has all of them.
 const LOGGED_KEPT_MAX: usize = 25;
 
 impl Answer {
     /// The answer, whole, with each cluster's plan as text.
     pub fn to_json(&self) -> Value {
         let mut answer = self.json_with(usize::MAX);
-        for (index, swept) in self.clusters.iter().enumerate() {
-            answer["clusters"][index]["text"] = json!(text(swept));
+        for (index, report) in self.clusters.iter().enumerate() {
+            answer["clusters"][index]["text"] = json!(text(report));
         }
         answer
     }
@@ -42,7 +45,8 @@ impl Answer {
     }
 
     fn json_with(&self, kept_max: usize) -> Value {
-        let clusters: Vec<_> = self.clusters.iter().map(|swept| swept.to_json(kept_max)).collect();
+        let clusters: Vec<_> =
+            self.clusters.iter().map(|report| report.to_json(kept_max)).collect();
         let mut answer = json!({"mode": self.mode, "clusters": clusters});
         if let Some(why) = &self.ignored {
             answer["ignored"] = json!(why);
@@ -50,12 +54,12 @@ impl Answer {
         answer
     }
 
-    /// What was done, of this kind.
+    /// The outcomes of this kind.
     pub fn of_kind(&self, kind: OutcomeKind) -> impl Iterator<Item = &RemovalOutcome> {
         self.clusters
             .iter()
             .flat_map(ClusterReport::all_done)
-            .filter(move |done| done.outcome == kind)
+            .filter(move |outcome| outcome.outcome == kind)
     }
 }
 

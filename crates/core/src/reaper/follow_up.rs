@@ -1,5 +1,5 @@
 //! What becomes of the instances that an earlier sweep drained: each is terminated, waited for, or
-//! taken back.
+//! taken back. The decision is [`follow_up`]; carrying it out is left to the `scale-in-reaper`.
 //!
 //! Nothing that a sweep began is forgotten, and nothing that others drain is touched.
 
@@ -56,15 +56,15 @@ impl fmt::Display for Mark {
     }
 }
 
-/// A service that could not place a task although it could before Ebb drained an instance.
+/// A service that finds no place for a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlacementFailure {
     /// Its name.
     pub service: String,
-    /// When ECS said so last.
-    pub at: Timestamp,
-    /// When ECS had said so before, if at all.
-    pub before: Option<Timestamp>,
+    /// When ECS reported it last.
+    pub latest: Timestamp,
+    /// The oldest earlier report that ECS still shows, if there is one.
+    pub oldest: Option<Timestamp>,
     /// What one task holds.
     pub demand: Resources,
 }
@@ -124,83 +124,121 @@ pub fn follow_up(
     function: &str,
     now: Timestamp,
 ) -> Vec<(usize, FollowUp)> {
-    let marked = inventory.instances.iter().enumerate();
-    let mut marked: Vec<_> =
-        marked.filter_map(|(index, one)| Some((index, one, Mark::of(one, function)?))).collect();
-    // The youngest drain first: it has the least to lose if the load has come back.
-    marked.sort_by(|(_, one, a), (_, other, b)| {
-        b.at.cmp(&a.at).then(one.instance_id.cmp(&other.instance_id))
-    });
-
     let mut headroom = load.headroom;
-    let mut decided = Vec::new();
-    for (index, instance, mark) in marked {
-        let decision = match instance.status {
-            ContainerInstanceStatus::Active if now.duration_since(mark.at) < FORGOTTEN_AFTER => {
-                continue;
-            }
-            ContainerInstanceStatus::Active => {
-                FollowUp::Unmark("it is ACTIVE, and bears the mark of a drain".to_owned())
-            }
-            ContainerInstanceStatus::Draining => {
-                let facts = Facts { instance, inventory, policy, mark: &mark, now };
-                facts.decide(&headroom, &load.unplaced)
-            }
-            _ => continue,
-        };
+    let mut decisions = Vec::new();
+    for (index, instance, mark) in marked_instances(inventory, function) {
+        let marked = MarkedInstance { instance, mark, inventory, policy, now };
+        let Some(decision) = marked.decide(&headroom, &load.unplaced) else { continue };
+        // What comes back counts at once, so that no more comes back than the load needs.
         if matches!(decision, FollowUp::Reactivate { .. }) {
-            add(&mut headroom, inventory, instance);
+            add_to_headroom(&mut headroom, inventory, instance);
         }
-        decided.push((index, decision));
+        decisions.push((index, decision));
     }
-    decided
+    decisions
 }
 
-fn reactivate(why: String) -> FollowUp {
-    FollowUp::Reactivate { why, load: false }
+/// The instances that bear the mark of `function`. The youngest drain comes first: it has the least
+/// to lose if the load has come back.
+fn marked_instances<'a>(
+    inventory: &'a Inventory,
+    function: &str,
+) -> Vec<(usize, &'a Instance, Mark)> {
+    let mut marked = Vec::new();
+    for (index, instance) in inventory.instances.iter().enumerate() {
+        if let Some(mark) = Mark::of(instance, function) {
+            marked.push((index, instance, mark));
+        }
+    }
+    marked.sort_by(|(_, a, mark_a), (_, b, mark_b)| {
+        mark_b.at.cmp(&mark_a.at).then_with(|| a.instance_id.cmp(&b.instance_id))
+    });
+    marked
 }
 
-struct Facts<'a> {
+/// An instance that an earlier sweep marked, and all that is asked about it.
+struct MarkedInstance<'a> {
     instance: &'a Instance,
+    mark: Mark,
     inventory: &'a Inventory,
     policy: &'a Policy,
-    mark: &'a Mark,
     now: Timestamp,
 }
 
-impl Facts<'_> {
-    /// The rules, in order: first what the group says, then the load, then the drain itself.
-    fn decide(&self, headroom: &Headroom, unplaced: &[PlacementFailure]) -> FollowUp {
+impl MarkedInstance<'_> {
+    /// `None` if nothing is to be done about it: it has left or is leaving its cluster, or another
+    /// sweep has just marked it.
+    fn decide(&self, headroom: &Headroom, unplaced: &[PlacementFailure]) -> Option<FollowUp> {
+        match self.instance.status {
+            ContainerInstanceStatus::Draining => Some(self.decide_drain(headroom, unplaced)),
+            ContainerInstanceStatus::Active if self.age() < FORGOTTEN_AFTER => None,
+            ContainerInstanceStatus::Active => {
+                Some(FollowUp::Unmark("it is ACTIVE, and bears the mark of a drain".to_owned()))
+            }
+            ContainerInstanceStatus::Registering
+            | ContainerInstanceStatus::RegistrationFailed
+            | ContainerInstanceStatus::Deregistering
+            | ContainerInstanceStatus::Inactive
+            | ContainerInstanceStatus::Other(_) => None,
+        }
+    }
+
+    /// Decides about a drain. The first rule that applies decides.
+    fn decide_drain(&self, headroom: &Headroom, unplaced: &[PlacementFailure]) -> FollowUp {
+        // 1. What its group takes away already is not the sweep's any more.
         let state = &self.instance.lifecycle_state;
         if state.starts_with("Terminat") || state.starts_with("Warmed") {
             return FollowUp::LeaveAlone(format!("its group says {state}"));
         }
+        // 2. What no group could take away, or what may not go any more, comes back.
         let Some((name, group)) = self.group() else {
             return reactivate("it is in no Auto Scaling group any more".to_owned());
         };
         if let Some(why) = self.must_stay(name, group) {
             return reactivate(why);
         }
-        if let Some(why) = short(headroom, self.policy).or_else(|| self.needed_by(unplaced)) {
+        // 3. What the load needs comes back, whatever has come of the drain.
+        if let Some(why) =
+            missing_headroom(headroom, self.policy).or_else(|| self.needed_by(unplaced))
+        {
             return FollowUp::Reactivate { why: format!("load has come back: {why}"), load: true };
         }
-        let Some(left) = self.tasks_left() else {
+        // 4. Nothing is decided about tasks that are not known.
+        let Some(tasks_left) = self.tasks_left() else {
             return FollowUp::Wait("its tasks were not read".to_owned());
         };
-        let stalled = self.now.duration_since(self.mark.at) >= STALLED_AFTER;
+        let is_stalled = self.age() >= STALLED_AFTER;
+        // 5. A group that cannot be shrunk now is waited for, but not for ever.
         match &group.unavailable {
-            Some(why) if stalled => reactivate(format!("group {name} cannot be shrunk: {why}")),
-            Some(why) => FollowUp::Wait(format!("group {name} cannot be shrunk now: {why}")),
-            None if left == 0 => FollowUp::Terminate("its tasks have stopped".to_owned()),
-            None if stalled && self.may_wait_longer() => {
-                FollowUp::Wait("standalone tasks have not ended".to_owned())
+            Some(why) if is_stalled => {
+                return reactivate(format!("group {name} cannot be shrunk: {why}"));
             }
-            None if stalled => reactivate(format!(
-                "its drain has stalled: {left} tasks left since {}",
-                self.mark.at
-            )),
-            None => FollowUp::Wait(format!("{left} tasks left")),
+            Some(why) => {
+                return FollowUp::Wait(format!("group {name} cannot be shrunk now: {why}"));
+            }
+            None => {}
         }
+        // 6. An empty instance goes.
+        if tasks_left == 0 {
+            return FollowUp::Terminate("its tasks have stopped".to_owned());
+        }
+        // 7. Tasks are waited for, but not for ever, unless the operator lets them end by
+        //    themselves.
+        if !is_stalled {
+            FollowUp::Wait(format!("{tasks_left} tasks left"))
+        } else if self.only_standalone_tasks_may_be_left() {
+            FollowUp::Wait("standalone tasks have not ended".to_owned())
+        } else {
+            reactivate(format!(
+                "its drain has stalled: {tasks_left} tasks left since {}",
+                self.mark.at
+            ))
+        }
+    }
+
+    /// How long ago it was marked.
+    fn age(&self) -> SignedDuration {
+        self.now.duration_since(self.mark.at)
     }
 
     fn group(&self) -> Option<(&GroupName, &Group)> {
@@ -208,15 +246,16 @@ impl Facts<'_> {
         Some((name, self.inventory.groups.get(name)?))
     }
 
+    /// Why it may not be removed any more, if so.
     fn must_stay(&self, name: &GroupName, group: &Group) -> Option<String> {
         let state = &self.instance.lifecycle_state;
         if state != "InService" {
             return Some(format!("its group says {state}"));
         }
-        let allowed = self.policy.groups.as_ref().is_none_or(|groups| groups.contains(name));
+        let is_allowed = self.policy.groups.as_ref().is_none_or(|groups| groups.contains(name));
         let reason = if self.instance.protected_from_scale_in {
             KeepReason::ProtectedFromScaleIn
-        } else if !allowed {
+        } else if !is_allowed {
             KeepReason::GroupNotAllowed(name.clone())
         } else if group.managed_scaling && !self.policy.allow_managed_scaling {
             KeepReason::ManagedScaling(name.clone())
@@ -228,22 +267,14 @@ impl Facts<'_> {
         Some(reason.to_string())
     }
 
-    /// A service that finds no place for a task, has done so since the drain began and not before,
-    /// and could use this instance.
+    /// The service that lacks this instance, if any: it finds no place for a task, has found none
+    /// since the drain began and not before, and one of its tasks could run here.
     fn needed_by(&self, unplaced: &[PlacementFailure]) -> Option<String> {
-        let registered = self.instance.registered?.to_array();
-        let needs = unplaced.iter().find(|one| {
-            let since =
-                one.at >= self.mark.at && one.before.is_none_or(|before| before >= self.mark.at);
-            since
-                && one
-                    .demand
-                    .to_array()
-                    .into_iter()
-                    .zip(registered)
-                    .all(|(needed, all)| needed <= all)
+        let registered = self.instance.registered?;
+        let failure = unplaced.iter().find(|failure| {
+            failure.began_after(self.mark.at) && fits(failure.demand, registered)
         })?;
-        Some(format!("service {} finds no place for a task", needs.service))
+        Some(format!("service {} finds no place for a task", failure.service))
     }
 
     /// How many tasks have not stopped, but for those of daemon services, which leave with the
@@ -253,104 +284,96 @@ impl Facts<'_> {
         Some(tasks.iter().filter(|task| task.kind != TaskKind::Daemon).count())
     }
 
-    /// Whether nothing is left but standalone tasks, which the operator lets end by themselves.
-    fn may_wait_longer(&self) -> bool {
-        let others = |kind| !matches!(kind, TaskKind::Standalone | TaskKind::Daemon);
+    /// Whether nothing is left but standalone tasks, and the operator lets those end by themselves.
+    fn only_standalone_tasks_may_be_left(&self) -> bool {
         self.policy.allow_standalone_tasks
-            && self.instance.tasks.iter().flatten().all(|task| !others(task.kind))
+            && self
+                .instance
+                .tasks
+                .iter()
+                .flatten()
+                .all(|task| matches!(task.kind, TaskKind::Standalone | TaskKind::Daemon))
     }
+}
+
+fn reactivate(why: String) -> FollowUp {
+    FollowUp::Reactivate { why, load: false }
+}
+
+impl PlacementFailure {
+    fn began_after(&self, time: Timestamp) -> bool {
+        self.latest >= time && self.oldest.is_none_or(|oldest| oldest >= time)
+    }
+}
+
+fn fits(demand: Resources, registered: Resources) -> bool {
+    demand
+        .to_array()
+        .into_iter()
+        .zip(registered.to_array())
+        .all(|(needed, registered)| needed <= registered)
 }
 
 /// What is lacking, if the headroom that the operator chose is not left.
-fn short(headroom: &Headroom, policy: &Policy) -> Option<String> {
-    let lacks = |free: i64, all: i64, percent: u32| {
-        free < 0 || free.saturating_mul(100) < all.saturating_mul(percent.into())
-    };
-    if headroom.instances < policy.min_instances {
-        return Some(format!("{} usable instances are left", headroom.instances));
+fn missing_headroom(headroom: &Headroom, policy: &Policy) -> Option<String> {
+    let Headroom { instances, registered, free } = headroom;
+    if *instances < policy.min_instances {
+        return Some(format!("{instances} usable instances are left"));
     }
-    let Headroom { registered, free, .. } = headroom;
-    if lacks(free.cpu, registered.cpu, policy.headroom_cpu_percent) {
+    if is_short(free.cpu, registered.cpu, policy.headroom_cpu_percent) {
         return Some(format!("{:.1} % of CPU are free", headroom.cpu_percent()));
     }
-    lacks(free.memory_mib, registered.memory_mib, policy.headroom_memory_percent)
+    is_short(free.memory_mib, registered.memory_mib, policy.headroom_memory_percent)
         .then(|| format!("{:.1} % of memory are free", headroom.memory_percent()))
 }
 
-/// Counts an instance that is to be ACTIVE again: its tasks need no other place.
-fn add(headroom: &mut Headroom, inventory: &Inventory, instance: &Instance) {
+/// Whether less than this share is free. Compared in whole numbers: no rounding decides.
+fn is_short(free: i64, registered: i64, percent: u32) -> bool {
+    free < 0 || free.saturating_mul(100) < registered.saturating_mul(percent.into())
+}
+
+/// Counts an instance that is to be ACTIVE again, with what its tasks hold as free: they need no
+/// other place then, and what is on its way to one was taken off the headroom.
+fn add_to_headroom(headroom: &mut Headroom, inventory: &Inventory, instance: &Instance) {
     let (Some(registered), Some(remaining)) = (instance.registered, instance.remaining) else {
         return;
     };
-    let mut free = remaining.to_array();
-    for task in instance.tasks.iter().flatten() {
-        let TaskKind::Service(index) = task.kind else { continue };
-        let demand =
-            inventory.services.get(index).map_or_else(Resources::default, |service| service.demand);
-        free.iter_mut().zip(demand.to_array()).for_each(|(free, held)| *free += held);
-    }
-    let sum = |one: Resources, other: [i64; 4]| {
-        let mut sum = one.to_array();
-        sum.iter_mut().zip(other).for_each(|(sum, more)| *sum += more);
-        Resources::from(sum)
-    };
     headroom.instances += 1;
-    headroom.registered = sum(headroom.registered, registered.to_array());
-    headroom.free = sum(headroom.free, free);
+    headroom.registered = sum(headroom.registered, registered);
+    headroom.free = sum(headroom.free, remaining);
+    for task in instance.tasks.iter().flatten() {
+        if let TaskKind::Service(index) = task.kind
+            && let Some(service) = inventory.services.get(index)
+        {
+            headroom.free = sum(headroom.free, service.demand);
+        }
+    }
+}
+
+fn sum(a: Resources, b: Resources) -> Resources {
+    let mut sum = a.to_array();
+    for (sum, amount) in sum.iter_mut().zip(b.to_array()) {
+        *sum += amount;
+    }
+    Resources::from(sum)
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+mod tests {
+    use std::collections::BTreeSet;
 
-    use ebb_planner::{HostPort, Protocol, Service, Task};
+    use ebb_planner::{HostPort, Protocol, Service};
 
     use super::*;
-    use crate::ids::{Cluster, ContainerInstanceArn, InstanceId};
+    use crate::reaper::testing::{
+        NOW, group_name, headroom, instance, inventory, resources, seconds_ago, task,
+    };
 
     const FUNCTION: &str = "scale-in-reaper";
-    pub(crate) const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-    pub(crate) fn id(number: u64) -> InstanceId {
-        InstanceId::parse(&format!("i-{number:017x}")).unwrap()
-    }
-
-    fn ago(seconds: i64) -> Timestamp {
-        NOW - SignedDuration::from_secs(seconds)
-    }
-
-    fn resources(cpu: i64, memory_mib: i64) -> Resources {
-        Resources { cpu, memory_mib, ..Resources::default() }
-    }
-
-    /// An empty ACTIVE instance of a group.
-    pub(crate) fn instance(number: u64) -> Instance {
-        Instance {
-            instance_id: id(number),
-            arn: ContainerInstanceArn::new(number.to_string()),
-            group: Some(GroupName::new("group")),
-            lifecycle_state: "InService".to_owned(),
-            protected_from_scale_in: false,
-            weight: 1,
-            zone: "a".to_owned(),
-            instance_type: "m7g.large".to_owned(),
-            attributes: BTreeMap::new(),
-            status: ContainerInstanceStatus::Active,
-            agent_connected: true,
-            registered_at: Some(ago(86_400)),
-            registered: Some(resources(2_048, 7_680)),
-            remaining: Some(resources(2_048, 7_680)),
-            unknown_resource: None,
-            host_ports: BTreeSet::new(),
-            tasks: Some(Vec::new()),
-            distinct_services: BTreeSet::new(),
-            price_microusd: None,
-        }
-    }
-
-    /// One that a sweep drained a while ago.
-    fn drained(number: u64, seconds_ago: i64) -> Instance {
-        let mark = Mark { function: FUNCTION.to_owned(), at: ago(seconds_ago) };
+    /// An instance that a sweep drained a while ago.
+    fn drained(number: u64, seconds: i64) -> Instance {
+        let mark = Mark { function: FUNCTION.to_owned(), at: seconds_ago(seconds) };
         Instance {
             status: ContainerInstanceStatus::Draining,
             attributes: [(DRAINED_BY.to_owned(), mark.to_string())].into(),
@@ -358,33 +381,18 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn task(kind: TaskKind) -> Task {
-        Task { id: "t".to_owned(), kind, protected: false }
-    }
-
-    pub(crate) fn inventory(instances: Vec<Instance>) -> Inventory {
-        let group = Group { min_size: 0, desired_capacity: 10, ..Group::default() };
-        Inventory {
-            cluster: Cluster::new("shop"),
-            instances,
-            groups: [(GroupName::new("group"), group)].into(),
-            services: Vec::new(),
-        }
-    }
-
     /// Plenty of room on what stays.
     fn roomy() -> Load {
-        let headroom = Headroom {
-            instances: 10,
-            registered: resources(10_000, 10_000),
-            free: resources(9_000, 9_000),
-        };
+        let headroom = headroom(10, (10_000, 10_000), (9_000, 9_000));
         Load { headroom, unplaced: Vec::new() }
     }
 
-    fn decided(inventory: &Inventory, load: &Load) -> Vec<FollowUp> {
-        let decided = follow_up(inventory, &Policy::default(), load, FUNCTION, NOW);
-        decided.into_iter().map(|(_, decision)| decision).collect()
+    fn decide(inventory: &Inventory, load: &Load) -> Vec<(usize, FollowUp)> {
+        follow_up(inventory, &Policy::default(), load, FUNCTION, NOW)
+    }
+
+    fn words(inventory: &Inventory, load: &Load) -> Vec<&'static str> {
+        decide(inventory, load).iter().map(|(_, decision)| word(decision)).collect()
     }
 
     fn word(decision: &FollowUp) -> &'static str {
@@ -399,66 +407,62 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_mark_survives_being_written_and_read_and_what_is_none_is_none() {
+    fn a_mark_is_read_as_it_was_written_and_other_texts_are_none() {
         let mark =
             Mark { function: FUNCTION.to_owned(), at: "2025-03-04T05:06:07.891Z".parse().unwrap() };
         assert_eq!(mark.to_string(), "scale-in-reaper/2025-03-04T05:06:07Z");
         let read = Mark::parse(&mark.to_string()).unwrap();
-        assert_eq!((read.function.as_str(), mark.at.as_second()), (FUNCTION, read.at.as_second()));
+        assert_eq!(read.function, FUNCTION);
+        assert_eq!(read.at.as_second(), mark.at.as_second());
         for text in ["", "scale-in-reaper", "scale-in-reaper/soon", "2025-03-04T05:06:07Z"] {
             assert_eq!(Mark::parse(text), None, "{text}");
         }
     }
 
+    fn set_state(inventory: &mut Inventory, lifecycle_state: &str) {
+        inventory.instances[0].lifecycle_state = lifecycle_state.to_owned();
+    }
+
+    fn set_tasks(inventory: &mut Inventory, kind: TaskKind) {
+        inventory.instances[0].tasks = Some(vec![task(kind), task(TaskKind::Daemon)]);
+    }
+
+    fn group(inventory: &mut Inventory) -> &mut Group {
+        inventory.groups.get_mut(&group_name()).unwrap()
+    }
+
+    type Change = fn(&mut Inventory);
+
     #[test]
     fn every_rule_about_a_drained_instance_has_its_say() {
-        type Change<'a> = &'a dyn Fn(&mut Inventory);
-        let state = |word: &'static str| {
-            move |all: &mut Inventory| all.instances[0].lifecycle_state = word.to_owned()
-        };
-        let (wait, proceed, standby) =
-            (state("Terminating:Wait"), state("Terminating:Proceed"), state("Standby"));
-        let with = |kind| {
-            move |all: &mut Inventory| {
-                all.instances[0].tasks = Some(vec![task(kind), task(TaskKind::Daemon)])
-            }
-        };
-        let (daemons, stopping, standalone) =
-            (with(TaskKind::Daemon), with(TaskKind::Stopping), with(TaskKind::Standalone));
-        let group = |change: fn(&mut Group)| {
-            move |all: &mut Inventory| change(all.groups.get_mut(&GroupName::new("group")).unwrap())
-        };
-        let at_minimum = group(|group| group.min_size = 10);
-        let managed = group(|group| group.managed_scaling = true);
-        let suspended = group(|group| group.unavailable = Some("suspended".to_owned()));
-        let cases: [(&str, Change<'_>); 14] = [
-            ("empty", &|_| {}),
-            ("daemon tasks left", &daemons),
-            ("a stopping task left", &stopping),
-            ("a standalone task left", &standalone),
-            ("tasks not read", &|all| all.instances[0].tasks = None),
-            ("Terminating:Wait", &wait),
-            ("Terminating:Proceed", &proceed),
-            ("Standby", &standby),
-            ("in no group", &|all| all.instances[0].group = None),
-            ("protected", &|all| all.instances[0].protected_from_scale_in = true),
-            ("group at its minimum", &at_minimum),
-            ("managed scaling", &managed),
-            ("group suspended", &suspended),
-            ("not ours", &|all| {
-                all.instances[0]
-                    .attributes
-                    .insert(DRAINED_BY.to_owned(), "another/1970-01-01T00:00:00Z".to_owned());
+        let cases: [(&str, Change); 14] = [
+            ("empty", |_| {}),
+            ("daemon tasks left", |inventory| set_tasks(inventory, TaskKind::Daemon)),
+            ("a stopping task left", |inventory| set_tasks(inventory, TaskKind::Stopping)),
+            ("a standalone task left", |inventory| set_tasks(inventory, TaskKind::Standalone)),
+            ("tasks not read", |inventory| inventory.instances[0].tasks = None),
+            ("Terminating:Wait", |inventory| set_state(inventory, "Terminating:Wait")),
+            ("Terminating:Proceed", |inventory| set_state(inventory, "Terminating:Proceed")),
+            ("Standby", |inventory| set_state(inventory, "Standby")),
+            ("in no group", |inventory| inventory.instances[0].group = None),
+            ("protected", |inventory| inventory.instances[0].protected_from_scale_in = true),
+            ("group at its minimum", |inventory| group(inventory).min_size = 10),
+            ("managed scaling", |inventory| group(inventory).managed_scaling = true),
+            ("group suspended", |inventory| {
+                group(inventory).unavailable = Some("suspended".to_owned());
+            }),
+            ("not ours", |inventory| {
+                let mark = "another/1970-01-01T00:00:00Z".to_owned();
+                inventory.instances[0].attributes.insert(DRAINED_BY.to_owned(), mark);
             }),
         ];
         let mut lines = Vec::new();
         for (name, change) in cases {
-            let said = [600, 7_200].map(|seconds| {
-                let mut all = inventory(vec![drained(1, seconds)]);
-                change(&mut all);
-                decided(&all, &roomy()).first().map_or("nothing", word)
+            let [young, old] = [600, 7_200].map(|seconds| {
+                let mut inventory = inventory(vec![drained(1, seconds)]);
+                change(&mut inventory);
+                words(&inventory, &roomy()).first().copied().unwrap_or("nothing")
             });
-            let [young, old] = said;
             lines.push(format!("{name}: {young}; after two hours: {old}"));
         }
         insta::assert_snapshot!(lines.join("\n"), @r"
@@ -481,54 +485,43 @@ pub(crate) mod tests {
 
     #[test]
     fn load_that_has_come_back_reactivates_the_youngest_drains_first_and_no_more_than_needed() {
-        let all = inventory(vec![drained(1, 300), drained(2, 100), drained(3, 200)]);
+        let inventory = inventory(vec![drained(1, 300), drained(2, 100), drained(3, 200)]);
         let mut load = roomy();
         load.headroom.free = resources(1_999, 9_000);
-        let said = follow_up(&all, &Policy::default(), &load, FUNCTION, NOW);
+        let indices: Vec<_> = decide(&inventory, &load).iter().map(|(index, _)| *index).collect();
+        assert_eq!(indices, [1, 2, 0]);
+        assert_eq!(words(&inventory, &load), ["reactivate for load", "terminate", "terminate"]);
 
-        let said: Vec<_> = said.iter().map(|(index, decision)| (*index, word(decision))).collect();
-        assert_eq!(said, [(1, "reactivate for load"), (2, "terminate"), (0, "terminate")]);
         load.headroom = Headroom { instances: 0, ..Headroom::default() };
-        assert_eq!(
-            word(&decided(&all, &load)[0]),
-            "reactivate for load",
-            "fewer than the least number"
-        );
+        assert_eq!(words(&inventory, &load)[0], "reactivate for load", "below MIN_INSTANCES");
     }
 
     #[test]
     fn a_service_without_a_place_gets_back_what_could_be_one() {
-        let unplaced = |at, before, cpu| PlacementFailure {
-            service: "web".to_owned(),
-            at,
-            before,
-            demand: resources(cpu, 512),
+        let inventory = inventory(vec![drained(1, 600)]);
+        let word_if = |latest, oldest: Option<i64>, cpu| {
+            let failure = PlacementFailure {
+                service: "web".to_owned(),
+                latest: seconds_ago(latest),
+                oldest: oldest.map(seconds_ago),
+                demand: resources(cpu, 512),
+            };
+            words(&inventory, &Load { unplaced: vec![failure], ..roomy() })[0]
         };
-        let all = inventory(vec![drained(1, 600)]);
-        for (what, failure, expected) in [
-            ("since the drain", unplaced(ago(60), None, 1_024), "reactivate for load"),
-            (
-                "twice since the drain",
-                unplaced(ago(60), Some(ago(500)), 1_024),
-                "reactivate for load",
-            ),
-            ("before the drain already", unplaced(ago(60), Some(ago(700)), 1_024), "terminate"),
-            ("only before the drain", unplaced(ago(700), None, 1_024), "terminate"),
-            ("a task too large for it", unplaced(ago(60), None, 4_096), "terminate"),
-        ] {
-            let load = Load { unplaced: vec![failure], ..roomy() };
-            assert_eq!(word(&decided(&all, &load)[0]), expected, "{what}");
-        }
+        assert_eq!(word_if(60, None, 1_024), "reactivate for load", "since the drain");
+        assert_eq!(word_if(60, Some(500), 1_024), "reactivate for load", "twice since the drain");
+        assert_eq!(word_if(60, Some(700), 1_024), "terminate", "before the drain already");
+        assert_eq!(word_if(700, None, 1_024), "terminate", "only before the drain");
+        assert_eq!(word_if(60, None, 4_096), "terminate", "a task too large for it");
     }
 
     #[test]
     fn the_tasks_of_an_instance_that_is_kept_need_no_other_place() {
-        let mut all = inventory(vec![drained(1, 600), drained(2, 700)]);
-        let ports = BTreeSet::from([HostPort { protocol: Protocol::Tcp, number: 80 }]);
-        all.services = vec![Service {
+        let mut inventory = inventory(vec![drained(1, 600), drained(2, 700)]);
+        inventory.services = vec![Service {
             name: "web".to_owned(),
             demand: resources(1_000, 100),
-            host_ports: ports,
+            host_ports: BTreeSet::from([HostPort { protocol: Protocol::Tcp, number: 80 }]),
             distinct_instance: false,
             constraints: Vec::new(),
             strategy: Vec::new(),
@@ -537,26 +530,24 @@ pub(crate) mod tests {
             in_flight: 1,
             unclear: None,
         }];
-        all.instances[0].tasks = Some(vec![task(TaskKind::Service(0))]);
-        all.instances[0].remaining = Some(resources(1_048, 7_580));
+        inventory.instances[0].tasks = Some(vec![task(TaskKind::Service(0))]);
+        inventory.instances[0].remaining = Some(resources(1_048, 7_580));
         let mut load = roomy();
+        // 2,048 of 12,048 CPU units are less than a fifth; with a second instance there are enough.
         load.headroom.free = resources(0, 9_000);
-        // 2,048 of 12,048 CPU units are less than a fifth; with a second one there are enough.
-        let said: Vec<_> = decided(&all, &load).iter().map(word).collect();
-        assert_eq!(said, ["reactivate for load", "reactivate for load"]);
+        assert_eq!(words(&inventory, &load), ["reactivate for load", "reactivate for load"]);
         load.headroom.free = resources(400, 9_000);
-        let said: Vec<_> = decided(&all, &load).iter().map(word).collect();
-        assert_eq!(said, ["reactivate for load", "terminate"], "2,448 of 12,048");
+        assert_eq!(words(&inventory, &load), ["reactivate for load", "terminate"], "2,448");
     }
 
     #[test]
     fn an_active_instance_loses_an_old_mark_and_keeps_a_young_one() {
-        let active = |number, seconds| Instance {
-            status: ContainerInstanceStatus::Active,
-            ..drained(number, seconds)
-        };
-        let all = inventory(vec![active(1, 899), active(2, 900)]);
-        let said = follow_up(&all, &Policy::default(), &roomy(), FUNCTION, NOW);
-        assert!(matches!(said.as_slice(), [(1, FollowUp::Unmark(_))]), "{said:?}");
+        let status = ContainerInstanceStatus::Active;
+        let inventory = inventory(vec![
+            Instance { status: status.clone(), ..drained(1, 899) },
+            Instance { status, ..drained(2, 900) },
+        ]);
+        let decisions = decide(&inventory, &roomy());
+        assert!(matches!(decisions.as_slice(), [(1, FollowUp::Unmark(_))]), "{decisions:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! What a sweep reads of a cluster, and which members of its groups it misses there.
+//! How many instances a sweep reads the tasks of, and which members of the cluster's groups are not
+//! in the cluster. The reading itself is left to the `scale-in-reaper`.
 
 use std::collections::BTreeSet;
 
@@ -7,59 +8,67 @@ use ebb_planner::{Inventory, Policy};
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::{GroupName, InstanceId};
 
-/// How many instances are read at least, if there are as many worth reading.
+/// How many instances are read at least, if there are as many candidates: in a small cluster the
+/// share that may be removed is one or two, and the first candidates may all hold a task that may
+/// not move.
 const READ_MIN: usize = 20;
 /// How many are read for each that may be removed: some have tasks that may not move, some have
-/// tasks that fit nowhere.
-const READ_FOR_EACH: usize = 3;
+/// tasks that fit nowhere. More would cost calls for each, and few more could go.
+const READ_PER_REMOVAL: usize = 3;
 
-/// How many of the instances that are worth reading are read: enough to choose from, whatever the
-/// size of the cluster.
+/// How many of the candidates are read: enough to choose from, whatever the size of the cluster.
 pub fn reads_max(inventory: &Inventory, policy: &Policy) -> usize {
     let usable = inventory
         .instances
         .iter()
-        .filter(|one| one.status == ContainerInstanceStatus::Active)
+        .filter(|instance| instance.status == ContainerInstanceStatus::Active)
         .count();
-    let share = usize::try_from(policy.max_removals_percent).unwrap_or(100);
-    let removals = (usable * share).div_ceil(100);
-    if removals == 0 { 0 } else { READ_MIN.max(READ_FOR_EACH * removals) }
+    let percent = usize::try_from(policy.max_removals_percent).unwrap_or(100);
+    let removals = (usable * percent).div_ceil(100);
+    if removals == 0 { 0 } else { READ_MIN.max(READ_PER_REMOVAL * removals) }
 }
 
-/// Instances that joined a group of the cluster, but not the cluster: unless they boot just now,
-/// they are paid for nothing. `members` are the instances that the groups say are in service.
+/// Instances that joined a group of the cluster, but not the cluster: unless they are booting, they
+/// are paid for nothing. `members` are the instances that the groups say are in service.
 pub fn unregistered_members(
     inventory: &Inventory,
     members: &[(InstanceId, GroupName)],
 ) -> Vec<(InstanceId, GroupName)> {
-    let registered: BTreeSet<_> = inventory.instances.iter().map(|one| &one.instance_id).collect();
-    let stranger = |(id, group): &&(InstanceId, GroupName)| {
-        !registered.contains(id) && inventory.groups.contains_key(group)
-    };
-    let mut strangers: Vec<_> = members.iter().filter(stranger).cloned().collect();
-    strangers.sort();
-    strangers
+    let registered: BTreeSet<_> =
+        inventory.instances.iter().map(|instance| &instance.instance_id).collect();
+    let mut unregistered: Vec<_> = members
+        .iter()
+        .filter(|(id, group)| !registered.contains(id) && inventory.groups.contains_key(group))
+        .cloned()
+        .collect();
+    unregistered.sort();
+    unregistered
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reaper::follow_up::tests::{id, instance, inventory};
+    use crate::reaper::testing::{group_name, id, instance, inventory};
 
     #[test]
     fn reads_are_bounded_by_what_may_be_removed() {
-        let policy = |percent| Policy { max_removals_percent: percent, ..Policy::default() };
-        let of = |number| inventory((0..number).map(instance).collect());
-        assert_eq!(reads_max(&of(5), &policy(10)), 20);
-        assert_eq!(reads_max(&of(300), &policy(10)), 90);
-        assert_eq!(reads_max(&of(300), &policy(0)), 0, "nothing may go: nothing is read");
+        let reads_max_of = |instances, max_removals_percent| {
+            let policy = Policy { max_removals_percent, ..Policy::default() };
+            reads_max(&inventory((0..instances).map(instance).collect()), &policy)
+        };
+        assert_eq!(reads_max_of(5, 10), 20);
+        assert_eq!(reads_max_of(300, 10), 90);
+        assert_eq!(reads_max_of(300, 0), 0, "nothing may go: nothing is read");
     }
 
     #[test]
-    fn instances_of_other_clusters_groups_are_no_strangers() {
-        let all = inventory(vec![instance(1)]);
-        let (ours, other) = (GroupName::new("group"), GroupName::new("other"));
-        let members = [(id(1), ours.clone()), (id(2), ours.clone()), (id(3), other)];
-        assert_eq!(unregistered_members(&all, &members), [(id(2), ours)]);
+    fn members_of_another_clusters_group_are_not_missed() {
+        let inventory = inventory(vec![instance(1)]);
+        let members = [
+            (id(1), group_name()),
+            (id(2), group_name()),
+            (id(3), GroupName::new("group of another cluster")),
+        ];
+        assert_eq!(unregistered_members(&inventory, &members), [(id(2), group_name())]);
     }
 }

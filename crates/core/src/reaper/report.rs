@@ -1,6 +1,9 @@
-//! What a sweep of one cluster came to.
+//! What a sweep of one cluster came to, as a value and as JSON.
+//!
+//! As a text for people it is written in `text`; logging and measuring it is left to the
+//! `scale-in-reaper`.
 
-use ebb_planner::{Headroom, Plan, Removal};
+use ebb_planner::{Headroom, Kept, Plan, Removal};
 use serde_json::{Value, json};
 
 use crate::ids::{GroupName, InstanceId};
@@ -8,7 +11,7 @@ use crate::reaper::settings::ReaperMode;
 use crate::vocabulary::vocabulary;
 
 vocabulary! {
-    /// How it came off for an instance that was to go.
+    /// The outcome for an instance that was to go, or that an earlier sweep drained.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum OutcomeKind {
         /// The sweep only plans: the instance would be drained, and terminated once empty.
@@ -23,9 +26,9 @@ vocabulary! {
         Draining = "draining",
         /// It was drained by an earlier sweep, and is not empty yet.
         Waiting = "waiting",
-        /// It is ACTIVE again, and bears no mark any more.
+        /// It is ACTIVE again, without a mark.
         Reactivated = "reactivated",
-        /// It would have been drained, but for want of time, or as load had come back.
+        /// Not drained: out of time, or load has come back. A later sweep sees to it.
         Postponed = "postponed",
         /// It has left its cluster.
         Gone = "gone",
@@ -49,7 +52,7 @@ vocabulary! {
 }
 
 impl OutcomeKind {
-    /// Whether what was to be done was not done, and nobody had decided so.
+    /// Whether what was to be done could not be done.
     pub fn is_failure(self) -> bool {
         matches!(self, Self::DrainRefused | Self::Throttled | Self::Denied | Self::Failed)
     }
@@ -60,15 +63,15 @@ impl OutcomeKind {
 pub struct RemovalOutcome {
     /// The instance.
     pub instance_id: InstanceId,
-    /// How it came off.
+    /// The outcome.
     pub outcome: OutcomeKind,
-    /// What there is to say about it, if anything.
+    /// More about it, for people.
     pub detail: Option<String>,
     /// Whether it was DRAINING, and was set to ACTIVE again.
     pub reactivated: bool,
 }
 
-/// What a sweep of one cluster came to.
+/// The result of a sweep of one cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClusterReport {
     /// In which mode it ran.
@@ -84,43 +87,42 @@ pub struct ClusterReport {
 }
 
 impl ClusterReport {
-    /// Everything that was done, earlier drains first.
+    /// The outcomes of all instances, earlier drains first.
     pub fn all_done(&self) -> impl Iterator<Item = &RemovalOutcome> {
         self.earlier.iter().chain(&self.done)
     }
 
+    /// The report as it stands in the answer, with `kept_max` of the instances that stay.
     pub(crate) fn to_json(&self, kept_max: usize) -> Value {
         let Plan { cluster, remove, keep, headroom_before, headroom_after, saving, .. } =
             &self.plan;
-        let remove: Vec<_> =
-            remove.iter().zip(&self.done).map(|(removal, done)| going(removal, done)).collect();
-        let kept = keep.iter().take(kept_max).map(|kept| {
-            let (reason, detail) = (kept.reason.code(), kept.reason.to_string());
-            json!({"instance_id": kept.instance_id, "reason": reason, "detail": detail})
-        });
-        let earlier: Vec<_> = self.earlier.iter().map(earlier).collect();
-        let strangers = self.never_joined.iter();
-        let strangers: Vec<_> =
-            strangers.map(|(id, group)| json!({"instance_id": id, "group": group})).collect();
         json!({
             "cluster": cluster.name(),
-            "remove": remove,
-            "keep": kept.collect::<Vec<_>>(),
+            "remove": remove
+                .iter()
+                .zip(&self.done)
+                .map(|(removal, outcome)| removal_json(removal, outcome))
+                .collect::<Vec<_>>(),
+            "keep": keep.iter().take(kept_max).map(kept_json).collect::<Vec<_>>(),
             "kept": keep.len(),
-            "earlier": earlier,
-            "headroom_before": headroom(headroom_before),
-            "headroom_after": headroom(headroom_after),
+            "earlier": self.earlier.iter().map(earlier_json).collect::<Vec<_>>(),
+            "headroom_before": headroom_json(headroom_before),
+            "headroom_after": headroom_json(headroom_after),
             "saving": {
                 "planned_percent": rounded(saving.planned * 100.0),
                 "bound_percent": rounded(saving.bound * 100.0),
                 "usd_per_hour": saving.planned_microusd.map(usd),
             },
-            "never_joined": strangers,
+            "never_joined": self
+                .never_joined
+                .iter()
+                .map(|(id, group)| json!({"instance_id": id, "group": group}))
+                .collect::<Vec<_>>(),
         })
     }
 }
 
-fn going(removal: &Removal, done: &RemovalOutcome) -> Value {
+fn removal_json(removal: &Removal, outcome: &RemovalOutcome) -> Value {
     json!({
         "instance_id": removal.instance_id,
         "reason": removal.reason.code(),
@@ -129,16 +131,20 @@ fn going(removal: &Removal, done: &RemovalOutcome) -> Value {
         "zone": removal.zone,
         "instance_type": removal.instance_type,
         "usd_per_hour": removal.price_microusd.map(usd),
-        "outcome": done.outcome,
-        "outcome_detail": done.detail,
+        "outcome": outcome.outcome,
+        "outcome_detail": outcome.detail,
     })
 }
 
-fn earlier(done: &RemovalOutcome) -> Value {
-    json!({"instance_id": done.instance_id, "outcome": done.outcome, "detail": done.detail})
+fn kept_json(Kept { instance_id, reason }: &Kept) -> Value {
+    json!({"instance_id": instance_id, "reason": reason.code(), "detail": reason.to_string()})
 }
 
-fn headroom(headroom: &Headroom) -> Value {
+fn earlier_json(RemovalOutcome { instance_id, outcome, detail, .. }: &RemovalOutcome) -> Value {
+    json!({"instance_id": instance_id, "outcome": outcome, "detail": detail})
+}
+
+fn headroom_json(headroom: &Headroom) -> Value {
     json!({
         "instances": headroom.instances,
         "cpu_percent": rounded(headroom.cpu_percent()),

@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use crate::event::{Event, ParseError, describe};
+use crate::event::{Event, ParseError, describe, is_notification};
 use crate::reaper::settings::ReaperMode;
 
 /// A sweep that is asked for.
@@ -34,49 +34,58 @@ impl Request {
 /// SQS, are ignored: a function that was subscribed by mistake must not sweep at each message.
 ///
 /// # Errors
-/// If the payload is no JSON object, or asks for a mode that there is not.
+/// If the payload is not a JSON object, or asks for an unknown mode.
 pub fn read(payload: &Value) -> Result<Event<Request>, ParseError> {
-    let error = |field, expected, found| {
-        Err(ParseError {
-            event: "request for a sweep".to_owned(),
-            field,
-            expected,
-            found: describe(found),
-        })
-    };
-    let Some(object) = payload.as_object() else {
-        return error("payload", "a JSON object", Some(payload));
-    };
-    // Bare as well: an HTTP endpoint gets SNS's messages so.
-    let notification = object.contains_key("TopicArn") && object.contains_key("Type");
-    if object.contains_key("Records") || notification {
-        return Ok(Event::ignored(
-            "a message of SNS or SQS: sweeps are not asked for over topics or queues",
-        ));
+    if !payload.is_object() {
+        return Err(error("payload", "a JSON object", Some(payload)));
     }
-    let text = |key| object.get(key).and_then(Value::as_str);
-    match (text("source"), text("detail-type")) {
-        (None, _) | (_, None) => {}
-        // A schedule without an Input sends the same under its own name.
-        (Some("aws.events" | "aws.scheduler"), Some("Scheduled Event")) => {
-            return Ok(Event::Ours(Request { mode: None }));
-        }
-        (Some(source), Some(detail_type)) => {
-            return Ok(Event::ignored(format!(
-                "`{detail_type}` of {source} does not ask for a sweep"
-            )));
-        }
+    if let Some(why) = why_not_a_request(payload) {
+        return Ok(Event::ignored(why));
     }
-    if let Some(transition) = text("LifecycleTransition").or_else(|| text("Event")) {
-        return Ok(Event::ignored(format!("Auto Scaling's {transition} does not ask for a sweep")));
+    let mode = payload.get("mode");
+    // A rule's event is EventBridge's from end to end: nobody wrote a mode into it.
+    if is_scheduled(payload) || mode.is_none() {
+        return Ok(Event::Ours(Request { mode: None }));
     }
-    match object.get("mode") {
-        None => Ok(Event::Ours(Request { mode: None })),
-        value => match value.and_then(Value::as_str).and_then(ReaperMode::from_word) {
-            Some(mode) => Ok(Event::Ours(Request { mode: Some(mode) })),
-            None => error("mode", ReaperMode::EXPECTED, value),
-        },
+    match mode.and_then(Value::as_str).and_then(ReaperMode::from_word) {
+        Some(mode) => Ok(Event::Ours(Request { mode: Some(mode) })),
+        None => Err(error("mode", ReaperMode::EXPECTED, mode)),
     }
+}
+
+/// Says why an event does not ask for a sweep, if it is one that other services send.
+fn why_not_a_request(payload: &Value) -> Option<String> {
+    // SNS calls an HTTP endpoint with the bare notification, without `Records`.
+    if payload.get("Records").is_some() || is_notification(payload) {
+        return Some(
+            "a message of SNS or SQS: sweeps are not asked for over topics or queues".to_owned(),
+        );
+    }
+    if is_scheduled(payload) {
+        return None;
+    }
+    if let (Some(source), Some(detail_type)) =
+        (text(payload, "source"), text(payload, "detail-type"))
+    {
+        return Some(format!("`{detail_type}` of {source} does not ask for a sweep"));
+    }
+    let transition = text(payload, "LifecycleTransition").or_else(|| text(payload, "Event"))?;
+    Some(format!("Auto Scaling's {transition} does not ask for a sweep"))
+}
+
+/// Whether it is a rule's event, or that of a schedule without an Input, which sends the same under
+/// a name of its own.
+fn is_scheduled(payload: &Value) -> bool {
+    matches!(text(payload, "source"), Some("aws.events" | "aws.scheduler"))
+        && text(payload, "detail-type") == Some("Scheduled Event")
+}
+
+fn text<'a>(payload: &'a Value, key: &str) -> Option<&'a str> {
+    payload.get(key).and_then(Value::as_str)
+}
+
+fn error(field: &'static str, expected: &'static str, found: Option<&Value>) -> ParseError {
+    ParseError { event: "request for a sweep".to_owned(), field, expected, found: describe(found) }
 }
 
 #[cfg(test)]
@@ -85,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    fn asked(payload: &Value) -> Option<Request> {
+    fn request(payload: &Value) -> Option<Request> {
         match read(payload) {
             Ok(Event::Ours(request)) => Some(request),
             Ok(Event::Ignored { .. }) | Err(_) => None,
@@ -100,13 +109,11 @@ mod tests {
             (json!({"mode": "plan"}), Plan, Plan, false),
             (json!({"mode": "act"}), Plan, Act, true),
         ] {
-            let request = asked(&payload).unwrap();
-            assert_eq!((request.mode(Plan), request.mode(Act)), (when_plan, when_act), "{payload}");
-            assert_eq!(
-                (request.exceeds(Plan), request.exceeds(Act)),
-                (exceeds_plan, false),
-                "{payload}"
-            );
+            let request = request(&payload).unwrap();
+            assert_eq!(request.mode(Plan), when_plan, "{payload}");
+            assert_eq!(request.mode(Act), when_act, "{payload}");
+            assert_eq!(request.exceeds(Plan), exceeds_plan, "{payload}");
+            assert!(!request.exceeds(Act), "{payload}");
         }
     }
 
@@ -119,7 +126,7 @@ mod tests {
             json!({"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"}),
             json!({"source": "ourselves"}),
         ] {
-            assert_eq!(asked(&payload), Some(Request { mode: None }), "{payload}");
+            assert_eq!(request(&payload), Some(Request { mode: None }), "{payload}");
         }
     }
 

@@ -1,15 +1,18 @@
-//! The second look right before a sweep acts: what of its plan still holds.
+//! Whether a plan still holds right before a sweep acts: planned again over a fresh inventory.
+//!
+//! Reading that inventory and acting on what is left of the plan is left to the `scale-in-reaper`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_planner::{Inventory, KeepReason, Kept, Plan, Policy};
+use ebb_planner::{Inventory, KeepReason, Kept, Plan, Policy, Saving};
 use jiff::Timestamp;
 
 use crate::ecs::ContainerInstanceStatus;
+use crate::ids::InstanceId;
 
-/// The plan as far as it still holds after a second look: planned again, with nothing but the
-/// instances that were to go as candidates. It only ever shrinks. What stays for another reason
-/// than before is kept for that reason.
+/// The plan as far as it still holds: planned again, with nothing but the instances that were to go
+/// as candidates. It only ever shrinks. What stays for another reason than before is kept for that
+/// reason.
 pub fn revalidate(planned: &Plan, mut fresh: Inventory, policy: &Policy, now: Timestamp) -> Plan {
     let candidates: BTreeSet<_> =
         planned.remove.iter().map(|removal| &removal.instance_id).collect();
@@ -21,26 +24,39 @@ pub fn revalidate(planned: &Plan, mut fresh: Inventory, policy: &Policy, now: Ti
             instance.tasks = None;
         }
     }
-    let mut again = ebb_planner::plan(&fresh, policy, now);
-    again.remove.retain(|removal| candidates.contains(&removal.instance_id));
-    let removed: BTreeSet<_> = again.remove.iter().map(|removal| &removal.instance_id).collect();
-    let reasons: BTreeMap<_, _> =
-        again.keep.iter().map(|kept| (&kept.instance_id, &kept.reason)).collect();
-    let dropped = candidates.iter().filter(|id| !removed.contains(*id)).map(|&id| {
-        // One that is not in the fresh inventory has left the cluster, or is leaving it.
-        let gone = KeepReason::NotActive(ContainerInstanceStatus::Inactive);
-        Kept {
-            instance_id: id.clone(),
-            reason: reasons.get(id).map_or(gone, |&reason| reason.clone()),
-        }
-    });
-    let mut keep: Vec<_> = planned.keep.iter().cloned().chain(dropped).collect();
-    keep.sort_by(|one, other| one.instance_id.cmp(&other.instance_id));
+    let mut replanned = ebb_planner::plan(&fresh, policy, now);
+    replanned.remove.retain(|removal| candidates.contains(&removal.instance_id));
+
+    let mut keep = planned.keep.clone();
+    keep.extend(dropped(&candidates, &replanned));
+    keep.sort_by(|a, b| a.instance_id.cmp(&b.instance_id));
     Plan {
         keep,
-        saving: ebb_planner::Saving { bound: planned.saving.bound, ..again.saving },
-        ..again
+        // The bound is about the whole cluster, and the tasks of the candidates alone were read
+        // again.
+        saving: Saving { bound: planned.saving.bound, ..replanned.saving },
+        ..replanned
     }
+}
+
+/// The candidates that stay after all, with the reason.
+fn dropped(candidates: &BTreeSet<&InstanceId>, replanned: &Plan) -> Vec<Kept> {
+    let removed: BTreeSet<_> =
+        replanned.remove.iter().map(|removal| &removal.instance_id).collect();
+    let reasons: BTreeMap<_, _> =
+        replanned.keep.iter().map(|kept| (&kept.instance_id, &kept.reason)).collect();
+    candidates
+        .iter()
+        .filter(|id| !removed.contains(*id))
+        .map(|&id| Kept {
+            instance_id: id.clone(),
+            reason: match reasons.get(id) {
+                Some(&reason) => reason.clone(),
+                // One that is not in the fresh inventory has left the cluster, or is leaving it.
+                None => KeepReason::NotActive(ContainerInstanceStatus::Inactive),
+            },
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -48,43 +64,69 @@ mod tests {
     use ebb_planner::TaskKind;
 
     use super::*;
-    use crate::reaper::follow_up::tests::{NOW, instance, inventory, task};
+    use crate::reaper::testing::{NOW, instance, inventory, task};
 
-    #[test]
-    fn the_second_look_only_ever_shrinks_the_plan() {
-        let policy = Policy {
+    /// All but the last instance may go.
+    fn policy() -> Policy {
+        Policy {
             max_removals_percent: 100,
             headroom_cpu_percent: 0,
             headroom_memory_percent: 0,
             ..Policy::default()
-        };
-        let all = inventory((1..=4).map(instance).collect());
-        let planned = ebb_planner::plan(&all, &policy, NOW);
-        let ids =
-            |plan: &Plan| plan.remove.iter().map(|one| one.instance_id.clone()).collect::<Vec<_>>();
-        let going = ids(&planned);
-        assert_eq!(going.len(), 3, "one is always left");
-        assert_eq!(ids(&revalidate(&planned, all.clone(), &policy, NOW)), going);
-
-        let staying = planned.keep[0].instance_id.clone();
-        for lost in &going {
-            let mut fresh = all.clone();
-            fresh.instances.retain(|one| one.instance_id != *lost);
-            let again = revalidate(&planned, fresh, &policy, NOW);
-            assert!(ids(&again).iter().all(|id| going.contains(id) && id != lost), "{again:?}");
-            assert!(!ids(&again).contains(&staying));
-            let kept = again.keep.iter().find(|kept| kept.instance_id == *lost).unwrap();
-            assert_eq!(kept.reason.code(), "not_active");
-            assert_eq!(again.keep.len() + again.remove.len(), 4, "every instance is in it once");
         }
-        let mut fresh = all;
-        let busy = fresh.instances.iter_mut().find(|one| one.instance_id == going[0]).unwrap();
-        busy.tasks = Some(vec![task(TaskKind::Standalone)]);
-        let again = revalidate(&planned, fresh, &policy, NOW);
-        assert!(!ids(&again).contains(&going[0]));
-        assert_eq!(
-            again.keep.iter().find(|kept| kept.instance_id == going[0]).unwrap().reason.code(),
-            "pinned"
-        );
+    }
+
+    /// Four empty instances.
+    fn four() -> Inventory {
+        inventory((1..=4).map(instance).collect())
+    }
+
+    fn removed(plan: &Plan) -> Vec<InstanceId> {
+        plan.remove.iter().map(|removal| removal.instance_id.clone()).collect()
+    }
+
+    fn reason<'a>(plan: &'a Plan, id: &InstanceId) -> &'a KeepReason {
+        &plan.keep.iter().find(|kept| kept.instance_id == *id).unwrap().reason
+    }
+
+    #[test]
+    fn a_plan_over_an_unchanged_cluster_holds() {
+        let planned = ebb_planner::plan(&four(), &policy(), NOW);
+        assert_eq!(planned.remove.len(), 3, "one is always left");
+        assert_eq!(removed(&revalidate(&planned, four(), &policy(), NOW)), removed(&planned));
+    }
+
+    #[test]
+    fn the_plan_only_ever_shrinks() {
+        let planned = ebb_planner::plan(&four(), &policy(), NOW);
+        let going = removed(&planned);
+        for lost in &going {
+            let mut fresh = four();
+            fresh.instances.retain(|instance| instance.instance_id != *lost);
+            let replanned = revalidate(&planned, fresh, &policy(), NOW);
+
+            let still_going = removed(&replanned);
+            assert!(still_going.iter().all(|id| going.contains(id)), "{still_going:?}");
+            assert!(!still_going.contains(lost), "{still_going:?}");
+            assert_eq!(reason(&replanned, lost).code(), "not_active");
+            let total = replanned.keep.len() + replanned.remove.len();
+            assert_eq!(total, 4, "every instance is in it once");
+        }
+    }
+
+    #[test]
+    fn an_instance_with_a_new_standalone_task_is_kept_for_that() {
+        let planned = ebb_planner::plan(&four(), &policy(), NOW);
+        let busy = removed(&planned)[0].clone();
+        let mut fresh = four();
+        for instance in &mut fresh.instances {
+            if instance.instance_id == busy {
+                instance.tasks = Some(vec![task(TaskKind::Standalone)]);
+            }
+        }
+        let replanned = revalidate(&planned, fresh, &policy(), NOW);
+
+        assert!(!removed(&replanned).contains(&busy));
+        assert_eq!(reason(&replanned, &busy).code(), "pinned");
     }
 }

@@ -1,4 +1,6 @@
-//! Services and task definitions as ECS shows them, and what they come to in the inventory.
+//! Services and task definitions as ECS describes them, and what the inventory says of them.
+//!
+//! Reading them is left to `ebb-aws`, which of them matter to a sweep to the `scale-in-reaper`.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +18,7 @@ pub const CAPACITY_PROVIDER: &str = "ebb.capacity-provider";
 /// The attribute by which ECS spreads tasks of a service that has no placement strategy.
 const ZONE: &str = "ecs.availability-zone";
 
-/// A service, as `DescribeServices` shows it.
+/// A service, as `DescribeServices` describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServiceDescription {
     /// Its name.
@@ -50,7 +52,7 @@ pub struct ServiceDescription {
     pub capacity_providers: BTreeSet<String>,
     /// Why nothing can be said about where its tasks may run, if so.
     pub unclear: Option<String>,
-    /// When ECS said that it could not place a task of it, newest first.
+    /// When ECS reported that it could not place a task of it, newest first.
     pub placement_failures: Vec<Timestamp>,
 }
 
@@ -85,50 +87,60 @@ impl ServiceDescription {
     /// The service in the inventory. During a deployment its tasks may be of either definition: the
     /// largest demand and all ports and constraints of them count.
     pub fn service(&self, definitions: &[&TaskRequirements], on_draining: u64) -> Service {
-        let mut demand = [0; DIMENSIONS];
-        let (mut host_ports, mut constraints) = (BTreeSet::new(), self.constraints.clone());
-        let mut unclear = self.unclear.clone();
-        for definition in definitions {
-            let most = |(most, one): (&mut i64, i64)| *most = one.max(*most);
-            demand.iter_mut().zip(definition.demand.to_array()).for_each(most);
-            host_ports.extend(&definition.host_ports);
-            constraints.extend(definition.constraints.iter().cloned());
-            unclear = unclear.or_else(|| definition.unclear.clone());
-        }
-        if self.capacity_providers.len() > 1 {
-            unclear = unclear
-                .or_else(|| Some("its strategy names several capacity providers".to_owned()));
-        }
-        let provider = self
-            .capacity_providers
-            .iter()
-            .map(|name| format!("attribute:{CAPACITY_PROVIDER} == {name}"));
-        constraints.extend(provider);
-        constraints.sort();
-        constraints.dedup();
-        let (minimum_healthy_percent, maximum_percent) = self.percents();
+        let (minimum_healthy_percent, maximum_percent) = self.effective_percents();
         Service {
             name: self.name.clone(),
-            demand: Resources::from(demand),
-            host_ports,
+            demand: largest_demand(definitions),
+            host_ports: definitions
+                .iter()
+                .flat_map(|definition| definition.host_ports.iter().copied())
+                .collect(),
             distinct_instance: self.distinct_instance,
-            constraints,
-            strategy: self.strategy(),
+            constraints: self.all_constraints(definitions),
+            strategy: self.effective_strategy(),
             minimum_healthy_percent,
             maximum_percent,
             in_flight: self.in_flight(on_draining),
-            unclear,
+            unclear: self.why_unclear(definitions),
         }
+    }
+
+    /// Its own constraints, those of the definitions, and its capacity provider; each once.
+    fn all_constraints(&self, definitions: &[&TaskRequirements]) -> Vec<String> {
+        let mut constraints = self.constraints.clone();
+        constraints
+            .extend(definitions.iter().flat_map(|definition| definition.constraints.clone()));
+        constraints.extend(
+            self.capacity_providers
+                .iter()
+                .map(|provider| format!("attribute:{CAPACITY_PROVIDER} == {provider}")),
+        );
+        constraints.sort();
+        constraints.dedup();
+        constraints
+    }
+
+    /// The first reason for which nothing can be said about where its tasks may run, if any.
+    fn why_unclear(&self, definitions: &[&TaskRequirements]) -> Option<String> {
+        self.unclear
+            .clone()
+            .or_else(|| definitions.iter().find_map(|definition| definition.unclear.clone()))
+            .or_else(|| {
+                // All constraints must hold, and an instance has one provider at most.
+                (self.capacity_providers.len() > 1)
+                    .then(|| "its strategy names several capacity providers".to_owned())
+            })
     }
 
     /// The share of tasks that must stay healthy and that may run. ECS rounds the one up and the
     /// other down to whole tasks (ECS API, `DeploymentConfiguration`): of few tasks none may stop
     /// and none may start, although the percentages look as if they might. A single task with 50
     /// and 100 %, or 100 and 150 %, can never be replaced.
-    fn percents(&self) -> (u32, u32) {
-        let tasks = |percent: u32| self.desired.saturating_mul(percent.into());
-        let least = tasks(self.minimum_healthy_percent).saturating_add(99) / 100;
-        let most = tasks(self.maximum_percent) / 100;
+    fn effective_percents(&self) -> (u32, u32) {
+        let least =
+            self.desired.saturating_mul(self.minimum_healthy_percent.into()).saturating_add(99)
+                / 100;
+        let most = self.desired.saturating_mul(self.maximum_percent.into()) / 100;
         if self.desired > 0 && least >= self.desired && most <= self.desired {
             return (100, 100);
         }
@@ -136,7 +148,7 @@ impl ServiceDescription {
     }
 
     /// By default ECS spreads tasks over zones, and then over instances.
-    fn strategy(&self) -> Vec<Strategy> {
+    fn effective_strategy(&self) -> Vec<Strategy> {
         if self.strategy.is_empty() {
             vec![Strategy::Spread(ZONE.to_owned()), Strategy::Spread("instanceId".to_owned())]
         } else {
@@ -144,29 +156,54 @@ impl ServiceDescription {
         }
     }
 
-    /// What it could not place, if tasks of it hold no place.
+    /// What ECS could not place of it, if tasks of it hold no place. What has its place by now
+    /// lacks none, whatever was reported before.
     pub fn unplaced(&self, service: &Service) -> Option<PlacementFailure> {
-        let &at = self.placement_failures.first().filter(|_| service.in_flight > 0)?;
-        let before = self.placement_failures.last().copied().filter(|before| *before < at);
-        Some(PlacementFailure { service: self.name.clone(), at, before, demand: service.demand })
+        if service.in_flight == 0 {
+            return None;
+        }
+        let latest = *self.placement_failures.first()?;
+        Some(PlacementFailure {
+            service: self.name.clone(),
+            latest,
+            oldest: self.placement_failures.last().copied().filter(|oldest| *oldest < latest),
+            demand: service.demand,
+        })
     }
 }
+
+/// The largest demand in each dimension.
+fn largest_demand(definitions: &[&TaskRequirements]) -> Resources {
+    let mut largest = [0; DIMENSIONS];
+    for definition in definitions {
+        for (largest, demand) in largest.iter_mut().zip(definition.demand.to_array()) {
+            *largest = demand.max(*largest);
+        }
+    }
+    Resources::from(largest)
+}
+
+/// The attribute by which an operator says how many tasks in network mode `awsvpc` an instance
+/// takes: AWS says that by instance type, in its documentation only.
+pub const NETWORK_INTERFACES: &str = "ebb.network-interfaces";
+/// The attribute of an instance with a trunk network interface. Source: ECS Developer Guide,
+/// container-instance-eni.
+const TRUNK: &str = "ecs.awsvpc-trunk-id";
+/// More than any instance type has: a greater number in the attribute is a slip of the pen.
+const NETWORK_INTERFACES_MAX: i64 = 1_000;
 
 /// The network interfaces for tasks of an instance: what its attribute says, or else the fewest
 /// that any instance type leaves for tasks, with and without trunking (ECS Developer Guide,
 /// container-instance-eni).
 pub fn network_interfaces(instance: &Instance) -> i64 {
-    let told = instance.attributes.get(NETWORK_INTERFACES).and_then(|text| text.parse().ok());
-    let least = if instance.attributes.contains_key(TRUNK) { 4 } else { 1 };
-    told.filter(|number| (0..=1_000).contains(number)).unwrap_or(least)
+    let fewest = if instance.attributes.contains_key(TRUNK) { 4 } else { 1 };
+    instance
+        .attributes
+        .get(NETWORK_INTERFACES)
+        .and_then(|text| text.parse().ok())
+        .filter(|number| (0..=NETWORK_INTERFACES_MAX).contains(number))
+        .unwrap_or(fewest)
 }
-
-/// The attribute by which an operator says how many tasks in network mode `awsvpc` an instance
-/// takes: AWS tells that by instance type in its documentation only.
-pub const NETWORK_INTERFACES: &str = "ebb.network-interfaces";
-/// The attribute of an instance with a trunk network interface. Source: ECS Developer Guide,
-/// container-instance-eni.
-const TRUNK: &str = "ecs.awsvpc-trunk-id";
 
 #[cfg(test)]
 mod tests {
@@ -174,7 +211,7 @@ mod tests {
 
     use super::*;
 
-    fn seen(desired: i64, running: i64, pending: i64) -> ServiceDescription {
+    fn described(desired: i64, running: i64, pending: i64) -> ServiceDescription {
         ServiceDescription {
             name: "web".to_owned(),
             desired,
@@ -188,18 +225,20 @@ mod tests {
 
     #[test]
     fn what_is_wanted_and_holds_no_place_is_in_flight() {
-        assert_eq!(seen(5, 5, 0).in_flight(0), 0, "at rest");
-        assert_eq!(seen(5, 3, 1).in_flight(0), 1, "one is to be placed");
-        assert_eq!(seen(5, 5, 0).in_flight(2), 2, "two run on draining instances");
-        assert_eq!(seen(5, 5, 2).in_flight(2), 0, "whose replacements have their places");
-        assert_eq!(seen(5, 7, 0).in_flight(0), 0, "more than wanted");
-        let deploying = ServiceDescription { deploying: true, ..seen(5, 6, 1) };
+        assert_eq!(described(5, 5, 0).in_flight(0), 0, "at rest");
+        assert_eq!(described(5, 3, 1).in_flight(0), 1, "one is to be placed");
+        assert_eq!(described(5, 5, 0).in_flight(2), 2, "two run on draining instances");
+        assert_eq!(described(5, 5, 2).in_flight(2), 0, "whose replacements have their places");
+        assert_eq!(described(5, 7, 0).in_flight(0), 0, "more than wanted");
+        let deploying = ServiceDescription { deploying: true, ..described(5, 6, 1) };
         assert_eq!(deploying.in_flight(0), 3, "a deployment may have ten");
-        let waiting =
-            ServiceDescription { capacity_providers: ["spot".to_owned()].into(), ..seen(5, 3, 2) };
+        let waiting = ServiceDescription {
+            capacity_providers: ["spot".to_owned()].into(),
+            ..described(5, 3, 2)
+        };
         assert_eq!(waiting.in_flight(0), 2, "pending ones may wait for a capacity provider");
         assert_eq!(
-            seen(i64::MAX, 0, 0).in_flight(u64::MAX),
+            described(i64::MAX, 0, 0).in_flight(u64::MAX),
             i64::MAX.unsigned_abs(),
             "no sum overflows"
         );
@@ -222,7 +261,7 @@ mod tests {
             ],
             unclear: None,
         };
-        let service = seen(2, 2, 0).service(&[&old, &new], 0);
+        let service = described(2, 2, 0).service(&[&old, &new], 0);
 
         assert_eq!(
             service.demand,
@@ -235,54 +274,56 @@ mod tests {
 
     #[test]
     fn few_tasks_may_be_neither_stopped_nor_started_whatever_the_percentages() {
-        let with = |desired, minimum_healthy_percent, maximum_percent| {
-            let seen = ServiceDescription {
+        let effective = |desired, minimum_healthy_percent, maximum_percent| {
+            let description = ServiceDescription {
                 minimum_healthy_percent,
                 maximum_percent,
-                ..seen(desired, desired, 0)
+                ..described(desired, desired, 0)
             };
-            let service = seen.service(&[], 0);
+            let service = description.service(&[], 0);
             (service.minimum_healthy_percent, service.maximum_percent)
         };
-        assert_eq!(with(1, 50, 100), (100, 100));
-        assert_eq!(with(1, 100, 150), (100, 100));
-        assert_eq!(with(2, 50, 100), (50, 100), "one of two may stop");
-        assert_eq!(with(2, 100, 150), (100, 150), "a third may start");
-        assert_eq!(with(1, 0, 100), (0, 100), "it may stop");
-        assert_eq!(with(1, 100, 200), (100, 200), "another may start");
+        assert_eq!(effective(1, 50, 100), (100, 100));
+        assert_eq!(effective(1, 100, 150), (100, 100));
+        assert_eq!(effective(2, 50, 100), (50, 100), "one of two may stop");
+        assert_eq!(effective(2, 100, 150), (100, 150), "a third may start");
+        assert_eq!(effective(1, 0, 100), (0, 100), "it may stop");
+        assert_eq!(effective(1, 100, 200), (100, 200), "another may start");
     }
 
     #[test]
     fn a_capacity_provider_is_a_constraint_and_several_are_unclear() {
-        let with = |names: &[&str]| ServiceDescription {
-            capacity_providers: names.iter().map(|&name| name.to_owned()).collect(),
-            ..seen(1, 1, 0)
+        let service_with = |names: &[&str]| {
+            let capacity_providers = names.iter().map(|&name| name.to_owned()).collect();
+            ServiceDescription { capacity_providers, ..described(1, 1, 0) }.service(&[], 0)
         };
-        let one = with(&["spot"]).service(&[], 0);
-        assert_eq!(
-            (one.constraints, one.unclear),
-            (vec!["attribute:ebb.capacity-provider == spot".to_owned()], None)
-        );
-        assert!(with(&["spot", "on-demand"]).service(&[], 0).unclear.is_some());
+        let service = service_with(&["spot"]);
+        assert_eq!(service.constraints, ["attribute:ebb.capacity-provider == spot"]);
+        assert_eq!(service.unclear, None);
+        assert!(service_with(&["spot", "on-demand"]).unclear.is_some());
     }
 
     #[test]
     fn a_service_without_a_strategy_is_spread_over_zones_then_instances() {
         let spread = |field: &str| Strategy::Spread(field.to_owned());
-        assert_eq!(seen(1, 1, 0).service(&[], 0).strategy, [spread(ZONE), spread("instanceId")]);
-        let random = ServiceDescription { strategy: vec![Strategy::Random], ..seen(1, 1, 0) };
+        assert_eq!(
+            described(1, 1, 0).service(&[], 0).strategy,
+            [spread(ZONE), spread("instanceId")]
+        );
+        let random = ServiceDescription { strategy: vec![Strategy::Random], ..described(1, 1, 0) };
         assert_eq!(random.service(&[], 0).strategy, [Strategy::Random]);
     }
 
     #[test]
     fn a_service_whose_tasks_all_have_a_place_lacks_none_whatever_was_said_before() {
-        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let time = |seconds| Timestamp::from_second(seconds).unwrap();
         let failing = ServiceDescription {
-            placement_failures: vec![at(30), at(20), at(10)],
-            ..seen(3, 2, 0)
+            placement_failures: vec![time(30), time(20), time(10)],
+            ..described(3, 2, 0)
         };
         let unplaced = failing.unplaced(&failing.service(&[], 0)).unwrap();
-        assert_eq!((unplaced.at, unplaced.before), (at(30), Some(at(10))));
+        assert_eq!(unplaced.latest, time(30));
+        assert_eq!(unplaced.oldest, Some(time(10)));
         let placed = ServiceDescription { running: 3, ..failing };
         assert_eq!(placed.unplaced(&placed.service(&[], 0)), None);
     }

@@ -1,231 +1,245 @@
 //! A sweep of one cluster, written for people.
+//!
+//! Nothing reads it again: what scripts need is in the JSON of `report`.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use ebb_planner::{Headroom, Kept, Plan, Removal};
 
-use crate::ids::InstanceId;
+use crate::ids::{GroupName, InstanceId};
 use crate::reaper::report::{ClusterReport, RemovalOutcome, usd};
 use crate::reaper::settings::ReaperMode;
 
-/// How many ids stand behind a reason to keep instances; the rest are counted.
+/// How many ids follow a reason to keep instances; the others are counted. Enough to look one up.
 const IDS_MAX: usize = 3;
-/// How many reasons to keep instances are told; what stays for others is counted. Each pinned task
-/// is a reason of its own.
+/// How many reasons to keep instances are listed; what stays for others is counted. Each pinned
+/// task is a reason of its own, so a large cluster may have thousands.
 const REASONS_MAX: usize = 20;
 
-/// Renders what goes, what stays and why, and what is left then.
-pub fn text(swept: &ClusterReport) -> String {
-    let ClusterReport { plan, mode, .. } = swept;
-    let mut text = String::new();
-    let total = plan.remove.len() + plan.keep.len();
+/// Writes what goes, what stays and why, and what is left then.
+pub fn text(report: &ClusterReport) -> String {
+    let plan = &report.plan;
+    let mut lines = vec![headline(report)];
+    lines.extend(removal_lines(report));
+    lines.extend(kept_lines(&plan.keep));
+    lines.extend(earlier_lines(&report.earlier));
+    lines.extend(report.never_joined.iter().map(unregistered_line));
+    lines.extend(headroom_lines(&plan.headroom_before, &plan.headroom_after));
+    lines.push(saving_line(plan));
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn headline(ClusterReport { plan, mode, .. }: &ClusterReport) -> String {
+    let going = plan.remove.len();
+    let total = going + plan.keep.len();
     let mode = match mode {
         ReaperMode::Plan => " (plan: nothing is changed)",
         ReaperMode::Act => "",
     };
-    let going = plan.remove.len();
-    let _ = writeln!(
-        text,
-        "Cluster {}: {going} of {total} container instances can go{mode}",
-        plan.cluster.name()
-    );
-    remove(&mut text, swept);
-    keep(&mut text, &plan.keep);
-    earlier(&mut text, &swept.earlier);
-    for (instance_id, group) in &swept.never_joined {
-        let _ = writeln!(
-            text,
-            "  ! {instance_id}  is in group {group}, but not in the cluster: paid for nothing?"
-        );
-    }
-    headroom(&mut text, &plan.headroom_before, &plan.headroom_after);
-    saving(&mut text, plan);
-    text
+    format!("Cluster {}: {going} of {total} container instances can go{mode}", plan.cluster.name())
 }
 
-fn remove(text: &mut String, swept: &ClusterReport) {
-    for (removal, done) in swept.plan.remove.iter().zip(&swept.done) {
+fn removal_lines(report: &ClusterReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (removal, outcome) in report.plan.remove.iter().zip(&report.done) {
         let Removal { instance_id, instance_type, zone, group, reason, .. } = removal;
-        let _ = writeln!(text, "  - {instance_id}  {instance_type}  {zone}  {group}  {reason}");
-        if swept.mode == ReaperMode::Act {
-            let _ = writeln!(text, "      {}", outcome(done));
+        lines.push(format!("  - {instance_id}  {instance_type}  {zone}  {group}  {reason}"));
+        // A plan has the same outcome for all of them.
+        if report.mode == ReaperMode::Act {
+            lines.push(format!("      {}", outcome_text(outcome)));
         }
     }
+    lines
 }
 
-fn outcome(done: &RemovalOutcome) -> String {
-    let word = done.outcome.as_str().replace('_', " ");
-    done.detail.as_ref().map_or_else(|| word.clone(), |detail| format!("{word}: {detail}"))
+fn outcome_text(RemovalOutcome { outcome, detail, .. }: &RemovalOutcome) -> String {
+    let word = outcome.as_str().replace('_', " ");
+    match detail {
+        Some(detail) => format!("{word}: {detail}"),
+        None => word,
+    }
 }
 
 /// What stays, by reason: the most frequent first.
-fn keep(text: &mut String, kept: &[Kept]) {
+fn kept_lines(kept: &[Kept]) -> Vec<String> {
     let mut by_reason = BTreeMap::<String, Vec<&InstanceId>>::new();
     for Kept { instance_id, reason } in kept {
         by_reason.entry(reason.to_string()).or_default().push(instance_id);
     }
     let mut by_reason: Vec<_> = by_reason.into_iter().collect();
-    by_reason.sort_by_key(|(_, ids)| usize::MAX - ids.len());
-    let _ = writeln!(text, "  {} stay", kept.len());
+    // Stable, so that reasons of equal frequency stay in the order of the alphabet.
+    by_reason.sort_by_key(|(_, ids)| Reverse(ids.len()));
+
+    let mut lines = vec![format!("  {} stay", kept.len())];
     for (reason, ids) in by_reason.iter().take(REASONS_MAX) {
-        let mut named: Vec<_> = ids.iter().take(IDS_MAX).map(ToString::to_string).collect();
-        if ids.len() > IDS_MAX {
-            named.push(format!("{} more", ids.len() - IDS_MAX));
-        }
-        let _ = writeln!(text, "  {:>5}  {reason}: {}", ids.len(), named.join(", "));
+        lines.push(format!("  {:>5}  {reason}: {}", ids.len(), id_list(ids)));
     }
-    let others: usize = by_reason.iter().skip(REASONS_MAX).map(|(_, ids)| ids.len()).sum();
-    if others > 0 {
-        let _ = writeln!(text, "  {others:>5}  for other reasons");
+    let unlisted: usize = by_reason.iter().skip(REASONS_MAX).map(|(_, ids)| ids.len()).sum();
+    if unlisted > 0 {
+        lines.push(format!("  {unlisted:>5}  for other reasons"));
     }
+    lines
 }
 
-fn earlier(text: &mut String, earlier: &[RemovalOutcome]) {
-    if !earlier.is_empty() {
-        let _ = writeln!(text, "  drained by an earlier sweep");
+fn id_list(ids: &[&InstanceId]) -> String {
+    let mut listed: Vec<_> = ids.iter().take(IDS_MAX).map(ToString::to_string).collect();
+    if ids.len() > IDS_MAX {
+        listed.push(format!("{} more", ids.len() - IDS_MAX));
     }
-    for done in earlier {
-        let _ = writeln!(text, "    {}  {}", done.instance_id, outcome(done));
-    }
+    listed.join(", ")
 }
 
-fn headroom(text: &mut String, before: &Headroom, after: &Headroom) {
-    let _ = writeln!(text, "  usable instances  {} -> {}", before.instances, after.instances);
-    let _ = writeln!(
-        text,
-        "  free CPU          {:.1} % -> {:.1} %",
-        before.cpu_percent(),
-        after.cpu_percent()
-    );
-    let _ = writeln!(
-        text,
-        "  free memory       {:.1} % -> {:.1} %",
-        before.memory_percent(),
-        after.memory_percent()
-    );
+fn earlier_lines(earlier: &[RemovalOutcome]) -> Vec<String> {
+    if earlier.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec!["  drained by an earlier sweep".to_owned()];
+    for outcome in earlier {
+        lines.push(format!("    {}  {}", outcome.instance_id, outcome_text(outcome)));
+    }
+    lines
 }
 
-fn saving(text: &mut String, plan: &Plan) {
+fn unregistered_line((instance_id, group): &(InstanceId, GroupName)) -> String {
+    format!("  ! {instance_id}  is in group {group}, but not in the cluster: paid for nothing?")
+}
+
+fn headroom_lines(before: &Headroom, after: &Headroom) -> [String; 3] {
+    [
+        format!("  usable instances  {} -> {}", before.instances, after.instances),
+        format!(
+            "  free CPU          {:.1} % -> {:.1} %",
+            before.cpu_percent(),
+            after.cpu_percent()
+        ),
+        format!(
+            "  free memory       {:.1} % -> {:.1} %",
+            before.memory_percent(),
+            after.memory_percent()
+        ),
+    ]
+}
+
+fn saving_line(plan: &Plan) -> String {
     let (planned, bound) = (plan.saving.planned * 100.0, plan.saving.bound * 100.0);
-    let _ = write!(text, "  This cluster could shed {bound:.1} %, the plan sheds {planned:.1} %");
-    if let Some(microusd) = plan.saving.planned_microusd {
-        let _ = write!(text, ": ${:.2} an hour", usd(microusd));
-    }
-    text.push_str(".\n");
+    let price = match plan.saving.planned_microusd {
+        Some(microusd) => format!(": ${:.2} an hour", usd(microusd)),
+        None => String::new(),
+    };
+    format!("  This cluster could shed {bound:.1} %, the plan sheds {planned:.1} %{price}.")
 }
 
 #[cfg(test)]
 mod tests {
-    use ebb_planner::{HeadroomResource, KeepReason, RemoveReason, Resources, Saving};
+    use ebb_planner::{HeadroomResource, KeepReason, RemoveReason, Saving};
     use jiff::SignedDuration;
 
     use super::*;
     use crate::ecs::ContainerInstanceStatus;
-    use crate::ids::{Cluster, ContainerInstanceArn, GroupName};
+    use crate::ids::{Cluster, ContainerInstanceArn};
+    use crate::reaper::testing::{group_name, headroom, id};
     use crate::reaper::{Answer, OutcomeKind};
 
-    fn id(number: usize) -> InstanceId {
-        InstanceId::parse(&format!("i-0a1b2c3d4e5f6{number:04}")).unwrap()
-    }
-
-    fn removal(number: usize, price_microusd: Option<u64>, reason: RemoveReason) -> Removal {
+    fn removal(number: u64, reason: RemoveReason) -> Removal {
         Removal {
             instance_id: id(number),
             arn: ContainerInstanceArn::new(number.to_string()),
-            group: GroupName::new("shop-spot"),
+            group: group_name(),
             zone: "eu-west-1a".to_owned(),
             instance_type: "m7g.large".to_owned(),
-            price_microusd,
+            price_microusd: Some(81_600),
             reason,
         }
     }
 
-    fn headroom_of(instances: usize, cpu: i64, memory_mib: i64) -> Headroom {
-        let resources = |cpu, memory_mib| Resources { cpu, memory_mib, ..Resources::default() };
-        Headroom {
-            instances,
-            registered: resources(20_480, 81_920),
-            free: resources(cpu, memory_mib),
+    fn outcome(number: u64, kind: OutcomeKind, detail: Option<&str>) -> RemovalOutcome {
+        RemovalOutcome {
+            instance_id: id(number),
+            outcome: kind,
+            detail: detail.map(str::to_owned),
+            reactivated: kind == OutcomeKind::Reactivated,
         }
     }
 
-    fn done(number: usize, outcome: OutcomeKind, detail: Option<&str>) -> RemovalOutcome {
-        let reactivated = outcome == OutcomeKind::Reactivated;
-        RemovalOutcome {
-            instance_id: id(number),
-            outcome,
-            detail: detail.map(str::to_owned),
-            reactivated,
+    /// Instances that stay for every reason that there is: five for want of headroom, two as too young.
+    fn every_kept() -> Vec<Kept> {
+        let mut reasons = vec![
+            KeepReason::Contradiction("5 of 4 remain of a resource".to_owned()),
+            KeepReason::Draining,
+            KeepReason::NotActive(ContainerInstanceStatus::Registering),
+            KeepReason::AgentDisconnected,
+            KeepReason::NoGroup,
+            KeepReason::GroupNotAllowed(group_name()),
+            KeepReason::ManagedScaling(group_name()),
+            KeepReason::GroupUnavailable(
+                group_name(),
+                "its process Terminate is suspended".to_owned(),
+            ),
+            KeepReason::NotInService("Standby".to_owned()),
+            KeepReason::ProtectedFromScaleIn,
+        ];
+        let min_instance_age = SignedDuration::from_secs(900);
+        reasons.extend(vec![KeepReason::TooYoung { min_instance_age }; 2]);
+        reasons.extend([
+            KeepReason::GroupAtMinimum { group: group_name(), min_size: 2 },
+            KeepReason::NotRead,
+            KeepReason::Pinned(
+                "task 4f is standalone: nothing would start it elsewhere".to_owned(),
+            ),
+            KeepReason::MinInstances { min_instances: 3 },
+            KeepReason::MaxRemovals { max_removals_percent: 10 },
+            KeepReason::ZoneBalance,
+        ]);
+        let headroom = KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20 };
+        reasons.extend(vec![headroom; 5]);
+        reasons.push(KeepReason::NoRoom(
+            "service web finds no other instance with port 80/tcp free".to_owned(),
+        ));
+        (100..)
+            .zip(reasons)
+            .map(|(number, reason)| Kept { instance_id: id(number), reason })
+            .collect()
+    }
+
+    fn every_removal() -> Vec<Removal> {
+        vec![
+            removal(1, RemoveReason::Empty),
+            removal(2, RemoveReason::Certified { tasks: 7 }),
+            removal(3, RemoveReason::Replayed { tasks: 1 }),
+            removal(4, RemoveReason::Replayed { tasks: 2 }),
+        ]
+    }
+
+    fn outcomes(mode: ReaperMode) -> Vec<RemovalOutcome> {
+        match mode {
+            ReaperMode::Plan => {
+                (1..=4).map(|number| outcome(number, OutcomeKind::WouldRemove, None)).collect()
+            }
+            ReaperMode::Act => {
+                let held = "its group's hook holds it until it is empty";
+                let refused = "desiredSize equals minSize; it is ACTIVE again";
+                vec![
+                    outcome(1, OutcomeKind::Terminating, Some(held)),
+                    outcome(2, OutcomeKind::BelowMinimum, Some(refused)),
+                    outcome(3, OutcomeKind::Draining, Some("no hook of its group would hold it")),
+                    outcome(4, OutcomeKind::Postponed, None),
+                ]
+            }
         }
     }
 
     /// A sweep with every reason that there is.
     fn every_reason(mode: ReaperMode) -> ClusterReport {
-        let group = || GroupName::new("shop-spot");
-        let text = |text: &str| text.to_owned();
-        let reasons = [
-            KeepReason::Contradiction(text("5 of 4 remain of a resource")),
-            KeepReason::Draining,
-            KeepReason::NotActive(ContainerInstanceStatus::Registering),
-            KeepReason::AgentDisconnected,
-            KeepReason::NoGroup,
-            KeepReason::GroupNotAllowed(group()),
-            KeepReason::ManagedScaling(group()),
-            KeepReason::GroupUnavailable(group(), text("its process Terminate is suspended")),
-            KeepReason::NotInService(text("Standby")),
-            KeepReason::ProtectedFromScaleIn,
-            KeepReason::TooYoung { min_instance_age: SignedDuration::from_secs(900) },
-            KeepReason::GroupAtMinimum { group: group(), min_size: 2 },
-            KeepReason::NotRead,
-            KeepReason::Pinned(text("task 4f is standalone: nothing would start it elsewhere")),
-            KeepReason::MinInstances { min_instances: 3 },
-            KeepReason::MaxRemovals { max_removals_percent: 10 },
-            KeepReason::ZoneBalance,
-            KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20 },
-            KeepReason::NoRoom(text("service web finds no other instance with port 80/tcp free")),
-        ];
-        let reasons = reasons.into_iter().flat_map(|reason| match reason {
-            KeepReason::Headroom { .. } => vec![reason; 5],
-            KeepReason::TooYoung { .. } => vec![reason; 2],
-            _ => vec![reason],
-        });
-        let keep = reasons
-            .enumerate()
-            .map(|(number, reason)| Kept { instance_id: id(100 + number), reason });
-        let remove = vec![
-            removal(1, Some(81_600), RemoveReason::Empty),
-            removal(2, Some(81_600), RemoveReason::Certified { tasks: 7 }),
-            removal(3, Some(81_600), RemoveReason::Replayed { tasks: 1 }),
-            removal(4, Some(81_600), RemoveReason::Replayed { tasks: 2 }),
-        ];
-        let outcomes = match mode {
-            ReaperMode::Plan => {
-                (1..=4).map(|number| done(number, OutcomeKind::WouldRemove, None)).collect()
-            }
-            ReaperMode::Act => vec![
-                done(
-                    1,
-                    OutcomeKind::Terminating,
-                    Some("its group's hook holds it until it is empty"),
-                ),
-                done(
-                    2,
-                    OutcomeKind::BelowMinimum,
-                    Some("desiredSize equals minSize; it is ACTIVE again"),
-                ),
-                done(3, OutcomeKind::Draining, Some("no hook of its group would hold it")),
-                done(4, OutcomeKind::Postponed, None),
-            ],
-        };
+        let load = "load has come back: 12.0 % of CPU are free";
         ClusterReport {
             mode,
             plan: Plan {
                 cluster: Cluster::new("arn:aws:ecs:eu-west-1:111122223333:cluster/shop"),
-                remove,
-                keep: keep.collect(),
-                headroom_before: headroom_of(28, 9_257, 46_760),
-                headroom_after: headroom_of(24, 6_144, 24_576),
+                remove: every_removal(),
+                keep: every_kept(),
+                headroom_before: headroom(28, (20_480, 81_920), (9_257, 46_760)),
+                headroom_after: headroom(24, (20_480, 81_920), (6_144, 24_576)),
                 saving: Saving {
                     planned: 0.142_857,
                     bound: 0.214_3,
@@ -233,16 +247,12 @@ mod tests {
                 },
                 steps: 12_345,
             },
-            done: outcomes,
+            done: outcomes(mode),
             earlier: vec![
-                done(11, OutcomeKind::Waiting, Some("3 tasks left")),
-                done(
-                    12,
-                    OutcomeKind::Reactivated,
-                    Some("load has come back: 12.0 % of CPU are free"),
-                ),
+                outcome(11, OutcomeKind::Waiting, Some("3 tasks left")),
+                outcome(12, OutcomeKind::Reactivated, Some(load)),
             ],
-            never_joined: vec![(id(21), GroupName::new("shop-spot"))],
+            never_joined: vec![(id(21), group_name())],
         }
     }
 
@@ -287,7 +297,9 @@ mod tests {
 
     #[test]
     fn a_sweep_that_acts_says_what_was_done() {
-        insta::assert_snapshot!(text(&every_reason(ReaperMode::Act)).lines().take(10).collect::<Vec<_>>().join("\n"), @r"
+        let text = text(&every_reason(ReaperMode::Act));
+        let removals: Vec<_> = text.lines().take(10).collect();
+        insta::assert_snapshot!(removals.join("\n"), @r"
         Cluster shop: 4 of 28 container instances can go
           - i-0a1b2c3d4e5f60001  m7g.large  eu-west-1a  shop-spot  no service runs a task on it
               terminating: its group's hook holds it until it is empty
@@ -302,31 +314,33 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_of_many_pinned_tasks_is_told_in_few_lines() {
-        let mut swept = every_reason(ReaperMode::Plan);
-        let pinned =
-            |number| KeepReason::Pinned(format!("task {number} is protected from scale-in"));
-        swept.plan.keep = (0..2_000)
-            .map(|number| Kept { instance_id: id(number), reason: pinned(number) })
+    fn a_cluster_of_many_pinned_tasks_takes_few_lines() {
+        let mut report = every_reason(ReaperMode::Plan);
+        report.plan.keep = (0..2_000)
+            .map(|number| {
+                let reason =
+                    KeepReason::Pinned(format!("task {number} is protected from scale-in"));
+                Kept { instance_id: id(number), reason }
+            })
             .collect();
-        let text = text(&swept);
+        let text = text(&report);
         assert!(text.contains(" 1980  for other reasons\n"), "{text}");
         assert!(text.lines().count() < 50);
     }
 
     #[test]
-    fn nothing_to_remove_and_no_prices_are_said_too() {
-        let mut swept = every_reason(ReaperMode::Plan);
-        swept.plan = Plan {
+    fn nothing_to_remove_and_no_prices_have_their_texts() {
+        let mut report = every_reason(ReaperMode::Plan);
+        report.plan = Plan {
             remove: Vec::new(),
             keep: Vec::new(),
             headroom_before: Headroom::default(),
             headroom_after: Headroom::default(),
             saving: Saving::default(),
-            ..swept.plan
+            ..report.plan
         };
-        (swept.done, swept.earlier, swept.never_joined) = (Vec::new(), Vec::new(), Vec::new());
-        insta::assert_snapshot!(text(&swept), @r"
+        (report.done, report.earlier, report.never_joined) = (Vec::new(), Vec::new(), Vec::new());
+        insta::assert_snapshot!(text(&report), @r"
         Cluster shop: 0 of 0 container instances can go (plan: nothing is changed)
           0 stay
           usable instances  0 -> 0
@@ -338,9 +352,9 @@ mod tests {
 
     #[test]
     fn the_answer_has_the_shape_that_users_rely_on() {
-        let mut swept = every_reason(ReaperMode::Act);
-        swept.plan.keep.truncate(2);
-        let answer = Answer { mode: ReaperMode::Act, clusters: vec![swept], ignored: None };
+        let mut report = every_reason(ReaperMode::Act);
+        report.plan.keep.truncate(2);
+        let answer = Answer { mode: ReaperMode::Act, clusters: vec![report], ignored: None };
         let mut json = answer.to_json();
         assert!(
             json["clusters"][0]["text"]

@@ -1,5 +1,7 @@
-//! What the `spot-drainer` answers: one outcome for each interrupted instance, and the messages to
-//! be delivered again.
+//! What the `spot-drainer` answers: one outcome per interrupted instance, and the messages to be
+//! delivered again.
+//!
+//! Logging it and counting it in metrics is left to the function.
 
 use std::fmt;
 
@@ -10,7 +12,7 @@ use crate::ids::{ContainerInstanceArn, InstanceId};
 use crate::outcome::{list_or, outcomes, tally};
 
 outcomes! {
-    /// How an instance of which EC2 gave notice came off.
+    /// The outcome for one interrupted instance.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     pub enum OutcomeKind {
         /// Set to DRAINING by this invocation.
@@ -24,7 +26,7 @@ outcomes! {
         Ignored = "ignored", metric "Ignored",
         /// The container instance has left, or is leaving, its cluster.
         Gone = "gone", metric "Gone",
-        /// It would have been drained, had `DRY_RUN` not been set.
+        /// `DRY_RUN` is set: it would have been drained.
         WouldDrain = "would_drain", metric "WouldDrain",
     }
 }
@@ -35,7 +37,7 @@ pub struct Outcome {
     /// The EC2 instance; absent for an event that is not about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<InstanceId>,
-    /// How it came off.
+    /// The outcome.
     pub outcome: OutcomeKind,
     /// The name of the cluster it was found in.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +53,7 @@ pub struct Outcome {
 /// What the function returns.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Answer {
-    /// One entry an instance that was dealt with, and one an event that was ignored.
+    /// One entry per instance that was dealt with, and one per event that was ignored.
     pub outcomes: Vec<Outcome>,
     /// The messages of an SQS batch that must be delivered again. Empty for every other source.
     /// The key is Lambda's (Lambda Developer Guide, services-sqs-errorhandling).

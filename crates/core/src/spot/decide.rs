@@ -1,8 +1,8 @@
 //! What to do about an instance that is about to be taken away, and why.
 //!
-//! The decision is [`decide`]: from one notice's instance as ECS shows it to what happens next.
-//! Finding the container instance, draining it, and looking again until the time is up is left to
-//! the `spot-drainer`.
+//! The decision is [`decide`]: from one notice and its container instance, as ECS describes it, to
+//! what happens next. Finding the container instance, draining it, and trying again until the time
+//! is up is left to the `spot-drainer`.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -35,17 +35,20 @@ pub enum Decision {
     },
 }
 
-/// Decides what to do about an instance of which EC2 gave notice. `seen` is its container instance,
-/// or `None` if every cluster was looked through and none has it; a look-up that failed must not be
-/// passed as `None`.
-pub fn decide(notice: &Notice, seen: Option<&ContainerInstance>, dry_run: bool) -> Decision {
-    let done = |outcome, reason: &str| Decision::Done { outcome, reason: reason.to_owned() };
-    let Some(seen) = seen else {
+/// Decides what to do about an instance that is interrupted. `container_instance` is `None` if
+/// every cluster was looked through and none has it; a look-up that failed must not be passed as
+/// `None`.
+pub fn decide(
+    notice: &Notice,
+    container_instance: Option<&ContainerInstance>,
+    dry_run: bool,
+) -> Decision {
+    let Some(ContainerInstance { status, .. }) = container_instance else {
         return done(OutcomeKind::NotInCluster, "no cluster has a container instance on it");
     };
-    match &seen.status {
+    match status {
         ContainerInstanceStatus::Active if dry_run => {
-            done(OutcomeKind::WouldDrain, &format!("{}; DRY_RUN is set", notice.kind))
+            done(OutcomeKind::WouldDrain, format!("{}; DRY_RUN is set", notice.kind))
         }
         ContainerInstanceStatus::Active => Decision::Drain,
         ContainerInstanceStatus::Draining => {
@@ -54,33 +57,40 @@ pub fn decide(notice: &Notice, seen: Option<&ContainerInstance>, dry_run: bool) 
         ContainerInstanceStatus::Deregistering
         | ContainerInstanceStatus::Inactive
         | ContainerInstanceStatus::RegistrationFailed => {
-            done(OutcomeKind::Gone, &format!("the container instance is {}", seen.status))
+            done(OutcomeKind::Gone, format!("the container instance is {status}"))
         }
         // Only an ACTIVE container instance can be drained (ECS API,
         // UpdateContainerInstancesState), and tasks may be placed on it as soon as it is.
         ContainerInstanceStatus::Registering | ContainerInstanceStatus::Other(_) => {
-            Decision::LookAgain { why: format!("the container instance is {}", seen.status) }
+            Decision::LookAgain { why: format!("the container instance is {status}") }
         }
     }
 }
 
+fn done(outcome: OutcomeKind, reason: impl Into<String>) -> Decision {
+    Decision::Done { outcome, reason: reason.into() }
+}
+
 /// Says why a notice is not acted on, if the settings say that it is not.
 pub fn ignore_reason(notice: &Notice, settings: &SpotSettings) -> Option<String> {
-    let unwanted =
-        notice.kind == NoticeKind::RebalanceRecommendation && !settings.drain_on_rebalance;
-    unwanted.then(|| "rebalance recommendation; DRAIN_ON_REBALANCE is not set".to_owned())
+    (notice.kind == NoticeKind::RebalanceRecommendation && !settings.drain_on_rebalance)
+        .then(|| "rebalance recommendation; DRAIN_ON_REBALANCE is not set".to_owned())
 }
 
 /// Until when trying again helps: the end of the notice period, or the moment by which the function
 /// must answer, whichever is first. May lie in the past, as delivery may be late; a late notice is
 /// still acted on, once.
 pub fn retry_until(notices: &[Notice], answer_by: Timestamp) -> Timestamp {
-    let interrupted_at =
-        |notice: &Notice| notice.time.and_then(|time| time.checked_add(NOTICE_PERIOD).ok());
+    // A notice without a time may be fresh, so it is tried for as long as the invocation lasts.
     match notices.iter().map(interrupted_at).collect::<Option<Vec<_>>>() {
         Some(times) => times.into_iter().max().unwrap_or(answer_by).min(answer_by),
         None => answer_by,
     }
+}
+
+/// When EC2 interrupts the instance at the latest, if the notice says when it was given.
+fn interrupted_at(notice: &Notice) -> Option<Timestamp> {
+    notice.time?.checked_add(NOTICE_PERIOD).ok()
 }
 
 #[cfg(test)]
@@ -101,9 +111,31 @@ mod tests {
         notice(NoticeKind::SpotInterruption(InterruptionAction::Terminate), time)
     }
 
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn container_instance(status: &str) -> ContainerInstance {
+        ContainerInstance {
+            arn: ContainerInstanceArn::new("arn"),
+            cluster: Cluster::new("shop"),
+            instance_id: instance_id(),
+            status: status.into(),
+        }
+    }
+
+    fn describe(decision: Decision) -> String {
+        match decision {
+            Decision::Drain => "drain".to_owned(),
+            Decision::LookAgain { why } => format!("look again: {why}"),
+            Decision::Done { outcome, reason } => format!("{}: {reason}", outcome.as_str()),
+        }
+    }
+
     #[test]
     fn every_status_has_its_decision_with_and_without_dry_run() {
-        let words = [
+        let mut lines = Vec::new();
+        for status in [
             "none",
             "REGISTERING",
             "REGISTRATION_FAILED",
@@ -112,24 +144,14 @@ mod tests {
             "DEREGISTERING",
             "INACTIVE",
             "NEW_WORD",
-        ];
-        let rows = words.iter().flat_map(|&word| [false, true].map(|dry_run| (word, dry_run))).map(
-            |(word, dry_run)| {
-                let seen = (word != "none").then(|| ContainerInstance {
-                    arn: ContainerInstanceArn::new("arn"),
-                    cluster: Cluster::new("shop"),
-                    instance_id: instance_id(),
-                    status: word.into(),
-                });
-                let said = match decide(&spot_notice(None), seen.as_ref(), dry_run) {
-                    Decision::Drain => "drain".to_owned(),
-                    Decision::LookAgain { why } => format!("look again: {why}"),
-                    Decision::Done { outcome, reason } => format!("{}: {reason}", outcome.as_str()),
-                };
-                format!("{word}{} -> {said}", if dry_run { " (dry run)" } else { "" })
-            },
-        );
-        insta::assert_snapshot!(rows.collect::<Vec<_>>().join("\n"), @r"
+        ] {
+            let container_instance = (status != "none").then(|| container_instance(status));
+            for (dry_run, suffix) in [(false, ""), (true, " (dry run)")] {
+                let decision = decide(&spot_notice(None), container_instance.as_ref(), dry_run);
+                lines.push(format!("{status}{suffix} -> {}", describe(decision)));
+            }
+        }
+        insta::assert_snapshot!(lines.join("\n"), @r"
         none -> not_in_cluster: no cluster has a container instance on it
         none (dry run) -> not_in_cluster: no cluster has a container instance on it
         REGISTERING -> look again: the container instance is REGISTERING
@@ -151,22 +173,20 @@ mod tests {
 
     #[test]
     fn only_the_rebalance_recommendation_asks_for_a_setting() {
-        let settings =
-            |drain_on_rebalance| SpotSettings { drain_on_rebalance, ..SpotSettings::default() };
-        let ignored = |kind, drain| ignore_reason(&notice(kind, None), &settings(drain)).is_some();
-
-        assert!(ignored(NoticeKind::RebalanceRecommendation, false));
-        assert!(!ignored(NoticeKind::RebalanceRecommendation, true));
-        assert!(!ignored(NoticeKind::SpotInterruption(InterruptionAction::Stop), false));
-        assert!(!ignored(
-            NoticeKind::CapacityReservationInterruption(InterruptionAction::Terminate),
-            false
-        ));
+        let is_ignored = |kind, drain_on_rebalance| {
+            let settings = SpotSettings { drain_on_rebalance, ..SpotSettings::default() };
+            ignore_reason(&notice(kind, None), &settings).is_some()
+        };
+        assert!(is_ignored(NoticeKind::RebalanceRecommendation, false));
+        assert!(!is_ignored(NoticeKind::RebalanceRecommendation, true));
+        let interruption = NoticeKind::SpotInterruption(InterruptionAction::Stop);
+        assert!(!is_ignored(interruption, false));
+        let reclaimed = NoticeKind::CapacityReservationInterruption(InterruptionAction::Terminate);
+        assert!(!is_ignored(reclaimed, false));
     }
 
     #[test]
     fn trying_again_ends_with_the_notice_period_or_with_the_invocation() {
-        let time = |text: &str| text.parse::<Timestamp>().unwrap();
         let answer_by = time("2025-03-04T05:07:00Z");
         let until = |notices: &[Notice]| retry_until(notices, answer_by);
 

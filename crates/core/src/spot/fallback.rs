@@ -119,35 +119,46 @@ pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Ra
     let (mut to_count, mut counted, mut busy) = (Vec::new(), Vec::new(), Vec::new());
     for Interrupted { arn, claim, own } in interrupted {
         match *claim {
-            None => to_count.push((arn, false)),
             Some(Claim::Counted) => {}
             Some(Claim::Taken { since, .. }) if !own && now.duration_since(since) < CLAIM_LEASE => {
                 busy.push(arn.clone());
             }
+            // Taken twice, and the group is as large as the second claim would have made it: held
+            // to have been raised, so that no number of deaths counts an instance more than twice.
             Some(Claim::Taken { again: true, desired_capacity, .. })
                 if size.desired_capacity >= desired_capacity =>
             {
                 counted.push(arn.clone());
             }
             Some(Claim::Taken { .. }) => to_count.push((arn, true)),
+            None => to_count.push((arn, false)),
         }
     }
-    let more = i32::try_from(to_count.len()).unwrap_or(i32::MAX);
-    let wanted = size.desired_capacity.saturating_add(more).min(size.max_size);
     let reason = format!(
-        "{} of {} interrupted container instances to count, {} being counted; desired capacity {}, maximum {}",
+        "{} of {} interrupted container instances to count, {} being counted; \
+         desired capacity {}, maximum {}",
         to_count.len(),
         interrupted.len(),
         busy.len(),
         size.desired_capacity,
         size.max_size
     );
-    let claim = |again| Claim::Taken { since: now, desired_capacity: wanted, again };
-    let to_claim: Vec<_> =
-        to_count.iter().map(|&(arn, again)| (arn.clone(), claim(again))).collect();
-    counted.extend(to_count.into_iter().map(|(arn, _)| arn.clone()));
-    let desired_capacity = (wanted > size.desired_capacity).then_some(wanted);
-    Raise { to_claim, desired_capacity, counted, busy, reason }
+    let desired_capacity = size
+        .desired_capacity
+        .saturating_add(i32::try_from(to_count.len()).unwrap_or(i32::MAX))
+        .min(size.max_size);
+    let mut to_claim = Vec::new();
+    for (arn, again) in to_count {
+        to_claim.push((arn.clone(), Claim::Taken { since: now, desired_capacity, again }));
+        counted.push(arn.clone());
+    }
+    Raise {
+        to_claim,
+        desired_capacity: (desired_capacity > size.desired_capacity).then_some(desired_capacity),
+        counted,
+        busy,
+        reason,
+    }
 }
 
 #[cfg(test)]
@@ -162,6 +173,10 @@ mod tests {
 
     fn arn(number: usize) -> ContainerInstanceArn {
         ContainerInstanceArn::new(number.to_string())
+    }
+
+    fn number_of(arn: &ContainerInstanceArn) -> usize {
+        arn.as_str().parse().unwrap()
     }
 
     fn unclaimed(count: usize) -> Vec<Interrupted> {
@@ -196,26 +211,19 @@ mod tests {
 
     #[test]
     fn a_fresh_claim_of_another_invocation_is_waited_for_and_an_own_one_is_not() {
-        let claim = |again| Some(Claim::Taken { since: START, desired_capacity: 3, again });
-        let one = |again, own| vec![Interrupted { arn: arn(0), claim: claim(again), own }];
         let size = GroupSize { desired_capacity: 3, max_size: 10 };
-
-        assert_eq!(raise(size, &one(false, false), START).busy, [arn(0)]);
-        assert_eq!(
-            raise(size, &one(false, true), START).desired_capacity,
-            Some(4),
-            "nobody knows if it was set"
-        );
-        assert_eq!(
-            raise(size, &one(true, true), START).counted,
-            [arn(0)],
-            "but it is not raised a third time"
-        );
-        assert_eq!(raise(size, &one(true, true), START).desired_capacity, None);
+        let raise_for = |again, own| {
+            let claim = Some(Claim::Taken { since: START, desired_capacity: 3, again });
+            raise(size, &[Interrupted { arn: arn(0), claim, own }], START)
+        };
+        assert_eq!(raise_for(false, false).busy, [arn(0)]);
+        assert_eq!(raise_for(false, true).desired_capacity, Some(4), "nobody knows if it was set");
+        assert_eq!(raise_for(true, true).counted, [arn(0)], "but it is not raised a third time");
+        assert_eq!(raise_for(true, true).desired_capacity, None);
     }
 
     #[test]
-    fn a_claim_survives_the_way_through_the_attribute() {
+    fn a_claim_is_read_as_it_was_written() {
         let taken = |again| Claim::Taken {
             since: "2025-03-04T05:06:07.089Z".parse().unwrap(),
             desired_capacity: 7,
@@ -249,16 +257,15 @@ mod tests {
     impl Delivery {
         const STEPS: usize = 5;
 
-        fn of(numbers: &[usize]) -> Self {
+        fn new(numbers: &[usize]) -> Self {
             Self { numbers: numbers.to_vec(), steps_done: 0, capacity_read: 0, decided: None }
         }
 
         fn step(&mut self, shared: &mut Shared, now: Timestamp) {
-            let index = |arn: &ContainerInstanceArn| arn.as_str().parse::<usize>().unwrap();
             match self.steps_done {
                 0 => self.capacity_read = shared.capacity,
                 1 => {
-                    let seen: Vec<_> = self
+                    let interrupted: Vec<_> = self
                         .numbers
                         .iter()
                         .map(|&number| Interrupted {
@@ -268,11 +275,11 @@ mod tests {
                         })
                         .collect();
                     let size = GroupSize { desired_capacity: self.capacity_read, max_size: 100 };
-                    self.decided = Some(raise(size, &seen, now));
+                    self.decided = Some(raise(size, &interrupted, now));
                 }
                 2 => {
                     for (arn, claim) in self.decided.iter().flat_map(|raise| &raise.to_claim) {
-                        shared.claims[index(arn)] = Some(*claim);
+                        shared.claims[number_of(arn)] = Some(*claim);
                     }
                 }
                 3 => {
@@ -284,7 +291,7 @@ mod tests {
                 }
                 _ => {
                     for arn in self.decided.iter().flat_map(|raise| &raise.counted) {
-                        shared.claims[index(arn)] = Some(Claim::Counted);
+                        shared.claims[number_of(arn)] = Some(Claim::Counted);
                     }
                 }
             }
@@ -295,13 +302,13 @@ mod tests {
     #[test]
     fn two_deliveries_of_one_notice_raise_the_group_once_however_they_interleave() {
         let mut interleavings = 0;
-        // A bit a step: which of the two deliveries takes it.
+        // One bit per step: which of the two deliveries takes it.
         for order in 0_u32..1 << (2 * Delivery::STEPS) {
             if order.count_ones() as usize != Delivery::STEPS {
                 continue;
             }
             let mut shared = Shared { capacity: 2, claims: [None; 4] };
-            let mut deliveries = [Delivery::of(&[0]), Delivery::of(&[0])];
+            let mut deliveries = [Delivery::new(&[0]), Delivery::new(&[0])];
             for step in 0..2 * Delivery::STEPS {
                 deliveries[usize::from(order & (1 << step) != 0)].step(&mut shared, START);
             }
@@ -333,7 +340,7 @@ mod tests {
             for (numbers, steps) in &deliveries {
                 interrupted.extend(numbers.iter().copied());
                 for steps in [*steps, Delivery::STEPS] {
-                    let mut delivery = Delivery::of(&numbers.iter().copied().collect::<Vec<_>>());
+                    let mut delivery = Delivery::new(&numbers.iter().copied().collect::<Vec<_>>());
                     for _ in 0..steps {
                         delivery.step(&mut shared, now);
                     }
@@ -344,8 +351,9 @@ mod tests {
                 }
             }
             let raised = usize::try_from(shared.capacity - 2).unwrap();
-            prop_assert!(raised >= interrupted.len(), "forgotten: {raised} of {}", interrupted.len());
-            prop_assert!(raised <= interrupted.len() + may_count_twice, "too many: {raised}");
+            let interrupted = interrupted.len();
+            prop_assert!(raised >= interrupted, "forgotten: {raised} of {interrupted}");
+            prop_assert!(raised <= interrupted + may_count_twice, "too many: {raised}");
         }
 
         /// However often deliveries die, an interrupted container instance counts twice at most.
@@ -359,7 +367,7 @@ mod tests {
             let mut shared = Shared { capacity: 2, claims: [None; 4] };
             let mut now = START;
             for (numbers, steps) in deliveries {
-                let mut delivery = Delivery::of(&numbers.into_iter().collect::<Vec<_>>());
+                let mut delivery = Delivery::new(&numbers.into_iter().collect::<Vec<_>>());
                 for _ in 0..steps {
                     delivery.step(&mut shared, now);
                 }

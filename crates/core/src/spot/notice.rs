@@ -1,4 +1,6 @@
-//! EC2's notices that an instance is about to be taken away: who, how, and when it was said.
+//! EC2's notices that an instance is about to be taken away: which, how, and when.
+//!
+//! What is done about them is decided in [`crate::spot::decide`].
 //!
 //! Sources: EC2 User Guide, pages spot-instance-termination-notices, rebalance-recommendations and
 //! monitor-interruptible-cr. Only `detail` is read, never `resources`: its ARNs carry the zone in
@@ -18,7 +20,7 @@ use crate::ids::InstanceId;
 pub struct Notice {
     /// The instance.
     pub instance_id: InstanceId,
-    /// What is said about it.
+    /// What happens to it.
     pub kind: NoticeKind,
     /// When EC2 said so. `None` where the event has no readable time: a drain must not fail for
     /// that.
@@ -179,7 +181,7 @@ mod tests {
     }
 
     fn spot_warning(detail: &Value) -> Value {
-        json!({"source": "aws.ec2", "detail-type": "EC2 Spot Instance Interruption Warning", "detail": detail})
+        json!({"source": "aws.ec2", "detail-type": SPOT_INTERRUPTION, "detail": detail})
     }
 
     #[test]
@@ -199,11 +201,10 @@ mod tests {
             let error = only_event(&spot_warning(&detail)).unwrap_err();
             assert_eq!((error.field, error.found.as_str()), (field, found));
             assert_eq!(error.event, "EC2 Spot Instance Interruption Warning");
-            let said = error.to_string();
-            assert!(
-                said.contains(field) && said.contains(error.expected) && said.contains(found),
-                "{said}"
-            );
+            let message = error.to_string();
+            for part in [field, error.expected, found] {
+                assert!(message.contains(part), "{part} is not in {message}");
+            }
         }
     }
 

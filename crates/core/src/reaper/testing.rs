@@ -1,0 +1,77 @@
+//! What the reaper's tests are made of: instances of one cluster and one group, with defaults.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ebb_planner::{Group, Headroom, Instance, Inventory, Resources, Task, TaskKind};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::ecs::ContainerInstanceStatus;
+use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
+
+/// The moment of every test.
+pub(crate) const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+pub(crate) fn seconds_ago(seconds: i64) -> Timestamp {
+    NOW - SignedDuration::from_secs(seconds)
+}
+
+pub(crate) fn id(number: u64) -> InstanceId {
+    InstanceId::parse(&format!("i-0a1b2c3d4e5f6{number:04}")).unwrap()
+}
+
+pub(crate) fn group_name() -> GroupName {
+    GroupName::new("shop-spot")
+}
+
+pub(crate) fn resources(cpu: i64, memory_mib: i64) -> Resources {
+    Resources { cpu, memory_mib, ..Resources::default() }
+}
+
+/// An empty ACTIVE instance of the group.
+pub(crate) fn instance(number: u64) -> Instance {
+    Instance {
+        instance_id: id(number),
+        arn: ContainerInstanceArn::new(number.to_string()),
+        group: Some(group_name()),
+        lifecycle_state: "InService".to_owned(),
+        protected_from_scale_in: false,
+        weight: 1,
+        zone: "eu-west-1a".to_owned(),
+        instance_type: "m7g.large".to_owned(),
+        attributes: BTreeMap::new(),
+        status: ContainerInstanceStatus::Active,
+        agent_connected: true,
+        registered_at: Some(seconds_ago(86_400)),
+        registered: Some(resources(2_048, 7_680)),
+        remaining: Some(resources(2_048, 7_680)),
+        unknown_resource: None,
+        host_ports: BTreeSet::new(),
+        tasks: Some(Vec::new()),
+        distinct_services: BTreeSet::new(),
+        price_microusd: None,
+    }
+}
+
+pub(crate) fn task(kind: TaskKind) -> Task {
+    Task { id: "t".to_owned(), kind, protected: false }
+}
+
+/// A cluster with these instances, in a group that may shrink.
+pub(crate) fn inventory(instances: Vec<Instance>) -> Inventory {
+    let group = Group { min_size: 0, desired_capacity: 10, ..Group::default() };
+    Inventory {
+        cluster: Cluster::new("shop"),
+        instances,
+        groups: [(group_name(), group)].into(),
+        services: Vec::new(),
+    }
+}
+
+/// Usable instances with so much registered and so much free, as CPU units and MiB.
+pub(crate) fn headroom(instances: usize, registered: (i64, i64), free: (i64, i64)) -> Headroom {
+    Headroom {
+        instances,
+        registered: resources(registered.0, registered.1),
+        free: resources(free.0, free.1),
+    }
+}
