@@ -44,7 +44,10 @@ class RuntimeApi(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Lambda-Runtime-Aws-Request-Id", "00000000-0000-4000-a000-000000000000")
         self.send_header("Lambda-Runtime-Deadline-Ms", str(int((time.time() + 30) * 1000)))
-        self.send_header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:111122223333:function:f")
+        self.send_header(
+            "Lambda-Runtime-Invoked-Function-Arn",
+            "arn:aws:lambda:eu-west-1:111122223333:function:f",
+        )
         self.send_header("Content-Length", str(len(self.event)))
         self.end_headers()
         self.wfile.write(self.event)
@@ -67,7 +70,11 @@ class Server(http.server.ThreadingHTTPServer):
 
 def start(binary, event, region_port):
     """Starts the binary once. Returns milliseconds to its first answer and its peak memory in MiB."""
-    handler = type("OneRun", (RuntimeApi,), {"event": event, "answered": threading.Event(), "over": threading.Event()})
+    handler = type(
+        "OneRun",
+        (RuntimeApi,),
+        {"event": event, "answered": threading.Event(), "over": threading.Event()},
+    )
     with Server((HOST, 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         env = {
@@ -82,7 +89,9 @@ def start(binary, event, region_port):
             "ECS_CLUSTERS": "shop",
         }
         began = time.perf_counter()
-        process = subprocess.Popen([binary], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [binary], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         if not handler.answered.wait(30):
             sys.exit(f"{binary.name} did not answer within 30 s")
         took_ms = (time.perf_counter() - began) * 1000
@@ -107,7 +116,14 @@ def main():
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         region_port = probe.getsockname()[1]
-    command = [TARGET / "debug" / "ebb-region", "serve", "--port", str(region_port), "--lambda", "1"]
+    command = [
+        TARGET / "debug" / "ebb-region",
+        "serve",
+        "--port",
+        str(region_port),
+        "--lambda",
+        "1",
+    ]
     region = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ)
     region.stdout.readline()
     try:
@@ -115,7 +131,9 @@ def main():
             runs = [start(binary, event.read_bytes(), region_port) for _ in range(RUNS)]
             times = [took_ms for took_ms, _ in runs]
             peak = max(peak for _, peak in runs)
-            print(f"  {event.stem:<46} {statistics.median(times):>9.1f}  {max(times):>8.1f}  {peak:>8.1f}")
+            print(
+                f"  {event.stem:<46} {statistics.median(times):>9.1f}  {max(times):>8.1f}  {peak:>8.1f}"
+            )
     finally:
         region.terminate()
         region.wait()

@@ -127,8 +127,14 @@ def arguments():
     demo = commands.add_parser("demo", help="play the demonstration")
     demo.add_argument("--speed", help="how many times as fast as the clock the simulated time runs")
     demo.add_argument("--seed", help="the seed of what happens by chance")
-    demo.add_argument("--without-hooks", action="store_true", help="let the groups terminate their instances at once")
-    invoke = commands.add_parser("invoke", help="run a function on sample events, with `cargo lambda invoke`")
+    demo.add_argument(
+        "--without-hooks",
+        action="store_true",
+        help="let the groups terminate their instances at once",
+    )
+    invoke = commands.add_parser(
+        "invoke", help="run a function on sample events, with `cargo lambda invoke`"
+    )
     invoke.add_argument("function", choices=FUNCTIONS)
     invoke.add_argument("events", nargs="+", metavar="EVENT", help="the path of a sample event")
     commands.add_parser("events", help="run each function on each of its sample events")
@@ -147,7 +153,9 @@ def main():
     with background("functions", watch_command(lambda_port), env) as functions:
         wait_for("functions", functions, lambda_port)
         if args.command == "demo":
-            return subprocess.run(region + ["demo"] + options + demo_options(args), cwd=ROOT, env=env).returncode
+            return subprocess.run(
+                region + ["demo"] + options + demo_options(args), cwd=ROOT, env=env
+            ).returncode
         with background("region", region + ["serve"] + options, env) as server:
             wait_for("region", server, region_port)
             if args.command == "serve":
@@ -166,7 +174,9 @@ def demo_options(args):
 
 
 def serve(region_port, lambda_port):
-    print(f"AWS is served on http://{HOST}:{region_port}, the functions on http://{HOST}:{lambda_port}.")
+    print(
+        f"AWS is served on http://{HOST}:{region_port}, the functions on http://{HOST}:{lambda_port}."
+    )
     print(f"  curl http://{HOST}:{region_port}/_ebb/world")
     print("Ctrl-C ends both.", flush=True)
     with contextlib.suppress(Stopped):
@@ -184,7 +194,12 @@ def invoke(function, events, lambda_port, env):
     for event in events:
         if len(events) > 1:
             print(f"{event}: ", end="", flush=True)
-        worst = max(worst, subprocess.run(invoke_command(function, event, lambda_port), cwd=ROOT, env=env).returncode)
+        worst = max(
+            worst,
+            subprocess.run(
+                invoke_command(function, event, lambda_port), cwd=ROOT, env=env
+            ).returncode,
+        )
     return worst
 
 
@@ -204,7 +219,9 @@ def run_events(lambda_port, env):
         print("\n".join(unexpected))
         print(f"{len(unexpected)} of {count} sample events did not end as they must.")
         return 1
-    print(f"{count} sample events ended as they must: the malformed ones failed, all others succeeded.")
+    print(
+        f"{count} sample events ended as they must: the malformed ones failed, all others succeeded."
+    )
     return 0
 
 

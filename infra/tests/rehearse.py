@@ -48,7 +48,11 @@ START_SECONDS = 20
 
 # By kind of resource, as a second plan has it.
 FORGOTTEN = {
-    "aws_autoscaling_group": {"capacity_reservation_specification", "launch_template", "mixed_instances_policy"},
+    "aws_autoscaling_group": {
+        "capacity_reservation_specification",
+        "launch_template",
+        "mixed_instances_policy",
+    },
     "aws_autoscaling_lifecycle_hook": {"notification_target_arn", "role_arn"},
     "aws_autoscaling_policy": {"enabled", "predictive_scaling_configuration"},
     "aws_ecs_service": {"availability_zone_rebalancing"},
@@ -80,7 +84,11 @@ class Account:
             body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
             self.recursion_configs[function] = json.loads(body)["RecursiveLoop"]
         start_response("200 OK", [("Content-Type", "application/json")])
-        return [json.dumps({"RecursiveLoop": self.recursion_configs.get(function, "Terminate")}).encode()]
+        return [
+            json.dumps(
+                {"RecursiveLoop": self.recursion_configs.get(function, "Terminate")}
+            ).encode()
+        ]
 
     def without_empty_networks(self, environ, start_response):
         answer = Response.from_app(self.moto, environ)
@@ -113,7 +121,8 @@ def existing_cluster():
     client("ecs").create_cluster(clusterName="shop")
     image = client("ec2").describe_images()["Images"][0]["ImageId"]
     client("ec2").create_launch_template(
-        LaunchTemplateName="shop", LaunchTemplateData={"ImageId": image, "InstanceType": "m7g.large"}
+        LaunchTemplateName="shop",
+        LaunchTemplateData={"ImageId": image, "InstanceType": "m7g.large"},
     )
     client("autoscaling").create_auto_scaling_group(
         AutoScalingGroupName="shop-instances",
@@ -164,7 +173,9 @@ class Example:
         for resource in plan["resource_changes"]:
             before, after = resource["change"]["before"], resource["change"]["after"]
             if resource["change"]["actions"] != ["no-op"] and resource["mode"] == "managed":
-                check(before and after, f"a second apply would not just change {resource['address']}")
+                check(
+                    before and after, f"a second apply would not just change {resource['address']}"
+                )
                 attributes = {key for key in after if after[key] != before.get(key)}
                 changed.setdefault(resource["type"], set()).update(attributes)
         return changed
@@ -179,7 +190,11 @@ class Example:
                 yield from of(child)
 
         state = self.json("show", "-json", "-no-color")
-        return [resource for resource in of(state["values"]["root_module"]) if resource["mode"] == "managed"]
+        return [
+            resource
+            for resource in of(state["values"]["root_module"])
+            if resource["mode"] == "managed"
+        ]
 
     def json(self, *arguments):
         # Warnings go to the same place; the answer is the line that is JSON.
@@ -198,7 +213,10 @@ def check_names(example):
         values = resource["values"]
         for key in ("name", "function_name", "alarm_name", "dashboard_name"):
             name = (values.get(key) or "").removeprefix("/aws/lambda/").split(":")[-1]
-            within = resource["type"] in ("aws_iam_role_policy", "aws_lambda_function_event_invoke_config")
+            within = resource["type"] in (
+                "aws_iam_role_policy",
+                "aws_lambda_function_event_invoke_config",
+            )
             check(
                 not name or within or name.startswith(example.prefix),
                 f"{resource['address']} is called {name}, not {example.prefix}-…",
@@ -210,14 +228,29 @@ def check_functions(example):
     for function in FUNCTIONS:
         name = f"{example.prefix}-{function}"
         found = functions.get_function_configuration(FunctionName=name)
-        check(found["Runtime"] == "provided.al2023" and found["Architectures"] == ["arm64"], f"{name}: {found}")
-        failures = functions.get_function_event_invoke_config(FunctionName=name)["DestinationConfig"]["OnFailure"]
-        check(failures["Destination"].endswith(f":{name}-dead-letters"), f"{name} has no dead-letter queue")
+        check(
+            found["Runtime"] == "provided.al2023" and found["Architectures"] == ["arm64"],
+            f"{name}: {found}",
+        )
+        failures = functions.get_function_event_invoke_config(FunctionName=name)[
+            "DestinationConfig"
+        ]["OnFailure"]
+        check(
+            failures["Destination"].endswith(f":{name}-dead-letters"),
+            f"{name} has no dead-letter queue",
+        )
         check_starts(name, function, found["Environment"]["Variables"])
     mappings = functions.list_event_source_mappings()["EventSourceMappings"]
-    ours = [mapping for mapping in mappings if mapping["FunctionArn"].endswith(f":{example.prefix}-spot-drainer")]
+    ours = [
+        mapping
+        for mapping in mappings
+        if mapping["FunctionArn"].endswith(f":{example.prefix}-spot-drainer")
+    ]
     types = [mapping["FunctionResponseTypes"] for mapping in ours]
-    check(types == [["ReportBatchItemFailures"]], f"the mappings of the queue of {example.name}: {mappings}")
+    check(
+        types == [["ReportBatchItemFailures"]],
+        f"the mappings of the queue of {example.name}: {mappings}",
+    )
 
 
 def check_starts(name, function, environment):
@@ -248,7 +281,9 @@ def check_starts(name, function, environment):
         "AWS_REGION": REGION,
     }
     with open(STAGE / f"{name}.log", "w+") as log:
-        process = subprocess.Popen([binary], env=environment | lambdas_own, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [binary], env=environment | lambdas_own, stdout=log, stderr=subprocess.STDOUT
+        )
         deadline = time.monotonic() + START_SECONDS
         while not asked.wait(0.1) and process.poll() is None and time.monotonic() < deadline:
             pass
@@ -256,21 +291,31 @@ def check_starts(name, function, environment):
         process.wait()
         server.shutdown()
         log.seek(0)
-        check(asked.is_set(), f"{name} does not start with the environment {environment}:\n{log.read()}")
+        check(
+            asked.is_set(),
+            f"{name} does not start with the environment {environment}:\n{log.read()}",
+        )
 
 
 def check_hooks(example, groups):
     for group in groups:
-        hooks = client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=group)["LifecycleHooks"]
+        hooks = client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=group)[
+            "LifecycleHooks"
+        ]
         ours = [hook for hook in hooks if hook["LifecycleHookName"] == f"{example.prefix}-drain"]
-        check(len(ours) == 1 and ours[0]["DefaultResult"] == "CONTINUE", f"hooks of {group}: {hooks}")
+        check(
+            len(ours) == 1 and ours[0]["DefaultResult"] == "CONTINUE", f"hooks of {group}: {hooks}"
+        )
     subscriptions = client("sns").list_subscriptions()["Subscriptions"]
     endpoints = [
         subscription["Endpoint"].split(":")[-1]
         for subscription in subscriptions
         if subscription["TopicArn"].endswith(f":{example.prefix}-lifecycle")
     ]
-    check(endpoints == [f"{example.prefix}-lifecycle-drainer"], f"the topic of {example.name} tells {endpoints}")
+    check(
+        endpoints == [f"{example.prefix}-lifecycle-drainer"],
+        f"the topic of {example.name} tells {endpoints}",
+    )
 
 
 def left_over(prefix):
@@ -284,9 +329,18 @@ def left_over(prefix):
             [rule["Name"] for rule in client("events").list_rules()["Rules"]],
             [schedule["Name"] for schedule in client("scheduler").list_schedules()["Schedules"]],
             [role["RoleName"] for role in client("iam").list_roles()["Roles"]],
-            [alarm["AlarmName"] for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]],
-            [board["DashboardName"] for board in client("cloudwatch").list_dashboards()["DashboardEntries"]],
-            [group["logGroupName"].split("/")[-1] for group in client("logs").describe_log_groups()["logGroups"]],
+            [
+                alarm["AlarmName"]
+                for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]
+            ],
+            [
+                board["DashboardName"]
+                for board in client("cloudwatch").list_dashboards()["DashboardEntries"]
+            ],
+            [
+                group["logGroupName"].split("/")[-1]
+                for group in client("logs").describe_log_groups()["logGroups"]
+            ],
         )
         for name in names
         if name.startswith(f"{prefix}-")
@@ -321,8 +375,14 @@ def main():
     with served(Account(DomainDispatcherApplication(create_backend_app))) as port:
         os.environ["AWS_ENDPOINT_URL"] = f"http://{HOST}:{port}"
         subnets = existing_cluster()
-        minimal = Example("minimal", "ebb", {"cluster": "shop", "auto_scaling_group": "shop-instances"})
-        variables = {"subnet_ids": json.dumps(subnets), "email": "people@example.com", "min_size": 1}
+        minimal = Example(
+            "minimal", "ebb", {"cluster": "shop", "auto_scaling_group": "shop-instances"}
+        )
+        variables = {
+            "subnet_ids": json.dumps(subnets),
+            "email": "people@example.com",
+            "min_size": 1,
+        }
         complete = Example("complete", "ebb-example", variables)
         examples = [minimal, complete]
 
@@ -336,7 +396,10 @@ def main():
         check_hooks(minimal, ["shop-instances"])
         check_hooks(complete, ["ebb-example-mixed", "ebb-example-fallback"])
         for example, changes in zip(examples, at_once(examples, Example.planned_changes)):
-            new = {kind: attributes - FORGOTTEN.get(kind, set()) for kind, attributes in changes.items()}
+            new = {
+                kind: attributes - FORGOTTEN.get(kind, set())
+                for kind, attributes in changes.items()
+            }
             check(not any(new.values()), f"a second apply of {example.name} would change {new}")
             say(f"{example.name}: a second apply would change nothing but what moto forgets")
 

@@ -45,7 +45,15 @@ def init(directory, purpose, environment=None):
     named = os.environ.get("TF_PLUGIN_DIR")
     for mirror in [os.path.abspath(named)] if named else [None, *package_mirrors()]:
         options = [f"-plugin-dir={mirror}"] if mirror else []
-        answer = run(directory, "init", "-backend=false", "-input=false", "-no-color", *options, environment=environment)
+        answer = run(
+            directory,
+            "init",
+            "-backend=false",
+            "-input=false",
+            "-no-color",
+            *options,
+            environment=environment,
+        )
         if answer.returncode == 0:
             return
         if not any(text in answer.stdout for text in UNREACHABLE):
@@ -58,7 +66,9 @@ def package_mirrors():
 
     In a mirror, a provider is HOST/NAMESPACE/TYPE.
     """
-    return [provider.parents[2] for provider in sorted(pathlib.Path("/opt").glob("*/*/hashicorp/aws"))]
+    return [
+        provider.parents[2] for provider in sorted(pathlib.Path("/opt").glob("*/*/hashicorp/aws"))
+    ]
 
 
 def give_up(reason, purpose):
