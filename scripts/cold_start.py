@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Measures how a release binary starts: from the start of its process to its first answer, and its memory by then.
+"""Measures how a release binary starts: the time from the start of its process to its first answer,
+and its memory by then.
 
-    scripts/cold_start.py FUNCTION EVENT...
+Usage: scripts/cold_start.py FUNCTION EVENT...
 
-This script plays Lambda's Runtime API, the simulated Region plays AWS over plain HTTP. What real Lambda adds (a share
-of a CPU, TLS) is not in these figures: they are for comparing one build with another on the same machine.
+This script plays Lambda's Runtime API, the simulated Region plays AWS over plain HTTP. What real
+Lambda adds (a share of a CPU, TLS) is not in these figures: they are for comparing one build with
+another on the same machine.
 """
 
 import gzip
@@ -69,7 +71,8 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def start(binary, event, region_port):
-    """Starts the binary once. Returns milliseconds to its first answer and its peak memory in MiB."""
+    """Starts the binary once. Returns the milliseconds to its first answer and its peak memory in
+    MiB."""
     handler = type(
         "OneRun",
         (RuntimeApi,),
@@ -131,9 +134,8 @@ def main():
             runs = [start(binary, event.read_bytes(), region_port) for _ in range(RUNS)]
             times = [took_ms for took_ms, _ in runs]
             peak = max(peak for _, peak in runs)
-            print(
-                f"  {event.stem:<46} {statistics.median(times):>9.1f}  {max(times):>8.1f}  {peak:>8.1f}"
-            )
+            median = statistics.median(times)
+            print(f"  {event.stem:<46} {median:>9.1f}  {max(times):>8.1f}  {peak:>8.1f}")
     finally:
         region.terminate()
         region.wait()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Runs the functions on this machine: `cargo lambda watch` serves them, the simulated Region is their AWS.
+"""Runs the functions on this machine: `cargo lambda watch` serves them, a simulated Region is AWS.
 
-Everything is built before, by make. Both servers listen on free ports of 127.0.0.1 only, and are stopped at the end,
-also when the end is Ctrl-C or a closed terminal.
+Everything is built before, by make. Both servers listen on free ports of 127.0.0.1 only, and are
+stopped at the end, also when the end is Ctrl-C or a closed terminal.
 """
 
 import argparse
@@ -174,11 +174,9 @@ def demo_options(args):
 
 
 def serve(region_port, lambda_port):
-    print(
-        f"AWS is served on http://{HOST}:{region_port}, the functions on http://{HOST}:{lambda_port}."
-    )
+    print(f"The simulated AWS is on http://{HOST}:{region_port}, for example:")
     print(f"  curl http://{HOST}:{region_port}/_ebb/world")
-    print("Ctrl-C ends both.", flush=True)
+    print(f"The functions are on http://{HOST}:{lambda_port}. Ctrl-C stops both.", flush=True)
     with contextlib.suppress(Stopped):
         signal.pause()
     return 0
@@ -204,7 +202,10 @@ def invoke(function, events, lambda_port, env):
 
 
 def run_events(lambda_port, env):
-    """A malformed event must fail, so that it reaches the dead-letter queue; every other one must succeed."""
+    """Runs every sample event.
+
+    A malformed one must fail, so that it reaches the dead-letter queue; all others must succeed.
+    """
     unexpected = []
     count = 0
     for function in FUNCTIONS:
@@ -219,9 +220,7 @@ def run_events(lambda_port, env):
         print("\n".join(unexpected))
         print(f"{len(unexpected)} of {count} sample events did not end as they must.")
         return 1
-    print(
-        f"{count} sample events ended as they must: the malformed ones failed, all others succeeded."
-    )
+    print(f"{count} sample events: the malformed ones failed, all others succeeded.")
     return 0
 
 

@@ -1,19 +1,22 @@
 #!/usr/bin/env python3
-"""Applies both examples to a pretended AWS account, looks at what came of it, and destroys them again.
+"""Applies both examples to a simulated AWS account, checks what they created, and destroys them.
 
-    infra/tests/rehearse.py     TF_PLUGIN_DIR may name a folder with the provider; SKIP_TERRAFORM=1 leaves all out
+TF_PLUGIN_DIR may name a folder with the provider; SKIP_TERRAFORM=1 leaves everything out.
 
-The account is moto's, in this process, and the examples are applied as they are: the provider is led to moto by the
-environment. What moto cannot do is done or left out here, and nowhere in the module:
+The account is moto's, in this process, and the examples are applied as they are: the environment
+leads the provider to moto. What moto cannot do is done or left out here, and nowhere in the module:
 
-- PutFunctionRecursionConfig and GetFunctionRecursionConfig do not exist in moto. `Account` answers them.
-- Of an ECS service without a network configuration moto says that it has an empty one, which ends the provider.
-  `Account` leaves it out.
-- What moto forgets, or tells differently than it was told, a second apply would set again: `FORGOTTEN`.
-- Of a mixed group moto starts one instance at most, and terraform would wait for the second.
-- Nothing is delivered: no rule, hook, schedule or queue wakes a function. The tests on the simulated Region do that.
-- Nothing is refused for want of permission: moto does not enforce policies here. infra/tests/iam.tftest.hcl reads them.
-- Packages are not run. The functions' programs are started instead, with the environment that the account has for them.
+- PutFunctionRecursionConfig and GetFunctionRecursionConfig do not exist in moto. `Account` answers
+  them.
+- For an ECS service without a network configuration, moto answers an empty one, on which the
+  provider crashes. `Account` leaves it out.
+- What moto forgets, or returns differently, a second apply would set again: `FORGOTTEN`.
+- moto starts at most one instance of a mixed group; terraform would wait for the second.
+- Nothing is delivered: no rule, hook, schedule or queue invokes a function. The tests on the
+  simulated Region do that.
+- Nothing is denied: moto does not enforce policies here. infra/tests/iam.tftest.hcl reads them.
+- Packages are not run. The functions' programs are started instead, with the environment that the
+  account has for them.
 """
 
 import concurrent.futures
@@ -116,7 +119,10 @@ def client(service):
 
 
 def existing_cluster():
-    """What the user of the minimal example has already: a cluster and a group. Returns the subnets of the account."""
+    """Creates what the user of the minimal example has already: a cluster and a group.
+
+    Returns the subnets of the account.
+    """
     subnets = [subnet["SubnetId"] for subnet in client("ec2").describe_subnets()["Subnets"]]
     client("ecs").create_cluster(clusterName="shop")
     image = client("ec2").describe_images()["Images"][0]["ImageId"]
@@ -158,8 +164,8 @@ class Example:
     def terraform(self, *arguments):
         answer = terraform.run(self.directory, *arguments)
         if answer.returncode != 0:
-            said = answer.stdout[max(0, answer.stdout.find("Error:")) :]
-            sys.exit(f"terraform {' '.join(arguments)} of {self.name}:\n{said[:6000]}")
+            errors = answer.stdout[max(0, answer.stdout.find("Error:")) :]
+            sys.exit(f"terraform {' '.join(arguments)} of {self.name}:\n{errors[:6000]}")
         return answer.stdout
 
     def apply(self):
@@ -184,15 +190,15 @@ class Example:
         self.terraform("destroy", "-auto-approve", "-input=false", "-no-color", *self.variables)
 
     def resources(self):
-        def of(module):
+        def resources_of(module):
             yield from module.get("resources", [])
             for child in module.get("child_modules", []):
-                yield from of(child)
+                yield from resources_of(child)
 
         state = self.json("show", "-json", "-no-color")
         return [
             resource
-            for resource in of(state["values"]["root_module"])
+            for resource in resources_of(state["values"]["root_module"])
             if resource["mode"] == "managed"
         ]
 
@@ -208,7 +214,7 @@ def check(condition, sentence):
 
 
 def check_names(example):
-    """Two instances live side by side, as they do here, if every name tells which it is of."""
+    """Two instances of the module fit into one account if every name begins with the prefix."""
     for resource in example.resources():
         values = resource["values"]
         for key in ("name", "function_name", "alarm_name", "dashboard_name"):
@@ -219,7 +225,7 @@ def check_names(example):
             )
             check(
                 not name or within or name.startswith(example.prefix),
-                f"{resource['address']} is called {name}, not {example.prefix}-…",
+                f"{resource['address']} is called {name}, without the prefix {example.prefix}-",
             )
 
 
@@ -227,19 +233,19 @@ def check_functions(example):
     functions = client("lambda")
     for function in FUNCTIONS:
         name = f"{example.prefix}-{function}"
-        found = functions.get_function_configuration(FunctionName=name)
+        configuration = functions.get_function_configuration(FunctionName=name)
         check(
-            found["Runtime"] == "provided.al2023" and found["Architectures"] == ["arm64"],
-            f"{name}: {found}",
+            configuration["Runtime"] == "provided.al2023"
+            and configuration["Architectures"] == ["arm64"],
+            f"{name} has the configuration {configuration}",
         )
-        failures = functions.get_function_event_invoke_config(FunctionName=name)[
-            "DestinationConfig"
-        ]["OnFailure"]
+        invoke_config = functions.get_function_event_invoke_config(FunctionName=name)
+        on_failure = invoke_config["DestinationConfig"]["OnFailure"]
         check(
-            failures["Destination"].endswith(f":{name}-dead-letters"),
+            on_failure["Destination"].endswith(f":{name}-dead-letters"),
             f"{name} has no dead-letter queue",
         )
-        check_starts(name, function, found["Environment"]["Variables"])
+        check_starts(name, function, configuration["Environment"]["Variables"])
     mappings = functions.list_event_source_mappings()["EventSourceMappings"]
     ours = [
         mapping
@@ -249,12 +255,12 @@ def check_functions(example):
     types = [mapping["FunctionResponseTypes"] for mapping in ours]
     check(
         types == [["ReportBatchItemFailures"]],
-        f"the mappings of the queue of {example.name}: {mappings}",
+        f"the queue of {example.name} has the mappings {mappings}",
     )
 
 
 def check_starts(name, function, environment):
-    """The program accepts its settings if it comes to ask for an event."""
+    """Starts a function. It has accepted its settings once it asks for an event."""
     binary = BINARIES / function
     check(binary.exists(), f"{function} is not built: run `make rehearse`")
     asked = threading.Event()
@@ -304,7 +310,8 @@ def check_hooks(example, groups):
         ]
         ours = [hook for hook in hooks if hook["LifecycleHookName"] == f"{example.prefix}-drain"]
         check(
-            len(ours) == 1 and ours[0]["DefaultResult"] == "CONTINUE", f"hooks of {group}: {hooks}"
+            len(ours) == 1 and ours[0]["DefaultResult"] == "CONTINUE",
+            f"{group} has the hooks {hooks}",
         )
     subscriptions = client("sns").list_subscriptions()["Subscriptions"]
     endpoints = [
@@ -314,16 +321,19 @@ def check_hooks(example, groups):
     ]
     check(
         endpoints == [f"{example.prefix}-lifecycle-drainer"],
-        f"the topic of {example.name} tells {endpoints}",
+        f"the topic of {example.name} has the subscribers {endpoints}",
     )
 
 
-def left_over(prefix):
-    """Whatever of an example is still there after it was destroyed."""
+def remaining_names(prefix):
+    """The names of an example's resources that still exist."""
     return [
         name
         for names in (
-            [found["FunctionName"] for found in client("lambda").list_functions()["Functions"]],
+            [
+                function["FunctionName"]
+                for function in client("lambda").list_functions()["Functions"]
+            ],
             [url.split("/")[-1] for url in client("sqs").list_queues().get("QueueUrls", [])],
             [topic["TopicArn"].split(":")[-1] for topic in client("sns").list_topics()["Topics"]],
             [rule["Name"] for rule in client("events").list_rules()["Rules"]],
@@ -347,7 +357,7 @@ def left_over(prefix):
     ]
 
 
-def at_once(examples, action):
+def in_parallel(examples, action):
     with concurrent.futures.ThreadPoolExecutor() as pool:
         return list(pool.map(action, examples))
 
@@ -388,14 +398,14 @@ def main():
 
         for example in examples:
             terraform.init(example.directory, "rehearsed")
-        at_once(examples, Example.apply)
+        in_parallel(examples, Example.apply)
         for example in examples:
-            say(f"{example.name}: {len(example.resources())} resources applied")
+            say(f"{example.name}: applied, {len(example.resources())} resources")
             check_names(example)
             check_functions(example)
         check_hooks(minimal, ["shop-instances"])
         check_hooks(complete, ["ebb-example-mixed", "ebb-example-fallback"])
-        for example, changes in zip(examples, at_once(examples, Example.planned_changes)):
+        for example, changes in zip(examples, in_parallel(examples, Example.planned_changes)):
             new = {
                 kind: attributes - FORGOTTEN.get(kind, set())
                 for kind, attributes in changes.items()
@@ -403,11 +413,11 @@ def main():
             check(not any(new.values()), f"a second apply of {example.name} would change {new}")
             say(f"{example.name}: a second apply would change nothing but what moto forgets")
 
-        at_once(examples, Example.destroy)
+        in_parallel(examples, Example.destroy)
         for example in examples:
-            left = left_over(example.prefix)
-            check(not left, f"{example.name} left {left} behind")
-            say(f"{example.name}: destroyed, nothing is left")
+            remaining = remaining_names(example.prefix)
+            check(not remaining, f"{example.name} left {remaining} behind")
+            say(f"{example.name}: destroyed, nothing remains")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Terraform for the checks and the rehearsal, which fail without it unless SKIP_TERRAFORM is set."""
+"""Terraform for the checks and the rehearsal: both need it, unless SKIP_TERRAFORM is set."""
 
 import os
 import pathlib
@@ -39,8 +39,9 @@ def require(purpose):
 def init(directory, purpose, environment=None):
     """Initializes a directory, or ends the program if there is no provider.
 
-    The provider comes from TF_PLUGIN_DIR if that is set: a folder such as `terraform providers mirror` makes. If not,
-    terraform looks where it always does, and only if that fails is an add-on package asked.
+    The provider comes from TF_PLUGIN_DIR if that is set: a folder such as `terraform providers
+    mirror` makes. If not, terraform looks where it always does, and only if that fails are add-on
+    packages asked.
     """
     named = os.environ.get("TF_PLUGIN_DIR")
     for mirror in [os.path.abspath(named)] if named else [None, *package_mirrors()]:
@@ -62,7 +63,7 @@ def init(directory, purpose, environment=None):
 
 
 def package_mirrors():
-    """Mirrors that add-on packages have laid into /opt, their place by the Filesystem Hierarchy Standard.
+    """Mirrors in /opt, where add-on packages belong by the Filesystem Hierarchy Standard.
 
     In a mirror, a provider is HOST/NAMESPACE/TYPE.
     """
