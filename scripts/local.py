@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import os
 import pathlib
+import select
 import signal
 import socket
 import subprocess
@@ -178,8 +179,22 @@ def serve(region_port, lambda_port):
     print(f"  curl http://{HOST}:{region_port}/_ebb/world")
     print(f"The functions are on http://{HOST}:{lambda_port}. Ctrl-C stops both.", flush=True)
     with contextlib.suppress(Stopped):
-        signal.pause()
+        wait_for_closed_output()
     return 0
+
+
+def wait_for_closed_output():
+    """Waits until nobody can read the output any more, or a signal comes.
+
+    A closed terminal signals the leader of its session only, and make, as the leader, would not
+    pass it on but wait for this program.
+    """
+    output = select.poll()
+    # A poll without events reports errors and hang-ups.
+    output.register(sys.stdout, 0)
+    if any(event & select.POLLNVAL for _, event in output.poll()):
+        # macOS cannot poll a terminal.
+        signal.pause()
 
 
 def invoke_command(function, event, lambda_port):
