@@ -71,8 +71,10 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def start(binary, event, region_port):
-    """Starts the binary once. Returns the milliseconds to its first answer and its peak memory in
-    MiB."""
+    """Starts the binary once.
+
+    Returns the milliseconds to its first answer and its peak memory in MiB.
+    """
     handler = type(
         "OneRun",
         (RuntimeApi,),
@@ -119,14 +121,8 @@ def main():
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         region_port = probe.getsockname()[1]
-    command = [
-        TARGET / "debug" / "ebb-region",
-        "serve",
-        "--port",
-        str(region_port),
-        "--lambda",
-        "1",
-    ]
+    options = ["--port", str(region_port), "--lambda", "1"]
+    command = [TARGET / "debug" / "ebb-region", "serve", *options]
     region = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ)
     region.stdout.readline()
     try:

@@ -154,9 +154,8 @@ def main():
     with background("functions", watch_command(lambda_port), env) as functions:
         wait_for("functions", functions, lambda_port)
         if args.command == "demo":
-            return subprocess.run(
-                region + ["demo"] + options + demo_options(args), cwd=ROOT, env=env
-            ).returncode
+            command = region + ["demo"] + options + demo_options(args)
+            return subprocess.run(command, cwd=ROOT, env=env).returncode
         with background("region", region + ["serve"] + options, env) as server:
             wait_for("region", server, region_port)
             if args.command == "serve":
@@ -203,17 +202,13 @@ def invoke_command(function, event, lambda_port):
 
 
 def invoke(function, events, lambda_port, env):
-    worst = 0
+    exit_code = 0
     for event in events:
         if len(events) > 1:
             print(f"{event}: ", end="", flush=True)
-        worst = max(
-            worst,
-            subprocess.run(
-                invoke_command(function, event, lambda_port), cwd=ROOT, env=env
-            ).returncode,
-        )
-    return worst
+        command = invoke_command(function, event, lambda_port)
+        exit_code = max(exit_code, subprocess.run(command, cwd=ROOT, env=env).returncode)
+    return exit_code
 
 
 def run_events(lambda_port, env):
