@@ -32,7 +32,8 @@ MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 .NOTPARALLEL:
 
 help: ## Show the targets
-	@sed -nE 's/^([a-z]+):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  %-10s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z]+):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | \
+		awk -F '\t' '{ printf "  %-10s %s\n", $$1, $$2 }'
 
 prerequisites:
 	@scripts/prerequisites.sh
@@ -57,8 +58,9 @@ programs: prerequisites
 # build them.
 local: programs $(TOOLS_LOCAL)
 
-demo: PLAYS := Builds first: 4 to 5 minutes on 2 cores the first time, seconds after that. Then plays for 45 seconds.
-demo: local ## Play a Spot interruption, a scale-in and sweeps, with the real functions on a simulated Region
+demo: PLAYS := Builds first: 4 to 5 minutes on 2 cores the first time, seconds after that. \
+	Then plays for 45 seconds.
+demo: local ## Play a Spot interruption, a scale-in and sweeps, with the real functions
 	$(PYTHON) scripts/local.py demo
 
 invoke: local ## Run FUNCTION on the sample EVENT (or several)
@@ -86,10 +88,10 @@ check: ## Check format, lints, documentation and the Terraform module
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 	$(PYTHON) infra/tests/check.py
 
-rehearse: programs $(TOOLS_TEST) ## Apply the Terraform examples to a pretended account, and destroy them (some minutes)
+rehearse: programs $(TOOLS_TEST) ## Apply the Terraform examples to a simulated account
 	$(TOOLS)/bin/python infra/tests/rehearse.py
 
-audit: ## Look for what is insecure in the Terraform module, with checkov
+audit: ## Look for insecure settings in the Terraform module, with checkov
 	test -x $(AUDIT)/bin/checkov || $(PYTHON) -m venv $(AUDIT)
 	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/requirements-audit.txt
 	$(AUDIT)/bin/checkov --directory infra --framework terraform --skip-download --compact --quiet
@@ -114,7 +116,7 @@ bench: programs ## Measure calls, mass interruptions and cold start
 # cargo-lambda's own optimizations are off: Cargo.toml says what a release is, and theirs would end
 # a program that panics.
 build: export RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/ebb --remap-path-prefix=$(CARGO_HOME)=/cargo
-build: prerequisites $(TOOLS_LOCAL) $(TOOLS_BUILD) ## Build release zips into target/lambda, for ARCH (arm64 or x86-64)
+build: prerequisites $(TOOLS_LOCAL) $(TOOLS_BUILD) ## Build release zips for ARCH (arm64 or x86-64)
 	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo lambda build --release --disable-optimizations --$(ARCH) \
 		--locked $(foreach function,$(FUNCTIONS),--package $(function))
 	$(PYTHON) scripts/package.py $(FUNCTIONS)

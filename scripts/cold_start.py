@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Measures how a release binary starts: from the start of its process to its first answer, and its memory by then.
+"""Measures how a release binary starts: the time from the start of its process to its first answer,
+and its memory by then.
 
-    scripts/cold_start.py FUNCTION EVENT...
+Usage: scripts/cold_start.py FUNCTION EVENT...
 
-This script plays Lambda's Runtime API, the simulated Region plays AWS over plain HTTP. What real Lambda adds (a share
-of a CPU, TLS) is not in these figures: they are for comparing one build with another on the same machine.
+This script plays Lambda's Runtime API, the simulated Region plays AWS over plain HTTP. What real
+Lambda adds (a share of a CPU, TLS) is not in these figures: they are for comparing one build with
+another on the same machine.
 """
 
 import gzip
@@ -44,7 +46,10 @@ class RuntimeApi(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Lambda-Runtime-Aws-Request-Id", "00000000-0000-4000-a000-000000000000")
         self.send_header("Lambda-Runtime-Deadline-Ms", str(int((time.time() + 30) * 1000)))
-        self.send_header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:111122223333:function:f")
+        self.send_header(
+            "Lambda-Runtime-Invoked-Function-Arn",
+            "arn:aws:lambda:eu-west-1:111122223333:function:f",
+        )
         self.send_header("Content-Length", str(len(self.event)))
         self.end_headers()
         self.wfile.write(self.event)
@@ -66,8 +71,15 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def start(binary, event, region_port):
-    """Starts the binary once. Returns milliseconds to its first answer and its peak memory in MiB."""
-    handler = type("OneRun", (RuntimeApi,), {"event": event, "answered": threading.Event(), "over": threading.Event()})
+    """Starts the binary once.
+
+    Returns the milliseconds to its first answer and its peak memory in MiB.
+    """
+    handler = type(
+        "OneRun",
+        (RuntimeApi,),
+        {"event": event, "answered": threading.Event(), "over": threading.Event()},
+    )
     with Server((HOST, 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         env = {
@@ -82,7 +94,9 @@ def start(binary, event, region_port):
             "ECS_CLUSTERS": "shop",
         }
         began = time.perf_counter()
-        process = subprocess.Popen([binary], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [binary], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         if not handler.answered.wait(30):
             sys.exit(f"{binary.name} did not answer within 30 s")
         took_ms = (time.perf_counter() - began) * 1000
@@ -107,7 +121,8 @@ def main():
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         region_port = probe.getsockname()[1]
-    command = [TARGET / "debug" / "ebb-region", "serve", "--port", str(region_port), "--lambda", "1"]
+    options = ["--port", str(region_port), "--lambda", "1"]
+    command = [TARGET / "debug" / "ebb-region", "serve", *options]
     region = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ)
     region.stdout.readline()
     try:
@@ -115,7 +130,8 @@ def main():
             runs = [start(binary, event.read_bytes(), region_port) for _ in range(RUNS)]
             times = [took_ms for took_ms, _ in runs]
             peak = max(peak for _, peak in runs)
-            print(f"  {event.stem:<46} {statistics.median(times):>9.1f}  {max(times):>8.1f}  {peak:>8.1f}")
+            median = statistics.median(times)
+            print(f"  {event.stem:<46} {median:>9.1f}  {max(times):>8.1f}  {peak:>8.1f}")
     finally:
         region.terminate()
         region.wait()

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Runs the functions on this machine: `cargo lambda watch` serves them, the simulated Region is their AWS.
+"""Runs the functions on this machine: `cargo lambda watch` serves them, a simulated Region is AWS.
 
-Everything is built before, by make. Both servers listen on free ports of 127.0.0.1 only, and are stopped at the end,
-also when the end is Ctrl-C or a closed terminal.
+Everything is built before, by make. Both servers listen on free ports of 127.0.0.1 only, and are
+stopped at the end, also when the end is Ctrl-C or a closed terminal.
 """
 
 import argparse
 import contextlib
 import os
 import pathlib
+import select
 import signal
 import socket
 import subprocess
@@ -127,8 +128,14 @@ def arguments():
     demo = commands.add_parser("demo", help="play the demonstration")
     demo.add_argument("--speed", help="how many times as fast as the clock the simulated time runs")
     demo.add_argument("--seed", help="the seed of what happens by chance")
-    demo.add_argument("--without-hooks", action="store_true", help="let the groups terminate their instances at once")
-    invoke = commands.add_parser("invoke", help="run a function on sample events, with `cargo lambda invoke`")
+    demo.add_argument(
+        "--without-hooks",
+        action="store_true",
+        help="let the groups terminate their instances at once",
+    )
+    invoke = commands.add_parser(
+        "invoke", help="run a function on sample events, with `cargo lambda invoke`"
+    )
     invoke.add_argument("function", choices=FUNCTIONS)
     invoke.add_argument("events", nargs="+", metavar="EVENT", help="the path of a sample event")
     commands.add_parser("events", help="run each function on each of its sample events")
@@ -147,7 +154,8 @@ def main():
     with background("functions", watch_command(lambda_port), env) as functions:
         wait_for("functions", functions, lambda_port)
         if args.command == "demo":
-            return subprocess.run(region + ["demo"] + options + demo_options(args), cwd=ROOT, env=env).returncode
+            command = region + ["demo"] + options + demo_options(args)
+            return subprocess.run(command, cwd=ROOT, env=env).returncode
         with background("region", region + ["serve"] + options, env) as server:
             wait_for("region", server, region_port)
             if args.command == "serve":
@@ -166,12 +174,26 @@ def demo_options(args):
 
 
 def serve(region_port, lambda_port):
-    print(f"AWS is served on http://{HOST}:{region_port}, the functions on http://{HOST}:{lambda_port}.")
+    print(f"The simulated AWS is on http://{HOST}:{region_port}, for example:")
     print(f"  curl http://{HOST}:{region_port}/_ebb/world")
-    print("Ctrl-C ends both.", flush=True)
+    print(f"The functions are on http://{HOST}:{lambda_port}. Ctrl-C stops both.", flush=True)
     with contextlib.suppress(Stopped):
-        signal.pause()
+        wait_for_closed_output()
     return 0
+
+
+def wait_for_closed_output():
+    """Waits until nobody can read the output any more, or a signal comes.
+
+    A closed terminal signals the leader of its session only, and make, as the leader, would not
+    pass it on but wait for this program.
+    """
+    output = select.poll()
+    # A poll without events reports errors and hang-ups.
+    output.register(sys.stdout, 0)
+    if any(event & select.POLLNVAL for _, event in output.poll()):
+        # macOS cannot poll a terminal.
+        signal.pause()
 
 
 def invoke_command(function, event, lambda_port):
@@ -180,16 +202,20 @@ def invoke_command(function, event, lambda_port):
 
 
 def invoke(function, events, lambda_port, env):
-    worst = 0
+    exit_code = 0
     for event in events:
         if len(events) > 1:
             print(f"{event}: ", end="", flush=True)
-        worst = max(worst, subprocess.run(invoke_command(function, event, lambda_port), cwd=ROOT, env=env).returncode)
-    return worst
+        command = invoke_command(function, event, lambda_port)
+        exit_code = max(exit_code, subprocess.run(command, cwd=ROOT, env=env).returncode)
+    return exit_code
 
 
 def run_events(lambda_port, env):
-    """A malformed event must fail, so that it reaches the dead-letter queue; every other one must succeed."""
+    """Runs every sample event.
+
+    A malformed one must fail, so that it reaches the dead-letter queue; all others must succeed.
+    """
     unexpected = []
     count = 0
     for function in FUNCTIONS:
@@ -204,7 +230,7 @@ def run_events(lambda_port, env):
         print("\n".join(unexpected))
         print(f"{len(unexpected)} of {count} sample events did not end as they must.")
         return 1
-    print(f"{count} sample events ended as they must: the malformed ones failed, all others succeeded.")
+    print(f"{count} sample events: the malformed ones failed, all others succeeded.")
     return 0
 
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Packs the functions for Lambda: the same programs give the same zips, whenever and wherever they are packed.
+"""Packs the functions for Lambda: the same programs give the same zips, whenever and wherever.
 
-    scripts/package.py FUNCTION...    of each, `bootstrap` in target/lambda/FUNCTION becomes `bootstrap.zip`
+Usage: scripts/package.py FUNCTION...
 
-cargo-lambda's own zips carry the time of the build.
+Each function's `bootstrap` in target/lambda/FUNCTION becomes `bootstrap.zip` beside it. The zips
+that cargo-lambda makes are not used: they carry the time of the build.
 """
 
 import hashlib

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Checks the module and its examples: format, validity, and the module's tests. Makes nothing, and needs no account.
+"""Checks the module and its examples: format, validity, and the module's tests.
 
-    infra/tests/check.py        TF_PLUGIN_DIR may name a folder with the provider; SKIP_TERRAFORM=1 leaves all out
+Creates nothing and needs no account. TF_PLUGIN_DIR may name a folder with the provider;
+SKIP_TERRAFORM=1 leaves everything out.
 """
 
 import os
@@ -19,7 +20,9 @@ DIRECTORIES = [MODULE, MODULE / "examples" / "minimal", MODULE / "examples" / "c
 def check(directory, *arguments, environment=None):
     answer = terraform.run(directory, *arguments, environment=environment)
     if answer.returncode != 0:
-        sys.exit(f"terraform {' '.join(arguments)} in {directory.relative_to(ROOT)}:\n{answer.stdout}")
+        sys.exit(
+            f"terraform {' '.join(arguments)} in {directory.relative_to(ROOT)}:\n{answer.stdout}"
+        )
     return answer.stdout
 
 
@@ -34,8 +37,9 @@ def main():
         terraform.init(directory, "checked", environment)
         check(directory, "validate", "-no-color", environment=environment)
     environment = {"TF_DATA_DIR": str(TARGET / "terraform" / MODULE.name)}
-    tested = check(MODULE, "test", "-no-color", environment=environment)
-    print(f"infra: the module and its examples are formatted and valid; tests: {tested.strip().splitlines()[-1]}")
+    output = check(MODULE, "test", "-no-color", environment=environment)
+    result = output.strip().splitlines()[-1]
+    print(f"infra: the module and its examples are formatted and valid; tests: {result}")
     return 0
 
 

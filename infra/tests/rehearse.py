@@ -1,19 +1,22 @@
 #!/usr/bin/env python3
-"""Applies both examples to a pretended AWS account, looks at what came of it, and destroys them again.
+"""Applies both examples to a simulated AWS account, checks what they created, and destroys them.
 
-    infra/tests/rehearse.py     TF_PLUGIN_DIR may name a folder with the provider; SKIP_TERRAFORM=1 leaves all out
+TF_PLUGIN_DIR may name a folder with the provider; SKIP_TERRAFORM=1 leaves everything out.
 
-The account is moto's, in this process, and the examples are applied as they are: the provider is led to moto by the
-environment. What moto cannot do is done or left out here, and nowhere in the module:
+The account is moto's, in this process, and the examples are applied as they are: the environment
+leads the provider to moto. What moto cannot do is done or left out here, and nowhere in the module:
 
-- PutFunctionRecursionConfig and GetFunctionRecursionConfig do not exist in moto. `Account` answers them.
-- Of an ECS service without a network configuration moto says that it has an empty one, which ends the provider.
-  `Account` leaves it out.
-- What moto forgets, or tells differently than it was told, a second apply would set again: `FORGOTTEN`.
-- Of a mixed group moto starts one instance at most, and terraform would wait for the second.
-- Nothing is delivered: no rule, hook, schedule or queue wakes a function. The tests on the simulated Region do that.
-- Nothing is refused for want of permission: moto does not enforce policies here. infra/tests/iam.tftest.hcl reads them.
-- Packages are not run. The functions' programs are started instead, with the environment that the account has for them.
+- PutFunctionRecursionConfig and GetFunctionRecursionConfig do not exist in moto. `Account` answers
+  them.
+- For an ECS service without a network configuration, moto answers an empty one, on which the
+  provider crashes. `Account` leaves it out.
+- What moto forgets, or returns differently, a second apply would set again: `FORGOTTEN`.
+- moto starts at most one instance of a mixed group; terraform would wait for the second.
+- Nothing is delivered: no rule, hook, schedule or queue invokes a function. The tests on the
+  simulated Region do that.
+- Nothing is denied: moto does not enforce policies here. infra/tests/iam.tftest.hcl reads them.
+- Packages are not run. The functions' programs are started instead, with the environment that the
+  account has for them.
 """
 
 import concurrent.futures
@@ -48,7 +51,11 @@ START_SECONDS = 20
 
 # By kind of resource, as a second plan has it.
 FORGOTTEN = {
-    "aws_autoscaling_group": {"capacity_reservation_specification", "launch_template", "mixed_instances_policy"},
+    "aws_autoscaling_group": {
+        "capacity_reservation_specification",
+        "launch_template",
+        "mixed_instances_policy",
+    },
     "aws_autoscaling_lifecycle_hook": {"notification_target_arn", "role_arn"},
     "aws_autoscaling_policy": {"enabled", "predictive_scaling_configuration"},
     "aws_ecs_service": {"availability_zone_rebalancing"},
@@ -80,7 +87,11 @@ class Account:
             body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
             self.recursion_configs[function] = json.loads(body)["RecursiveLoop"]
         start_response("200 OK", [("Content-Type", "application/json")])
-        return [json.dumps({"RecursiveLoop": self.recursion_configs.get(function, "Terminate")}).encode()]
+        return [
+            json.dumps(
+                {"RecursiveLoop": self.recursion_configs.get(function, "Terminate")}
+            ).encode()
+        ]
 
     def without_empty_networks(self, environ, start_response):
         answer = Response.from_app(self.moto, environ)
@@ -108,12 +119,16 @@ def client(service):
 
 
 def existing_cluster():
-    """What the user of the minimal example has already: a cluster and a group. Returns the subnets of the account."""
+    """Creates what the user of the minimal example has already: a cluster and a group.
+
+    Returns the subnets of the account.
+    """
     subnets = [subnet["SubnetId"] for subnet in client("ec2").describe_subnets()["Subnets"]]
     client("ecs").create_cluster(clusterName="shop")
     image = client("ec2").describe_images()["Images"][0]["ImageId"]
     client("ec2").create_launch_template(
-        LaunchTemplateName="shop", LaunchTemplateData={"ImageId": image, "InstanceType": "m7g.large"}
+        LaunchTemplateName="shop",
+        LaunchTemplateData={"ImageId": image, "InstanceType": "m7g.large"},
     )
     client("autoscaling").create_auto_scaling_group(
         AutoScalingGroupName="shop-instances",
@@ -149,8 +164,8 @@ class Example:
     def terraform(self, *arguments):
         answer = terraform.run(self.directory, *arguments)
         if answer.returncode != 0:
-            said = answer.stdout[max(0, answer.stdout.find("Error:")) :]
-            sys.exit(f"terraform {' '.join(arguments)} of {self.name}:\n{said[:6000]}")
+            errors = answer.stdout[max(0, answer.stdout.find("Error:")) :]
+            sys.exit(f"terraform {' '.join(arguments)} of {self.name}:\n{errors[:6000]}")
         return answer.stdout
 
     def apply(self):
@@ -164,7 +179,9 @@ class Example:
         for resource in plan["resource_changes"]:
             before, after = resource["change"]["before"], resource["change"]["after"]
             if resource["change"]["actions"] != ["no-op"] and resource["mode"] == "managed":
-                check(before and after, f"a second apply would not just change {resource['address']}")
+                check(
+                    before and after, f"a second apply would not just change {resource['address']}"
+                )
                 attributes = {key for key in after if after[key] != before.get(key)}
                 changed.setdefault(resource["type"], set()).update(attributes)
         return changed
@@ -173,13 +190,17 @@ class Example:
         self.terraform("destroy", "-auto-approve", "-input=false", "-no-color", *self.variables)
 
     def resources(self):
-        def of(module):
+        def resources_of(module):
             yield from module.get("resources", [])
             for child in module.get("child_modules", []):
-                yield from of(child)
+                yield from resources_of(child)
 
         state = self.json("show", "-json", "-no-color")
-        return [resource for resource in of(state["values"]["root_module"]) if resource["mode"] == "managed"]
+        return [
+            resource
+            for resource in resources_of(state["values"]["root_module"])
+            if resource["mode"] == "managed"
+        ]
 
     def json(self, *arguments):
         # Warnings go to the same place; the answer is the line that is JSON.
@@ -193,15 +214,18 @@ def check(condition, sentence):
 
 
 def check_names(example):
-    """Two instances live side by side, as they do here, if every name tells which it is of."""
+    """Two instances of the module fit into one account if every name begins with the prefix."""
     for resource in example.resources():
         values = resource["values"]
         for key in ("name", "function_name", "alarm_name", "dashboard_name"):
             name = (values.get(key) or "").removeprefix("/aws/lambda/").split(":")[-1]
-            within = resource["type"] in ("aws_iam_role_policy", "aws_lambda_function_event_invoke_config")
+            within = resource["type"] in (
+                "aws_iam_role_policy",
+                "aws_lambda_function_event_invoke_config",
+            )
             check(
                 not name or within or name.startswith(example.prefix),
-                f"{resource['address']} is called {name}, not {example.prefix}-…",
+                f"{resource['address']} is called {name}, without the prefix {example.prefix}-",
             )
 
 
@@ -209,19 +233,34 @@ def check_functions(example):
     functions = client("lambda")
     for function in FUNCTIONS:
         name = f"{example.prefix}-{function}"
-        found = functions.get_function_configuration(FunctionName=name)
-        check(found["Runtime"] == "provided.al2023" and found["Architectures"] == ["arm64"], f"{name}: {found}")
-        failures = functions.get_function_event_invoke_config(FunctionName=name)["DestinationConfig"]["OnFailure"]
-        check(failures["Destination"].endswith(f":{name}-dead-letters"), f"{name} has no dead-letter queue")
-        check_starts(name, function, found["Environment"]["Variables"])
+        configuration = functions.get_function_configuration(FunctionName=name)
+        check(
+            configuration["Runtime"] == "provided.al2023"
+            and configuration["Architectures"] == ["arm64"],
+            f"{name} has the configuration {configuration}",
+        )
+        invoke_config = functions.get_function_event_invoke_config(FunctionName=name)
+        on_failure = invoke_config["DestinationConfig"]["OnFailure"]
+        check(
+            on_failure["Destination"].endswith(f":{name}-dead-letters"),
+            f"{name} has no dead-letter queue",
+        )
+        check_starts(name, function, configuration["Environment"]["Variables"])
     mappings = functions.list_event_source_mappings()["EventSourceMappings"]
-    ours = [mapping for mapping in mappings if mapping["FunctionArn"].endswith(f":{example.prefix}-spot-drainer")]
+    ours = [
+        mapping
+        for mapping in mappings
+        if mapping["FunctionArn"].endswith(f":{example.prefix}-spot-drainer")
+    ]
     types = [mapping["FunctionResponseTypes"] for mapping in ours]
-    check(types == [["ReportBatchItemFailures"]], f"the mappings of the queue of {example.name}: {mappings}")
+    check(
+        types == [["ReportBatchItemFailures"]],
+        f"the queue of {example.name} has the mappings {mappings}",
+    )
 
 
 def check_starts(name, function, environment):
-    """The program accepts its settings if it comes to ask for an event."""
+    """Starts a function. It has accepted its settings once it asks for an event."""
     binary = BINARIES / function
     check(binary.exists(), f"{function} is not built: run `make rehearse`")
     asked = threading.Event()
@@ -248,7 +287,9 @@ def check_starts(name, function, environment):
         "AWS_REGION": REGION,
     }
     with open(STAGE / f"{name}.log", "w+") as log:
-        process = subprocess.Popen([binary], env=environment | lambdas_own, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [binary], env=environment | lambdas_own, stdout=log, stderr=subprocess.STDOUT
+        )
         deadline = time.monotonic() + START_SECONDS
         while not asked.wait(0.1) and process.poll() is None and time.monotonic() < deadline:
             pass
@@ -256,44 +297,67 @@ def check_starts(name, function, environment):
         process.wait()
         server.shutdown()
         log.seek(0)
-        check(asked.is_set(), f"{name} does not start with the environment {environment}:\n{log.read()}")
+        check(
+            asked.is_set(),
+            f"{name} does not start with the environment {environment}:\n{log.read()}",
+        )
 
 
 def check_hooks(example, groups):
     for group in groups:
-        hooks = client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=group)["LifecycleHooks"]
+        hooks = client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=group)[
+            "LifecycleHooks"
+        ]
         ours = [hook for hook in hooks if hook["LifecycleHookName"] == f"{example.prefix}-drain"]
-        check(len(ours) == 1 and ours[0]["DefaultResult"] == "CONTINUE", f"hooks of {group}: {hooks}")
+        check(
+            len(ours) == 1 and ours[0]["DefaultResult"] == "CONTINUE",
+            f"{group} has the hooks {hooks}",
+        )
     subscriptions = client("sns").list_subscriptions()["Subscriptions"]
     endpoints = [
         subscription["Endpoint"].split(":")[-1]
         for subscription in subscriptions
         if subscription["TopicArn"].endswith(f":{example.prefix}-lifecycle")
     ]
-    check(endpoints == [f"{example.prefix}-lifecycle-drainer"], f"the topic of {example.name} tells {endpoints}")
+    check(
+        endpoints == [f"{example.prefix}-lifecycle-drainer"],
+        f"the topic of {example.name} has the subscribers {endpoints}",
+    )
 
 
-def left_over(prefix):
-    """Whatever of an example is still there after it was destroyed."""
+def remaining_names(prefix):
+    """The names of an example's resources that still exist."""
     return [
         name
         for names in (
-            [found["FunctionName"] for found in client("lambda").list_functions()["Functions"]],
+            [
+                function["FunctionName"]
+                for function in client("lambda").list_functions()["Functions"]
+            ],
             [url.split("/")[-1] for url in client("sqs").list_queues().get("QueueUrls", [])],
             [topic["TopicArn"].split(":")[-1] for topic in client("sns").list_topics()["Topics"]],
             [rule["Name"] for rule in client("events").list_rules()["Rules"]],
             [schedule["Name"] for schedule in client("scheduler").list_schedules()["Schedules"]],
             [role["RoleName"] for role in client("iam").list_roles()["Roles"]],
-            [alarm["AlarmName"] for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]],
-            [board["DashboardName"] for board in client("cloudwatch").list_dashboards()["DashboardEntries"]],
-            [group["logGroupName"].split("/")[-1] for group in client("logs").describe_log_groups()["logGroups"]],
+            [
+                alarm["AlarmName"]
+                for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]
+            ],
+            [
+                board["DashboardName"]
+                for board in client("cloudwatch").list_dashboards()["DashboardEntries"]
+            ],
+            [
+                group["logGroupName"].split("/")[-1]
+                for group in client("logs").describe_log_groups()["logGroups"]
+            ],
         )
         for name in names
         if name.startswith(f"{prefix}-")
     ]
 
 
-def at_once(examples, action):
+def in_parallel(examples, action):
     with concurrent.futures.ThreadPoolExecutor() as pool:
         return list(pool.map(action, examples))
 
@@ -321,30 +385,39 @@ def main():
     with served(Account(DomainDispatcherApplication(create_backend_app))) as port:
         os.environ["AWS_ENDPOINT_URL"] = f"http://{HOST}:{port}"
         subnets = existing_cluster()
-        minimal = Example("minimal", "ebb", {"cluster": "shop", "auto_scaling_group": "shop-instances"})
-        variables = {"subnet_ids": json.dumps(subnets), "email": "people@example.com", "min_size": 1}
+        minimal = Example(
+            "minimal", "ebb", {"cluster": "shop", "auto_scaling_group": "shop-instances"}
+        )
+        variables = {
+            "subnet_ids": json.dumps(subnets),
+            "email": "people@example.com",
+            "min_size": 1,
+        }
         complete = Example("complete", "ebb-example", variables)
         examples = [minimal, complete]
 
         for example in examples:
             terraform.init(example.directory, "rehearsed")
-        at_once(examples, Example.apply)
+        in_parallel(examples, Example.apply)
         for example in examples:
-            say(f"{example.name}: {len(example.resources())} resources applied")
+            say(f"{example.name}: applied, {len(example.resources())} resources")
             check_names(example)
             check_functions(example)
         check_hooks(minimal, ["shop-instances"])
         check_hooks(complete, ["ebb-example-mixed", "ebb-example-fallback"])
-        for example, changes in zip(examples, at_once(examples, Example.planned_changes)):
-            new = {kind: attributes - FORGOTTEN.get(kind, set()) for kind, attributes in changes.items()}
+        for example, changes in zip(examples, in_parallel(examples, Example.planned_changes)):
+            new = {
+                kind: attributes - FORGOTTEN.get(kind, set())
+                for kind, attributes in changes.items()
+            }
             check(not any(new.values()), f"a second apply of {example.name} would change {new}")
             say(f"{example.name}: a second apply would change nothing but what moto forgets")
 
-        at_once(examples, Example.destroy)
+        in_parallel(examples, Example.destroy)
         for example in examples:
-            left = left_over(example.prefix)
-            check(not left, f"{example.name} left {left} behind")
-            say(f"{example.name}: destroyed, nothing is left")
+            remaining = remaining_names(example.prefix)
+            check(not remaining, f"{example.name} left {remaining} behind")
+            say(f"{example.name}: destroyed, nothing remains")
     return 0
 
 

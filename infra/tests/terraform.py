@@ -1,4 +1,4 @@
-"""Terraform for the checks and the rehearsal, which fail without it unless SKIP_TERRAFORM is set."""
+"""Terraform for the checks and the rehearsal: both need it, unless SKIP_TERRAFORM is set."""
 
 import os
 import pathlib
@@ -39,13 +39,22 @@ def require(purpose):
 def init(directory, purpose, environment=None):
     """Initializes a directory, or ends the program if there is no provider.
 
-    The provider comes from TF_PLUGIN_DIR if that is set: a folder such as `terraform providers mirror` makes. If not,
-    terraform looks where it always does, and only if that fails is an add-on package asked.
+    The provider comes from TF_PLUGIN_DIR if that is set: a folder such as `terraform providers
+    mirror` makes. If not, terraform looks where it always does, and only if that fails are add-on
+    packages asked.
     """
     named = os.environ.get("TF_PLUGIN_DIR")
     for mirror in [os.path.abspath(named)] if named else [None, *package_mirrors()]:
         options = [f"-plugin-dir={mirror}"] if mirror else []
-        answer = run(directory, "init", "-backend=false", "-input=false", "-no-color", *options, environment=environment)
+        answer = run(
+            directory,
+            "init",
+            "-backend=false",
+            "-input=false",
+            "-no-color",
+            *options,
+            environment=environment,
+        )
         if answer.returncode == 0:
             return
         if not any(text in answer.stdout for text in UNREACHABLE):
@@ -54,11 +63,13 @@ def init(directory, purpose, environment=None):
 
 
 def package_mirrors():
-    """Mirrors that add-on packages have laid into /opt, their place by the Filesystem Hierarchy Standard.
+    """Mirrors in /opt, where add-on packages belong by the Filesystem Hierarchy Standard.
 
     In a mirror, a provider is HOST/NAMESPACE/TYPE.
     """
-    return [provider.parents[2] for provider in sorted(pathlib.Path("/opt").glob("*/*/hashicorp/aws"))]
+    return [
+        provider.parents[2] for provider in sorted(pathlib.Path("/opt").glob("*/*/hashicorp/aws"))
+    ]
 
 
 def give_up(reason, purpose):
