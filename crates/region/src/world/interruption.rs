@@ -60,15 +60,12 @@ impl World {
     }
 
     fn remove_from_cluster(&mut self, instance_id: &str, action: Action) {
-        let Some((cluster, id)) = self
-            .container_instance(instance_id)
-            .map(|(name, instance)| (name.to_owned(), instance.id.clone()))
-        else {
-            return;
-        };
-        let (now, mut cut_off) = (self.now, Vec::new());
-        if let Some(here) = self.clusters.get_mut(&cluster) {
-            for task in here.tasks.values_mut().filter(|task| task.container_instance == id) {
+        let Some((cluster_name, instance)) = self.container_instance(instance_id) else { return };
+        let (cluster_name, id) = (cluster_name.to_owned(), instance.id.clone());
+        let now = self.now;
+        let mut cut_off = Vec::new();
+        if let Some(cluster) = self.clusters.get_mut(&cluster_name) {
+            for task in cluster.tasks.values_mut().filter(|task| task.container_instance == id) {
                 task.cut_off = task.is_executing();
                 if task.cut_off {
                     cut_off.push((task.id.clone(), task.name.clone()));
@@ -79,7 +76,7 @@ impl World {
                     task.stopped_at = task.stopped_at.or(Some(now));
                 }
             }
-            if let Some(instance) = here.instances.get_mut(&id) {
+            if let Some(instance) = cluster.instances.get_mut(&id) {
                 instance.agent_connected = false;
             }
         }
@@ -87,7 +84,7 @@ impl World {
             self.record(Happening::TaskCutOff { task, name, instance_id: instance_id.to_owned() });
         }
         if action == Action::Terminate {
-            self.set_status(&cluster, &id, Status::Inactive);
+            self.set_status(&cluster_name, &id, Status::Inactive);
         }
     }
 }

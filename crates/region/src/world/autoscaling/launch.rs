@@ -76,8 +76,11 @@ impl World {
 
     /// Lets a group look at its balance in a while, unless it is to do so already.
     pub(super) fn rebalance_later(&mut self, name: &str) {
-        let planned = |due: &Due| matches!(due, Due::Rebalance { group } if group == name);
-        if self.is_unbalanced(name) && !self.agenda.values().any(planned) {
+        let is_planned = self
+            .agenda
+            .values()
+            .any(|due| matches!(due, Due::Rebalance { group } if group == name));
+        if self.is_unbalanced(name) && !is_planned {
             let after = self.random_duration(REBALANCE.0, REBALANCE.1);
             self.plan(after, Due::Rebalance { group: name.to_owned() });
         }
@@ -90,8 +93,8 @@ impl World {
         };
         let (size, weight, protected) =
             (group.size(), group.weight(), group.protects_new_instances);
-        let most = group.max_size.saturating_add((group.max_size / 10).max(1));
-        if !group.ec2_has_capacity || size > group.desired_capacity || size + weight > most {
+        let size_max = group.max_size.saturating_add((group.max_size / 10).max(1));
+        if !group.ec2_has_capacity || size > group.desired_capacity || size + weight > size_max {
             return;
         }
         let zone = self.emptiest_zone(name);
@@ -102,10 +105,10 @@ impl World {
     fn is_unbalanced(&self, name: &str) -> bool {
         let Some(group) = self.groups.get(name) else { return false };
         let counts = self.instances_per_zone(name);
-        let (Some(fewest), Some(most)) = (counts.values().min(), counts.values().max()) else {
+        let (Some(min), Some(max)) = (counts.values().min(), counts.values().max()) else {
             return false;
         };
-        most - fewest >= 2 && !group.is_suspended("AZRebalance") && !group.is_suspended("Launch")
+        max - min >= 2 && !group.is_suspended("AZRebalance") && !group.is_suspended("Launch")
     }
 
     /// The zone of a group that has the fewest of its instances; by chance among equals.
@@ -140,7 +143,7 @@ mod tests {
     use super::*;
     use crate::world::REGION;
     use crate::world::autoscaling::Group;
-    use crate::world::ecs::{CapacityProvider, ContainerInstance, Machine};
+    use crate::world::ecs::{CapacityProvider, Machine};
 
     /// A group with so many instances in each of its three zones.
     fn world(counts: [usize; 3]) -> World {
@@ -185,10 +188,9 @@ mod tests {
             (joined.attributes["stack"].as_str(), new.protected_from_scale_in),
             ("prod", true)
         );
-        let of_provider = |instance: &ContainerInstance| {
-            instance.capacity_provider.as_deref() == Some("provider")
-        };
-        assert!(world.clusters["shop"].instances.values().all(of_provider));
+        for instance in world.clusters["shop"].instances.values() {
+            assert_eq!(instance.capacity_provider.as_deref(), Some("provider"));
+        }
     }
 
     #[test]
@@ -196,14 +198,14 @@ mod tests {
         let mut world = world([3, 2, 2]);
         world.terminate_in_group("i-b0", true).unwrap();
         assert_eq!(counts(&world), [3, 1, 2]);
-        let mut most = 0;
+        let mut largest = 0;
         while let Some(next) = world.next_due() {
             world.advance(next);
-            most = most.max(world.groups["group"].size());
+            largest = largest.max(world.groups["group"].size());
         }
 
         assert_eq!(
-            (counts(&world), most, world.groups["group"].desired_capacity),
+            (counts(&world), largest, world.groups["group"].desired_capacity),
             (vec![2, 2, 2], 7, 6)
         );
     }

@@ -60,3 +60,12 @@ pub struct ActionKey<'a> {
     /// See `token`.
     pub instance_id: Option<&'a str>,
 }
+
+impl ActionKey<'_> {
+    pub(super) fn fits(&self, action: &LifecycleAction) -> bool {
+        action.group == self.group
+            && action.hook.name == self.hook
+            && self.token.is_none_or(|token| action.token == token)
+            && self.instance_id.is_none_or(|instance_id| action.instance_id == instance_id)
+    }
+}

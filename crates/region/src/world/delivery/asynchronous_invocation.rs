@@ -26,17 +26,17 @@ impl World {
 
     /// Invokes a function asynchronously as part of a chain; Lambda drops what makes the chain too long. As it does
     /// not run, that is no invocation which ended.
-    pub(in crate::world) fn deliver(&mut self, function: &str, payload: Value, hop: Hop) {
-        let found = self.delivery.functions.get_mut(function);
-        if let Some(function) =
-            found.filter(|function| hop.0 > RECURSION_HOPS_MAX && !function.recursive_loop_allowed)
+    pub(in crate::world) fn deliver(&mut self, function_name: &str, payload: Value, hop: Hop) {
+        if let Some(function) = self.delivery.functions.get_mut(function_name)
+            && hop.0 > RECURSION_HOPS_MAX
+            && !function.recursive_loop_allowed
         {
             function.recursion_drops += 1;
             function.dead_letters.push(payload);
             return;
         }
         let invocation = self.invocation(
-            function,
+            function_name,
             payload,
             hop,
             Origin::Asynchronous { retries: 0, throttles: 0, since: self.now },
@@ -63,8 +63,8 @@ impl World {
         match ASYNC_RETRIES.get(retries) {
             Some(&pause) => {
                 let origin = Origin::Asynchronous { retries: retries + 1, throttles: 0, since };
-                let again = Invocation { origin, ..invocation.clone() };
-                self.plan(pause, Due::Invoke { invocation: again });
+                let retry = Invocation { origin, ..invocation.clone() };
+                self.plan(pause, Due::Invoke { invocation: retry });
             }
             None => {
                 if let Some(function) = self.delivery.functions.get_mut(&invocation.function) {

@@ -24,19 +24,23 @@ impl World {
     /// `ResourceNotFoundException`.
     pub fn invoke_synchronously(
         &mut self,
-        function: &str,
+        function_name: &str,
         payload: Value,
     ) -> Result<u64, &'static str> {
-        let about_to =
-            self.delivery.ready.iter().filter(|invocation| invocation.function == function).count();
-        let Some(found) = self.delivery.functions.get_mut(function) else {
+        let about_to_run = self
+            .delivery
+            .ready
+            .iter()
+            .filter(|invocation| invocation.function == function_name)
+            .count();
+        let Some(function) = self.delivery.functions.get_mut(function_name) else {
             return Err("ResourceNotFoundException");
         };
-        if found.running + about_to >= found.concurrency {
-            found.throttles += 1;
+        if function.running + about_to_run >= function.concurrency {
+            function.throttles += 1;
             return Err("TooManyRequestsException");
         }
-        let invocation = self.invocation(function, payload, Hop::FIRST, Origin::Synchronous);
+        let invocation = self.invocation(function_name, payload, Hop::FIRST, Origin::Synchronous);
         let number = invocation.number;
         self.delivery.make_ready(invocation);
         Ok(number)
@@ -71,12 +75,12 @@ impl World {
         let Origin::Asynchronous { throttles, since, .. } = &mut invocation.origin else { return };
         let pause = BACKOFF.0.saturating_mul(2_u32.saturating_pow(*throttles)).min(BACKOFF.1);
         *throttles += 1;
-        let (again_at, since) = (self.now + pause, *since);
+        let (retry_at, since) = (self.now + pause, *since);
         let Some(function) = self.delivery.functions.get_mut(&invocation.function) else { return };
-        if again_at > since + function.event_age_max {
+        if retry_at > since + function.event_age_max {
             function.dead_letters.push(invocation.payload);
         } else {
-            self.plan_at(again_at, Due::Invoke { invocation });
+            self.plan_at(retry_at, Due::Invoke { invocation });
         }
     }
 }

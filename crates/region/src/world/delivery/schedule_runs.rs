@@ -48,17 +48,18 @@ impl World {
         since: Timestamp,
     ) {
         let Some(schedule) = self.delivery.schedules.get(name).cloned() else { return };
-        let is_there = self.delivery.functions.contains_key(&schedule.function);
-        if self.faults.take(INVOKE).is_none() && is_there {
+        let exists = self.delivery.functions.contains_key(&schedule.function);
+        if self.faults.take(INVOKE).is_none() && exists {
             self.deliver(&schedule.function, schedule.input, Hop::FIRST);
             return;
         }
         let pause = BACKOFF.0.saturating_mul(2_u32.saturating_pow(retries)).min(BACKOFF.1);
         if retries < schedule.retries_max && self.now + pause <= since + schedule.event_age_max {
-            let again = Due::ScheduleAttempt { name: name.to_owned(), retries: retries + 1, since };
-            self.plan(pause, again);
-        } else if let Some(found) = self.delivery.schedules.get_mut(name) {
-            found.dead_letters.push(schedule.input);
+            let next_attempt =
+                Due::ScheduleAttempt { name: name.to_owned(), retries: retries + 1, since };
+            self.plan(pause, next_attempt);
+        } else if let Some(stored) = self.delivery.schedules.get_mut(name) {
+            stored.dead_letters.push(schedule.input);
         }
     }
 }

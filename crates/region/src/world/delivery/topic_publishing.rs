@@ -27,11 +27,11 @@ impl World {
         self.publish_from(None, topic_arn, subject, message)
     }
 
-    /// Publishes a message, from within an invocation if `from` says so. A topic that nobody subscribes to delivers
+    /// Publishes a message, from within an invocation if `cause` says so. A topic that nobody subscribes to delivers
     /// it to nobody.
     pub(crate) fn publish_from(
         &mut self,
-        from: Option<Hop>,
+        cause: Option<Hop>,
         topic_arn: &str,
         subject: Option<&str>,
         message: &str,
@@ -46,7 +46,7 @@ impl World {
             self.topics.get(topic_arn).map(|topic| topic.functions.clone()).unwrap_or_default();
         for function in functions {
             let payload = self.sns_event(&message_id, &published);
-            let hop = Hop::after(from);
+            let hop = Hop::after(cause);
             for after in self.delivery_delays(LATENCY) {
                 let (function, payload) = (function.clone(), payload.clone());
                 self.plan(after, Due::Deliver { function, payload, hop });
@@ -139,10 +139,10 @@ mod tests {
 
     #[test]
     fn messages_can_be_lost_doubled_or_late() {
-        let none = Mishaps::default();
-        assert_eq!(delivered(&mut world(Mishaps { lost: 1.0, ..none }), 100).len(), 0);
-        assert_eq!(delivered(&mut world(Mishaps { duplicate: 1.0, ..none }), 1).len(), 2);
-        let mut late = world(Mishaps { late: 1.0, ..none });
+        let no_mishaps = Mishaps::default();
+        assert_eq!(delivered(&mut world(Mishaps { lost: 1.0, ..no_mishaps }), 100).len(), 0);
+        assert_eq!(delivered(&mut world(Mishaps { duplicate: 1.0, ..no_mishaps }), 1).len(), 2);
+        let mut late = world(Mishaps { late: 1.0, ..no_mishaps });
         assert_eq!(delivered(&mut late, 1).len(), 0);
         late.advance(late.now() + Duration::from_secs(60));
         assert_eq!(late.take_ready().len(), 1);
