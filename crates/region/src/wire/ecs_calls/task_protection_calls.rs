@@ -48,11 +48,11 @@ pub(super) fn update_task_protection(
 }
 
 /// A standalone task cannot be protected: a failure of its own (ECS Developer Guide, `api_failures_messages`).
-fn protections(world: &World, name: &str, tasks: &[&str]) -> Value {
+fn protections(world: &World, cluster_name: &str, tasks: &[&str]) -> Value {
     let (mut protected, mut failures) = (Vec::new(), Vec::new());
-    for wanted in tasks {
-        let arn = arn_of("task", name, wanted);
-        match visible(world, name, wanted) {
+    for id_or_arn in tasks {
+        let arn = arn_of("task", cluster_name, id_or_arn);
+        match visible(world, cluster_name, id_or_arn) {
             None => failures.push(json!({"arn": arn, "reason": "MISSING"})),
             Some(task) if task.service.is_none() => {
                 failures.push(json!({"arn": arn, "reason": "TASK_NOT_VALID"}));

@@ -15,8 +15,8 @@ pub struct Expression(pub(super) Node);
 
 #[derive(Debug, Clone)]
 pub(super) enum Node {
-    All(Vec<Self>),
-    Any(Vec<Self>),
+    And(Vec<Self>),
+    Or(Vec<Self>),
     Not(Box<Self>),
     Test { subject: String, test: Test },
 }
@@ -48,8 +48,8 @@ impl Expression {
 impl Node {
     fn holds(&self, values: &dyn Fn(&str) -> Vec<String>) -> bool {
         match self {
-            Self::All(nodes) => nodes.iter().all(|node| node.holds(values)),
-            Self::Any(nodes) => nodes.iter().any(|node| node.holds(values)),
+            Self::And(nodes) => nodes.iter().all(|node| node.holds(values)),
+            Self::Or(nodes) => nodes.iter().any(|node| node.holds(values)),
             Self::Not(node) => !node.holds(values),
             Self::Test { subject, test } => {
                 let values = values(subject);

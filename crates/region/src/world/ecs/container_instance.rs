@@ -58,6 +58,13 @@ impl Status {
             Self::Inactive => "INACTIVE",
         }
     }
+
+    /// Reads AWS's word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Registering, Self::Active, Self::Draining, Self::Deregistering, Self::Inactive]
+            .into_iter()
+            .find(|status| status.as_str() == word)
+    }
 }
 
 /// The built-in attributes of ECS.
