@@ -94,8 +94,8 @@ pub fn idle_shop(now: Timestamp, seed: u64) -> World {
             12 => &gpu,
             _ => &xlarge,
         };
-        let new = NewInstance::new(instance_id(number)).zone(format!("{REGION}{zone}"));
-        world.add_instance(CLUSTER, new.machine(machine.clone()));
+        let new_instance = NewInstance::new(instance_id(number)).zone(format!("{REGION}{zone}"));
+        world.add_instance(CLUSTER, new_instance.machine(machine.clone()));
     }
     let group = |numbers: std::ops::RangeInclusive<usize>, template: Machine| Group {
         min_size: 1,
@@ -201,14 +201,14 @@ mod tests {
     #[test]
     fn the_idle_shop_is_at_rest_with_every_task_placed_and_most_of_its_room_free() {
         let world = idle_shop(Timestamp::UNIX_EPOCH, 1);
-        let here = &world.clusters[CLUSTER];
-        let held = here.resources_held();
+        let cluster = &world.clusters[CLUSTER];
+        let held = cluster.resources_held();
         let used: i64 = held.values().map(|held| held.cpu).sum();
-        let registered: i64 = here.instances.values().map(|instance| instance.machine.cpu).sum();
+        let registered: i64 = cluster.instances.values().map(|instance| instance.machine.cpu).sum();
 
         assert_eq!(
-            (world.history.len(), here.tasks.len()),
-            (here.tasks.len(), 6 + 3 + 4 + 2 + 2 + 1 + 12)
+            (world.history.len(), cluster.tasks.len()),
+            (cluster.tasks.len(), 6 + 3 + 4 + 2 + 2 + 1 + 12)
         );
         assert!(used * 4 < registered, "{used} of {registered} CPU units");
     }

@@ -239,9 +239,9 @@ mod tests {
 
         assert_eq!(ids(&world).len(), 5, "the new one boots already");
         pass(&mut world, 100);
-        let new = world.groups["group"].instances.last().unwrap().clone();
-        assert_eq!((ids(&world).len(), new.state), (4, LifecycleState::InService));
-        assert!(world.status_of(&new.instance_id).is_some());
+        let launched = world.groups["group"].instances.last().unwrap().clone();
+        assert_eq!((ids(&world).len(), launched.state), (4, LifecycleState::InService));
+        assert!(world.status_of(&launched.instance_id).is_some());
     }
 
     #[test]
@@ -290,11 +290,11 @@ mod tests {
     fn an_instance_that_goes_while_it_boots_never_joins() {
         let mut world = world();
         world.set_desired_capacity("group", 5).unwrap();
-        let new = ids(&world)[4].to_owned();
-        world.terminate_in_group(&new, true).unwrap();
+        let launched = ids(&world)[4].to_owned();
+        world.terminate_in_group(&launched, true).unwrap();
         pass(&mut world, 300);
 
-        assert_eq!((world.status_of(&new), ids(&world).len()), (None, 4));
+        assert_eq!((world.status_of(&launched), ids(&world).len()), (None, 4));
     }
 
     #[test]

@@ -301,12 +301,12 @@ mod tests {
     fn an_instance_that_waits_for_a_hook_when_it_has_booted_does_not_join() {
         let mut world = terminating([hook("drain")]);
         world.set_desired_capacity("group", 2).unwrap();
-        let new = world.groups["group"].instances[2].instance_id.clone();
-        world.terminate_in_group(&new, true).unwrap();
+        let launched = world.groups["group"].instances[2].instance_id.clone();
+        world.terminate_in_group(&launched, true).unwrap();
         pass(&mut world, 200);
 
-        assert_eq!(world.lifecycle_state(&new), Some(LifecycleState::TerminatingWait));
-        assert_eq!(world.status_of(&new), None);
+        assert_eq!(world.lifecycle_state(&launched), Some(LifecycleState::TerminatingWait));
+        assert_eq!(world.status_of(&launched), None);
     }
 
     #[test]

@@ -65,8 +65,9 @@ impl World {
         let (cluster, machine) = (group.cluster.clone(), group.template.clone());
         let zone = self.zone_of(instance_id);
         self.set_lifecycle_state(instance_id, LifecycleState::InService);
-        let new = NewInstance::new(instance_id).zone(zone).age(Duration::ZERO).machine(machine);
-        self.add_instance(&cluster, new);
+        let new_instance =
+            NewInstance::new(instance_id).zone(zone).age(Duration::ZERO).machine(machine);
+        self.add_instance(&cluster, new_instance);
         self.record(Happening::ContainerInstance {
             instance_id: instance_id.to_owned(),
             status: Status::Active,
@@ -178,14 +179,14 @@ mod tests {
         pass(&mut world, 100);
 
         assert_eq!(counts(&world), [2, 2, 2]);
-        let new = world.groups["group"].instances.last().unwrap();
-        let joined = world.container_instance(&new.instance_id).unwrap().1;
+        let launched = world.groups["group"].instances.last().unwrap();
+        let joined = world.container_instance(&launched.instance_id).unwrap().1;
         assert_eq!(
             (joined.machine.instance_type.as_str(), joined.machine.cpu),
             ("c7i.xlarge", 4096)
         );
         assert_eq!(
-            (joined.attributes["stack"].as_str(), new.protected_from_scale_in),
+            (joined.attributes["stack"].as_str(), launched.protected_from_scale_in),
             ("prod", true)
         );
         for instance in world.clusters["shop"].instances.values() {

@@ -124,9 +124,9 @@ mod tests {
         let members =
             |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(members(record), ["EventSource", "EventSubscriptionArn", "EventVersion", "Sns"]);
-        let known = "Message MessageAttributes MessageId Signature SignatureVersion SigningCertUrl Subject Timestamp \
+        let expected = "Message MessageAttributes MessageId Signature SignatureVersion SigningCertUrl Subject Timestamp \
                      TopicArn Type UnsubscribeUrl";
-        assert_eq!(members(&record["Sns"]).join(" "), known);
+        assert_eq!(members(&record["Sns"]).join(" "), expected);
     }
 
     #[test]

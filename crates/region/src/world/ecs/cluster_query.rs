@@ -55,7 +55,7 @@ impl Node {
                 let values = values(subject);
                 match test {
                     Test::Exists => !values.is_empty(),
-                    Test::In(wanted) => values.iter().any(|value| wanted.contains(value)),
+                    Test::In(allowed) => values.iter().any(|value| allowed.contains(value)),
                     Test::Order(order, bound) => {
                         values.iter().any(|value| order.holds(value, bound))
                     }

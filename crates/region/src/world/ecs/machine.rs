@@ -50,8 +50,8 @@ impl Machine {
 
     /// Bounds its network interfaces for tasks.
     #[must_use]
-    pub fn interfaces_max(mut self, most: usize) -> Self {
-        self.interfaces_max = Some(most);
+    pub fn interfaces_max(mut self, maximum: usize) -> Self {
+        self.interfaces_max = Some(maximum);
         self
     }
 

@@ -305,9 +305,9 @@ mod tests {
 
         world.history.clear();
         world.add_instance("shop", NewInstance::new("i-1").agent_disconnected());
-        let alone = world
+        let refused = world
             .run_task_anywhere("shop", "report", TaskSpec::default(), &Placement::default())
             .unwrap_err();
-        assert!(alone.ends_with("encountered error \"AGENT\"."), "{alone}");
+        assert!(refused.ends_with("encountered error \"AGENT\"."), "{refused}");
     }
 }

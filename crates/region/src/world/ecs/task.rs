@@ -123,7 +123,7 @@ impl Task {
 
     /// Whether the API still knows it.
     pub fn is_visible(&self, now: Timestamp) -> bool {
-        self.stopped_at.is_none_or(|at| now < at + VISIBLE_WHEN_STOPPED)
+        self.stopped_at.is_none_or(|stopped_at| now < stopped_at + VISIBLE_WHEN_STOPPED)
     }
 
     /// Until when it is protected, if it is.
