@@ -1,5 +1,5 @@
-//! The demonstration: what happens to the shop's cluster is told line by line while it happens, and summed up at the
-//! end: each instance's way, and each task's.
+//! The demonstration: what happens to the shop's cluster is told line by line while it happens, and
+//! summed up at the end: each instance's way, and each task's.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -85,7 +85,8 @@ impl Timeline {
         Some(format!("{}  {text}", self.clock(entry.time)))
     }
 
-    /// What became of the container instances and tasks that did not stay as they were, and how many tasks were cut off.
+    /// What became of the container instances and tasks that did not stay as they were, and how
+    /// many tasks were cut off.
     pub fn summary(&self, world: &World) -> String {
         let mut summary = String::from("Container instances\n");
         for (instance_id, steps) in self.instance_steps(world) {
@@ -122,7 +123,8 @@ impl Timeline {
         steps_by_instance
     }
 
-    /// One line per task that ended, with the task that its service started in its place, in the order of starting.
+    /// One line per task that ended, with the task that its service started in its place, in the
+    /// order of starting.
     fn task_lines(&self, world: &World) -> Vec<String> {
         let mut ended = BTreeMap::<&str, Vec<String>>::new();
         let mut started = BTreeMap::<&str, Vec<String>>::new();

@@ -31,7 +31,8 @@ pub(super) fn answer(
         Ok(result) => {
             let metadata = format!("<ResponseMetadata>{id}</ResponseMetadata>");
             let body = format!(
-                "<{operation}Response xmlns=\"{namespace}\">{result}{metadata}</{operation}Response>"
+                "<{operation}Response xmlns=\"{namespace}\">{result}{metadata}\
+                 </{operation}Response>"
             );
             Answer { status: StatusCode::OK, content_type, request_id, body }
         }

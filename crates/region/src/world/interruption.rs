@@ -1,6 +1,7 @@
 //! EC2 Spot: the notice, and two minutes later the end of the instance.
 //!
-//! Source: EC2 User Guide, spot-instance-termination-notices. An instance that hibernates begins to do so at once.
+//! Source: EC2 User Guide, spot-instance-termination-notices. An instance that hibernates begins to
+//! do so at once.
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use super::spot::{Action, NOTICE_PERIOD};
 use super::state::World;
 
 impl World {
-    /// Interrupts a Spot Instance: EC2 gives notice now and takes it away when the notice period is over.
+    /// Interrupts a Spot Instance: EC2 gives notice now and takes it away when the notice period is
+    /// over.
     pub fn interrupt(&mut self, instance_id: &str, action: Action) {
         let zone = self
             .container_instance(instance_id)
@@ -43,11 +45,12 @@ impl World {
         self.plan(after, Due::Interruption { instance_id, action: Action::Terminate });
     }
 
-    /// The instance goes away; what still executes on it is cut off. A terminated instance is deregistered; a stopped
-    /// or hibernated one stays registered, its agent disconnected, and its tasks stay as they were in the API
-    /// (ECS API, `DeregisterContainerInstance`).
+    /// The instance goes away; what still executes on it is cut off. A terminated instance is
+    /// deregistered; a stopped or hibernated one stays registered, its agent disconnected, and its
+    /// tasks stay as they were in the API (ECS API, `DeregisterContainerInstance`).
     pub(super) fn remove_instance(&mut self, instance_id: &str, action: Action) {
-        // An instance that terminates for two reasons, such as an interruption during a scale-in, goes once.
+        // An instance that terminates for two reasons, such as an interruption during a scale-in,
+        // goes once.
         if self.terminated.contains(instance_id) {
             return;
         }

@@ -33,11 +33,13 @@ pub struct World {
     pub completed_actions: Vec<CompletedAction>,
     /// The EC2 instances that were terminated.
     pub(super) terminated: BTreeSet<String>,
-    /// SNS topics by ARN. Messages can be published to others too: they are recorded and reach nobody.
+    /// SNS topics by ARN. Messages can be published to others too: they are recorded and reach
+    /// nobody.
     pub topics: BTreeMap<String, Topic>,
     /// Rules, queues and functions.
     pub delivery: Delivery,
-    /// Whether DRAINING leaves protected tasks alone as long as they are protected. AWS does not say; off by default.
+    /// Whether DRAINING leaves protected tasks alone as long as they are protected. AWS does not
+    /// say; off by default.
     pub protection_holds_drain: bool,
     /// The request rates of ECS.
     pub rates: Rates,
@@ -86,7 +88,8 @@ impl World {
         self.agenda.keys().next().map(|&(time, _)| time)
     }
 
-    /// Lets time pass until `now`; what was due by then happens, each at its moment. Time never goes back.
+    /// Lets time pass until `now`; what was due by then happens, each at its moment. Time never
+    /// goes back.
     pub fn advance(&mut self, now: Timestamp) {
         while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= now) {
             let ((time, _), due) = entry.remove_entry();

@@ -87,8 +87,8 @@ fn instance_xml(world: &World, group: &Group, instance: &Instance) -> String {
     .concat()
 }
 
-/// Instances that no group has are left out without a word. This operation, unlike the other, shouts the health status
-/// (Auto Scaling API, `AutoScalingInstanceDetails`).
+/// Instances that no group has are left out without a word. This operation, unlike the other,
+/// shouts the health status (Auto Scaling API, `AutoScalingInstanceDetails`).
 pub(super) fn describe_auto_scaling_instances(
     world: &World,
     form: &Form,

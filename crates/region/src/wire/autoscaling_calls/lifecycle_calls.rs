@@ -44,7 +44,8 @@ fn optional_element(name: &str, text: &Option<String>) -> String {
     text.as_deref().map(|text| element(name, text)).unwrap_or_default()
 }
 
-/// Changes the hook of that name, or adds one. Only hooks for the termination of instances are simulated.
+/// Changes the hook of that name, or adds one. Only hooks for the termination of instances are
+/// simulated.
 pub(super) fn put_lifecycle_hook(world: &mut World, form: &Form) -> Result<String, Refusal> {
     let (group, name) =
         (form.required("AutoScalingGroupName")?, form.required("LifecycleHookName")?);

@@ -99,8 +99,8 @@ pub(super) fn update_container_instances_state(
     Ok(json!({"containerInstances": updated, "failures": failures}))
 }
 
-/// A container instance as ECS describes it. Unused numeric members come as 0, not absent; the lists of ports name
-/// those in use.
+/// A container instance as ECS describes it. Unused numeric members come as 0, not absent; the
+/// lists of ports name those in use.
 fn describe(cluster_name: &str, cluster: &Cluster, instance: &ContainerInstance) -> Value {
     let (running, pending): (Vec<&Task>, Vec<&Task>) = cluster
         .tasks_on(&instance.id)

@@ -77,7 +77,8 @@ fn event(entry: &Entry, name: &str) -> Option<Value> {
     }))
 }
 
-/// What a service's tasks have as `startedBy`: the id of its deployment. Made of the name, so that it stays the same.
+/// What a service's tasks have as `startedBy`: the id of its deployment. Made of the name, so that
+/// it stays the same.
 pub(super) fn deployment_id(service: &str) -> String {
     let number =
         service.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));

@@ -47,7 +47,8 @@ pub(super) fn update_task_protection(
     Ok(protections(world, &name, &tasks))
 }
 
-/// A standalone task cannot be protected: a failure of its own (ECS Developer Guide, `api_failures_messages`).
+/// A standalone task cannot be protected: a failure of its own (ECS Developer Guide,
+/// `api_failures_messages`).
 fn protections(world: &World, cluster_name: &str, tasks: &[&str]) -> Value {
     let (mut protected, mut failures) = (Vec::new(), Vec::new());
     for id_or_arn in tasks {
@@ -59,7 +60,11 @@ fn protections(world: &World, cluster_name: &str, tasks: &[&str]) -> Value {
             }
             Some(task) => protected.push(match task.protection(world.now()) {
                 Some(until) => {
-                    json!({"taskArn": arn, "protectionEnabled": true, "expirationDate": seconds(until)})
+                    json!({
+                        "taskArn": arn,
+                        "protectionEnabled": true,
+                        "expirationDate": seconds(until),
+                    })
                 }
                 None => json!({"taskArn": arn, "protectionEnabled": false}),
             }),

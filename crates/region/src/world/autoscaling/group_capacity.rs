@@ -12,7 +12,8 @@ use crate::world::agenda::Due;
 use crate::world::history::Happening;
 use crate::world::state::World;
 
-/// From Auto Scaling's decision, or the end of the last hook, until EC2 has taken the instance away.
+/// From Auto Scaling's decision, or the end of the last hook, until EC2 has taken the instance
+/// away.
 const SHUT_DOWN: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(10));
 
 impl World {
@@ -21,7 +22,8 @@ impl World {
         self.groups.insert(name.to_owned(), group);
     }
 
-    /// Sets the desired capacity; instances that are missing are launched, those that are too many terminated.
+    /// Sets the desired capacity; instances that are missing are launched, those that are too many
+    /// terminated.
     pub fn set_desired_capacity(
         &mut self,
         name: &str,
@@ -30,13 +32,15 @@ impl World {
         let group = self.group(name)?;
         if desired_capacity > group.max_size {
             return Err(Refused::validation(format!(
-                "New SetDesiredCapacity value {desired_capacity} is above max value {} for the AutoScalingGroup.",
+                "New SetDesiredCapacity value {desired_capacity} is above max value {} for \
+                 the AutoScalingGroup.",
                 group.max_size
             )));
         }
         if desired_capacity < group.min_size {
             return Err(Refused::validation(format!(
-                "New SetDesiredCapacity value {desired_capacity} is below min value {} for the AutoScalingGroup.",
+                "New SetDesiredCapacity value {desired_capacity} is below min value {} for \
+                 the AutoScalingGroup.",
                 group.min_size
             )));
         }
@@ -46,8 +50,8 @@ impl World {
         Ok(())
     }
 
-    /// Plans that somebody terminates an instance through its group after a while. If the group refuses it then, nothing
-    /// happens.
+    /// Plans that somebody terminates an instance through its group after a while. If the group
+    /// refuses it then, nothing happens.
     pub fn terminate_in_group_later(
         &mut self,
         after: Duration,
@@ -57,13 +61,13 @@ impl World {
         self.plan(after, Due::TerminateInGroup { instance_id: instance_id.to_owned(), decrement });
     }
 
-    /// Terminates an instance of a group, protected or not. Unless the desired capacity is decremented, the group
-    /// launches another one at once: instances that terminate do not count into its capacity. A health check or a
-    /// person replaces an instance like this as well.
+    /// Terminates an instance of a group, protected or not. Unless the desired capacity is
+    /// decremented, the group launches another one at once: instances that terminate do not count
+    /// into its capacity. A health check or a person replaces an instance like this as well.
     ///
     /// # Errors
-    /// If no group has the instance, if the group is at its minimum already, or if the instance terminates already
-    /// (what AWS says to that is not documented).
+    /// If no group has the instance, if the group is at its minimum already, or if the instance
+    /// terminates already (what AWS says to that is not documented).
     pub fn terminate_in_group(
         &mut self,
         instance_id: &str,
@@ -90,9 +94,9 @@ impl World {
         if decrement && counts_into_capacity {
             if decremented < min_size {
                 return Err(Refused::validation(format!(
-                    "Currently, desiredSize equals minSize ({min_size}). Terminating instance without replacement \
-                     will violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to \
-                     false or lower group's min size."
+                    "Currently, desiredSize equals minSize ({min_size}). Terminating instance \
+                     without replacement will violate group's min size constraint. Either set \
+                     shouldDecrementDesiredCapacity flag to false or lower group's min size."
                 )));
             }
             self.change_desired_capacity(&name, decremented);
@@ -143,7 +147,8 @@ impl World {
         }
     }
 
-    /// Terminates the surplus instances; protected instances stay, even if the group then is larger than it wants.
+    /// Terminates the surplus instances; protected instances stay, even if the group then is larger
+    /// than it wants.
     pub(super) fn scale_in(&mut self, name: &str) {
         loop {
             let group = self.groups.get(name).filter(|group| !group.is_suspended("Terminate"));

@@ -19,7 +19,8 @@ impl World {
         Some(self.group_of(instance_id)?.1.instance(instance_id)?.state)
     }
 
-    /// The Availability Zone of an instance; the first one if neither a group nor a cluster knows it.
+    /// The Availability Zone of an instance; the first one if neither a group nor a cluster knows
+    /// it.
     pub fn zone_of(&self, instance_id: &str) -> String {
         let member = self.group_of(instance_id).and_then(|(_, group)| group.instance(instance_id));
         if let Some(zone) = member.and_then(|instance| instance.zone.clone()) {

@@ -55,7 +55,8 @@ impl World {
         Ok(())
     }
 
-    /// Lets a lifecycle action wait for its heartbeat timeout once more, but never past its global one.
+    /// Lets a lifecycle action wait for its heartbeat timeout once more, but never past its global
+    /// one.
     ///
     /// # Errors
     /// If there is no such action, or if it has ended already.
@@ -73,7 +74,8 @@ impl World {
         Ok(())
     }
 
-    /// The sentences are quoted in convox/rack#2432 and spacelift-io's terraform-aws-spacelift-workerpool-on-ec2#197.
+    /// The sentences are quoted in convox/rack#2432 and spacelift-io's
+    /// terraform-aws-spacelift-workerpool-on-ec2#197.
     fn find_action(&self, key: ActionKey<'_>) -> Result<&LifecycleAction, Refused> {
         self.group(key.group)?;
         let named_by = match (key.token, key.instance_id) {

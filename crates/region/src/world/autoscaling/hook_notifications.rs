@@ -1,6 +1,7 @@
 //! What termination hooks tell: their topic, and EventBridge.
 //!
-//! Sources: Auto Scaling User Guide, prepare-for-lifecycle-notifications; Auto Scaling API, `PutLifecycleHook`.
+//! Sources: Auto Scaling User Guide, prepare-for-lifecycle-notifications; Auto Scaling API,
+//! `PutLifecycleHook`.
 
 use serde_json::{Map, Value, json};
 

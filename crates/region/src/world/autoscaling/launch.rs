@@ -1,9 +1,11 @@
-//! What a group launches, and where: an instance at a time in the Availability Zone that has fewest, and a move from the
-//! zone that has most to the one that has fewest when they have drifted apart.
+//! What a group launches, and where: an instance at a time in the Availability Zone that has
+//! fewest, and a move from the zone that has most to the one that has fewest when they have drifted
+//! apart.
 //!
-//! Sources: Auto Scaling User Guide, auto-scaling-benefits (balancing: "launches new instances before terminating old
-//! ones", and may pass the maximum size by 10 % or one instance, whichever is more) and ec2-auto-scaling-suspend-resume-
-//! processes. When a group looks at its balance is not documented.
+//! Sources: Auto Scaling User Guide, auto-scaling-benefits (balancing: "launches new instances
+//! before terminating old ones", and may pass the maximum size by 10 % or one instance, whichever
+//! is more) and ec2-auto-scaling-suspend-resume-processes. When a group looks at its balance is
+//! not documented.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -52,8 +54,8 @@ impl World {
         self.plan(after, Due::Joined { group: name.to_owned(), instance_id });
     }
 
-    /// A booted instance joins its group's cluster, unless it is to go again already. If it was launched to move the
-    /// group's capacity, another one goes now.
+    /// A booted instance joins its group's cluster, unless it is to go again already. If it was
+    /// launched to move the group's capacity, another one goes now.
     pub(in crate::world) fn register_launched_instance(&mut self, name: &str, instance_id: &str) {
         let Some(group) = self.groups.get(name) else { return };
         if group

@@ -29,7 +29,8 @@ impl LifecycleAction {
     }
 }
 
-/// A lifecycle action that was completed. Those that another hook's ABANDON or the end of the instance ended are not.
+/// A lifecycle action that was completed. Those that another hook's ABANDON or the end of the
+/// instance ended are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompletedAction {
     pub instance_id: String,

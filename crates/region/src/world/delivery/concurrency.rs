@@ -1,7 +1,8 @@
 //! Reserved concurrency: who runs now, who waits, and who is turned away.
 //!
-//! Source: Lambda Developer Guide, invocation-async-error-handling (a throttled event goes back to the queue and is
-//! tried again for up to six hours, after 1 second first, then exponentially up to every 5 minutes) and invocation-sync.
+//! Source: Lambda Developer Guide, invocation-async-error-handling (a throttled event goes back to
+//! the queue and is tried again for up to six hours, after 1 second first, then exponentially up to
+//! every 5 minutes) and invocation-sync.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,12 +17,12 @@ use crate::world::state::World;
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
 impl World {
-    /// Invokes a function synchronously, as a person does. Returns the number of the invocation, which
-    /// [`World::end`] keeps with its result; it is not tried again.
+    /// Invokes a function synchronously, as a person does. Returns the number of the invocation,
+    /// which [`World::end`] keeps with its result; it is not tried again.
     ///
     /// # Errors
-    /// Lambda's error code: `TooManyRequestsException` if the function runs as often as it may already, or
-    /// `ResourceNotFoundException`.
+    /// Lambda's error code: `TooManyRequestsException` if the function runs as often as it may
+    /// already, or `ResourceNotFoundException`.
     pub fn invoke_synchronously(
         &mut self,
         function_name: &str,
@@ -46,8 +47,8 @@ impl World {
         Ok(number)
     }
 
-    /// Takes the invocations that are to run now, with the time-out of their function. Each must be given back to
-    /// [`World::end`].
+    /// Takes the invocations that are to run now, with the time-out of their function. Each must be
+    /// given back to [`World::end`].
     pub fn take_ready(&mut self) -> Vec<(Invocation, Duration)> {
         let mut taken = Vec::new();
         let (mut waiting, mut throttled) = (VecDeque::new(), Vec::new());

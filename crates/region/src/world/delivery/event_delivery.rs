@@ -24,7 +24,8 @@ impl World {
         }
     }
 
-    /// After how long each delivery of one thing comes: one usually, none or two if a mishap befalls it.
+    /// After how long each delivery of one thing comes: one usually, none or two if a mishap
+    /// befalls it.
     pub(super) fn delivery_delays(&mut self, latency: (Duration, Duration)) -> Vec<Duration> {
         if self.by_chance(self.delivery.mishaps.lost) {
             return Vec::new();

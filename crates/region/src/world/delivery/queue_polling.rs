@@ -1,7 +1,9 @@
-//! SQS queues as event sources: Lambda receives messages in batches, and deletes what was dealt with.
+//! SQS queues as event sources: Lambda receives messages in batches, and deletes what was dealt
+//! with.
 //!
-//! Sources: Lambda Developer Guide, services-sqs-errorhandling (partial batch responses; a message that is not deleted
-//! is visible again when its visibility time-out ends); SQS Developer Guide, dead-letter queues.
+//! Sources: Lambda Developer Guide, services-sqs-errorhandling (partial batch responses; a message
+//! that is not deleted is visible again when its visibility time-out ends); SQS Developer Guide,
+//! dead-letter queues.
 
 use std::time::Duration;
 
@@ -16,13 +18,14 @@ impl World {
     /// Makes a queue the event source of its function.
     ///
     /// # Panics
-    /// If the function's time-out is longer than the queue's visibility time-out: Lambda refuses that
-    /// (Lambda Developer Guide, services-sqs-configure).
+    /// If the function's time-out is longer than the queue's visibility time-out: Lambda refuses
+    /// that (Lambda Developer Guide, services-sqs-configure).
     pub fn add_queue(&mut self, name: &str, queue: Queue) {
         let timeout = self.delivery.functions.get(&queue.function).map(|function| function.timeout);
         assert!(
             timeout.is_some_and(|timeout| timeout <= queue.visibility_timeout),
-            "the function of queue {name} must exist and have a time-out within the visibility time-out"
+            "the function of queue {name} must exist and have a time-out within the visibility \
+             time-out"
         );
         self.delivery.queues.insert(name.to_owned(), queue);
     }
@@ -38,8 +41,9 @@ impl World {
         }
     }
 
-    /// Lambda receives what is visible in a queue, in batches. Due when a batch window ends, when messages become
-    /// visible again (even if an invocation still deals with them), and when an invocation has ended.
+    /// Lambda receives what is visible in a queue, in batches. Due when a batch window ends, when
+    /// messages become visible again (even if an invocation still deals with them), and when an
+    /// invocation has ended.
     pub(in crate::world) fn poll(&mut self, name: &str) {
         let now = self.now;
         loop {

@@ -1,9 +1,10 @@
 //! EventBridge Scheduler: a function gets the same bare input again and again.
 //!
-//! Source: EventBridge Scheduler User Guide, managing-schedule (a rate begins to count when the schedule is made, an
-//! invocation comes within the minute, at least once) and its retry policy: `MaximumRetryAttempts` (185 by default) and
-//! `MaximumEventAgeInSeconds` (86,400). How long it waits between attempts is not documented. What the function makes
-//! of the input is Lambda's business: Scheduler only tries again what Lambda does not take.
+//! Source: EventBridge Scheduler User Guide, managing-schedule (a rate begins to count when the
+//! schedule is made, an invocation comes within the minute, at least once) and its retry policy:
+//! `MaximumRetryAttempts` (185 by default) and `MaximumEventAgeInSeconds` (86,400). How long it
+//! waits between attempts is not documented. What the function makes of the input is Lambda's
+//! business: Scheduler only tries again what Lambda does not take.
 
 use std::time::Duration;
 

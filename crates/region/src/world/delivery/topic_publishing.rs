@@ -1,6 +1,7 @@
 //! SNS: topics whose messages reach the functions that subscribe to them.
 //!
-//! Sources: Lambda Developer Guide, with-sns (the event) and invocation-recursion (the cut of loops).
+//! Sources: Lambda Developer Guide, with-sns (the event) and invocation-recursion (the cut of
+//! loops).
 
 use std::time::Duration;
 
@@ -27,8 +28,8 @@ impl World {
         self.publish_from(None, topic_arn, subject, message)
     }
 
-    /// Publishes a message, from within an invocation if `cause` says so. A topic that nobody subscribes to delivers
-    /// it to nobody.
+    /// Publishes a message, from within an invocation if `cause` says so. A topic that nobody
+    /// subscribes to delivers it to nobody.
     pub(crate) fn publish_from(
         &mut self,
         cause: Option<Hop>,
@@ -59,7 +60,10 @@ impl World {
     /// A message as Lambda passes it to a function.
     fn sns_event(&self, message_id: &str, published: &Published) -> Value {
         let topic_arn = &published.topic_arn;
+        let host = format!("https://sns.{REGION}.amazonaws.com");
+        let certificate = "SimpleNotificationService-60eadc530605d63b8e62a523676ef735.pem";
         let subscription = format!("{topic_arn}:f4fdba36-a856-4dde-ad38-99aa1190c534");
+        let unsubscribe_url = format!("{host}/?Action=Unsubscribe&SubscriptionArn={subscription}");
         json!({"Records": [{
             "EventSource": "aws:sns",
             "EventVersion": "1.0",
@@ -73,8 +77,8 @@ impl World {
                 "Timestamp": format!("{:.3}", self.now),
                 "SignatureVersion": "1",
                 "Signature": "EXAMPLE",
-                "SigningCertUrl": format!("https://sns.{REGION}.amazonaws.com/SimpleNotificationService-60eadc530605d63b8e62a523676ef735.pem"),
-                "UnsubscribeUrl": format!("https://sns.{REGION}.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={subscription}"),
+                "SigningCertUrl": format!("{host}/{certificate}"),
+                "UnsubscribeUrl": unsubscribe_url,
                 "MessageAttributes": {},
             },
         }]})
@@ -124,8 +128,8 @@ mod tests {
         let members =
             |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(members(record), ["EventSource", "EventSubscriptionArn", "EventVersion", "Sns"]);
-        let expected = "Message MessageAttributes MessageId Signature SignatureVersion SigningCertUrl Subject Timestamp \
-                     TopicArn Type UnsubscribeUrl";
+        let expected = "Message MessageAttributes MessageId Signature SignatureVersion \
+                     SigningCertUrl Subject Timestamp TopicArn Type UnsubscribeUrl";
         assert_eq!(members(&record["Sns"]).join(" "), expected);
     }
 

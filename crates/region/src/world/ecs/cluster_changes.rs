@@ -38,7 +38,8 @@ impl World {
         arn
     }
 
-    /// Adds a capacity provider to a cluster, as if it had been there before the instances of its group.
+    /// Adds a capacity provider to a cluster, as if it had been there before the instances of its
+    /// group.
     pub fn attach_capacity_provider(
         &mut self,
         cluster: &str,
@@ -65,7 +66,8 @@ impl World {
         provider.map(|(name, _)| name.clone())
     }
 
-    /// Gives a container instance another status. The services look at what that means for their tasks.
+    /// Gives a container instance another status. The services look at what that means for their
+    /// tasks.
     pub fn set_status(&mut self, cluster: &str, container_instance: &str, status: Status) {
         let instance = self
             .clusters

@@ -1,8 +1,9 @@
-//! The cluster query language, as far as its published grammar goes: what selects container instances in filters and
-//! in `memberOf` constraints.
+//! The cluster query language, as far as its published grammar goes: what selects container
+//! instances in filters and in `memberOf` constraints.
 //!
-//! Source: ECS Developer Guide, cluster-query-language. That page does not say what a comparison makes of a container
-//! instance without such an attribute; it is assumed that `!=`, `!in` and `!~` hold for it and no other does.
+//! Source: ECS Developer Guide, cluster-query-language. That page does not say what a comparison
+//! makes of a container instance without such an attribute; it is assumed that `!=`, `!in` and `!~`
+//! hold for it and no other does.
 
 use std::str::FromStr;
 
@@ -38,8 +39,8 @@ pub(super) enum Order {
 }
 
 impl Expression {
-    /// Whether it holds, given the values that a subject has: none if there is no such attribute, several for
-    /// `task:group`.
+    /// Whether it holds, given the values that a subject has: none if there is no such attribute,
+    /// several for `task:group`.
     pub fn holds(&self, values: &dyn Fn(&str) -> Vec<String>) -> bool {
         self.0.holds(values)
     }

@@ -120,8 +120,8 @@ impl<'a> Reader<'a> {
         (!words.is_empty()).then_some(words)
     }
 
-    /// A pattern must match the whole value, as `matches` does in Java. Without quotes it ends at white space, or at
-    /// the parenthesis that closes a group of expressions.
+    /// A pattern must match the whole value, as `matches` does in Java. Without quotes it ends at
+    /// white space, or at the parenthesis that closes a group of expressions.
     fn regex(&mut self) -> Option<Regex> {
         let text = self.unread.trim_start();
         let pattern = if text.starts_with(['"', '\'']) {

@@ -1,7 +1,7 @@
 //! What tasks hold of a container instance, and what is left of it.
 //!
-//! Sources: ECS API, `ContainerInstance` and `Resource`. A task holds what it needs from its placement until it has
-//! STOPPED. A host port of 0 is assigned by the agent and counts for nobody.
+//! Sources: ECS API, `ContainerInstance` and `Resource`. A task holds what it needs from its
+//! placement until it has STOPPED. A host port of 0 is assigned by the agent and counts for nobody.
 
 use std::collections::BTreeSet;
 

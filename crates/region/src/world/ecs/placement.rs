@@ -1,9 +1,11 @@
-//! Where ECS puts a task: the container instances where it fits, then the strategies in their order, then chance.
+//! Where ECS puts a task: the container instances where it fits, then the strategies in their
+//! order, then chance.
 //!
-//! Sources: ECS Developer Guide, task-placement-strategies (a strategy chooses among what the one before it left;
-//! binpack goes where the least is left; services are spread over Availability Zones by default) and `ecs_services`
-//! (room is reserved for daemon tasks). The wordings are those of service-event-messages-list and
-//! `api_failures_messages`, with `RESOURCE:…` as in aws-app-mesh-examples#342.
+//! Sources: ECS Developer Guide, task-placement-strategies (a strategy chooses among what the one
+//! before it left; binpack goes where the least is left; services are spread over Availability
+//! Zones by default) and `ecs_services` (room is reserved for daemon tasks). The wordings are those
+//! of service-event-messages-list and `api_failures_messages`, with `RESOURCE:…` as in
+//! aws-app-mesh-examples#342.
 
 use std::collections::BTreeSet;
 

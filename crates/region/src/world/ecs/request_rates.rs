@@ -1,7 +1,8 @@
-//! The request rates of ECS: a token bucket for each class of operations, shared by the whole account and Region.
+//! The request rates of ECS: a token bucket for each class of operations, shared by the whole
+//! account and Region.
 //!
-//! Source: ECS API Reference, request-throttling. The buckets of the other services are not published; they do not
-//! throttle here.
+//! Source: ECS API Reference, request-throttling. The buckets of the other services are not
+//! published; they do not throttle here.
 
 use std::collections::BTreeMap;
 
