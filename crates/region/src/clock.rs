@@ -1,4 +1,5 @@
-//! World time, tied to tokio's clock: virtual where that is paused, and `speed` times as fast as the wall otherwise.
+//! World time, tied to tokio's clock: virtual where that is paused, and `speed` times as fast as
+//! the wall otherwise.
 
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Starts the clock: it is `world_start` now, and world time runs `speed` times as fast as tokio's.
+    /// Starts the clock: it is `world_start` now, and world time runs `speed` times as fast as
+    /// tokio's.
     pub fn start(world_start: Timestamp, speed: f64) -> Self {
         Self { world_start, started: Instant::now(), speed }
     }
@@ -24,8 +26,8 @@ impl Clock {
         self.world_start + self.started.elapsed().mul_f64(self.speed)
     }
 
-    /// When tokio's clock will show that the world has come to `time`. A little late rather than early, as `now` must
-    /// have reached `time` then.
+    /// When tokio's clock will show that the world has come to `time`. A little late rather than
+    /// early, as `now` must have reached `time` then.
     pub fn instant_of(&self, time: Timestamp) -> Instant {
         let ahead =
             Duration::try_from(time.duration_since(self.world_start)).unwrap_or(Duration::ZERO);

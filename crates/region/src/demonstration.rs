@@ -1,4 +1,5 @@
-//! The demonstration on top of the simulator: the clusters that it plays with and the timeline that it prints.
+//! The demonstration on top of the simulator: the clusters that it plays with and the timeline that
+//! it prints.
 //!
 //! The simulator knows nothing of this module. Tests and benchmarks start from the same scenarios.
 

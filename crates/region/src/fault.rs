@@ -47,8 +47,8 @@ struct Planned {
 }
 
 impl Faults {
-    /// Plans a fault for the next `calls` calls of an operation, such as `UpdateContainerInstancesState`; calls that
-    /// an earlier plan hits come first.
+    /// Plans a fault for the next `calls` calls of an operation, such as
+    /// `UpdateContainerInstancesState`; calls that an earlier plan hits come first.
     pub fn plan(&mut self, operation: &str, fault: Fault, calls: u32) {
         self.planned.push_back(Planned { operation: operation.to_owned(), fault, calls });
     }
@@ -64,7 +64,8 @@ impl Faults {
     }
 }
 
-/// Reads a fault by its name in lower case with hyphens, such as `answer-lost`, for the server's control interface.
+/// Reads a fault by its name in lower case with hyphens, such as `answer-lost`, for the server's
+/// control interface.
 pub fn parse(name: &str) -> Option<Fault> {
     match name {
         "throttle" => Some(Fault::Throttle),

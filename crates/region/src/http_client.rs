@@ -1,4 +1,5 @@
-//! The in-process face: an HTTP client for the AWS SDK whose requests reach the world without a network.
+//! The in-process face: an HTTP client for the AWS SDK whose requests reach the world without a
+//! network.
 
 use std::time::Duration;
 

@@ -31,7 +31,8 @@ impl InProcess {
         self
     }
 
-    /// Adds a function of this project: from itself, its payload, the time and its deadline to its answer.
+    /// Adds a function of this project: from itself, its payload, the time and its deadline to its
+    /// answer.
     #[must_use]
     pub fn handling<T, F, H, A, E>(
         self,

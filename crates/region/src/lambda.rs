@@ -1,6 +1,7 @@
 //! What runs the functions, and how a call is told to come from an invocation.
 //!
-//! Functions run in this process ([`crate::in_process`]) or behind Lambda's Invoke API ([`crate::invoke_api`]).
+//! Functions run in this process ([`crate::in_process`]) or behind Lambda's Invoke API
+//! ([`crate::invoke_api`]).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,8 +19,8 @@ pub type Invoked = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
 
 /// Runs functions.
 pub trait Lambda: Sync {
-    /// Runs a function by name on a payload; it must end by the deadline. `Err` is the error that the function
-    /// returned, or that it could not be run.
+    /// Runs a function by name on a payload; it must end by the deadline. `Err` is the error that
+    /// the function returned, or that it could not be run.
     fn invoke(&self, function: &str, payload: Value, deadline: Timestamp) -> Invoked;
 }
 
@@ -40,7 +41,8 @@ pub(crate) fn run(
 }
 
 tokio::task_local! {
-    /// The hop of the invocation that runs in this task, so that its calls can be told from others'.
+    /// The hop of the invocation that runs in this task, so that its calls can be told from
+    /// others'.
     static HOP: Hop;
 }
 
@@ -49,8 +51,9 @@ pub(crate) fn calling_hop() -> Option<Hop> {
     HOP.try_get().ok()
 }
 
-/// The hop in an `x-amzn-trace-id`, which Lambda keeps in `Lineage=FLAG:HASH:COUNT`, several joined by `|`; the AWS
-/// SDK passes it on. Source: aws-runtime, `RecursionDetectionInterceptor`; Lambda Developer Guide, invocation-recursion.
+/// The hop in an `x-amzn-trace-id`, which Lambda keeps in `Lineage=FLAG:HASH:COUNT`, several joined
+/// by `|`; the AWS SDK passes it on. Source: aws-runtime, `RecursionDetectionInterceptor`; Lambda
+/// Developer Guide, invocation-recursion.
 pub(crate) fn hop_in_trace(trace_id: &str) -> Option<Hop> {
     let lineage = trace_id.split(';').find_map(|part| part.trim().strip_prefix("Lineage="))?;
     lineage.split('|').filter_map(|entry| entry.rsplit(':').next()?.parse().ok()).max().map(Hop)

@@ -1,4 +1,5 @@
-//! The Region as the outside sees it: a world whose time passes with tokio's clock, shared by everyone who calls it.
+//! The Region as the outside sees it: a world whose time passes with tokio's clock, shared by
+//! everyone who calls it.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,13 +57,15 @@ impl Region {
         self.clock
     }
 
-    /// Tells whoever lets the Region run that something new may be due: after a change that was made while it runs.
+    /// Tells whoever lets the Region run that something new may be due: after a change that was
+    /// made while it runs.
     pub fn notify(&self) {
         self.changed.notify_one();
     }
 
-    /// Lets the Region run for up to `limit` of its own time, with `lambda` running the functions, until nothing more
-    /// is to happen. Invocations that still run when the time is up are waited for; their time-outs bound that.
+    /// Lets the Region run for up to `limit` of its own time, with `lambda` running the functions,
+    /// until nothing more is to happen. Invocations that still run when the time is up are waited
+    /// for; their time-outs bound that.
     pub async fn run(&self, lambda: &dyn Lambda, limit: Duration) -> RunEnd {
         let end = self.clock.instant_of(self.clock.now() + limit);
         let mut running = JoinSet::new();
@@ -79,7 +82,8 @@ impl Region {
         }
     }
 
-    /// Lets the Region run for ever, also when nothing is to happen: someone may call it at any time.
+    /// Lets the Region run for ever, also when nothing is to happen: someone may call it at any
+    /// time.
     pub async fn run_forever(&self, lambda: &dyn Lambda) -> Infallible {
         let mut running = JoinSet::new();
         loop {

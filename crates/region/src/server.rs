@@ -1,11 +1,12 @@
-//! The loopback face: the same world, spoken to over HTTP by any AWS client, and by people over a few control paths.
+//! The loopback face: the same world, spoken to over HTTP by any AWS client, and by people over a
+//! few control paths.
 //!
 //! | request | does |
 //! |---|---|
 //! | `POST /` | an AWS call, as `AWS_ENDPOINT_URL` sends it |
 //! | `GET /_ebb/world` | shows time, container instances, tasks, groups and calls |
-//! | `POST /_ebb/interrupt` | `{"instance_id": "i-…", "action": "terminate"}`: a Spot interruption |
-//! | `POST /_ebb/faults` | `{"operation": "ListContainerInstances", "fault": "throttle", "calls": 1}` |
+//! | `POST /_ebb/interrupt` | `{"instance_id": "i-1", "action": "stop"}`: a Spot interruption |
+//! | `POST /_ebb/faults` | `{"operation": "ListTasks", "fault": "throttle", "calls": 1}`: a fault |
 
 use std::convert::Infallible;
 use std::io;
@@ -44,7 +45,8 @@ pub async fn serve(region: Region, listener: TcpListener) -> io::Result<Infallib
     }
 }
 
-/// An error makes hyper break the connection, which is what a fault of the connection is to look like.
+/// An error makes hyper break the connection, which is what a fault of the connection is to look
+/// like.
 async fn handle(
     region: Region,
     request: http::Request<Incoming>,
@@ -132,9 +134,15 @@ fn show(region: &Region) -> Response<Full<Bytes>> {
     let world = region.world();
     let instances = world.clusters.iter().flat_map(|(name, cluster)| {
         cluster.instances.values().map(move |instance| {
-            let tasks: Vec<_> = cluster.tasks_on(&instance.id).map(|task| format!("{} {}", task.name, task.status.as_str())).collect();
+            let tasks: Vec<_> = cluster
+                .tasks_on(&instance.id)
+                .map(|task| format!("{} {}", task.name, task.status.as_str()))
+                .collect();
             json!({
-                "instance_id": instance.instance_id, "cluster": name, "zone": instance.zone, "status": instance.status.as_str(),
+                "instance_id": instance.instance_id,
+                "cluster": name,
+                "zone": instance.zone,
+                "status": instance.status.as_str(),
                 "tasks": tasks,
             })
         })
@@ -142,7 +150,13 @@ fn show(region: &Region) -> Response<Full<Bytes>> {
     let groups: Vec<_> = world
         .groups
         .iter()
-        .map(|(name, group)| json!({"name": name, "desired_capacity": group.desired_capacity, "max_size": group.max_size}))
+        .map(|(name, group)| {
+            json!({
+                "name": name,
+                "desired_capacity": group.desired_capacity,
+                "max_size": group.max_size,
+            })
+        })
         .collect();
     let calls: Vec<_> = world
         .calls

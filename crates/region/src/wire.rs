@@ -1,7 +1,8 @@
-//! The protocols: an HTTP request becomes a call on the world, what comes of it becomes an HTTP answer.
+//! The protocols: an HTTP request becomes a call on the world, what comes of it becomes an HTTP
+//! answer.
 //!
-//! ECS speaks awsJson1.1, Auto Scaling and SNS the query protocol with XML answers. Every call takes its token from
-//! the request rates first, and may be befallen by a planned fault.
+//! ECS speaks awsJson1.1, Auto Scaling and SNS the query protocol with XML answers. Every call
+//! takes its token from the request rates first, and may be befallen by a planned fault.
 
 mod answer;
 mod autoscaling_calls;

@@ -1,8 +1,9 @@
 //! The world: everything that is in the Region, and what happens to it as time goes by.
 //!
-//! Deterministic: time only moves by [`World::advance`], chance comes from one seeded source, and what is due at the
-//! same moment happens in the order in which it was planned. It knows no protocol ([`crate::wire`]) and does not run
-//! functions ([`crate::lambda`]): it says which invocations are due and is told how they ended.
+//! Deterministic: time only moves by [`World::advance`], chance comes from one seeded source, and
+//! what is due at the same moment happens in the order in which it was planned. It knows no
+//! protocol ([`crate::wire`]) and does not run functions ([`crate::lambda`]): it says which
+//! invocations are due and is told how they ended.
 
 mod account;
 mod agenda;

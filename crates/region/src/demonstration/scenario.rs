@@ -1,5 +1,5 @@
-//! A Region to begin with, for the demonstration, the sample events and tests: the cluster of a small shop, and of one
-//! that has far more than it needs.
+//! A Region to begin with, for the demonstration, the sample events and tests: the cluster of a
+//! small shop, and of one that has far more than it needs.
 
 use std::time::Duration;
 
@@ -19,14 +19,16 @@ use crate::world::{REGION, World};
 
 /// The cluster.
 pub const CLUSTER: &str = "shop";
-/// The Auto Scaling groups of its on-demand instances (the first six) and of its Spot Instances (the last six).
+/// The Auto Scaling groups of its on-demand instances (the first six) and of its Spot Instances
+/// (the last six).
 pub const ON_DEMAND_GROUP: &str = "shop-on-demand";
 /// See [`ON_DEMAND_GROUP`].
 pub const SPOT_GROUP: &str = "shop-spot";
 /// The function that gets interruption notices, by way of a queue of the same name.
 pub const SPOT_DRAINER: &str = "spot-drainer";
 
-/// The function that gets termination lifecycle actions, and the hook and the topic that it gets them by.
+/// The function that gets termination lifecycle actions, and the hook and the topic that it gets
+/// them by.
 pub const LIFECYCLE_DRAINER: &str = "lifecycle-drainer";
 /// See [`LIFECYCLE_DRAINER`].
 pub const HOOK: &str = "shop-drain";
@@ -41,8 +43,8 @@ pub fn instance_id(number: usize) -> String {
     format!("i-0a1b2c3d4e5f6{number:04}")
 }
 
-/// Twelve container instances in three zones, half of them Spot Instances; a service behind a load balancer, one
-/// without, and a daemon.
+/// Twelve container instances in three zones, half of them Spot Instances; a service behind a load
+/// balancer, one without, and a daemon.
 pub fn shop(now: Timestamp, seed: u64) -> World {
     let mut world = World::new(now, seed);
     for number in 1..=12 {
@@ -79,9 +81,9 @@ pub fn shop(now: Timestamp, seed: u64) -> World {
     world
 }
 
-/// Twelve container instances of three types in three zones and two groups, less than a quarter of whose CPU and memory
-/// is used: by services of every placement strategy, with host ports, constraints, network interfaces and a GPU of
-/// their own, and by a daemon.
+/// Twelve container instances of three types in three zones and two groups, less than a quarter of
+/// whose CPU and memory is used: by services of every placement strategy, with host ports,
+/// constraints, network interfaces and a GPU of their own, and by a daemon.
 pub fn idle_shop(now: Timestamp, seed: u64) -> World {
     let mut world = World::new(now, seed);
     let large = Machine::default();
@@ -94,8 +96,8 @@ pub fn idle_shop(now: Timestamp, seed: u64) -> World {
             12 => &gpu,
             _ => &xlarge,
         };
-        let new = NewInstance::new(instance_id(number)).zone(format!("{REGION}{zone}"));
-        world.add_instance(CLUSTER, new.machine(machine.clone()));
+        let new_instance = NewInstance::new(instance_id(number)).zone(format!("{REGION}{zone}"));
+        world.add_instance(CLUSTER, new_instance.machine(machine.clone()));
     }
     let group = |numbers: std::ops::RangeInclusive<usize>, template: Machine| Group {
         min_size: 1,
@@ -164,8 +166,8 @@ pub fn route_notices(world: &mut World, queue: Queue, function: Function) {
     world.add_queue(SPOT_DRAINER, queue);
 }
 
-/// Sends the lifecycle actions of both groups' termination hooks to the lifecycle drainer by way of a topic. The hooks
-/// are there already: no test notification is sent.
+/// Sends the lifecycle actions of both groups' termination hooks to the lifecycle drainer by way of
+/// a topic. The hooks are there already: no test notification is sent.
 pub fn route_terminations(world: &mut World, hook: &Hook, function: Function) {
     world.delivery.functions.insert(LIFECYCLE_DRAINER.to_owned(), function);
     world.subscribe(TERMINATION_TOPIC, LIFECYCLE_DRAINER);
@@ -174,7 +176,8 @@ pub fn route_terminations(world: &mut World, hook: &Hook, function: Function) {
     }
 }
 
-/// Lets the scale-in reaper sweep at an interval, one invocation at a time whatever `function` says.
+/// Lets the scale-in reaper sweep at an interval, one invocation at a time whatever `function`
+/// says.
 pub fn route_sweeps(world: &mut World, function: Function, interval: Duration) {
     world.delivery.functions.insert(SCALE_IN_REAPER.to_owned(), function.reserving(1));
     world.add_schedule(SCALE_IN_REAPER, Schedule::every(interval, SCALE_IN_REAPER, json!({})));
@@ -201,14 +204,14 @@ mod tests {
     #[test]
     fn the_idle_shop_is_at_rest_with_every_task_placed_and_most_of_its_room_free() {
         let world = idle_shop(Timestamp::UNIX_EPOCH, 1);
-        let here = &world.clusters[CLUSTER];
-        let held = here.resources_held();
+        let cluster = &world.clusters[CLUSTER];
+        let held = cluster.resources_held();
         let used: i64 = held.values().map(|held| held.cpu).sum();
-        let registered: i64 = here.instances.values().map(|instance| instance.machine.cpu).sum();
+        let registered: i64 = cluster.instances.values().map(|instance| instance.machine.cpu).sum();
 
         assert_eq!(
-            (world.history.len(), here.tasks.len()),
-            (here.tasks.len(), 6 + 3 + 4 + 2 + 2 + 1 + 12)
+            (world.history.len(), cluster.tasks.len()),
+            (cluster.tasks.len(), 6 + 3 + 4 + 2 + 2 + 1 + 12)
         );
         assert!(used * 4 < registered, "{used} of {registered} CPU units");
     }

@@ -1,5 +1,5 @@
-//! The demonstration: what happens to the shop's cluster is told line by line while it happens, and summed up at the
-//! end: each instance's way, and each task's.
+//! The demonstration: what happens to the shop's cluster is told line by line while it happens, and
+//! summed up at the end: each instance's way, and each task's.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,28 +10,29 @@ use crate::world::ecs::Status;
 use crate::world::ecs::task::TaskStatus;
 use crate::world::{Entry, Happening, World};
 
-/// Tells what has happened since a moment of the history.
+/// Prints the history of a world line by line, from the moment that it began.
 #[derive(Debug)]
 pub struct Timeline {
     start: Timestamp,
-    told: usize,
+    /// How many entries of the history have been printed.
+    printed: usize,
 }
 
 impl Timeline {
-    /// Begins to tell: what is in the history already is not told.
+    /// Begins now: what is in the history already is not printed.
     pub fn begin(world: &World) -> Self {
-        Self { start: world.now(), told: world.history.len() }
+        Self { start: world.now(), printed: world.history.len() }
     }
 
     /// The lines for what happened since the last call.
     pub fn lines(&mut self, world: &World) -> Vec<String> {
-        let new = &world.history[self.told..];
-        self.told = world.history.len();
-        new.iter().filter_map(|entry| self.line(entry)).collect()
+        let new_entries = &world.history[self.printed..];
+        self.printed = world.history.len();
+        new_entries.iter().filter_map(|entry| self.line(entry)).collect()
     }
 
     fn line(&self, entry: &Entry) -> Option<String> {
-        let what = match &entry.happening {
+        let text = match &entry.happening {
             Happening::Notice { instance_id, action } => {
                 format!(
                     "{instance_id}  Spot interruption notice: {} in two minutes",
@@ -81,18 +82,19 @@ impl Timeline {
                 )
             }
         };
-        Some(format!("{}  {what}", self.clock(entry.time)))
+        Some(format!("{}  {text}", self.clock(entry.time)))
     }
 
-    /// The ways of the container instances and tasks that did not stay as they were, and how many tasks were cut off.
+    /// What became of the container instances and tasks that did not stay as they were, and how
+    /// many tasks were cut off.
     pub fn summary(&self, world: &World) -> String {
         let mut summary = String::from("Container instances\n");
-        for (instance_id, way) in self.instance_ways(world) {
-            let _ = writeln!(summary, "  {instance_id}  {}", way.join(" -> "));
+        for (instance_id, steps) in self.instance_steps(world) {
+            let _ = writeln!(summary, "  {instance_id}  {}", steps.join(" -> "));
         }
         summary.push_str("Tasks\n");
-        for way in self.task_ways(world) {
-            let _ = writeln!(summary, "  {way}");
+        for line in self.task_lines(world) {
+            let _ = writeln!(summary, "  {line}");
         }
         let _ = writeln!(
             summary,
@@ -102,8 +104,8 @@ impl Timeline {
         summary
     }
 
-    fn instance_ways<'a>(&self, world: &'a World) -> BTreeMap<&'a str, Vec<String>> {
-        let mut ways = BTreeMap::<_, Vec<_>>::new();
+    fn instance_steps<'a>(&self, world: &'a World) -> BTreeMap<&'a str, Vec<String>> {
+        let mut steps_by_instance = BTreeMap::<_, Vec<_>>::new();
         for Entry { time, happening } in self.since_start(world) {
             let (instance_id, step) = match happening {
                 Happening::ContainerInstance { status: Status::Inactive, .. } => continue,
@@ -113,14 +115,17 @@ impl Timeline {
                 Happening::InstanceGone { instance_id } => (instance_id, "gone"),
                 _ => continue,
             };
-            let way = ways.entry(instance_id.as_str()).or_insert_with(|| vec!["ACTIVE".to_owned()]);
-            way.push(format!("{step} at {}", self.clock(*time)));
+            let steps = steps_by_instance
+                .entry(instance_id.as_str())
+                .or_insert_with(|| vec!["ACTIVE".to_owned()]);
+            steps.push(format!("{step} at {}", self.clock(*time)));
         }
-        ways
+        steps_by_instance
     }
 
-    /// A line for each task that ended, with the one that its service started in its place, in the order of starting.
-    fn task_ways(&self, world: &World) -> Vec<String> {
+    /// One line per task that ended, with the task that its service started in its place, in the
+    /// order of starting.
+    fn task_lines(&self, world: &World) -> Vec<String> {
         let mut ended = BTreeMap::<&str, Vec<String>>::new();
         let mut started = BTreeMap::<&str, Vec<String>>::new();
         for Entry { time, happening } in self.since_start(world) {
@@ -147,15 +152,15 @@ impl Timeline {
                 _ => {}
             }
         }
-        let mut ways = Vec::new();
+        let mut lines = Vec::new();
         for (service, ended) in ended {
             let mut started = started.remove(service).unwrap_or_default().into_iter();
-            ways.extend(ended.into_iter().map(|ended| match started.next() {
+            lines.extend(ended.into_iter().map(|ended| match started.next() {
                 Some(started) => format!("{ended} -> {started}"),
                 None => format!("{ended}, not replaced"),
             }));
         }
-        ways
+        lines
     }
 
     fn since_start<'a>(&self, world: &'a World) -> impl Iterator<Item = &'a Entry> {
@@ -168,8 +173,8 @@ impl Timeline {
     }
 
     /// Minutes and seconds since the beginning.
-    fn clock(&self, at: Timestamp) -> String {
-        let seconds = at.duration_since(self.start).as_secs();
+    fn clock(&self, time: Timestamp) -> String {
+        let seconds = time.duration_since(self.start).as_secs();
         format!("{:02}:{:02}", seconds / 60, seconds % 60)
     }
 }

@@ -39,31 +39,44 @@ impl<'a> Input<'a> {
         }
     }
 
-    pub(super) fn list(self, key: &str, most: usize) -> Result<&'a [Value], Refusal> {
+    pub(super) fn list(self, key: &str, max_items: usize) -> Result<&'a [Value], Refusal> {
         let list =
             self.value.get(key).and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
         match list.len() {
             0 => Err(invalid(format!("{key} can not be empty."))),
-            len if len > most => Err(invalid(format!("{key} can have at most {most} items."))),
+            len if len > max_items => {
+                Err(invalid(format!("{key} can have at most {max_items} items.")))
+            }
             _ => Ok(list),
         }
     }
 
-    pub(super) fn texts(self, key: &str, most: usize) -> Result<Vec<&'a str>, Refusal> {
-        let item = |item: &'a Value| {
-            item.as_str().ok_or_else(|| {
-                Refusal::new("SerializationException", format!("{key} must be texts"))
+    pub(super) fn texts(self, key: &str, max_items: usize) -> Result<Vec<&'a str>, Refusal> {
+        self.list(key, max_items)?
+            .iter()
+            .map(|item| {
+                item.as_str().ok_or_else(|| {
+                    Refusal::new("SerializationException", format!("{key} must be texts"))
+                })
             })
-        };
-        self.list(key, most)?.iter().map(item).collect()
+            .collect()
     }
 
-    /// The cluster that is meant: by name or ARN, `default` if none is given.
+    /// Whether a list includes what has the launch type EC2: nothing else is simulated.
+    pub(super) fn includes_ec2(self) -> Result<bool, Refusal> {
+        match self.text("launchType")? {
+            None | Some("EC2") => Ok(true),
+            Some("FARGATE" | "EXTERNAL" | "MANAGED_INSTANCES") => Ok(false),
+            Some(word) => Err(invalid(format!("Launch type {word} is not valid."))),
+        }
+    }
+
+    /// The cluster that the call names, by name or ARN; `default` if it names none.
     pub(super) fn cluster(self, world: &World) -> Result<(&str, &Cluster), Refusal> {
-        let wanted = id_of(self.text("cluster")?.unwrap_or("default"));
+        let name = id_of(self.text("cluster")?.unwrap_or("default"));
         world
             .clusters
-            .get_key_value(wanted)
+            .get_key_value(name)
             .map(|(name, cluster)| (name.as_str(), cluster))
             .ok_or_else(|| Refusal::new("ClusterNotFoundException", "Cluster not found."))
     }
@@ -78,20 +91,20 @@ pub(super) fn page<T: Into<Value>>(
     page_of(input, key, items, PAGE_MAX, PAGE_MAX)
 }
 
-/// Like `page`, with a size of its own unless `maxResults` says otherwise, and a largest one.
+/// Like `page`, with its own default and maximum of `maxResults`.
 pub(super) fn page_of<T: Into<Value>>(
     input: Input<'_>,
     key: &str,
     items: Vec<T>,
-    usual: u64,
-    most: u64,
+    default_size: u64,
+    max_size: u64,
 ) -> Result<Value, Refusal> {
     let size = match input.value.get("maxResults") {
-        None | Some(Value::Null) => usual,
+        None | Some(Value::Null) => default_size,
         Some(value) => value
             .as_u64()
-            .filter(|size| (1..=most).contains(size))
-            .ok_or_else(|| invalid(format!("maxResults should be between 1 and {most}.")))?,
+            .filter(|size| (1..=max_size).contains(size))
+            .ok_or_else(|| invalid(format!("maxResults should be between 1 and {max_size}.")))?,
     };
     let size = if input.fault == Some(Fault::EmptyPage) { 0 } else { size };
     // A token says where to go on and how many pages came before, so that no two are alike.
@@ -105,11 +118,11 @@ pub(super) fn page_of<T: Into<Value>>(
             .ok_or_else(|| invalid("Invalid token"))?,
     };
     let end = start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX)).min(items.len());
-    let more_follow = end < items.len();
+    let has_next_page = end < items.len();
     let items = items.into_iter().take(end).skip(start).map(Into::into).collect();
     let mut output = Map::new();
     output.insert(key.to_owned(), Value::Array(items));
-    if more_follow {
+    if has_next_page {
         output.insert("nextToken".to_owned(), json!(format!("{end}-{}", pages.saturating_add(1))));
     }
     Ok(Value::Object(output))

@@ -1,4 +1,5 @@
-//! ECS over awsJson1.1. Limits and error codes are those of the ECS API model; messages are AWS's where they are known.
+//! ECS over awsJson1.1. Limits and error codes are those of the ECS API model; messages are AWS's
+//! where they are known.
 
 mod attribute_calls;
 mod capacity_provider_calls;

@@ -31,7 +31,8 @@ pub(super) fn answer(
         Ok(result) => {
             let metadata = format!("<ResponseMetadata>{id}</ResponseMetadata>");
             let body = format!(
-                "<{operation}Response xmlns=\"{namespace}\">{result}{metadata}</{operation}Response>"
+                "<{operation}Response xmlns=\"{namespace}\">{result}{metadata}\
+                 </{operation}Response>"
             );
             Answer { status: StatusCode::OK, content_type, request_id, body }
         }
@@ -67,14 +68,12 @@ impl Form {
     }
 
     /// A number, within the bounds of the service model.
-    pub(super) fn number(&self, key: &str, least: i32, most: i32) -> Result<Option<i32>, Refusal> {
-        let number =
-            |text: &str| text.parse().ok().filter(|number| (least..=most).contains(number));
-        self.text(key)
-            .map(|text| {
-                number(text).ok_or_else(|| invalid(format!("{key} must be from {least} to {most}")))
-            })
-            .transpose()
+    pub(super) fn number(&self, key: &str, min: i32, max: i32) -> Result<Option<i32>, Refusal> {
+        let Some(text) = self.text(key) else { return Ok(None) };
+        match text.parse() {
+            Ok(number) if (min..=max).contains(&number) => Ok(Some(number)),
+            _ => Err(invalid(format!("{key} must be from {min} to {max}"))),
+        }
     }
 
     /// The items `KEY.member.1`, `KEY.member.2`, …

@@ -1,4 +1,5 @@
-//! A request: which operation it calls, by which protocol and from which invocation, and how it takes effect.
+//! A request: which operation it calls, by which protocol and from which invocation, and how it
+//! takes effect.
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -50,8 +51,8 @@ impl Request {
         &self.operation
     }
 
-    /// Lets the call take effect on the world, under its request rates. `fault` is what befalls it, if anything does;
-    /// a fault of the connection is the caller's to play.
+    /// Lets the call take effect on the world, under its request rates. `fault` is what befalls it,
+    /// if anything does; a fault of the connection is the caller's to play.
     pub fn call(&self, world: &mut World, fault: Option<Fault>) -> Answer {
         let result = match fault {
             Some(Fault::Throttle) => Err(self.throttled()),
@@ -116,8 +117,9 @@ impl Request {
         }
     }
 
-    /// The services say no in their own ways. Sources: the SDK's models of ECS (`AccessDeniedException`) and SNS
-    /// (`AuthorizationErrorException`); Auto Scaling as quoted in nomad-autoscaler#952.
+    /// The services say no in their own ways. Sources: the SDK's models of ECS
+    /// (`AccessDeniedException`) and SNS (`AuthorizationErrorException`); Auto Scaling as quoted in
+    /// nomad-autoscaler#952.
     fn denied(&self) -> Refusal {
         let (code, status) = match (self.protocol, self.operation.as_str()) {
             (Protocol::Json, _) => ("AccessDeniedException", StatusCode::BAD_REQUEST),
@@ -131,10 +133,11 @@ impl Request {
     }
 }
 
-/// An HTTP 500, although the model calls it the sender's fault. Source: Auto Scaling API model, `ResourceContentionFault`.
+/// An HTTP 500, although the model calls it the sender's fault. Source: Auto Scaling API model,
+/// `ResourceContentionFault`.
 fn resource_contention() -> Refusal {
-    let message = "You already have a pending update to an Amazon EC2 Auto Scaling resource (for example, an Auto \
-                   Scaling group, instance, or load balancer).";
+    let message = "You already have a pending update to an Amazon EC2 Auto Scaling resource (for \
+                   example, an Auto Scaling group, instance, or load balancer).";
     Refusal {
         status: StatusCode::INTERNAL_SERVER_ERROR,
         ..Refusal::new("ResourceContention", message)

@@ -1,5 +1,5 @@
-//! EC2 Auto Scaling: groups, their instances and capacity, what launches instances and what terminates them, and the
-//! hooks that hold an instance that terminates.
+//! EC2 Auto Scaling: groups, their instances and capacity, what launches instances and what
+//! terminates them, and the hooks that hold an instance that terminates.
 
 mod group;
 mod group_capacity;

@@ -1,5 +1,5 @@
-//! How events reach functions: EventBridge rules and schedules, SQS queues as event sources, SNS topics, and Lambda's
-//! invocations.
+//! How events reach functions: EventBridge rules and schedules, SQS queues as event sources, SNS
+//! topics, and Lambda's invocations.
 
 mod asynchronous_invocation;
 mod concurrency;

@@ -1,5 +1,5 @@
-//! ECS: clusters with their container instances, services and tasks; what the API does to them, and what ECS does by
-//! itself.
+//! ECS: clusters with their container instances, services and tasks; what the API does to them, and
+//! what ECS does by itself.
 
 mod capacity_provider;
 mod cluster;

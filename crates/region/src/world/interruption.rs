@@ -1,6 +1,7 @@
 //! EC2 Spot: the notice, and two minutes later the end of the instance.
 //!
-//! Source: EC2 User Guide, spot-instance-termination-notices. An instance that hibernates begins to do so at once.
+//! Source: EC2 User Guide, spot-instance-termination-notices. An instance that hibernates begins to
+//! do so at once.
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use super::spot::{Action, NOTICE_PERIOD};
 use super::state::World;
 
 impl World {
-    /// Interrupts a Spot Instance: EC2 gives notice now and takes it away when the notice period is over.
+    /// Interrupts a Spot Instance: EC2 gives notice now and takes it away when the notice period is
+    /// over.
     pub fn interrupt(&mut self, instance_id: &str, action: Action) {
         let zone = self
             .container_instance(instance_id)
@@ -43,11 +45,12 @@ impl World {
         self.plan(after, Due::Interruption { instance_id, action: Action::Terminate });
     }
 
-    /// The instance goes away; what still executes on it is cut off. A terminated instance is deregistered; a stopped
-    /// or hibernated one stays registered, its agent disconnected, and its tasks stay as they were in the API
-    /// (ECS API, `DeregisterContainerInstance`).
+    /// The instance goes away; what still executes on it is cut off. A terminated instance is
+    /// deregistered; a stopped or hibernated one stays registered, its agent disconnected, and its
+    /// tasks stay as they were in the API (ECS API, `DeregisterContainerInstance`).
     pub(super) fn remove_instance(&mut self, instance_id: &str, action: Action) {
-        // An instance that terminates for two reasons, such as an interruption during a scale-in, goes once.
+        // An instance that terminates for two reasons, such as an interruption during a scale-in,
+        // goes once.
         if self.terminated.contains(instance_id) {
             return;
         }
@@ -60,15 +63,12 @@ impl World {
     }
 
     fn remove_from_cluster(&mut self, instance_id: &str, action: Action) {
-        let Some((cluster, id)) = self
-            .container_instance(instance_id)
-            .map(|(name, instance)| (name.to_owned(), instance.id.clone()))
-        else {
-            return;
-        };
-        let (now, mut cut_off) = (self.now, Vec::new());
-        if let Some(here) = self.clusters.get_mut(&cluster) {
-            for task in here.tasks.values_mut().filter(|task| task.container_instance == id) {
+        let Some((cluster_name, instance)) = self.container_instance(instance_id) else { return };
+        let (cluster_name, id) = (cluster_name.to_owned(), instance.id.clone());
+        let now = self.now;
+        let mut cut_off = Vec::new();
+        if let Some(cluster) = self.clusters.get_mut(&cluster_name) {
+            for task in cluster.tasks.values_mut().filter(|task| task.container_instance == id) {
                 task.cut_off = task.is_executing();
                 if task.cut_off {
                     cut_off.push((task.id.clone(), task.name.clone()));
@@ -79,7 +79,7 @@ impl World {
                     task.stopped_at = task.stopped_at.or(Some(now));
                 }
             }
-            if let Some(instance) = here.instances.get_mut(&id) {
+            if let Some(instance) = cluster.instances.get_mut(&id) {
                 instance.agent_connected = false;
             }
         }
@@ -87,7 +87,7 @@ impl World {
             self.record(Happening::TaskCutOff { task, name, instance_id: instance_id.to_owned() });
         }
         if action == Action::Terminate {
-            self.set_status(&cluster, &id, Status::Inactive);
+            self.set_status(&cluster_name, &id, Status::Inactive);
         }
     }
 }

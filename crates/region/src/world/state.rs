@@ -33,11 +33,13 @@ pub struct World {
     pub completed_actions: Vec<CompletedAction>,
     /// The EC2 instances that were terminated.
     pub(super) terminated: BTreeSet<String>,
-    /// SNS topics by ARN. Messages can be published to others too: they are recorded and reach nobody.
+    /// SNS topics by ARN. Messages can be published to others too: they are recorded and reach
+    /// nobody.
     pub topics: BTreeMap<String, Topic>,
     /// Rules, queues and functions.
     pub delivery: Delivery,
-    /// Whether DRAINING leaves protected tasks alone as long as they are protected. AWS does not say; off by default.
+    /// Whether DRAINING leaves protected tasks alone as long as they are protected. AWS does not
+    /// say; off by default.
     pub protection_holds_drain: bool,
     /// The request rates of ECS.
     pub rates: Rates,
@@ -83,14 +85,15 @@ impl World {
 
     /// When something is due next.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.agenda.keys().next().map(|&(at, _)| at)
+        self.agenda.keys().next().map(|&(time, _)| time)
     }
 
-    /// Lets time pass until `now`; what was due by then happens, each at its moment. Time never goes back.
+    /// Lets time pass until `now`; what was due by then happens, each at its moment. Time never
+    /// goes back.
     pub fn advance(&mut self, now: Timestamp) {
         while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= now) {
-            let ((at, _), due) = entry.remove_entry();
-            self.now = self.now.max(at);
+            let ((time, _), due) = entry.remove_entry();
+            self.now = self.now.max(time);
             self.carry_out(due);
         }
         self.now = self.now.max(now);
@@ -122,13 +125,12 @@ impl World {
     }
 
     pub(super) fn plan(&mut self, after: Duration, due: Due) {
-        let at = self.now + after;
-        self.plan_at(at, due);
+        self.plan_at(self.now + after, due);
     }
 
-    pub(super) fn plan_at(&mut self, at: Timestamp, due: Due) {
+    pub(super) fn plan_at(&mut self, time: Timestamp, due: Due) {
         self.planned += 1;
-        self.agenda.insert((at, self.planned), due);
+        self.agenda.insert((time, self.planned), due);
     }
 
     pub(super) fn record(&mut self, happening: Happening) {
@@ -136,8 +138,8 @@ impl World {
     }
 
     /// A duration between two bounds, by chance.
-    pub(super) fn random_duration(&mut self, least: Duration, most: Duration) -> Duration {
-        least + (most - least).mul_f64(self.rng.f64())
+    pub(super) fn random_duration(&mut self, min: Duration, max: Duration) -> Duration {
+        min + (max - min).mul_f64(self.rng.f64())
     }
 
     /// An id of 32 hexadecimal digits, as ECS gives to container instances and tasks.

@@ -15,19 +15,18 @@ const INSTANCE_IDS_MAX: usize = 50;
 
 pub(super) fn describe_auto_scaling_groups(world: &World, form: &Form) -> Result<String, Refusal> {
     let names = form.list("AutoScalingGroupNames");
-    let most = form.number("MaxRecords", 1, PAGE_MAX)?.unwrap_or(PAGE_DEFAULT);
-    if names.len() > usize::try_from(most).unwrap_or(usize::MAX) {
+    let page_size = form.number("MaxRecords", 1, PAGE_MAX)?.unwrap_or(PAGE_DEFAULT);
+    if names.len() > usize::try_from(page_size).unwrap_or(usize::MAX) {
         return Err(invalid(format!(
-            "The number of group names that may be passed in is limited to {most}"
+            "The number of group names that may be passed in is limited to {page_size}"
         )));
     }
-    let instances = form.text("IncludeInstances") != Some("false");
-    let wanted = |name: &str| names.is_empty() || names.contains(&name);
+    let with_instances = form.text("IncludeInstances") != Some("false");
     let groups = world
         .groups
         .iter()
-        .filter(|(name, _)| wanted(name))
-        .map(|(name, group)| group_xml(world, name, group, instances))
+        .filter(|(name, _)| names.is_empty() || names.contains(&name.as_str()))
+        .map(|(name, group)| group_xml(world, name, group, with_instances))
         .collect();
     page(form, "AutoScalingGroups", PAGE_MAX, groups)
 }
@@ -70,14 +69,16 @@ fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> 
     .concat()
 }
 
-/// What both descriptions of an instance say alike.
+/// What both descriptions of an instance have in common.
 fn instance_xml(world: &World, group: &Group, instance: &Instance) -> String {
-    let joined =
-        world.container_instance(&instance.instance_id).map(|(_, instance)| &instance.machine);
+    let machine = match world.container_instance(&instance.instance_id) {
+        Some((_, registered)) => &registered.machine,
+        None => &group.template,
+    };
     let weight = group.weight.map(|weight| element("WeightedCapacity", &weight.to_string()));
     [
         element("InstanceId", &instance.instance_id),
-        element("InstanceType", &joined.unwrap_or(&group.template).instance_type),
+        element("InstanceType", &machine.instance_type),
         element("AvailabilityZone", &world.zone_of(&instance.instance_id)),
         element("LifecycleState", instance.state.as_str()),
         element("ProtectedFromScaleIn", &instance.protected_from_scale_in.to_string()),
@@ -86,8 +87,8 @@ fn instance_xml(world: &World, group: &Group, instance: &Instance) -> String {
     .concat()
 }
 
-/// Instances that no group has are left out without a word. This operation, unlike the other, shouts the health status
-/// (Auto Scaling API, `AutoScalingInstanceDetails`).
+/// Instances that no group has are left out without a word. This operation, unlike the other,
+/// shouts the health status (Auto Scaling API, `AutoScalingInstanceDetails`).
 pub(super) fn describe_auto_scaling_instances(
     world: &World,
     form: &Form,
@@ -98,13 +99,13 @@ pub(super) fn describe_auto_scaling_instances(
             "The number of instance ids that may be passed in is limited to {INSTANCE_IDS_MAX}"
         )));
     }
-    let wanted =
+    let is_requested =
         |instance: &&Instance| ids.is_empty() || ids.contains(&instance.instance_id.as_str());
     let instances = world
         .groups
         .iter()
         .flat_map(|(name, group)| {
-            group.instances.iter().filter(wanted).map(|instance| {
+            group.instances.iter().filter(is_requested).map(|instance| {
                 [
                     instance_xml(world, group, instance),
                     element("HealthStatus", if instance.healthy { "HEALTHY" } else { "UNHEALTHY" }),
@@ -168,8 +169,8 @@ pub(super) fn terminate_instance(world: &mut World, form: &Form) -> Result<Strin
 }
 
 /// A page of a list by `MaxRecords` and `NextToken`.
-fn page(form: &Form, list: &str, most: i32, items: Vec<String>) -> Result<String, Refusal> {
-    let size = form.number("MaxRecords", 1, most)?.unwrap_or(PAGE_DEFAULT);
+fn page(form: &Form, list: &str, max_records: i32, items: Vec<String>) -> Result<String, Refusal> {
+    let size = form.number("MaxRecords", 1, max_records)?.unwrap_or(PAGE_DEFAULT);
     let start: usize = match form.text("NextToken") {
         None => 0,
         Some(token) => token

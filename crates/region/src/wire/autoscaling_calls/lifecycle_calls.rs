@@ -15,27 +15,24 @@ const METADATA_LENGTH_MAX: usize = 4_000;
 
 pub(super) fn describe_lifecycle_hooks(world: &World, form: &Form) -> Result<String, Refusal> {
     let name = form.required("AutoScalingGroupName")?;
-    let wanted = form.list("LifecycleHookNames");
+    let requested = form.list("LifecycleHookNames");
     let hooks = world.groups.get(name).map(|group| group.hooks.as_slice()).unwrap_or_default();
     let hooks: String = hooks
         .iter()
-        .filter(|hook| wanted.is_empty() || wanted.contains(&hook.name.as_str()))
+        .filter(|hook| requested.is_empty() || requested.contains(&hook.name.as_str()))
         .map(|hook| member(&hook_xml(name, hook)))
         .collect();
     Ok(format!("<LifecycleHooks>{hooks}</LifecycleHooks>"))
 }
 
 fn hook_xml(group: &str, hook: &Hook) -> String {
-    let optional = |name: &str, text: &Option<String>| {
-        text.as_deref().map(|text| element(name, text)).unwrap_or_default()
-    };
     [
         element("LifecycleHookName", &hook.name),
         element("AutoScalingGroupName", group),
         element("LifecycleTransition", TERMINATING),
-        optional("NotificationTargetARN", &hook.topic_arn),
-        optional("RoleARN", &hook.role_arn),
-        optional("NotificationMetadata", &hook.metadata),
+        optional_element("NotificationTargetARN", &hook.topic_arn),
+        optional_element("RoleARN", &hook.role_arn),
+        optional_element("NotificationMetadata", &hook.metadata),
         element("HeartbeatTimeout", &hook.heartbeat_timeout.as_secs().to_string()),
         element("GlobalTimeout", &hook.global_timeout().as_secs().to_string()),
         element("DefaultResult", hook.default_result.as_str()),
@@ -43,24 +40,29 @@ fn hook_xml(group: &str, hook: &Hook) -> String {
     .concat()
 }
 
-/// Changes the hook of that name, or adds one. Only hooks for the termination of instances are simulated.
+fn optional_element(name: &str, text: &Option<String>) -> String {
+    text.as_deref().map(|text| element(name, text)).unwrap_or_default()
+}
+
+/// Changes the hook of that name, or adds one. Only hooks for the termination of instances are
+/// simulated.
 pub(super) fn put_lifecycle_hook(world: &mut World, form: &Form) -> Result<String, Refusal> {
     let (group, name) =
         (form.required("AutoScalingGroupName")?, form.required("LifecycleHookName")?);
     let hooks = world.groups.get(group).map(|group| group.hooks.as_slice()).unwrap_or_default();
-    let known = hooks.iter().find(|hook| hook.name == name);
-    if known.is_none() && hooks.len() >= HOOKS_MAX {
+    let existing = hooks.iter().find(|hook| hook.name == name);
+    if existing.is_none() && hooks.len() >= HOOKS_MAX {
         return Err(Refusal::new("LimitExceeded", "A group has 50 lifecycle hooks at most."));
     }
     match form.text("LifecycleTransition") {
         Some(TERMINATING) => {}
-        None if known.is_some() => {}
+        None if existing.is_some() => {}
         None => return Err(invalid("LifecycleTransition must be given for a new hook")),
-        Some(other) => {
-            return Err(invalid(format!("The simulated Region has no hooks for {other}")));
+        Some(transition) => {
+            return Err(invalid(format!("The simulated Region has no hooks for {transition}")));
         }
     }
-    let mut hook = known.cloned().unwrap_or_else(|| Hook::new(name));
+    let mut hook = existing.cloned().unwrap_or_else(|| Hook::new(name));
     if let Some(seconds) = form.number("HeartbeatTimeout", 30, 7_200)? {
         hook.heartbeat_timeout = Duration::from_secs(u64::from(seconds.unsigned_abs()));
     }

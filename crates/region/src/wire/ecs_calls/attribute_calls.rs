@@ -23,13 +23,13 @@ struct Attribute<'a> {
 
 /// Nothing is written unless everything can be.
 pub(super) fn put_attributes(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
-    let (cluster, here) = input.cluster(world)?;
-    let cluster = cluster.to_owned();
-    let attributes = read(input, &here.instances)?;
-    let mut custom = BTreeMap::new();
+    let (cluster_name, cluster) = input.cluster(world)?;
+    let cluster_name = cluster_name.to_owned();
+    let attributes = read(input, &cluster.instances)?;
+    let mut custom_names = BTreeMap::new();
     for attribute in &attributes {
-        let instance = &here.instances[attribute.container_instance];
-        let names = custom
+        let instance = &cluster.instances[attribute.container_instance];
+        let names = custom_names
             .entry(attribute.container_instance)
             .or_insert_with(|| instance.custom_attributes());
         names.insert(attribute.name.to_owned());
@@ -41,53 +41,59 @@ pub(super) fn put_attributes(world: &mut World, input: Input<'_>) -> Result<Valu
         }
     }
     for Attribute { name, value, container_instance } in attributes {
-        world.put_attribute(&cluster, container_instance, name, value.unwrap_or_default());
+        world.put_attribute(&cluster_name, container_instance, name, value.unwrap_or_default());
     }
     Ok(json!({"attributes": input.value["attributes"]}))
 }
 
 /// An attribute that is not there is deleted without a word; AWS does not say what it does.
 pub(super) fn delete_attributes(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
-    let (cluster, here) = input.cluster(world)?;
-    let cluster = cluster.to_owned();
-    for Attribute { name, container_instance, .. } in read(input, &here.instances)? {
-        world.delete_attribute(&cluster, container_instance, name);
+    let (cluster_name, cluster) = input.cluster(world)?;
+    let cluster_name = cluster_name.to_owned();
+    for Attribute { name, container_instance, .. } in read(input, &cluster.instances)? {
+        world.delete_attribute(&cluster_name, container_instance, name);
     }
     Ok(json!({"attributes": input.value["attributes"]}))
 }
 
+/// Reads the attributes that a call names, all of them or none.
 fn read<'a>(
     input: Input<'a>,
     instances: &BTreeMap<String, ContainerInstance>,
 ) -> Result<Vec<Attribute<'a>>, Refusal> {
-    let attribute = |attribute: &'a Value| {
-        let attribute = Input { value: attribute, fault: None };
-        let (Some(name), Some(target)) = (attribute.text("name")?, attribute.text("targetId")?)
-        else {
-            return Err(invalid("An attribute must have a name and a target."));
-        };
-        let value = attribute.text("value")?;
-        if !value.is_none_or(is_attribute_value) {
-            return Err(invalid("The value of the attribute is not valid."));
-        }
-        match attribute.text("targetType")? {
-            Some("container-instance") => {}
-            None if target.contains('/') => {}
-            _ => return Err(invalid("The target type must be container-instance.")),
-        }
-        let container_instance = id_of(target);
-        match instances.get(container_instance) {
-            Some(instance) if instance.status != Status::Inactive => {
-                Ok(Attribute { name, value, container_instance })
-            }
-            _ => Err(Refusal::new("TargetNotFoundException", "The specified target wasn't found.")),
-        }
+    let attributes = input.list("attributes", ATTRIBUTES_MAX)?;
+    attributes.iter().map(|attribute| read_attribute(attribute, instances)).collect()
+}
+
+fn read_attribute<'a>(
+    attribute: &'a Value,
+    instances: &BTreeMap<String, ContainerInstance>,
+) -> Result<Attribute<'a>, Refusal> {
+    let attribute = Input { value: attribute, fault: None };
+    let (Some(name), Some(target)) = (attribute.text("name")?, attribute.text("targetId")?) else {
+        return Err(invalid("An attribute must have a name and a target."));
     };
-    input.list("attributes", ATTRIBUTES_MAX)?.iter().map(attribute).collect()
+    let value = attribute.text("value")?;
+    if !value.is_none_or(is_attribute_value) {
+        return Err(invalid("The value of the attribute is not valid."));
+    }
+    match attribute.text("targetType")? {
+        Some("container-instance") => {}
+        // An ARN says by itself what it names.
+        None if target.contains('/') => {}
+        _ => return Err(invalid("The target type must be container-instance.")),
+    }
+    let container_instance = id_of(target);
+    match instances.get(container_instance) {
+        Some(instance) if instance.status != Status::Inactive => {
+            Ok(Attribute { name, value, container_instance })
+        }
+        _ => Err(Refusal::new("TargetNotFoundException", "The specified target wasn't found.")),
+    }
 }
 
 /// Source: ECS API, `Attribute.value`.
 fn is_attribute_value(value: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@/\\: ".contains(&byte);
-    (1..=128).contains(&value.len()) && value.bytes().all(allowed) && value.trim() == value
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@/\\: ".contains(&byte);
+    (1..=128).contains(&value.len()) && value.bytes().all(is_allowed) && value.trim() == value
 }

@@ -14,37 +14,38 @@ const PROVIDERS_PAGE: u64 = 10;
 /// The capacity providers of AWS itself.
 const FARGATE: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
 
-/// Without names, those of the cluster that is given, or all, AWS's own included.
+/// Without names, describes those of the cluster that is given, or all, AWS's own included.
 pub(super) fn describe_capacity_providers(
     world: &World,
     input: Input<'_>,
 ) -> Result<Value, Refusal> {
-    let of_cluster = match input.text("cluster")? {
+    let cluster = match input.text("cluster")? {
         Some(_) => Some(input.cluster(world)?.1),
         None => None,
     };
-    let is_meant = |name: &str| {
-        of_cluster
-            .is_none_or(|here| here.capacity_providers.iter().any(|provider| provider == name))
+    let belongs = |name: &str| {
+        cluster.is_none_or(|cluster| cluster.capacity_providers.iter().any(|own| own == name))
     };
-    let known = |name: &str| world.capacity_providers.contains_key(name) || FARGATE.contains(&name);
     let (mut names, mut failures) = (Vec::new(), Vec::new());
     if input.value["capacityProviders"].as_array().is_some_and(|names| !names.is_empty()) {
-        for wanted in input.texts("capacityProviders", DESCRIBE_MAX)?.into_iter().map(id_of) {
-            if known(wanted) && is_meant(wanted) {
-                names.push(wanted);
+        for name in input.texts("capacityProviders", DESCRIBE_MAX)?.into_iter().map(id_of) {
+            let exists = world.capacity_providers.contains_key(name) || FARGATE.contains(&name);
+            if exists && belongs(name) {
+                names.push(name);
             } else {
-                failures.push(json!({"arn": provider_arn(wanted), "reason": "MISSING"}));
+                failures.push(json!({"arn": provider_arn(name), "reason": "MISSING"}));
             }
         }
     } else {
-        let all = FARGATE.into_iter().chain(world.capacity_providers.keys().map(String::as_str));
-        names.extend(all.filter(|name| is_meant(name)));
+        let own = world.capacity_providers.keys().map(String::as_str);
+        names.extend(FARGATE.into_iter().chain(own).filter(|name| belongs(name)));
     }
-    let described =
-        names.into_iter().map(|name| describe_provider(name, world.capacity_providers.get(name)));
+    let described = names
+        .into_iter()
+        .map(|name| describe_provider(name, world.capacity_providers.get(name)))
+        .collect();
     let mut output =
-        page_of(input, "capacityProviders", described.collect(), PROVIDERS_PAGE, PROVIDERS_PAGE)?;
+        page_of(input, "capacityProviders", described, PROVIDERS_PAGE, PROVIDERS_PAGE)?;
     output["failures"] = json!(failures);
     Ok(output)
 }
@@ -61,19 +62,22 @@ fn describe_provider(name: &str, provider: Option<&CapacityProvider>) -> Value {
         "tags": [],
     });
     if let Some(provider) = provider {
-        let word = |enabled: bool| if enabled { "ENABLED" } else { "DISABLED" };
         described["autoScalingGroupProvider"] = json!({
             "autoScalingGroupArn": group_arn(&provider.group),
             "managedScaling": {
-                "status": word(provider.managed_scaling),
+                "status": enabled_word(provider.managed_scaling),
                 "targetCapacity": 100,
                 "minimumScalingStepSize": 1,
                 "maximumScalingStepSize": 10000,
                 "instanceWarmupPeriod": 300,
             },
-            "managedTerminationProtection": word(provider.managed_termination_protection),
-            "managedDraining": word(provider.managed_draining),
+            "managedTerminationProtection": enabled_word(provider.managed_termination_protection),
+            "managedDraining": enabled_word(provider.managed_draining),
         });
     }
     described
+}
+
+fn enabled_word(enabled: bool) -> &'static str {
+    if enabled { "ENABLED" } else { "DISABLED" }
 }

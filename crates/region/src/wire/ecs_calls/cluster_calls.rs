@@ -14,23 +14,19 @@ pub(super) fn list_clusters(world: &World, input: Input<'_>) -> Result<Value, Re
 }
 
 pub(super) fn describe_clusters(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
-    let wanted = match input.value.get("clusters").and_then(Value::as_array) {
+    let names = match input.value.get("clusters").and_then(Value::as_array) {
         Some(clusters) if !clusters.is_empty() => input.texts("clusters", DESCRIBE_MAX)?,
         _ => vec!["default"],
     };
-    let includes = |word: &str| {
-        input.value["include"]
-            .as_array()
-            .is_some_and(|words| words.iter().any(|included| included == word))
-    };
+    let includes_statistics = input.value["include"]
+        .as_array()
+        .is_some_and(|included| included.iter().any(|member| member == "STATISTICS"));
     let (mut described, mut failures) = (Vec::new(), Vec::new());
-    for wanted in wanted {
-        match world.clusters.get_key_value(id_of(wanted)) {
-            Some((name, cluster)) => {
-                described.push(describe_cluster(name, cluster, includes("STATISTICS")))
-            }
+    for name in names.into_iter().map(id_of) {
+        match world.clusters.get(name) {
+            Some(cluster) => described.push(describe_cluster(name, cluster, includes_statistics)),
             None => {
-                let arn = arn(&format!("cluster/{}", id_of(wanted)));
+                let arn = arn(&format!("cluster/{name}"));
                 failures.push(json!({"arn": arn, "reason": "MISSING"}));
             }
         }
@@ -38,14 +34,20 @@ pub(super) fn describe_clusters(world: &World, input: Input<'_>) -> Result<Value
     Ok(json!({"clusters": described, "failures": failures}))
 }
 
-fn describe_cluster(name: &str, cluster: &Cluster, statistics: bool) -> Value {
-    let registered = |status: Status| matches!(status, Status::Active | Status::Draining);
-    let tasks = |is_counted: fn(&Task) -> bool| {
-        cluster.tasks.values().filter(|task| is_counted(task)).count()
-    };
-    let running = tasks(|task| task.is_desired_running() && task.status == TaskStatus::Running);
-    let pending = tasks(|task| task.is_desired_running() && task.status < TaskStatus::Running);
-    let statistics = if statistics {
+fn describe_cluster(name: &str, cluster: &Cluster, includes_statistics: bool) -> Value {
+    let registered = cluster
+        .instances
+        .values()
+        .filter(|instance| matches!(instance.status, Status::Active | Status::Draining))
+        .count();
+    let (running, pending): (Vec<&Task>, Vec<&Task>) = cluster
+        .tasks
+        .values()
+        .filter(|task| task.is_desired_running())
+        .filter(|task| task.status <= TaskStatus::Running)
+        .partition(|task| task.status == TaskStatus::Running);
+    let (running, pending) = (running.len(), pending.len());
+    let statistics = if includes_statistics {
         let numbers = [
             ("runningEC2TasksCount", running),
             ("pendingEC2TasksCount", pending),
@@ -64,7 +66,7 @@ fn describe_cluster(name: &str, cluster: &Cluster, statistics: bool) -> Value {
         "clusterArn": arn(&format!("cluster/{name}")),
         "clusterName": name,
         "status": "ACTIVE",
-        "registeredContainerInstancesCount": cluster.instances.values().filter(|instance| registered(instance.status)).count(),
+        "registeredContainerInstancesCount": registered,
         "runningTasksCount": running,
         "pendingTasksCount": pending,
         "activeServicesCount": cluster.services.len(),

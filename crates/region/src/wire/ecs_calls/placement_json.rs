@@ -12,8 +12,8 @@ pub(super) fn constraint_json(constraint: &Constraint) -> Value {
     }
 }
 
-/// A placement strategy as ECS gives it: `cpu` and `memory` come back in capitals, and `host` as `instanceId`
-/// (terraform-provider-aws, `flattenPlacementStrategy`).
+/// A placement strategy as ECS gives it: `cpu` and `memory` come back in capitals, and `host` as
+/// `instanceId` (terraform-provider-aws, `flattenPlacementStrategy`).
 pub(super) fn strategy_json(strategy: &Strategy) -> Value {
     match strategy {
         Strategy::Random => json!({"type": "random"}),

@@ -6,7 +6,7 @@ use super::placement_json::{constraint_json, strategy_json};
 use super::task_definition_calls::definition_arn;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{Input, PAGE_MAX, arn_of, id_of, invalid, page_of};
-use crate::world::ecs::task::TaskStatus;
+use crate::world::ecs::task::{Task, TaskStatus};
 use crate::world::ecs::{Cluster, Service, ServiceKind, Status, arn};
 use crate::world::{Entry, Happening, World};
 
@@ -19,38 +19,37 @@ const EVENTS_MAX: usize = 100;
 const LIST_DEFAULT: u64 = 10;
 
 pub(super) fn list_services(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
-    let (name, cluster) = input.cluster(world)?;
-    let daemons = match input.text("schedulingStrategy")? {
-        None => None,
-        Some("DAEMON") => Some(true),
-        Some("REPLICA") => Some(false),
-        Some(other) => return Err(invalid(format!("Scheduling strategy {other} is not valid."))),
-    };
-    let on_ec2 = match input.text("launchType")? {
-        None | Some("EC2") => true,
-        Some("FARGATE" | "EXTERNAL" | "MANAGED_INSTANCES") => false,
-        Some(other) => return Err(invalid(format!("Launch type {other} is not valid."))),
-    };
-    let listed = |service: &Service| {
-        on_ec2 && daemons.is_none_or(|daemons| (service.kind == ServiceKind::Daemon) == daemons)
-    };
-    let services = cluster.services.iter().filter(|(_, service)| listed(service));
-    let arns = services.map(|(service, _)| arn_of("service", name, service)).collect();
+    let (cluster_name, cluster) = input.cluster(world)?;
+    let strategy = input.text("schedulingStrategy")?;
+    if let Some(word) = strategy.filter(|word| !matches!(*word, "DAEMON" | "REPLICA")) {
+        return Err(invalid(format!("Scheduling strategy {word} is not valid.")));
+    }
+    let on_ec2 = input.includes_ec2()?;
+    let arns = cluster
+        .services
+        .iter()
+        .filter(|_| on_ec2)
+        .filter(|(_, service)| {
+            strategy.is_none_or(|word| service.kind.scheduling_strategy() == word)
+        })
+        .map(|(name, _)| arn_of("service", cluster_name, name))
+        .collect();
     page_of(input, "serviceArns", arns, LIST_DEFAULT, PAGE_MAX)
 }
 
 pub(super) fn describe_services(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
-    let (name, cluster) = input.cluster(world)?;
+    let (cluster_name, cluster) = input.cluster(world)?;
     let (mut described, mut failures) = (Vec::new(), Vec::new());
-    for wanted in input.texts("services", DESCRIBE_MAX)? {
-        match cluster.services.get_key_value(id_of(wanted)) {
-            Some((service_name, service)) => {
-                let mut service = describe(name, cluster, service_name, service);
-                service["events"] = events(world, service_name);
+    for name_or_arn in input.texts("services", DESCRIBE_MAX)? {
+        match cluster.services.get_key_value(id_of(name_or_arn)) {
+            Some((name, service)) => {
+                let mut service = describe(cluster_name, cluster, name, service);
+                service["events"] = events(world, name);
                 described.push(service);
             }
             None => {
-                failures.push(json!({"arn": arn_of("service", name, wanted), "reason": "MISSING"}))
+                let arn = arn_of("service", cluster_name, name_or_arn);
+                failures.push(json!({"arn": arn, "reason": "MISSING"}));
             }
         }
     }
@@ -59,23 +58,27 @@ pub(super) fn describe_services(world: &World, input: Input<'_>) -> Result<Value
 
 /// The last events of a service, the newest first: that a task found no place.
 fn events(world: &World, name: &str) -> Value {
-    let event = |entry: &Entry| match &entry.happening {
-        Happening::NotPlaced { service, reason } if service == name => {
-            let message = format!(
-                "(service {name}) was unable to place a task because {reason} For more information, see the \
-                 Troubleshooting section of the Amazon ECS Developer Guide."
-            );
-            let id = format!("{}-{name}", entry.time.as_millisecond());
-            Some(
-                json!({"id": id, "createdAt": entry.time.as_duration().as_secs_f64(), "message": message}),
-            )
-        }
-        _ => None,
-    };
-    world.history.iter().rev().filter_map(event).take(EVENTS_MAX).collect()
+    world.history.iter().rev().filter_map(|entry| event(entry, name)).take(EVENTS_MAX).collect()
 }
 
-/// What a service's tasks have as `startedBy`: the id of its deployment. Made of the name, so that it stays the same.
+fn event(entry: &Entry, name: &str) -> Option<Value> {
+    let Happening::NotPlaced { service, reason } = &entry.happening else { return None };
+    if service != name {
+        return None;
+    }
+    let message = format!(
+        "(service {name}) was unable to place a task because {reason} For more information, see \
+         the Troubleshooting section of the Amazon ECS Developer Guide."
+    );
+    Some(json!({
+        "id": format!("{}-{name}", entry.time.as_millisecond()),
+        "createdAt": entry.time.as_duration().as_secs_f64(),
+        "message": message,
+    }))
+}
+
+/// What a service's tasks have as `startedBy`: the id of its deployment. Made of the name, so that
+/// it stays the same.
 pub(super) fn deployment_id(service: &str) -> String {
     let number =
         service.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
@@ -83,17 +86,14 @@ pub(super) fn deployment_id(service: &str) -> String {
 }
 
 fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service) -> Value {
-    let wanted = |running: bool| {
-        cluster
-            .tasks
-            .values()
-            .filter(|task| task.service.as_deref() == Some(name) && task.is_desired_running())
-            .filter(|task| (task.status >= TaskStatus::Running) == running)
-            .count()
-    };
-    let (strategy, desired, least, most) = match service.kind {
+    let (running, pending): (Vec<&Task>, Vec<&Task>) = cluster
+        .tasks
+        .values()
+        .filter(|task| task.service.as_deref() == Some(name) && task.is_desired_running())
+        .partition(|task| task.status >= TaskStatus::Running);
+    let (desired, min_percent, max_percent) = match service.kind {
         ServiceKind::Replica { desired, min_percent, max_percent } => {
-            ("REPLICA", desired, min_percent, max_percent)
+            (desired, min_percent, max_percent)
         }
         // A daemon wants a task on each ACTIVE instance; its percentages are the API's defaults.
         ServiceKind::Daemon => {
@@ -102,10 +102,10 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
                 .values()
                 .filter(|instance| instance.status == Status::Active)
                 .count();
-            ("DAEMON", active, 0, 100)
+            (active, 0, 100)
         }
     };
-    let (running, pending) = (wanted(true), wanted(false));
+    let (running, pending) = (running.len(), pending.len());
     let created_at = service.created_at.as_duration().as_secs_f64();
     let definition = definition_arn(&service.spec.definition(name));
     let deployment = |status: &str, rollout: &str| {
@@ -128,14 +128,19 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
     } else {
         vec![deployment("PRIMARY", "COMPLETED")]
     };
+    let constraints: Vec<_> = service.placement.constraints.iter().map(constraint_json).collect();
+    let strategies: Vec<_> = service.placement.strategies.iter().map(strategy_json).collect();
     let rebalancing = if service.zone_rebalancing { "ENABLED" } else { "DISABLED" };
     json!({
         "serviceArn": arn_of("service", cluster_name, name),
         "serviceName": name,
         "clusterArn": arn(&format!("cluster/{cluster_name}")),
         "status": "ACTIVE",
-        "schedulingStrategy": strategy,
-        "deploymentConfiguration": {"minimumHealthyPercent": least, "maximumPercent": most},
+        "schedulingStrategy": service.kind.scheduling_strategy(),
+        "deploymentConfiguration": {
+            "minimumHealthyPercent": min_percent,
+            "maximumPercent": max_percent,
+        },
         "deploymentController": {"type": "ECS"},
         "desiredCount": desired,
         "runningCount": running,
@@ -147,8 +152,8 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
         "deployments": deployments,
         "events": [],
         "createdAt": created_at,
-        "placementConstraints": service.placement.constraints.iter().map(constraint_json).collect::<Vec<_>>(),
-        "placementStrategy": service.placement.strategies.iter().map(strategy_json).collect::<Vec<_>>(),
+        "placementConstraints": constraints,
+        "placementStrategy": strategies,
         "availabilityZoneRebalancing": rebalancing,
     })
 }
@@ -179,7 +184,7 @@ mod tests {
         world.add_service("shop", "logs", ServiceKind::Daemon, TaskSpec::default());
         let output = describe(&mut world, &["web", "logs", "x"]).unwrap();
 
-        let tells = |service: &Value| {
+        let summary = |service: &Value| {
             let percentages = &service["deploymentConfiguration"];
             json!([
                 service["serviceName"],
@@ -191,9 +196,12 @@ mod tests {
                 service["pendingCount"],
             ])
         };
-        assert_eq!(tells(&output["services"][0]), json!(["web", "REPLICA", 50, 150, 3, 3, 0]));
-        assert_eq!(tells(&output["services"][1]), json!(["logs", "DAEMON", 0, 100, 2, 2, 0]));
-        let missing = json!([{"arn": "arn:aws:ecs:eu-west-1:111122223333:service/shop/x", "reason": "MISSING"}]);
+        assert_eq!(summary(&output["services"][0]), json!(["web", "REPLICA", 50, 150, 3, 3, 0]));
+        assert_eq!(summary(&output["services"][1]), json!(["logs", "DAEMON", 0, 100, 2, 2, 0]));
+        let missing = json!([{
+            "arn": "arn:aws:ecs:eu-west-1:111122223333:service/shop/x",
+            "reason": "MISSING",
+        }]);
         assert_eq!(output["failures"], missing);
         assert!(describe(&mut world, &["x"; 11]).is_err());
     }

@@ -12,7 +12,7 @@ use crate::world::ecs::task::Task;
 const LIST_FILTERS_MISSING: [&str; 3] = ["family", "startedBy", "daemonName"];
 
 pub(super) fn list_tasks(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
-    let (name, cluster) = input.cluster(world)?;
+    let (cluster_name, cluster) = input.cluster(world)?;
     for filter in LIST_FILTERS_MISSING {
         if input.text(filter)?.is_some() {
             return Err(invalid(format!(
@@ -21,7 +21,7 @@ pub(super) fn list_tasks(world: &World, input: Input<'_>) -> Result<Value, Refus
         }
     }
     let container_instance = input.text("containerInstance")?.map(id_of);
-    // What ECS says to an unknown one is not documented.
+    // What ECS says to an unknown container instance is not documented.
     if container_instance.is_some_and(|id| !cluster.instances.contains_key(id)) {
         return Err(invalid("The container instance was not found."));
     }
@@ -30,56 +30,53 @@ pub(super) fn list_tasks(world: &World, input: Input<'_>) -> Result<Value, Refus
         return Err(Refusal::new("ServiceNotFoundException", "Service not found."));
     }
     // PENDING is a valid status that no task is ever desired to have (ECS API, `ListTasks`).
-    let stopped = match input.text("desiredStatus")? {
-        None | Some("RUNNING") => Some(false),
-        Some("STOPPED") => Some(true),
+    let desired_running = match input.text("desiredStatus")? {
+        None | Some("RUNNING") => Some(true),
+        Some("STOPPED") => Some(false),
         Some("PENDING") => None,
-        Some(other) => return Err(invalid(format!("Desired status {other} is not valid."))),
+        Some(word) => return Err(invalid(format!("Desired status {word} is not valid."))),
     };
-    let on_ec2 = match input.text("launchType")? {
-        None | Some("EC2") => true,
-        Some("FARGATE" | "EXTERNAL" | "MANAGED_INSTANCES") => false,
-        Some(other) => return Err(invalid(format!("Launch type {other} is not valid."))),
-    };
-    let listed = |task: &&Task| {
-        on_ec2
-            && stopped == Some(!task.is_desired_running())
-            && task.is_visible(world.now())
-            && container_instance.is_none_or(|id| task.container_instance == id)
-            && service.is_none_or(|service| task.service.as_deref() == Some(service))
-    };
-    let arns =
-        cluster.tasks.values().filter(listed).map(|task| arn_of("task", name, &task.id)).collect();
+    let on_ec2 = input.includes_ec2()?;
+    let arns = cluster
+        .tasks
+        .values()
+        .filter(|_| on_ec2)
+        .filter(|task| desired_running == Some(task.is_desired_running()))
+        .filter(|task| task.is_visible(world.now()))
+        .filter(|task| container_instance.is_none_or(|id| task.container_instance == id))
+        .filter(|task| service.is_none_or(|name| task.service.as_deref() == Some(name)))
+        .map(|task| arn_of("task", cluster_name, &task.id))
+        .collect();
     page(input, "taskArns", arns)
 }
 
 pub(super) fn describe_tasks(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
-    let (name, cluster) = input.cluster(world)?;
+    let (cluster_name, cluster) = input.cluster(world)?;
     let (mut described, mut failures) = (Vec::new(), Vec::new());
-    for wanted in input.texts("tasks", DESCRIBE_MAX)? {
-        match visible(world, name, wanted) {
-            Some(task) => described.push(describe(name, cluster, task)),
-            None => {
-                failures.push(json!({"arn": arn_of("task", name, wanted), "reason": "MISSING"}))
-            }
+    for task_id in input.texts("tasks", DESCRIBE_MAX)? {
+        match visible(world, cluster_name, task_id) {
+            Some(task) => described.push(describe(cluster_name, cluster, task)),
+            None => failures
+                .push(json!({"arn": arn_of("task", cluster_name, task_id), "reason": "MISSING"})),
         }
     }
     Ok(json!({"tasks": described, "failures": failures}))
 }
 
 pub(super) fn stop_task(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
-    let name = input.cluster(world)?.0.to_owned();
-    let wanted = input.text("task")?.ok_or_else(|| invalid("Task can not be blank."))?;
+    let cluster_name = input.cluster(world)?.0.to_owned();
+    let task_id = input.text("task")?.ok_or_else(|| invalid("Task can not be blank."))?;
     let not_found = || invalid("The referenced task was not found.");
-    let id = visible(world, &name, wanted).ok_or_else(not_found)?.id.clone();
-    world.stop_task(&name, &id);
-    let task = visible(world, &name, &id).ok_or_else(not_found)?;
-    Ok(json!({"task": describe(&name, &world.clusters[&name], task)}))
+    let id = visible(world, &cluster_name, task_id).ok_or_else(not_found)?.id.clone();
+    world.stop_task(&cluster_name, &id);
+    let task = visible(world, &cluster_name, &id).ok_or_else(not_found)?;
+    Ok(json!({"task": describe(&cluster_name, &world.clusters[&cluster_name], task)}))
 }
 
 /// A task that the API still knows, by its id or ARN.
-pub(super) fn visible<'a>(world: &'a World, cluster: &str, wanted: &str) -> Option<&'a Task> {
-    world.clusters[cluster].tasks.get(id_of(wanted)).filter(|task| task.is_visible(world.now()))
+pub(super) fn visible<'a>(world: &'a World, cluster: &str, id_or_arn: &str) -> Option<&'a Task> {
+    let task = world.clusters[cluster].tasks.get(id_of(id_or_arn))?;
+    task.is_visible(world.now()).then_some(task)
 }
 
 #[cfg(test)]
@@ -95,12 +92,12 @@ mod tests {
         assert_eq!(list(&mut world, json!({})).len(), 5);
         assert_eq!(list(&mut world, json!({"containerInstance": first})).len(), 3);
         assert_eq!(list(&mut world, json!({"serviceName": "web"})).len(), 2);
-        for nothing in [
+        for filters_without_match in [
             json!({"desiredStatus": "PENDING"}),
             json!({"desiredStatus": "STOPPED"}),
             json!({"launchType": "FARGATE"}),
         ] {
-            assert_eq!(list(&mut world, nothing), [""; 0]);
+            assert_eq!(list(&mut world, filters_without_match), [""; 0]);
         }
         world.stop_task("shop", &standalone);
         assert_eq!(list(&mut world, json!({"containerInstance": first})).len(), 2);
@@ -128,10 +125,14 @@ mod tests {
     fn tasks_are_listed_page_by_page() {
         let (mut world, ..) = world();
         let first = call(&mut world, "ListTasks", json!({"maxResults": 3})).unwrap();
-        let rest = call(&mut world, "ListTasks", json!({"nextToken": first["nextToken"]})).unwrap();
+        let second =
+            call(&mut world, "ListTasks", json!({"nextToken": first["nextToken"]})).unwrap();
 
-        let len = |page: &Value| page["taskArns"].as_array().unwrap().len();
-        assert_eq!((len(&first), len(&rest), rest.get("nextToken")), (3, 2, None));
+        let task_count = |page: &Value| page["taskArns"].as_array().unwrap().len();
+        assert_eq!(
+            (task_count(&first), task_count(&second), second.get("nextToken")),
+            (3, 2, None)
+        );
     }
 
     #[test]
@@ -153,16 +154,22 @@ mod tests {
         let output =
             call(&mut world, "DescribeTasks", json!({"tasks": [standalone, web, "x"]})).unwrap();
 
-        let (alone, of_service) = (&output["tasks"][0], &output["tasks"][1]);
-        assert_eq!((&alone["group"], alone.get("startedBy")), (&json!("family:report"), None));
-        assert_eq!(of_service["group"], "service:web");
-        assert!(of_service["startedBy"].as_str().unwrap().starts_with("ecs-svc/"));
+        let (standalone_task, service_task) = (&output["tasks"][0], &output["tasks"][1]);
+        assert_eq!(
+            (&standalone_task["group"], standalone_task.get("startedBy")),
+            (&json!("family:report"), None)
+        );
+        assert_eq!(service_task["group"], "service:web");
+        assert!(service_task["startedBy"].as_str().unwrap().starts_with("ecs-svc/"));
         let instance =
             format!("arn:aws:ecs:eu-west-1:111122223333:container-instance/shop/{first}");
-        assert_eq!(alone["containerInstanceArn"], json!(instance));
-        assert_eq!((&alone["cpu"], &alone["memory"]), (&json!("256"), &json!("512")));
+        assert_eq!(standalone_task["containerInstanceArn"], json!(instance));
         assert_eq!(
-            (&alone["lastStatus"], &alone["desiredStatus"]),
+            (&standalone_task["cpu"], &standalone_task["memory"]),
+            (&json!("256"), &json!("512"))
+        );
+        assert_eq!(
+            (&standalone_task["lastStatus"], &standalone_task["desiredStatus"]),
             (&json!("RUNNING"), &json!("RUNNING"))
         );
         let missing =

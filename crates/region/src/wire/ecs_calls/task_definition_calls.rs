@@ -13,19 +13,19 @@ use crate::world::ecs::{Network, Port, Size, TaskSpec};
 const CONTAINER_PORT: u16 = 8080;
 
 pub(super) fn describe_task_definition(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
-    let wanted = input
+    let requested = input
         .text("taskDefinition")?
+        .map(id_of)
         .ok_or_else(|| invalid("Task definition can not be blank."))?;
-    let wanted = id_of(wanted);
-    let found = all(world)
+    // A family alone stands for its latest revision.
+    let (name, spec) = task_definitions(world)
         .filter(|(name, _)| {
-            name == wanted || parts(name).is_some_and(|(family, _)| family == wanted)
+            name == requested || split(name).is_some_and(|(family, _)| family == requested)
         })
-        .max_by_key(|(name, _)| parts(name).map(|(_, revision)| revision));
-    let (name, spec) = found
+        .max_by_key(|(name, _)| split(name).map(|(_, revision)| revision))
         .ok_or_else(|| Refusal::new("ClientException", "Unable to describe task definition."))?;
     let (family, revision) =
-        parts(&name).ok_or_else(|| invalid("The task definition has no revision."))?;
+        split(&name).ok_or_else(|| invalid("The task definition has no revision."))?;
     Ok(json!({"taskDefinition": describe(family, revision, spec), "tags": []}))
 }
 
@@ -34,7 +34,8 @@ pub(super) fn definition_arn(name: &str) -> String {
     arn(&format!("task-definition/{name}"))
 }
 
-fn all(world: &World) -> impl Iterator<Item = (String, &TaskSpec)> {
+/// Every task definition that a service or a task has, by family and revision.
+fn task_definitions(world: &World) -> impl Iterator<Item = (String, &TaskSpec)> {
     world.clusters.values().flat_map(|cluster| {
         let services = cluster
             .services
@@ -44,7 +45,7 @@ fn all(world: &World) -> impl Iterator<Item = (String, &TaskSpec)> {
     })
 }
 
-fn parts(name: &str) -> Option<(&str, u32)> {
+fn split(name: &str) -> Option<(&str, u32)> {
     let (family, revision) = name.rsplit_once(':')?;
     Some((family, revision.parse().ok()?))
 }
@@ -81,13 +82,8 @@ fn describe(family: &str, revision: u32, spec: &TaskSpec) -> Value {
 }
 
 fn container(spec: &TaskSpec) -> Value {
-    let mapping = |(index, port): (usize, &Port)| {
-        let container_port = container_port(index, *port);
-        // Only in bridge mode can both differ.
-        let host_port = if spec.network == Network::Bridge { port.number } else { container_port };
-        json!({"containerPort": container_port, "hostPort": host_port, "protocol": port.protocol.as_str()})
-    };
-    let mappings: Vec<_> = spec.ports.iter().enumerate().map(mapping).collect();
+    let mappings: Vec<_> =
+        spec.ports.iter().enumerate().map(|(index, port)| mapping(spec, index, *port)).collect();
     let mut container = json!({
         "name": "app",
         "image": "example/app:1",
@@ -108,6 +104,17 @@ fn container(spec: &TaskSpec) -> Value {
             json!([{"type": "GPU", "value": spec.gpus.to_string()}]);
     }
     container
+}
+
+fn mapping(spec: &TaskSpec, index: usize, port: Port) -> Value {
+    let container_port = container_port(index, port);
+    // Only in bridge mode can both differ.
+    let host_port = if spec.network == Network::Bridge { port.number } else { container_port };
+    json!({
+        "containerPort": container_port,
+        "hostPort": host_port,
+        "protocol": port.protocol.as_str(),
+    })
 }
 
 /// The port that a container listens on for one of its ports.
@@ -154,10 +161,10 @@ mod tests {
 
         for (name, cpu) in [("shop-web", 10), ("shop-web:9", 9), (&definition_arn("shop-web:9"), 9)]
         {
-            let found = describe(&mut world, name).unwrap();
-            assert_eq!(found["containerDefinitions"][0]["cpu"], cpu, "{name}");
+            let definition = describe(&mut world, name).unwrap();
+            assert_eq!(definition["containerDefinitions"][0]["cpu"], cpu, "{name}");
             assert_eq!(
-                (found.get("cpu"), found["containerDefinitions"][0]["memory"].as_i64()),
+                (definition.get("cpu"), definition["containerDefinitions"][0]["memory"].as_i64()),
                 (None, Some(1024))
             );
         }

@@ -8,25 +8,28 @@ use super::task_definition_calls::{container_port, definition_arn, memory};
 use crate::wire::aws_json::arn_of;
 use crate::world::ecs::task::{Task, TaskStatus};
 use crate::world::ecs::{Cluster, arn};
-use crate::world::ecs::{Network, Port, Size};
+use crate::world::ecs::{Network, Size};
 
 pub(super) fn describe(cluster_name: &str, cluster: &Cluster, task: &Task) -> Value {
     let interface = (task.spec.network == Network::Awsvpc).then(|| interface_of(task));
+    let attachments: Vec<_> = interface.iter().map(attachment).collect();
+    let container_instance = arn_of("container-instance", cluster_name, &task.container_instance);
+    let has_started = task.status >= TaskStatus::Running;
     let mut described = json!({
         "taskArn": arn_of("task", cluster_name, &task.id),
         "taskDefinitionArn": definition_arn(&task.definition()),
         "clusterArn": arn(&format!("cluster/{cluster_name}")),
-        "containerInstanceArn": arn_of("container-instance", cluster_name, &task.container_instance),
+        "containerInstanceArn": container_instance,
         "availabilityZone": cluster.instances[&task.container_instance].zone,
         "group": task.group(),
         "launchType": "EC2",
         "lastStatus": task.status.as_str(),
         "desiredStatus": if task.is_desired_running() { "RUNNING" } else { "STOPPED" },
-        "connectivity": if task.status < TaskStatus::Running { "DISCONNECTED" } else { "CONNECTED" },
+        "connectivity": if has_started { "CONNECTED" } else { "DISCONNECTED" },
         "healthStatus": "UNKNOWN",
         "createdAt": seconds(task.created_at),
         "version": 1,
-        "attachments": interface.iter().map(attachment).collect::<Vec<_>>(),
+        "attachments": attachments,
         "containers": [container(cluster_name, task, interface.as_ref())],
         "overrides": {"containerOverrides": []},
         "tags": [],
@@ -48,19 +51,7 @@ pub(super) fn describe(cluster_name: &str, cluster: &Cluster, task: &Task) -> Va
 
 /// The one container of a task. Its ports are known when it runs.
 fn container(cluster: &str, task: &Task, interface: Option<&Interface>) -> Value {
-    let binding = |(index, (wanted, bound)): (usize, (&Port, &Port))| {
-        json!({
-            "bindIP": "0.0.0.0",
-            "containerPort": container_port(index, *wanted),
-            "hostPort": bound.number,
-            "protocol": bound.protocol.as_str(),
-        })
-    };
-    let bindings: Vec<_> = if task.is_executing() {
-        task.spec.ports.iter().zip(&task.bindings).enumerate().map(binding).collect()
-    } else {
-        Vec::new()
-    };
+    let bindings = if task.is_executing() { bindings(task) } else { Vec::new() };
     let status = match task.status {
         TaskStatus::Provisioning | TaskStatus::Pending => "PENDING",
         TaskStatus::Deprovisioning | TaskStatus::Stopped => "STOPPED",
@@ -68,7 +59,12 @@ fn container(cluster: &str, task: &Task, interface: Option<&Interface>) -> Value
     };
     let interfaces: Vec<_> = interface
         .iter()
-        .map(|interface| json!({"attachmentId": interface.attachment_id, "privateIpv4Address": interface.address}))
+        .map(|interface| {
+            json!({
+                "attachmentId": interface.attachment_id,
+                "privateIpv4Address": interface.address,
+            })
+        })
         .collect();
     let (limit, reservation) = memory(&task.spec);
     let mut described = json!({
@@ -92,7 +88,22 @@ fn container(cluster: &str, task: &Task, interface: Option<&Interface>) -> Value
     described
 }
 
-/// The network interface of a task in `awsvpc` mode; made of the task's id, so that it stays the same.
+fn bindings(task: &Task) -> Vec<Value> {
+    let ports = task.spec.ports.iter().zip(&task.bindings).enumerate();
+    ports
+        .map(|(index, (requested, bound))| {
+            json!({
+                "bindIP": "0.0.0.0",
+                "containerPort": container_port(index, *requested),
+                "hostPort": bound.number,
+                "protocol": bound.protocol.as_str(),
+            })
+        })
+        .collect()
+}
+
+/// The network interface of a task in `awsvpc` mode. It is made of the task's id, so that it stays
+/// the same without being kept anywhere.
 struct Interface {
     attachment_id: String,
     interface_id: String,
@@ -101,8 +112,9 @@ struct Interface {
 
 fn interface_of(task: &Task) -> Interface {
     let id = &task.id;
-    let byte = |at: usize| {
-        id.get(at..at + 2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(0)
+    let byte = |offset: usize| {
+        let digits = id.get(offset..offset + 2);
+        digits.and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(0)
     };
     Interface {
         attachment_id: format!(
@@ -133,6 +145,6 @@ fn attachment(interface: &Interface) -> Value {
 }
 
 /// A time as ECS gives it: seconds since 1970.
-pub(super) fn seconds(at: Timestamp) -> f64 {
-    at.as_duration().as_secs_f64()
+pub(super) fn seconds(time: Timestamp) -> f64 {
+    time.as_duration().as_secs_f64()
 }

@@ -47,19 +47,24 @@ pub(super) fn update_task_protection(
     Ok(protections(world, &name, &tasks))
 }
 
-/// A standalone task cannot be protected: a failure of its own (ECS Developer Guide, `api_failures_messages`).
-fn protections(world: &World, name: &str, tasks: &[&str]) -> Value {
+/// A standalone task cannot be protected: a failure of its own (ECS Developer Guide,
+/// `api_failures_messages`).
+fn protections(world: &World, cluster_name: &str, tasks: &[&str]) -> Value {
     let (mut protected, mut failures) = (Vec::new(), Vec::new());
-    for wanted in tasks {
-        let arn = arn_of("task", name, wanted);
-        match visible(world, name, wanted) {
+    for id_or_arn in tasks {
+        let arn = arn_of("task", cluster_name, id_or_arn);
+        match visible(world, cluster_name, id_or_arn) {
             None => failures.push(json!({"arn": arn, "reason": "MISSING"})),
             Some(task) if task.service.is_none() => {
                 failures.push(json!({"arn": arn, "reason": "TASK_NOT_VALID"}));
             }
             Some(task) => protected.push(match task.protection(world.now()) {
                 Some(until) => {
-                    json!({"taskArn": arn, "protectionEnabled": true, "expirationDate": seconds(until)})
+                    json!({
+                        "taskArn": arn,
+                        "protectionEnabled": true,
+                        "expirationDate": seconds(until),
+                    })
                 }
                 None => json!({"taskArn": arn, "protectionEnabled": false}),
             }),

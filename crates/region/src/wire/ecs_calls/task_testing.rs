@@ -9,7 +9,8 @@ use crate::wire::answer::Refusal;
 use crate::world::World;
 use crate::world::ecs::{NewInstance, ServiceKind, TaskSpec};
 
-/// Two container instances with a service of two tasks and a daemon, and a standalone task on the first.
+/// Two container instances with a service of two tasks and a daemon, and a standalone task on the
+/// first.
 pub(super) fn world() -> (World, String, String) {
     let mut world = World::new("2025-03-04T05:00:00Z".parse().unwrap(), 1);
     for id in ["i-1", "i-2"] {

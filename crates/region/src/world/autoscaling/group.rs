@@ -22,22 +22,25 @@ pub struct Group {
     pub instances: Vec<Instance>,
     /// Its termination hooks.
     pub hooks: Vec<Hook>,
-    /// Whether it keeps an instance one of whose termination hooks was abandoned: `TerminateHookAbandon` `retain` of
-    /// its instance lifecycle policy.
+    /// Whether it keeps an instance one of whose termination hooks was abandoned:
+    /// `TerminateHookAbandon` `retain` of its instance lifecycle policy.
     pub retains_abandoned: bool,
     /// The Availability Zones that it is enabled in.
     pub zones: Vec<String>,
     /// What it launches: its launch template.
     pub template: Machine,
-    /// What each of its instances counts into its capacity: `WeightedCapacity`; 1 if it has no weights.
+    /// What each of its instances counts into its capacity: `WeightedCapacity`; 1 if it has no
+    /// weights.
     pub weight: Option<u32>,
     /// Whether scale-in passes over what it launches: `NewInstancesProtectedFromScaleIn`.
     pub protects_new_instances: bool,
     /// Its suspended processes by name. `Launch`, `Terminate` and `AZRebalance` matter here.
     pub suspended: BTreeSet<String>,
-    /// The status of its newest instance refresh, such as `InProgress`. None is played: it only says that it has one.
+    /// The status of its newest instance refresh, such as `InProgress`. None is played: it only
+    /// says that it has one.
     pub refresh: Option<String>,
-    /// Whether EC2 has capacity for it. A Spot group whose instances are interrupted often has none.
+    /// Whether EC2 has capacity for it. A Spot group whose instances are interrupted often has
+    /// none.
     pub ec2_has_capacity: bool,
 }
 
@@ -52,7 +55,8 @@ pub struct Instance {
     pub protected_from_scale_in: bool,
     /// Whether its health check says so. An unhealthy instance is not replaced here.
     pub healthy: bool,
-    /// The Availability Zone that it was launched in; that of its container instance if the world began with it.
+    /// The Availability Zone that it was launched in; that of its container instance if the world
+    /// began with it.
     pub zone: Option<String>,
 }
 
@@ -71,8 +75,8 @@ impl Instance {
 }
 
 impl Group {
-    /// A group of these instances in three zones, which wants to keep as many, with a minimum of none and a maximum of
-    /// twice as many.
+    /// A group of these instances in three zones, which wants to keep as many, with a minimum of
+    /// none and a maximum of twice as many.
     pub fn with_instances(cluster: &str, instances: impl IntoIterator<Item = String>) -> Self {
         let instances: Vec<_> = instances.into_iter().map(Instance::in_service).collect();
         let desired_capacity = i32::try_from(instances.len()).unwrap_or(i32::MAX);
@@ -125,6 +129,7 @@ impl Group {
 /// The ARN of a group.
 pub fn group_arn(name: &str) -> String {
     format!(
-        "arn:aws:autoscaling:{REGION}:{ACCOUNT}:autoScalingGroup:00000000-0000-4000-a000-000000000000:autoScalingGroupName/{name}"
+        "arn:aws:autoscaling:{REGION}:{ACCOUNT}:autoScalingGroup:\
+         00000000-0000-4000-a000-000000000000:autoScalingGroupName/{name}"
     )
 }

@@ -12,7 +12,8 @@ use crate::world::agenda::Due;
 use crate::world::history::Happening;
 use crate::world::state::World;
 
-/// From Auto Scaling's decision, or the end of the last hook, until EC2 has taken the instance away.
+/// From Auto Scaling's decision, or the end of the last hook, until EC2 has taken the instance
+/// away.
 const SHUT_DOWN: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(10));
 
 impl World {
@@ -21,7 +22,8 @@ impl World {
         self.groups.insert(name.to_owned(), group);
     }
 
-    /// Sets the desired capacity; instances that are missing are launched, those that are too many terminated.
+    /// Sets the desired capacity; instances that are missing are launched, those that are too many
+    /// terminated.
     pub fn set_desired_capacity(
         &mut self,
         name: &str,
@@ -30,13 +32,15 @@ impl World {
         let group = self.group(name)?;
         if desired_capacity > group.max_size {
             return Err(Refused::validation(format!(
-                "New SetDesiredCapacity value {desired_capacity} is above max value {} for the AutoScalingGroup.",
+                "New SetDesiredCapacity value {desired_capacity} is above max value {} for \
+                 the AutoScalingGroup.",
                 group.max_size
             )));
         }
         if desired_capacity < group.min_size {
             return Err(Refused::validation(format!(
-                "New SetDesiredCapacity value {desired_capacity} is below min value {} for the AutoScalingGroup.",
+                "New SetDesiredCapacity value {desired_capacity} is below min value {} for \
+                 the AutoScalingGroup.",
                 group.min_size
             )));
         }
@@ -46,8 +50,8 @@ impl World {
         Ok(())
     }
 
-    /// Plans that somebody terminates an instance through its group after a while. If the group refuses it then, nothing
-    /// happens.
+    /// Plans that somebody terminates an instance through its group after a while. If the group
+    /// refuses it then, nothing happens.
     pub fn terminate_in_group_later(
         &mut self,
         after: Duration,
@@ -57,13 +61,13 @@ impl World {
         self.plan(after, Due::TerminateInGroup { instance_id: instance_id.to_owned(), decrement });
     }
 
-    /// Terminates an instance of a group, protected or not. Unless the desired capacity is decremented, the group
-    /// launches another one at once: instances that terminate do not count into its capacity. A health check or a
-    /// person replaces an instance like this as well.
+    /// Terminates an instance of a group, protected or not. Unless the desired capacity is
+    /// decremented, the group launches another one at once: instances that terminate do not count
+    /// into its capacity. A health check or a person replaces an instance like this as well.
     ///
     /// # Errors
-    /// If no group has the instance, if the group is at its minimum already, or if the instance terminates already
-    /// (what AWS says to that is not documented).
+    /// If no group has the instance, if the group is at its minimum already, or if the instance
+    /// terminates already (what AWS says to that is not documented).
     pub fn terminate_in_group(
         &mut self,
         instance_id: &str,
@@ -75,8 +79,8 @@ impl World {
             )));
         };
         let (name, min_size) = (name.to_owned(), group.min_size);
-        let less = group.desired_capacity - group.weight();
-        let counts = match self.lifecycle_state(instance_id) {
+        let decremented = group.desired_capacity - group.weight();
+        let counts_into_capacity = match self.lifecycle_state(instance_id) {
             Some(
                 LifecycleState::Terminating
                 | LifecycleState::TerminatingWait
@@ -87,15 +91,15 @@ impl World {
             }
             state => state.is_some_and(LifecycleState::counts_into_capacity),
         };
-        if decrement && counts {
-            if less < min_size {
+        if decrement && counts_into_capacity {
+            if decremented < min_size {
                 return Err(Refused::validation(format!(
-                    "Currently, desiredSize equals minSize ({min_size}). Terminating instance without replacement \
-                     will violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to \
-                     false or lower group's min size."
+                    "Currently, desiredSize equals minSize ({min_size}). Terminating instance \
+                     without replacement will violate group's min size constraint. Either set \
+                     shouldDecrementDesiredCapacity flag to false or lower group's min size."
                 )));
             }
-            self.change_desired_capacity(&name, less);
+            self.change_desired_capacity(&name, decremented);
         }
         self.start_termination(&name, instance_id);
         self.launch_missing(&name);
@@ -143,44 +147,44 @@ impl World {
         }
     }
 
-    /// Terminates what is too much; protected instances stay, even if the group then is larger than it wants.
+    /// Terminates the surplus instances; protected instances stay, even if the group then is larger
+    /// than it wants.
     pub(super) fn scale_in(&mut self, name: &str) {
         loop {
             let group = self.groups.get(name).filter(|group| !group.is_suspended("Terminate"));
-            let too_much =
+            let has_surplus =
                 group.is_some_and(|group| group.size() - group.weight() >= group.desired_capacity);
-            let chosen = if too_much { self.choose_instance_to_terminate(name) } else { None };
+            let chosen = if has_surplus { self.choose_instance_to_terminate(name) } else { None };
             let Some(instance_id) = chosen else { return };
             self.start_termination(name, &instance_id);
         }
     }
 
-    /// Chooses an instance as the default termination policy does: an unprotected one of the zone with most
-    /// instances; by chance among them, as they all come from one launch template.
+    /// Chooses an instance as the default termination policy does: an unprotected instance of the
+    /// zone with most instances; by chance among them, as they all come from one launch template.
     /// Source: Auto Scaling User Guide, ec2-auto-scaling-termination-policies.
     fn choose_instance_to_terminate(&mut self, name: &str) -> Option<String> {
         let group = self.groups.get(name)?;
-        let mut in_zone = BTreeMap::<_, Vec<&Instance>>::new();
-        for instance in
-            group.instances.iter().filter(|instance| instance.state.counts_into_capacity())
-        {
-            in_zone.entry(self.zone_of(&instance.instance_id)).or_default().push(instance);
+        let mut instances_by_zone = BTreeMap::<_, Vec<&Instance>>::new();
+        for instance in &group.instances {
+            if instance.state.counts_into_capacity() {
+                let zone = self.zone_of(&instance.instance_id);
+                instances_by_zone.entry(zone).or_default().push(instance);
+            }
         }
-        let unprotected = in_zone.into_values().filter_map(|all| {
-            let free: Vec<_> =
-                all.iter().filter(|instance| !instance.protected_from_scale_in).collect();
-            (!free.is_empty()).then(|| {
-                (
-                    all.len(),
-                    free.iter().map(|instance| instance.instance_id.clone()).collect::<Vec<_>>(),
-                )
-            })
-        });
-        let zones: Vec<_> = unprotected.collect();
-        let most = zones.iter().map(|(size, _)| *size).max()?;
-        let free = zones.into_iter().find(|(size, _)| *size == most)?.1;
-        let chosen = self.rng.usize(..free.len());
-        free.into_iter().nth(chosen)
+        // The protected instances of a zone count into its size, but a zone that has no others
+        // cannot give any.
+        let largest_zone = instances_by_zone
+            .into_values()
+            .filter(|instances| !instances.iter().all(|instance| instance.protected_from_scale_in))
+            .reduce(|largest, zone| if zone.len() > largest.len() { zone } else { largest })?;
+        let unprotected: Vec<_> = largest_zone
+            .into_iter()
+            .filter(|instance| !instance.protected_from_scale_in)
+            .map(|instance| instance.instance_id.clone())
+            .collect();
+        let chosen = self.rng.usize(..unprotected.len());
+        unprotected.into_iter().nth(chosen)
     }
 }
 
@@ -240,9 +244,9 @@ mod tests {
 
         assert_eq!(ids(&world).len(), 5, "the new one boots already");
         pass(&mut world, 100);
-        let new = world.groups["group"].instances.last().unwrap().clone();
-        assert_eq!((ids(&world).len(), new.state), (4, LifecycleState::InService));
-        assert!(world.status_of(&new.instance_id).is_some());
+        let launched = world.groups["group"].instances.last().unwrap().clone();
+        assert_eq!((ids(&world).len(), launched.state), (4, LifecycleState::InService));
+        assert!(world.status_of(&launched.instance_id).is_some());
     }
 
     #[test]
@@ -291,11 +295,11 @@ mod tests {
     fn an_instance_that_goes_while_it_boots_never_joins() {
         let mut world = world();
         world.set_desired_capacity("group", 5).unwrap();
-        let new = ids(&world)[4].to_owned();
-        world.terminate_in_group(&new, true).unwrap();
+        let launched = ids(&world)[4].to_owned();
+        world.terminate_in_group(&launched, true).unwrap();
         pass(&mut world, 300);
 
-        assert_eq!((world.status_of(&new), ids(&world).len()), (None, 4));
+        assert_eq!((world.status_of(&launched), ids(&world).len()), (None, 4));
     }
 
     #[test]

@@ -9,8 +9,9 @@ use crate::world::state::World;
 impl World {
     /// The group that an instance belongs to.
     pub fn group_of(&self, instance_id: &str) -> Option<(&str, &Group)> {
-        let owner = self.groups.iter().find(|(_, group)| group.instance(instance_id).is_some());
-        owner.map(|(name, group)| (name.as_str(), group))
+        let mut groups = self.groups.iter();
+        let (name, group) = groups.find(|(_, group)| group.instance(instance_id).is_some())?;
+        Some((name, group))
     }
 
     /// Where an instance of a group stands; `None` if no group has it (any more).
@@ -18,13 +19,17 @@ impl World {
         Some(self.group_of(instance_id)?.1.instance(instance_id)?.state)
     }
 
-    /// The Availability Zone of an instance; the first one if neither a group nor a cluster knows it.
+    /// The Availability Zone of an instance; the first one if neither a group nor a cluster knows
+    /// it.
     pub fn zone_of(&self, instance_id: &str) -> String {
-        let launched = self
-            .group_of(instance_id)
-            .and_then(|(_, group)| group.instance(instance_id)?.zone.clone());
-        let joined = || Some(self.container_instance(instance_id)?.1.zone.clone());
-        launched.or_else(joined).unwrap_or_else(|| format!("{REGION}a"))
+        let member = self.group_of(instance_id).and_then(|(_, group)| group.instance(instance_id));
+        if let Some(zone) = member.and_then(|instance| instance.zone.clone()) {
+            return zone;
+        }
+        match self.container_instance(instance_id) {
+            Some((_, instance)) => instance.zone.clone(),
+            None => format!("{REGION}a"),
+        }
     }
 
     /// A group by its name.

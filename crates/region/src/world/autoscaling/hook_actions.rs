@@ -55,7 +55,8 @@ impl World {
         Ok(())
     }
 
-    /// Lets a lifecycle action wait for its heartbeat timeout once more, but never past its global one.
+    /// Lets a lifecycle action wait for its heartbeat timeout once more, but never past its global
+    /// one.
     ///
     /// # Errors
     /// If there is no such action, or if it has ended already.
@@ -73,16 +74,11 @@ impl World {
         Ok(())
     }
 
-    /// The sentences are quoted in convox/rack#2432 and spacelift-io's terraform-aws-spacelift-workerpool-on-ec2#197.
+    /// The sentences are quoted in convox/rack#2432 and spacelift-io's
+    /// terraform-aws-spacelift-workerpool-on-ec2#197.
     fn find_action(&self, key: ActionKey<'_>) -> Result<&LifecycleAction, Refused> {
         self.group(key.group)?;
-        let fits = |action: &&LifecycleAction| {
-            action.group == key.group
-                && action.hook.name == key.hook
-                && key.token.is_none_or(|token| action.token == token)
-                && key.instance_id.is_none_or(|instance_id| action.instance_id == instance_id)
-        };
-        let which = match (key.token, key.instance_id) {
+        let named_by = match (key.token, key.instance_id) {
             (Some(token), _) => format!("token {token}"),
             (None, Some(instance_id)) => format!("instance ID {instance_id}"),
             (None, None) => {
@@ -91,8 +87,8 @@ impl World {
                 ));
             }
         };
-        self.lifecycle_actions.iter().find(fits).ok_or_else(|| {
-            Refused::validation(format!("No active Lifecycle Action found with {which}"))
+        self.lifecycle_actions.iter().find(|action| key.fits(action)).ok_or_else(|| {
+            Refused::validation(format!("No active Lifecycle Action found with {named_by}"))
         })
     }
 
@@ -143,10 +139,10 @@ impl World {
 
     /// Ends the actions of an instance without completing them.
     pub(super) fn end_actions_of(&mut self, instance_id: &str) {
-        let (ended, left) = std::mem::take(&mut self.lifecycle_actions)
+        let (ended, remaining) = std::mem::take(&mut self.lifecycle_actions)
             .into_iter()
             .partition::<Vec<_>, _>(|action| action.instance_id == instance_id);
-        self.lifecycle_actions = left;
+        self.lifecycle_actions = remaining;
         for action in ended {
             self.forget_timeout(&action.token);
         }
@@ -279,11 +275,11 @@ mod tests {
         assert!(world.complete_action(other_hook, ActionResult::Continue).is_err());
         world.complete_action(by_token, ActionResult::Continue).unwrap();
 
-        for (key, which) in
+        for (key, named_by) in
             [(by_token, format!("token {token}")), (key("drain"), "instance ID i-1".to_owned())]
         {
             let refused =
-                Refused::validation(format!("No active Lifecycle Action found with {which}"));
+                Refused::validation(format!("No active Lifecycle Action found with {named_by}"));
             assert_eq!(world.complete_action(key, ActionResult::Continue), Err(refused.clone()));
             assert_eq!(world.record_heartbeat(key), Err(refused));
         }
@@ -307,12 +303,12 @@ mod tests {
     fn an_instance_that_waits_for_a_hook_when_it_has_booted_does_not_join() {
         let mut world = terminating([hook("drain")]);
         world.set_desired_capacity("group", 2).unwrap();
-        let new = world.groups["group"].instances[2].instance_id.clone();
-        world.terminate_in_group(&new, true).unwrap();
+        let launched = world.groups["group"].instances[2].instance_id.clone();
+        world.terminate_in_group(&launched, true).unwrap();
         pass(&mut world, 200);
 
-        assert_eq!(world.lifecycle_state(&new), Some(LifecycleState::TerminatingWait));
-        assert_eq!(world.status_of(&new), None);
+        assert_eq!(world.lifecycle_state(&launched), Some(LifecycleState::TerminatingWait));
+        assert_eq!(world.status_of(&launched), None);
     }
 
     #[test]
@@ -322,9 +318,9 @@ mod tests {
         world.complete_action(key("drain"), ActionResult::Continue).unwrap();
         pass(&mut world, 600);
 
-        let gone = |entry: &&crate::world::Entry| {
-            matches!(entry.happening, Happening::InstanceGone { .. })
-        };
-        assert_eq!(world.history.iter().filter(gone).count(), 1);
+        let is_removal =
+            |happening: &Happening| matches!(happening, Happening::InstanceGone { .. });
+        let removals = world.history.iter().filter(|entry| is_removal(&entry.happening));
+        assert_eq!(removals.count(), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! What termination hooks tell: their topic, and EventBridge.
 //!
-//! Sources: Auto Scaling User Guide, prepare-for-lifecycle-notifications; Auto Scaling API, `PutLifecycleHook`.
+//! Sources: Auto Scaling User Guide, prepare-for-lifecycle-notifications; Auto Scaling API,
+//! `PutLifecycleHook`.
 
 use serde_json::{Map, Value, json};
 
@@ -31,9 +32,9 @@ impl World {
             let subject = format!("Auto Scaling: test notification for group \"{group}\"");
             self.publish(topic_arn, Some(&subject), &message.to_string());
         }
-        if let Some(found) = self.groups.get_mut(group) {
-            found.hooks.retain(|existing| existing.name != hook.name);
-            found.hooks.push(hook);
+        if let Some(group) = self.groups.get_mut(group) {
+            group.hooks.retain(|existing| existing.name != hook.name);
+            group.hooks.push(hook);
         }
         Ok(())
     }

@@ -1,9 +1,11 @@
-//! What a group launches, and where: an instance at a time in the Availability Zone that has fewest, and a move from the
-//! zone that has most to the one that has fewest when they have drifted apart.
+//! What a group launches, and where: an instance at a time in the Availability Zone that has
+//! fewest, and a move from the zone that has most to the one that has fewest when they have drifted
+//! apart.
 //!
-//! Sources: Auto Scaling User Guide, auto-scaling-benefits (balancing: "launches new instances before terminating old
-//! ones", and may pass the maximum size by 10 % or one instance, whichever is more) and ec2-auto-scaling-suspend-resume-
-//! processes. When a group looks at its balance is not documented.
+//! Sources: Auto Scaling User Guide, auto-scaling-benefits (balancing: "launches new instances
+//! before terminating old ones", and may pass the maximum size by 10 % or one instance, whichever
+//! is more) and ec2-auto-scaling-suspend-resume-processes. When a group looks at its balance is
+//! not documented.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -52,8 +54,8 @@ impl World {
         self.plan(after, Due::Joined { group: name.to_owned(), instance_id });
     }
 
-    /// A booted instance joins its group's cluster, unless it is to go again already. If it was launched to move the
-    /// group's capacity, another one goes now.
+    /// A booted instance joins its group's cluster, unless it is to go again already. If it was
+    /// launched to move the group's capacity, another one goes now.
     pub(in crate::world) fn register_launched_instance(&mut self, name: &str, instance_id: &str) {
         let Some(group) = self.groups.get(name) else { return };
         if group
@@ -65,8 +67,9 @@ impl World {
         let (cluster, machine) = (group.cluster.clone(), group.template.clone());
         let zone = self.zone_of(instance_id);
         self.set_lifecycle_state(instance_id, LifecycleState::InService);
-        let new = NewInstance::new(instance_id).zone(zone).age(Duration::ZERO).machine(machine);
-        self.add_instance(&cluster, new);
+        let new_instance =
+            NewInstance::new(instance_id).zone(zone).age(Duration::ZERO).machine(machine);
+        self.add_instance(&cluster, new_instance);
         self.record(Happening::ContainerInstance {
             instance_id: instance_id.to_owned(),
             status: Status::Active,
@@ -76,8 +79,11 @@ impl World {
 
     /// Lets a group look at its balance in a while, unless it is to do so already.
     pub(super) fn rebalance_later(&mut self, name: &str) {
-        let planned = |due: &Due| matches!(due, Due::Rebalance { group } if group == name);
-        if self.is_unbalanced(name) && !self.agenda.values().any(planned) {
+        let is_planned = self
+            .agenda
+            .values()
+            .any(|due| matches!(due, Due::Rebalance { group } if group == name));
+        if self.is_unbalanced(name) && !is_planned {
             let after = self.random_duration(REBALANCE.0, REBALANCE.1);
             self.plan(after, Due::Rebalance { group: name.to_owned() });
         }
@@ -90,8 +96,8 @@ impl World {
         };
         let (size, weight, protected) =
             (group.size(), group.weight(), group.protects_new_instances);
-        let most = group.max_size.saturating_add((group.max_size / 10).max(1));
-        if !group.ec2_has_capacity || size > group.desired_capacity || size + weight > most {
+        let size_max = group.max_size.saturating_add((group.max_size / 10).max(1));
+        if !group.ec2_has_capacity || size > group.desired_capacity || size + weight > size_max {
             return;
         }
         let zone = self.emptiest_zone(name);
@@ -102,10 +108,10 @@ impl World {
     fn is_unbalanced(&self, name: &str) -> bool {
         let Some(group) = self.groups.get(name) else { return false };
         let counts = self.instances_per_zone(name);
-        let (Some(fewest), Some(most)) = (counts.values().min(), counts.values().max()) else {
+        let (Some(min), Some(max)) = (counts.values().min(), counts.values().max()) else {
             return false;
         };
-        most - fewest >= 2 && !group.is_suspended("AZRebalance") && !group.is_suspended("Launch")
+        max - min >= 2 && !group.is_suspended("AZRebalance") && !group.is_suspended("Launch")
     }
 
     /// The zone of a group that has the fewest of its instances; by chance among equals.
@@ -140,7 +146,7 @@ mod tests {
     use super::*;
     use crate::world::REGION;
     use crate::world::autoscaling::Group;
-    use crate::world::ecs::{CapacityProvider, ContainerInstance, Machine};
+    use crate::world::ecs::{CapacityProvider, Machine};
 
     /// A group with so many instances in each of its three zones.
     fn world(counts: [usize; 3]) -> World {
@@ -175,20 +181,19 @@ mod tests {
         pass(&mut world, 100);
 
         assert_eq!(counts(&world), [2, 2, 2]);
-        let new = world.groups["group"].instances.last().unwrap();
-        let joined = world.container_instance(&new.instance_id).unwrap().1;
+        let launched = world.groups["group"].instances.last().unwrap();
+        let joined = world.container_instance(&launched.instance_id).unwrap().1;
         assert_eq!(
             (joined.machine.instance_type.as_str(), joined.machine.cpu),
             ("c7i.xlarge", 4096)
         );
         assert_eq!(
-            (joined.attributes["stack"].as_str(), new.protected_from_scale_in),
+            (joined.attributes["stack"].as_str(), launched.protected_from_scale_in),
             ("prod", true)
         );
-        let of_provider = |instance: &ContainerInstance| {
-            instance.capacity_provider.as_deref() == Some("provider")
-        };
-        assert!(world.clusters["shop"].instances.values().all(of_provider));
+        for instance in world.clusters["shop"].instances.values() {
+            assert_eq!(instance.capacity_provider.as_deref(), Some("provider"));
+        }
     }
 
     #[test]
@@ -196,14 +201,14 @@ mod tests {
         let mut world = world([3, 2, 2]);
         world.terminate_in_group("i-b0", true).unwrap();
         assert_eq!(counts(&world), [3, 1, 2]);
-        let mut most = 0;
+        let mut largest = 0;
         while let Some(next) = world.next_due() {
             world.advance(next);
-            most = most.max(world.groups["group"].size());
+            largest = largest.max(world.groups["group"].size());
         }
 
         assert_eq!(
-            (counts(&world), most, world.groups["group"].desired_capacity),
+            (counts(&world), largest, world.groups["group"].desired_capacity),
             (vec![2, 2, 2], 7, 6)
         );
     }

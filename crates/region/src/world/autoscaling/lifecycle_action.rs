@@ -29,7 +29,8 @@ impl LifecycleAction {
     }
 }
 
-/// A lifecycle action that was completed. Those that another hook's ABANDON or the end of the instance ended are not.
+/// A lifecycle action that was completed. Those that another hook's ABANDON or the end of the
+/// instance ended are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompletedAction {
     pub instance_id: String,
@@ -59,4 +60,13 @@ pub struct ActionKey<'a> {
     pub token: Option<&'a str>,
     /// See `token`.
     pub instance_id: Option<&'a str>,
+}
+
+impl ActionKey<'_> {
+    pub(super) fn fits(&self, action: &LifecycleAction) -> bool {
+        action.group == self.group
+            && action.hook.name == self.hook
+            && self.token.is_none_or(|token| action.token == token)
+            && self.instance_id.is_none_or(|instance_id| action.instance_id == instance_id)
+    }
 }

@@ -1,6 +1,8 @@
-//! Lambda's asynchronous invocations, with their retries and the cut of loops, and what the end of any invocation does.
+//! Lambda's asynchronous invocations, with their retries and the cut of loops, and what the end of
+//! any invocation does.
 //!
-//! Source: Lambda Developer Guide, invocation-async-error-handling (two retries, after one and two minutes).
+//! Source: Lambda Developer Guide, invocation-async-error-handling (two retries, after one and two
+//! minutes).
 
 use std::time::Duration;
 
@@ -24,19 +26,19 @@ impl World {
         self.deliver(function, payload, Hop::FIRST);
     }
 
-    /// Invokes a function asynchronously as part of a chain; Lambda drops what makes the chain too long. As it does
-    /// not run, that is no invocation which ended.
-    pub(in crate::world) fn deliver(&mut self, function: &str, payload: Value, hop: Hop) {
-        let found = self.delivery.functions.get_mut(function);
-        if let Some(function) =
-            found.filter(|function| hop.0 > RECURSION_HOPS_MAX && !function.recursive_loop_allowed)
+    /// Invokes a function asynchronously as part of a chain; Lambda drops what makes the chain too
+    /// long. As it does not run, that is no invocation which ended.
+    pub(in crate::world) fn deliver(&mut self, function_name: &str, payload: Value, hop: Hop) {
+        if let Some(function) = self.delivery.functions.get_mut(function_name)
+            && hop.0 > RECURSION_HOPS_MAX
+            && !function.recursive_loop_allowed
         {
             function.recursion_drops += 1;
             function.dead_letters.push(payload);
             return;
         }
         let invocation = self.invocation(
-            function,
+            function_name,
             payload,
             hop,
             Origin::Asynchronous { retries: 0, throttles: 0, since: self.now },
@@ -44,7 +46,8 @@ impl World {
         self.delivery.make_ready(invocation);
     }
 
-    /// An invocation has ended: messages are deleted or come back, a failed event is tried again or given up.
+    /// An invocation has ended: messages are deleted or come back, a failed event is tried again or
+    /// given up.
     pub fn end(&mut self, invocation: Invocation, result: Result<Value, String>) {
         if let Some(function) = self.delivery.functions.get_mut(&invocation.function) {
             function.running -= 1;
@@ -63,8 +66,8 @@ impl World {
         match ASYNC_RETRIES.get(retries) {
             Some(&pause) => {
                 let origin = Origin::Asynchronous { retries: retries + 1, throttles: 0, since };
-                let again = Invocation { origin, ..invocation.clone() };
-                self.plan(pause, Due::Invoke { invocation: again });
+                let retry = Invocation { origin, ..invocation.clone() };
+                self.plan(pause, Due::Invoke { invocation: retry });
             }
             None => {
                 if let Some(function) = self.delivery.functions.get_mut(&invocation.function) {

@@ -1,7 +1,8 @@
 //! Reserved concurrency: who runs now, who waits, and who is turned away.
 //!
-//! Source: Lambda Developer Guide, invocation-async-error-handling (a throttled event goes back to the queue and is
-//! tried again for up to six hours, after 1 second first, then exponentially up to every 5 minutes) and invocation-sync.
+//! Source: Lambda Developer Guide, invocation-async-error-handling (a throttled event goes back to
+//! the queue and is tried again for up to six hours, after 1 second first, then exponentially up to
+//! every 5 minutes) and invocation-sync.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,34 +17,38 @@ use crate::world::state::World;
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
 impl World {
-    /// Invokes a function synchronously, as a person does. Returns the number of the invocation, which
-    /// [`World::end`] keeps with its result; it is not tried again.
+    /// Invokes a function synchronously, as a person does. Returns the number of the invocation,
+    /// which [`World::end`] keeps with its result; it is not tried again.
     ///
     /// # Errors
-    /// Lambda's error code: `TooManyRequestsException` if the function runs as often as it may already, or
-    /// `ResourceNotFoundException`.
+    /// Lambda's error code: `TooManyRequestsException` if the function runs as often as it may
+    /// already, or `ResourceNotFoundException`.
     pub fn invoke_synchronously(
         &mut self,
-        function: &str,
+        function_name: &str,
         payload: Value,
     ) -> Result<u64, &'static str> {
-        let about_to =
-            self.delivery.ready.iter().filter(|invocation| invocation.function == function).count();
-        let Some(found) = self.delivery.functions.get_mut(function) else {
+        let about_to_run = self
+            .delivery
+            .ready
+            .iter()
+            .filter(|invocation| invocation.function == function_name)
+            .count();
+        let Some(function) = self.delivery.functions.get_mut(function_name) else {
             return Err("ResourceNotFoundException");
         };
-        if found.running + about_to >= found.concurrency {
-            found.throttles += 1;
+        if function.running + about_to_run >= function.concurrency {
+            function.throttles += 1;
             return Err("TooManyRequestsException");
         }
-        let invocation = self.invocation(function, payload, Hop::FIRST, Origin::Synchronous);
+        let invocation = self.invocation(function_name, payload, Hop::FIRST, Origin::Synchronous);
         let number = invocation.number;
         self.delivery.make_ready(invocation);
         Ok(number)
     }
 
-    /// Takes the invocations that are to run now, with the time-out of their function. Each must be given back to
-    /// [`World::end`].
+    /// Takes the invocations that are to run now, with the time-out of their function. Each must be
+    /// given back to [`World::end`].
     pub fn take_ready(&mut self) -> Vec<(Invocation, Duration)> {
         let mut taken = Vec::new();
         let (mut waiting, mut throttled) = (VecDeque::new(), Vec::new());
@@ -71,12 +76,12 @@ impl World {
         let Origin::Asynchronous { throttles, since, .. } = &mut invocation.origin else { return };
         let pause = BACKOFF.0.saturating_mul(2_u32.saturating_pow(*throttles)).min(BACKOFF.1);
         *throttles += 1;
-        let (again_at, since) = (self.now + pause, *since);
+        let (retry_at, since) = (self.now + pause, *since);
         let Some(function) = self.delivery.functions.get_mut(&invocation.function) else { return };
-        if again_at > since + function.event_age_max {
+        if retry_at > since + function.event_age_max {
             function.dead_letters.push(invocation.payload);
         } else {
-            self.plan_at(again_at, Due::Invoke { invocation });
+            self.plan_at(retry_at, Due::Invoke { invocation });
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::event_rule::{Rule, Target};
+use super::event_rule::Target;
 use super::mishaps::Mishaps;
 use crate::world::agenda::Due;
 use crate::world::state::World;
@@ -24,7 +24,8 @@ impl World {
         }
     }
 
-    /// After how long each delivery of one thing comes: one usually, none or two if a mishap befalls it.
+    /// After how long each delivery of one thing comes: one usually, none or two if a mishap
+    /// befalls it.
     pub(super) fn delivery_delays(&mut self, latency: (Duration, Duration)) -> Vec<Duration> {
         if self.by_chance(self.delivery.mishaps.lost) {
             return Vec::new();
@@ -39,11 +40,16 @@ impl World {
     ) -> Vec<Duration> {
         let Mishaps { duplicate, late, .. } = self.delivery.mishaps;
         let copies = if self.by_chance(duplicate) { 2 } else { 1 };
-        let delivery = |_| {
-            let usual = self.random_duration(latency.0, latency.1);
-            if self.by_chance(late) { usual + self.random_duration(LATE.0, LATE.1) } else { usual }
-        };
-        (0..copies).map(delivery).collect()
+        (0..copies)
+            .map(|_| {
+                let usual = self.random_duration(latency.0, latency.1);
+                if self.by_chance(late) {
+                    usual + self.random_duration(LATE.0, LATE.1)
+                } else {
+                    usual
+                }
+            })
+            .collect()
     }
 
     /// What cannot happen draws no chance, so that a world without mishaps stays as it is.
@@ -51,14 +57,10 @@ impl World {
         chance > 0.0 && self.rng.f64() < chance
     }
 
+    /// An event reaches the rules, and the targets of those that match it.
     pub(in crate::world) fn route(&mut self, event: &Value) {
-        let matches = |rule: &&Rule| {
-            let detail_type = event["detail-type"].as_str().unwrap_or_default();
-            event["source"] == rule.source.as_str()
-                && rule.detail_types.iter().any(|name| name == detail_type)
-        };
-        let targets: Vec<_> =
-            self.delivery.rules.iter().filter(matches).map(|rule| rule.target.clone()).collect();
+        let matching = self.delivery.rules.iter().filter(|rule| rule.matches(event));
+        let targets: Vec<_> = matching.map(|rule| rule.target.clone()).collect();
         for target in targets {
             match target {
                 Target::Queue(name) => self.send_message(&name, event.to_string()),

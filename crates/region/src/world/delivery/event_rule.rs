@@ -1,5 +1,7 @@
 //! EventBridge rules: which events go where.
 
+use serde_json::Value;
+
 /// An EventBridge rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
@@ -18,4 +20,12 @@ pub enum Target {
     Queue(String),
     /// A function, by name, invoked asynchronously.
     Function(String),
+}
+
+impl Rule {
+    pub(super) fn matches(&self, event: &Value) -> bool {
+        let detail_type = event["detail-type"].as_str().unwrap_or_default();
+        event["source"] == self.source.as_str()
+            && self.detail_types.iter().any(|name| name == detail_type)
+    }
 }

@@ -23,7 +23,8 @@ pub struct Function {
     pub dead_letters: Vec<Value>,
     /// Whether it may invoke itself through SNS for as long as it likes: `RecursiveLoop` `Allow`.
     pub recursive_loop_allowed: bool,
-    /// How many invocations were dropped because they were part of a loop: `RecursiveInvocationsDropped`.
+    /// How many invocations were dropped because they were part of a loop:
+    /// `RecursiveInvocationsDropped`.
     pub recursion_drops: u32,
 }
 

@@ -1,7 +1,9 @@
-//! SQS queues as event sources: Lambda receives messages in batches, and deletes what was dealt with.
+//! SQS queues as event sources: Lambda receives messages in batches, and deletes what was dealt
+//! with.
 //!
-//! Sources: Lambda Developer Guide, services-sqs-errorhandling (partial batch responses; a message that is not deleted
-//! is visible again when its visibility time-out ends); SQS Developer Guide, dead-letter queues.
+//! Sources: Lambda Developer Guide, services-sqs-errorhandling (partial batch responses; a message
+//! that is not deleted is visible again when its visibility time-out ends); SQS Developer Guide,
+//! dead-letter queues.
 
 use std::time::Duration;
 
@@ -16,46 +18,50 @@ impl World {
     /// Makes a queue the event source of its function.
     ///
     /// # Panics
-    /// If the function's time-out is longer than the queue's visibility time-out: Lambda refuses that
-    /// (Lambda Developer Guide, services-sqs-configure).
+    /// If the function's time-out is longer than the queue's visibility time-out: Lambda refuses
+    /// that (Lambda Developer Guide, services-sqs-configure).
     pub fn add_queue(&mut self, name: &str, queue: Queue) {
         let timeout = self.delivery.functions.get(&queue.function).map(|function| function.timeout);
         assert!(
             timeout.is_some_and(|timeout| timeout <= queue.visibility_timeout),
-            "the function of queue {name} must exist and have a time-out within the visibility time-out"
+            "the function of queue {name} must exist and have a time-out within the visibility \
+             time-out"
         );
         self.delivery.queues.insert(name.to_owned(), queue);
     }
 
     /// Sends a message to a queue.
-    pub fn send_message(&mut self, queue: &str, body: String) {
+    pub fn send_message(&mut self, queue_name: &str, body: String) {
         let (id, now) = (self.uuid(), self.now);
-        if let Some(found) = self.delivery.queues.get_mut(queue) {
+        if let Some(queue) = self.delivery.queues.get_mut(queue_name) {
             let message = Message { id, body, sent_at: now, visible_at: now, receive_count: 0 };
-            found.messages.push(message);
-            let after = found.batch_window;
-            self.plan(after, Due::Poll { queue: queue.to_owned() });
+            queue.messages.push(message);
+            let batch_window = queue.batch_window;
+            self.plan(batch_window, Due::Poll { queue: queue_name.to_owned() });
         }
     }
 
-    /// Lambda receives what is visible in a queue, in batches. Due when a batch window ends, when messages become
-    /// visible again (even if an invocation still deals with them), and when an invocation has ended.
+    /// Lambda receives what is visible in a queue, in batches. Due when a batch window ends, when
+    /// messages become visible again (even if an invocation still deals with them), and when an
+    /// invocation has ended.
     pub(in crate::world) fn poll(&mut self, name: &str) {
         let now = self.now;
         loop {
-            let flying =
+            let about_to_run =
                 self.delivery.ready.iter().filter(|invocation| invocation.comes_from(name)).count();
             let Some(queue) = self.delivery.queues.get_mut(name) else { return };
             let Some(function) = self.delivery.functions.get(&queue.function) else { return };
-            if function.running + flying >= queue.maximum_concurrency.min(function.concurrency) {
+            if function.running + about_to_run
+                >= queue.maximum_concurrency.min(function.concurrency)
+            {
                 return;
             }
-            let (dead, alive) =
+            let (expired, live) =
                 std::mem::take(&mut queue.messages).into_iter().partition(|message| {
                     message.is_visible(now) && message.receive_count >= queue.max_receive_count
                 });
-            queue.messages = alive;
-            queue.dead_letters.extend::<Vec<Message>>(dead);
+            queue.messages = live;
+            queue.dead_letters.extend::<Vec<Message>>(expired);
             let batch: Vec<_> = queue
                 .messages
                 .iter_mut()
@@ -70,9 +76,10 @@ impl World {
             if batch.is_empty() {
                 return;
             }
-            let (function, visible_again) = (queue.function.clone(), queue.visibility_timeout);
-            self.plan(visible_again, Due::Poll { queue: name.to_owned() });
-            let payload = json!({"Records": batch.iter().map(|message| sqs_record(name, message)).collect::<Vec<_>>()});
+            let (function, visibility_timeout) = (queue.function.clone(), queue.visibility_timeout);
+            self.plan(visibility_timeout, Due::Poll { queue: name.to_owned() });
+            let records: Vec<_> = batch.iter().map(|message| sqs_record(name, message)).collect();
+            let payload = json!({"Records": records});
             let message_ids = batch.into_iter().map(|message| message.id).collect();
             let origin = Origin::Queue { name: name.to_owned(), message_ids };
             let invocation = self.invocation(&function, payload, Hop::FIRST, origin);
@@ -86,18 +93,23 @@ impl World {
         message_ids: &[String],
         result: &Result<Value, String>,
     ) {
-        let failed = |id: &str| match result {
-            Err(_) => true,
-            Ok(answer) => answer["batchItemFailures"].as_array().is_some_and(|failures| {
-                failures.iter().any(|failure| failure["itemIdentifier"] == id)
-            }),
-        };
         if let Some(queue) = self.delivery.queues.get_mut(name) {
-            queue
-                .messages
-                .retain(|message| !message_ids.contains(&message.id) || failed(&message.id));
+            queue.messages.retain(|message| {
+                !message_ids.contains(&message.id) || has_failed(&message.id, result)
+            });
         }
-        // The others may have waited for this invocation's place.
+        // Messages may have waited until an invocation ended and left room for another.
         self.plan(Duration::ZERO, Due::Poll { queue: name.to_owned() });
+    }
+}
+
+/// Whether a message of a batch must come back: all of them after an error, else those that the
+/// function names in a partial batch response.
+fn has_failed(message_id: &str, result: &Result<Value, String>) -> bool {
+    match result {
+        Err(_) => true,
+        Ok(answer) => answer["batchItemFailures"].as_array().is_some_and(|failures| {
+            failures.iter().any(|failure| failure["itemIdentifier"] == message_id)
+        }),
     }
 }

@@ -1,9 +1,10 @@
 //! EventBridge Scheduler: a function gets the same bare input again and again.
 //!
-//! Source: EventBridge Scheduler User Guide, managing-schedule (a rate begins to count when the schedule is made, an
-//! invocation comes within the minute, at least once) and its retry policy: `MaximumRetryAttempts` (185 by default) and
-//! `MaximumEventAgeInSeconds` (86,400). How long it waits between attempts is not documented. What the function makes
-//! of the input is Lambda's business: Scheduler only tries again what Lambda does not take.
+//! Source: EventBridge Scheduler User Guide, managing-schedule (a rate begins to count when the
+//! schedule is made, an invocation comes within the minute, at least once) and its retry policy:
+//! `MaximumRetryAttempts` (185 by default) and `MaximumEventAgeInSeconds` (86,400). How long it
+//! waits between attempts is not documented. What the function makes of the input is Lambda's
+//! business: Scheduler only tries again what Lambda does not take.
 
 use std::time::Duration;
 
@@ -48,17 +49,18 @@ impl World {
         since: Timestamp,
     ) {
         let Some(schedule) = self.delivery.schedules.get(name).cloned() else { return };
-        let is_there = self.delivery.functions.contains_key(&schedule.function);
-        if self.faults.take(INVOKE).is_none() && is_there {
+        let exists = self.delivery.functions.contains_key(&schedule.function);
+        if self.faults.take(INVOKE).is_none() && exists {
             self.deliver(&schedule.function, schedule.input, Hop::FIRST);
             return;
         }
         let pause = BACKOFF.0.saturating_mul(2_u32.saturating_pow(retries)).min(BACKOFF.1);
         if retries < schedule.retries_max && self.now + pause <= since + schedule.event_age_max {
-            let again = Due::ScheduleAttempt { name: name.to_owned(), retries: retries + 1, since };
-            self.plan(pause, again);
-        } else if let Some(found) = self.delivery.schedules.get_mut(name) {
-            found.dead_letters.push(schedule.input);
+            let next_attempt =
+                Due::ScheduleAttempt { name: name.to_owned(), retries: retries + 1, since };
+            self.plan(pause, next_attempt);
+        } else if let Some(stored) = self.delivery.schedules.get_mut(name) {
+            stored.dead_letters.push(schedule.input);
         }
     }
 }

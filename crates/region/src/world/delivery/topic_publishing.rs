@@ -1,6 +1,7 @@
 //! SNS: topics whose messages reach the functions that subscribe to them.
 //!
-//! Sources: Lambda Developer Guide, with-sns (the event) and invocation-recursion (the cut of loops).
+//! Sources: Lambda Developer Guide, with-sns (the event) and invocation-recursion (the cut of
+//! loops).
 
 use std::time::Duration;
 
@@ -27,11 +28,11 @@ impl World {
         self.publish_from(None, topic_arn, subject, message)
     }
 
-    /// Publishes a message, from within an invocation if `from` says so. A topic that nobody subscribes to delivers
-    /// it to nobody.
+    /// Publishes a message, from within an invocation if `cause` says so. A topic that nobody
+    /// subscribes to delivers it to nobody.
     pub(crate) fn publish_from(
         &mut self,
-        from: Option<Hop>,
+        cause: Option<Hop>,
         topic_arn: &str,
         subject: Option<&str>,
         message: &str,
@@ -46,7 +47,7 @@ impl World {
             self.topics.get(topic_arn).map(|topic| topic.functions.clone()).unwrap_or_default();
         for function in functions {
             let payload = self.sns_event(&message_id, &published);
-            let hop = Hop::after(from);
+            let hop = Hop::after(cause);
             for after in self.delivery_delays(LATENCY) {
                 let (function, payload) = (function.clone(), payload.clone());
                 self.plan(after, Due::Deliver { function, payload, hop });
@@ -59,7 +60,10 @@ impl World {
     /// A message as Lambda passes it to a function.
     fn sns_event(&self, message_id: &str, published: &Published) -> Value {
         let topic_arn = &published.topic_arn;
+        let host = format!("https://sns.{REGION}.amazonaws.com");
+        let certificate = "SimpleNotificationService-60eadc530605d63b8e62a523676ef735.pem";
         let subscription = format!("{topic_arn}:f4fdba36-a856-4dde-ad38-99aa1190c534");
+        let unsubscribe_url = format!("{host}/?Action=Unsubscribe&SubscriptionArn={subscription}");
         json!({"Records": [{
             "EventSource": "aws:sns",
             "EventVersion": "1.0",
@@ -73,8 +77,8 @@ impl World {
                 "Timestamp": format!("{:.3}", self.now),
                 "SignatureVersion": "1",
                 "Signature": "EXAMPLE",
-                "SigningCertUrl": format!("https://sns.{REGION}.amazonaws.com/SimpleNotificationService-60eadc530605d63b8e62a523676ef735.pem"),
-                "UnsubscribeUrl": format!("https://sns.{REGION}.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={subscription}"),
+                "SigningCertUrl": format!("{host}/{certificate}"),
+                "UnsubscribeUrl": unsubscribe_url,
                 "MessageAttributes": {},
             },
         }]})
@@ -124,9 +128,9 @@ mod tests {
         let members =
             |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(members(record), ["EventSource", "EventSubscriptionArn", "EventVersion", "Sns"]);
-        let known = "Message MessageAttributes MessageId Signature SignatureVersion SigningCertUrl Subject Timestamp \
-                     TopicArn Type UnsubscribeUrl";
-        assert_eq!(members(&record["Sns"]).join(" "), known);
+        let expected = "Message MessageAttributes MessageId Signature SignatureVersion \
+                     SigningCertUrl Subject Timestamp TopicArn Type UnsubscribeUrl";
+        assert_eq!(members(&record["Sns"]).join(" "), expected);
     }
 
     #[test]
@@ -139,10 +143,10 @@ mod tests {
 
     #[test]
     fn messages_can_be_lost_doubled_or_late() {
-        let none = Mishaps::default();
-        assert_eq!(delivered(&mut world(Mishaps { lost: 1.0, ..none }), 100).len(), 0);
-        assert_eq!(delivered(&mut world(Mishaps { duplicate: 1.0, ..none }), 1).len(), 2);
-        let mut late = world(Mishaps { late: 1.0, ..none });
+        let no_mishaps = Mishaps::default();
+        assert_eq!(delivered(&mut world(Mishaps { lost: 1.0, ..no_mishaps }), 100).len(), 0);
+        assert_eq!(delivered(&mut world(Mishaps { duplicate: 1.0, ..no_mishaps }), 1).len(), 2);
+        let mut late = world(Mishaps { late: 1.0, ..no_mishaps });
         assert_eq!(delivered(&mut late, 1).len(), 0);
         late.advance(late.now() + Duration::from_secs(60));
         assert_eq!(late.take_ready().len(), 1);

@@ -1,5 +1,5 @@
-//! Capacity providers: what ECS knows about an Auto Scaling group. What managed scaling and managed draining would do
-//! is not simulated; the providers only say whether they are on.
+//! Capacity providers: what ECS knows about an Auto Scaling group. What managed scaling and managed
+//! draining would do is not simulated; the providers only say whether they are on.
 
 /// A capacity provider.
 #[derive(Debug, Clone, PartialEq, Eq)]

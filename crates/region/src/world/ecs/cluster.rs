@@ -21,7 +21,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The container instance on an EC2 instance that is still registered. A cluster may remember others that left.
+    /// The container instance on an EC2 instance that is still registered. A cluster may remember
+    /// others that left.
     pub fn registered_instance(&self, instance_id: &str) -> Option<&ContainerInstance> {
         self.instances.values().find(|instance| {
             instance.instance_id == instance_id && instance.status != Status::Inactive

@@ -12,21 +12,21 @@ impl World {
     }
 
     /// Adds a container instance to a cluster, and returns its ARN.
-    pub fn add_instance(&mut self, cluster: &str, new: NewInstance) -> String {
-        let capacity_provider = self.capacity_provider_of(&new.instance_id);
-        let mut attributes = new.machine.attributes.clone();
-        attributes.extend(new.attributes);
+    pub fn add_instance(&mut self, cluster: &str, new_instance: NewInstance) -> String {
+        let capacity_provider = self.capacity_provider_of(&new_instance.instance_id);
+        let mut attributes = new_instance.machine.attributes.clone();
+        attributes.extend(new_instance.attributes);
         let instance = ContainerInstance {
             id: self.hex_id(),
-            instance_id: new.instance_id,
-            zone: new.zone,
-            status: new.status,
-            agent_connected: new.agent_connected,
-            machine: new.machine,
+            instance_id: new_instance.instance_id,
+            zone: new_instance.zone,
+            status: new_instance.status,
+            agent_connected: new_instance.agent_connected,
+            machine: new_instance.machine,
             attributes,
             capacity_provider,
             version: 1,
-            registered_at: self.now - new.age,
+            registered_at: self.now - new_instance.age,
         };
         let arn = instance.arn(cluster);
         self.terminated.remove(&instance.instance_id);
@@ -38,7 +38,8 @@ impl World {
         arn
     }
 
-    /// Adds a capacity provider to a cluster, as if it had been there before the instances of its group.
+    /// Adds a capacity provider to a cluster, as if it had been there before the instances of its
+    /// group.
     pub fn attach_capacity_provider(
         &mut self,
         cluster: &str,
@@ -65,7 +66,8 @@ impl World {
         provider.map(|(name, _)| name.clone())
     }
 
-    /// Gives a container instance another status. The services look at what that means for their tasks.
+    /// Gives a container instance another status. The services look at what that means for their
+    /// tasks.
     pub fn set_status(&mut self, cluster: &str, container_instance: &str, status: Status) {
         let instance = self
             .clusters

@@ -29,14 +29,14 @@ impl World {
         ids
     }
 
-    /// The tasks that were still executing when their instance was taken away, but for those of daemon services: they
-    /// stop last and are waited for by nobody.
+    /// The tasks that were still executing when their instance was taken away, but for those of
+    /// daemon services: they stop last and are waited for by nobody.
     pub fn tasks_cut_off(&self) -> Vec<&Task> {
         self.clusters.values().flat_map(Cluster::tasks_cut_off).collect()
     }
 
-    /// The replica services that have fewer RUNNING tasks than they want, with how many they miss. Those that are told
-    /// to stop do not count.
+    /// The replica services that have fewer RUNNING tasks than they want, with how many they miss.
+    /// Those that are told to stop do not count.
     pub fn missing_tasks(&self) -> Vec<(&str, usize)> {
         self.clusters.values().flat_map(Cluster::missing_tasks).collect()
     }

@@ -1,8 +1,9 @@
-//! The cluster query language, as far as its published grammar goes: what selects container instances in filters and
-//! in `memberOf` constraints.
+//! The cluster query language, as far as its published grammar goes: what selects container
+//! instances in filters and in `memberOf` constraints.
 //!
-//! Source: ECS Developer Guide, cluster-query-language. That page does not say what a comparison makes of a container
-//! instance without such an attribute; it is assumed that `!=`, `!in` and `!~` hold for it and no other does.
+//! Source: ECS Developer Guide, cluster-query-language. That page does not say what a comparison
+//! makes of a container instance without such an attribute; it is assumed that `!=`, `!in` and `!~`
+//! hold for it and no other does.
 
 use std::str::FromStr;
 
@@ -15,8 +16,8 @@ pub struct Expression(pub(super) Node);
 
 #[derive(Debug, Clone)]
 pub(super) enum Node {
-    All(Vec<Self>),
-    Any(Vec<Self>),
+    And(Vec<Self>),
+    Or(Vec<Self>),
     Not(Box<Self>),
     Test { subject: String, test: Test },
 }
@@ -38,8 +39,8 @@ pub(super) enum Order {
 }
 
 impl Expression {
-    /// Whether it holds, given the values that a subject has: none if there is no such attribute, several for
-    /// `task:group`.
+    /// Whether it holds, given the values that a subject has: none if there is no such attribute,
+    /// several for `task:group`.
     pub fn holds(&self, values: &dyn Fn(&str) -> Vec<String>) -> bool {
         self.0.holds(values)
     }
@@ -48,14 +49,14 @@ impl Expression {
 impl Node {
     fn holds(&self, values: &dyn Fn(&str) -> Vec<String>) -> bool {
         match self {
-            Self::All(nodes) => nodes.iter().all(|node| node.holds(values)),
-            Self::Any(nodes) => nodes.iter().any(|node| node.holds(values)),
+            Self::And(nodes) => nodes.iter().all(|node| node.holds(values)),
+            Self::Or(nodes) => nodes.iter().any(|node| node.holds(values)),
             Self::Not(node) => !node.holds(values),
             Self::Test { subject, test } => {
                 let values = values(subject);
                 match test {
                     Test::Exists => !values.is_empty(),
-                    Test::In(wanted) => values.iter().any(|value| wanted.contains(value)),
+                    Test::In(allowed) => values.iter().any(|value| allowed.contains(value)),
                     Test::Order(order, bound) => {
                         values.iter().any(|value| order.holds(value, bound))
                     }

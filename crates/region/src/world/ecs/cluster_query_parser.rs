@@ -17,32 +17,32 @@ const SUBJECTS: [&str; 6] = [
 impl Expression {
     /// Reads an expression; `None` if it is not one.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut reader = Reader { rest: text };
-        let node = reader.any()?;
-        reader.rest.trim_start().is_empty().then_some(Self(node))
+        let mut reader = Reader { unread: text };
+        let node = reader.disjunction()?;
+        reader.unread.trim_start().is_empty().then_some(Self(node))
     }
 }
 
 /// Reads an expression from left to right.
 struct Reader<'a> {
-    rest: &'a str,
+    unread: &'a str,
 }
 
 impl<'a> Reader<'a> {
-    fn any(&mut self) -> Option<Node> {
-        let mut nodes = vec![self.all()?];
+    fn disjunction(&mut self) -> Option<Node> {
+        let mut nodes = vec![self.conjunction()?];
         while self.symbol("||") || self.keyword("or") {
-            nodes.push(self.all()?);
+            nodes.push(self.conjunction()?);
         }
-        Some(Node::Any(nodes))
+        Some(Node::Or(nodes))
     }
 
-    fn all(&mut self) -> Option<Node> {
+    fn conjunction(&mut self) -> Option<Node> {
         let mut nodes = vec![self.negated()?];
         while self.symbol("&&") || self.keyword("and") {
             nodes.push(self.negated()?);
         }
-        Some(Node::All(nodes))
+        Some(Node::And(nodes))
     }
 
     fn negated(&mut self) -> Option<Node> {
@@ -50,7 +50,7 @@ impl<'a> Reader<'a> {
             return Some(Node::Not(Box::new(self.negated()?)));
         }
         if self.symbol("(") {
-            let node = self.any()?;
+            let node = self.disjunction()?;
             return self.symbol(")").then_some(node);
         }
         self.comparison()
@@ -112,29 +112,29 @@ impl<'a> Reader<'a> {
         }
         while !self.symbol("]") {
             words.push(self.word()?);
-            // A comma may follow the last one.
-            if !self.symbol(",") && !self.rest.trim_start().starts_with(']') {
+            // A comma may follow the last word.
+            if !self.symbol(",") && !self.unread.trim_start().starts_with(']') {
                 return None;
             }
         }
         (!words.is_empty()).then_some(words)
     }
 
-    /// A pattern must match the whole value, as `matches` does in Java. Without quotes it ends at white space, or at
-    /// the parenthesis that closes a group of expressions.
+    /// A pattern must match the whole value, as `matches` does in Java. Without quotes it ends at
+    /// white space, or at the parenthesis that closes a group of expressions.
     fn regex(&mut self) -> Option<Regex> {
-        let start = self.rest.trim_start();
-        let pattern = if start.starts_with(['"', '\'']) {
+        let text = self.unread.trim_start();
+        let pattern = if text.starts_with(['"', '\'']) {
             self.word()?
         } else {
-            let end = start.find(char::is_whitespace).unwrap_or(start.len());
-            let mut pattern = &start[..end];
+            let end = text.find(char::is_whitespace).unwrap_or(text.len());
+            let mut pattern = &text[..end];
             while pattern.ends_with(')')
                 && pattern.matches(')').count() > pattern.matches('(').count()
             {
                 pattern = &pattern[..pattern.len() - 1];
             }
-            self.rest = &start[pattern.len()..];
+            self.unread = &text[pattern.len()..];
             pattern.to_owned()
         };
         Regex::new(&format!("^(?:{pattern})$")).ok().filter(|_| !pattern.is_empty())
@@ -142,28 +142,31 @@ impl<'a> Reader<'a> {
 
     /// A word, or whatever stands between quotes.
     fn word(&mut self) -> Option<String> {
-        let start = self.rest.trim_start();
-        if let Some(quote @ ('"' | '\'')) = start.chars().next() {
-            let (word, rest) = start[1..].split_once(quote)?;
-            self.rest = rest;
+        let text = self.unread.trim_start();
+        if let Some(quote @ ('"' | '\'')) = text.chars().next() {
+            let (word, unread) = text[1..].split_once(quote)?;
+            self.unread = unread;
             return Some(word.to_owned());
         }
-        let end = start.find(|character| !is_word(character)).unwrap_or(start.len());
-        self.rest = &start[end..];
-        (end > 0).then(|| start[..end].to_owned())
+        let end = text.find(|character| !is_word(character)).unwrap_or(text.len());
+        self.unread = &text[end..];
+        (end > 0).then(|| text[..end].to_owned())
     }
 
     fn symbol(&mut self, symbol: &str) -> bool {
-        let rest: Option<&'a str> = self.rest.trim_start().strip_prefix(symbol);
-        self.rest = rest.unwrap_or(self.rest);
-        rest.is_some()
+        let unread: Option<&'a str> = self.unread.trim_start().strip_prefix(symbol);
+        self.unread = unread.unwrap_or(self.unread);
+        unread.is_some()
     }
 
     fn keyword(&mut self, keyword: &str) -> bool {
-        let rest =
-            self.rest.trim_start().strip_prefix(keyword).filter(|rest| !rest.starts_with(is_word));
-        self.rest = rest.unwrap_or(self.rest);
-        rest.is_some()
+        let unread = self
+            .unread
+            .trim_start()
+            .strip_prefix(keyword)
+            .filter(|unread| !unread.starts_with(is_word));
+        self.unread = unread.unwrap_or(self.unread);
+        unread.is_some()
     }
 }
 

@@ -58,6 +58,13 @@ impl Status {
             Self::Inactive => "INACTIVE",
         }
     }
+
+    /// Reads AWS's word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Registering, Self::Active, Self::Draining, Self::Deregistering, Self::Inactive]
+            .into_iter()
+            .find(|status| status.as_str() == word)
+    }
 }
 
 /// The built-in attributes of ECS.
@@ -87,7 +94,8 @@ impl ContainerInstance {
         self.attributes.keys().filter(|name| !name.starts_with("ecs.")).cloned().collect()
     }
 
-    /// The value of an attribute, built-in or not: nothing for one that names a capability. `None` if it has none such.
+    /// The value of an attribute, built-in or not: nothing for one that names a capability. `None`
+    /// if it has none such.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         let built_in = match name {
             "ecs.ami-id" => "ami-0c1d2e3f405162738",
@@ -111,7 +119,8 @@ impl ContainerInstance {
     }
 }
 
-/// An instance to put into the world, with defaults: an `m7g.large` that has been ACTIVE for an hour.
+/// An instance to put into the world, with defaults: an `m7g.large` that has been ACTIVE for an
+/// hour.
 #[derive(Debug, Clone)]
 pub struct NewInstance {
     pub(super) instance_id: String,

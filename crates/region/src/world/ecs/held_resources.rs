@@ -1,7 +1,7 @@
 //! What tasks hold of a container instance, and what is left of it.
 //!
-//! Sources: ECS API, `ContainerInstance` and `Resource`. A task holds what it needs from its placement until it has
-//! STOPPED. A host port of 0 is assigned by the agent and counts for nobody.
+//! Sources: ECS API, `ContainerInstance` and `Resource`. A task holds what it needs from its
+//! placement until it has STOPPED. A host port of 0 is assigned by the agent and counts for nobody.
 
 use std::collections::BTreeSet;
 
@@ -64,8 +64,9 @@ impl HeldResources {
 
     fn hold(&mut self, spec: &TaskSpec, bindings: &[Port], gpus: &[String]) {
         self.gpus.extend(gpus.iter().cloned());
-        for (wanted, bound) in spec.ports.iter().zip(bindings) {
-            let ports = if wanted.number == 0 { &mut self.dynamic_ports } else { &mut self.ports };
+        for (requested, bound) in spec.ports.iter().zip(bindings) {
+            let ports =
+                if requested.number == 0 { &mut self.dynamic_ports } else { &mut self.ports };
             ports.insert(*bound);
         }
     }
@@ -117,8 +118,9 @@ impl HeldResources {
         if spec.network != Network::Awsvpc {
             let mut taken: BTreeSet<Port> =
                 self.ports.union(&self.dynamic_ports).copied().collect();
-            for &wanted in &spec.ports {
-                let bound = if wanted.number == 0 { dynamic_port(&taken, wanted) } else { wanted };
+            for &requested in &spec.ports {
+                let bound =
+                    if requested.number == 0 { dynamic_port(&taken, requested) } else { requested };
                 taken.insert(bound);
                 bindings.push(bound);
             }
@@ -127,10 +129,10 @@ impl HeldResources {
     }
 }
 
-/// The first free port that the agent may assign; the wanted one, 0, if none is free.
-fn dynamic_port(taken: &BTreeSet<Port>, wanted: Port) -> Port {
+/// The first free port that the agent may assign; the requested one, 0, if none is free.
+fn dynamic_port(taken: &BTreeSet<Port>, requested: Port) -> Port {
     (FIRST_DYNAMIC_PORT..)
-        .map(|number| Port { number, ..wanted })
+        .map(|number| Port { number, ..requested })
         .find(|port| !taken.contains(port))
-        .unwrap_or(wanted)
+        .unwrap_or(requested)
 }

@@ -13,8 +13,8 @@ pub struct Machine {
     pub memory_mib: i64,
     /// The ids of its GPUs.
     pub gpus: Vec<String>,
-    /// How many tasks in `awsvpc` mode it has network interfaces for; `None` for more than anybody starts, as with
-    /// trunking.
+    /// How many tasks in `awsvpc` mode it has network interfaces for; `None` for more than anybody
+    /// starts, as with trunking.
     pub interfaces_max: Option<usize>,
     /// Attributes that its agent registers beside the built-in ones (`ECS_INSTANCE_ATTRIBUTES`).
     pub attributes: BTreeMap<String, String>,
@@ -50,8 +50,8 @@ impl Machine {
 
     /// Bounds its network interfaces for tasks.
     #[must_use]
-    pub fn interfaces_max(mut self, most: usize) -> Self {
-        self.interfaces_max = Some(most);
+    pub fn interfaces_max(mut self, maximum: usize) -> Self {
+        self.interfaces_max = Some(maximum);
         self
     }
 

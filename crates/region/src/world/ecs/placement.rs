@@ -1,9 +1,11 @@
-//! Where ECS puts a task: the container instances where it fits, then the strategies in their order, then chance.
+//! Where ECS puts a task: the container instances where it fits, then the strategies in their
+//! order, then chance.
 //!
-//! Sources: ECS Developer Guide, task-placement-strategies (a strategy chooses among what the one before it left;
-//! binpack goes where the least is left; services are spread over Availability Zones by default) and `ecs_services`
-//! (room is reserved for daemon tasks). The wordings are those of service-event-messages-list and
-//! `api_failures_messages`, with `RESOURCE:…` as in aws-app-mesh-examples#342.
+//! Sources: ECS Developer Guide, task-placement-strategies (a strategy chooses among what the one
+//! before it left; binpack goes where the least is left; services are spread over Availability
+//! Zones by default) and `ecs_services` (room is reserved for daemon tasks). The wordings are those
+//! of service-event-messages-list and `api_failures_messages`, with `RESOURCE:…` as in
+//! aws-app-mesh-examples#342.
 
 use std::collections::BTreeSet;
 
@@ -305,9 +307,9 @@ mod tests {
 
         world.history.clear();
         world.add_instance("shop", NewInstance::new("i-1").agent_disconnected());
-        let alone = world
+        let refused = world
             .run_task_anywhere("shop", "report", TaskSpec::default(), &Placement::default())
             .unwrap_err();
-        assert!(alone.ends_with("encountered error \"AGENT\"."), "{alone}");
+        assert!(refused.ends_with("encountered error \"AGENT\"."), "{refused}");
     }
 }

@@ -5,8 +5,8 @@ use super::task_spec::TaskSpec;
 /// Where tasks may and should go.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// What chooses among the container instances where a task fits, in this order. Without any, tasks are spread
-    /// over zones, then over instances.
+    /// What chooses among the container instances where a task fits, in this order. Without any,
+    /// tasks are spread over zones, then over instances.
     pub strategies: Vec<Strategy>,
     /// What must hold.
     pub constraints: Vec<Constraint>,
@@ -17,7 +17,8 @@ pub struct Placement {
 pub enum Strategy {
     /// By chance.
     Random,
-    /// Where the fewest tasks of the service are, by a field: `instanceId`, `host` or `attribute:NAME`.
+    /// Where the fewest tasks of the service are, by a field: `instanceId`, `host` or
+    /// `attribute:NAME`.
     Spread(String),
     /// Where the least CPU is left.
     BinpackCpu,

@@ -100,7 +100,8 @@ impl<'a> Search<'a> {
         self.siblings.get(instance.id.as_str()).copied().unwrap_or(0)
     }
 
-    /// Chooses where the task goes: among the container instances without misfits, by the strategies and by chance.
+    /// Chooses where the task goes: among the container instances without misfits, by the
+    /// strategies and by chance.
     pub(super) fn choose(&self, rng: &mut fastrand::Rng) -> Result<&'a str, String> {
         let active =
             self.cluster.instances.values().filter(|instance| instance.status == Status::Active);

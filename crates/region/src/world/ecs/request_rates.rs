@@ -1,7 +1,8 @@
-//! The request rates of ECS: a token bucket for each class of operations, shared by the whole account and Region.
+//! The request rates of ECS: a token bucket for each class of operations, shared by the whole
+//! account and Region.
 //!
-//! Source: ECS API Reference, request-throttling. The buckets of the other services are not published; they do not
-//! throttle here.
+//! Source: ECS API Reference, request-throttling. The buckets of the other services are not
+//! published; they do not throttle here.
 
 use std::collections::BTreeMap;
 
@@ -122,8 +123,8 @@ mod tests {
     fn a_class_allows_its_burst_and_then_its_sustained_rate() {
         let start = Timestamp::UNIX_EPOCH;
         let mut rates = Rates::new(start);
-        let mut allowed = |at: Duration, calls: u32| {
-            (0..calls).filter(|_| rates.allow("ListContainerInstances", start + at)).count()
+        let mut allowed = |elapsed: Duration, calls: u32| {
+            (0..calls).filter(|_| rates.allow("ListContainerInstances", start + elapsed)).count()
         };
 
         assert_eq!(allowed(Duration::ZERO, 150), 100);
@@ -141,10 +142,10 @@ mod tests {
         let mut rates = Rates::new(start);
         while rates.allow("ListContainerInstances", start) {}
 
-        for same_class in ["DescribeContainerInstances", "ListTasks", "DescribeTasks"] {
-            assert!(!rates.allow(same_class, start));
+        for operation in ["DescribeContainerInstances", "ListTasks", "DescribeTasks"] {
+            assert!(!rates.allow(operation, start));
         }
-        for other_class in [
+        for operation in [
             "UpdateContainerInstancesState",
             "DescribeServices",
             "GetTaskProtection",
@@ -152,16 +153,16 @@ mod tests {
             "DescribeCapacityProviders",
             "DescribeTaskDefinition",
         ] {
-            assert!(rates.allow(other_class, start));
+            assert!(rates.allow(operation, start));
         }
-        for (operation, left) in [
+        for (operation, remaining) in [
             ("GetTaskProtection", 199),
             ("ListServices", 99),
             ("ListClusters", 49),
             ("DescribeTaskDefinition", 49),
         ] {
             let allowed = (0..500).filter(|_| rates.allow(operation, start)).count();
-            assert_eq!(allowed, left, "{operation}");
+            assert_eq!(allowed, remaining, "{operation}");
         }
     }
 }

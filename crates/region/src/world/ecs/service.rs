@@ -43,6 +43,14 @@ pub enum ServiceKind {
 }
 
 impl ServiceKind {
+    /// AWS's word: `schedulingStrategy`.
+    pub fn scheduling_strategy(self) -> &'static str {
+        match self {
+            Self::Replica { .. } => "REPLICA",
+            Self::Daemon => "DAEMON",
+        }
+    }
+
     /// A replica service with ECS's defaults: 100 % at least, 200 % at most.
     pub const fn replica(desired: usize) -> Self {
         Self::Replica { desired, min_percent: 100, max_percent: 200 }

@@ -15,8 +15,8 @@ impl World {
         self.add_placed_service(cluster, name, kind, spec, Placement::default());
     }
 
-    /// Adds a service whose tasks go where `placement` says; they are RUNNING and healthy already, as far as there is
-    /// room.
+    /// Adds a service whose tasks go where `placement` says; they are RUNNING and healthy already,
+    /// as far as there is room.
     ///
     /// # Panics
     /// If a constraint is not an expression of the cluster query language.
@@ -48,7 +48,8 @@ impl World {
         self.start_running_tasks(cluster, name);
     }
 
-    /// Changes how many tasks a replica service wants: its load has changed. A daemon service is left as it is.
+    /// Changes how many tasks a replica service wants: its load has changed. A daemon service is
+    /// left as it is.
     pub fn set_desired_count(&mut self, cluster: &str, service: &str, count: usize) {
         let service =
             self.clusters.get_mut(cluster).and_then(|cluster| cluster.services.get_mut(service));

@@ -1,9 +1,11 @@
-//! The ECS service scheduler: what DRAINING does to the tasks of services, and where their replacements go.
+//! The ECS service scheduler: what DRAINING does to the tasks of services, and where their
+//! replacements go.
 //!
-//! Sources: ECS Developer Guide, container-instance-draining (a draining instance gets no new tasks; its PENDING
-//! service tasks stop at once; its RUNNING ones are replaced within minimumHealthyPercent and maximumPercent;
-//! standalone tasks are untouched) and managed-instance-draining (daemon tasks stop last). amazon-ecs-agent#3829:
-//! daemon tasks wait only until the replicas have left RUNNING.
+//! Sources: ECS Developer Guide, container-instance-draining (a draining instance gets no new
+//! tasks; its PENDING service tasks stop at once; its RUNNING ones are replaced within
+//! minimumHealthyPercent and maximumPercent; standalone tasks are untouched) and
+//! managed-instance-draining (daemon tasks stop last). amazon-ecs-agent#3829: daemon tasks wait
+//! only until the replicas have left RUNNING.
 
 use jiff::Timestamp;
 
@@ -235,7 +237,8 @@ mod tests {
     use crate::world::ecs::NewInstance;
     use crate::world::ecs::task_spec::TaskSpec;
 
-    /// Three container instances in three zones with a service of three tasks; the first is set to DRAINING.
+    /// Three container instances in three zones with a service of three tasks; the first is set to
+    /// DRAINING.
     fn drained(kind: ServiceKind, instances: usize) -> (World, String) {
         let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
         for (number, zone) in ["a", "b", "c"].into_iter().enumerate().take(instances) {
@@ -247,8 +250,8 @@ mod tests {
         (world, first)
     }
 
-    /// Lets the world run and says after how long the container instance had no task left, and how few healthy tasks
-    /// there were meanwhile.
+    /// Lets the world run and says after how long the container instance had no task left, and how
+    /// few healthy tasks there were meanwhile.
     fn watch(world: &mut World, container_instance: &str) -> (Option<Duration>, usize) {
         let start = world.now();
         let mut fewest = usize::MAX;
@@ -333,7 +336,8 @@ mod tests {
 
         let last_stop = |name: &str| {
             world.history.iter().rposition(|entry| {
-                matches!(&entry.happening, Happening::Task { name: task, instance_id, status: TaskStatus::Stopping, .. }
+                matches!(&entry.happening,
+                    Happening::Task { name: task, instance_id, status: TaskStatus::Stopping, .. }
                     if task.starts_with(name) && instance_id == "i-0")
             })
         };

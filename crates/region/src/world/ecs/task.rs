@@ -1,7 +1,8 @@
-//! Tasks, and the steps of their life with the time that each takes. What they need is in [`super::task_spec`].
+//! Tasks, and the steps of their life with the time that each takes. What they need is in
+//! [`super::task_spec`].
 //!
-//! Source: ECS Developer Guide, task-lifecycle-explanation. `stopTimeout` (default 30 s) is how long a container may
-//! take after SIGTERM before it is killed.
+//! Source: ECS Developer Guide, task-lifecycle-explanation. `stopTimeout` (default 30 s) is how
+//! long a container may take after SIGTERM before it is killed.
 
 use std::time::Duration;
 
@@ -123,7 +124,7 @@ impl Task {
 
     /// Whether the API still knows it.
     pub fn is_visible(&self, now: Timestamp) -> bool {
-        self.stopped_at.is_none_or(|at| now < at + VISIBLE_WHEN_STOPPED)
+        self.stopped_at.is_none_or(|stopped_at| now < stopped_at + VISIBLE_WHEN_STOPPED)
     }
 
     /// Until when it is protected, if it is.
@@ -131,7 +132,8 @@ impl Task {
         self.protected_until.filter(|&until| now < until)
     }
 
-    /// Whether it counts into `runningTasksCount` or `pendingTasksCount`: told to run, whatever its status.
+    /// Whether it counts into `runningTasksCount` or `pendingTasksCount`: told to run, whatever its
+    /// status.
     pub fn is_desired_running(&self) -> bool {
         !self.stop_requested && self.status != TaskStatus::Stopped
     }
@@ -141,7 +143,8 @@ impl Task {
         (TaskStatus::Activating..=TaskStatus::Stopping).contains(&self.status)
     }
 
-    /// The next step of its life, and how long the present one takes before it. `None` if it stays as it is.
+    /// The next step of its life, and how long the present one takes before it. `None` if it stays
+    /// as it is.
     pub(super) fn next_step(&self) -> Option<(Duration, TaskStatus)> {
         let behind_load_balancer = self.spec.deregistration_delay;
         match (self.status, self.stop_requested) {

@@ -1,4 +1,5 @@
-//! How tasks start, take their steps and stop. Only the agent of their container instance makes steps.
+//! How tasks start, take their steps and stop. Only the agent of their container instance makes
+//! steps.
 
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ impl World {
         }
     }
 
-    /// Takes the step that was planned, unless the task is gone or has been told otherwise meanwhile: a step is only
-    /// taken when the time that it takes has passed since the last one.
+    /// Takes the step that was planned, unless the task is gone or has been told otherwise
+    /// meanwhile: a step is only taken when the time that it takes has passed since the last one.
     pub(in crate::world) fn step_task(&mut self, cluster_name: &str, task_id: &str) {
         let now = self.now;
         let Some(cluster) = self.clusters.get_mut(cluster_name) else { return };
@@ -74,8 +75,8 @@ impl World {
         }
     }
 
-    /// Starts a standalone task on a container instance, given by its id or ARN, as `StartTask` does; that there is
-    /// room for it is the caller's business. Returns the task's id.
+    /// Starts a standalone task on a container instance, given by its id or ARN, as `StartTask`
+    /// does; that there is room for it is the caller's business. Returns the task's id.
     ///
     /// # Panics
     /// If the cluster has no such container instance.
@@ -113,8 +114,8 @@ impl World {
         cluster.tasks.insert(task.id.clone(), task);
     }
 
-    /// Protects a service task for a while from now on; a period of nothing ends its protection. A standalone task
-    /// cannot be protected (ECS API, `UpdateTaskProtection`).
+    /// Protects a service task for a while from now on; a period of nothing ends its protection. A
+    /// standalone task cannot be protected (ECS API, `UpdateTaskProtection`).
     pub fn protect_task(&mut self, cluster: &str, task_id: &str, period: Duration) {
         let protected_until = self.now + period;
         let task =
@@ -125,8 +126,8 @@ impl World {
         self.plan_at(protected_until, Due::Reconcile { cluster: cluster.to_owned(), service });
     }
 
-    /// The agent on an instance loses its connection: the tasks on it stay as they are, also those that are told to
-    /// stop. Happens several times an hour without anything being wrong.
+    /// The agent on an instance loses its connection: the tasks on it stay as they are, also those
+    /// that are told to stop. Happens several times an hour without anything being wrong.
     pub fn disconnect_agent(&mut self, instance_id: &str) {
         self.set_agent_connected(instance_id, false);
     }

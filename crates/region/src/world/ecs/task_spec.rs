@@ -30,9 +30,11 @@ pub struct TaskSpec {
     pub network: Network,
     /// `memberOf` constraints of its task definition, in the cluster query language.
     pub member_of: Vec<String>,
-    /// Attributes that its container instance must have, whatever their values: `requiresAttributes`.
+    /// Attributes that its container instance must have, whatever their values:
+    /// `requiresAttributes`.
     pub required_attributes: Vec<String>,
-    /// The family and revision of its task definition; by default that of its service or its name, in revision 1.
+    /// The family and revision of its task definition; by default that of its service or its name,
+    /// in revision 1.
     pub task_definition: Option<String>,
     /// Where its task definition says what it needs.
     pub size: Size,
