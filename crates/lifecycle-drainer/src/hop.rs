@@ -15,7 +15,7 @@ use ebb_core::lifecycle::diagnosis::Service;
 use ebb_core::lifecycle::handoff::HandoffState;
 use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout};
 use ebb_core::lifecycle::{
-    ActionState, Decision, Observation, Outcome, OutcomeKind, TasksLeft, decide,
+    ActionState, Decision, DrainProgress, Outcome, OutcomeKind, TasksLeft, decide,
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
@@ -134,7 +134,7 @@ impl<'a> Hop<'a> {
     }
 
     /// One turn. `seen` is what the turn before left to decide about; without it the hop looks afresh.
-    async fn turn(&mut self, seen: Option<Observation>) -> Result<Turn, Problem> {
+    async fn turn(&mut self, seen: Option<DrainProgress>) -> Result<Turn, Problem> {
         let (action_state, seen) = match seen {
             Some(seen) => (ActionState::Waiting, seen),
             None => self.look_afresh().await?,
@@ -153,7 +153,7 @@ impl<'a> Hop<'a> {
             Decision::GiveUp { on_timeout, why } => self.give_up(on_timeout, why).await,
             Decision::Wait { why } => match self.wait(&why).await? {
                 Some(outcome) => Ok(Turn::Settled(outcome)),
-                None if matches!(seen, Observation::Draining(_)) => {
+                None if matches!(seen, DrainProgress::Draining(_)) => {
                     self.look_again().await.map(Turn::Observed)
                 }
                 None => Ok(Turn::Reobserve),
@@ -161,10 +161,10 @@ impl<'a> Hop<'a> {
         }
     }
 
-    async fn look_afresh(&mut self) -> Result<(ActionState, Observation), Problem> {
+    async fn look_afresh(&mut self) -> Result<(ActionState, DrainProgress), Problem> {
         let action_state = self.action_state().await?;
         if action_state != ActionState::Waiting {
-            return Ok((action_state, Observation::NotInCluster));
+            return Ok((action_state, DrainProgress::NotInCluster));
         }
         self.begin_heartbeats().await?;
         let seen = self.find().await?;
@@ -190,7 +190,7 @@ impl<'a> Hop<'a> {
             }
             None => return Err(Problem::other("ECS did not say whether it is DRAINING")),
         };
-        Ok(Turn::Observed(Observation::Status(status)))
+        Ok(Turn::Observed(DrainProgress::Status(status)))
     }
 
     /// Tells the standalone tasks to stop. They count as told from then on: if ECS does not show it yet, the next look
@@ -362,7 +362,7 @@ enum Turn {
     /// The message is settled.
     Settled(Outcome),
     /// This is to be decided about next.
-    Observed(Observation),
+    Observed(DrainProgress),
     /// The next turn looks afresh, at the action as well.
     Reobserve,
 }

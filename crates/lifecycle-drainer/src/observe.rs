@@ -6,7 +6,7 @@ use ebb_aws::{AwsErrorKind, Problem, StatusFilter};
 use ebb_core::ecs::{ContainerInstance, Task};
 use ebb_core::ids::{Cluster, ContainerInstanceArn};
 use ebb_core::lifecycle::action::cluster_hint;
-use ebb_core::lifecycle::{ActionState, Observation, TasksLeft};
+use ebb_core::lifecycle::{ActionState, DrainProgress, TasksLeft};
 use futures_util::{StreamExt, stream};
 
 use crate::hop::Hop;
@@ -31,16 +31,16 @@ impl Hop<'_> {
 
     /// Finds the container instance: where an earlier hop found it, where the hook's metadata says, or in any of the
     /// clusters.
-    pub(crate) async fn find(&mut self) -> Result<Observation, Problem> {
+    pub(crate) async fn find(&mut self) -> Result<DrainProgress, Problem> {
         let found = match self.state.found.clone() {
             Some((cluster, arn)) => self.find_again(&cluster, arn).await?,
             None => self.find_anew().await?,
         };
         Ok(match found {
-            None => Observation::NotInCluster,
+            None => DrainProgress::NotInCluster,
             Some(ContainerInstance { cluster, arn, status, .. }) => {
                 self.state.found = Some((cluster, arn));
-                Observation::Status(status)
+                DrainProgress::Status(status)
             }
         })
     }
@@ -118,7 +118,7 @@ impl Hop<'_> {
     }
 
     /// Counts all tasks that have not stopped.
-    pub(crate) async fn count_tasks(&mut self) -> Result<Observation, Problem> {
+    pub(crate) async fn count_tasks(&mut self) -> Result<DrainProgress, Problem> {
         let (cluster, arn) = self.found()?;
         self.tasks = self
             .clients()
@@ -145,7 +145,7 @@ impl Hop<'_> {
 
     /// Looks again at the tasks that held the instance when they were last counted, with one call. Only when none of
     /// them does any more are all tasks counted.
-    pub(crate) async fn look_again(&mut self) -> Result<Observation, Problem> {
+    pub(crate) async fn look_again(&mut self) -> Result<DrainProgress, Problem> {
         let holding: Vec<_> = self
             .tasks
             .iter()
@@ -184,10 +184,10 @@ impl Hop<'_> {
     }
 
     /// What the tasks that were last looked at come to.
-    pub(crate) fn counted(&mut self) -> Observation {
+    pub(crate) fn counted(&mut self) -> DrainProgress {
         let left = TasksLeft::count(&self.tasks, &self.daemons(), &self.protected);
         self.left = Some(left);
-        Observation::Draining(left)
+        DrainProgress::Draining(left)
     }
 
     /// The container instance, for steps that follow upon its having been found.

@@ -102,9 +102,9 @@ impl TasksLeft {
     }
 }
 
-/// What was seen of the container instance.
+/// How far the drain of the container instance has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Observation {
+pub enum DrainProgress {
     /// Every cluster was looked through and none has it. A look-up that failed must not be passed as this.
     NotInCluster,
     /// A cluster has it, in this status; its tasks were not counted.
@@ -164,7 +164,7 @@ impl fmt::Display for Decision {
 /// drain must end by `deadline`. No look is skipped for the deadline: a drain that is over completes even if it is late.
 pub fn decide(
     action: &ActionState,
-    seen: &Observation,
+    seen: &DrainProgress,
     settings: &LifecycleSettings,
     deadline: Timestamp,
     now: Timestamp,
@@ -191,10 +191,10 @@ pub fn decide(
         }
     };
     match seen {
-        Observation::NotInCluster => {
+        DrainProgress::NotInCluster => {
             Decision::Complete { why: "no cluster has a container instance on it".to_owned() }
         }
-        Observation::Status(status) => match status {
+        DrainProgress::Status(status) => match status {
             ContainerInstanceStatus::Active => {
                 until_deadline("its drain never began".to_owned(), Decision::StartDrain)
             }
@@ -209,10 +209,10 @@ pub fn decide(
                 until_deadline(why.clone(), Decision::Wait { why })
             }
         },
-        Observation::Draining(left) if left.holding(settings.standalone_tasks) == 0 => {
+        DrainProgress::Draining(left) if left.holding(settings.standalone_tasks) == 0 => {
             Decision::Complete { why: format!("its tasks have stopped: {left}") }
         }
-        Observation::Draining(left) => {
+        DrainProgress::Draining(left) => {
             let stops = settings.standalone_tasks == StandaloneTasks::Stop && left.standalone > 0;
             let otherwise = if stops {
                 Decision::StopStandaloneTasks
@@ -237,8 +237,8 @@ mod tests {
         daemon: usize,
         standalone_stopping: usize,
         standalone: usize,
-    ) -> Observation {
-        Observation::Draining(TasksLeft {
+    ) -> DrainProgress {
+        DrainProgress::Draining(TasksLeft {
             service,
             daemon,
             standalone_stopping,
@@ -247,7 +247,7 @@ mod tests {
         })
     }
 
-    fn every_seen() -> Vec<(String, Observation)> {
+    fn every_seen() -> Vec<(String, DrainProgress)> {
         let statuses = [
             "REGISTERING",
             "REGISTRATION_FAILED",
@@ -257,8 +257,8 @@ mod tests {
             "INACTIVE",
             "NEW_WORD",
         ];
-        let mut every = vec![("in no cluster".to_owned(), Observation::NotInCluster)];
-        every.extend(statuses.map(|word| (word.to_owned(), Observation::Status(word.into()))));
+        let mut every = vec![("in no cluster".to_owned(), DrainProgress::NotInCluster)];
+        every.extend(statuses.map(|word| (word.to_owned(), DrainProgress::Status(word.into()))));
         every.extend([
             ("no task left".to_owned(), left(0, 0, 0, 0)),
             ("a daemon task left".to_owned(), left(0, 1, 0, 0)),
