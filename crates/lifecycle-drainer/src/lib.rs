@@ -1,9 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod diagnosis;
 mod hop;
-mod observe;
+mod observation;
 mod report;
-mod stuck;
 
 use ebb_aws::{Clients, Clock, HandlerError, Problem};
 use ebb_core::event::{Event, parse};
