@@ -4,13 +4,12 @@
 
 use std::time::Duration;
 
-use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_core::lifecycle::diagnosis::{DrainFacts, diagnose};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::FUNCTION;
 use crate::hop::Hop;
+use crate::report;
 
 /// The whole of it must not cost a drain more than a pause.
 const TIME: Duration = Duration::from_secs(10);
@@ -39,9 +38,8 @@ impl Hop<'_> {
             drain.deadline = %self.state.deadline,
             "{subject} {}: {held}", self.action.instance_id
         );
-        let stuck = Metric { name: "Stuck", unit: Unit::Count, value: 1.0 };
-        metrics::print(&self.settings().metrics_namespace, FUNCTION, self.now(), &[stuck]);
-        let Some(topic) = &self.settings().notification_topic else { return };
+        report::print_stuck(self.drain());
+        let Some(topic) = &self.settings.notification_topic else { return };
         let message = format!(
             "Instance {} of group {}, until {}:\n{}",
             self.action.instance_id,
@@ -50,7 +48,7 @@ impl Hop<'_> {
             lines.join("\n")
         );
         let subject = format!("{subject} {}", self.action.instance_id);
-        if let Err(error) = self.clients().topics.publish(topic, &subject, &message).await {
+        if let Err(error) = self.clients.topics.publish(topic, &subject, &message).await {
             warn!("Could not {error}: {:?}", error.kind);
         }
     }
@@ -58,7 +56,7 @@ impl Hop<'_> {
     /// `None` if the container instance was never found, or cannot be looked at: a wrong diagnosis is worse than none.
     async fn scene(&self) -> Option<DrainFacts> {
         let (cluster, arn) = self.state.found.clone()?;
-        let ecs = &self.clients().ecs;
+        let ecs = &self.clients.ecs;
         let tasks: Vec<_> = self.tasks.iter().filter(|task| self.holds(task)).cloned().collect();
         let (agent_connected, rooms) = ecs.agent_and_rooms(&cluster, &arn).await.ok()?;
         let names = tasks.iter().filter_map(|task| task.service.clone()).collect();

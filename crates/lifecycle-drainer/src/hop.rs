@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{ActionResult, ActionStatus, Clients, Clock, DrainResult, ErrorType, Problem};
 use ebb_core::ecs::{ContainerInstanceStatus, Task};
 use ebb_core::ids::TaskArn;
@@ -21,7 +20,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use crate::{FUNCTION, LifecycleDrainer};
+use crate::drain::Drain;
+use crate::report;
 
 /// What a hop keeps of the invocation's time for its last look and for publishing the message.
 const HOP_MARGIN: SignedDuration = SignedDuration::from_secs(20);
@@ -36,8 +36,9 @@ const GLOBAL_TIMEOUT_HEARTBEATS: i32 = 100;
 
 /// One hop of a drain.
 pub(crate) struct Hop<'a> {
-    drainer: &'a LifecycleDrainer,
-    pub(crate) action: LifecycleAction,
+    pub(crate) clients: &'a Clients,
+    pub(crate) settings: &'a LifecycleSettings,
+    pub(crate) action: &'a LifecycleAction,
     pub(crate) state: HandoffState,
     clock: Clock,
     /// When the hop ends.
@@ -58,8 +59,9 @@ pub(crate) struct Hop<'a> {
 impl<'a> Hop<'a> {
     /// Takes up a message, which the invocation can wait for until `cut_off`.
     pub(crate) fn begin(
-        drainer: &'a LifecycleDrainer,
-        action: LifecycleAction,
+        clients: &'a Clients,
+        settings: &'a LifecycleSettings,
+        action: &'a LifecycleAction,
         clock: Clock,
         cut_off: Timestamp,
     ) -> Result<Self, Problem> {
@@ -68,7 +70,7 @@ impl<'a> Hop<'a> {
             Some(carried) => HandoffState { hop: carried.hop + 1, ..carried },
             None => {
                 let sent = action.time.unwrap_or(now);
-                let deadline = sent.checked_add(drainer.settings.drain_timeout);
+                let deadline = sent.checked_add(settings.drain_timeout);
                 let deadline = deadline
                     .map_err(|error| Problem::other(format!("the message's time: {error}")))?;
                 HandoffState {
@@ -83,9 +85,10 @@ impl<'a> Hop<'a> {
         };
         // A function with little time waits for half of it, so that its hops do not chase each other.
         let time = cut_off.duration_since(now);
-        let end = clock.instant(now + drainer.settings.hop.min(time - HOP_MARGIN.min(time / 2)));
+        let end = clock.instant(now + settings.hop.min(time - HOP_MARGIN.min(time / 2)));
         Ok(Self {
-            drainer,
+            clients,
+            settings,
             action,
             state,
             clock,
@@ -99,16 +102,9 @@ impl<'a> Hop<'a> {
         })
     }
 
-    pub(crate) fn clients(&self) -> &Clients {
-        &self.drainer.clients
-    }
-
-    pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    pub(crate) fn settings(&self) -> &LifecycleSettings {
-        &self.drainer.settings
+    pub(crate) fn drain(&self) -> Drain<'_> {
+        let Self { settings, action, ref state, clock, .. } = *self;
+        Drain { settings, action, state, clock }
     }
 
     /// Runs the hop to its end. Each turn either settles the message, or moves what was seen a step on, or waits; the
@@ -139,9 +135,9 @@ impl<'a> Hop<'a> {
             Some(seen) => (ActionState::Waiting, seen),
             None => self.look_afresh().await?,
         };
-        match decide(&action_state, &seen, self.settings(), self.state.deadline, self.clock.now()) {
+        match decide(&action_state, &seen, self.settings, self.state.deadline, self.clock.now()) {
             Decision::Ignore { why } => Ok(self.settle(OutcomeKind::Ignored, why)),
-            other if self.settings().dry_run => {
+            other if self.settings.dry_run => {
                 Ok(self.settle(OutcomeKind::WouldDrain, format!("DRY_RUN is set; next: {other}")))
             }
             Decision::StartDrain => self.start_drain().await,
@@ -173,7 +169,7 @@ impl<'a> Hop<'a> {
 
     async fn start_drain(&mut self) -> Result<Turn, Problem> {
         let (cluster, arn) = self.found()?;
-        let results = self.clients().ecs.set_draining(&cluster, &[arn]).await;
+        let results = self.clients.ecs.set_draining(&cluster, &[arn]).await;
         let status = match results.map_err(|error| Problem::from(&error))?.into_iter().next() {
             Some(DrainResult::Draining) => {
                 info!(
@@ -197,12 +193,11 @@ impl<'a> Hop<'a> {
     /// finds out, after a pause.
     async fn stop_standalone_tasks(&mut self) -> Result<Turn, Problem> {
         let (cluster, _) = self.found()?;
-        let drainer = self.drainer;
         for task in
             self.tasks.iter_mut().filter(|task| task.service.is_none() && !task.told_to_stop)
         {
             let reason = "Ebb: its container instance is drained";
-            let stopped = drainer.clients.ecs.stop_task(&cluster, &task.arn, reason).await;
+            let stopped = self.clients.ecs.stop_task(&cluster, &task.arn, reason).await;
             stopped.map_err(|error| Problem::from(&error))?;
             task.told_to_stop = true;
         }
@@ -215,24 +210,16 @@ impl<'a> Hop<'a> {
         outcome: OutcomeKind,
         why: String,
     ) -> Result<Turn, Problem> {
-        let completed = self.clients().auto_scaling.complete(&self.action, result).await;
+        let completed = self.clients.auto_scaling.complete(self.action, result).await;
         Ok(match completed.map_err(|error| Problem::from(&error))? {
             ActionStatus::Active => {
-                self.measure();
+                report::print_drain_seconds(self.drain());
                 self.settle(outcome, why)
             }
             ActionStatus::Over => {
                 self.settle(outcome, format!("{why}; the action was over already"))
             }
         })
-    }
-
-    /// Prints how long the instance was held. Only who completes the action does, so every drain counts once.
-    fn measure(&self) {
-        let began = self.action.time.unwrap_or(self.state.first_seen);
-        let value = self.now().duration_since(began).as_secs_f64().max(0.0);
-        let seconds = Metric { name: "DrainSeconds", unit: Unit::Seconds, value };
-        metrics::print(&self.settings().metrics_namespace, FUNCTION, self.now(), &[seconds]);
     }
 
     async fn give_up(&self, on_timeout: OnTimeout, why: String) -> Result<Turn, Problem> {
@@ -247,7 +234,7 @@ impl<'a> Hop<'a> {
             }
             OnTimeout::Reactivate => {
                 if let Some((cluster, arn)) = &self.state.found {
-                    let active = self.clients().ecs.set_active(cluster, arn).await;
+                    let active = self.clients.ecs.set_active(cluster, arn).await;
                     active.map_err(|error| Problem::from(&error))?;
                 }
                 Ok(self.settle(OutcomeKind::TimedOut, why))
@@ -262,7 +249,7 @@ impl<'a> Hop<'a> {
             return Ok(());
         }
         if self.state.heartbeat_timeout_seconds.is_none() {
-            let timeout = self.clients().auto_scaling.heartbeat_timeout(&self.action).await;
+            let timeout = self.clients.auto_scaling.heartbeat_timeout(self.action).await;
             let timeout = timeout.map_err(|error| Problem::from(&error))?;
             self.state.heartbeat_timeout_seconds = timeout.map(|timeout| timeout.as_secs());
         }
@@ -270,8 +257,7 @@ impl<'a> Hop<'a> {
         let timeout =
             SignedDuration::try_from(Duration::from_secs(seconds)).unwrap_or(GLOBAL_TIMEOUT);
         let global = (timeout * GLOBAL_TIMEOUT_HEARTBEATS).min(GLOBAL_TIMEOUT) - GLOBAL_MARGIN;
-        let began = self.action.time.unwrap_or(self.state.first_seen);
-        self.state.deadline = self.state.deadline.min(began + global);
+        self.state.deadline = self.state.deadline.min(self.drain().began() + global);
         // Nobody knows when the hop before this one sent its last: the first is due at once.
         self.heartbeat = Some(
             Instant::now()
@@ -299,7 +285,7 @@ impl<'a> Hop<'a> {
     /// that settles it.
     async fn pause(&mut self, why: &str) -> Result<Option<Outcome>, Problem> {
         let interval =
-            Duration::try_from(self.settings().poll_interval).unwrap_or(Duration::from_secs(15));
+            Duration::try_from(self.settings.poll_interval).unwrap_or(Duration::from_secs(15));
         // Up to a quarter less by chance, so that many drains do not call in step.
         let pause = Instant::now() + interval.mul_f64(0.75 + fastrand::f64() / 4.0);
         let deadline = self.clock.instant(self.state.deadline);
@@ -310,7 +296,7 @@ impl<'a> Hop<'a> {
         }
         while let Some(due) = self.heartbeat.filter(|due| *due <= wake) {
             sleep_until(due).await;
-            let beat = self.clients().auto_scaling.heartbeat(&self.action).await;
+            let beat = self.clients.auto_scaling.heartbeat(self.action).await;
             self.heartbeat = Some(Instant::now() + self.heartbeat_interval());
             match beat {
                 Ok(ActionStatus::Active) => {}
@@ -337,7 +323,7 @@ impl<'a> Hop<'a> {
         let message =
             message.map_err(|error| Problem::other(format!("write the message: {error}")))?;
         let subject = format!("Ebb: hop {} for {}", self.state.hop + 1, self.action.instance_id);
-        let published = self.clients().topics.publish(topic, &subject, &message).await;
+        let published = self.clients.topics.publish(topic, &subject, &message).await;
         published.map_err(|error| Problem::from(&error))?;
         Ok(self.outcome(OutcomeKind::Republished, why.to_owned()))
     }

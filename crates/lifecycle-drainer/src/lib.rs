@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod diagnosis;
+mod drain;
 mod hop;
 mod observation;
 mod report;
@@ -15,10 +16,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::time::timeout_at;
 
+pub use self::report::FUNCTION;
 use crate::hop::Hop;
-
-/// The function's name, as in logs and metrics.
-pub const FUNCTION: &str = "lifecycle-drainer";
+use crate::report::report_invocation;
 
 /// What is kept of the invocation's time for the answer, so that Lambda never cuts the function off without one.
 const ANSWER_MARGIN: SignedDuration = SignedDuration::from_secs(2);
@@ -70,7 +70,7 @@ impl LifecycleDrainer {
             }
         }
         let answer = Answer { outcomes };
-        self.report(&answer, &problems, clock);
+        report_invocation(&self.settings, &answer, &problems, clock);
         HandlerError::of(&problems).map_or(Ok(answer), Err)
     }
 
@@ -80,15 +80,16 @@ impl LifecycleDrainer {
         clock: Clock,
         deadline: Timestamp,
     ) -> Result<Outcome, Problem> {
-        let subject = action.instance_id.clone();
         let answer_by = clock.instant(deadline - ANSWER_MARGIN);
         // Boxed, as the SDK's futures are large and deeply nested.
-        let run = Box::pin(async { Hop::begin(self, action, clock, deadline)?.run().await });
+        let run = Box::pin(async {
+            Hop::begin(&self.clients, &self.settings, &action, clock, deadline)?.run().await
+        });
         let result = timeout_at(answer_by, run).await;
         let result = result.unwrap_or_else(|_| Err(Problem::other("ran out of time")));
         result.map_err(|Problem { error_type, text }| Problem {
             error_type,
-            text: format!("{subject}: {text}"),
+            text: format!("{}: {text}", action.instance_id),
         })
     }
 }

@@ -21,7 +21,7 @@ impl Hop<'_> {
     /// Where the group of the message says that the instance stands. A message that names another group than the
     /// instance's own is forged or stale.
     pub(crate) async fn action_state(&self) -> Result<ActionState, Problem> {
-        let found = self.clients().auto_scaling.lifecycle_state(&self.action.instance_id).await;
+        let found = self.clients.auto_scaling.lifecycle_state(&self.action.instance_id).await;
         Ok(match found.map_err(|error| Problem::from(&error))? {
             Some((group, state)) if group == self.action.group => ActionState::of(&state),
             Some((group, _)) => ActionState::NotWaiting(format!("in group {group}")),
@@ -53,7 +53,7 @@ impl Hop<'_> {
         arn: ContainerInstanceArn,
     ) -> Result<Option<ContainerInstance>, Problem> {
         let described = self
-            .clients()
+            .clients
             .ecs
             .describe(cluster, &[arn])
             .await
@@ -65,7 +65,7 @@ impl Hop<'_> {
     }
 
     async fn find_anew(&self) -> Result<Option<ContainerInstance>, Problem> {
-        let clusters = self.clients().ecs.clusters(self.settings().clusters.as_deref()).await;
+        let clusters = self.clients.ecs.clusters(self.settings.clusters.as_deref()).await;
         let clusters = clusters.map_err(|error| Problem::from(&error))?;
         // The hint only says where to look first: what it names must be a cluster that may be looked through.
         let hint = self.action.metadata.as_deref().and_then(cluster_hint);
@@ -100,14 +100,13 @@ impl Hop<'_> {
     async fn find_in_one(&self, cluster: &Cluster) -> Result<Option<ContainerInstance>, Problem> {
         let ids = std::slice::from_ref(&self.action.instance_id);
         for look in [StatusFilter::Active, StatusFilter::AnyStatus] {
-            match self.clients().ecs.find(cluster, ids, look).await {
+            match self.clients.ecs.find(cluster, ids, look).await {
                 Ok(found) if found.is_empty() => {}
                 Ok(found) => return Ok(found.into_iter().next()),
                 // Listed a moment ago and deleted now: it has no container instances. A configured cluster that does
                 // not exist is a mistake in the settings, and an instance must not be given up for it.
                 Err(error)
-                    if error.kind == AwsErrorKind::NotFound
-                        && self.settings().clusters.is_none() =>
+                    if error.kind == AwsErrorKind::NotFound && self.settings.clusters.is_none() =>
                 {
                     return Ok(None);
                 }
@@ -121,7 +120,7 @@ impl Hop<'_> {
     pub(crate) async fn count_tasks(&mut self) -> Result<DrainProgress, Problem> {
         let (cluster, arn) = self.found()?;
         self.tasks = self
-            .clients()
+            .clients
             .ecs
             .tasks_on(&cluster, &arn)
             .await
@@ -130,7 +129,7 @@ impl Hop<'_> {
             self.tasks.iter().filter_map(|task| task.service.clone()).collect();
         if !services.is_subset(&self.described) {
             let services_now =
-                self.clients().ecs.services(&cluster, &services, self.state.first_seen).await;
+                self.clients.ecs.services(&cluster, &services, self.state.first_seen).await;
             self.services = services_now.map_err(|error| Problem::from(&error))?;
             self.described = services;
         }
@@ -139,7 +138,7 @@ impl Hop<'_> {
             self.tasks.iter().filter(|task| task.service.is_some()).map(|task| task.arn.clone());
         let of_services: Vec<_> = of_services.collect();
         self.protected =
-            self.clients().ecs.protected_until(&cluster, &of_services).await.unwrap_or_default();
+            self.clients.ecs.protected_until(&cluster, &of_services).await.unwrap_or_default();
         Ok(self.counted())
     }
 
@@ -158,7 +157,7 @@ impl Hop<'_> {
         }
         let (cluster, _) = self.found()?;
         let arns: Vec<_> = holding.into_iter().map(|task| task.arn).collect();
-        let described = self.clients().ecs.describe_tasks(&cluster, &arns).await;
+        let described = self.clients.ecs.describe_tasks(&cluster, &arns).await;
         let described = described.map_err(|error| Problem::from(&error))?;
         self.tasks.retain(|task| !arns.contains(&task.arn));
         self.tasks.extend(described.into_iter().filter(|task| !task.stopped));
@@ -180,7 +179,7 @@ impl Hop<'_> {
 
     pub(crate) fn holds(&self, task: &Task) -> bool {
         let alone = TasksLeft::count(std::slice::from_ref(task), &self.daemons(), &self.protected);
-        alone.holding(self.settings().standalone_tasks) > 0
+        alone.holding(self.settings.standalone_tasks) > 0
     }
 
     /// What the tasks that were last looked at come to.

@@ -1,29 +1,51 @@
-//! What an invocation leaves behind for people: its closing log line and its metrics.
+//! What the function leaves behind for people: its closing log line and its metrics.
 
 use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{Clock, Problem};
-use ebb_core::lifecycle::settings::OnTimeout;
+use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout};
 use ebb_core::lifecycle::{Answer, Outcome, OutcomeKind};
 use tracing::info;
 
-use crate::{FUNCTION, LifecycleDrainer};
+use crate::drain::Drain;
 
-impl LifecycleDrainer {
-    /// Reports how the invocation came off. An error is left to the runtime, which logs it.
-    pub(crate) fn report(&self, answer: &Answer, problems: &[Problem], clock: Clock) {
-        metrics::print(
-            &self.settings.metrics_namespace,
-            FUNCTION,
-            clock.now(),
-            &metrics_of(answer, problems, self.settings.on_timeout),
-        );
-        info!(
-            answer = %serde_json::to_string(answer).unwrap_or_default(),
-            failed = problems.len(),
-            duration_ms = clock.elapsed().as_millis(),
-            "{answer}"
-        );
-    }
+/// The function's name, as in logs and metrics.
+pub const FUNCTION: &str = "lifecycle-drainer";
+
+/// Reports the outcome of an invocation. An error is left to the runtime, which logs it.
+pub(crate) fn report_invocation(
+    settings: &LifecycleSettings,
+    answer: &Answer,
+    problems: &[Problem],
+    clock: Clock,
+) {
+    metrics::print(
+        &settings.metrics_namespace,
+        FUNCTION,
+        clock.now(),
+        &metrics_of(answer, problems, settings.on_timeout),
+    );
+    info!(
+        answer = %serde_json::to_string(answer).unwrap_or_default(),
+        failed = problems.len(),
+        duration_ms = clock.elapsed().as_millis(),
+        "{answer}"
+    );
+}
+
+/// Prints how long an instance was held.
+pub(crate) fn print_drain_seconds(drain: Drain<'_>) {
+    let held = drain.clock.now().duration_since(drain.began());
+    print_metric(drain, "DrainSeconds", Unit::Seconds, held.as_secs_f64().max(0.0));
+}
+
+/// Prints that a drain takes long enough to tell people about it.
+pub(crate) fn print_stuck(drain: Drain<'_>) {
+    print_metric(drain, "Stuck", Unit::Count, 1.0);
+}
+
+fn print_metric(drain: Drain<'_>, name: &'static str, unit: Unit, value: f64) {
+    let namespace = &drain.settings.metrics_namespace;
+    metrics::print(namespace, FUNCTION, drain.clock.now(), &[Metric { name, unit, value }]);
 }
 
 /// The metrics of an invocation: how many messages came off which way, how many drains it began, how many tasks a
