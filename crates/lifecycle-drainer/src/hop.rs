@@ -21,18 +21,11 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::drain::Drain;
+use crate::heartbeat::{self, Heartbeat};
 use crate::report;
 
 /// What a hop keeps of the invocation's time for its last look and for publishing the message.
 const HOP_MARGIN: SignedDuration = SignedDuration::from_secs(20);
-
-/// How long before its global time-out an action is given up, so that it ends as the operator chose.
-const GLOBAL_MARGIN: SignedDuration = SignedDuration::from_secs(30);
-
-/// The longest that an action may wait: 48 hours, or this many heartbeat time-outs.
-/// Source: EC2 Auto Scaling User Guide, lifecycle-hooks.
-const GLOBAL_TIMEOUT: SignedDuration = SignedDuration::from_hours(48);
-const GLOBAL_TIMEOUT_HEARTBEATS: i32 = 100;
 
 /// One hop of a drain.
 pub(crate) struct Hop<'a> {
@@ -43,8 +36,8 @@ pub(crate) struct Hop<'a> {
     clock: Clock,
     /// When the hop ends.
     end: Instant,
-    /// When the action needs its next heartbeat.
-    heartbeat: Option<Instant>,
+    /// `None` until the hook is read, and for good if it is gone.
+    heartbeat: Option<Heartbeat>,
     /// The tasks that had not stopped when they were last looked at.
     pub(crate) tasks: Vec<Task>,
     /// How many of each kind.
@@ -103,8 +96,8 @@ impl<'a> Hop<'a> {
     }
 
     pub(crate) fn drain(&self) -> Drain<'_> {
-        let Self { settings, action, ref state, clock, .. } = *self;
-        Drain { settings, action, state, clock }
+        let Self { clients, settings, action, ref state, clock, .. } = *self;
+        Drain { clients, settings, action, state, clock }
     }
 
     /// Runs the hop to its end. Each turn either settles the message, or moves what was seen a step on, or waits; the
@@ -162,7 +155,7 @@ impl<'a> Hop<'a> {
         if action_state != ActionState::Waiting {
             return Ok((action_state, DrainProgress::NotInCluster));
         }
-        self.begin_heartbeats().await?;
+        self.start_heartbeats().await?;
         let seen = self.find().await?;
         Ok((action_state, seen))
     }
@@ -242,33 +235,22 @@ impl<'a> Hop<'a> {
         }
     }
 
-    /// Reads how often the action needs a heartbeat, unless an earlier hop has done so, and bounds the drain by the
-    /// action's global time-out.
-    async fn begin_heartbeats(&mut self) -> Result<(), Problem> {
+    /// Starts the heartbeats, and bounds the drain by the action's global time-out. Later hops get
+    /// the heartbeat time-out handed on; where the hook is gone there is none to keep.
+    async fn start_heartbeats(&mut self) -> Result<(), Problem> {
         if self.heartbeat.is_some() {
             return Ok(());
         }
         if self.state.heartbeat_timeout_seconds.is_none() {
-            let timeout = self.clients.auto_scaling.heartbeat_timeout(self.action).await;
-            let timeout = timeout.map_err(|error| Problem::from(&error))?;
-            self.state.heartbeat_timeout_seconds = timeout.map(|timeout| timeout.as_secs());
+            self.state.heartbeat_timeout_seconds = heartbeat::read_timeout(self.drain()).await?;
         }
-        let Some(seconds) = self.state.heartbeat_timeout_seconds else { return Ok(()) };
-        let timeout =
-            SignedDuration::try_from(Duration::from_secs(seconds)).unwrap_or(GLOBAL_TIMEOUT);
-        let global = (timeout * GLOBAL_TIMEOUT_HEARTBEATS).min(GLOBAL_TIMEOUT) - GLOBAL_MARGIN;
-        self.state.deadline = self.state.deadline.min(self.drain().began() + global);
-        // Nobody knows when the hop before this one sent its last: the first is due at once.
-        self.heartbeat = Some(
-            Instant::now()
-                + if self.state.hop == 1 { self.heartbeat_interval() } else { Duration::ZERO },
-        );
+        if let Some(seconds) = self.state.heartbeat_timeout_seconds {
+            let timeout = Duration::from_secs(seconds);
+            let global_deadline = heartbeat::global_deadline(self.drain(), timeout);
+            self.state.deadline = self.state.deadline.min(global_deadline);
+            self.heartbeat = Some(Heartbeat::start(timeout, self.state.hop));
+        }
         Ok(())
-    }
-
-    /// A third of the heartbeat time-out, so that two may be lost.
-    fn heartbeat_interval(&self) -> Duration {
-        Duration::from_secs(self.state.heartbeat_timeout_seconds.unwrap_or(3_600)) / 3
     }
 
     /// Waits for a while. When half of the time is over, people are told once what holds the drain.
@@ -294,18 +276,13 @@ impl<'a> Hop<'a> {
             sleep_until(self.end).await;
             return self.republish(why).await.map(Some);
         }
-        while let Some(due) = self.heartbeat.filter(|due| *due <= wake) {
-            sleep_until(due).await;
-            let beat = self.clients.auto_scaling.heartbeat(self.action).await;
-            self.heartbeat = Some(Instant::now() + self.heartbeat_interval());
-            match beat {
-                Ok(ActionStatus::Active) => {}
-                Ok(ActionStatus::Over) => {
-                    return Ok(Some(
-                        self.outcome(OutcomeKind::Ignored, "the action is over".to_owned()),
-                    ));
-                }
-                Err(error) => warn!("Could not {error}: {:?}", error.kind),
+        while let Some(mut heartbeat) = self.heartbeat.filter(|next| next.due <= wake) {
+            sleep_until(heartbeat.due).await;
+            let status = heartbeat.send(self.drain()).await;
+            self.heartbeat = Some(heartbeat);
+            if status == ActionStatus::Over {
+                let why = "the action is over".to_owned();
+                return Ok(Some(self.outcome(OutcomeKind::Ignored, why)));
             }
         }
         sleep_until(wake).await;

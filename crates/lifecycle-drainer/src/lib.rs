@@ -2,6 +2,7 @@
 
 mod diagnosis;
 mod drain;
+mod heartbeat;
 mod hop;
 mod observation;
 mod report;
