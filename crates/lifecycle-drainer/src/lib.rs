@@ -6,6 +6,7 @@ mod heartbeat;
 mod hop;
 mod observation;
 mod report;
+mod search;
 
 use ebb_aws::{Clients, Clock, HandlerError, Problem};
 use ebb_core::event::{Event, parse};

@@ -2,17 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use ebb_aws::{AwsErrorKind, Problem, StatusFilter};
+use ebb_aws::Problem;
 use ebb_core::ecs::{ContainerInstance, Task};
 use ebb_core::ids::{Cluster, ContainerInstanceArn};
-use ebb_core::lifecycle::action::cluster_hint;
 use ebb_core::lifecycle::{ActionState, DrainProgress, TasksLeft};
-use futures_util::{StreamExt, stream};
 
 use crate::hop::Hop;
-
-/// How many clusters are looked through at once.
-const CONCURRENT_LOOKS_MAX: usize = 8;
+use crate::search::find_container_instance;
 
 /// How many tasks a cheap look describes: one call. As long as one of them holds the instance, the rest may wait.
 const CHEAP_LOOK_MAX: usize = 100;
@@ -32,10 +28,7 @@ impl Hop<'_> {
     /// Finds the container instance: where an earlier hop found it, where the hook's metadata says, or in any of the
     /// clusters.
     pub(crate) async fn find(&mut self) -> Result<DrainProgress, Problem> {
-        let found = match self.state.found.clone() {
-            Some((cluster, arn)) => self.find_again(&cluster, arn).await?,
-            None => self.find_anew().await?,
-        };
+        let found = find_container_instance(self.drain()).await?;
         Ok(match found {
             None => DrainProgress::NotInCluster,
             Some(ContainerInstance { cluster, arn, status, .. }) => {
@@ -43,77 +36,6 @@ impl Hop<'_> {
                 DrainProgress::Status(status)
             }
         })
-    }
-
-    /// The carried state is input: what it names counts only if it is on the instance. One that has left its cluster
-    /// is not listed anywhere any more.
-    async fn find_again(
-        &self,
-        cluster: &Cluster,
-        arn: ContainerInstanceArn,
-    ) -> Result<Option<ContainerInstance>, Problem> {
-        let described = self
-            .clients
-            .ecs
-            .describe(cluster, &[arn])
-            .await
-            .map_err(|error| Problem::from(&error))?;
-        match described.into_iter().find(|one| one.instance_id == self.action.instance_id) {
-            Some(found) => Ok(Some(found)),
-            None => self.find_anew().await,
-        }
-    }
-
-    async fn find_anew(&self) -> Result<Option<ContainerInstance>, Problem> {
-        let clusters = self.clients.ecs.clusters(self.settings.clusters.as_deref()).await;
-        let clusters = clusters.map_err(|error| Problem::from(&error))?;
-        // The hint only says where to look first: what it names must be a cluster that may be looked through.
-        let hint = self.action.metadata.as_deref().and_then(cluster_hint);
-        let (hinted, others): (Vec<_>, Vec<_>) =
-            clusters.into_iter().partition(|cluster| Some(cluster.name()) == hint.as_deref());
-        for clusters in [hinted, others] {
-            if let Some(found) = self.find_in(&clusters).await? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
-    }
-
-    /// A cluster that cannot be looked through is a problem only if no other has the instance.
-    async fn find_in(&self, clusters: &[Cluster]) -> Result<Option<ContainerInstance>, Problem> {
-        let mut looks = Vec::new();
-        for cluster in clusters {
-            looks.push(self.find_in_one(cluster));
-        }
-        let mut looks = stream::iter(looks).buffer_unordered(CONCURRENT_LOOKS_MAX);
-        let mut problem = None;
-        while let Some(look) = looks.next().await {
-            match look {
-                Ok(Some(found)) => return Ok(Some(found)),
-                Ok(None) => {}
-                Err(other) => problem = Some(other),
-            }
-        }
-        problem.map_or(Ok(None), Err)
-    }
-
-    async fn find_in_one(&self, cluster: &Cluster) -> Result<Option<ContainerInstance>, Problem> {
-        let ids = std::slice::from_ref(&self.action.instance_id);
-        for look in [StatusFilter::Active, StatusFilter::AnyStatus] {
-            match self.clients.ecs.find(cluster, ids, look).await {
-                Ok(found) if found.is_empty() => {}
-                Ok(found) => return Ok(found.into_iter().next()),
-                // Listed a moment ago and deleted now: it has no container instances. A configured cluster that does
-                // not exist is a mistake in the settings, and an instance must not be given up for it.
-                Err(error)
-                    if error.kind == AwsErrorKind::NotFound && self.settings.clusters.is_none() =>
-                {
-                    return Ok(None);
-                }
-                Err(error) => return Err(Problem::from(&error)),
-            }
-        }
-        Ok(None)
     }
 
     /// Counts all tasks that have not stopped.
