@@ -1,72 +1,88 @@
-//! Tells people what holds a drain: in the log, as a metric, and over the notification topic if there is one.
+//! Reports what holds a drain: in the log, as a metric, and over the notification topic if there
+//! is one.
 //!
-//! Best effort: whatever cannot be looked up is left out, and nothing waits for it.
+//! Best effort: what cannot be looked up is left out, and nothing waits for it. What holds a task
+//! is judged by `ebb_core::lifecycle::diagnosis`.
 
 use std::time::Duration;
 
+use ebb_aws::Problem;
 use ebb_core::lifecycle::diagnosis::{DrainFacts, diagnose};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::hop::Hop;
+use crate::drain::Drain;
+use crate::observation::Observation;
 use crate::report;
 
-/// The whole of it must not cost a drain more than a pause.
-const TIME: Duration = Duration::from_secs(10);
+/// How long a report may take, look-ups and notice together: no longer than the pause between two
+/// looks at the drain. What is not reported by then stays unreported.
+const REPORT_TIME: Duration = Duration::from_secs(10);
 
-impl Hop<'_> {
-    /// Looks up what holds the instance and says so, after a `subject` such as "Ebb still drains".
-    pub(crate) async fn tell_what_holds(&self, subject: &str) {
-        if timeout(TIME, self.tell(subject)).await.is_err() {
-            warn!(ec2.instance_id = %self.action.instance_id, "Could not tell in time what holds the drain");
-        }
-    }
-
-    async fn tell(&self, subject: &str) {
-        let lines = match self.scene().await {
-            Some(scene) => diagnose(&scene),
-            None => Vec::new(),
-        };
-        let held = if lines.is_empty() {
-            "nothing is known of what holds it".to_owned()
-        } else {
-            lines.join("; ")
-        };
+/// Looks up what holds the instance and reports it, after a `subject` such as "Ebb still drains".
+pub(crate) async fn report_holding_tasks(
+    drain: Drain<'_>,
+    observation: &Observation,
+    subject: &str,
+) {
+    if timeout(REPORT_TIME, diagnose_and_report(drain, observation, subject)).await.is_err() {
         warn!(
-            ec2.instance_id = %self.action.instance_id,
-            asg.name = %self.action.group,
-            drain.deadline = %self.state.deadline,
-            "{subject} {}: {held}", self.action.instance_id
+            ec2.instance_id = %drain.action.instance_id,
+            "Could not report in time what holds the drain"
         );
-        report::print_stuck(self.drain());
-        let Some(topic) = &self.settings.notification_topic else { return };
-        let message = format!(
-            "Instance {} of group {}, until {}:\n{}",
-            self.action.instance_id,
-            self.action.group,
-            self.state.deadline,
-            lines.join("\n")
-        );
-        let subject = format!("{subject} {}", self.action.instance_id);
-        if let Err(error) = self.clients.topics.publish(topic, &subject, &message).await {
-            warn!("Could not {error}: {:?}", error.kind);
-        }
     }
+}
 
-    /// `None` if the container instance was never found, or cannot be looked at: a wrong diagnosis is worse than none.
-    async fn scene(&self) -> Option<DrainFacts> {
-        let (cluster, arn) = self.state.found.clone()?;
-        let ecs = &self.clients.ecs;
-        let tasks: Vec<_> = self.tasks.iter().filter(|task| self.holds(task)).cloned().collect();
-        let (agent_connected, rooms) = ecs.agent_and_rooms(&cluster, &arn).await.ok()?;
-        let names = tasks.iter().filter_map(|task| task.service.clone()).collect();
-        let services = ecs.services(&cluster, &names, self.state.first_seen).await;
-        Some(DrainFacts {
-            tasks,
-            services: services.unwrap_or_else(|_| self.services.clone()),
-            agent_connected,
-            rooms,
-            protected_until: self.protected.clone(),
-        })
+async fn diagnose_and_report(drain: Drain<'_>, observation: &Observation, subject: &str) {
+    let Drain { action, state, .. } = drain;
+    let lines = match gather_facts(drain, observation).await {
+        Some(facts) => diagnose(&facts),
+        None => Vec::new(),
+    };
+    let reasons = if lines.is_empty() {
+        "nothing is known of what holds it".to_owned()
+    } else {
+        lines.join("; ")
+    };
+    let subject = format!("{subject} {}", action.instance_id);
+    warn!(
+        ec2.instance_id = %action.instance_id,
+        asg.name = %action.group,
+        drain.deadline = %state.deadline,
+        "{subject}: {reasons}"
+    );
+    report::print_stuck(drain);
+    let Some(topic) = &drain.settings.notification_topic else { return };
+    let message = format!(
+        "Instance {} of group {}, until {}:\n{}",
+        action.instance_id,
+        action.group,
+        state.deadline,
+        lines.join("\n")
+    );
+    if let Err(error) = drain.clients.topics.publish(topic, &subject, &message).await {
+        warn!("A notice to people was lost: {}", Problem::from(&error).text);
     }
+}
+
+/// `None` if the container instance was never found, or cannot be looked at: a wrong diagnosis is
+/// worse than none.
+async fn gather_facts(drain: Drain<'_>, observation: &Observation) -> Option<DrainFacts> {
+    let (cluster, arn) = observation.container_instance.as_ref()?;
+    let ecs = &drain.clients.ecs;
+    let (agent_connected, rooms) = ecs.agent_and_rooms(cluster, arn).await.ok()?;
+    let tasks = observation.holding_tasks(drain.settings.standalone_tasks);
+    let names = tasks.iter().filter_map(|task| task.service.clone()).collect();
+    // Asked for again, as ECS may have said meanwhile why a replacement finds no place.
+    let services = ecs.services(cluster, &names, drain.state.first_seen).await.ok();
+    let counted = observation.tasks.as_ref();
+    Some(DrainFacts {
+        services: services
+            .or_else(|| counted.map(|tasks| tasks.services.clone()))
+            .unwrap_or_default(),
+        protected_until: counted.map(|tasks| tasks.protected_until.clone()).unwrap_or_default(),
+        tasks: tasks.into_iter().cloned().collect(),
+        agent_connected,
+        rooms,
+    })
 }

@@ -1,56 +1,66 @@
-//! One hop: look, decide, act, and wait, until the drain is over or the hop is, which publishes the message again.
+//! One hop: observe, decide, act, and wait, until the drain is over or the hop is, which publishes
+//! the message again for the next hop.
 //!
-//! Every step is idempotent, so two chains for one action may run side by side: both end when the first of them has
-//! completed it. A call that fails is a pause; it never completes an action.
+//! - What is known of the drain is a value: an [`Observation`], see `observation.rs`.
+//! - What comes next, and why, is decided by [`decide`] in `ebb-core`: whether the action is
+//!   completed, given up, waited for, or left alone.
+//! - The decided step is taken by [`act`], below.
+//!
+//! Every step is idempotent, so two chains of hops for one action may run side by side: both end
+//! when the first of them has completed it. A call that fails is a pause; it never completes an
+//! action.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ebb_aws::{ActionResult, ActionStatus, Clients, Clock, DrainResult, ErrorType, Problem};
-use ebb_core::ecs::{ContainerInstanceStatus, Task};
-use ebb_core::ids::TaskArn;
+use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::lifecycle::action::LifecycleAction;
-use ebb_core::lifecycle::diagnosis::Service;
 use ebb_core::lifecycle::handoff::HandoffState;
 use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout};
-use ebb_core::lifecycle::{
-    ActionState, Decision, DrainProgress, Outcome, OutcomeKind, TasksLeft, decide,
-};
+use ebb_core::lifecycle::{ActionState, Decision, DrainProgress, Outcome, OutcomeKind, decide};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
+use crate::diagnosis::report_holding_tasks;
 use crate::drain::Drain;
 use crate::heartbeat::{self, Heartbeat};
+use crate::observation::{
+    Observation, count_tasks, observe_action_state, observe_container_instance, recheck_tasks,
+};
 use crate::report;
 
-/// What a hop keeps of the invocation's time for its last look and for publishing the message.
+/// What a hop keeps of the invocation's time for its last look at the drain and for publishing the
+/// message. With less, slow calls would cut it off; with more, hops would be shorter, and each of
+/// them observes everything anew.
 const HOP_MARGIN: SignedDuration = SignedDuration::from_secs(20);
 
 /// One hop of a drain.
 pub(crate) struct Hop<'a> {
-    pub(crate) clients: &'a Clients,
-    pub(crate) settings: &'a LifecycleSettings,
-    pub(crate) action: &'a LifecycleAction,
-    pub(crate) state: HandoffState,
+    clients: &'a Clients,
+    settings: &'a LifecycleSettings,
+    action: &'a LifecycleAction,
+    /// What the next hop will get.
+    state: HandoffState,
     clock: Clock,
     /// When the hop ends.
     end: Instant,
     /// `None` until the hook is read, and for good if it is gone.
     heartbeat: Option<Heartbeat>,
-    /// The tasks that had not stopped when they were last looked at.
-    pub(crate) tasks: Vec<Task>,
-    /// How many of each kind.
-    pub(crate) left: Option<TasksLeft>,
-    /// The services of the tasks, and the names by which they were described.
-    pub(crate) services: Vec<Service>,
-    pub(crate) described: BTreeSet<String>,
-    /// Until when tasks are protected from scale-in.
-    pub(crate) protected: BTreeMap<TaskArn, Timestamp>,
+}
+
+/// What a hop does next.
+enum Step {
+    /// Observe everything, the action included.
+    Observe,
+    /// Decide about what is known, and act.
+    Decide(Observation),
+    /// Return: the message is settled.
+    Settle(Outcome),
 }
 
 impl<'a> Hop<'a> {
-    /// Takes up a message, which the invocation can wait for until `cut_off`.
+    /// Takes up an action. The invocation can wait for it until `cut_off`.
     pub(crate) fn begin(
         clients: &'a Clients,
         settings: &'a LifecycleSettings,
@@ -59,182 +69,139 @@ impl<'a> Hop<'a> {
         cut_off: Timestamp,
     ) -> Result<Self, Problem> {
         let now = clock.now();
-        let state = match action.carried.clone() {
-            Some(carried) => HandoffState { hop: carried.hop + 1, ..carried },
-            None => {
-                let sent = action.time.unwrap_or(now);
-                let deadline = sent.checked_add(settings.drain_timeout);
-                let deadline = deadline
-                    .map_err(|error| Problem::other(format!("the message's time: {error}")))?;
-                HandoffState {
-                    hop: 1,
-                    first_seen: now,
-                    deadline,
-                    found: None,
-                    heartbeat_timeout_seconds: None,
-                    told: false,
-                }
-            }
+        let state = match &action.carried {
+            Some(carried) => HandoffState { hop: carried.hop + 1, ..carried.clone() },
+            None => first_state(settings, action, now)?,
         };
-        // A function with little time waits for half of it, so that its hops do not chase each other.
+        // A function with little time waits for half of it, so that its hops do not chase each
+        // other.
         let time = cut_off.duration_since(now);
         let end = clock.instant(now + settings.hop.min(time - HOP_MARGIN.min(time / 2)));
-        Ok(Self {
-            clients,
-            settings,
-            action,
-            state,
-            clock,
-            end,
-            heartbeat: None,
-            tasks: Vec::new(),
-            left: None,
-            services: Vec::new(),
-            described: BTreeSet::new(),
-            protected: BTreeMap::new(),
-        })
+        Ok(Self { clients, settings, action, state, clock, end, heartbeat: None })
     }
 
-    pub(crate) fn drain(&self) -> Drain<'_> {
-        let Self { clients, settings, action, ref state, clock, .. } = *self;
-        Drain { clients, settings, action, state, clock }
-    }
-
-    /// Runs the hop to its end. Each turn either settles the message, or moves what was seen a step on, or waits; the
-    /// waits end with the hop.
+    /// Runs the hop to its end. Every wait on the way ends with the hop.
     pub(crate) async fn run(mut self) -> Result<Outcome, Problem> {
-        let mut seen = None;
+        let mut known = None;
+        let mut step = Step::Observe;
         loop {
-            match self.turn(seen.take()).await {
-                Ok(Turn::Settled(outcome)) => return Ok(outcome),
-                Ok(Turn::Observed(next)) => seen = Some(next),
-                Ok(Turn::Reobserve) => {}
-                // Past the deadline nothing is waited for any more, not even for a look that succeeds.
-                Err(problem) if self.clock.now() >= self.state.deadline => return Err(problem),
-                Err(problem) if problem.error_type == ErrorType::AwsDenied => return Err(problem),
-                Err(problem) => {
-                    warn!(ec2.instance_id = %self.action.instance_id, "Looking again after a pause: {}", problem.text);
-                    if let Some(outcome) = self.pause(&problem.text).await? {
-                        return Ok(outcome);
-                    }
-                }
-            }
+            let next = match step {
+                Step::Observe => self.observe(known.as_ref()).await.map(Step::Decide),
+                Step::Decide(observation) => self.decide_and_act(known.insert(observation)).await,
+                Step::Settle(outcome) => return Ok(outcome),
+            };
+            step = match next {
+                Ok(next) => next,
+                Err(problem) => self.pause_after(problem, known.as_ref()).await?,
+            };
         }
     }
 
-    /// One turn. `seen` is what the turn before left to decide about; without it the hop looks afresh.
-    async fn turn(&mut self, seen: Option<DrainProgress>) -> Result<Turn, Problem> {
-        let (action_state, seen) = match seen {
-            Some(seen) => (ActionState::Waiting, seen),
-            None => self.look_afresh().await?,
-        };
-        match decide(&action_state, &seen, self.settings, self.state.deadline, self.clock.now()) {
-            Decision::Ignore { why } => Ok(self.settle(OutcomeKind::Ignored, why)),
-            other if self.settings.dry_run => {
-                Ok(self.settle(OutcomeKind::WouldDrain, format!("DRY_RUN is set; next: {other}")))
-            }
-            Decision::StartDrain => self.start_drain().await,
-            Decision::CountTasks => self.count_tasks().await.map(Turn::Observed),
-            Decision::StopStandaloneTasks => self.stop_standalone_tasks().await,
-            Decision::Complete { why } => {
-                self.complete(ActionResult::Continue, OutcomeKind::Completed, why).await
-            }
-            Decision::GiveUp { on_timeout, why } => self.give_up(on_timeout, why).await,
-            Decision::Wait { why } => match self.wait(&why).await? {
-                Some(outcome) => Ok(Turn::Settled(outcome)),
-                None if matches!(seen, DrainProgress::Draining(_)) => {
-                    self.look_again().await.map(Turn::Observed)
-                }
-                None => Ok(Turn::Reobserve),
-            },
-        }
-    }
-
-    async fn look_afresh(&mut self) -> Result<(ActionState, DrainProgress), Problem> {
-        let action_state = self.action_state().await?;
+    /// Observes the action, and the container instance if the action is waited for.
+    async fn observe(&mut self, known: Option<&Observation>) -> Result<Observation, Problem> {
+        let action_state = observe_action_state(self.drain()).await?;
         if action_state != ActionState::Waiting {
-            return Ok((action_state, DrainProgress::NotInCluster));
+            return Ok(Observation::not_waiting(action_state, known));
         }
+        // Before the search: if that fails there is a pause, which the action must outlive.
         self.start_heartbeats().await?;
-        let seen = self.find().await?;
-        Ok((action_state, seen))
-    }
-
-    async fn start_drain(&mut self) -> Result<Turn, Problem> {
-        let (cluster, arn) = self.found()?;
-        let results = self.clients.ecs.set_draining(&cluster, &[arn]).await;
-        let status = match results.map_err(|error| Problem::from(&error))?.into_iter().next() {
-            Some(DrainResult::Draining) => {
-                info!(
-                    ec2.instance_id = %self.action.instance_id,
-                    ecs.cluster = cluster.name(),
-                    asg.name = %self.action.group,
-                    "Draining {} until {}", self.action.instance_id, self.state.deadline
-                );
-                ContainerInstanceStatus::Draining
-            }
-            Some(DrainResult::Gone(_)) => ContainerInstanceStatus::Inactive,
-            Some(DrainResult::Refused(why)) => {
-                return Err(Problem::other(format!("ECS did not set it to DRAINING: {why}")));
-            }
-            None => return Err(Problem::other("ECS did not say whether it is DRAINING")),
-        };
-        Ok(Turn::Observed(DrainProgress::Status(status)))
-    }
-
-    /// Tells the standalone tasks to stop. They count as told from then on: if ECS does not show it yet, the next look
-    /// finds out, after a pause.
-    async fn stop_standalone_tasks(&mut self) -> Result<Turn, Problem> {
-        let (cluster, _) = self.found()?;
-        for task in
-            self.tasks.iter_mut().filter(|task| task.service.is_none() && !task.told_to_stop)
-        {
-            let reason = "Ebb: its container instance is drained";
-            let stopped = self.clients.ecs.stop_task(&cluster, &task.arn, reason).await;
-            stopped.map_err(|error| Problem::from(&error))?;
-            task.told_to_stop = true;
+        let observation = observe_container_instance(self.drain(), known).await?;
+        if let Some(container_instance) = &observation.container_instance {
+            self.state.found = Some(container_instance.clone());
         }
-        Ok(Turn::Observed(self.counted()))
+        Ok(observation)
     }
 
-    async fn complete(
-        &self,
-        result: ActionResult,
-        outcome: OutcomeKind,
-        why: String,
-    ) -> Result<Turn, Problem> {
-        let completed = self.clients.auto_scaling.complete(self.action, result).await;
-        Ok(match completed.map_err(|error| Problem::from(&error))? {
-            ActionStatus::Active => {
-                report::print_drain_seconds(self.drain());
-                self.settle(outcome, why)
+    /// Decides about what is known, and takes the decided step.
+    async fn decide_and_act(&mut self, observation: &Observation) -> Result<Step, Problem> {
+        let Observation { action_state, progress, .. } = observation;
+        let (deadline, now) = (self.state.deadline, self.clock.now());
+        let decision = decide(action_state, progress, self.settings, deadline, now);
+        match act(self.drain(), decision, observation).await? {
+            Effect::Settled(kind, why) => {
+                Ok(Step::Settle(self.outcome(kind, why, Some(observation))))
             }
-            ActionStatus::Over => {
-                self.settle(outcome, format!("{why}; the action was over already"))
-            }
-        })
-    }
-
-    async fn give_up(&self, on_timeout: OnTimeout, why: String) -> Result<Turn, Problem> {
-        let why = format!("its deadline {} has passed: {why}", self.state.deadline);
-        self.tell_what_holds("Ebb gives up draining").await;
-        match on_timeout {
-            OnTimeout::Continue => {
-                self.complete(ActionResult::Continue, OutcomeKind::TimedOut, why).await
-            }
-            OnTimeout::Abandon => {
-                self.complete(ActionResult::Abandon, OutcomeKind::TimedOut, why).await
-            }
-            OnTimeout::Reactivate => {
-                if let Some((cluster, arn)) = &self.state.found {
-                    let active = self.clients.ecs.set_active(cluster, arn).await;
-                    active.map_err(|error| Problem::from(&error))?;
-                }
-                Ok(self.settle(OutcomeKind::TimedOut, why))
-            }
+            Effect::Observed(observation) => Ok(Step::Decide(observation)),
+            Effect::Waiting(why) => self.wait(&why, observation).await,
         }
     }
 
+    /// Waits for a while, and looks again. When half of the drain's time is over, people are told
+    /// once what holds it.
+    async fn wait(&mut self, why: &str, observation: &Observation) -> Result<Step, Problem> {
+        let half_time = self.state.deadline.duration_since(self.state.first_seen) / 2;
+        if !self.state.told && self.clock.now() >= self.state.first_seen + half_time {
+            self.state.told = true;
+            report_holding_tasks(self.drain(), observation, "Ebb still drains").await;
+        }
+        if let Some(outcome) = self.pause(why, Some(observation)).await? {
+            return Ok(Step::Settle(outcome));
+        }
+        match observation.progress {
+            // Whether the action is still there is not asked again: a heartbeat or its completion
+            // finds out, and asking in each turn would double the calls of a drain.
+            DrainProgress::Draining(_) => {
+                recheck_tasks(self.drain(), observation).await.map(Step::Decide)
+            }
+            DrainProgress::NotInCluster | DrainProgress::Status(_) => Ok(Step::Observe),
+        }
+    }
+
+    /// What follows upon a failure: a pause, and then everything is observed again.
+    async fn pause_after(
+        &mut self,
+        problem: Problem,
+        known: Option<&Observation>,
+    ) -> Result<Step, Problem> {
+        // Past the deadline nothing is waited for any more, not even for a call that succeeds. Nor
+        // does a permission come by waiting: whoever has to grant it should hear of it at once.
+        let is_over = self.clock.now() >= self.state.deadline;
+        if is_over || problem.error_type == ErrorType::AwsDenied {
+            return Err(problem);
+        }
+        warn!(
+            ec2.instance_id = %self.action.instance_id,
+            "Looking again after a pause: {}", problem.text
+        );
+        let settled = self.pause(&problem.text, known).await?;
+        Ok(settled.map_or(Step::Observe, Step::Settle))
+    }
+
+    /// Waits for a while, keeping the action alive. At the end of the hop the message is published
+    /// again instead, and that settles it.
+    async fn pause(
+        &mut self,
+        why: &str,
+        known: Option<&Observation>,
+    ) -> Result<Option<Outcome>, Problem> {
+        let wake = self.next_wake();
+        if wake >= self.end {
+            sleep_until(self.end).await;
+            self.republish(why).await?;
+            return Ok(Some(self.outcome(OutcomeKind::Republished, why.to_owned(), known)));
+        }
+        while let Some(mut heartbeat) = self.heartbeat.filter(|next| next.due <= wake) {
+            sleep_until(heartbeat.due).await;
+            let status = heartbeat.send(self.drain()).await;
+            self.heartbeat = Some(heartbeat);
+            if status == ActionStatus::Over {
+                let why = "the action is over".to_owned();
+                return Ok(Some(self.outcome(OutcomeKind::Ignored, why, known)));
+            }
+        }
+        sleep_until(wake).await;
+        Ok(None)
+    }
+
+    /// When a pause that begins now ends: by the deadline, if that is still ahead.
+    fn next_wake(&self) -> Instant {
+        let interval =
+            Duration::try_from(self.settings.poll_interval).unwrap_or(Duration::from_secs(15));
+        // Up to a quarter less by chance, so that many drains do not call in step.
+        let wake = Instant::now() + interval.mul_f64(0.75 + fastrand::f64() / 4.0);
+        let deadline = self.clock.instant(self.state.deadline);
+        if deadline > Instant::now() { wake.min(deadline) } else { wake }
+    }
     /// Starts the heartbeats, and bounds the drain by the action's global time-out. Later hops get
     /// the heartbeat time-out handed on; where the hook is gone there is none to keep.
     async fn start_heartbeats(&mut self) -> Result<(), Problem> {
@@ -253,44 +220,8 @@ impl<'a> Hop<'a> {
         Ok(())
     }
 
-    /// Waits for a while. When half of the time is over, people are told once what holds the drain.
-    async fn wait(&mut self, why: &str) -> Result<Option<Outcome>, Problem> {
-        let half = self.state.deadline.duration_since(self.state.first_seen) / 2;
-        if !self.state.told && self.clock.now() >= self.state.first_seen + half {
-            self.state.told = true;
-            self.tell_what_holds("Ebb still drains").await;
-        }
-        self.pause(why).await
-    }
-
-    /// Waits for a while, keeping the action alive. At the end of the hop the message is published again instead, and
-    /// that settles it.
-    async fn pause(&mut self, why: &str) -> Result<Option<Outcome>, Problem> {
-        let interval =
-            Duration::try_from(self.settings.poll_interval).unwrap_or(Duration::from_secs(15));
-        // Up to a quarter less by chance, so that many drains do not call in step.
-        let pause = Instant::now() + interval.mul_f64(0.75 + fastrand::f64() / 4.0);
-        let deadline = self.clock.instant(self.state.deadline);
-        let wake = if deadline > Instant::now() { pause.min(deadline) } else { pause };
-        if wake >= self.end {
-            sleep_until(self.end).await;
-            return self.republish(why).await.map(Some);
-        }
-        while let Some(mut heartbeat) = self.heartbeat.filter(|next| next.due <= wake) {
-            sleep_until(heartbeat.due).await;
-            let status = heartbeat.send(self.drain()).await;
-            self.heartbeat = Some(heartbeat);
-            if status == ActionStatus::Over {
-                let why = "the action is over".to_owned();
-                return Ok(Some(self.outcome(OutcomeKind::Ignored, why)));
-            }
-        }
-        sleep_until(wake).await;
-        Ok(None)
-    }
-
     /// Publishes the message, with the state for the next hop, to the topic that it came over.
-    async fn republish(&self, why: &str) -> Result<Outcome, Problem> {
+    async fn republish(&self, why: &str) -> Result<(), Problem> {
         let Some(topic) = self.action.topic() else {
             return Err(Problem::other(format!(
                 "still waiting ({why}), and it came over no topic to go on by"
@@ -301,31 +232,163 @@ impl<'a> Hop<'a> {
             message.map_err(|error| Problem::other(format!("write the message: {error}")))?;
         let subject = format!("Ebb: hop {} for {}", self.state.hop + 1, self.action.instance_id);
         let published = self.clients.topics.publish(topic, &subject, &message).await;
-        published.map_err(|error| Problem::from(&error))?;
-        Ok(self.outcome(OutcomeKind::Republished, why.to_owned()))
+        published.map_err(|error| Problem::from(&error))
     }
 
-    fn settle(&self, outcome: OutcomeKind, why: String) -> Turn {
-        Turn::Settled(self.outcome(outcome, why))
+    fn drain(&self) -> Drain<'_> {
+        let Self { clients, settings, action, ref state, clock, .. } = *self;
+        Drain { clients, settings, action, state, clock }
     }
 
-    fn outcome(&self, outcome: OutcomeKind, why: String) -> Outcome {
+    fn outcome(&self, kind: OutcomeKind, why: String, known: Option<&Observation>) -> Outcome {
         Outcome {
             instance_id: Some(self.action.instance_id.clone()),
-            outcome,
+            outcome: kind,
             reason: Some(why),
-            tasks_left: self.left,
+            tasks_left: known.and_then(Observation::tasks_left),
             hop: Some(self.state.hop),
         }
     }
 }
 
-/// What a turn comes to.
-enum Turn {
+/// The state of a drain that no hop has handled yet. Its time counts from the message's own, so
+/// that a message which was long on its way does not get more of it.
+fn first_state(
+    settings: &LifecycleSettings,
+    action: &LifecycleAction,
+    now: Timestamp,
+) -> Result<HandoffState, Problem> {
+    let deadline = action.time.unwrap_or(now).checked_add(settings.drain_timeout);
+    Ok(HandoffState {
+        hop: 1,
+        first_seen: now,
+        deadline: deadline
+            .map_err(|error| Problem::other(format!("the message's time: {error}")))?,
+        found: None,
+        heartbeat_timeout_seconds: None,
+        told: false,
+    })
+}
+
+/// What a step leads to.
+pub(crate) enum Effect {
     /// The message is settled.
-    Settled(Outcome),
-    /// This is to be decided about next.
-    Observed(DrainProgress),
-    /// The next turn looks afresh, at the action as well.
-    Reobserve,
+    Settled(OutcomeKind, String),
+    /// This is known now, and to be decided about next.
+    Observed(Observation),
+    /// There is nothing to do but to wait, for this.
+    Waiting(String),
+}
+
+/// Takes the decided step.
+pub(crate) async fn act(
+    drain: Drain<'_>,
+    decision: Decision,
+    observation: &Observation,
+) -> Result<Effect, Problem> {
+    match decision {
+        Decision::Ignore { why } => Ok(Effect::Settled(OutcomeKind::Ignored, why)),
+        // Whatever would be done next to an action that is waited for ends a dry run.
+        decision if drain.settings.dry_run => Ok(Effect::Settled(
+            OutcomeKind::WouldDrain,
+            format!("DRY_RUN is set; next: {decision}"),
+        )),
+        Decision::StartDrain => start_drain(drain, observation).await.map(Effect::Observed),
+        Decision::CountTasks => count_tasks(drain, observation).await.map(Effect::Observed),
+        Decision::StopStandaloneTasks => {
+            stop_standalone_tasks(drain, observation).await.map(Effect::Observed)
+        }
+        Decision::Complete { why } => {
+            complete(drain, ActionResult::Continue, OutcomeKind::Completed, why).await
+        }
+        Decision::GiveUp { on_timeout, why } => give_up(drain, observation, on_timeout, why).await,
+        Decision::Wait { why } => Ok(Effect::Waiting(why)),
+    }
+}
+
+/// Sets the container instance to DRAINING. One that has left its cluster meanwhile counts as
+/// INACTIVE: there is nothing left to wait for.
+async fn start_drain(drain: Drain<'_>, observation: &Observation) -> Result<Observation, Problem> {
+    let (cluster, arn) = observation.container_instance()?;
+    let results = drain.clients.ecs.set_draining(cluster, std::slice::from_ref(arn)).await;
+    let status = match results.map_err(|error| Problem::from(&error))?.into_iter().next() {
+        Some(DrainResult::Draining) => {
+            info!(
+                ec2.instance_id = %drain.action.instance_id,
+                ecs.cluster = cluster.name(),
+                asg.name = %drain.action.group,
+                "Draining {} until {}", drain.action.instance_id, drain.state.deadline
+            );
+            ContainerInstanceStatus::Draining
+        }
+        Some(DrainResult::Gone(_)) => ContainerInstanceStatus::Inactive,
+        Some(DrainResult::Refused(why)) => {
+            return Err(Problem::other(format!("ECS did not set it to DRAINING: {why}")));
+        }
+        None => return Err(Problem::other("ECS did not say whether it is DRAINING")),
+    };
+    Ok(observation.with_progress(DrainProgress::Status(status)))
+}
+
+/// Tells the standalone tasks to stop that were not told yet. They count as stopping from then on:
+/// ECS may take a moment to show it, and the next recheck comes after a pause.
+async fn stop_standalone_tasks(
+    drain: Drain<'_>,
+    observation: &Observation,
+) -> Result<Observation, Problem> {
+    let (cluster, _) = observation.container_instance()?;
+    let Some(mut tasks) = observation.tasks.clone() else { return Ok(observation.clone()) };
+    // Services stop their own tasks, once there are replacements.
+    for task in tasks.tasks.iter_mut().filter(|task| task.service.is_none() && !task.told_to_stop) {
+        let reason = "Ebb: its container instance is drained";
+        let stopped = drain.clients.ecs.stop_task(cluster, &task.arn, reason).await;
+        stopped.map_err(|error| Problem::from(&error))?;
+        task.told_to_stop = true;
+    }
+    Ok(observation.with_tasks(tasks))
+}
+
+/// Completes the action. Only the hop that does so measures the drain, so each counts once,
+/// however many hops look after it.
+async fn complete(
+    drain: Drain<'_>,
+    result: ActionResult,
+    outcome: OutcomeKind,
+    why: String,
+) -> Result<Effect, Problem> {
+    let completed = drain.clients.auto_scaling.complete(drain.action, result).await;
+    Ok(match completed.map_err(|error| Problem::from(&error))? {
+        ActionStatus::Active => {
+            report::print_drain_seconds(drain);
+            Effect::Settled(outcome, why)
+        }
+        ActionStatus::Over => {
+            Effect::Settled(outcome, format!("{why}; the action was over already"))
+        }
+    })
+}
+
+/// Does what the operator chose for a drain that takes too long, after telling people why it does.
+async fn give_up(
+    drain: Drain<'_>,
+    observation: &Observation,
+    on_timeout: OnTimeout,
+    why: String,
+) -> Result<Effect, Problem> {
+    let why = format!("its deadline {} has passed: {why}", drain.state.deadline);
+    report_holding_tasks(drain, observation, "Ebb gives up draining").await;
+    match on_timeout {
+        OnTimeout::Continue => {
+            complete(drain, ActionResult::Continue, OutcomeKind::TimedOut, why).await
+        }
+        OnTimeout::Abandon => {
+            complete(drain, ActionResult::Abandon, OutcomeKind::TimedOut, why).await
+        }
+        OnTimeout::Reactivate => {
+            let (cluster, arn) = observation.container_instance()?;
+            let active = drain.clients.ecs.set_active(cluster, arn).await;
+            active.map_err(|error| Problem::from(&error))?;
+            Ok(Effect::Settled(OutcomeKind::TimedOut, why))
+        }
+    }
 }
