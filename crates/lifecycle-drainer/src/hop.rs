@@ -4,7 +4,7 @@
 //! - What is known of the drain is a value: an [`Observation`], see `observation.rs`.
 //! - What comes next, and why, is decided by [`decide`] in `ebb-core`: whether the action is
 //!   completed, given up, waited for, or left alone.
-//! - The decided step is taken by [`act`], below.
+//! - The decided step is taken by [`act`], see `act.rs`.
 //!
 //! Every step is idempotent, so two chains of hops for one action may run side by side: both end
 //! when the first of them has completed it. A call that fails is a pause; it never completes an
@@ -12,23 +12,22 @@
 
 use std::time::Duration;
 
-use ebb_aws::{ActionResult, ActionStatus, Clients, Clock, DrainResult, ErrorType, Problem};
-use ebb_core::ecs::ContainerInstanceStatus;
+use ebb_aws::{ActionStatus, Clients, Clock, ErrorType, Problem};
 use ebb_core::lifecycle::action::LifecycleAction;
 use ebb_core::lifecycle::handoff::HandoffState;
-use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout};
-use ebb_core::lifecycle::{ActionState, Decision, DrainProgress, Outcome, OutcomeKind, decide};
+use ebb_core::lifecycle::settings::LifecycleSettings;
+use ebb_core::lifecycle::{ActionState, DrainProgress, Outcome, OutcomeKind, decide};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
-use tracing::{info, warn};
+use tracing::warn;
 
+use crate::act::{Effect, act};
 use crate::diagnosis::report_holding_tasks;
 use crate::drain::Drain;
 use crate::heartbeat::{self, Heartbeat};
 use crate::observation::{
-    Observation, count_tasks, observe_action_state, observe_container_instance, recheck_tasks,
+    Observation, observe_action_state, observe_container_instance, recheck_tasks,
 };
-use crate::report;
 
 /// What a hop keeps of the invocation's time for its last look at the drain and for publishing the
 /// message. With less, slow calls would cut it off; with more, hops would be shorter, and each of
@@ -268,127 +267,4 @@ fn first_state(
         heartbeat_timeout_seconds: None,
         told: false,
     })
-}
-
-/// What a step leads to.
-pub(crate) enum Effect {
-    /// The message is settled.
-    Settled(OutcomeKind, String),
-    /// This is known now, and to be decided about next.
-    Observed(Observation),
-    /// There is nothing to do but to wait, for this.
-    Waiting(String),
-}
-
-/// Takes the decided step.
-pub(crate) async fn act(
-    drain: Drain<'_>,
-    decision: Decision,
-    observation: &Observation,
-) -> Result<Effect, Problem> {
-    match decision {
-        Decision::Ignore { why } => Ok(Effect::Settled(OutcomeKind::Ignored, why)),
-        // Whatever would be done next to an action that is waited for ends a dry run.
-        decision if drain.settings.dry_run => Ok(Effect::Settled(
-            OutcomeKind::WouldDrain,
-            format!("DRY_RUN is set; next: {decision}"),
-        )),
-        Decision::StartDrain => start_drain(drain, observation).await.map(Effect::Observed),
-        Decision::CountTasks => count_tasks(drain, observation).await.map(Effect::Observed),
-        Decision::StopStandaloneTasks => {
-            stop_standalone_tasks(drain, observation).await.map(Effect::Observed)
-        }
-        Decision::Complete { why } => {
-            complete(drain, ActionResult::Continue, OutcomeKind::Completed, why).await
-        }
-        Decision::GiveUp { on_timeout, why } => give_up(drain, observation, on_timeout, why).await,
-        Decision::Wait { why } => Ok(Effect::Waiting(why)),
-    }
-}
-
-/// Sets the container instance to DRAINING. One that has left its cluster meanwhile counts as
-/// INACTIVE: there is nothing left to wait for.
-async fn start_drain(drain: Drain<'_>, observation: &Observation) -> Result<Observation, Problem> {
-    let (cluster, arn) = observation.container_instance()?;
-    let results = drain.clients.ecs.set_draining(cluster, std::slice::from_ref(arn)).await;
-    let status = match results.map_err(|error| Problem::from(&error))?.into_iter().next() {
-        Some(DrainResult::Draining) => {
-            info!(
-                ec2.instance_id = %drain.action.instance_id,
-                ecs.cluster = cluster.name(),
-                asg.name = %drain.action.group,
-                "Draining {} until {}", drain.action.instance_id, drain.state.deadline
-            );
-            ContainerInstanceStatus::Draining
-        }
-        Some(DrainResult::Gone(_)) => ContainerInstanceStatus::Inactive,
-        Some(DrainResult::Refused(why)) => {
-            return Err(Problem::other(format!("ECS did not set it to DRAINING: {why}")));
-        }
-        None => return Err(Problem::other("ECS did not say whether it is DRAINING")),
-    };
-    Ok(observation.with_progress(DrainProgress::Status(status)))
-}
-
-/// Tells the standalone tasks to stop that were not told yet. They count as stopping from then on:
-/// ECS may take a moment to show it, and the next recheck comes after a pause.
-async fn stop_standalone_tasks(
-    drain: Drain<'_>,
-    observation: &Observation,
-) -> Result<Observation, Problem> {
-    let (cluster, _) = observation.container_instance()?;
-    let Some(mut tasks) = observation.tasks.clone() else { return Ok(observation.clone()) };
-    // Services stop their own tasks, once there are replacements.
-    for task in tasks.tasks.iter_mut().filter(|task| task.service.is_none() && !task.told_to_stop) {
-        let reason = "Ebb: its container instance is drained";
-        let stopped = drain.clients.ecs.stop_task(cluster, &task.arn, reason).await;
-        stopped.map_err(|error| Problem::from(&error))?;
-        task.told_to_stop = true;
-    }
-    Ok(observation.with_tasks(tasks))
-}
-
-/// Completes the action. Only the hop that does so measures the drain, so each counts once,
-/// however many hops look after it.
-async fn complete(
-    drain: Drain<'_>,
-    result: ActionResult,
-    outcome: OutcomeKind,
-    why: String,
-) -> Result<Effect, Problem> {
-    let completed = drain.clients.auto_scaling.complete(drain.action, result).await;
-    Ok(match completed.map_err(|error| Problem::from(&error))? {
-        ActionStatus::Active => {
-            report::print_drain_seconds(drain);
-            Effect::Settled(outcome, why)
-        }
-        ActionStatus::Over => {
-            Effect::Settled(outcome, format!("{why}; the action was over already"))
-        }
-    })
-}
-
-/// Does what the operator chose for a drain that takes too long, after telling people why it does.
-async fn give_up(
-    drain: Drain<'_>,
-    observation: &Observation,
-    on_timeout: OnTimeout,
-    why: String,
-) -> Result<Effect, Problem> {
-    let why = format!("its deadline {} has passed: {why}", drain.state.deadline);
-    report_holding_tasks(drain, observation, "Ebb gives up draining").await;
-    match on_timeout {
-        OnTimeout::Continue => {
-            complete(drain, ActionResult::Continue, OutcomeKind::TimedOut, why).await
-        }
-        OnTimeout::Abandon => {
-            complete(drain, ActionResult::Abandon, OutcomeKind::TimedOut, why).await
-        }
-        OnTimeout::Reactivate => {
-            let (cluster, arn) = observation.container_instance()?;
-            let active = drain.clients.ecs.set_active(cluster, arn).await;
-            active.map_err(|error| Problem::from(&error))?;
-            Ok(Effect::Settled(OutcomeKind::TimedOut, why))
-        }
-    }
 }

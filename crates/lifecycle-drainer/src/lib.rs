@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod act;
 mod diagnosis;
 mod drain;
 mod heartbeat;
