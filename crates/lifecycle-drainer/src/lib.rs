@@ -10,7 +10,7 @@ mod report;
 mod search;
 
 use ebb_aws::{Clients, Clock, HandlerError, Problem};
-use ebb_core::event::{Event, parse};
+use ebb_core::event::{Event, Record, parse};
 use ebb_core::lifecycle::action::{self, LifecycleAction};
 use ebb_core::lifecycle::settings::LifecycleSettings;
 use ebb_core::lifecycle::{Answer, Outcome, OutcomeKind};
@@ -23,7 +23,8 @@ pub use self::report::FUNCTION;
 use crate::hop::Hop;
 use crate::report::report_invocation;
 
-/// What is kept of the invocation's time for the answer, so that Lambda never cuts the function off without one.
+/// What is kept of the invocation's time for the answer, so that Lambda never cuts the function off
+/// without one. A hop ends earlier by itself; this is for one whose last call hangs.
 const ANSWER_MARGIN: SignedDuration = SignedDuration::from_secs(2);
 
 /// The function, with everything that it keeps between invocations.
@@ -39,12 +40,12 @@ impl LifecycleDrainer {
         Self { clients, settings }
     }
 
-    /// Handles one invocation, which began at `now` and is cut off at `deadline`. Its messages are handled at once, as
-    /// each may wait for as long as the invocation lasts.
+    /// Handles one invocation, which began at `now` and is cut off at `deadline`. Its messages are
+    /// handled at once, as each may wait for as long as the invocation lasts.
     ///
     /// # Errors
-    /// Only for "run this event again": a malformed message, one that could not be dealt with, or one that must be
-    /// waited for and came over no topic to be published to again.
+    /// Only for "run this event again": a malformed message, one that could not be dealt with, or
+    /// one that must be waited for and came over no topic to be published to again.
     pub async fn handle(
         &self,
         payload: &Value,
@@ -52,19 +53,8 @@ impl LifecycleDrainer {
         deadline: Timestamp,
     ) -> Result<Answer, HandlerError> {
         let clock = Clock::start(now);
-        let hops = parse(payload, action::read).records.into_iter().map(|record| async move {
-            match record.event {
-                Ok(Event::Ours(action)) => self.hop(action, clock, deadline).await,
-                Ok(Event::Ignored { instance_id, why }) => Ok(Outcome {
-                    instance_id,
-                    outcome: OutcomeKind::Ignored,
-                    reason: Some(why),
-                    tasks_left: None,
-                    hop: None,
-                }),
-                Err(error) => Err(Problem::from(&error)),
-            }
-        });
+        let records = parse(payload, action::read).records.into_iter();
+        let hops = records.map(|record| self.handle_record(record, clock, deadline));
         let (mut outcomes, mut problems) = (Vec::new(), Vec::new());
         for result in join_all(hops).await {
             match result {
@@ -77,7 +67,26 @@ impl LifecycleDrainer {
         HandlerError::of(&problems).map_or(Ok(answer), Err)
     }
 
-    async fn hop(
+    async fn handle_record(
+        &self,
+        record: Record<LifecycleAction>,
+        clock: Clock,
+        deadline: Timestamp,
+    ) -> Result<Outcome, Problem> {
+        match record.event {
+            Ok(Event::Ours(action)) => self.run_hop(action, clock, deadline).await,
+            Ok(Event::Ignored { instance_id, why }) => Ok(Outcome {
+                instance_id,
+                outcome: OutcomeKind::Ignored,
+                reason: Some(why),
+                tasks_left: None,
+                hop: None,
+            }),
+            Err(error) => Err(Problem::from(&error)),
+        }
+    }
+
+    async fn run_hop(
         &self,
         action: LifecycleAction,
         clock: Clock,

@@ -166,8 +166,9 @@ impl Observation {
 
     /// The container instance, for steps that follow upon its having been found.
     pub(crate) fn container_instance(&self) -> Result<&(Cluster, ContainerInstanceArn), Problem> {
-        let found = self.container_instance.as_ref();
-        found.ok_or_else(|| Problem::other("its container instance was not looked for"))
+        self.container_instance
+            .as_ref()
+            .ok_or_else(|| Problem::other("its container instance was not looked for"))
     }
 
     /// How many tasks were left when they were last counted.

@@ -87,8 +87,8 @@ async fn search_cluster(
     // Most instances are ACTIVE when they are terminated, and those need no second call.
     for status_filter in [StatusFilter::Active, StatusFilter::AnyStatus] {
         match drain.clients.ecs.find(cluster, ids, status_filter).await {
-            Ok(found) if found.is_empty() => {}
-            Ok(found) => return Ok(found.into_iter().next()),
+            Ok(matches) if matches.is_empty() => {}
+            Ok(matches) => return Ok(matches.into_iter().next()),
             // Listed a moment ago and deleted now: it has no container instances. A configured
             // cluster that does not exist is a mistake in the settings, and an instance must not
             // be given up for it.
