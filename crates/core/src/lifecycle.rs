@@ -9,4 +9,4 @@ pub mod handoff;
 pub mod settings;
 
 pub use self::answer::{Answer, Outcome, OutcomeKind};
-pub use self::decide::{ActionState, Decision, Observation, TasksLeft, decide};
+pub use self::decide::{ActionState, Decision, DrainProgress, TasksLeft, decide};

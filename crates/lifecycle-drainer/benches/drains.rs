@@ -35,18 +35,23 @@ fn main() {
 }
 
 /// A cluster of twice as many instances as are terminated, with three tasks of a service on each.
+///
+/// The instances take turns in the group's zones, as Auto Scaling would launch them, and so do those
+/// that are terminated: a group whose zones drift apart moves instances between them, and each move
+/// is one more drain.
 fn cluster(drains: usize, deregistration_seconds: u64) -> World {
     let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
     let ids: Vec<_> = (0..2 * drains).map(|number| format!("i-{number:017x}")).collect();
-    for id in &ids {
-        world.add_instance(scenario::CLUSTER, NewInstance::new(id));
+    let group = Group::with_instances(scenario::CLUSTER, ids.clone());
+    for (id, zone) in ids.iter().zip(group.zones.iter().cycle()) {
+        world.add_instance(scenario::CLUSTER, NewInstance::new(id).zone(zone));
     }
     let spec = TaskSpec {
         deregistration_delay: Some(Duration::from_secs(deregistration_seconds)),
         ..TaskSpec::default()
     };
     world.add_service(scenario::CLUSTER, "web", ServiceKind::replica(6 * drains), spec);
-    world.add_group("group", Group::with_instances(scenario::CLUSTER, ids.clone()));
+    world.add_group("group", group);
     scenario::route_terminations(&mut world, &Hook::new(scenario::HOOK), Function::new(TIMEOUT));
     for id in ids.iter().take(drains) {
         world.terminate_in_group(id, true).expect("the group is above its minimum");

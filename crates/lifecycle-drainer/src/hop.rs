@@ -1,333 +1,226 @@
-//! One hop: look, decide, act, and wait, until the drain is over or the hop is, which publishes the message again.
+//! One hop: observe, decide, act, and wait, until the drain is over or the hop is, which publishes
+//! the message again for the next hop.
 //!
-//! Every step is idempotent, so two chains for one action may run side by side: both end when the first of them has
-//! completed it. A call that fails is a pause; it never completes an action.
+//! - What is known of the drain is a value: an [`Observation`], see `observation.rs`.
+//! - What comes next, and why, is decided by [`decide`] in `ebb-core`: whether the action is
+//!   completed, given up, waited for, or left alone.
+//! - The decided step is taken by [`act`], see `act.rs`.
+//!
+//! Every step is idempotent, so two chains of hops for one action may run side by side: both end
+//! when the first of them has completed it. A call that fails is a pause; it never completes an
+//! action.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ebb_aws::metrics::{self, Metric, Unit};
-use ebb_aws::{ActionResult, ActionStatus, Clients, Clock, DrainResult, ErrorType, Problem};
-use ebb_core::ecs::{ContainerInstanceStatus, Task};
-use ebb_core::ids::TaskArn;
+use ebb_aws::{ActionStatus, Clients, Clock, ErrorType, Problem};
 use ebb_core::lifecycle::action::LifecycleAction;
-use ebb_core::lifecycle::diagnosis::Service;
 use ebb_core::lifecycle::handoff::HandoffState;
-use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout};
-use ebb_core::lifecycle::{
-    ActionState, Decision, Observation, Outcome, OutcomeKind, TasksLeft, decide,
-};
+use ebb_core::lifecycle::settings::LifecycleSettings;
+use ebb_core::lifecycle::{ActionState, DrainProgress, Outcome, OutcomeKind, decide};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
-use tracing::{info, warn};
+use tracing::warn;
 
-use crate::{FUNCTION, LifecycleDrainer};
+use crate::act::{Effect, act};
+use crate::diagnosis::report_holding_tasks;
+use crate::drain::Drain;
+use crate::heartbeat::{self, Heartbeat};
+use crate::observation::{
+    Observation, observe_action_state, observe_container_instance, recheck_tasks,
+};
 
-/// What a hop keeps of the invocation's time for its last look and for publishing the message.
+/// What a hop keeps of the invocation's time for its last look at the drain and for publishing the
+/// message. With less, slow calls would cut it off; with more, hops would be shorter, and each of
+/// them observes everything anew.
 const HOP_MARGIN: SignedDuration = SignedDuration::from_secs(20);
-
-/// How long before its global time-out an action is given up, so that it ends as the operator chose.
-const GLOBAL_MARGIN: SignedDuration = SignedDuration::from_secs(30);
-
-/// The longest that an action may wait: 48 hours, or this many heartbeat time-outs.
-/// Source: EC2 Auto Scaling User Guide, lifecycle-hooks.
-const GLOBAL_TIMEOUT: SignedDuration = SignedDuration::from_hours(48);
-const GLOBAL_TIMEOUT_HEARTBEATS: i32 = 100;
 
 /// One hop of a drain.
 pub(crate) struct Hop<'a> {
-    drainer: &'a LifecycleDrainer,
-    pub(crate) action: LifecycleAction,
-    pub(crate) state: HandoffState,
+    clients: &'a Clients,
+    settings: &'a LifecycleSettings,
+    action: &'a LifecycleAction,
+    /// What the next hop will get.
+    state: HandoffState,
     clock: Clock,
     /// When the hop ends.
     end: Instant,
-    /// When the action needs its next heartbeat.
-    heartbeat: Option<Instant>,
-    /// The tasks that had not stopped when they were last looked at.
-    pub(crate) tasks: Vec<Task>,
-    /// How many of each kind.
-    pub(crate) left: Option<TasksLeft>,
-    /// The services of the tasks, and the names by which they were described.
-    pub(crate) services: Vec<Service>,
-    pub(crate) described: BTreeSet<String>,
-    /// Until when tasks are protected from scale-in.
-    pub(crate) protected: BTreeMap<TaskArn, Timestamp>,
+    /// `None` until the hook is read, and for good if it is gone.
+    heartbeat: Option<Heartbeat>,
+}
+
+/// What a hop does next.
+enum Step {
+    /// Observe everything, the action included.
+    Observe,
+    /// Decide about what is known, and act.
+    Decide(Observation),
+    /// Return: the message is settled.
+    Settle(Outcome),
 }
 
 impl<'a> Hop<'a> {
-    /// Takes up a message, which the invocation can wait for until `cut_off`.
+    /// Takes up an action. The invocation can wait for it until `cut_off`.
     pub(crate) fn begin(
-        drainer: &'a LifecycleDrainer,
-        action: LifecycleAction,
+        clients: &'a Clients,
+        settings: &'a LifecycleSettings,
+        action: &'a LifecycleAction,
         clock: Clock,
         cut_off: Timestamp,
     ) -> Result<Self, Problem> {
         let now = clock.now();
-        let state = match action.carried.clone() {
-            Some(carried) => HandoffState { hop: carried.hop + 1, ..carried },
-            None => {
-                let sent = action.time.unwrap_or(now);
-                let deadline = sent.checked_add(drainer.settings.drain_timeout);
-                let deadline = deadline
-                    .map_err(|error| Problem::other(format!("the message's time: {error}")))?;
-                HandoffState {
-                    hop: 1,
-                    first_seen: now,
-                    deadline,
-                    found: None,
-                    heartbeat_timeout_seconds: None,
-                    stuck_reported: false,
-                }
-            }
+        let state = match &action.carried {
+            Some(carried) => HandoffState { hop: carried.hop + 1, ..carried.clone() },
+            None => first_state(settings, action, now)?,
         };
-        // A function with little time waits for half of it, so that its hops do not chase each other.
+        // A function with little time waits for half of it, so that its hops do not chase each
+        // other.
         let time = cut_off.duration_since(now);
-        let end = clock.instant(now + drainer.settings.hop.min(time - HOP_MARGIN.min(time / 2)));
-        Ok(Self {
-            drainer,
-            action,
-            state,
-            clock,
-            end,
-            heartbeat: None,
-            tasks: Vec::new(),
-            left: None,
-            services: Vec::new(),
-            described: BTreeSet::new(),
-            protected: BTreeMap::new(),
-        })
+        let end = clock.instant(now + settings.hop.min(time - HOP_MARGIN.min(time / 2)));
+        Ok(Self { clients, settings, action, state, clock, end, heartbeat: None })
     }
 
-    pub(crate) fn clients(&self) -> &Clients {
-        &self.drainer.clients
-    }
-
-    pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    pub(crate) fn settings(&self) -> &LifecycleSettings {
-        &self.drainer.settings
-    }
-
-    /// Runs the hop to its end. Each turn either settles the message, or moves what was seen a step on, or waits; the
-    /// waits end with the hop.
+    /// Runs the hop to its end. Every wait on the way ends with the hop.
     pub(crate) async fn run(mut self) -> Result<Outcome, Problem> {
-        let mut seen = None;
+        let mut known = None;
+        let mut step = Step::Observe;
         loop {
-            match self.turn(seen.take()).await {
-                Ok(Turn::Settled(outcome)) => return Ok(outcome),
-                Ok(Turn::Observed(next)) => seen = Some(next),
-                Ok(Turn::Reobserve) => {}
-                // Past the deadline nothing is waited for any more, not even for a look that succeeds.
-                Err(problem) if self.clock.now() >= self.state.deadline => return Err(problem),
-                Err(problem) if problem.error_type == ErrorType::AwsDenied => return Err(problem),
-                Err(problem) => {
-                    warn!(ec2.instance_id = %self.action.instance_id, "Looking again after a pause: {}", problem.text);
-                    if let Some(outcome) = self.pause(&problem.text).await? {
-                        return Ok(outcome);
-                    }
-                }
-            }
+            let next = match step {
+                Step::Observe => self.observe(known.as_ref()).await.map(Step::Decide),
+                Step::Decide(observation) => self.decide_and_act(known.insert(observation)).await,
+                Step::Settle(outcome) => return Ok(outcome),
+            };
+            step = match next {
+                Ok(next) => next,
+                Err(problem) => self.pause_after(problem, known.as_ref()).await?,
+            };
         }
     }
 
-    /// One turn. `seen` is what the turn before left to decide about; without it the hop looks afresh.
-    async fn turn(&mut self, seen: Option<Observation>) -> Result<Turn, Problem> {
-        let (action_state, seen) = match seen {
-            Some(seen) => (ActionState::Waiting, seen),
-            None => self.look_afresh().await?,
-        };
-        match decide(&action_state, &seen, self.settings(), self.state.deadline, self.clock.now()) {
-            Decision::Ignore { why } => Ok(self.settle(OutcomeKind::Ignored, why)),
-            other if self.settings().dry_run => {
-                Ok(self.settle(OutcomeKind::WouldDrain, format!("DRY_RUN is set; next: {other}")))
-            }
-            Decision::StartDrain => self.start_drain().await,
-            Decision::CountTasks => self.count_tasks().await.map(Turn::Observed),
-            Decision::StopStandaloneTasks => self.stop_standalone_tasks().await,
-            Decision::Complete { why } => {
-                self.complete(ActionResult::Continue, OutcomeKind::Completed, why).await
-            }
-            Decision::GiveUp { on_timeout, why } => self.give_up(on_timeout, why).await,
-            Decision::Wait { why } => match self.wait(&why).await? {
-                Some(outcome) => Ok(Turn::Settled(outcome)),
-                None if matches!(seen, Observation::Draining(_)) => {
-                    self.look_again().await.map(Turn::Observed)
-                }
-                None => Ok(Turn::Reobserve),
-            },
-        }
-    }
-
-    async fn look_afresh(&mut self) -> Result<(ActionState, Observation), Problem> {
-        let action_state = self.action_state().await?;
+    /// Observes the action, and the container instance if the action is waited for.
+    async fn observe(&mut self, known: Option<&Observation>) -> Result<Observation, Problem> {
+        let action_state = observe_action_state(self.drain()).await?;
         if action_state != ActionState::Waiting {
-            return Ok((action_state, Observation::NotInCluster));
+            return Ok(Observation::not_waiting(action_state, known));
         }
-        self.begin_heartbeats().await?;
-        let seen = self.find().await?;
-        Ok((action_state, seen))
-    }
-
-    async fn start_drain(&mut self) -> Result<Turn, Problem> {
-        let (cluster, arn) = self.found()?;
-        let results = self.clients().ecs.set_draining(&cluster, &[arn]).await;
-        let status = match results?.into_iter().next() {
-            Some(DrainResult::Draining) => {
-                info!(
-                    ec2.instance_id = %self.action.instance_id,
-                    ecs.cluster = cluster.name(),
-                    asg.name = %self.action.group,
-                    "Draining {} until {}", self.action.instance_id, self.state.deadline
-                );
-                ContainerInstanceStatus::Draining
-            }
-            Some(DrainResult::Gone(_)) => ContainerInstanceStatus::Inactive,
-            Some(DrainResult::Refused(why)) => {
-                return Err(Problem::other(format!("ECS did not set it to DRAINING: {why}")));
-            }
-            None => return Err(Problem::other("ECS did not say whether it is DRAINING")),
-        };
-        Ok(Turn::Observed(Observation::Status(status)))
-    }
-
-    /// Tells the standalone tasks to stop. They count as told from then on: if ECS does not show it yet, the next look
-    /// finds out, after a pause.
-    async fn stop_standalone_tasks(&mut self) -> Result<Turn, Problem> {
-        let (cluster, _) = self.found()?;
-        let drainer = self.drainer;
-        for task in
-            self.tasks.iter_mut().filter(|task| task.service.is_none() && !task.told_to_stop)
-        {
-            let reason = "Ebb: its container instance is drained";
-            let stopped = drainer.clients.ecs.stop_task(&cluster, &task.arn, reason).await;
-            stopped?;
-            task.told_to_stop = true;
+        // Before the search: if that fails there is a pause, which the action must outlive.
+        self.start_heartbeats().await?;
+        let observation = observe_container_instance(self.drain(), known).await?;
+        if let Some(container_instance) = &observation.container_instance {
+            self.state.found = Some(container_instance.clone());
         }
-        Ok(Turn::Observed(self.counted()))
+        Ok(observation)
     }
 
-    async fn complete(
-        &self,
-        result: ActionResult,
-        outcome: OutcomeKind,
-        why: String,
-    ) -> Result<Turn, Problem> {
-        let completed = self.clients().auto_scaling.complete(&self.action, result).await;
-        Ok(match completed? {
-            ActionStatus::Active => {
-                self.measure();
-                self.settle(outcome, why)
+    /// Decides about what is known, and takes the decided step.
+    async fn decide_and_act(&mut self, observation: &Observation) -> Result<Step, Problem> {
+        let Observation { action_state, progress, .. } = observation;
+        let (deadline, now) = (self.state.deadline, self.clock.now());
+        let decision = decide(action_state, progress, self.settings, deadline, now);
+        match act(self.drain(), decision, observation).await? {
+            Effect::Settled(kind, why) => {
+                Ok(Step::Settle(self.outcome(kind, why, Some(observation))))
             }
-            ActionStatus::Over => {
-                self.settle(outcome, format!("{why}; the action was over already"))
-            }
-        })
-    }
-
-    /// Prints how long the instance was held. Only who completes the action does, so every drain counts once.
-    fn measure(&self) {
-        let began = self.action.time.unwrap_or(self.state.first_seen);
-        let value = self.now().duration_since(began).as_secs_f64().max(0.0);
-        let seconds = Metric { name: "DrainSeconds", unit: Unit::Seconds, value };
-        metrics::print(&self.settings().metrics_namespace, FUNCTION, self.now(), &[seconds]);
-    }
-
-    async fn give_up(&self, on_timeout: OnTimeout, why: String) -> Result<Turn, Problem> {
-        let why = format!("its deadline {} has passed: {why}", self.state.deadline);
-        self.tell_what_holds("Ebb gives up draining").await;
-        match on_timeout {
-            OnTimeout::Continue => {
-                self.complete(ActionResult::Continue, OutcomeKind::TimedOut, why).await
-            }
-            OnTimeout::Abandon => {
-                self.complete(ActionResult::Abandon, OutcomeKind::TimedOut, why).await
-            }
-            OnTimeout::Reactivate => {
-                if let Some((cluster, arn)) = &self.state.found {
-                    let active = self.clients().ecs.set_active(cluster, arn).await;
-                    active?;
-                }
-                Ok(self.settle(OutcomeKind::TimedOut, why))
-            }
+            Effect::Observed(observation) => Ok(Step::Decide(observation)),
+            Effect::Waiting(why) => self.wait(&why, observation).await,
         }
     }
 
-    /// Reads how often the action needs a heartbeat, unless an earlier hop has done so, and bounds the drain by the
-    /// action's global time-out.
-    async fn begin_heartbeats(&mut self) -> Result<(), Problem> {
-        if self.heartbeat.is_some() {
-            return Ok(());
-        }
-        if self.state.heartbeat_timeout_seconds.is_none() {
-            let timeout = self.clients().auto_scaling.heartbeat_timeout(&self.action).await;
-            let timeout = timeout?;
-            self.state.heartbeat_timeout_seconds = timeout.map(|timeout| timeout.as_secs());
-        }
-        let Some(seconds) = self.state.heartbeat_timeout_seconds else { return Ok(()) };
-        let timeout =
-            SignedDuration::try_from(Duration::from_secs(seconds)).unwrap_or(GLOBAL_TIMEOUT);
-        let global = (timeout * GLOBAL_TIMEOUT_HEARTBEATS).min(GLOBAL_TIMEOUT) - GLOBAL_MARGIN;
-        let began = self.action.time.unwrap_or(self.state.first_seen);
-        self.state.deadline = self.state.deadline.min(began + global);
-        // Nobody knows when the hop before this one sent its last: the first is due at once.
-        self.heartbeat = Some(
-            Instant::now()
-                + if self.state.hop == 1 { self.heartbeat_interval() } else { Duration::ZERO },
-        );
-        Ok(())
-    }
-
-    /// A third of the heartbeat time-out, so that two may be lost.
-    fn heartbeat_interval(&self) -> Duration {
-        Duration::from_secs(self.state.heartbeat_timeout_seconds.unwrap_or(3_600)) / 3
-    }
-
-    /// Waits for a while. When half of the time is over, people are told once what holds the drain.
-    async fn wait(&mut self, why: &str) -> Result<Option<Outcome>, Problem> {
-        let half = self.state.deadline.duration_since(self.state.first_seen) / 2;
-        if !self.state.stuck_reported && self.clock.now() >= self.state.first_seen + half {
+    /// Waits for a while, and looks again. When half of the drain's time is over, people are told
+    /// once what holds it.
+    async fn wait(&mut self, why: &str, observation: &Observation) -> Result<Step, Problem> {
+        let half_time = self.state.deadline.duration_since(self.state.first_seen) / 2;
+        if !self.state.stuck_reported && self.clock.now() >= self.state.first_seen + half_time {
             self.state.stuck_reported = true;
-            self.tell_what_holds("Ebb still drains").await;
+            report_holding_tasks(self.drain(), observation, "Ebb still drains").await;
         }
-        self.pause(why).await
+        if let Some(outcome) = self.pause(why, Some(observation)).await? {
+            return Ok(Step::Settle(outcome));
+        }
+        match observation.progress {
+            // Whether the action is still there is not asked again: a heartbeat or its completion
+            // finds out, and asking in each turn would double the calls of a drain.
+            DrainProgress::Draining(_) => {
+                recheck_tasks(self.drain(), observation).await.map(Step::Decide)
+            }
+            DrainProgress::NotInCluster | DrainProgress::Status(_) => Ok(Step::Observe),
+        }
     }
 
-    /// Waits for a while, keeping the action alive. At the end of the hop the message is published again instead, and
-    /// that settles it.
-    async fn pause(&mut self, why: &str) -> Result<Option<Outcome>, Problem> {
-        let interval =
-            Duration::try_from(self.settings().poll_interval).unwrap_or(Duration::from_secs(15));
-        // Up to a quarter less by chance, so that many drains do not call in step.
-        let pause = Instant::now() + interval.mul_f64(0.75 + fastrand::f64() / 4.0);
-        let deadline = self.clock.instant(self.state.deadline);
-        let wake = if deadline > Instant::now() { pause.min(deadline) } else { pause };
+    /// What follows upon a failure: a pause, and then everything is observed again.
+    async fn pause_after(
+        &mut self,
+        problem: Problem,
+        known: Option<&Observation>,
+    ) -> Result<Step, Problem> {
+        // Past the deadline nothing is waited for any more, not even for a call that succeeds. Nor
+        // does a permission come by waiting: whoever has to grant it should hear of it at once.
+        let is_over = self.clock.now() >= self.state.deadline;
+        if is_over || problem.error_type == ErrorType::AwsDenied {
+            return Err(problem);
+        }
+        warn!(
+            ec2.instance_id = %self.action.instance_id,
+            "Looking again after a pause: {}", problem.text
+        );
+        let settled = self.pause(&problem.text, known).await?;
+        Ok(settled.map_or(Step::Observe, Step::Settle))
+    }
+
+    /// Waits for a while, keeping the action alive. At the end of the hop the message is published
+    /// again instead, and that settles it.
+    async fn pause(
+        &mut self,
+        why: &str,
+        known: Option<&Observation>,
+    ) -> Result<Option<Outcome>, Problem> {
+        let wake = self.next_wake();
         if wake >= self.end {
             sleep_until(self.end).await;
-            return self.republish(why).await.map(Some);
+            self.republish(why).await?;
+            return Ok(Some(self.outcome(OutcomeKind::Republished, why.to_owned(), known)));
         }
-        while let Some(due) = self.heartbeat.filter(|due| *due <= wake) {
-            sleep_until(due).await;
-            let beat = self.clients().auto_scaling.heartbeat(&self.action).await;
-            self.heartbeat = Some(Instant::now() + self.heartbeat_interval());
-            match beat {
-                Ok(ActionStatus::Active) => {}
-                Ok(ActionStatus::Over) => {
-                    return Ok(Some(
-                        self.outcome(OutcomeKind::Ignored, "the action is over".to_owned()),
-                    ));
-                }
-                Err(error) => warn!("No heartbeat: {}", Problem::from(error).text),
+        while let Some(mut heartbeat) = self.heartbeat.filter(|next| next.due <= wake) {
+            sleep_until(heartbeat.due).await;
+            let status = heartbeat.send(self.drain()).await;
+            self.heartbeat = Some(heartbeat);
+            if status == ActionStatus::Over {
+                let why = "the action is over".to_owned();
+                return Ok(Some(self.outcome(OutcomeKind::Ignored, why, known)));
             }
         }
         sleep_until(wake).await;
         Ok(None)
     }
 
+    /// When a pause that begins now ends: by the deadline, if that is still ahead.
+    fn next_wake(&self) -> Instant {
+        let interval =
+            Duration::try_from(self.settings.poll_interval).unwrap_or(Duration::from_secs(15));
+        // Up to a quarter less by chance, so that many drains do not call in step.
+        let wake = Instant::now() + interval.mul_f64(0.75 + fastrand::f64() / 4.0);
+        let deadline = self.clock.instant(self.state.deadline);
+        if deadline > Instant::now() { wake.min(deadline) } else { wake }
+    }
+    /// Starts the heartbeats, and bounds the drain by the action's global time-out. Later hops get
+    /// the heartbeat time-out handed on; where the hook is gone there is none to keep.
+    async fn start_heartbeats(&mut self) -> Result<(), Problem> {
+        if self.heartbeat.is_some() {
+            return Ok(());
+        }
+        if self.state.heartbeat_timeout_seconds.is_none() {
+            self.state.heartbeat_timeout_seconds = heartbeat::read_timeout(self.drain()).await?;
+        }
+        if let Some(seconds) = self.state.heartbeat_timeout_seconds {
+            let timeout = Duration::from_secs(seconds);
+            let global_deadline = heartbeat::global_deadline(self.drain(), timeout);
+            self.state.deadline = self.state.deadline.min(global_deadline);
+            self.heartbeat = Some(Heartbeat::start(timeout, self.state.hop));
+        }
+        Ok(())
+    }
+
     /// Publishes the message, with the state for the next hop, to the topic that it came over.
-    async fn republish(&self, why: &str) -> Result<Outcome, Problem> {
+    async fn republish(&self, why: &str) -> Result<(), Problem> {
         let Some(topic) = self.action.topic() else {
             return Err(Problem::other(format!(
                 "still waiting ({why}), and it came over no topic to go on by"
@@ -337,32 +230,40 @@ impl<'a> Hop<'a> {
         let message =
             message.map_err(|error| Problem::other(format!("write the message: {error}")))?;
         let subject = format!("Ebb: hop {} for {}", self.state.hop + 1, self.action.instance_id);
-        let published = self.clients().topics.publish(topic, &subject, &message).await;
-        published?;
-        Ok(self.outcome(OutcomeKind::Republished, why.to_owned()))
+        Ok(self.clients.topics.publish(topic, &subject, &message).await?)
     }
 
-    fn settle(&self, outcome: OutcomeKind, why: String) -> Turn {
-        Turn::Settled(self.outcome(outcome, why))
+    fn drain(&self) -> Drain<'_> {
+        let Self { clients, settings, action, ref state, clock, .. } = *self;
+        Drain { clients, settings, action, state, clock }
     }
 
-    fn outcome(&self, outcome: OutcomeKind, why: String) -> Outcome {
+    fn outcome(&self, kind: OutcomeKind, why: String, known: Option<&Observation>) -> Outcome {
         Outcome {
             instance_id: Some(self.action.instance_id.clone()),
-            outcome,
+            outcome: kind,
             reason: Some(why),
-            tasks_left: self.left,
+            tasks_left: known.and_then(Observation::tasks_left),
             hop: Some(self.state.hop),
         }
     }
 }
 
-/// What a turn comes to.
-enum Turn {
-    /// The message is settled.
-    Settled(Outcome),
-    /// This is to be decided about next.
-    Observed(Observation),
-    /// The next turn looks afresh, at the action as well.
-    Reobserve,
+/// The state of a drain that no hop has handled yet. Its time counts from the message's own, so
+/// that a message which was long on its way does not get more of it.
+fn first_state(
+    settings: &LifecycleSettings,
+    action: &LifecycleAction,
+    now: Timestamp,
+) -> Result<HandoffState, Problem> {
+    let deadline = action.time.unwrap_or(now).checked_add(settings.drain_timeout);
+    Ok(HandoffState {
+        hop: 1,
+        first_seen: now,
+        deadline: deadline
+            .map_err(|error| Problem::other(format!("the message's time: {error}")))?,
+        found: None,
+        heartbeat_timeout_seconds: None,
+        stuck_reported: false,
+    })
 }

@@ -1,4 +1,4 @@
-//! Wiring: settings and clients once, then one call of [`LifecycleDrainer::handle`] an invocation.
+//! Wiring: settings and clients once, then one call of [`LifecycleDrainer::handle`] per invocation.
 
 use ebb_aws::Clients;
 use ebb_core::lifecycle::settings::LifecycleSettings;

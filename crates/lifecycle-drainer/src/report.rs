@@ -1,60 +1,86 @@
-//! What an invocation leaves behind for people: its closing log line and its metrics.
+//! What the function leaves behind for people: its closing log line and its metrics.
 
 use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{Clock, Problem};
-use ebb_core::lifecycle::settings::OnTimeout;
+use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout};
 use ebb_core::lifecycle::{Answer, Outcome, OutcomeKind};
 use tracing::info;
 
-use crate::{FUNCTION, LifecycleDrainer};
+use crate::drain::Drain;
 
-impl LifecycleDrainer {
-    /// Reports how the invocation came off. An error is left to the runtime, which logs it.
-    pub(crate) fn report(&self, answer: &Answer, problems: &[Problem], clock: Clock) {
-        metrics::print(
-            &self.settings.metrics_namespace,
-            FUNCTION,
-            clock.now(),
-            &metrics_of(answer, problems, self.settings.on_timeout),
-        );
-        info!(
-            answer = %serde_json::to_string(answer).unwrap_or_default(),
-            failed = problems.len(),
-            duration_ms = clock.elapsed().as_millis(),
-            "{answer}"
-        );
-    }
+/// The function's name, as in logs and metrics.
+pub const FUNCTION: &str = "lifecycle-drainer";
+
+/// Reports the outcome of an invocation. An error is left to the runtime, which logs it.
+pub(crate) fn report_invocation(
+    settings: &LifecycleSettings,
+    answer: &Answer,
+    problems: &[Problem],
+    clock: Clock,
+) {
+    metrics::print(
+        &settings.metrics_namespace,
+        FUNCTION,
+        clock.now(),
+        &metrics_of(answer, problems, settings.on_timeout),
+    );
+    info!(
+        answer = %serde_json::to_string(answer).unwrap_or_default(),
+        failed = problems.len(),
+        duration_ms = clock.elapsed().as_millis(),
+        "{answer}"
+    );
 }
 
-/// The metrics of an invocation: how many messages came off which way, how many drains it began, how many tasks a
-/// deadline cut off, and how many messages must be tried again.
+/// Prints how long an instance was held.
+pub(crate) fn print_drain_seconds(drain: Drain<'_>) {
+    let held = drain.clock.now().duration_since(drain.began());
+    print_metric(drain, "DrainSeconds", Unit::Seconds, held.as_secs_f64().max(0.0));
+}
+
+/// Prints that a drain takes long enough to tell people about it.
+pub(crate) fn print_stuck(drain: Drain<'_>) {
+    print_metric(drain, "Stuck", Unit::Count, 1.0);
+}
+
+fn print_metric(drain: Drain<'_>, name: &'static str, unit: Unit, value: f64) {
+    let namespace = &drain.settings.metrics_namespace;
+    metrics::print(namespace, FUNCTION, drain.clock.now(), &[Metric { name, unit, value }]);
+}
+
+/// The metrics of an invocation: how many messages had which outcome, how many drains it began, how
+/// many tasks a deadline cut off, and how many messages must be tried again.
 fn metrics_of(answer: &Answer, problems: &[Problem], on_timeout: OnTimeout) -> Vec<Metric> {
     #[expect(clippy::cast_precision_loss, reason = "counts of one invocation")]
     let count = |name, value: usize| Metric { name, unit: Unit::Count, value: value as f64 };
     let of_kind = |kind: OutcomeKind| count(kind.metric(), answer.of_kind(kind).count());
     let mut metrics: Vec<_> = OutcomeKind::ALL.into_iter().map(of_kind).collect();
-    metrics
-        .push(count("Started", answer.outcomes.iter().filter(|outcome| is_first(outcome)).count()));
+    metrics.push(count(
+        "Started",
+        answer.outcomes.iter().filter(|outcome| starts_drain(outcome)).count(),
+    ));
     metrics.push(count("TasksCutOff", tasks_cut_off(answer, on_timeout)));
     metrics.push(count("Failed", problems.len()));
     metrics
 }
 
-fn is_first(outcome: &Outcome) -> bool {
-    let drained = match outcome.outcome {
+/// Whether a drain began with this outcome: its first hop did more than to look.
+fn starts_drain(outcome: &Outcome) -> bool {
+    let drains = match outcome.outcome {
         OutcomeKind::Completed | OutcomeKind::Republished | OutcomeKind::TimedOut => true,
         OutcomeKind::Ignored | OutcomeKind::WouldDrain => false,
     };
-    drained && outcome.hop == Some(1)
+    drains && outcome.hop == Some(1)
 }
 
-/// The tasks that ran when their instance was let go. Daemon tasks are not counted: they run until the end.
+/// The tasks that ran when their instance was let go. Daemon tasks are not counted: they run until
+/// the end.
 fn tasks_cut_off(answer: &Answer, on_timeout: OnTimeout) -> usize {
     match on_timeout {
         OnTimeout::Continue | OnTimeout::Abandon => answer
             .of_kind(OutcomeKind::TimedOut)
             .filter_map(|outcome| outcome.tasks_left)
-            .map(|left| left.service + left.standalone + left.standalone_stopping)
+            .map(|tasks| tasks.service + tasks.standalone + tasks.standalone_stopping)
             .sum(),
         OnTimeout::Reactivate => 0,
     }
@@ -83,19 +109,19 @@ mod tests {
 
     #[test]
     fn a_drain_starts_once_however_many_hops_it_takes() {
-        let left = TasksLeft::default();
+        let tasks_left = TasksLeft::default();
         let hops = vec![
-            outcome(OutcomeKind::Republished, 1, left),
-            outcome(OutcomeKind::Republished, 2, left),
-            outcome(OutcomeKind::Completed, 3, left),
-            outcome(OutcomeKind::Ignored, 1, left),
+            outcome(OutcomeKind::Republished, 1, tasks_left),
+            outcome(OutcomeKind::Republished, 2, tasks_left),
+            outcome(OutcomeKind::Completed, 3, tasks_left),
+            outcome(OutcomeKind::Ignored, 1, tasks_left),
         ];
         assert_eq!(value("Started", hops, OnTimeout::Continue).to_bits(), 1_f64.to_bits());
     }
 
     #[test]
     fn tasks_are_cut_off_where_an_instance_is_let_go_at_its_deadline() {
-        let left = TasksLeft {
+        let tasks_left = TasksLeft {
             service: 2,
             protected: 1,
             daemon: 4,
@@ -106,8 +132,8 @@ mod tests {
             [(OnTimeout::Continue, 4_f64), (OnTimeout::Abandon, 4.0), (OnTimeout::Reactivate, 0.0)]
         {
             let timed_out = vec![
-                outcome(OutcomeKind::TimedOut, 2, left),
-                outcome(OutcomeKind::Republished, 1, left),
+                outcome(OutcomeKind::TimedOut, 2, tasks_left),
+                outcome(OutcomeKind::Republished, 1, tasks_left),
             ];
             assert_eq!(value("TasksCutOff", timed_out, on_timeout).to_bits(), cut_off.to_bits());
         }

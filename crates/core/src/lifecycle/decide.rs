@@ -106,7 +106,7 @@ impl fmt::Display for TasksLeft {
 
 /// The state of the container instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Observation {
+pub enum DrainProgress {
     /// Every cluster was looked through and none has it. A look-up that failed must not be passed
     /// as this.
     NotInCluster,
@@ -164,11 +164,11 @@ impl fmt::Display for Decision {
 }
 
 /// Decides the next step for an instance whose group is in state `action`, whose container instance
-/// was observed as `observation`, and whose drain must end by `deadline`. The first rule that
+/// was observed as `progress`, and whose drain must end by `deadline`. The first rule that
 /// applies decides.
 pub fn decide(
     action: &ActionState,
-    observation: &Observation,
+    progress: &DrainProgress,
     settings: &LifecycleSettings,
     deadline: Timestamp,
     now: Timestamp,
@@ -189,43 +189,45 @@ pub fn decide(
         }
         ActionState::Waiting => {}
     }
-    match observation {
+    match progress {
         // 2. A drain that is over completes the action, even if it is late.
-        Observation::NotInCluster
-        | Observation::Status(
+        DrainProgress::NotInCluster
+        | DrainProgress::Status(
             ContainerInstanceStatus::Deregistering
             | ContainerInstanceStatus::Inactive
             | ContainerInstanceStatus::RegistrationFailed,
-        ) => Decision::Complete { why: progress(observation) },
-        Observation::Draining(left) if left.holding(settings.standalone_tasks) == 0 => {
+        ) => Decision::Complete { why: describe_progress(progress) },
+        DrainProgress::Draining(left) if left.holding(settings.standalone_tasks) == 0 => {
             Decision::Complete { why: format!("its tasks have stopped: {left}") }
         }
         // 3. Whether it is over is found out before anything is given up.
-        Observation::Status(ContainerInstanceStatus::Draining) => Decision::CountTasks,
+        DrainProgress::Status(ContainerInstanceStatus::Draining) => Decision::CountTasks,
         // 4. At the deadline the operator's choice is carried out.
-        Observation::Status(_) | Observation::Draining(_) if now >= deadline => {
-            Decision::GiveUp { on_timeout: settings.on_timeout, why: progress(observation) }
+        DrainProgress::Status(_) | DrainProgress::Draining(_) if now >= deadline => {
+            Decision::GiveUp { on_timeout: settings.on_timeout, why: describe_progress(progress) }
         }
         // 5. Until then the drain goes on. Only an ACTIVE container instance can be set to DRAINING
         //    (ECS API, UpdateContainerInstancesState), so any other is waited for.
-        Observation::Status(ContainerInstanceStatus::Active) => Decision::StartDrain,
-        Observation::Draining(left) if must_stop_standalone_tasks(left, settings) => {
+        DrainProgress::Status(ContainerInstanceStatus::Active) => Decision::StartDrain,
+        DrainProgress::Draining(left) if must_stop_standalone_tasks(left, settings) => {
             Decision::StopStandaloneTasks
         }
-        Observation::Status(
+        DrainProgress::Status(
             ContainerInstanceStatus::Registering | ContainerInstanceStatus::Other(_),
         )
-        | Observation::Draining(_) => Decision::Wait { why: progress(observation) },
+        | DrainProgress::Draining(_) => Decision::Wait { why: describe_progress(progress) },
     }
 }
 
 /// How far the drain has come.
-fn progress(observation: &Observation) -> String {
-    match observation {
-        Observation::NotInCluster => "no cluster has a container instance on it".to_owned(),
-        Observation::Status(ContainerInstanceStatus::Active) => "its drain never began".to_owned(),
-        Observation::Status(status) => format!("its container instance is {status}"),
-        Observation::Draining(left) => left.to_string(),
+fn describe_progress(progress: &DrainProgress) -> String {
+    match progress {
+        DrainProgress::NotInCluster => "no cluster has a container instance on it".to_owned(),
+        DrainProgress::Status(ContainerInstanceStatus::Active) => {
+            "its drain never began".to_owned()
+        }
+        DrainProgress::Status(status) => format!("its container instance is {status}"),
+        DrainProgress::Draining(left) => left.to_string(),
     }
 }
 
@@ -247,8 +249,8 @@ mod tests {
         daemon: usize,
         standalone_stopping: usize,
         standalone: usize,
-    ) -> Observation {
-        Observation::Draining(TasksLeft {
+    ) -> DrainProgress {
+        DrainProgress::Draining(TasksLeft {
             service,
             daemon,
             standalone_stopping,
@@ -257,7 +259,7 @@ mod tests {
         })
     }
 
-    fn every_observation() -> Vec<(String, Observation)> {
+    fn every_progress() -> Vec<(String, DrainProgress)> {
         let statuses = [
             "REGISTERING",
             "REGISTRATION_FAILED",
@@ -267,17 +269,17 @@ mod tests {
             "INACTIVE",
             "NEW_WORD",
         ];
-        let mut observations = vec![("in no cluster".to_owned(), Observation::NotInCluster)];
-        observations
-            .extend(statuses.map(|word| (word.to_owned(), Observation::Status(word.into()))));
-        observations.extend([
+        let mut progresses = vec![("in no cluster".to_owned(), DrainProgress::NotInCluster)];
+        progresses
+            .extend(statuses.map(|word| (word.to_owned(), DrainProgress::Status(word.into()))));
+        progresses.extend([
             ("no task left".to_owned(), draining(0, 0, 0, 0)),
             ("a daemon task left".to_owned(), draining(0, 1, 0, 0)),
             ("a service task left".to_owned(), draining(1, 1, 0, 0)),
             ("a standalone task left".to_owned(), draining(0, 0, 0, 1)),
             ("a standalone task stopping".to_owned(), draining(0, 0, 1, 0)),
         ]);
-        observations
+        progresses
     }
 
     fn word(decision: &Decision) -> String {
@@ -302,11 +304,11 @@ mod tests {
     fn every_combination_of_observations_has_its_decision() {
         use StandaloneTasks::{Ignore, Stop, Wait};
         let mut lines = Vec::new();
-        for (name, observation) in every_observation() {
+        for (name, progress) in every_progress() {
             for policy in [Wait, Stop, Ignore] {
                 let settings = settings(policy, OnTimeout::Continue);
                 let [before, after] = [NOW + SignedDuration::from_secs(1), NOW].map(|deadline| {
-                    word(&decide(&ActionState::Waiting, &observation, &settings, deadline, NOW))
+                    word(&decide(&ActionState::Waiting, &progress, &settings, deadline, NOW))
                 });
                 lines.push(format!(
                     "{name}, standalone {policy:?}: {before}; at the deadline: {after}"
@@ -342,9 +344,9 @@ mod tests {
         for state in
             ["InService", "Terminating:Proceed", "Terminated", "Standby", "Pending:Wait", "NewWord"]
         {
-            for (name, observation) in every_observation() {
+            for (name, progress) in every_progress() {
                 let settings = settings(StandaloneTasks::Stop, OnTimeout::Abandon);
-                let decided = decide(&ActionState::of(state), &observation, &settings, NOW, NOW);
+                let decided = decide(&ActionState::of(state), &progress, &settings, NOW, NOW);
                 assert!(matches!(decided, Decision::Ignore { .. }), "{state}, {name}: {decided:?}");
             }
         }

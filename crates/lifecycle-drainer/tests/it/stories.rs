@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ebb_aws::ErrorType;
 use ebb_core::ids::TopicArn;
 use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
 use ebb_region::fault::Fault;
@@ -169,6 +170,34 @@ async fn a_standalone_task_is_waited_for_stopped_or_left_as_the_operator_chose()
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_standalone_tasks_that_were_not_stop_requested_are_stopped() {
+    let mut world = shop();
+    let id = world.container_instance(&instance_id(9)).unwrap().1.id.clone();
+    let running = world.run_task("shop", &id, "report", TaskSpec::default());
+    let slow = TaskSpec { stops_after: Duration::from_secs(900), ..TaskSpec::default() };
+    let stopping = world.run_task("shop", &id, "report", slow);
+    world.stop_task("shop", &stopping);
+    // ECS stops no task of this service, as it may not start another one first.
+    let stuck = ServiceKind::Replica { desired: 12, min_percent: 100, max_percent: 100 };
+    world.add_service("shop", "stuck", stuck, TaskSpec::default());
+    let settings = LifecycleSettings {
+        standalone_tasks: StandaloneTasks::Stop,
+        ..LifecycleSettings::default()
+    };
+    let sim = Sim::start(world, settings).await;
+    sim.region.world().terminate_in_group(&instance_id(9), false).unwrap();
+    sim.run(Duration::from_secs(300)).await;
+
+    let world = sim.region.world();
+    let service_task =
+        world.clusters["shop"].tasks_on(&id).find(|task| task.service.as_deref() == Some("stuck"));
+    assert!(!service_task.expect("it cannot leave").stop_requested);
+    assert!(world.clusters["shop"].tasks[&running].stop_requested);
+    let stops = world.calls.iter().filter(|call| call.operation == "StopTask").count();
+    assert_eq!(stops, 1, "the task that stops already is left alone");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_agent_that_is_gone_ends_by_the_deadline() {
     let mut world = shop();
     world.disconnect_agent(&instance_id(9));
@@ -274,6 +303,32 @@ async fn a_look_up_that_fails_never_completes_an_action() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_missing_permission_ends_the_hop_at_once() {
+    for operation in [
+        "DescribeAutoScalingInstances",
+        "DescribeLifecycleHooks",
+        "ListContainerInstances",
+        "UpdateContainerInstancesState",
+        "ListTasks",
+        "DescribeTasks",
+        "DescribeServices",
+    ] {
+        let sim = Sim::start(quiet_shop(), settings()).await;
+        {
+            let mut world = sim.region.world();
+            world.terminate_in_group(&instance_id(9), false).unwrap();
+            world.faults.plan(operation, Fault::Denied, u32::MAX);
+        }
+        let answer = sim.invoke(&over_sns(&[message(&instance_id(9), scenario::SPOT_GROUP)])).await;
+
+        let error = answer.expect_err("the function lacks a permission");
+        assert_eq!(error.error_type, ErrorType::AwsDenied, "{operation}: {error}");
+        let took = since_start(sim.region.now());
+        assert!(took < SignedDuration::from_secs(5), "{operation}: {took}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instance_that_is_registering_is_looked_at_again() {
     let mut world = shop();
     let id = world.container_instance(&instance_id(9)).unwrap().1.id.clone();
@@ -356,6 +411,36 @@ async fn a_message_about_an_instance_that_is_not_terminating_changes_nothing() {
 
     assert!(answer.outcomes.iter().all(|one| one.outcome.as_str() == "ignored"), "{answer:?}");
     assert_eq!(sim.region.world().instances_with(Status::Draining), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn forged_state_that_names_another_container_instance_does_not_drain_it() {
+    let sim = Sim::start(quiet_shop(), settings()).await;
+    let healthy_arn =
+        sim.region.world().container_instance(&instance_id(10)).unwrap().1.arn("shop");
+    sim.region.world().terminate_in_group(&instance_id(9), false).unwrap();
+    let mut forged = message(&instance_id(9), scenario::SPOT_GROUP);
+    forged["ebb"] = json!({
+        "hop": 1,
+        "first_seen": start_time(),
+        "deadline": start_time() + SignedDuration::from_secs(600),
+        "cluster": "shop",
+        "container_instance_arn": healthy_arn,
+    });
+    sim.invoke(&over_sns(&[forged])).await.unwrap();
+
+    let world = sim.region.world();
+    let drained: Vec<_> = world
+        .history
+        .iter()
+        .filter_map(|entry| match &entry.happening {
+            Happening::ContainerInstance { instance_id, status: Status::Draining } => {
+                Some(instance_id.clone())
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(drained, [instance_id(9)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,86 @@
+//! Reports what holds a drain: in the log, as a metric, and over the notification topic if there
+//! is one.
+//!
+//! Best effort: what cannot be looked up is left out, and nothing waits for it. What holds a task
+//! is judged by `ebb_core::lifecycle::diagnosis`.
+
+use std::time::Duration;
+
+use ebb_aws::notify;
+use ebb_core::lifecycle::diagnosis::{DrainFacts, diagnose};
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::drain::Drain;
+use crate::observation::Observation;
+use crate::report;
+
+/// How long a report may take, look-ups and notice together: no longer than the pause between two
+/// looks at the drain. What is not reported by then stays unreported.
+const REPORT_TIME: Duration = Duration::from_secs(10);
+
+/// Looks up what holds the instance and reports it, after a `subject` such as "Ebb still drains".
+pub(crate) async fn report_holding_tasks(
+    drain: Drain<'_>,
+    observation: &Observation,
+    subject: &str,
+) {
+    if timeout(REPORT_TIME, diagnose_and_report(drain, observation, subject)).await.is_err() {
+        warn!(
+            ec2.instance_id = %drain.action.instance_id,
+            "Could not report in time what holds the drain"
+        );
+    }
+}
+
+async fn diagnose_and_report(drain: Drain<'_>, observation: &Observation, subject: &str) {
+    let Drain { action, state, .. } = drain;
+    let lines = match gather_facts(drain, observation).await {
+        Some(facts) => diagnose(&facts),
+        None => Vec::new(),
+    };
+    let reasons = if lines.is_empty() {
+        "nothing is known of what holds it".to_owned()
+    } else {
+        lines.join("; ")
+    };
+    let subject = format!("{subject} {}", action.instance_id);
+    warn!(
+        ec2.instance_id = %action.instance_id,
+        asg.name = %action.group,
+        drain.deadline = %state.deadline,
+        "{subject}: {reasons}"
+    );
+    report::print_stuck(drain);
+    let Some(topic) = &drain.settings.notification_topic else { return };
+    let message = format!(
+        "Instance {} of group {}, until {}:\n{}",
+        action.instance_id,
+        action.group,
+        state.deadline,
+        lines.join("\n")
+    );
+    notify(&drain.clients.topics, topic, &subject, &message, REPORT_TIME).await;
+}
+
+/// `None` if the container instance was never found, or cannot be looked at: a wrong diagnosis is
+/// worse than none.
+async fn gather_facts(drain: Drain<'_>, observation: &Observation) -> Option<DrainFacts> {
+    let (cluster, arn) = observation.container_instance.as_ref()?;
+    let ecs = &drain.clients.ecs;
+    let (agent_connected, rooms) = ecs.agent_and_rooms(cluster, arn).await.ok()?;
+    let tasks = observation.holding_tasks(drain.settings.standalone_tasks);
+    let names = tasks.iter().filter_map(|task| task.service.clone()).collect();
+    // Asked for again, as ECS may have said meanwhile why a replacement finds no place.
+    let services = ecs.services(cluster, &names, drain.state.first_seen).await.ok();
+    let counted = observation.tasks.as_ref();
+    Some(DrainFacts {
+        services: services
+            .or_else(|| counted.map(|tasks| tasks.services.clone()))
+            .unwrap_or_default(),
+        protected_until: counted.map(|tasks| tasks.protected_until.clone()).unwrap_or_default(),
+        tasks: tasks.into_iter().cloned().collect(),
+        agent_connected,
+        rooms,
+    })
+}

@@ -1,0 +1,27 @@
+//! The drain that a hop is about, as the parts of the hop read it. Only the hop itself changes
+//! anything in it.
+
+use ebb_aws::{Clients, Clock};
+use ebb_core::lifecycle::action::LifecycleAction;
+use ebb_core::lifecycle::handoff::HandoffState;
+use ebb_core::lifecycle::settings::LifecycleSettings;
+use jiff::Timestamp;
+
+/// One drain: what it is about, and what its parts need to read and to change AWS.
+#[derive(Clone, Copy)]
+pub(crate) struct Drain<'a> {
+    pub(crate) clients: &'a Clients,
+    pub(crate) settings: &'a LifecycleSettings,
+    /// The lifecycle action that holds the instance.
+    pub(crate) action: &'a LifecycleAction,
+    /// What the hops hand on to each other.
+    pub(crate) state: &'a HandoffState,
+    pub(crate) clock: Clock,
+}
+
+impl Drain<'_> {
+    /// When Auto Scaling began to wait for the drain: its message's own time, where it has one.
+    pub(crate) fn began(&self) -> Timestamp {
+        self.action.time.unwrap_or(self.state.first_seen)
+    }
+}

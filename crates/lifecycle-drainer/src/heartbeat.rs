@@ -1,0 +1,68 @@
+//! Keeps a lifecycle action from timing out while its instance drains, within the bound that Auto
+//! Scaling sets to that.
+
+use std::time::Duration;
+
+use ebb_aws::{ActionStatus, Problem};
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::drain::Drain;
+
+/// The longest that an action may wait, however often it gets a heartbeat: 48 hours, or a hundred
+/// heartbeat time-outs, whichever is shorter.
+/// Source: EC2 Auto Scaling User Guide, lifecycle-hooks.
+const GLOBAL_TIMEOUT: SignedDuration = SignedDuration::from_hours(48);
+/// See [`GLOBAL_TIMEOUT`].
+const GLOBAL_TIMEOUT_HEARTBEATS: i32 = 100;
+
+/// How long before its global time-out an action is given up. Auto Scaling would end it with the
+/// hook's default result; this is the time that it takes to end it as the operator chose instead.
+const GLOBAL_TIMEOUT_MARGIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// How many heartbeats fall into one heartbeat time-out: two of them may be lost. More would cost
+/// calls, fewer would trust a single one.
+const HEARTBEATS_PER_TIMEOUT: u32 = 3;
+
+/// When an action needs its next heartbeat.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Heartbeat {
+    interval: Duration,
+    pub(crate) due: Instant,
+}
+
+impl Heartbeat {
+    /// Starts the heartbeats of a hop.
+    pub(crate) fn start(timeout: Duration, hop: u64) -> Self {
+        let interval = timeout / HEARTBEATS_PER_TIMEOUT;
+        // The action is new to the first hop. A later one does not know when the hop before it
+        // sent its last heartbeat, so its own first is due at once.
+        let first_after = if hop == 1 { interval } else { Duration::ZERO };
+        Self { interval, due: Instant::now() + first_after }
+    }
+
+    /// Sends a heartbeat. One that fails is not repeated: the next one is due soon enough.
+    pub(crate) async fn send(&mut self, drain: Drain<'_>) -> ActionStatus {
+        let sent = drain.clients.auto_scaling.heartbeat(drain.action).await;
+        self.due = Instant::now() + self.interval;
+        sent.unwrap_or_else(|error| {
+            warn!("Waiting for the next heartbeat: {}", Problem::from(error).text);
+            ActionStatus::Active
+        })
+    }
+}
+
+/// Reads the heartbeat time-out of the action's hook, in seconds. `None` if the hook is gone.
+pub(crate) async fn read_timeout(drain: Drain<'_>) -> Result<Option<u64>, Problem> {
+    let timeout = drain.clients.auto_scaling.heartbeat_timeout(drain.action).await;
+    let timeout = timeout?;
+    Ok(timeout.map(|timeout| timeout.as_secs()))
+}
+
+/// When the action must be ended, lest its global time-out ends it.
+pub(crate) fn global_deadline(drain: Drain<'_>, timeout: Duration) -> Timestamp {
+    let timeout = SignedDuration::try_from(timeout).unwrap_or(GLOBAL_TIMEOUT);
+    let global_timeout = (timeout * GLOBAL_TIMEOUT_HEARTBEATS).min(GLOBAL_TIMEOUT);
+    drain.began() + (global_timeout - GLOBAL_TIMEOUT_MARGIN)
+}
