@@ -10,6 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::GroupName;
+use crate::reaper::settings::{
+    ALLOW_STANDALONE_TASKS, HEADROOM_CPU_PERCENT, HEADROOM_MEMORY_PERCENT, MIN_INSTANCES,
+};
+use crate::words;
 
 /// The attribute that says which function drains a container instance, and since when: what a sweep
 /// left unfinished is known by it, and what others drain is not touched.
@@ -173,7 +177,7 @@ impl MarkedInstance<'_> {
             ContainerInstanceStatus::Draining => Some(self.decide_drain(headroom, unplaced)),
             ContainerInstanceStatus::Active if self.age() < FORGOTTEN_AFTER => None,
             ContainerInstanceStatus::Active => {
-                Some(FollowUp::Unmark("it is ACTIVE, and bears the mark of a drain".to_owned()))
+                Some(FollowUp::Unmark("it is ACTIVE, and still has the mark of a drain".to_owned()))
             }
             ContainerInstanceStatus::Registering
             | ContainerInstanceStatus::RegistrationFailed
@@ -188,11 +192,11 @@ impl MarkedInstance<'_> {
         // 1. What its group takes away already is not the sweep's any more.
         let state = &self.instance.lifecycle_state;
         if state.starts_with("Terminat") || state.starts_with("Warmed") {
-            return FollowUp::LeaveAlone(format!("its group says {state}"));
+            return FollowUp::LeaveAlone(format!("its group takes it away already: it is {state}"));
         }
         // 2. What no group could take away, or what may not go any more, comes back.
         let Some((name, group)) = self.group() else {
-            return reactivate("it is in no Auto Scaling group any more".to_owned());
+            return reactivate("it is not in an Auto Scaling group any more".to_owned());
         };
         if let Some(why) = self.must_stay(name, group) {
             return reactivate(why);
@@ -225,13 +229,17 @@ impl MarkedInstance<'_> {
         // 7. Tasks are waited for, but not for ever, unless the operator lets them end by
         //    themselves.
         if !is_stalled {
-            FollowUp::Wait(format!("{tasks_left} tasks left"))
+            FollowUp::Wait(format!("{} left", words::count(tasks_left, "task")))
         } else if self.only_standalone_tasks_may_be_left() {
-            FollowUp::Wait("standalone tasks have not ended".to_owned())
+            FollowUp::Wait(format!(
+                "waits for {}: {ALLOW_STANDALONE_TASKS} is set",
+                words::count(tasks_left, "standalone task")
+            ))
         } else {
             reactivate(format!(
-                "its drain has stalled: {tasks_left} tasks left since {}",
-                self.mark.at
+                "its drain, begun at {}, has stalled: {} left",
+                self.mark.at,
+                words::count(tasks_left, "task")
             ))
         }
     }
@@ -318,13 +326,26 @@ fn fits(demand: Resources, registered: Resources) -> bool {
 fn missing_headroom(headroom: &Headroom, policy: &Policy) -> Option<String> {
     let Headroom { instances, registered, free } = headroom;
     if *instances < policy.min_instances {
-        return Some(format!("{instances} usable instances are left"));
+        return Some(format!(
+            "{} left, fewer than {MIN_INSTANCES} ({})",
+            words::count(*instances, "usable instance"),
+            policy.min_instances
+        ));
     }
     if is_short(free.cpu, registered.cpu, policy.headroom_cpu_percent) {
-        return Some(format!("{:.1} % of CPU are free", headroom.cpu_percent()));
+        return Some(format!(
+            "{} of CPU is free, less than {HEADROOM_CPU_PERCENT} ({})",
+            words::share_below(headroom.cpu_percent()),
+            words::percent(policy.headroom_cpu_percent)
+        ));
     }
-    is_short(free.memory_mib, registered.memory_mib, policy.headroom_memory_percent)
-        .then(|| format!("{:.1} % of memory are free", headroom.memory_percent()))
+    is_short(free.memory_mib, registered.memory_mib, policy.headroom_memory_percent).then(|| {
+        format!(
+            "{} of memory is free, less than {HEADROOM_MEMORY_PERCENT} ({})",
+            words::share_below(headroom.memory_percent()),
+            words::percent(policy.headroom_memory_percent)
+        )
+    })
 }
 
 /// Whether less than this share is free. Compared in whole numbers: no rounding decides.
@@ -480,6 +501,44 @@ mod tests {
         managed scaling: reactivate; after two hours: reactivate
         group suspended: wait; after two hours: reactivate
         not ours: nothing; after two hours: nothing
+        ");
+    }
+
+    /// What people read about one drained instance.
+    fn why(inventory: &Inventory, policy: &Policy, load: &Load) -> String {
+        follow_up(inventory, policy, load, FUNCTION, NOW)[0].1.why().to_owned()
+    }
+
+    #[test]
+    fn the_reasons_are_sentences_with_plurals_units_and_the_setting_that_decides() {
+        let policy = Policy { allow_standalone_tasks: true, ..Policy::default() };
+        let mut short_of_cpu = roomy();
+        short_of_cpu.headroom.free.cpu = 1_200;
+        let mut short_of_memory = roomy();
+        short_of_memory.headroom.free.memory_mib = 1_999;
+        let alone = Load { headroom: Headroom::default(), unplaced: Vec::new() };
+
+        let mut waiting = inventory(vec![drained(1, 600)]);
+        set_tasks(&mut waiting, TaskKind::Stopping);
+        let mut stalled = inventory(vec![drained(1, 7_200)]);
+        stalled.instances[0].tasks = Some(vec![task(TaskKind::Stopping), task(TaskKind::Stopping)]);
+        let mut standalone = inventory(vec![drained(1, 7_200)]);
+        set_tasks(&mut standalone, TaskKind::Standalone);
+        let lines = [
+            why(&waiting, &policy, &short_of_cpu),
+            why(&waiting, &policy, &short_of_memory),
+            why(&waiting, &policy, &alone),
+            why(&waiting, &policy, &roomy()),
+            why(&stalled, &policy, &roomy()),
+            why(&standalone, &policy, &roomy()),
+        ];
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        load has come back: 12.0 % of CPU is free, less than HEADROOM_CPU_PERCENT (20 %)
+        load has come back: 19.9 % of memory is free, less than HEADROOM_MEMORY_PERCENT (20 %)
+        load has come back: 0 usable instances left, fewer than MIN_INSTANCES (1)
+        1 task left
+        its drain, begun at 1969-12-31T22:00:00Z, has stalled: 2 tasks left
+        waits for 1 standalone task: ALLOW_STANDALONE_TASKS is set
         ");
     }
 
