@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::ecs::{ContainerInstanceStatus, Task};
 use crate::ids::TaskArn;
 use crate::lifecycle::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
+use crate::words;
 
 /// Where the instance stands in its group. Source: EC2 Auto Scaling User Guide,
 /// ec2-auto-scaling-lifecycle.
@@ -88,19 +89,28 @@ impl TasksLeft {
     }
 }
 
+/// `2 service tasks (1 protected), 1 standalone task and 1 daemon task left`. Kinds of which there
+/// is none are left out.
 impl fmt::Display for TasksLeft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut kinds = Vec::new();
+        match (self.service, self.protected) {
+            (0, _) => {}
+            (service, 0) => kinds.push(words::count(service, "service task")),
+            (service, protected) => kinds
+                .push(format!("{} ({protected} protected)", words::count(service, "service task"))),
+        }
         let standalone = self.standalone + self.standalone_stopping;
-        let protected = if self.protected > 0 {
-            format!(" ({} protected)", self.protected)
-        } else {
-            String::new()
-        };
-        let Self { service, daemon, .. } = self;
-        write!(
-            f,
-            "{service} service{protected}, {standalone} standalone and {daemon} daemon tasks left"
-        )
+        if standalone > 0 {
+            kinds.push(words::count(standalone, "standalone task"));
+        }
+        if self.daemon > 0 {
+            kinds.push(words::count(self.daemon, "daemon task"));
+        }
+        if kinds.is_empty() {
+            return f.write_str("no tasks left");
+        }
+        write!(f, "{} left", words::list(&kinds))
     }
 }
 
@@ -198,7 +208,7 @@ pub fn decide(
             | ContainerInstanceStatus::RegistrationFailed,
         ) => Decision::Complete { why: progress(observation) },
         Observation::Draining(left) if left.holding(settings.standalone_tasks) == 0 => {
-            Decision::Complete { why: format!("its tasks have stopped: {left}") }
+            Decision::Complete { why: all_stopped(*left) }
         }
         // 3. Whether it is over is found out before anything is given up.
         Observation::Status(ContainerInstanceStatus::Draining) => Decision::CountTasks,
@@ -216,6 +226,16 @@ pub fn decide(
             ContainerInstanceStatus::Registering | ContainerInstanceStatus::Other(_),
         )
         | Observation::Draining(_) => Decision::Wait { why: progress(observation) },
+    }
+}
+
+/// Why nothing is waited for. Tasks may be left all the same: those of daemon services end with the
+/// instance, and standalone ones may be ignored.
+fn all_stopped(left: TasksLeft) -> String {
+    if left == TasksLeft::default() {
+        "its tasks have stopped".to_owned()
+    } else {
+        format!("its tasks that are waited for have stopped: {left}")
     }
 }
 
@@ -390,7 +410,30 @@ mod tests {
         assert_eq!(left, expected);
         assert_eq!(
             left.to_string(),
-            "2 service (1 protected), 2 standalone and 1 daemon tasks left"
+            "2 service tasks (1 protected), 2 standalone tasks and 1 daemon task left"
+        );
+    }
+
+    #[test]
+    fn what_is_left_is_a_sentence_with_the_kinds_that_there_are() {
+        assert_eq!(TasksLeft::default().to_string(), "no tasks left");
+        let left = TasksLeft { service: 1, daemon: 2, ..TasksLeft::default() };
+        assert_eq!(left.to_string(), "1 service task and 2 daemon tasks left");
+        let left = TasksLeft { standalone: 1, ..TasksLeft::default() };
+        assert_eq!(left.to_string(), "1 standalone task left");
+    }
+
+    #[test]
+    fn a_drain_that_is_over_says_what_it_did_not_wait_for() {
+        let settings = settings(StandaloneTasks::Wait, OnTimeout::Continue);
+        let why = |observation| {
+            let decision = decide(&ActionState::Waiting, &observation, &settings, NOW, NOW);
+            decision.to_string()
+        };
+        assert_eq!(why(draining(0, 0, 0, 0)), "complete its action: its tasks have stopped");
+        assert_eq!(
+            why(draining(0, 1, 0, 0)),
+            "complete its action: its tasks that are waited for have stopped: 1 daemon task left"
         );
     }
 
@@ -399,7 +442,7 @@ mod tests {
         for on_timeout in [OnTimeout::Continue, OnTimeout::Abandon, OnTimeout::Reactivate] {
             let settings = settings(StandaloneTasks::Wait, on_timeout);
             let decided = decide(&ActionState::Waiting, &draining(1, 0, 0, 0), &settings, NOW, NOW);
-            let why = "1 service, 0 standalone and 0 daemon tasks left".to_owned();
+            let why = "1 service task left".to_owned();
             assert_eq!(decided, Decision::GiveUp { on_timeout, why });
         }
     }
