@@ -22,6 +22,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::ids::ContainerInstanceArn;
+use crate::words;
 
 /// The attribute of a container instance that holds its [`Claim`].
 pub const CLAIM_ATTRIBUTE: &str = "ebb.fallback";
@@ -134,15 +135,6 @@ pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Ra
             None => to_count.push((arn, false)),
         }
     }
-    let reason = format!(
-        "{} of {} interrupted container instances to count, {} being counted; \
-         desired capacity {}, maximum {}",
-        to_count.len(),
-        interrupted.len(),
-        busy.len(),
-        size.desired_capacity,
-        size.max_size
-    );
     let desired_capacity = size
         .desired_capacity
         .saturating_add(i32::try_from(to_count.len()).unwrap_or(i32::MAX))
@@ -153,12 +145,31 @@ pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Ra
         counted.push(arn.clone());
     }
     Raise {
+        reason: reason(size, &to_claim, interrupted, &busy),
         to_claim,
         desired_capacity: (desired_capacity > size.desired_capacity).then_some(desired_capacity),
         counted,
         busy,
-        reason,
     }
+}
+
+fn reason(
+    size: GroupSize,
+    to_claim: &[(ContainerInstanceArn, Claim)],
+    interrupted: &[Interrupted],
+    busy: &[ContainerInstanceArn],
+) -> String {
+    let elsewhere = match busy.len() {
+        0 => String::new(),
+        number => format!(", {number} counted by another invocation"),
+    };
+    format!(
+        "{} of {} to count{elsewhere}; desired capacity was {}, maximum {}",
+        to_claim.len(),
+        words::count(interrupted.len(), "interrupted container instance"),
+        size.desired_capacity,
+        size.max_size
+    )
 }
 
 #[cfg(test)]
@@ -206,6 +217,23 @@ mod tests {
             desired_after(4, 3, &unclaimed(1)),
             None,
             "nor lowered, where it is above it already"
+        );
+    }
+
+    #[test]
+    fn the_reason_says_how_many_count() {
+        let size = GroupSize { desired_capacity: 2, max_size: 10 };
+        assert_eq!(
+            raise(size, &unclaimed(1), START).reason,
+            "1 of 1 interrupted container instance to count; desired capacity was 2, maximum 10"
+        );
+        let taken = Claim::Taken { since: START, desired_capacity: 3, again: false };
+        let mut interrupted = unclaimed(2);
+        interrupted[0].claim = Some(taken);
+        assert_eq!(
+            raise(size, &interrupted, START).reason,
+            "1 of 2 interrupted container instances to count, 1 counted by another invocation; \
+             desired capacity was 2, maximum 10"
         );
     }
 
