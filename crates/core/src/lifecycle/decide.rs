@@ -63,19 +63,19 @@ impl TasksLeft {
         daemons: &BTreeSet<String>,
         protected: &BTreeMap<TaskArn, Timestamp>,
     ) -> Self {
-        let mut left = Self::default();
+        let mut counts = Self::default();
         for task in tasks.iter().filter(|task| !task.stopped) {
             match &task.service {
-                Some(service) if daemons.contains(service) => left.daemon += 1,
+                Some(service) if daemons.contains(service) => counts.daemon += 1,
                 Some(_) => {
-                    left.service += 1;
-                    left.protected += usize::from(protected.contains_key(&task.arn));
+                    counts.service += 1;
+                    counts.protected += usize::from(protected.contains_key(&task.arn));
                 }
-                None if task.told_to_stop => left.standalone_stopping += 1,
-                None => left.standalone += 1,
+                None if task.told_to_stop => counts.standalone_stopping += 1,
+                None => counts.standalone += 1,
             }
         }
-        left
+        counts
     }
 
     /// How many of them are waited for.
@@ -207,8 +207,8 @@ pub fn decide(
             | ContainerInstanceStatus::Inactive
             | ContainerInstanceStatus::RegistrationFailed,
         ) => Decision::Complete { why: progress(observation) },
-        Observation::Draining(left) if left.holding(settings.standalone_tasks) == 0 => {
-            Decision::Complete { why: all_stopped(*left) }
+        Observation::Draining(tasks_left) if tasks_left.holding(settings.standalone_tasks) == 0 => {
+            Decision::Complete { why: all_stopped(*tasks_left) }
         }
         // 3. Whether it is over is found out before anything is given up.
         Observation::Status(ContainerInstanceStatus::Draining) => Decision::CountTasks,
@@ -219,7 +219,7 @@ pub fn decide(
         // 5. Until then the drain goes on. Only an ACTIVE container instance can be set to DRAINING
         //    (ECS API, UpdateContainerInstancesState), so any other is waited for.
         Observation::Status(ContainerInstanceStatus::Active) => Decision::StartDrain,
-        Observation::Draining(left) if must_stop_standalone_tasks(left, settings) => {
+        Observation::Draining(tasks_left) if must_stop_standalone_tasks(tasks_left, settings) => {
             Decision::StopStandaloneTasks
         }
         Observation::Status(
@@ -231,11 +231,11 @@ pub fn decide(
 
 /// Why nothing is waited for. Tasks may be left all the same: those of daemon services end with the
 /// instance, and standalone ones may be ignored.
-fn all_stopped(left: TasksLeft) -> String {
-    if left == TasksLeft::default() {
+fn all_stopped(tasks_left: TasksLeft) -> String {
+    if tasks_left == TasksLeft::default() {
         "its tasks have stopped".to_owned()
     } else {
-        format!("its tasks that are waited for have stopped: {left}")
+        format!("its tasks that are waited for have stopped: {tasks_left}")
     }
 }
 
@@ -245,13 +245,13 @@ fn progress(observation: &Observation) -> String {
         Observation::NotInCluster => "no cluster has a container instance on it".to_owned(),
         Observation::Status(ContainerInstanceStatus::Active) => "its drain never began".to_owned(),
         Observation::Status(status) => format!("its container instance is {status}"),
-        Observation::Draining(left) => left.to_string(),
+        Observation::Draining(tasks_left) => tasks_left.to_string(),
     }
 }
 
 /// Those that have been told to stop are not told again: they are waited for.
-fn must_stop_standalone_tasks(left: &TasksLeft, settings: &LifecycleSettings) -> bool {
-    settings.standalone_tasks == StandaloneTasks::Stop && left.standalone > 0
+fn must_stop_standalone_tasks(tasks_left: &TasksLeft, settings: &LifecycleSettings) -> bool {
+    settings.standalone_tasks == StandaloneTasks::Stop && tasks_left.standalone > 0
 }
 
 #[cfg(test)]
@@ -398,7 +398,7 @@ mod tests {
             task(6, None, true, false),
         ];
         let protected = BTreeMap::from([(TaskArn::new("2"), NOW), (TaskArn::new("3"), NOW)]);
-        let left = TasksLeft::count(&tasks, &BTreeSet::from(["logs".to_owned()]), &protected);
+        let tasks_left = TasksLeft::count(&tasks, &BTreeSet::from(["logs".to_owned()]), &protected);
 
         let expected = TasksLeft {
             service: 2,
@@ -407,9 +407,9 @@ mod tests {
             standalone_stopping: 1,
             standalone: 1,
         };
-        assert_eq!(left, expected);
+        assert_eq!(tasks_left, expected);
         assert_eq!(
-            left.to_string(),
+            tasks_left.to_string(),
             "2 service tasks (1 protected), 2 standalone tasks and 1 daemon task left"
         );
     }
@@ -417,10 +417,10 @@ mod tests {
     #[test]
     fn what_is_left_is_a_sentence_with_the_kinds_that_there_are() {
         assert_eq!(TasksLeft::default().to_string(), "no tasks left");
-        let left = TasksLeft { service: 1, daemon: 2, ..TasksLeft::default() };
-        assert_eq!(left.to_string(), "1 service task and 2 daemon tasks left");
-        let left = TasksLeft { standalone: 1, ..TasksLeft::default() };
-        assert_eq!(left.to_string(), "1 standalone task left");
+        let tasks_left = TasksLeft { service: 1, daemon: 2, ..TasksLeft::default() };
+        assert_eq!(tasks_left.to_string(), "1 service task and 2 daemon tasks left");
+        let tasks_left = TasksLeft { standalone: 1, ..TasksLeft::default() };
+        assert_eq!(tasks_left.to_string(), "1 standalone task left");
     }
 
     #[test]

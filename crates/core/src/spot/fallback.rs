@@ -16,6 +16,8 @@
 //! - Two *different* notices handled at the same moment by two invocations may read the same
 //!   capacity, and one raise is lost: Auto Scaling has no conditional update. Queue batches make
 //!   this rare; a concurrency of one excludes it.
+//!
+//! The calls themselves are left to the `spot-drainer`.
 
 use std::fmt;
 
@@ -41,7 +43,7 @@ pub enum Claim {
         /// The desired capacity that is to be set.
         desired_capacity: i32,
         /// Whether it was taken before, without an end.
-        again: bool,
+        retaken: bool,
     },
     /// It has been counted.
     Counted,
@@ -54,13 +56,13 @@ impl Claim {
             return Some(Self::Counted);
         }
         let mut words = value.split(' ');
-        let again = match words.next()? {
+        let retaken = match words.next()? {
             "taken" => false,
             "taken-again" => true,
             _ => return None,
         };
         let (since, desired_capacity) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        words.next().is_none().then_some(Self::Taken { since, desired_capacity, again })
+        words.next().is_none().then_some(Self::Taken { since, desired_capacity, retaken })
     }
 }
 
@@ -69,8 +71,8 @@ impl Claim {
 impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Taken { since, desired_capacity, again } => {
-                let word = if *again { "taken-again" } else { "taken" };
+            Self::Taken { since, desired_capacity, retaken } => {
+                let word = if *retaken { "taken-again" } else { "taken" };
                 write!(f, "{word} {since} {desired_capacity}")
             }
             Self::Counted => f.write_str("counted"),
@@ -126,7 +128,7 @@ pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Ra
             }
             // Taken twice, and the group is as large as the second claim would have made it: held
             // to have been raised, so that no number of deaths counts an instance more than twice.
-            Some(Claim::Taken { again: true, desired_capacity, .. })
+            Some(Claim::Taken { retaken: true, desired_capacity, .. })
                 if size.desired_capacity >= desired_capacity =>
             {
                 counted.push(arn.clone());
@@ -140,8 +142,8 @@ pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Ra
         .saturating_add(i32::try_from(to_count.len()).unwrap_or(i32::MAX))
         .min(size.max_size);
     let mut to_claim = Vec::new();
-    for (arn, again) in to_count {
-        to_claim.push((arn.clone(), Claim::Taken { since: now, desired_capacity, again }));
+    for (arn, retaken) in to_count {
+        to_claim.push((arn.clone(), Claim::Taken { since: now, desired_capacity, retaken }));
         counted.push(arn.clone());
     }
     Raise {
@@ -227,7 +229,7 @@ mod tests {
             raise(size, &unclaimed(1), START).reason,
             "1 of 1 interrupted container instance to count; desired capacity was 2, maximum 10"
         );
-        let taken = Claim::Taken { since: START, desired_capacity: 3, again: false };
+        let taken = Claim::Taken { since: START, desired_capacity: 3, retaken: false };
         let mut interrupted = unclaimed(2);
         interrupted[0].claim = Some(taken);
         assert_eq!(
@@ -240,8 +242,8 @@ mod tests {
     #[test]
     fn a_fresh_claim_of_another_invocation_is_waited_for_and_an_own_one_is_not() {
         let size = GroupSize { desired_capacity: 3, max_size: 10 };
-        let raise_for = |again, own| {
-            let claim = Some(Claim::Taken { since: START, desired_capacity: 3, again });
+        let raise_for = |retaken, own| {
+            let claim = Some(Claim::Taken { since: START, desired_capacity: 3, retaken });
             raise(size, &[Interrupted { arn: arn(0), claim, own }], START)
         };
         assert_eq!(raise_for(false, false).busy, [arn(0)]);
@@ -252,10 +254,10 @@ mod tests {
 
     #[test]
     fn a_claim_is_read_as_it_was_written() {
-        let taken = |again| Claim::Taken {
+        let taken = |retaken| Claim::Taken {
             since: "2025-03-04T05:06:07.089Z".parse().unwrap(),
             desired_capacity: 7,
-            again,
+            retaken,
         };
         for claim in [Claim::Counted, taken(false), taken(true)] {
             assert_eq!(Claim::parse(&claim.to_string()), Some(claim));
