@@ -423,16 +423,19 @@ mod tests {
         assert_eq!(tasks_left.to_string(), "1 standalone task left");
     }
 
+    fn complete_text(observation: Observation) -> String {
+        let settings = settings(StandaloneTasks::Wait, OnTimeout::Continue);
+        decide(&ActionState::Waiting, &observation, &settings, NOW, NOW).to_string()
+    }
+
     #[test]
     fn a_drain_that_is_over_says_what_it_did_not_wait_for() {
-        let settings = settings(StandaloneTasks::Wait, OnTimeout::Continue);
-        let why = |observation| {
-            let decision = decide(&ActionState::Waiting, &observation, &settings, NOW, NOW);
-            decision.to_string()
-        };
-        assert_eq!(why(draining(0, 0, 0, 0)), "complete its action: its tasks have stopped");
         assert_eq!(
-            why(draining(0, 1, 0, 0)),
+            complete_text(draining(0, 0, 0, 0)),
+            "complete its action: its tasks have stopped"
+        );
+        assert_eq!(
+            complete_text(draining(0, 1, 0, 0)),
             "complete its action: its tasks that are waited for have stopped: 1 daemon task left"
         );
     }

@@ -412,7 +412,7 @@ mod tests {
         follow_up(inventory, &Policy::default(), load, FUNCTION, NOW)
     }
 
-    fn words(inventory: &Inventory, load: &Load) -> Vec<&'static str> {
+    fn decision_words(inventory: &Inventory, load: &Load) -> Vec<&'static str> {
         decide(inventory, load).iter().map(|(_, decision)| word(decision)).collect()
     }
 
@@ -482,7 +482,7 @@ mod tests {
             let [young, old] = [600, 7_200].map(|seconds| {
                 let mut inventory = inventory(vec![drained(1, seconds)]);
                 change(&mut inventory);
-                words(&inventory, &roomy()).first().copied().unwrap_or("nothing")
+                decision_words(&inventory, &roomy()).first().copied().unwrap_or("nothing")
             });
             lines.push(format!("{name}: {young}; after two hours: {old}"));
         }
@@ -549,24 +549,36 @@ mod tests {
         load.headroom.free = resources(1_999, 9_000);
         let indices: Vec<_> = decide(&inventory, &load).iter().map(|(index, _)| *index).collect();
         assert_eq!(indices, [1, 2, 0]);
-        assert_eq!(words(&inventory, &load), ["reactivate for load", "terminate", "terminate"]);
+        assert_eq!(
+            decision_words(&inventory, &load),
+            ["reactivate for load", "terminate", "terminate"]
+        );
 
         load.headroom = Headroom { instances: 0, ..Headroom::default() };
-        assert_eq!(words(&inventory, &load)[0], "reactivate for load", "below MIN_INSTANCES");
+        assert_eq!(
+            decision_words(&inventory, &load)[0],
+            "reactivate for load",
+            "below MIN_INSTANCES"
+        );
+    }
+
+    /// The decision about an instance that was drained 600 seconds ago, if a service finds no place
+    /// for a task with so much CPU: reported last, and first, so many seconds ago.
+    fn word_if(latest: i64, oldest: Option<i64>, cpu: i64) -> &'static str {
+        let failure = PlacementFailure {
+            service: "web".to_owned(),
+            latest: seconds_ago(latest),
+            oldest: oldest.map(seconds_ago),
+            demand: resources(cpu, 512),
+        };
+        decision_words(
+            &inventory(vec![drained(1, 600)]),
+            &Load { unplaced: vec![failure], ..roomy() },
+        )[0]
     }
 
     #[test]
     fn a_service_without_a_place_gets_back_what_could_be_one() {
-        let inventory = inventory(vec![drained(1, 600)]);
-        let word_if = |latest, oldest: Option<i64>, cpu| {
-            let failure = PlacementFailure {
-                service: "web".to_owned(),
-                latest: seconds_ago(latest),
-                oldest: oldest.map(seconds_ago),
-                demand: resources(cpu, 512),
-            };
-            words(&inventory, &Load { unplaced: vec![failure], ..roomy() })[0]
-        };
         assert_eq!(word_if(60, None, 1_024), "reactivate for load", "since the drain");
         assert_eq!(word_if(60, Some(500), 1_024), "reactivate for load", "twice since the drain");
         assert_eq!(word_if(60, Some(700), 1_024), "terminate", "before the drain already");
@@ -594,9 +606,16 @@ mod tests {
         let mut load = roomy();
         // 2,048 of 12,048 CPU units are less than a fifth; with a second instance there are enough.
         load.headroom.free = resources(0, 9_000);
-        assert_eq!(words(&inventory, &load), ["reactivate for load", "reactivate for load"]);
+        assert_eq!(
+            decision_words(&inventory, &load),
+            ["reactivate for load", "reactivate for load"]
+        );
         load.headroom.free = resources(400, 9_000);
-        assert_eq!(words(&inventory, &load), ["reactivate for load", "terminate"], "2,448");
+        assert_eq!(
+            decision_words(&inventory, &load),
+            ["reactivate for load", "terminate"],
+            "2,448"
+        );
     }
 
     #[test]

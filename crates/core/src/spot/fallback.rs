@@ -239,27 +239,37 @@ mod tests {
         );
     }
 
+    /// Raises a group of 3 for an instance that is claimed to make it 3.
+    fn raise_claimed(retaken: bool, own: bool) -> Raise {
+        let claim = Some(Claim::Taken { since: START, desired_capacity: 3, retaken });
+        let size = GroupSize { desired_capacity: 3, max_size: 10 };
+        raise(size, &[Interrupted { arn: arn(0), claim, own }], START)
+    }
+
     #[test]
     fn a_fresh_claim_of_another_invocation_is_waited_for_and_an_own_one_is_not() {
-        let size = GroupSize { desired_capacity: 3, max_size: 10 };
-        let raise_for = |retaken, own| {
-            let claim = Some(Claim::Taken { since: START, desired_capacity: 3, retaken });
-            raise(size, &[Interrupted { arn: arn(0), claim, own }], START)
-        };
-        assert_eq!(raise_for(false, false).busy, [arn(0)]);
-        assert_eq!(raise_for(false, true).desired_capacity, Some(4), "nobody knows if it was set");
-        assert_eq!(raise_for(true, true).counted, [arn(0)], "but it is not raised a third time");
-        assert_eq!(raise_for(true, true).desired_capacity, None);
+        assert_eq!(raise_claimed(false, false).busy, [arn(0)]);
+        assert_eq!(
+            raise_claimed(false, true).desired_capacity,
+            Some(4),
+            "nobody knows if it was set"
+        );
+        assert_eq!(
+            raise_claimed(true, true).counted,
+            [arn(0)],
+            "but it is not raised a third time"
+        );
+        assert_eq!(raise_claimed(true, true).desired_capacity, None);
     }
 
     #[test]
     fn a_claim_is_read_as_it_was_written() {
-        let taken = |retaken| Claim::Taken {
-            since: "2025-03-04T05:06:07.089Z".parse().unwrap(),
-            desired_capacity: 7,
-            retaken,
-        };
-        for claim in [Claim::Counted, taken(false), taken(true)] {
+        let since = "2025-03-04T05:06:07.089Z".parse().unwrap();
+        for claim in [
+            Claim::Counted,
+            Claim::Taken { since, desired_capacity: 7, retaken: false },
+            Claim::Taken { since, desired_capacity: 7, retaken: true },
+        ] {
             assert_eq!(Claim::parse(&claim.to_string()), Some(claim));
         }
         for foreign in
