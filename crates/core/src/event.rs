@@ -5,7 +5,7 @@
 //! Scaling's lifecycle actions. What asks for a sweep comes bare, and
 //! [`crate::reaper::request::read`] reads it as it is. An event that is not the reader's is
 //! [`Event::Ignored`] with a reason; one that claims to be and cannot be read is a [`ParseError`]
-//! that names the field. Nothing here knows the settings, nor the functions.
+//! that names the field. What to do about an event is left to the modules of the functions.
 
 mod envelope;
 

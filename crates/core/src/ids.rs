@@ -1,7 +1,8 @@
 //! The names AWS gives to things, each with a type of its own, so that one cannot be passed for
 //! another.
 //!
-//! Those that planning needs as well are declared in `ebb-planner`.
+//! Those that planning needs as well are declared in `ebb-planner`. Names of services, zones and
+//! instance types are only ever shown or compared, and stay text.
 
 pub use ebb_planner::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_planner::text_id;

@@ -12,3 +12,4 @@ mod robustness;
 pub mod settings;
 pub mod spot;
 mod vocabulary;
+pub mod words;

@@ -1,5 +1,7 @@
 //! What the `lifecycle-drainer` decides: the next step of a drain, what one hop leaves for the
 //! next, and what holds a drain that does not end.
+//!
+//! Observing, acting and waiting are left to the function.
 
 pub mod action;
 mod answer;

@@ -1,5 +1,5 @@
-//! The words for how something came off: one declaration for the answer, the log line and the
-//! metric.
+//! How the outcomes of a function are declared, and counted for a log line. Which outcomes there
+//! are is left to the answers of the functions.
 
 /// Declares the outcomes of a function that counts each of them in a metric: each variant with its
 /// word in answers and logs, and with the name of its metric, which alarms and dashboards know.

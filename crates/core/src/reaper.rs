@@ -1,4 +1,6 @@
 //! What the `scale-in-reaper` decides beside its plans, and what it reports.
+//!
+//! Plans are made in `ebb-planner`; observing the cluster and acting are left to the function.
 
 mod answer;
 pub mod follow_up;

@@ -1,4 +1,5 @@
-//! No input, however malformed, panics a reader of events.
+//! No input, however malformed, panics a reader of events. What is read from well-formed events is
+//! tested beside the readers, and on the sample events by the functions.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};

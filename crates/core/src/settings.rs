@@ -1,5 +1,6 @@
-//! The settings of each function, read once at start from environment variables through a lookup
-//! function.
+//! How the settings of the functions are declared, and read once at start from environment
+//! variables through a lookup function. Which settings there are is left to `spot::settings`,
+//! `lifecycle::settings` and `reaper::settings`.
 //!
 //! All problems are reported at once. A wrong value is never replaced by the default, and neither
 //! is an empty one: an empty `ECS_CLUSTERS` must not mean every cluster.
@@ -14,7 +15,7 @@ use crate::ids::{Cluster, GroupName, TopicArn};
 /// Everything that is wrong with the settings.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SettingsError {
-    /// One entry a wrong variable.
+    /// One entry per wrong value.
     pub problems: Vec<Problem>,
 }
 
@@ -203,8 +204,8 @@ pub(crate) fn whole_number<T: FromStr + PartialOrd>(
     text: &str,
     range: RangeInclusive<T>,
 ) -> Option<T> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|number| digits && range.contains(number))
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| is_digits && range.contains(number))
 }
 
 pub(crate) const CLUSTERS: Whole<Vec<Cluster>> = Whole {
@@ -217,8 +218,9 @@ fn clusters(text: &str) -> Option<Vec<Cluster>> {
     let clusters: Vec<_> = text
         .split(',')
         .map(str::trim)
-        .map(|item| is_cluster(item).then(|| Cluster::new(item)))
+        .map(|cluster| is_cluster(cluster).then(|| Cluster::new(cluster)))
         .collect::<Option<_>>()?;
+    // By name, so that a name and an ARN of one cluster count as twice the same.
     let distinct: BTreeSet<_> = clusters.iter().map(Cluster::name).collect();
     (distinct.len() == clusters.len()).then_some(clusters)
 }
@@ -243,10 +245,11 @@ pub(crate) const GROUP_NAME: Whole<GroupName> = Whole {
 
 /// The rule is that of the Auto Scaling API, `CreateAutoScalingGroup.AutoScalingGroupName`.
 pub(crate) fn group_name(text: &str) -> Option<GroupName> {
-    let characters = text.chars().count();
-    let valid =
-        (1..=255).contains(&characters) && text.trim() == text && !text.contains(char::is_control);
-    (valid && !text.contains(':')).then(|| GroupName::new(text))
+    let is_valid = (1..=255).contains(&text.chars().count())
+        && text.trim() == text
+        && !text.contains(char::is_control)
+        && !text.contains(':');
+    is_valid.then(|| GroupName::new(text))
 }
 
 pub(crate) const TOPIC_ARN: Whole<TopicArn> =
@@ -269,11 +272,11 @@ pub(crate) const DEFAULT_NAMESPACE: &str = "Ebb";
 /// The rule is that of the CloudWatch User Guide, `cloudwatch_concepts`; `AWS/` is reserved for AWS
 /// services.
 fn namespace(text: &str) -> Option<String> {
-    let valid = (1..=255).contains(&text.len())
+    let is_valid = (1..=255).contains(&text.len())
         && text.bytes().all(is_in_namespaces)
         && text.trim() == text
         && !text.starts_with("AWS/");
-    valid.then(|| text.to_owned())
+    is_valid.then(|| text.to_owned())
 }
 
 fn is_in_namespaces(byte: u8) -> bool {
@@ -282,11 +285,13 @@ fn is_in_namespaces(byte: u8) -> bool {
 
 /// What follows `arn:PARTITION:SERVICE:REGION:ACCOUNT:`, if the text is an ARN of that service.
 fn arn_resource<'a>(text: &'a str, service: &str) -> Option<&'a str> {
-    let mut parts = text.splitn(6, ':');
-    let is_arn = parts.next() == Some("arn")
-        && parts.next().is_some_and(|partition| partition.starts_with("aws"))
-        && parts.next() == Some(service)
-        && parts.next().is_some_and(|region| !region.is_empty())
-        && parts.next().is_some_and(|account| account.len() == 12);
-    parts.next().filter(|_| is_arn)
+    let parts: Vec<_> = text.splitn(6, ':').collect();
+    let ["arn", partition, arn_service, region, account, resource] = parts[..] else {
+        return None;
+    };
+    let is_valid = partition.starts_with("aws")
+        && arn_service == service
+        && !region.is_empty()
+        && account.len() == 12;
+    is_valid.then_some(resource)
 }

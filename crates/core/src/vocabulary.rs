@@ -1,7 +1,5 @@
 //! Enumerations whose variants are words that users read and write: in settings, requests, answers
-//! and logs.
-//!
-//! What the words stand for is said where they are declared.
+//! and logs. What the words stand for is left to where they are declared.
 
 /// Declares an enumeration, each variant with its word. How it is read from its word and written as
 /// it follows.

@@ -1,7 +1,8 @@
 //! What events come wrapped in: SNS records and SQS batches are opened, record by record, so that
 //! one bad record never hides the others.
 //!
-//! Two layers at most are opened: an SQS message, and the SNS notification that it may hold.
+//! Two layers at most are opened: an SQS message, and the SNS notification that it may hold. What
+//! is inside is left to the reader.
 
 use aws_lambda_events::sqs::SqsMessage;
 use serde::Deserialize;

@@ -3,8 +3,9 @@
 //!
 //! Over SNS and SQS the message is a JSON object with the keys that [`read`] names; over
 //! EventBridge the same keys stand inside `detail`. Sources: EC2 Auto Scaling User Guide,
-//! prepare-for-lifecycle-notifications and ec2-auto-scaling-event-reference. What a function
-//! publishes again carries its state under [`crate::lifecycle::handoff::KEY`].
+//! prepare-for-lifecycle-notifications and ec2-auto-scaling-event-reference. What a hop publishes
+//! again carries state, which is left to [`crate::lifecycle::handoff`]; whether the group really
+//! waits for the instance is left to [`crate::lifecycle::decide()`].
 
 use jiff::Timestamp;
 use serde_json::Value;

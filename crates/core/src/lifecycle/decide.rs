@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::ecs::{ContainerInstanceStatus, Task};
 use crate::ids::TaskArn;
 use crate::lifecycle::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
+use crate::words;
 
 /// Where the instance stands in its group. Source: EC2 Auto Scaling User Guide,
 /// ec2-auto-scaling-lifecycle.
@@ -62,19 +63,19 @@ impl TasksLeft {
         daemons: &BTreeSet<String>,
         protected: &BTreeMap<TaskArn, Timestamp>,
     ) -> Self {
-        let mut left = Self::default();
+        let mut counts = Self::default();
         for task in tasks.iter().filter(|task| !task.stopped) {
             match &task.service {
-                Some(service) if daemons.contains(service) => left.daemon += 1,
+                Some(service) if daemons.contains(service) => counts.daemon += 1,
                 Some(_) => {
-                    left.service += 1;
-                    left.protected += usize::from(protected.contains_key(&task.arn));
+                    counts.service += 1;
+                    counts.protected += usize::from(protected.contains_key(&task.arn));
                 }
-                None if task.told_to_stop => left.standalone_stopping += 1,
-                None => left.standalone += 1,
+                None if task.told_to_stop => counts.standalone_stopping += 1,
+                None => counts.standalone += 1,
             }
         }
-        left
+        counts
     }
 
     /// How many of them are waited for.
@@ -88,19 +89,28 @@ impl TasksLeft {
     }
 }
 
+/// `2 service tasks (1 protected), 1 standalone task and 1 daemon task left`. Kinds of which there
+/// is none are left out.
 impl fmt::Display for TasksLeft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut kinds = Vec::new();
+        match (self.service, self.protected) {
+            (0, _) => {}
+            (service, 0) => kinds.push(words::count(service, "service task")),
+            (service, protected) => kinds
+                .push(format!("{} ({protected} protected)", words::count(service, "service task"))),
+        }
         let standalone = self.standalone + self.standalone_stopping;
-        let protected = if self.protected > 0 {
-            format!(" ({} protected)", self.protected)
-        } else {
-            String::new()
-        };
-        let Self { service, daemon, .. } = self;
-        write!(
-            f,
-            "{service} service{protected}, {standalone} standalone and {daemon} daemon tasks left"
-        )
+        if standalone > 0 {
+            kinds.push(words::count(standalone, "standalone task"));
+        }
+        if self.daemon > 0 {
+            kinds.push(words::count(self.daemon, "daemon task"));
+        }
+        if kinds.is_empty() {
+            return f.write_str("no tasks left");
+        }
+        write!(f, "{} left", words::list(&kinds))
     }
 }
 
@@ -197,8 +207,10 @@ pub fn decide(
             | ContainerInstanceStatus::Inactive
             | ContainerInstanceStatus::RegistrationFailed,
         ) => Decision::Complete { why: describe_progress(progress) },
-        DrainProgress::Draining(left) if left.holding(settings.standalone_tasks) == 0 => {
-            Decision::Complete { why: format!("its tasks have stopped: {left}") }
+        DrainProgress::Draining(tasks_left)
+            if tasks_left.holding(settings.standalone_tasks) == 0 =>
+        {
+            Decision::Complete { why: all_stopped(*tasks_left) }
         }
         // 3. Whether it is over is found out before anything is given up.
         DrainProgress::Status(ContainerInstanceStatus::Draining) => Decision::CountTasks,
@@ -209,13 +221,23 @@ pub fn decide(
         // 5. Until then the drain goes on. Only an ACTIVE container instance can be set to DRAINING
         //    (ECS API, UpdateContainerInstancesState), so any other is waited for.
         DrainProgress::Status(ContainerInstanceStatus::Active) => Decision::StartDrain,
-        DrainProgress::Draining(left) if must_stop_standalone_tasks(left, settings) => {
+        DrainProgress::Draining(tasks_left) if must_stop_standalone_tasks(tasks_left, settings) => {
             Decision::StopStandaloneTasks
         }
         DrainProgress::Status(
             ContainerInstanceStatus::Registering | ContainerInstanceStatus::Other(_),
         )
         | DrainProgress::Draining(_) => Decision::Wait { why: describe_progress(progress) },
+    }
+}
+
+/// Why nothing is waited for. Tasks may be left all the same: those of daemon services end with the
+/// instance, and standalone ones may be ignored.
+fn all_stopped(tasks_left: TasksLeft) -> String {
+    if tasks_left == TasksLeft::default() {
+        "its tasks have stopped".to_owned()
+    } else {
+        format!("its tasks that are waited for have stopped: {tasks_left}")
     }
 }
 
@@ -227,13 +249,13 @@ fn describe_progress(progress: &DrainProgress) -> String {
             "its drain never began".to_owned()
         }
         DrainProgress::Status(status) => format!("its container instance is {status}"),
-        DrainProgress::Draining(left) => left.to_string(),
+        DrainProgress::Draining(tasks_left) => tasks_left.to_string(),
     }
 }
 
 /// Those that have been told to stop are not told again: they are waited for.
-fn must_stop_standalone_tasks(left: &TasksLeft, settings: &LifecycleSettings) -> bool {
-    settings.standalone_tasks == StandaloneTasks::Stop && left.standalone > 0
+fn must_stop_standalone_tasks(tasks_left: &TasksLeft, settings: &LifecycleSettings) -> bool {
+    settings.standalone_tasks == StandaloneTasks::Stop && tasks_left.standalone > 0
 }
 
 #[cfg(test)]
@@ -380,7 +402,7 @@ mod tests {
             task(6, None, true, false),
         ];
         let protected = BTreeMap::from([(TaskArn::new("2"), NOW), (TaskArn::new("3"), NOW)]);
-        let left = TasksLeft::count(&tasks, &BTreeSet::from(["logs".to_owned()]), &protected);
+        let tasks_left = TasksLeft::count(&tasks, &BTreeSet::from(["logs".to_owned()]), &protected);
 
         let expected = TasksLeft {
             service: 2,
@@ -389,10 +411,36 @@ mod tests {
             standalone_stopping: 1,
             standalone: 1,
         };
-        assert_eq!(left, expected);
+        assert_eq!(tasks_left, expected);
         assert_eq!(
-            left.to_string(),
-            "2 service (1 protected), 2 standalone and 1 daemon tasks left"
+            tasks_left.to_string(),
+            "2 service tasks (1 protected), 2 standalone tasks and 1 daemon task left"
+        );
+    }
+
+    #[test]
+    fn what_is_left_is_a_sentence_with_the_kinds_that_there_are() {
+        assert_eq!(TasksLeft::default().to_string(), "no tasks left");
+        let tasks_left = TasksLeft { service: 1, daemon: 2, ..TasksLeft::default() };
+        assert_eq!(tasks_left.to_string(), "1 service task and 2 daemon tasks left");
+        let tasks_left = TasksLeft { standalone: 1, ..TasksLeft::default() };
+        assert_eq!(tasks_left.to_string(), "1 standalone task left");
+    }
+
+    fn complete_text(progress: DrainProgress) -> String {
+        let settings = settings(StandaloneTasks::Wait, OnTimeout::Continue);
+        decide(&ActionState::Waiting, &progress, &settings, NOW, NOW).to_string()
+    }
+
+    #[test]
+    fn a_drain_that_is_over_says_what_it_did_not_wait_for() {
+        assert_eq!(
+            complete_text(draining(0, 0, 0, 0)),
+            "complete its action: its tasks have stopped"
+        );
+        assert_eq!(
+            complete_text(draining(0, 1, 0, 0)),
+            "complete its action: its tasks that are waited for have stopped: 1 daemon task left"
         );
     }
 
@@ -401,7 +449,7 @@ mod tests {
         for on_timeout in [OnTimeout::Continue, OnTimeout::Abandon, OnTimeout::Reactivate] {
             let settings = settings(StandaloneTasks::Wait, on_timeout);
             let decided = decide(&ActionState::Waiting, &draining(1, 0, 0, 0), &settings, NOW, NOW);
-            let why = "1 service, 0 standalone and 0 daemon tasks left".to_owned();
+            let why = "1 service task left".to_owned();
             assert_eq!(decided, Decision::GiveUp { on_timeout, why });
         }
     }

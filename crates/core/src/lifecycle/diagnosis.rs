@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::ecs::{Room, Task};
 use crate::ids::TaskArn;
+use crate::words;
 
 /// A service, as far as it matters for leaving an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,26 +97,24 @@ pub enum HoldReason {
 impl fmt::Display for HoldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AgentDisconnected => f.write_str("the agent is disconnected and cannot stop it"),
+            Self::AgentDisconnected => f.write_str("the agent is disconnected and stops nothing"),
             Self::Stopping => f.write_str("told to stop, and not stopped yet"),
-            Self::Standalone => f.write_str("a standalone task, which DRAINING leaves alone"),
+            Self::Standalone => f.write_str("DRAINING leaves standalone tasks alone"),
             Self::CannotBeReplaced => f.write_str(
-                "its service has minimumHealthyPercent 100 and maximumPercent 100: it can neither \
-                 stop the old task nor start a new one",
+                "minimumHealthyPercent 100 and maximumPercent 100 allow neither to stop a task first \
+                 nor to start its replacement first",
             ),
             Self::Protected { until } => write!(f, "protected from scale-in until {until}"),
             Self::Unplaced { obstacle } => {
-                write!(f, "ECS finds no place for its replacement: {obstacle}")
+                write!(f, "ECS finds no place for a replacement: {obstacle}")
             }
-            Self::NoRoom { needed: Room { cpu, memory_mib } } => {
-                write!(
-                    f,
-                    "no ACTIVE container instance has {cpu} CPU units and {memory_mib} MiB free \
-                     for its replacement"
-                )
-            }
+            Self::NoRoom { needed: Room { cpu, memory_mib } } => write!(
+                f,
+                "no ACTIVE container instance has {cpu} CPU units and {memory_mib} MiB free for a \
+                 replacement"
+            ),
             Self::Unknown => {
-                f.write_str("its replacement is starting, or ECS has not said what is in its way")
+                f.write_str("a replacement is starting, or ECS has not said what is in its way")
             }
         }
     }
@@ -123,16 +122,15 @@ impl fmt::Display for HoldReason {
 
 /// Says what holds the instance, one line per service and reason, with the number of tasks.
 pub fn diagnose(facts: &DrainFacts) -> Vec<String> {
-    let mut counts = BTreeMap::<(&str, HoldReason), usize>::new();
+    let mut counts = BTreeMap::<(Option<&str>, HoldReason), usize>::new();
     for task in facts.tasks.iter().filter(|task| !task.stopped) {
-        let service = task.service.as_deref().unwrap_or("(no service)");
-        *counts.entry((service, hold_reason(task, facts))).or_default() += 1;
+        *counts.entry((task.service.as_deref(), hold_reason(task, facts))).or_default() += 1;
     }
     counts
         .into_iter()
-        .map(|((service, reason), count)| {
-            let plural = if count == 1 { "" } else { "s" };
-            format!("{count} task{plural} of {service}: {reason}")
+        .map(|((service, reason), count)| match service {
+            Some(service) => format!("{} of {service}: {reason}", words::count(count, "task")),
+            None => format!("{}: {reason}", words::count(count, "standalone task")),
         })
         .collect()
 }
@@ -237,14 +235,14 @@ mod tests {
         ];
         let lines: Vec<_> = cases.iter().flat_map(diagnose).collect();
         insta::assert_snapshot!(lines.join("\n"), @r"
-        1 task of web: the agent is disconnected and cannot stop it
+        1 task of web: the agent is disconnected and stops nothing
         1 task of web: told to stop, and not stopped yet
-        2 tasks of (no service): a standalone task, which DRAINING leaves alone
-        1 task of web: its service has minimumHealthyPercent 100 and maximumPercent 100: it can neither stop the old task nor start a new one
+        2 standalone tasks: DRAINING leaves standalone tasks alone
+        1 task of web: minimumHealthyPercent 100 and maximumPercent 100 allow neither to stop a task first nor to start its replacement first
         1 task of web: protected from scale-in until 2025-03-04T06:00:00Z
-        1 task of web: ECS finds no place for its replacement: no container instance met all of its requirements. The closest matching (container-instance 1234) is already using a port required by your task
-        1 task of web: no ACTIVE container instance has 512 CPU units and 1024 MiB free for its replacement
-        1 task of web: its replacement is starting, or ECS has not said what is in its way
+        1 task of web: ECS finds no place for a replacement: no container instance met all of its requirements. The closest matching (container-instance 1234) is already using a port required by your task
+        1 task of web: no ACTIVE container instance has 512 CPU units and 1024 MiB free for a replacement
+        1 task of web: a replacement is starting, or ECS has not said what is in its way
         ");
     }
 

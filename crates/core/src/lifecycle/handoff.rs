@@ -228,8 +228,8 @@ mod tests {
         for carried in [carried(), bare] {
             let message = carried.write("{\"EC2InstanceId\": \"i-1a2b3c4d\"}").unwrap();
             assert_eq!(read(&message), Ok(Some(carried.clone())));
-            let again = HandoffState { hop: 4, ..carried }.write(&message).unwrap();
-            assert_eq!(read(&again).unwrap().unwrap().hop, 4, "in place of the state before");
+            let next = HandoffState { hop: 4, ..carried }.write(&message).unwrap();
+            assert_eq!(read(&next).unwrap().unwrap().hop, 4, "in place of the state before");
         }
         assert_eq!(read("{}"), Ok(None));
     }

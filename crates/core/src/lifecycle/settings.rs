@@ -1,4 +1,7 @@
-//! The settings of the `lifecycle-drainer`.
+//! The settings of the `lifecycle-drainer`: one declaration each.
+//!
+//! What they share with the other functions is in [`crate::settings`]; what they do is left to the
+//! decisions that take them.
 
 use jiff::SignedDuration;
 
@@ -73,13 +76,15 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
+    use crate::settings::SettingsError;
+
+    fn read(variables: &[(&str, &str)]) -> Result<LifecycleSettings, SettingsError> {
+        let variables: HashMap<_, _> = variables.iter().copied().collect();
+        LifecycleSettings::from_lookup(|key| variables.get(key).map(|&value| value.to_owned()))
+    }
 
     #[test]
     fn the_lifecycle_drainer_reads_its_variables_and_names_every_wrong_one() {
-        let read = |variables: &[(&str, &str)]| {
-            let variables: HashMap<_, _> = variables.iter().copied().collect();
-            LifecycleSettings::from_lookup(|key| variables.get(key).map(|&value| value.to_owned()))
-        };
         assert_eq!(read(&[]), Ok(LifecycleSettings::default()));
 
         let set = read(&[

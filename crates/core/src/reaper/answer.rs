@@ -12,6 +12,7 @@ use crate::outcome::{list_or, tally};
 use crate::reaper::report::{ClusterReport, OutcomeKind, RemovalOutcome};
 use crate::reaper::settings::ReaperMode;
 use crate::reaper::text::text;
+use crate::words;
 
 /// What the function returns.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +78,6 @@ impl fmt::Display for Answer {
         }
         let counts = OutcomeKind::ALL.map(|kind| (self.of_kind(kind).count(), kind.as_str()));
         let done = list_or("nothing to do", &tally(counts));
-        let plural = if self.clusters.len() == 1 { "" } else { "s" };
-        write!(f, "{} cluster{plural} swept: {done}", self.clusters.len())
+        write!(f, "{} swept: {done}", words::count(self.clusters.len(), "cluster"))
     }
 }

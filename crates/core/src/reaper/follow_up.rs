@@ -10,6 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::GroupName;
+use crate::reaper::settings::{
+    ALLOW_STANDALONE_TASKS, HEADROOM_CPU_PERCENT, HEADROOM_MEMORY_PERCENT, MIN_INSTANCES,
+};
+use crate::words;
 
 /// The attribute that says which function drains a container instance, and since when: what a sweep
 /// left unfinished is known by it, and what others drain is not touched.
@@ -173,7 +177,7 @@ impl MarkedInstance<'_> {
             ContainerInstanceStatus::Draining => Some(self.decide_drain(headroom, unplaced)),
             ContainerInstanceStatus::Active if self.age() < FORGOTTEN_AFTER => None,
             ContainerInstanceStatus::Active => {
-                Some(FollowUp::Unmark("it is ACTIVE, and bears the mark of a drain".to_owned()))
+                Some(FollowUp::Unmark("it is ACTIVE, and still has the mark of a drain".to_owned()))
             }
             ContainerInstanceStatus::Registering
             | ContainerInstanceStatus::RegistrationFailed
@@ -188,11 +192,11 @@ impl MarkedInstance<'_> {
         // 1. What its group takes away already is not the sweep's any more.
         let state = &self.instance.lifecycle_state;
         if state.starts_with("Terminat") || state.starts_with("Warmed") {
-            return FollowUp::LeaveAlone(format!("its group says {state}"));
+            return FollowUp::LeaveAlone(format!("its group takes it away already: it is {state}"));
         }
         // 2. What no group could take away, or what may not go any more, comes back.
         let Some((name, group)) = self.group() else {
-            return reactivate("it is in no Auto Scaling group any more".to_owned());
+            return reactivate("it is not in an Auto Scaling group any more".to_owned());
         };
         if let Some(why) = self.must_stay(name, group) {
             return reactivate(why);
@@ -225,13 +229,17 @@ impl MarkedInstance<'_> {
         // 7. Tasks are waited for, but not for ever, unless the operator lets them end by
         //    themselves.
         if !is_stalled {
-            FollowUp::Wait(format!("{tasks_left} tasks left"))
+            FollowUp::Wait(format!("{} left", words::count(tasks_left, "task")))
         } else if self.only_standalone_tasks_may_be_left() {
-            FollowUp::Wait("standalone tasks have not ended".to_owned())
+            FollowUp::Wait(format!(
+                "waits for {}: {ALLOW_STANDALONE_TASKS} is set",
+                words::count(tasks_left, "standalone task")
+            ))
         } else {
             reactivate(format!(
-                "its drain has stalled: {tasks_left} tasks left since {}",
-                self.mark.at
+                "its drain, begun at {}, has stalled: {} left",
+                self.mark.at,
+                words::count(tasks_left, "task")
             ))
         }
     }
@@ -318,13 +326,26 @@ fn fits(demand: Resources, registered: Resources) -> bool {
 fn missing_headroom(headroom: &Headroom, policy: &Policy) -> Option<String> {
     let Headroom { instances, registered, free } = headroom;
     if *instances < policy.min_instances {
-        return Some(format!("{instances} usable instances are left"));
+        return Some(format!(
+            "{} left, fewer than {MIN_INSTANCES} ({})",
+            words::count(*instances, "usable instance"),
+            policy.min_instances
+        ));
     }
     if is_short(free.cpu, registered.cpu, policy.headroom_cpu_percent) {
-        return Some(format!("{:.1} % of CPU are free", headroom.cpu_percent()));
+        return Some(format!(
+            "{} of CPU is free, less than {HEADROOM_CPU_PERCENT} ({})",
+            words::share_below(headroom.cpu_percent()),
+            words::percent(policy.headroom_cpu_percent)
+        ));
     }
-    is_short(free.memory_mib, registered.memory_mib, policy.headroom_memory_percent)
-        .then(|| format!("{:.1} % of memory are free", headroom.memory_percent()))
+    is_short(free.memory_mib, registered.memory_mib, policy.headroom_memory_percent).then(|| {
+        format!(
+            "{} of memory is free, less than {HEADROOM_MEMORY_PERCENT} ({})",
+            words::share_below(headroom.memory_percent()),
+            words::percent(policy.headroom_memory_percent)
+        )
+    })
 }
 
 /// Whether less than this share is free. Compared in whole numbers: no rounding decides.
@@ -391,7 +412,7 @@ mod tests {
         follow_up(inventory, &Policy::default(), load, FUNCTION, NOW)
     }
 
-    fn words(inventory: &Inventory, load: &Load) -> Vec<&'static str> {
+    fn decision_words(inventory: &Inventory, load: &Load) -> Vec<&'static str> {
         decide(inventory, load).iter().map(|(_, decision)| word(decision)).collect()
     }
 
@@ -461,7 +482,7 @@ mod tests {
             let [young, old] = [600, 7_200].map(|seconds| {
                 let mut inventory = inventory(vec![drained(1, seconds)]);
                 change(&mut inventory);
-                words(&inventory, &roomy()).first().copied().unwrap_or("nothing")
+                decision_words(&inventory, &roomy()).first().copied().unwrap_or("nothing")
             });
             lines.push(format!("{name}: {young}; after two hours: {old}"));
         }
@@ -483,6 +504,44 @@ mod tests {
         ");
     }
 
+    /// What people read about one drained instance.
+    fn why(inventory: &Inventory, policy: &Policy, load: &Load) -> String {
+        follow_up(inventory, policy, load, FUNCTION, NOW)[0].1.why().to_owned()
+    }
+
+    #[test]
+    fn the_reasons_are_sentences_with_plurals_units_and_the_setting_that_decides() {
+        let policy = Policy { allow_standalone_tasks: true, ..Policy::default() };
+        let mut short_of_cpu = roomy();
+        short_of_cpu.headroom.free.cpu = 1_200;
+        let mut short_of_memory = roomy();
+        short_of_memory.headroom.free.memory_mib = 1_999;
+        let alone = Load { headroom: Headroom::default(), unplaced: Vec::new() };
+
+        let mut waiting = inventory(vec![drained(1, 600)]);
+        set_tasks(&mut waiting, TaskKind::Stopping);
+        let mut stalled = inventory(vec![drained(1, 7_200)]);
+        stalled.instances[0].tasks = Some(vec![task(TaskKind::Stopping), task(TaskKind::Stopping)]);
+        let mut standalone = inventory(vec![drained(1, 7_200)]);
+        set_tasks(&mut standalone, TaskKind::Standalone);
+        let lines = [
+            why(&waiting, &policy, &short_of_cpu),
+            why(&waiting, &policy, &short_of_memory),
+            why(&waiting, &policy, &alone),
+            why(&waiting, &policy, &roomy()),
+            why(&stalled, &policy, &roomy()),
+            why(&standalone, &policy, &roomy()),
+        ];
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        load has come back: 12.0 % of CPU is free, less than HEADROOM_CPU_PERCENT (20 %)
+        load has come back: 19.9 % of memory is free, less than HEADROOM_MEMORY_PERCENT (20 %)
+        load has come back: 0 usable instances left, fewer than MIN_INSTANCES (1)
+        1 task left
+        its drain, begun at 1969-12-31T22:00:00Z, has stalled: 2 tasks left
+        waits for 1 standalone task: ALLOW_STANDALONE_TASKS is set
+        ");
+    }
+
     #[test]
     fn load_that_has_come_back_reactivates_the_youngest_drains_first_and_no_more_than_needed() {
         let inventory = inventory(vec![drained(1, 300), drained(2, 100), drained(3, 200)]);
@@ -490,24 +549,36 @@ mod tests {
         load.headroom.free = resources(1_999, 9_000);
         let indices: Vec<_> = decide(&inventory, &load).iter().map(|(index, _)| *index).collect();
         assert_eq!(indices, [1, 2, 0]);
-        assert_eq!(words(&inventory, &load), ["reactivate for load", "terminate", "terminate"]);
+        assert_eq!(
+            decision_words(&inventory, &load),
+            ["reactivate for load", "terminate", "terminate"]
+        );
 
         load.headroom = Headroom { instances: 0, ..Headroom::default() };
-        assert_eq!(words(&inventory, &load)[0], "reactivate for load", "below MIN_INSTANCES");
+        assert_eq!(
+            decision_words(&inventory, &load)[0],
+            "reactivate for load",
+            "below MIN_INSTANCES"
+        );
+    }
+
+    /// The decision about an instance that was drained 600 seconds ago, if a service finds no place
+    /// for a task with so much CPU: reported last, and first, so many seconds ago.
+    fn word_if(latest: i64, oldest: Option<i64>, cpu: i64) -> &'static str {
+        let failure = PlacementFailure {
+            service: "web".to_owned(),
+            latest: seconds_ago(latest),
+            oldest: oldest.map(seconds_ago),
+            demand: resources(cpu, 512),
+        };
+        decision_words(
+            &inventory(vec![drained(1, 600)]),
+            &Load { unplaced: vec![failure], ..roomy() },
+        )[0]
     }
 
     #[test]
     fn a_service_without_a_place_gets_back_what_could_be_one() {
-        let inventory = inventory(vec![drained(1, 600)]);
-        let word_if = |latest, oldest: Option<i64>, cpu| {
-            let failure = PlacementFailure {
-                service: "web".to_owned(),
-                latest: seconds_ago(latest),
-                oldest: oldest.map(seconds_ago),
-                demand: resources(cpu, 512),
-            };
-            words(&inventory, &Load { unplaced: vec![failure], ..roomy() })[0]
-        };
         assert_eq!(word_if(60, None, 1_024), "reactivate for load", "since the drain");
         assert_eq!(word_if(60, Some(500), 1_024), "reactivate for load", "twice since the drain");
         assert_eq!(word_if(60, Some(700), 1_024), "terminate", "before the drain already");
@@ -535,9 +606,16 @@ mod tests {
         let mut load = roomy();
         // 2,048 of 12,048 CPU units are less than a fifth; with a second instance there are enough.
         load.headroom.free = resources(0, 9_000);
-        assert_eq!(words(&inventory, &load), ["reactivate for load", "reactivate for load"]);
+        assert_eq!(
+            decision_words(&inventory, &load),
+            ["reactivate for load", "reactivate for load"]
+        );
         load.headroom.free = resources(400, 9_000);
-        assert_eq!(words(&inventory, &load), ["reactivate for load", "terminate"], "2,448");
+        assert_eq!(
+            decision_words(&inventory, &load),
+            ["reactivate for load", "terminate"],
+            "2,448"
+        );
     }
 
     #[test]

@@ -50,12 +50,13 @@ mod tests {
     use super::*;
     use crate::reaper::testing::{group_name, id, instance, inventory};
 
+    fn reads_max_of(instances: u64, max_removals_percent: u32) -> usize {
+        let policy = Policy { max_removals_percent, ..Policy::default() };
+        reads_max(&inventory((0..instances).map(instance).collect()), &policy)
+    }
+
     #[test]
     fn reads_are_bounded_by_what_may_be_removed() {
-        let reads_max_of = |instances, max_removals_percent| {
-            let policy = Policy { max_removals_percent, ..Policy::default() };
-            reads_max(&inventory((0..instances).map(instance).collect()), &policy)
-        };
         assert_eq!(reads_max_of(5, 10), 20);
         assert_eq!(reads_max_of(300, 10), 90);
         assert_eq!(reads_max_of(300, 0), 0, "nothing may go: nothing is read");

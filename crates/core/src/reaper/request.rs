@@ -1,5 +1,5 @@
 //! What an invocation of the `scale-in-reaper` asks for: a sweep as the settings say, or only its
-//! plan.
+//! plan. The sweep itself is left to the function.
 //!
 //! EventBridge Scheduler sends the bare Input of its schedule, whatever that is, without an
 //! envelope (EventBridge Scheduler User Guide, managing-schedule-context-attributes); a rule sends

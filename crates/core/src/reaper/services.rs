@@ -272,31 +272,37 @@ mod tests {
         assert_eq!(service.unclear, None);
     }
 
+    fn effective_percents(
+        desired: i64,
+        minimum_healthy_percent: u32,
+        maximum_percent: u32,
+    ) -> (u32, u32) {
+        let description = ServiceDescription {
+            minimum_healthy_percent,
+            maximum_percent,
+            ..described(desired, desired, 0)
+        };
+        let service = description.service(&[], 0);
+        (service.minimum_healthy_percent, service.maximum_percent)
+    }
+
     #[test]
     fn few_tasks_may_be_neither_stopped_nor_started_whatever_the_percentages() {
-        let effective = |desired, minimum_healthy_percent, maximum_percent| {
-            let description = ServiceDescription {
-                minimum_healthy_percent,
-                maximum_percent,
-                ..described(desired, desired, 0)
-            };
-            let service = description.service(&[], 0);
-            (service.minimum_healthy_percent, service.maximum_percent)
-        };
-        assert_eq!(effective(1, 50, 100), (100, 100));
-        assert_eq!(effective(1, 100, 150), (100, 100));
-        assert_eq!(effective(2, 50, 100), (50, 100), "one of two may stop");
-        assert_eq!(effective(2, 100, 150), (100, 150), "a third may start");
-        assert_eq!(effective(1, 0, 100), (0, 100), "it may stop");
-        assert_eq!(effective(1, 100, 200), (100, 200), "another may start");
+        assert_eq!(effective_percents(1, 50, 100), (100, 100));
+        assert_eq!(effective_percents(1, 100, 150), (100, 100));
+        assert_eq!(effective_percents(2, 50, 100), (50, 100), "one of two may stop");
+        assert_eq!(effective_percents(2, 100, 150), (100, 150), "a third may start");
+        assert_eq!(effective_percents(1, 0, 100), (0, 100), "it may stop");
+        assert_eq!(effective_percents(1, 100, 200), (100, 200), "another may start");
+    }
+
+    fn service_with(capacity_providers: &[&str]) -> Service {
+        let capacity_providers = capacity_providers.iter().map(|&name| name.to_owned()).collect();
+        ServiceDescription { capacity_providers, ..described(1, 1, 0) }.service(&[], 0)
     }
 
     #[test]
     fn a_capacity_provider_is_a_constraint_and_several_are_unclear() {
-        let service_with = |names: &[&str]| {
-            let capacity_providers = names.iter().map(|&name| name.to_owned()).collect();
-            ServiceDescription { capacity_providers, ..described(1, 1, 0) }.service(&[], 0)
-        };
         let service = service_with(&["spot"]);
         assert_eq!(service.constraints, ["attribute:ebb.capacity-provider == spot"]);
         assert_eq!(service.unclear, None);

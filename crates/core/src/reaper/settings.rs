@@ -1,4 +1,7 @@
-//! The settings of the `scale-in-reaper`.
+//! The settings of the `scale-in-reaper`: one declaration each.
+//!
+//! What they share with the other functions is in [`crate::settings`]; what they do is left to the
+//! decisions that take them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,8 +84,8 @@ vocabulary! {
 }
 
 const GROUPS: Whole<BTreeSet<GroupName>> = Whole {
-    expected: "names of Auto Scaling groups, each 1 to 255 printable characters without a colon or a \
-        comma, separated by commas, each once",
+    expected: "names of Auto Scaling groups, each 1 to 255 printable characters without a colon \
+        or a comma, separated by commas, each once",
     parse: groups,
 };
 

@@ -1,4 +1,5 @@
-//! What the reaper's tests are made of: instances of one cluster and one group, with defaults.
+//! What the reaper's tests are made of: instances of one cluster and one group, with defaults. The
+//! planner's tests have their own, with services and tasks that move.
 
 use std::collections::{BTreeMap, BTreeSet};
 

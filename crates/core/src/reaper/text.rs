@@ -10,6 +10,7 @@ use ebb_planner::{Headroom, Kept, Plan, Removal};
 use crate::ids::{GroupName, InstanceId};
 use crate::reaper::report::{ClusterReport, RemovalOutcome, usd};
 use crate::reaper::settings::ReaperMode;
+use crate::words;
 
 /// How many ids follow a reason to keep instances; the others are counted. Enough to look one up.
 const IDS_MAX: usize = 3;
@@ -37,7 +38,8 @@ fn headline(ClusterReport { plan, mode, .. }: &ClusterReport) -> String {
         ReaperMode::Plan => " (plan: nothing is changed)",
         ReaperMode::Act => "",
     };
-    format!("Cluster {}: {going} of {total} container instances can go{mode}", plan.cluster.name())
+    let total = words::count(total, "container instance");
+    format!("Cluster {}: {going} of {total} can go{mode}", plan.cluster.name())
 }
 
 fn removal_lines(report: &ClusterReport) -> Vec<String> {
@@ -71,7 +73,10 @@ fn kept_lines(kept: &[Kept]) -> Vec<String> {
     // Stable, so that reasons of equal frequency stay in the order of the alphabet.
     by_reason.sort_by_key(|(_, ids)| Reverse(ids.len()));
 
-    let mut lines = vec![format!("  {} stay", kept.len())];
+    let mut lines = vec![match kept.len() {
+        1 => "  1 stays".to_owned(),
+        number => format!("  {number} stay"),
+    }];
     for (reason, ids) in by_reason.iter().take(REASONS_MAX) {
         lines.push(format!("  {:>5}  {reason}: {}", ids.len(), id_list(ids)));
     }
@@ -109,25 +114,28 @@ fn headroom_lines(before: &Headroom, after: &Headroom) -> [String; 3] {
     [
         format!("  usable instances  {} -> {}", before.instances, after.instances),
         format!(
-            "  free CPU          {:.1} % -> {:.1} %",
-            before.cpu_percent(),
-            after.cpu_percent()
+            "  free CPU          {} -> {}",
+            words::share(before.cpu_percent()),
+            words::share(after.cpu_percent())
         ),
         format!(
-            "  free memory       {:.1} % -> {:.1} %",
-            before.memory_percent(),
-            after.memory_percent()
+            "  free memory       {} -> {}",
+            words::share(before.memory_percent()),
+            words::share(after.memory_percent())
         ),
     ]
 }
 
 fn saving_line(plan: &Plan) -> String {
-    let (planned, bound) = (plan.saving.planned * 100.0, plan.saving.bound * 100.0);
     let price = match plan.saving.planned_microusd {
-        Some(microusd) => format!(": ${:.2} an hour", usd(microusd)),
+        Some(microusd) => format!(": {}", words::price(usd(microusd))),
         None => String::new(),
     };
-    format!("  This cluster could shed {bound:.1} %, the plan sheds {planned:.1} %{price}.")
+    format!(
+        "  This plan saves {}{price}. No plan could save more than {}.",
+        words::share(plan.saving.planned * 100.0),
+        words::share(plan.saving.bound * 100.0)
+    )
 }
 
 #[cfg(test)]
@@ -162,7 +170,8 @@ mod tests {
         }
     }
 
-    /// Instances that stay for every reason that there is: five for want of headroom, two as too young.
+    /// Instances that stay for every reason that there is: five for want of headroom, two as too
+    /// young.
     fn every_kept() -> Vec<Kept> {
         let mut reasons = vec![
             KeepReason::Contradiction("5 of 4 remain of a resource".to_owned()),
@@ -231,7 +240,8 @@ mod tests {
 
     /// A sweep with every reason that there is.
     fn every_reason(mode: ReaperMode) -> ClusterReport {
-        let load = "load has come back: 12.0 % of CPU are free";
+        let load =
+            "load has come back: 12.0 % of CPU is free, less than HEADROOM_CPU_PERCENT (20 %)";
         ClusterReport {
             mode,
             plan: Plan {
@@ -286,12 +296,12 @@ mod tests {
               1  what AWS says about it cannot be true: 5 of 4 remain of a resource: i-0a1b2c3d4e5f60100
           drained by an earlier sweep
             i-0a1b2c3d4e5f60011  waiting: 3 tasks left
-            i-0a1b2c3d4e5f60012  reactivated: load has come back: 12.0 % of CPU are free
+            i-0a1b2c3d4e5f60012  reactivated: load has come back: 12.0 % of CPU is free, less than HEADROOM_CPU_PERCENT (20 %)
           ! i-0a1b2c3d4e5f60021  is in group shop-spot, but not in the cluster: paid for nothing?
           usable instances  28 -> 24
           free CPU          45.2 % -> 30.0 %
           free memory       57.1 % -> 30.0 %
-          This cluster could shed 21.4 %, the plan sheds 14.3 %: $0.33 an hour.
+          This plan saves 14.3 %: $0.33 an hour, $238 a month. No plan could save more than 21.4 %.
         ");
     }
 
@@ -346,7 +356,7 @@ mod tests {
           usable instances  0 -> 0
           free CPU          0.0 % -> 0.0 %
           free memory       0.0 % -> 0.0 %
-          This cluster could shed 0.0 %, the plan sheds 0.0 %.
+          This plan saves 0.0 %. No plan could save more than 0.0 %.
         ");
     }
 
@@ -375,7 +385,7 @@ mod tests {
                   "outcome": "waiting"
                 },
                 {
-                  "detail": "load has come back: 12.0 % of CPU are free",
+                  "detail": "load has come back: 12.0 % of CPU is free, less than HEADROOM_CPU_PERCENT (20 %)",
                   "instance_id": "i-0a1b2c3d4e5f60012",
                   "outcome": "reactivated"
                 }

@@ -171,12 +171,13 @@ mod tests {
         ");
     }
 
+    fn is_ignored(kind: NoticeKind, drain_on_rebalance: bool) -> bool {
+        let settings = SpotSettings { drain_on_rebalance, ..SpotSettings::default() };
+        ignore_reason(&notice(kind, None), &settings).is_some()
+    }
+
     #[test]
     fn only_the_rebalance_recommendation_asks_for_a_setting() {
-        let is_ignored = |kind, drain_on_rebalance| {
-            let settings = SpotSettings { drain_on_rebalance, ..SpotSettings::default() };
-            ignore_reason(&notice(kind, None), &settings).is_some()
-        };
         assert!(is_ignored(NoticeKind::RebalanceRecommendation, false));
         assert!(!is_ignored(NoticeKind::RebalanceRecommendation, true));
         let interruption = NoticeKind::SpotInterruption(InterruptionAction::Stop);
@@ -185,29 +186,24 @@ mod tests {
         assert!(!is_ignored(reclaimed, false));
     }
 
+    const ANSWER_BY: &str = "2025-03-04T05:07:00Z";
+
+    /// Until when notices of these times are tried again.
+    fn retried_until(times: &[Option<&str>]) -> Timestamp {
+        let notices: Vec<_> = times.iter().map(|time| spot_notice(*time)).collect();
+        retry_until(&notices, time(ANSWER_BY))
+    }
+
     #[test]
     fn trying_again_ends_with_the_notice_period_or_with_the_invocation() {
-        let answer_by = time("2025-03-04T05:07:00Z");
-        let until = |notices: &[Notice]| retry_until(notices, answer_by);
-
-        assert_eq!(
-            until(&[spot_notice(Some("2025-03-04T05:04:30Z"))]),
-            time("2025-03-04T05:06:30Z"),
-            "notice period"
-        );
-        assert_eq!(until(&[spot_notice(Some("2025-03-04T05:05:30Z"))]), answer_by, "invocation");
-        assert_eq!(until(&[spot_notice(None)]), answer_by, "a notice without a time");
-        assert_eq!(
-            until(&[
-                spot_notice(Some("2025-03-04T05:03:00Z")),
-                spot_notice(Some("2025-03-04T05:04:00Z"))
-            ]),
-            time("2025-03-04T05:06:00Z"),
-            "the last of several"
-        );
-        assert!(
-            until(&[spot_notice(Some("2020-01-01T00:00:00Z"))]) < answer_by,
-            "a late notice leaves no time to try again"
-        );
+        let early = retried_until(&[Some("2025-03-04T05:04:30Z")]);
+        assert_eq!(early, time("2025-03-04T05:06:30Z"), "notice period");
+        let late = retried_until(&[Some("2025-03-04T05:05:30Z")]);
+        assert_eq!(late, time(ANSWER_BY), "invocation");
+        assert_eq!(retried_until(&[None]), time(ANSWER_BY), "a notice without a time");
+        let several = retried_until(&[Some("2025-03-04T05:03:00Z"), Some("2025-03-04T05:04:00Z")]);
+        assert_eq!(several, time("2025-03-04T05:06:00Z"), "the last of several");
+        let long_past = retried_until(&[Some("2020-01-01T00:00:00Z")]);
+        assert!(long_past < time(ANSWER_BY), "a late notice leaves no time to try again");
     }
 }

@@ -16,12 +16,15 @@
 //! - Two *different* notices handled at the same moment by two invocations may read the same
 //!   capacity, and one raise is lost: Auto Scaling has no conditional update. Queue batches make
 //!   this rare; a concurrency of one excludes it.
+//!
+//! The calls themselves are left to the `spot-drainer`.
 
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::ids::ContainerInstanceArn;
+use crate::words;
 
 /// The attribute of a container instance that holds its [`Claim`].
 pub const CLAIM_ATTRIBUTE: &str = "ebb.fallback";
@@ -40,7 +43,7 @@ pub enum Claim {
         /// The desired capacity that is to be set.
         desired_capacity: i32,
         /// Whether it was taken before, without an end.
-        again: bool,
+        retaken: bool,
     },
     /// It has been counted.
     Counted,
@@ -53,13 +56,13 @@ impl Claim {
             return Some(Self::Counted);
         }
         let mut words = value.split(' ');
-        let again = match words.next()? {
+        let retaken = match words.next()? {
             "taken" => false,
             "taken-again" => true,
             _ => return None,
         };
         let (since, desired_capacity) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        words.next().is_none().then_some(Self::Taken { since, desired_capacity, again })
+        words.next().is_none().then_some(Self::Taken { since, desired_capacity, retaken })
     }
 }
 
@@ -68,8 +71,8 @@ impl Claim {
 impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Taken { since, desired_capacity, again } => {
-                let word = if *again { "taken-again" } else { "taken" };
+            Self::Taken { since, desired_capacity, retaken } => {
+                let word = if *retaken { "taken-again" } else { "taken" };
                 write!(f, "{word} {since} {desired_capacity}")
             }
             Self::Counted => f.write_str("counted"),
@@ -125,7 +128,7 @@ pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Ra
             }
             // Taken twice, and the group is as large as the second claim would have made it: held
             // to have been raised, so that no number of deaths counts an instance more than twice.
-            Some(Claim::Taken { again: true, desired_capacity, .. })
+            Some(Claim::Taken { retaken: true, desired_capacity, .. })
                 if size.desired_capacity >= desired_capacity =>
             {
                 counted.push(arn.clone());
@@ -134,31 +137,41 @@ pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Ra
             None => to_count.push((arn, false)),
         }
     }
-    let reason = format!(
-        "{} of {} interrupted container instances to count, {} being counted; \
-         desired capacity {}, maximum {}",
-        to_count.len(),
-        interrupted.len(),
-        busy.len(),
-        size.desired_capacity,
-        size.max_size
-    );
     let desired_capacity = size
         .desired_capacity
         .saturating_add(i32::try_from(to_count.len()).unwrap_or(i32::MAX))
         .min(size.max_size);
     let mut to_claim = Vec::new();
-    for (arn, again) in to_count {
-        to_claim.push((arn.clone(), Claim::Taken { since: now, desired_capacity, again }));
+    for (arn, retaken) in to_count {
+        to_claim.push((arn.clone(), Claim::Taken { since: now, desired_capacity, retaken }));
         counted.push(arn.clone());
     }
     Raise {
+        reason: reason(size, &to_claim, interrupted, &busy),
         to_claim,
         desired_capacity: (desired_capacity > size.desired_capacity).then_some(desired_capacity),
         counted,
         busy,
-        reason,
     }
+}
+
+fn reason(
+    size: GroupSize,
+    to_claim: &[(ContainerInstanceArn, Claim)],
+    interrupted: &[Interrupted],
+    busy: &[ContainerInstanceArn],
+) -> String {
+    let elsewhere = match busy.len() {
+        0 => String::new(),
+        number => format!(", {number} counted by another invocation"),
+    };
+    format!(
+        "{} of {} to count{elsewhere}; desired capacity was {}, maximum {}",
+        to_claim.len(),
+        words::count(interrupted.len(), "interrupted container instance"),
+        size.desired_capacity,
+        size.max_size
+    )
 }
 
 #[cfg(test)]
@@ -210,26 +223,53 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_claim_of_another_invocation_is_waited_for_and_an_own_one_is_not() {
+    fn the_reason_says_how_many_count() {
+        let size = GroupSize { desired_capacity: 2, max_size: 10 };
+        assert_eq!(
+            raise(size, &unclaimed(1), START).reason,
+            "1 of 1 interrupted container instance to count; desired capacity was 2, maximum 10"
+        );
+        let taken = Claim::Taken { since: START, desired_capacity: 3, retaken: false };
+        let mut interrupted = unclaimed(2);
+        interrupted[0].claim = Some(taken);
+        assert_eq!(
+            raise(size, &interrupted, START).reason,
+            "1 of 2 interrupted container instances to count, 1 counted by another invocation; \
+             desired capacity was 2, maximum 10"
+        );
+    }
+
+    /// Raises a group of 3 for an instance that is claimed to make it 3.
+    fn raise_claimed(retaken: bool, own: bool) -> Raise {
+        let claim = Some(Claim::Taken { since: START, desired_capacity: 3, retaken });
         let size = GroupSize { desired_capacity: 3, max_size: 10 };
-        let raise_for = |again, own| {
-            let claim = Some(Claim::Taken { since: START, desired_capacity: 3, again });
-            raise(size, &[Interrupted { arn: arn(0), claim, own }], START)
-        };
-        assert_eq!(raise_for(false, false).busy, [arn(0)]);
-        assert_eq!(raise_for(false, true).desired_capacity, Some(4), "nobody knows if it was set");
-        assert_eq!(raise_for(true, true).counted, [arn(0)], "but it is not raised a third time");
-        assert_eq!(raise_for(true, true).desired_capacity, None);
+        raise(size, &[Interrupted { arn: arn(0), claim, own }], START)
+    }
+
+    #[test]
+    fn a_fresh_claim_of_another_invocation_is_waited_for_and_an_own_one_is_not() {
+        assert_eq!(raise_claimed(false, false).busy, [arn(0)]);
+        assert_eq!(
+            raise_claimed(false, true).desired_capacity,
+            Some(4),
+            "nobody knows if it was set"
+        );
+        assert_eq!(
+            raise_claimed(true, true).counted,
+            [arn(0)],
+            "but it is not raised a third time"
+        );
+        assert_eq!(raise_claimed(true, true).desired_capacity, None);
     }
 
     #[test]
     fn a_claim_is_read_as_it_was_written() {
-        let taken = |again| Claim::Taken {
-            since: "2025-03-04T05:06:07.089Z".parse().unwrap(),
-            desired_capacity: 7,
-            again,
-        };
-        for claim in [Claim::Counted, taken(false), taken(true)] {
+        let since = "2025-03-04T05:06:07.089Z".parse().unwrap();
+        for claim in [
+            Claim::Counted,
+            Claim::Taken { since, desired_capacity: 7, retaken: false },
+            Claim::Taken { since, desired_capacity: 7, retaken: true },
+        ] {
             assert_eq!(Claim::parse(&claim.to_string()), Some(claim));
         }
         for foreign in

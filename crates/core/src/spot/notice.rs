@@ -1,6 +1,6 @@
 //! EC2's notices that an instance is about to be taken away: which, how, and when.
 //!
-//! What is done about them is decided in [`crate::spot::decide`].
+//! What is done about them is decided in [`crate::spot::decide()`].
 //!
 //! Sources: EC2 User Guide, pages spot-instance-termination-notices, rebalance-recommendations and
 //! monitor-interruptible-cr. Only `detail` is read, never `resources`: its ARNs carry the zone in

@@ -1,4 +1,7 @@
-//! The settings of the `spot-drainer`.
+//! The settings of the `spot-drainer`: one declaration each.
+//!
+//! What they share with the other functions is in [`crate::settings`]; what they do is left to the
+//! decisions that take them.
 
 use crate::ids::{Cluster, GroupName, TopicArn};
 use crate::settings::{

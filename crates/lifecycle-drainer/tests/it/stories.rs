@@ -231,12 +231,13 @@ async fn people_are_told_what_holds_a_drain_at_half_of_its_time_and_at_its_end()
     assert_eq!(subjects, [still, gives_up]);
     for one in told {
         assert!(
-            one.message.contains("1 task of (no service): a standalone task"),
+            one.message.contains("1 standalone task: DRAINING leaves standalone tasks alone"),
             "{}",
             one.message
         );
         assert!(
-            one.message.contains("1 task of stuck: its service has minimumHealthyPercent 100"),
+            one.message
+                .contains("1 task of stuck: minimumHealthyPercent 100 and maximumPercent 100"),
             "{}",
             one.message
         );
@@ -263,7 +264,7 @@ async fn ecs_own_words_say_why_a_replacement_finds_no_place() {
     let world = sim.region.world();
     let told = world.published.iter().find(|one| one.topic_arn == people).expect("people are told");
     assert!(
-        told.message.contains("1 task of huge: ECS finds no place for its replacement"),
+        told.message.contains("1 task of huge: ECS finds no place for a replacement"),
         "{}",
         told.message
     );
