@@ -1,4 +1,4 @@
-//! Faults that befall API calls: each is planned for an operation and a number of its calls.
+//! Planned faults of API calls: each is for an operation and a number of its calls.
 
 use std::collections::VecDeque;
 
@@ -28,7 +28,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Every fault that trying again mends.
+    /// Every fault that a retry mends.
     pub const TRANSIENT: [Self; 5] =
         [Self::Throttle, Self::ServerError, Self::Timeout, Self::ConnectionReset, Self::AnswerLost];
 }
@@ -53,7 +53,7 @@ impl Faults {
         self.planned.push_back(Planned { operation: operation.to_owned(), fault, calls });
     }
 
-    /// Takes the fault that befalls this call, if one does.
+    /// Takes the fault that is planned for this call, if there is one.
     pub fn take(&mut self, operation: &str) -> Option<Fault> {
         let planned = self
             .planned

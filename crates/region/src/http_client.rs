@@ -22,7 +22,8 @@ use crate::wire::{Answer, Request};
 use crate::world::REGION;
 use crate::world::delivery::Hop;
 
-/// How long a request takes to reach AWS, and its answer to come back.
+/// How long a request takes to reach AWS, and its answer to come back. Assumed; it must not be
+/// zero, so that calls that run side by side overlap in virtual time as they do in real time.
 const ONE_WAY: Duration = Duration::from_millis(20);
 
 impl Region {

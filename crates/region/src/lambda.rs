@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::clock::Clock;
 use crate::world::delivery::{Hop, Invocation};
 
-/// What an invocation comes to.
+/// A running invocation, and in the end its result.
 pub type Invoked = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
 
 /// Runs functions.

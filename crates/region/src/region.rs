@@ -34,13 +34,14 @@ pub enum RunEnd {
 }
 
 impl Region {
-    /// Sets a world going, with its time `speed` times as fast as tokio's clock.
+    /// Starts a world's time, `speed` times as fast as tokio's clock.
     pub fn start(world: World, speed: f64) -> Self {
         let clock = Clock::start(world.now(), speed);
         Self { world: Arc::new(Mutex::new(world)), clock, changed: Arc::new(Notify::new()) }
     }
 
-    /// The world as it is now. Let go of it before waiting for anything.
+    /// The world as it is now. Nobody else can use it until the guard is dropped, so drop it before
+    /// any `await`.
     pub fn world(&self) -> MutexGuard<'_, World> {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         world.advance(self.clock.now());
@@ -92,7 +93,7 @@ impl Region {
         }
     }
 
-    /// Starts the invocations that are due, and says when something is due next.
+    /// Starts the invocations that are due, and returns when something is due next.
     fn start_ready(&self, lambda: &dyn Lambda, running: &mut JoinSet<Run>) -> Option<Timestamp> {
         let (ready, next) = {
             let mut world = self.world();
@@ -127,5 +128,5 @@ impl Region {
     }
 }
 
-/// An invocation with what came of it.
+/// An invocation with its result.
 type Run = (Invocation, Result<Value, String>);

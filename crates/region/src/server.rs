@@ -70,22 +70,25 @@ async fn handle(
 
 async fn call(region: &Region, request: &Request) -> Result<Response<Full<Bytes>>, io::Error> {
     let fault = region.world().faults.take(request.operation());
-    let broken = || Err(io::Error::from(io::ErrorKind::ConnectionReset));
     match fault {
         Some(Fault::Timeout) => return std::future::pending().await,
-        Some(Fault::ConnectionReset) => return broken(),
+        Some(Fault::ConnectionReset) => return Err(connection_reset()),
         _ => {}
     }
     let answer = request.call(&mut region.world(), fault);
     region.notify();
     if fault == Some(Fault::AnswerLost) {
-        return broken();
+        return Err(connection_reset());
     }
     let mut response = respond(answer.status, answer.content_type, answer.body);
     if let Ok(request_id) = answer.request_id.try_into() {
         response.headers_mut().insert("x-amzn-requestid", request_id);
     }
     Ok(response)
+}
+
+fn connection_reset() -> io::Error {
+    io::Error::from(io::ErrorKind::ConnectionReset)
 }
 
 fn control(

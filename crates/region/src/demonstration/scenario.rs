@@ -1,6 +1,7 @@
 //! A Region to begin with, for the demonstration, the sample events and tests: the cluster of a
 //! small shop, and of one that has far more than it needs.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -54,14 +55,11 @@ pub fn shop(now: Timestamp, seed: u64) -> World {
             NewInstance::new(instance_id(number)).zone(format!("{REGION}{zone}")),
         );
     }
-    let group = |numbers: std::ops::RangeInclusive<usize>, ec2_has_capacity| Group {
-        min_size: 2,
-        max_size: 10,
-        ec2_has_capacity,
-        ..Group::with_instances(CLUSTER, numbers.map(instance_id))
-    };
-    world.add_group(ON_DEMAND_GROUP, group(1..=6, true));
-    world.add_group(SPOT_GROUP, group(7..=12, false));
+    let on_demand = group_of_numbers(1..=6);
+    world.add_group(ON_DEMAND_GROUP, Group { min_size: 2, ..on_demand });
+    // EC2 has no capacity for the interrupted Spot Instances: the group does not replace them.
+    let spot = group_of_numbers(7..=12);
+    world.add_group(SPOT_GROUP, Group { min_size: 2, ec2_has_capacity: false, ..spot });
 
     let web = TaskSpec {
         healthy_after: Duration::from_secs(20),
@@ -99,17 +97,18 @@ pub fn idle_shop(now: Timestamp, seed: u64) -> World {
         let new_instance = NewInstance::new(instance_id(number)).zone(format!("{REGION}{zone}"));
         world.add_instance(CLUSTER, new_instance.machine(machine.clone()));
     }
-    let group = |numbers: std::ops::RangeInclusive<usize>, template: Machine| Group {
-        min_size: 1,
-        max_size: 10,
-        template,
-        ..Group::with_instances(CLUSTER, numbers.map(instance_id))
-    };
-    world.add_group(ON_DEMAND_GROUP, group(1..=6, large));
-    world.add_group(SPOT_GROUP, group(7..=12, xlarge));
+    let on_demand = group_of_numbers(1..=6);
+    world.add_group(ON_DEMAND_GROUP, Group { min_size: 1, template: large, ..on_demand });
+    let spot = group_of_numbers(7..=12);
+    world.add_group(SPOT_GROUP, Group { min_size: 1, template: xlarge, ..spot });
     world.attach_capacity_provider(CLUSTER, SPOT_GROUP, CapacityProvider::for_group(SPOT_GROUP));
     add_idle_services(&mut world);
     world
+}
+
+/// A group of the instances with these numbers.
+fn group_of_numbers(numbers: RangeInclusive<usize>) -> Group {
+    Group { max_size: 10, ..Group::with_instances(CLUSTER, numbers.map(instance_id)) }
 }
 
 fn add_idle_services(world: &mut World) {

@@ -29,9 +29,8 @@ enum Protocol {
 impl Request {
     /// Reads a request. `None` if it is not one of AWS's.
     pub fn read(headers: &HeaderMap, body: Bytes) -> Option<Self> {
-        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let hop = header("x-amzn-trace-id").and_then(hop_in_trace);
-        let target = header("x-amz-target");
+        let hop = text_header(headers, "x-amzn-trace-id").and_then(hop_in_trace);
+        let target = text_header(headers, "x-amz-target");
         if let Some(target) = target {
             let operation = target.strip_prefix("AmazonEC2ContainerServiceV20141113.")?.to_owned();
             return Some(Self { protocol: Protocol::Json, operation, body, hop });
@@ -131,6 +130,10 @@ impl Request {
             ..Refusal::new(code, format!("User is not authorized to perform: {}", self.operation))
         }
     }
+}
+
+fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
 /// An HTTP 500, although the model calls it the sender's fault. Source: Auto Scaling API model,

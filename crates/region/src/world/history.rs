@@ -10,8 +10,11 @@ use super::{ecs, spot};
 /// A message that was published to a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
+    /// The topic.
     pub topic_arn: String,
+    /// The subject, if there is one.
     pub subject: Option<String>,
+    /// The text.
     pub message: String,
 }
 
@@ -39,23 +42,77 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Happening {
     /// EC2 gave notice that it interrupts an instance.
-    Notice { instance_id: String, action: spot::Action },
+    Notice {
+        /// The EC2 instance.
+        instance_id: String,
+        /// What EC2 will do to it.
+        action: spot::Action,
+    },
     /// A container instance has a new status.
-    ContainerInstance { instance_id: String, status: ecs::Status },
-    /// A container instance has another custom attribute; `None` if it has lost it.
-    Attribute { instance_id: String, name: String, value: Option<String> },
+    ContainerInstance {
+        /// The EC2 instance below it.
+        instance_id: String,
+        /// The new status.
+        status: ecs::Status,
+    },
+    /// A container instance has another custom attribute.
+    Attribute {
+        /// The EC2 instance below it.
+        instance_id: String,
+        /// The attribute's name.
+        name: String,
+        /// The new value; `None` if it has lost the attribute.
+        value: Option<String>,
+    },
     /// An instance was terminated, stopped or hibernated.
-    InstanceGone { instance_id: String },
+    InstanceGone {
+        /// The EC2 instance.
+        instance_id: String,
+    },
     /// A task has a new status.
-    Task { task: String, name: String, instance_id: String, status: task::TaskStatus },
+    Task {
+        /// The task's id.
+        task: String,
+        /// The task's name for people.
+        name: String,
+        /// The EC2 instance that it is on.
+        instance_id: String,
+        /// The new status.
+        status: task::TaskStatus,
+    },
     /// A task was still running when its instance went away.
-    TaskCutOff { task: String, name: String, instance_id: String },
-    /// A service found no instance for a task; why not, in ECS's words.
-    NotPlaced { service: String, reason: String },
+    TaskCutOff {
+        /// The task's id.
+        task: String,
+        /// The task's name for people.
+        name: String,
+        /// The EC2 instance that it was on.
+        instance_id: String,
+    },
+    /// A service found no instance for a task.
+    NotPlaced {
+        /// The service, by name.
+        service: String,
+        /// Why not, in ECS's words.
+        reason: String,
+    },
     /// A group has a new desired capacity.
-    DesiredCapacity { group: String, desired_capacity: i32 },
+    DesiredCapacity {
+        /// The group, by name.
+        group: String,
+        /// The new desired capacity, in instances or in units of weight.
+        desired_capacity: i32,
+    },
     /// An instance of a group has a new state.
-    LifecycleState { instance_id: String, state: LifecycleState },
+    LifecycleState {
+        /// The EC2 instance.
+        instance_id: String,
+        /// The new state.
+        state: LifecycleState,
+    },
     /// A lifecycle action was completed.
-    ActionCompleted { action: CompletedAction },
+    ActionCompleted {
+        /// The action, with its result.
+        action: CompletedAction,
+    },
 }

@@ -8,8 +8,11 @@ pub const NOTICE_PERIOD: Duration = Duration::from_secs(120);
 /// What EC2 does to an interrupted instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
+    /// The instance is gone for good.
     Terminate,
+    /// The instance stops and may start again.
     Stop,
+    /// The instance is written to disk and may start again.
     Hibernate,
 }
 

@@ -6,7 +6,7 @@ use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{DESCRIBE_MAX, Input, id_of, page_of};
 use crate::world::World;
 use crate::world::autoscaling::group_arn;
-use crate::world::ecs::{CapacityProvider, arn};
+use crate::world::ecs::{CapacityProvider, Cluster, arn};
 
 /// Source: ECS API, `DescribeCapacityProviders`.
 const PROVIDERS_PAGE: u64 = 10;
@@ -23,14 +23,11 @@ pub(super) fn describe_capacity_providers(
         Some(_) => Some(input.cluster(world)?.1),
         None => None,
     };
-    let belongs = |name: &str| {
-        cluster.is_none_or(|cluster| cluster.capacity_providers.iter().any(|own| own == name))
-    };
     let (mut names, mut failures) = (Vec::new(), Vec::new());
     if input.value["capacityProviders"].as_array().is_some_and(|names| !names.is_empty()) {
         for name in input.texts("capacityProviders", DESCRIBE_MAX)?.into_iter().map(id_of) {
             let exists = world.capacity_providers.contains_key(name) || FARGATE.contains(&name);
-            if exists && belongs(name) {
+            if exists && is_attached(cluster, name) {
                 names.push(name);
             } else {
                 failures.push(json!({"arn": provider_arn(name), "reason": "MISSING"}));
@@ -38,7 +35,7 @@ pub(super) fn describe_capacity_providers(
         }
     } else {
         let own = world.capacity_providers.keys().map(String::as_str);
-        names.extend(FARGATE.into_iter().chain(own).filter(|name| belongs(name)));
+        names.extend(FARGATE.into_iter().chain(own).filter(|name| is_attached(cluster, name)));
     }
     let described = names
         .into_iter()
@@ -48,6 +45,11 @@ pub(super) fn describe_capacity_providers(
         page_of(input, "capacityProviders", described, PROVIDERS_PAGE, PROVIDERS_PAGE)?;
     output["failures"] = json!(failures);
     Ok(output)
+}
+
+/// Whether a cluster has a capacity provider; without a cluster, every provider counts.
+fn is_attached(cluster: Option<&Cluster>, name: &str) -> bool {
+    cluster.is_none_or(|cluster| cluster.capacity_providers.iter().any(|own| own == name))
 }
 
 fn provider_arn(name: &str) -> String {

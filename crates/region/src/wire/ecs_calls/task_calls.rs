@@ -66,11 +66,14 @@ pub(super) fn describe_tasks(world: &World, input: Input<'_>) -> Result<Value, R
 pub(super) fn stop_task(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
     let cluster_name = input.cluster(world)?.0.to_owned();
     let task_id = input.text("task")?.ok_or_else(|| invalid("Task can not be blank."))?;
-    let not_found = || invalid("The referenced task was not found.");
-    let id = visible(world, &cluster_name, task_id).ok_or_else(not_found)?.id.clone();
+    let id = visible(world, &cluster_name, task_id).ok_or_else(task_not_found)?.id.clone();
     world.stop_task(&cluster_name, &id);
-    let task = visible(world, &cluster_name, &id).ok_or_else(not_found)?;
+    let task = visible(world, &cluster_name, &id).ok_or_else(task_not_found)?;
     Ok(json!({"task": describe(&cluster_name, &world.clusters[&cluster_name], task)}))
+}
+
+fn task_not_found() -> Refusal {
+    invalid("The referenced task was not found.")
 }
 
 /// A task that the API still knows, by its id or ARN.

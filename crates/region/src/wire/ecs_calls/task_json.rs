@@ -112,10 +112,6 @@ struct Interface {
 
 fn interface_of(task: &Task) -> Interface {
     let id = &task.id;
-    let byte = |offset: usize| {
-        let digits = id.get(offset..offset + 2);
-        digits.and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(0)
-    };
     Interface {
         attachment_id: format!(
             "{}-{}-{}-{}-{}",
@@ -126,12 +122,17 @@ fn interface_of(task: &Task) -> Interface {
             &id[20..]
         ),
         interface_id: format!("eni-{}", &id[..17]),
-        address: format!("10.0.{}.{}", byte(0), byte(2)),
+        address: format!("10.0.{}.{}", byte_at(id, 0), byte_at(id, 2)),
     }
 }
 
+/// The byte that two hexadecimal digits of an id stand for.
+fn byte_at(id: &str, offset: usize) -> u8 {
+    let digits = id.get(offset..offset + 2);
+    digits.and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(0)
+}
+
 fn attachment(interface: &Interface) -> Value {
-    let detail = |name: &str, value: &str| json!({"name": name, "value": value});
     json!({
         "id": interface.attachment_id,
         "type": "ElasticNetworkInterface",
@@ -142,6 +143,10 @@ fn attachment(interface: &Interface) -> Value {
             detail("privateIPv4Address", &interface.address),
         ],
     })
+}
+
+fn detail(name: &str, value: &str) -> Value {
+    json!({"name": name, "value": value})
 }
 
 /// A time as ECS gives it: seconds since 1970.

@@ -17,7 +17,8 @@ use crate::world::ecs::{NewInstance, Status};
 use crate::world::history::Happening;
 use crate::world::state::World;
 
-/// From the launch of an instance until its agent has registered it with the cluster.
+/// From the launch of an instance until its agent has registered it with the cluster. Assumed: AWS
+/// documents no figures.
 const BOOT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(90));
 /// From a termination until the group looks at its balance.
 const REBALANCE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(180));

@@ -33,19 +33,28 @@ impl LifecycleAction {
 /// instance ended are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompletedAction {
+    /// The instance that the hook held.
     pub instance_id: String,
+    /// The hook, by name.
     pub hook: String,
+    /// The action token.
     pub token: String,
+    /// Whether the termination went on or was abandoned.
     pub result: ActionResult,
+    /// When it was completed.
     pub time: Timestamp,
+    /// Who or what completed it.
     pub cause: CompletedBy,
 }
 
 /// Who completed a lifecycle action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompletedBy {
+    /// A call of `CompleteLifecycleAction`.
     Caller,
+    /// No heartbeat came in time: the default result.
     HeartbeatTimeout,
+    /// The hook had held the instance as long as it may: the default result.
     GlobalTimeout,
 }
 

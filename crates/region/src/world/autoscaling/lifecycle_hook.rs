@@ -52,7 +52,10 @@ impl Hook {
 /// How a lifecycle action ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionResult {
+    /// The instance goes on to terminate once no other hook holds it.
     Continue,
+    /// The instance terminates at once, whatever other hooks there are, unless its group retains
+    /// it.
     Abandon,
 }
 

@@ -3,12 +3,19 @@
 /// Where an instance of a group stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LifecycleState {
+    /// It boots.
     Pending,
+    /// It serves.
     InService,
+    /// It is taken out of service by hand, and does not count into the capacity.
     Standby,
+    /// EC2 takes it away; no hook holds it.
     Terminating,
+    /// A termination hook holds it.
     TerminatingWait,
+    /// Its termination hooks have let it go.
     TerminatingProceed,
+    /// A hook was abandoned and its group retains it until somebody terminates it again.
     TerminatingRetained,
 }
 

@@ -9,11 +9,11 @@ use super::mishaps::Mishaps;
 use crate::world::agenda::Due;
 use crate::world::state::World;
 
-/// From an event to its rules' targets.
+/// From an event to its rules' targets. Assumed: AWS only speaks of near real time.
 const EVENT_LATENCY: (Duration, Duration) =
     (Duration::from_millis(300), Duration::from_millis(1500));
 
-/// A late delivery comes this much later.
+/// How much later a late delivery comes: long enough for a later event to overtake it.
 const LATE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
 impl World {

@@ -13,7 +13,7 @@ use crate::world::agenda::Due;
 use crate::world::history::Published;
 use crate::world::state::World;
 
-/// From a message to the invocation of a subscriber.
+/// From a message to the invocation of a subscriber. Assumed: AWS documents no figures.
 const LATENCY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(300));
 
 impl World {

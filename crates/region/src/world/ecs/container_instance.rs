@@ -40,10 +40,15 @@ pub struct ContainerInstance {
 /// The status of a container instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
+    /// It is about to join the cluster.
     Registering,
+    /// It gets tasks.
     Active,
+    /// It gets no new tasks, and those of services leave it.
     Draining,
+    /// It is about to leave the cluster.
     Deregistering,
+    /// It has left; the API remembers it for a while.
     Inactive,
 }
 

@@ -35,10 +35,15 @@ pub struct HeldResources {
 /// What a container instance lacks for a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shortage {
+    /// Too few CPU units are left.
     Cpu,
+    /// Too little memory is left.
     Memory,
+    /// A host port is taken.
     Port,
+    /// Too few GPUs are free.
     Gpu,
+    /// No network interface is free.
     Interface,
 }
 

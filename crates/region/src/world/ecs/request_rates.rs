@@ -41,6 +41,13 @@ struct Bucket {
     filled_at: Timestamp,
 }
 
+impl Bucket {
+    fn full(class: Class, now: Timestamp) -> Self {
+        let (burst, per_second) = class.limits();
+        Self { burst, per_second, tokens: burst, filled_at: now }
+    }
+}
+
 impl Class {
     /// The class of an operation; `None` if its rate is not known.
     pub fn for_operation(operation: &str) -> Option<Self> {
@@ -88,11 +95,8 @@ impl Class {
 impl Rates {
     /// Full buckets.
     pub fn new(now: Timestamp) -> Self {
-        let bucket = |class: Class| {
-            let (burst, per_second) = class.limits();
-            (class, Bucket { burst, per_second, tokens: burst, filled_at: now })
-        };
-        Self { buckets: Class::ALL.into_iter().map(bucket).collect() }
+        let buckets = Class::ALL.into_iter().map(|class| (class, Bucket::full(class, now)));
+        Self { buckets: buckets.collect() }
     }
 
     /// Takes a token for a call; `false` means that the call is throttled.

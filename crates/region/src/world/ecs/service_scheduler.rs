@@ -220,13 +220,17 @@ fn surplus<'a>(
 
 /// How many of the tasks are in a task's zone, and how many on its container instance.
 fn crowding(cluster: &Cluster, tasks: &[&Task], task: &Task) -> (usize, usize) {
-    let zone = |task: &Task| cluster.instances[&task.container_instance].zone.as_str();
-    let in_zone = tasks.iter().filter(|other_task| zone(other_task) == zone(task)).count();
+    let zone = zone_of(cluster, task);
+    let in_zone = tasks.iter().filter(|neighbour| zone_of(cluster, neighbour) == zone).count();
     let on_instance = tasks
         .iter()
-        .filter(|other_task| other_task.container_instance == task.container_instance)
+        .filter(|neighbour| neighbour.container_instance == task.container_instance)
         .count();
     (in_zone, on_instance)
+}
+
+fn zone_of<'a>(cluster: &'a Cluster, task: &Task) -> &'a str {
+    &cluster.instances[&task.container_instance].zone
 }
 
 #[cfg(test)]

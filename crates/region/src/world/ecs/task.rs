@@ -13,13 +13,21 @@ use super::task_spec::{Port, TaskSpec};
 /// The status of a task, in the order of its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TaskStatus {
+    /// ECS prepares what it needs outside of its instance, such as a network interface.
     Provisioning,
+    /// Its agent has yet to pull the image and start the containers.
     Pending,
+    /// Its containers run; its target registers with the load balancer.
     Activating,
+    /// It runs.
     Running,
+    /// Its target deregisters from the load balancer.
     Deactivating,
+    /// Its containers have got SIGTERM.
     Stopping,
+    /// ECS takes back what it had outside of its instance.
     Deprovisioning,
+    /// It holds nothing any more.
     Stopped,
 }
 

@@ -61,22 +61,29 @@ pub enum Size {
 /// A network mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
+    /// Host ports are mapped to ports of the container.
     Bridge,
+    /// The container listens on the instance's own ports.
     Host,
+    /// The task has a network interface of its own, and holds no host port.
     Awsvpc,
 }
 
 /// A port of a container instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Port {
+    /// Its transport protocol.
     pub protocol: Protocol,
+    /// Its number; 0 asks for any free port.
     pub number: u16,
 }
 
 /// A transport protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
+    /// TCP.
     Tcp,
+    /// UDP.
     Udp,
 }
 
