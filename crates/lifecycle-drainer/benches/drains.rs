@@ -1,5 +1,5 @@
-//! What draining terminated instances costs, in API calls and in virtual seconds: single drains, and a scale-in of many
-//! instances at once under the real request rates of ECS.
+//! What draining terminated instances costs, in API calls and in virtual seconds: single drains,
+//! and a scale-in of many instances at once under the real request rates of ECS.
 #![expect(clippy::print_stdout, reason = "prints its tables")]
 #![expect(clippy::expect_used, reason = "a benchmark that fails may panic")]
 
@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ebb_aws::{Clients, clients::config_loader};
+use ebb_aws::{Clients, HandlerError, clients::config_loader};
+use ebb_core::lifecycle::Answer;
 use ebb_core::lifecycle::settings::LifecycleSettings;
 use ebb_region::in_process::InProcess;
 use ebb_region::world::autoscaling::{CompletedBy, Group, Hook};
@@ -18,23 +19,25 @@ use ebb_region::world::{Happening, World};
 use ebb_region::{Region, scenario};
 use jiff::Timestamp;
 use lifecycle_drainer::LifecycleDrainer;
+use serde_json::Value;
 
 const TIMEOUT: Duration = Duration::from_secs(900);
 
+/// The head of the table. Its columns are as wide as those of `report`.
+const HEAD: &str = "\
+drains at once  deregistration  calls a drain  throttled  seconds a drain  last stop -> completed
+                                                                median     median      worst";
+
 fn main() {
-    println!(
-        "drains at once  deregistration  calls a drain  throttled  seconds a drain  last stop -> completed"
-    );
-    println!(
-        "                                                                median     median      worst"
-    );
+    println!("{HEAD}");
     for (drains, deregistration_seconds) in [(1, 30), (1, 300), (10, 30), (150, 30), (150, 300)] {
         let world = play(drains, deregistration_seconds);
         report(&world, drains, deregistration_seconds);
     }
 }
 
-/// A cluster of twice as many instances as are terminated, with three tasks of a service on each.
+/// A cluster of twice as many instances as are terminated, with three tasks of a service
+/// on each.
 ///
 /// The instances take turns in the group's zones, as Auto Scaling would launch them, and so do those
 /// that are terminated: a group whose zones drift apart moves instances between them, and each move
@@ -67,9 +70,6 @@ fn play(drains: usize, deregistration_seconds: u64) -> World {
         let region = Region::start(cluster(drains, deregistration_seconds), 1.0);
         let clients = Clients::new(&region.connect(config_loader()).await);
         let drainer = Arc::new(LifecycleDrainer::new(clients, LifecycleSettings::default()));
-        let handle = |drainer: Arc<LifecycleDrainer>, payload, now, deadline| async move {
-            drainer.handle(&payload, now, deadline).await
-        };
         let lambda =
             InProcess::default().handling(scenario::LIFECYCLE_DRAINER, &region, &drainer, handle);
         region.run(&lambda, Duration::from_secs(3_600)).await;
@@ -77,10 +77,19 @@ fn play(drains: usize, deregistration_seconds: u64) -> World {
     })
 }
 
+async fn handle(
+    drainer: Arc<LifecycleDrainer>,
+    payload: Value,
+    now: Timestamp,
+    deadline: Timestamp,
+) -> Result<Answer, HandlerError> {
+    drainer.handle(&payload, now, deadline).await
+}
+
 fn report(world: &World, drains: usize, deregistration_seconds: u64) {
     assert_eq!(world.completed_actions.len(), drains, "every action is completed");
     assert!(
-        world.completed_actions.iter().all(|one| one.cause == CompletedBy::Caller),
+        world.completed_actions.iter().all(|action| action.cause == CompletedBy::Caller),
         "none timed out"
     );
     assert!(world.tasks_cut_off().is_empty(), "no task was cut off");
@@ -95,17 +104,18 @@ fn report(world: &World, drains: usize, deregistration_seconds: u64) {
             last_stop.insert(instance_id, entry.time);
         }
     }
-    let mut waited: Vec<f64> = world
+    let mut seconds_since_last_stop: Vec<_> = world
         .completed_actions
         .iter()
-        .filter_map(|one| {
-            Some(one.time.duration_since(*last_stop.get(one.instance_id.as_str())?).as_secs_f64())
+        .filter_map(|action| {
+            let stopped = *last_stop.get(action.instance_id.as_str())?;
+            Some(action.time.duration_since(stopped).as_secs_f64())
         })
         .collect();
-    let mut took: Vec<f64> = world
+    let mut drain_seconds: Vec<_> = world
         .completed_actions
         .iter()
-        .map(|one| one.time.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64())
+        .map(|action| action.time.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64())
         .collect();
     let throttled = world
         .calls
@@ -114,14 +124,16 @@ fn report(world: &World, drains: usize, deregistration_seconds: u64) {
         .count();
     #[expect(clippy::cast_precision_loss, reason = "counts of a benchmark")]
     let calls = world.calls.len() as f64 / drains as f64;
+    print!("{drains:>14}  {deregistration_seconds:>12} s  {calls:>13.1}  {throttled:>9}");
     println!(
-        "{drains:>14}  {deregistration_seconds:>12} s  {calls:>13.1}  {throttled:>9}  {:>15.0}  {:>9.1}  {:>9.1}",
-        median(&mut took),
-        median(&mut waited),
-        waited.last().copied().unwrap_or_default(),
+        "  {:>15.0}  {:>9.1}  {:>9.1}",
+        median(&mut drain_seconds),
+        median(&mut seconds_since_last_stop),
+        seconds_since_last_stop.last().copied().unwrap_or_default(),
     );
 }
 
+/// The upper median. The values are sorted afterwards.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()

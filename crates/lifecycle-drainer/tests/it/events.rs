@@ -1,5 +1,5 @@
-//! Every sample event: what it means stands in a reviewed snapshot, and run by the function on a cluster that waits for
-//! nothing it changes nothing.
+//! Every sample event: what it means stands in a reviewed snapshot, and run by the function on a
+//! cluster that waits for nothing it changes nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,12 @@ fn sample_events() -> Vec<(String, Value)> {
     let mut files: Vec<PathBuf> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    let read = |file: &PathBuf| serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
     files
         .iter()
-        .map(|file| (file.file_stem().unwrap().to_string_lossy().into_owned(), read(file)))
+        .map(|file| {
+            let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+            (name, serde_json::from_slice(&fs::read(file).unwrap()).unwrap())
+        })
         .collect()
 }
 
@@ -59,8 +61,9 @@ async fn no_sample_event_changes_anything_where_no_instance_is_waited_for() {
         let world = sim.region.world();
         assert_eq!(world.history.len(), before, "{name}");
         assert_eq!(world.completed_actions.len(), 0, "{name}");
-        let reads = world.calls.iter().all(|call| call.operation == "DescribeAutoScalingInstances");
-        assert!(reads, "{name}: {:?}", world.calls);
+        let only_reads =
+            world.calls.iter().all(|call| call.operation == "DescribeAutoScalingInstances");
+        assert!(only_reads, "{name}: {:?}", world.calls);
         assert!(
             !name.starts_with("foreign-") || world.calls.is_empty(),
             "{name}: {:?}",

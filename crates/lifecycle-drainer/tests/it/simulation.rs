@@ -1,8 +1,9 @@
-//! Seeded simulation: random clusters, terminations, deliveries, faults and deaths of the function, and what must hold
-//! in each of them. The history of the world is complete, so that looking through it afterwards is looking after every
-//! step.
+//! Seeded simulation: random clusters, terminations, deliveries, faults and deaths of the function,
+//! and what must hold in each of them. The history of the world is complete, so that checking it
+//! afterwards checks every step.
 //!
-//! `SEEDS=n` runs the first n seeds, `SEED=n` runs one. A seed that failed is printed, and kept in [`KEPT`].
+//! `SEEDS=n` runs the first n seeds, `SEED=n` runs one. A seed that failed is printed, and kept in
+//! [`KEPT`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,9 +14,8 @@ use ebb_core::lifecycle::settings::{LifecycleSettings, StandaloneTasks};
 use ebb_region::fault::Fault;
 use ebb_region::in_process::InProcess;
 use ebb_region::world::autoscaling::{CompletedBy, Hook};
-use ebb_region::world::ecs::TaskSpec;
 use ebb_region::world::ecs::task::TaskStatus;
-use ebb_region::world::ecs::{ServiceKind, Status};
+use ebb_region::world::ecs::{ServiceKind, Status, TaskSpec};
 use ebb_region::world::{Happening, World};
 use ebb_region::{Region, RunEnd};
 use fastrand::Rng;
@@ -23,7 +23,9 @@ use jiff::{SignedDuration, Timestamp};
 use lifecycle_drainer::LifecycleDrainer;
 use serde_json::{Value, json};
 
-use crate::support::{FUNCTION, HOOK, TIMEOUT, TOPIC, instance_id, shop_with_hook, start_time};
+use crate::support::{
+    FUNCTION, HOOK, TIMEOUT, TOPIC, handle_until_killed, instance_id, shop_with_hook, start_time,
+};
 
 /// How many seeds `cargo test` runs.
 const SEEDS: u64 = 300;
@@ -54,7 +56,8 @@ struct Story {
     killed: f64,
     /// Whether nothing goes wrong.
     calm: bool,
-    /// Whether the calls are counted. A hook with a time-out of less than two minutes needs more heartbeats.
+    /// Whether the calls are counted. A hook with a time-out of less than two minutes needs more
+    /// heartbeats.
     counts_calls: bool,
     rng: Rng,
 }
@@ -143,16 +146,13 @@ async fn play(story: &mut Story) -> (World, RunEnd) {
     let drainer = Arc::new(LifecycleDrainer::new(clients, story.settings.clone()));
     let killed = story.killed;
     let handle = move |drainer: Arc<LifecycleDrainer>, payload: Value, now, deadline| {
-        let lives = if fastrand::f64() < killed {
+        // Most die early, where most of the steps are.
+        let lifetime = if fastrand::f64() < killed {
             TIMEOUT.mul_f64(fastrand::f64().powi(4))
         } else {
             TIMEOUT
         };
-        async move {
-            let handled =
-                tokio::time::timeout(lives, drainer.handle(&payload, now, deadline)).await;
-            handled.map_err(|_| "killed".to_owned())?.map_err(|error| error.to_string())
-        }
+        handle_until_killed(drainer, payload, now, deadline, lifetime)
     };
     let lambda = InProcess::default().handling(FUNCTION, &region, &drainer, handle);
     let rest = region.run(&lambda, Duration::from_secs(60 * 3600)).await;
@@ -161,62 +161,89 @@ async fn play(story: &mut Story) -> (World, RunEnd) {
 }
 
 /// The tasks that ran on an instance and had not stopped at a moment.
-fn tasks_not_stopped(world: &World, instance_id: &str, at: Timestamp) -> BTreeSet<String> {
-    let mut there = BTreeSet::new();
-    for entry in world.history.iter().filter(|entry| entry.time <= at) {
-        if let Happening::Task { name, instance_id: on, status, .. } = &entry.happening
-            && on == instance_id
+fn tasks_not_stopped(world: &World, wanted_id: &str, moment: Timestamp) -> BTreeSet<String> {
+    let mut running = BTreeSet::new();
+    for entry in world.history.iter().filter(|entry| entry.time <= moment) {
+        if let Happening::Task { name, instance_id, status, .. } = &entry.happening
+            && instance_id == wanted_id
         {
             match status {
-                TaskStatus::Stopped => there.remove(name),
-                _ => there.insert(name.clone()),
+                TaskStatus::Stopped => running.remove(name),
+                _ => running.insert(name.clone()),
             };
         }
     }
-    there
+    running
+}
+
+fn must(holds: bool, rule: &str, details: String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(format!("{rule}: {details}")) }
 }
 
 fn check(story: &Story, world: &World, rest: RunEnd) -> Result<(), String> {
-    let must = |holds: bool, rule: &str, seen: String| {
-        if holds { Ok(()) } else { Err(format!("{rule}: {seen}")) }
-    };
     must(rest == RunEnd::Quiet, "every drain ends", format!("{rest:?}"))?;
-
-    let terminated: BTreeSet<_> =
-        story.terminations.iter().map(|(_, instance_id)| instance_id.as_str()).collect();
     for (after, instance_id) in &story.terminations {
-        let completed: Vec<_> =
-            world.completed_actions.iter().filter(|one| one.instance_id == *instance_id).collect();
+        check_completion(story, world, *after, instance_id)?;
+    }
+    check_drained_instances(story, world)?;
+    if story.killed == 0.0 {
+        let dead_letters = world.delivery.functions[FUNCTION].dead_letters.len();
         must(
-            completed.len() == 1,
-            "an action is completed once",
-            format!("{instance_id}: {completed:?}"),
-        )?;
-        let completed = completed[0];
-        if completed.cause != CompletedBy::Caller {
-            let excused = !story.calm;
-            must(excused, "no action times out by itself", format!("{completed:?}"))?;
-            continue;
-        }
-        let deadline = start_time() + *after + story.settings.drain_timeout;
-        let ignores_standalone = story.settings.standalone_tasks == StandaloneTasks::Ignore;
-        let ignored = |name: &str| {
-            name.starts_with("logs") || ignores_standalone && name.starts_with("report")
-        };
-        let left = tasks_not_stopped(world, instance_id, completed.time);
-        let left: Vec<_> = left.iter().filter(|name| !ignored(name)).collect();
-        must(
-            left.is_empty() || completed.time >= deadline,
-            "no action is completed while a task that must be waited for runs",
-            format!("{instance_id} at {}, deadline {deadline}: {left:?}", completed.time),
-        )?;
-        let late = completed.time.duration_since(deadline);
-        must(
-            late <= SignedDuration::from_secs(30) || !story.calm,
-            "no drain outlasts its deadline",
-            format!("{instance_id}: {late} after it"),
+            dead_letters == 0,
+            "no message ends in the dead-letter queue",
+            dead_letters.to_string(),
         )?;
     }
+    check_hops(world)?;
+    if story.counts_calls { check_calls(story, world) } else { Ok(()) }
+}
+
+/// What must hold of the action of an instance that was terminated after a while.
+fn check_completion(
+    story: &Story,
+    world: &World,
+    after: Duration,
+    instance_id: &str,
+) -> Result<(), String> {
+    let completed: Vec<_> =
+        world.completed_actions.iter().filter(|action| action.instance_id == instance_id).collect();
+    must(
+        completed.len() == 1,
+        "an action is completed once",
+        format!("{instance_id}: {completed:?}"),
+    )?;
+    let completed = completed[0];
+    if completed.cause != CompletedBy::Caller {
+        let excused = !story.calm;
+        return must(excused, "no action times out by itself", format!("{completed:?}"));
+    }
+    let deadline = start_time() + after + story.settings.drain_timeout;
+    let mut running = tasks_not_stopped(world, instance_id, completed.time);
+    running.retain(|name| must_be_waited_for(story, name));
+    must(
+        running.is_empty() || completed.time >= deadline,
+        "no action is completed while a task that must be waited for runs",
+        format!("{instance_id} at {}, deadline {deadline}: {running:?}", completed.time),
+    )?;
+    let late = completed.time.duration_since(deadline);
+    must(
+        late <= SignedDuration::from_secs(30) || !story.calm,
+        "no drain outlasts its deadline",
+        format!("{instance_id}: {late} after it"),
+    )
+}
+
+/// Daemon tasks run until the end, and standalone tasks may be ignored.
+fn must_be_waited_for(story: &Story, task_name: &str) -> bool {
+    let is_daemon = task_name.starts_with("logs");
+    let is_standalone = task_name.starts_with("report");
+    let waits_for_standalone = story.settings.standalone_tasks != StandaloneTasks::Ignore;
+    !is_daemon && (waits_for_standalone || !is_standalone)
+}
+
+fn check_drained_instances(story: &Story, world: &World) -> Result<(), String> {
+    let terminated: BTreeSet<_> =
+        story.terminations.iter().map(|(_, instance_id)| instance_id.as_str()).collect();
     for entry in &world.history {
         if let Happening::ContainerInstance { instance_id, status: Status::Draining } =
             &entry.happening
@@ -228,39 +255,35 @@ fn check(story: &Story, world: &World, rest: RunEnd) -> Result<(), String> {
             )?;
         }
     }
-    if story.killed == 0.0 {
-        let dead_letters = world.delivery.functions[FUNCTION].dead_letters.len();
-        must(
-            dead_letters == 0,
-            "no message ends in the dead-letter queue",
-            dead_letters.to_string(),
-        )?;
-    }
-    let hops = world.published.iter().filter_map(|one| {
-        let message: Value = serde_json::from_str(&one.message).ok()?;
+    Ok(())
+}
+
+fn check_hops(world: &World) -> Result<(), String> {
+    let hops = world.published.iter().filter_map(|notification| {
+        let message: Value = serde_json::from_str(&notification.message).ok()?;
         message["ebb"]["hop"].as_u64()
     });
     let hops = hops.max().unwrap_or(0) + 1;
-    must(hops <= 15, "a drain takes 15 hops at most", hops.to_string())?;
-    if story.counts_calls {
-        let lasted: i64 = world
-            .completed_actions
-            .iter()
-            .filter_map(|one| {
-                let (after, _) =
-                    story.terminations.iter().find(|(_, id)| *id == one.instance_id)?;
-                Some(one.time.duration_since(start_time() + *after).as_secs())
-            })
-            .sum();
-        let drains = i64::try_from(story.terminations.len()).unwrap_or(i64::MAX);
-        let calls = i64::try_from(world.calls.len()).unwrap_or(i64::MAX);
-        must(
-            calls <= lasted / 10 + 20 * drains,
-            "few calls",
-            format!("{calls} in {lasted} s, {drains} drains"),
-        )?;
-    }
-    Ok(())
+    must(hops <= 15, "a drain takes 15 hops at most", hops.to_string())
+}
+
+/// Some twenty calls begin and end a drain, and one call in ten seconds follows it.
+fn check_calls(story: &Story, world: &World) -> Result<(), String> {
+    let lasted: i64 = world
+        .completed_actions
+        .iter()
+        .filter_map(|action| {
+            let (after, _) = story.terminations.iter().find(|(_, id)| *id == action.instance_id)?;
+            Some(action.time.duration_since(start_time() + *after).as_secs())
+        })
+        .sum();
+    let drains = i64::try_from(story.terminations.len()).unwrap_or(i64::MAX);
+    let calls = i64::try_from(world.calls.len()).unwrap_or(i64::MAX);
+    must(
+        calls <= lasted / 10 + 20 * drains,
+        "few calls",
+        format!("{calls} in {lasted} s, {drains} drains"),
+    )
 }
 
 fn run(seed: u64) -> Result<(), String> {
@@ -274,22 +297,30 @@ fn run(seed: u64) -> Result<(), String> {
     check(&story, &world, rest)
 }
 
+fn number_from_environment(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}
+
+/// Runs some of the seeds, and describes those that failed.
+fn run_seeds(seeds: impl Iterator<Item = u64>) -> Vec<String> {
+    seeds
+        .filter_map(|seed| run(seed).err().map(|broken| format!("seed {seed}: {broken}")))
+        .collect()
+}
+
 #[test]
 fn what_must_hold_holds_for_every_seed() {
-    let variable =
-        |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let seeds: Vec<u64> = match (variable("SEED"), variable("SEEDS")) {
+    let seeds: Vec<u64> = match (number_from_environment("SEED"), number_from_environment("SEEDS"))
+    {
         (Some(seed), _) => vec![seed],
         (None, seeds) => KEPT.into_iter().chain(0..seeds.unwrap_or(SEEDS)).collect(),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = &|first: usize| -> Vec<String> {
-        let mine = seeds.iter().skip(first).step_by(threads);
-        mine.filter_map(|&seed| run(seed).err().map(|broken| format!("seed {seed}: {broken}")))
-            .collect()
-    };
     let failed: Vec<_> = std::thread::scope(|scope| {
-        let started: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
+        let started: Vec<_> = (0..threads)
+            .map(|first| seeds.iter().copied().skip(first).step_by(threads))
+            .map(|share| scope.spawn(move || run_seeds(share)))
+            .collect();
         started.into_iter().flat_map(|thread| thread.join().expect("no seed panics")).collect()
     });
     assert!(

@@ -1,4 +1,5 @@
-//! What the lifecycle drainer does, told as stories: one for each rule that peers broke, under the headings of the loop.
+//! What the lifecycle drainer does, told as stories: one for each rule that peers broke, under the
+//! headings of the loop.
 
 use std::time::Duration;
 
@@ -7,11 +8,9 @@ use ebb_core::ids::TopicArn;
 use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
 use ebb_region::fault::Fault;
 use ebb_region::scenario;
-use ebb_region::world::autoscaling::LifecycleState;
-use ebb_region::world::autoscaling::{ActionResult, CompletedBy, Hook};
-use ebb_region::world::ecs::TaskSpec;
+use ebb_region::world::autoscaling::{ActionResult, CompletedBy, Hook, LifecycleState};
 use ebb_region::world::ecs::task::TaskStatus;
-use ebb_region::world::ecs::{ServiceKind, Status};
+use ebb_region::world::ecs::{ServiceKind, Status, TaskSpec};
 use ebb_region::world::{Happening, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -26,17 +25,19 @@ fn settings() -> LifecycleSettings {
     LifecycleSettings::default()
 }
 
-/// When the last task that must be waited for stopped on an instance.
-fn last_stop(world: &World, instance_id: &str, daemon: &str) -> Timestamp {
-    let stops = world.history.iter().filter(|entry| {
-        matches!(&entry.happening, Happening::Task { name, instance_id: on, status: TaskStatus::Stopped, .. }
-            if on == instance_id && !name.starts_with(daemon))
+/// When the last task that must be waited for stopped on an instance: any but those of a daemon.
+fn last_stop(world: &World, wanted_id: &str, daemon: &str) -> Timestamp {
+    let stops = world.history.iter().filter(|entry| match &entry.happening {
+        Happening::Task { name, instance_id, status: TaskStatus::Stopped, .. } => {
+            instance_id == wanted_id && !name.starts_with(daemon)
+        }
+        _ => false,
     });
     stops.map(|entry| entry.time).max().expect("tasks have stopped")
 }
 
-fn since_start(at: Timestamp) -> SignedDuration {
-    at.duration_since(start_time())
+fn since_start(moment: Timestamp) -> SignedDuration {
+    moment.duration_since(start_time())
 }
 
 /// The message that Auto Scaling publishes about an instance, as it comes over SNS.
@@ -55,8 +56,14 @@ fn message(instance_id: &str, group: &str) -> Value {
 }
 
 fn over_sns(messages: &[Value]) -> Value {
-    let record = |message: &Value| json!({"EventSource": "aws:sns", "Sns": {"TopicArn": TOPIC, "Message": message.to_string()}});
-    json!({"Records": messages.iter().map(record).collect::<Vec<_>>()})
+    let records: Vec<_> = messages
+        .iter()
+        .map(|message| {
+            let notification = json!({"TopicArn": TOPIC, "Message": message.to_string()});
+            json!({"EventSource": "aws:sns", "Sns": notification})
+        })
+        .collect();
+    json!({"Records": records})
 }
 
 // Draining
@@ -68,7 +75,8 @@ async fn an_action_is_completed_once_the_last_task_has_stopped_and_within_one_po
 
     let completed = sim.completed();
     let stopped = last_stop(&sim.region.world(), &instance_id(9), "logs");
-    assert_eq!((completed.result, completed.cause), (ActionResult::Continue, CompletedBy::Caller));
+    assert_eq!(completed.result, ActionResult::Continue);
+    assert_eq!(completed.cause, CompletedBy::Caller);
     assert!(
         completed.time >= stopped,
         "completed at {}, the last task stopped at {stopped}",
@@ -170,7 +178,7 @@ async fn a_standalone_task_is_waited_for_stopped_or_left_as_the_operator_chose()
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_standalone_tasks_that_were_not_stop_requested_are_stopped() {
+async fn only_standalone_tasks_that_were_not_told_to_stop_are_stopped() {
     let mut world = shop();
     let id = world.container_instance(&instance_id(9)).unwrap().1.id.clone();
     let running = world.run_task("shop", &id, "report", TaskSpec::default());
@@ -222,24 +230,20 @@ async fn people_are_told_what_holds_a_drain_at_half_of_its_time_and_at_its_end()
     sim.terminate(&instance_id(9)).await;
 
     let world = sim.region.world();
-    let told: Vec<_> = world.published.iter().filter(|one| one.topic_arn == people).collect();
-    let subjects: Vec<_> = told.iter().map(|one| one.subject.as_deref().unwrap()).collect();
-    let (still, gives_up) = (
-        format!("Ebb still drains {}", instance_id(9)),
-        format!("Ebb gives up draining {}", instance_id(9)),
-    );
-    assert_eq!(subjects, [still, gives_up]);
-    for one in told {
+    let notices: Vec<_> = world.published.iter().filter(|sent| sent.topic_arn == people).collect();
+    let subjects: Vec<_> = notices.iter().map(|sent| sent.subject.as_deref().unwrap()).collect();
+    let still_drains = format!("Ebb still drains {}", instance_id(9));
+    let gives_up = format!("Ebb gives up draining {}", instance_id(9));
+    assert_eq!(subjects, [still_drains, gives_up]);
+    for notice in notices {
+        let text = &notice.message;
         assert!(
-            one.message.contains("1 standalone task: DRAINING leaves standalone tasks alone"),
-            "{}",
-            one.message
+            text.contains("1 standalone task: DRAINING leaves standalone tasks alone"),
+            "{text}"
         );
         assert!(
-            one.message
-                .contains("1 task of stuck: minimumHealthyPercent 100 and maximumPercent 100"),
-            "{}",
-            one.message
+            text.contains("1 task of stuck: minimumHealthyPercent 100 and maximumPercent 100"),
+            "{text}"
         );
     }
 }
@@ -253,21 +257,19 @@ async fn ecs_own_words_say_why_a_replacement_finds_no_place() {
     let settings =
         LifecycleSettings { notification_topic: Some(TopicArn::new(people)), ..settings() };
     let holder = {
-        let here = &world.clusters["shop"];
-        let task =
-            here.tasks.values().find(|task| task.name.starts_with("huge")).expect("one is placed");
-        here.instances[&task.container_instance].instance_id.clone()
+        let cluster = &world.clusters["shop"];
+        let mut tasks = cluster.tasks.values();
+        let task = tasks.find(|task| task.name.starts_with("huge")).expect("one is placed");
+        cluster.instances[&task.container_instance].instance_id.clone()
     };
     let sim = Sim::start(world, settings).await;
     sim.terminate(&holder).await;
 
     let world = sim.region.world();
-    let told = world.published.iter().find(|one| one.topic_arn == people).expect("people are told");
-    assert!(
-        told.message.contains("1 task of huge: ECS finds no place for a replacement"),
-        "{}",
-        told.message
-    );
+    let mut published = world.published.iter();
+    let notice = published.find(|sent| sent.topic_arn == people).expect("people are told");
+    let text = &notice.message;
+    assert!(text.contains("1 task of huge: ECS finds no place for a replacement"), "{text}");
 }
 
 // Finding
@@ -276,7 +278,7 @@ async fn ecs_own_words_say_why_a_replacement_finds_no_place() {
 async fn an_instance_of_no_cluster_is_let_go_at_once() {
     let mut world = shop();
     let cluster = world.clusters.get_mut("shop").unwrap();
-    cluster.instances.retain(|_, one| one.instance_id != instance_id(9));
+    cluster.instances.retain(|_, instance| instance.instance_id != instance_id(9));
     cluster.tasks.retain(|_, task| cluster.instances.contains_key(&task.container_instance));
     let sim = Sim::start(world, settings()).await;
     sim.terminate(&instance_id(9)).await;
@@ -410,7 +412,8 @@ async fn a_message_about_an_instance_that_is_not_terminating_changes_nothing() {
     ];
     let answer = sim.invoke(&over_sns(&forged)).await.unwrap();
 
-    assert!(answer.outcomes.iter().all(|one| one.outcome.as_str() == "ignored"), "{answer:?}");
+    let words: Vec<_> = answer.outcomes.iter().map(|outcome| outcome.outcome.as_str()).collect();
+    assert_eq!(words, ["ignored"; 3]);
     assert_eq!(sim.region.world().instances_with(Status::Draining), [""; 0]);
 }
 
@@ -505,7 +508,7 @@ async fn a_long_drain_takes_several_hops_and_the_action_is_kept_alive() {
     assert_eq!(completed.cause, CompletedBy::Caller);
     assert!(completed.time >= stopped);
     let outcomes = sim.outcomes();
-    let hops = outcomes.iter().filter(|one| *one != "ignored").count();
+    let hops = outcomes.iter().filter(|word| *word != "ignored").count();
     assert_eq!(hops, 4, "{outcomes:?}");
     assert_eq!(sim.tasks_cut_off(), [""; 0]);
 }
@@ -544,11 +547,9 @@ async fn two_chains_for_one_action_end_at_the_first_completion() {
 
     let completed = sim.completed();
     assert!(completed.time >= last_stop(&sim.region.world(), &instance_id(9), "logs"));
-    assert!(
-        sim.outcomes().iter().all(|one| ["completed", "ignored"].contains(&one.as_str())),
-        "{:?}",
-        sim.outcomes()
-    );
+    let outcomes = sim.outcomes();
+    let ends = outcomes.iter().all(|word| ["completed", "ignored"].contains(&word.as_str()));
+    assert!(ends, "{outcomes:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -581,7 +582,11 @@ async fn at_the_deadline_the_operators_choice_is_done() {
         sim.run(Duration::from_secs(1_000)).await;
 
         let world = sim.region.world();
-        assert_eq!(world.completed_actions.first().map(|one| one.result), result, "{on_timeout:?}");
+        assert_eq!(
+            world.completed_actions.first().map(|action| action.result),
+            result,
+            "{on_timeout:?}"
+        );
         assert_eq!(world.status_of(&instance_id(9)), state, "{on_timeout:?}");
     }
 }

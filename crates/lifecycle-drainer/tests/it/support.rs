@@ -17,7 +17,7 @@ use ebb_region::world::delivery::Function;
 use ebb_region::{Region, RunEnd, scenario};
 use jiff::Timestamp;
 use lifecycle_drainer::LifecycleDrainer;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The function's time-out: as long as Lambda allows.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);
@@ -81,20 +81,18 @@ impl Sim {
         self.run_killing_first(TIMEOUT, limit).await
     }
 
-    /// Lets the Region run, but kills the first invocation that is about an instance after a while, wherever it is then.
+    /// Lets the Region run, but kills the first invocation that is about an instance after a while,
+    /// wherever it is then.
     pub(crate) async fn run_killing_first(
         &self,
         killed_after: Duration,
         limit: Duration,
     ) -> RunEnd {
         let first = AtomicBool::new(true);
-        let handle = move |drainer: Arc<LifecycleDrainer>, payload, now, deadline| {
-            let lives = if first.swap(false, Ordering::Relaxed) { killed_after } else { TIMEOUT };
-            async move {
-                let handled =
-                    tokio::time::timeout(lives, drainer.handle(&payload, now, deadline)).await;
-                handled.map_err(|_| "killed".to_owned())?.map_err(|error| error.to_string())
-            }
+        let handle = move |drainer: Arc<LifecycleDrainer>, payload: Value, now, deadline| {
+            let is_first = first.swap(false, Ordering::Relaxed);
+            let lifetime = if is_first { killed_after } else { TIMEOUT };
+            handle_until_killed(drainer, payload, now, deadline, lifetime)
         };
         let lambda = InProcess::default().handling(FUNCTION, &self.region, &self.drainer, handle);
         self.region.run(&lambda, limit).await
@@ -116,19 +114,35 @@ impl Sim {
     /// The outcomes of every invocation, in order: `republished`, `completed`, …
     pub(crate) fn outcomes(&self) -> Vec<String> {
         let world = self.region.world();
-        let answers = world.delivery.ended.iter().map(|ended| match &ended.result {
-            Ok(answer) => answer["outcomes"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|one| one["outcome"].clone())
-                .collect(),
-            Err(error) => vec![json!(error)],
-        });
-        answers.flatten().map(|one| one.as_str().unwrap().to_owned()).collect()
+        world.delivery.ended.iter().flat_map(|ended| outcome_words(&ended.result)).collect()
     }
 
     pub(crate) fn tasks_cut_off(&self) -> Vec<String> {
         self.region.world().tasks_cut_off().into_iter().map(|task| task.name.clone()).collect()
     }
+}
+
+/// The outcome words of an answer; for an error, its text.
+fn outcome_words(result: &Result<Value, String>) -> Vec<String> {
+    match result {
+        Ok(answer) => answer["outcomes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|outcome| outcome["outcome"].as_str().unwrap().to_owned())
+            .collect(),
+        Err(error) => vec![error.clone()],
+    }
+}
+
+/// Invokes the function, which is killed after its lifetime wherever it is then.
+pub(crate) async fn handle_until_killed(
+    drainer: Arc<LifecycleDrainer>,
+    payload: Value,
+    now: Timestamp,
+    deadline: Timestamp,
+    lifetime: Duration,
+) -> Result<Answer, String> {
+    let handled = tokio::time::timeout(lifetime, drainer.handle(&payload, now, deadline)).await;
+    handled.map_err(|_| "killed".to_owned())?.map_err(|error| error.to_string())
 }
