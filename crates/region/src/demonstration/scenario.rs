@@ -7,14 +7,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::world::autoscaling::Group;
-use crate::world::autoscaling::Hook;
-use crate::world::delivery::Schedule;
-use crate::world::delivery::{Function, Queue, Rule, Target};
+use crate::world::autoscaling::{Group, Hook};
+use crate::world::delivery::{Function, Queue, Rule, Schedule, Target};
 use crate::world::ecs::{
-    CapacityProvider, Constraint, Machine, NewInstance, Placement, ServiceKind, Strategy,
+    CapacityProvider, Constraint, Machine, Network, NewInstance, Placement, Port, ServiceKind,
+    Size, Strategy, TaskSpec,
 };
-use crate::world::ecs::{Network, Port, Size, TaskSpec};
 use crate::world::spot::Action;
 use crate::world::{REGION, World};
 

@@ -2,8 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::autoscaling::CompletedAction;
-use super::autoscaling::LifecycleState;
+use super::autoscaling::{CompletedAction, LifecycleState};
 use super::ecs::task;
 use super::{ecs, spot};
 

@@ -6,8 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::agenda::Due;
-use super::autoscaling::Group;
-use super::autoscaling::{CompletedAction, LifecycleAction};
+use super::autoscaling::{CompletedAction, Group, LifecycleAction};
 use super::delivery::{Delivery, Topic};
 use super::ecs::request_rates::Rates;
 use super::ecs::{CapacityProvider, Cluster};

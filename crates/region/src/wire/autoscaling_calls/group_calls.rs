@@ -3,8 +3,7 @@
 use crate::wire::answer::Refusal;
 use crate::wire::query_protocol::{Form, element, invalid, member};
 use crate::world::World;
-use crate::world::autoscaling::group_arn;
-use crate::world::autoscaling::{Group, Instance};
+use crate::world::autoscaling::{Group, Instance, group_arn};
 
 /// The records of a page: by default, and at most.
 const PAGE_DEFAULT: i32 = 50;

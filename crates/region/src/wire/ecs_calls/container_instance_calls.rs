@@ -10,8 +10,9 @@ use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_of, invalid, page};
 use crate::world::World;
 use crate::world::ecs::cluster_query::Expression;
 use crate::world::ecs::task::{Task, TaskStatus};
-use crate::world::ecs::{AGENT_VERSION, Cluster, ContainerInstance, RESERVED_PORTS, Status};
-use crate::world::ecs::{Port, Protocol};
+use crate::world::ecs::{
+    AGENT_VERSION, Cluster, ContainerInstance, Port, Protocol, RESERVED_PORTS, Status,
+};
 
 const UPDATE_STATE_MAX: usize = 10;
 /// Source: ECS Developer Guide, cluster-query-language (for constraints).

@@ -164,8 +164,7 @@ mod tests {
 
     use super::*;
     use crate::wire::ecs_calls::run;
-    use crate::world::ecs::NewInstance;
-    use crate::world::ecs::TaskSpec;
+    use crate::world::ecs::{NewInstance, TaskSpec};
 
     fn describe(world: &mut World, services: &[&str]) -> Result<Value, Refusal> {
         let input = json!({"cluster": "shop", "services": services}).to_string();

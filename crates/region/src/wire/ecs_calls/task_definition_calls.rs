@@ -6,8 +6,7 @@ use super::placement_json::constraint_json;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{Input, id_of, invalid};
 use crate::world::World;
-use crate::world::ecs::{Constraint, arn};
-use crate::world::ecs::{Network, Port, Size, TaskSpec};
+use crate::world::ecs::{Constraint, Network, Port, Size, TaskSpec, arn};
 
 /// The port that a container listens on whose host port is assigned.
 const CONTAINER_PORT: u16 = 8080;

@@ -7,8 +7,7 @@ use super::service_calls::deployment_id;
 use super::task_definition_calls::{container_port, definition_arn, memory};
 use crate::wire::aws_json::arn_of;
 use crate::world::ecs::task::{Task, TaskStatus};
-use crate::world::ecs::{Cluster, arn};
-use crate::world::ecs::{Network, Size};
+use crate::world::ecs::{Cluster, Network, Size, arn};
 
 pub(super) fn describe(cluster_name: &str, cluster: &Cluster, task: &Task) -> Value {
     let interface = (task.spec.network == Network::Awsvpc).then(|| interface_of(task));
