@@ -15,9 +15,9 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use tokio::time::sleep;
 
-use crate::Region;
 use crate::fault::Fault;
 use crate::lambda::calling_hop;
+use crate::region::Region;
 use crate::wire::{Answer, Request};
 use crate::world::REGION;
 use crate::world::delivery::Hop;

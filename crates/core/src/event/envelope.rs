@@ -8,7 +8,8 @@ use aws_lambda_events::sqs::SqsMessage;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Event, ParseError, describe};
+use crate::event::parse_error::{ParseError, describe};
+use crate::event::reading::Event;
 use crate::ids::TopicArn;
 
 /// Everything one invocation brought.

@@ -16,11 +16,10 @@ mod schedule_runs;
 mod topic;
 mod topic_publishing;
 
-pub use self::asynchronous_invocation::RECURSION_HOPS_MAX;
 pub use self::delivery_state::Delivery;
 pub use self::event_rule::{Rule, Target};
 pub use self::function::Function;
-pub use self::invocation::{Ended, Hop, Invocation};
+pub use self::invocation::{Ended, Hop, Invocation, RECURSION_HOPS_MAX};
 pub use self::mishaps::Mishaps;
 pub use self::queue::{Message, Queue};
 pub use self::schedule::Schedule;

@@ -9,16 +9,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::invocation::{Ended, Hop, Invocation, Origin};
+use super::invocation::{Ended, Hop, Invocation, Origin, RECURSION_HOPS_MAX};
 use crate::world::agenda::Due;
 use crate::world::state::World;
 
 /// Lambda's pauses before the second and the third attempt of an asynchronous invocation.
 const ASYNC_RETRIES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
-
-/// How many invocations a loop through SNS may have; the next one is dropped.
-/// Source: Lambda Developer Guide, invocation-recursion ("approximately 16").
-pub const RECURSION_HOPS_MAX: u32 = 16;
 
 impl World {
     /// Invokes a function asynchronously.

@@ -3,6 +3,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+/// How many invocations a loop through SNS may have; the next one is dropped.
+/// Source: Lambda Developer Guide, invocation-recursion ("approximately 16").
+pub const RECURSION_HOPS_MAX: u32 = 16;
+
 /// An invocation of a function.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Invocation {
