@@ -185,19 +185,8 @@ pub fn decide(
 ) -> Decision {
     // 1. The group must wait for the instance: a message may be stale or forged, and must not drain
     //    a healthy instance.
-    match action {
-        ActionState::NotWaiting(state) => {
-            return Decision::Ignore {
-                why: format!("its group does not wait to terminate it: it is {state}"),
-            };
-        }
-        ActionState::AboutToWait if now < deadline => {
-            return Decision::Wait { why: "the group is about to wait".to_owned() };
-        }
-        ActionState::AboutToWait => {
-            return Decision::Ignore { why: "its group never came to wait for it".to_owned() };
-        }
-        ActionState::Waiting => {}
+    if let Some(decision) = decide_by_group(action, deadline, now) {
+        return decision;
     }
     match progress {
         // 2. A drain that is over completes the action, even if it is late.
@@ -228,6 +217,22 @@ pub fn decide(
             ContainerInstanceStatus::Registering | ContainerInstanceStatus::Other(_),
         )
         | DrainProgress::Draining(_) => Decision::Wait { why: describe_progress(progress) },
+    }
+}
+
+/// What to do if the group does not wait, or not yet.
+fn decide_by_group(action: &ActionState, deadline: Timestamp, now: Timestamp) -> Option<Decision> {
+    match action {
+        ActionState::Waiting => None,
+        ActionState::AboutToWait if now < deadline => {
+            Some(Decision::Wait { why: "the group is about to wait".to_owned() })
+        }
+        ActionState::AboutToWait => {
+            Some(Decision::Ignore { why: "its group never came to wait for it".to_owned() })
+        }
+        ActionState::NotWaiting(state) => Some(Decision::Ignore {
+            why: format!("its group does not wait to terminate it: it is {state}"),
+        }),
     }
 }
 

@@ -207,6 +207,11 @@ impl MarkedInstance<'_> {
         {
             return FollowUp::Reactivate { why: format!("load has come back: {why}"), load: true };
         }
+        self.decide_by_tasks(name, group)
+    }
+
+    /// The rules for an instance that may go and that no load needs.
+    fn decide_by_tasks(&self, name: &GroupName, group: &Group) -> FollowUp {
         // 4. Nothing is decided about tasks that are not known.
         let Some(tasks_left) = self.tasks_left() else {
             return FollowUp::Wait("its tasks were not read".to_owned());
