@@ -1,14 +1,15 @@
 //! What room is worth, and what no plan could exceed: prices of the relaxed problem.
 //!
-//! The relaxation is a linear program: each kind of displaced tasks flows to classes of room, within the useful room of
-//! what stays there, in every dimension, and at most one task of a conflict key per instance. Its Lagrangian dual is solved
-//! by subgradient steps (Fisher, "The Lagrangian relaxation method for solving integer programming problems", 1981). Any
-//! prices at or above zero give a bound (weak duality), so that rounding can only make it worse, never wrong; better prices
-//! give a better one.
+//! The relaxation is a linear program: each kind of displaced tasks flows to classes of room,
+//! within the useful room of what stays there, in every dimension, and at most one task of a
+//! conflict key per instance. Its Lagrangian dual is solved by subgradient steps (Fisher, "The
+//! Lagrangian relaxation method for solving integer programming problems", 1981). Any prices at or
+//! above zero give a bound (weak duality), so that rounding can only make it worse, never wrong;
+//! better prices give a better one.
 //!
-//! The constants were found on 30 recorded inventories of 50 to 5,000 instances: the bound of a plan without a share is
-//! 0.3580 of the cost on average, and the figures below say what it is at other values. A tenth of it would be easy to
-//! lose, a thousandth is not worth the time.
+//! The constants were found on 30 recorded inventories of 50 to 5,000 instances: the bound of a
+//! plan without a share is 0.3580 of the cost on average, and the figures below say what it is at
+//! other values. A tenth of it would be easy to lose, a thousandth is not worth the time.
 
 use crate::cast::rounded;
 use crate::index::{
@@ -19,29 +20,34 @@ use crate::limits::Limits;
 use crate::model::Model;
 use crate::room::Rooms;
 
-/// How many subgradient steps are made at most while all room of one class of instances has one price: so the first
-/// prices are found fast. The bound is 0.3614 at 20 steps and 0.3593 at 40; at 160 it is 0.3580 as here.
+/// How many subgradient steps are made at most while all room of one class of instances has one
+/// price: so the first prices are found fast. The bound is 0.3614 at 20 steps and 0.3593 at 40; at
+/// 160 it is 0.3580 as here.
 const STEPS_TOGETHER: usize = 80;
-/// How many are made after that, with a price per class of room. The bound is 0.3584 without any; 80 gain nothing.
+/// How many are made after that, with a price per class of room. The bound is 0.3584 without any;
+/// 80 gain nothing.
 const STEPS_APART: usize = 40;
-/// After so many steps without a better bound, steps become half as long (Held, Wolfe and Crowder, "Validation of
-/// subgradient optimization", 1974). At 3 the steps become short too soon (0.3581), at 12 too late (0.3588).
+/// After so many steps without a better bound, steps become half as long (Held, Wolfe and Crowder,
+/// "Validation of subgradient optimization", 1974). At 3 the steps become short too soon (0.3581),
+/// at 12 too late (0.3588).
 const PATIENCE: usize = 6;
-/// The momentum: how much of its last direction each step keeps. Without it, prices zigzag between kinds of room (Camerini,
-/// Fratta and Maffioli, "On improving relaxation methods by modified gradient techniques", 1975): the bound is 0.3607 at
-/// 0, 0.3581 at 0.5 and 0.3586 at 0.9.
+/// The momentum: how much of its last direction each step keeps. Without it, prices zigzag between
+/// kinds of room (Camerini, Fratta and Maffioli, "On improving relaxation methods by modified
+/// gradient techniques", 1975): the bound is 0.3607 at 0, 0.3581 at 0.5 and 0.3586 at 0.9.
 const MOMENTUM: f64 = 0.8;
-/// The first step goes this share of the distance to where the bound would be zero (Polyak's step length). Not sensitive:
-/// 0.05 and 0.4 change the bound by less than 0.0003.
+/// The first step goes this share of the distance to where the bound would be zero (Polyak's step
+/// length). Not sensitive: 0.05 and 0.4 change the bound by less than 0.0003.
 const FIRST_STEP: f64 = 0.2;
-/// The same once the prices are nearly right: a long step would only lose them. Not sensitive between 0.005 and 0.04.
+/// The same once the prices are nearly right: a long step would only lose them. Not sensitive
+/// between 0.005 and 0.04.
 const FIRST_STEP_APART: f64 = 0.02;
 /// Shorter steps than this gain nothing: the bound is 0.3595 where steps end at 0.01 already.
 const STEP_MIN: f64 = 0.001;
-/// The shares of CPU in the first prices: where all instances are alike, the subgradient says nothing about how the price is
-/// split between CPU and memory.
+/// The shares of CPU in the first prices: where all instances are alike, the subgradient says
+/// nothing about how the price is split between CPU and memory.
 const CPU_SPLITS: [f32; 5] = [0.5, 0.0, 1.0, 0.25, 0.75];
-/// A bound that is lower by less than this share counts as no better, or steps would never become shorter.
+/// A bound that is lower by less than this share counts as no better, or steps would never become
+/// shorter.
 const IMPROVEMENT_MIN: f64 = 1e-5;
 
 /// What the search goes by, in units of value.
@@ -84,8 +90,9 @@ struct Evaluation {
     bound: f64,
 }
 
-/// A number for each thing that can run short, as Lagrange multipliers are: for each class of room, room by dimension in
-/// the dual's scale and places for one task by conflict key; and headroom of CPU and memory.
+/// A number for each thing that can run short, as Lagrange multipliers are: for each class of room,
+/// room by dimension in the dual's scale and places for one task by conflict key; and headroom of
+/// CPU and memory.
 #[derive(Debug, Clone)]
 struct Multipliers<T> {
     /// The dimensions and the conflict keys.
@@ -129,7 +136,8 @@ struct Dual<'a, const D: usize> {
     spare_taken: Table<InstanceIndex, [f32; 2]>,
     /// The conflict keys that each instance holds.
     held_keys: Table<InstanceIndex, Vec<KeyIndex>>,
-    /// How much there is of everything: all useful room, the instances that do not hold a key, spare headroom.
+    /// How much there is of everything: all useful room, the instances that do not hold a key,
+    /// spare headroom.
     supply: Multipliers<f64>,
     /// One over the number of classes of room with the same class of instances.
     shares: Table<RoomClassIndex, f64>,
@@ -263,7 +271,8 @@ impl<'a, const D: usize> Dual<'a, D> {
         is_better
     }
 
-    /// The cheapest class for each kind. A kind that fits nowhere has no price: what holds it cannot be paid for.
+    /// The cheapest class for each kind. A kind that fits nowhere has no price: what holds it
+    /// cannot be paid for.
     fn price_tasks(&mut self) {
         let Evaluation { prices, task, cheapest, .. } = &mut self.current;
         for (kind, demand) in self.demand.enumerate() {
@@ -277,7 +286,8 @@ impl<'a, const D: usize> Dual<'a, D> {
         }
     }
 
-    /// What removing each candidate costs: places for its tasks, its own room and slots, and the headroom it takes.
+    /// What removing each candidate costs: places for its tasks, its own room and slots, and the
+    /// headroom it takes.
     fn price_instances(&mut self) {
         let Evaluation { prices, task, cost: costs, .. } = &mut self.current;
         let all_slots: Table<RoomClassIndex, f32> =
@@ -302,8 +312,8 @@ impl<'a, const D: usize> Dual<'a, D> {
         }
     }
 
-    /// Chooses the instances that are worth more than they cost, within the numbers that may go: the integer part of the
-    /// relaxed problem, solved exactly.
+    /// Chooses the instances that are worth more than they cost, within the numbers that may go:
+    /// the integer part of the relaxed problem, solved exactly.
     fn choose(&mut self) {
         let mut chosen = std::mem::take(&mut self.chosen);
         chosen.clear();
@@ -336,7 +346,8 @@ impl<'a, const D: usize> Dual<'a, D> {
         self.chosen = chosen;
     }
 
-    /// The dual's value: what room, slots and headroom are worth, less what is on its way, and the reduced costs.
+    /// The dual's value: what room, slots and headroom are worth, less what is on its way, and the
+    /// reduced costs.
     fn value(&self) -> f64 {
         let prices = self.current.prices.iter();
         let mut value: f64 =
@@ -391,7 +402,8 @@ impl<'a, const D: usize> Dual<'a, D> {
         }
     }
 
-    /// Gives all room of one class of instances the sum of its subgradients, so that its prices stay equal.
+    /// Gives all room of one class of instances the sum of its subgradients, so that its prices
+    /// stay equal.
     fn pool_subgradient(&mut self) {
         let classes = &self.rooms.instance_class;
         let count = classes.iter().max().map_or(0, |last| last.position() + 1);
@@ -406,7 +418,8 @@ impl<'a, const D: usize> Dual<'a, D> {
         }
     }
 
-    /// Lowers the price of what is left over and raises that of what is short. What is free already stays so.
+    /// Lowers the price of what is left over and raises that of what is short. What is free already
+    /// stays so.
     fn take_step(&mut self, step_length: f64, pricing: Pricing) {
         let Self { current, direction, subgradient, .. } = self;
         let prices = current.prices.iter();

@@ -1,27 +1,30 @@
 //! Whether every displaced task finds a place wherever ECS puts the others.
 //!
-//! ECS places each displaced task by its service's own strategy, in any order, on any instance that passes the filters. So
-//! that a plan holds, it is not enough that some packing exists. Take a kind of task and the instances that stay, may take
-//! it, have room for one now and hold nothing in conflict with it. Each of them must be filled up to some amount, in some
-//! dimension, before it cannot take one; if for some weights of the dimensions that adds up to more than all tasks that can
-//! land there, no order and no choice can leave a task of the kind without a place.
+//! ECS places each displaced task by its service's own strategy, in any order, on any instance that
+//! passes the filters. So that a plan holds, it is not enough that some packing exists. Take a kind
+//! of task and the instances that stay, may take it, have room for one now and hold nothing in
+//! conflict with it. Each of them must be filled up to some amount, in some dimension, before it
+//! cannot take one; if for some weights of the dimensions that adds up to more than all tasks that
+//! can land there, no order and no choice can leave a task of the kind without a place.
 //!
-//! In numbers: with `fill = free - demand + 1` by dimension, the sum over those instances of the least weighted fill, less
-//! its largest terms for the displaced tasks in conflict with the kind, must exceed the weighted demand of all that is
-//! displaced there, less one of the kind itself. It is monotone: what holds for more displaced tasks holds for fewer. All
-//! of it is in integers; only the choice of weights is not, and any weights will do.
+//! In numbers: with `fill = free - demand + 1` by dimension, the sum over those instances of the
+//! least weighted fill, less its largest terms for the displaced tasks in conflict with the kind,
+//! must exceed the weighted demand of all that is displaced there, less one of the kind itself. It
+//! is monotone: what holds for more displaced tasks holds for fewer. All of it is in integers; only
+//! the choice of weights is not, and any weights will do.
 
 use crate::cast::whole;
 use crate::index::{InstanceIndex, KindIndex, Table};
 use crate::model::{Amounts, Kind, Model, conflicts, fits};
 
-/// How many weights are tried: shares of the first two dimensions, from one end to the other. More certify more, for more
-/// work: on 30 recorded inventories, one plan without a share saves 19.4 % with 5, and 19.5 % with 13, 25 and 49.
+/// How many weights are tried: shares of the first two dimensions, from one end to the other. More
+/// certify more, for more work: on 30 recorded inventories, one plan without a share saves 19.4 %
+/// with 5, and 19.5 % with 13, 25 and 49.
 const WEIGHTS: usize = 25;
 /// How far the weights of the first two dimensions are apart at the ends, as a power of e: 55 to 1.
 const WEIGHT_SPREAD: f32 = 8.0;
-/// Weights are whole numbers up to this, so that sums over a cluster fit into 64 bits: 5,000 instances, amounts below
-/// 2³⁰. A smaller one would round weights at the ends to the same numbers.
+/// Weights are whole numbers up to this, so that sums over a cluster fit into 64 bits: 5,000
+/// instances, amounts below 2³⁰. A smaller one would round weights at the ends to the same numbers.
 const WEIGHT_MAX: f32 = 1024.0;
 /// An excess is compared in millionths of what is displaced, as weights differ in size.
 const MILLIONTHS: i128 = 1_000_000;
@@ -72,8 +75,9 @@ impl<'a, const D: usize> Certificate<'a, D> {
         Self { model, weights, families: families(model), steps: 0, fills: Vec::new() }
     }
 
-    /// Whether every displaced task of the kinds in `checked`, or of all, finds a place; or the kind of one that may not. Of
-    /// families, the one that failed last is asked first: it often fails again.
+    /// Whether every displaced task of the kinds in `checked`, or of all, finds a place; or the
+    /// kind of one that may not. Of families, the one that failed last is asked first: it often
+    /// fails again.
     pub(crate) fn check(
         &mut self,
         displaced: Displaced<'_>,
@@ -91,7 +95,8 @@ impl<'a, const D: usize> Certificate<'a, D> {
         Ok(())
     }
 
-    /// The kinds of a family that no other is larger than, each with the least demand of those it speaks for.
+    /// The kinds of a family that no other is larger than, each with the least demand of those it
+    /// speaks for.
     fn largest_kinds(
         &self,
         family: usize,
@@ -108,7 +113,8 @@ impl<'a, const D: usize> Certificate<'a, D> {
         let mut largest = Vec::<(KindIndex, Amounts<D>)>::new();
         for kind in kinds {
             let demand = self.demand(kind);
-            // A kind that needs nothing in a dimension is not blocked there; the larger one may be, which is harder.
+            // A kind that needs nothing in a dimension is not blocked there; the larger one may be,
+            // which is harder.
             match largest.iter_mut().find(|(larger, _)| fits(demand, self.demand(*larger))) {
                 Some((_, least)) => {
                     for (least, amount) in least.iter_mut().zip(demand) {
@@ -125,7 +131,8 @@ impl<'a, const D: usize> Certificate<'a, D> {
         &self.model.kinds[kind].demand
     }
 
-    /// Whether some weights show that every task of a kind, and of those it speaks for, finds a place.
+    /// Whether some weights show that every task of a kind, and of those it speaks for, finds a
+    /// place.
     fn holds(
         &mut self,
         family: usize,
@@ -211,7 +218,8 @@ impl<'a, const D: usize> Certificate<'a, D> {
         InfeasibilityCut { kind, lands, landing: check.landing, fills }
     }
 
-    /// By how much the instances' fill exceeds what can land on them, in millionths of it; above 0 it holds.
+    /// By how much the instances' fill exceeds what can land on them, in millionths of it; above 0
+    /// it holds.
     fn excess(&mut self, check: &Check<'_, D>, position: usize) -> i64 {
         let weights = self.weights_for(check.kind, position);
         let needed = weighted(&weights, &check.landing);
@@ -225,7 +233,8 @@ impl<'a, const D: usize> Certificate<'a, D> {
         }
     }
 
-    /// A dimension that the kind does not need never blocks it, and what others hold of it does not count.
+    /// A dimension that the kind does not need never blocks it, and what others hold of it does not
+    /// count.
     fn weights_for(&self, kind: KindIndex, position: usize) -> [i64; D] {
         let demand = self.demand(kind);
         std::array::from_fn(|dimension| {
@@ -233,8 +242,8 @@ impl<'a, const D: usize> Certificate<'a, D> {
         })
     }
 
-    /// What must land on the instances at least to fill them all for a kind, but for those that conflicts close; `None` if
-    /// conflicts close all.
+    /// What must land on the instances at least to fill them all for a kind, but for those that
+    /// conflicts close; `None` if conflicts close all.
     fn fill(&mut self, check: &Check<'_, D>, weights: &[i64; D]) -> Option<i64> {
         let Self { model, steps, fills, .. } = self;
         let kind = &model.kinds[check.kind];
@@ -341,9 +350,10 @@ fn weights<const D: usize>(model: &Model<D>) -> Vec<[i64; D]> {
         .collect()
 }
 
-/// How little more may be displaced before a kind is refused, whatever the weights: a cut of the plans that contain the
-/// one that was refused. As the certificate is monotone, a cut that held once holds for every larger plan. The idea is that
-/// of combinatorial Benders' cuts (Codato and Fischetti, 2006).
+/// How little more may be displaced before a kind is refused, whatever the weights: a cut of the
+/// plans that contain the one that was refused. As the certificate is monotone, a cut that held
+/// once holds for every larger plan. The idea is that of combinatorial Benders' cuts (Codato and
+/// Fischetti, 2006).
 pub(crate) struct InfeasibilityCut<const D: usize> {
     /// The kind that is refused.
     pub(crate) kind: KindIndex,
@@ -356,7 +366,8 @@ pub(crate) struct InfeasibilityCut<const D: usize> {
 }
 
 impl<const D: usize> InfeasibilityCut<D> {
-    /// Whether the tasks of one more instance are too much. Says nothing if no task of the kind is displaced.
+    /// Whether the tasks of one more instance are too much. Says nothing if no task of the kind is
+    /// displaced.
     pub(crate) fn excludes(
         &self,
         model: &Model<D>,
@@ -384,7 +395,8 @@ mod tests {
     use crate::rng::Rng;
     use crate::testing::{cluster, holding, model, service};
 
-    /// A cluster by chance: up to twelve instances, three services of which some conflict with themselves.
+    /// A cluster by chance: up to twelve instances, three services of which some conflict with
+    /// themselves.
     fn world(rng: &mut Rng) -> Model<2> {
         let services = (0..3).map(|number| {
             let demand = [0, 1].map(|_| 128 * (1 + rng.below(8)) as i64);

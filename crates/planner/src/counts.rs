@@ -1,6 +1,7 @@
 //! How many tasks of what each instance has, in one piece of memory.
 //!
-//! Known as compressed sparse rows. Source: Saad, "Iterative Methods for Sparse Linear Systems", 2nd edition, section 3.4.
+//! Known as compressed sparse rows. Source: Saad, "Iterative Methods for Sparse Linear Systems",
+//! 2nd edition, section 3.4.
 
 use crate::index::{InstanceIndex, Numbered};
 
@@ -13,7 +14,8 @@ pub(crate) struct Counts<K> {
 }
 
 impl<K: Copy + Ord> Counts<K> {
-    /// Makes one list after the other: each is given in any order, and may name the same several times.
+    /// Makes one list after the other: each is given in any order, and may name the same several
+    /// times.
     pub(crate) fn new<L: Iterator<Item = (K, u16)>>(lists: impl Iterator<Item = L>) -> Self {
         let (mut starts, mut entries) = (vec![0], Vec::<(K, u16)>::new());
         let mut sorted = Vec::new();

@@ -96,7 +96,8 @@ impl<const D: usize> Findings<'_, D> {
         kept
     }
 
-    /// Why a candidate stays, if it does: its own tasks, a limit, or what might happen to displaced tasks.
+    /// Why a candidate stays, if it does: its own tasks, a limit, or what might happen to displaced
+    /// tasks.
     fn refusal(&self, candidate: Option<InstanceIndex>) -> Option<KeepReason> {
         let Some(instance) = candidate else {
             // A candidate is usable: see `eligibility`.
@@ -113,7 +114,8 @@ impl<const D: usize> Findings<'_, D> {
         Some(KeepReason::NoRoom(self.no_room(instance)))
     }
 
-    /// What stands in the way of an instance's tasks: the kind that is known to, or the largest on it.
+    /// What stands in the way of an instance's tasks: the kind that is known to, or the largest on
+    /// it.
     fn no_room(&self, instance: InstanceIndex) -> String {
         let kind = self.unplaceable[instance]
             .or(self.safe.blocked_by[instance])

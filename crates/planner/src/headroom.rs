@@ -34,8 +34,8 @@ fn percent(part: i64, whole: i64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
 }
 
-/// Counts what is spare on usable instances without the removed ones, once all that moves and all that is on its way has
-/// its place. Wherever ECS places it: sums do not depend on that.
+/// Counts what is spare on usable instances without the removed ones, once all that moves and all
+/// that is on its way has its place. Wherever ECS places it: sums do not depend on that.
 pub(crate) fn headroom<const D: usize>(
     model: &Model<D>,
     is_removed: impl Fn(InstanceIndex) -> bool,

@@ -1,11 +1,12 @@
 //! Which container instances of a cluster nobody needs, and why each of them goes or stays.
 //!
-//! The decision is [`plan()`]: from an [`Inventory`] and a [`Policy`] to a [`Plan`]. Reading the inventory and carrying the
-//! plan out is left to the `scale-in-reaper`.
+//! The decision is [`plan()`]: from an [`Inventory`] and a [`Policy`] to a [`Plan`]. Reading the
+//! inventory and carrying the plan out is left to the `scale-in-reaper`.
 //!
-//! `plan` below is the table of contents: its steps are the modules, in order. Why was this instance kept? Its
-//! [`KeepReason`] names the rule; the rules that need no other instance are listed in `eligibility`, those that do in
-//! `limits`, and what its tasks would meet elsewhere is said in `findings`.
+//! `plan` below is the table of contents: its steps are the modules, in order. Why was this
+//! instance kept? Its [`KeepReason`] names the rule; the rules that need no other instance are
+//! listed in `eligibility`, those that do in `limits`, and what its tasks would meet elsewhere is
+//! said in `findings`.
 
 #![warn(missing_docs)]
 
@@ -56,13 +57,14 @@ pub use crate::reason::{HeadroomResource, KeepReason, RemoveReason};
 
 /// Plans the removal of instances from a cluster.
 ///
-/// Pure, deterministic and total: an inventory that contradicts itself gives kept instances with that reason. The plan
-/// does not depend on the order of the inventory.
+/// Pure, deterministic and total: an inventory that contradicts itself gives kept instances with
+/// that reason. The plan does not depend on the order of the inventory.
 pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
-    // First what each instance's own facts say, as all else is asked of candidates alone. Gives a reason to keep, or none,
-    // for each, and which instances are capacity.
+    // First what each instance's own facts say, as all else is asked of candidates alone. Gives a
+    // reason to keep, or none, for each, and which instances are capacity.
     let eligibility = eligibility(inventory, policy, now);
-    // Few clusters have GPUs or task network interfaces to count: without them, all that follows has half the numbers.
+    // Few clusters have GPUs or task network interfaces to count: without them, all that follows
+    // has half the numbers.
     if inventory.services.iter().all(|service| needs_cpu_and_memory_alone(service.demand)) {
         plan_in_dimensions::<2>(inventory, policy, &eligibility)
     } else {
@@ -79,22 +81,24 @@ fn plan_in_dimensions<const D: usize>(
     policy: &Policy,
     eligibility: &Eligibility,
 ) -> Plan {
-    // The inventory in numbers: usable instances, and kinds of interchangeable tasks. From here on nothing is read from
-    // text.
+    // The inventory in numbers: usable instances, and kinds of interchangeable tasks. From here on
+    // nothing is read from text.
     let mut model = Model::<D>::new(inventory, eligibility);
-    // Candidates with a task that fits nowhere else stop being candidates before anything is priced: the bound is closer
-    // to the truth without them. Gives that task's kind for each.
+    // Candidates with a task that fits nowhere else stop being candidates before anything is
+    // priced: the bound is closer to the truth without them. Gives that task's kind for each.
     let unplaceable = model.prune();
     // What the operator and the groups allow to go in all, before anything goes.
     let limits = Limits::new(inventory, policy, &model);
     // What room is worth, and what no plan within the limits could exceed.
     let prices = prices(&model, &limits);
-    // The candidates, best first, by those prices. The search goes through them in this order, so that it comes last of
-    // what is done for all of them.
+    // The candidates, best first, by those prices. The search goes through them in this order, so
+    // that it comes last of what is done for all of them.
     let order = gentle_order(&model, &prices);
-    // What can go for sure, wherever ECS places its tasks. Comes before the replays, as those only add to it.
+    // What can go for sure, wherever ECS places its tasks. Comes before the replays, as those only
+    // add to it.
     let mut safe = safe::certified(&model, limits, &order, policy.steps_max);
-    // What can go as well by the services' own placement strategies, as far as those can be replayed.
+    // What can go as well by the services' own placement strategies, as far as those can be
+    // replayed.
     if is_settled(inventory, &model) && safe.limits.removals() > 0 {
         safe = safe::extended(safe, inventory, &model, &prices, &order, policy.steps_max);
     }
@@ -118,14 +122,15 @@ fn is_settled<const D: usize>(inventory: &Inventory, model: &Model<D>) -> bool {
         && !inventory.instances.iter().any(is_draining)
 }
 
-/// The instances whose tasks are worth reading, by their position in the inventory, best first: those that every other
-/// rule would let go. To be asked about an inventory without tasks.
+/// The instances whose tasks are worth reading, by their position in the inventory, best first:
+/// those that every other rule would let go. To be asked about an inventory without tasks.
 pub fn worth_reading(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Vec<usize> {
     let eligibility = eligibility(inventory, policy, now);
     let mut positions: Vec<usize> = (0..inventory.instances.len())
         .filter(|&position| eligibility.kept[position] == Some(KeepReason::NotRead))
         .collect();
-    // 1. The emptiest first: they are the likeliest to go. 2. By id, so that the order of the inventory does not matter.
+    // 1. The emptiest first: they are the likeliest to go. 2. By id, so that the order of the
+    // inventory does not matter.
     positions.sort_by(|&a, &b| {
         let [a, b] = [a, b].map(|position| &inventory.instances[position]);
         fullness(a).cmp(&fullness(b)).then_with(|| a.instance_id.cmp(&b.instance_id))

@@ -60,7 +60,8 @@ impl GroupLimit {
         name: Option<&GroupName>,
         draining: &BTreeMap<&GroupName, i64>,
     ) -> Self {
-        // Instances in no group are no candidates, and neither are those of a group that was not found.
+        // Instances in no group are no candidates, and neither are those of a group that was not
+        // found.
         let group = name.and_then(|name| inventory.groups.get(name));
         let above_minimum = group.map_or(0, Group::capacity_above_minimum);
         let draining = name.and_then(|name| draining.get(name)).copied().unwrap_or_default();
@@ -80,7 +81,8 @@ impl GroupLimit {
     }
 }
 
-/// Two zones of a group may always differ by one instance: at 0, no instance of a balanced group could ever go.
+/// Two zones of a group may always differ by one instance: at 0, no instance of a balanced group
+/// could ever go.
 const SPREAD_ALLOWED: i64 = 1;
 
 impl Limits {
@@ -136,7 +138,8 @@ impl Limits {
         self.limit(instance).is_none()
     }
 
-    /// The first limit that removing an instance would break. Cheap, as the search asks all the time.
+    /// The first limit that removing an instance would break. Cheap, as the search asks all the
+    /// time.
     fn limit(&self, instance: InstanceIndex) -> Option<Limit> {
         if self.removals == 0 {
             return Some(Limit::Removals);
@@ -215,7 +218,8 @@ impl Limits {
     }
 }
 
-/// In hundredths, so that a percentage needs no division: what is free of CPU and memory beyond the headroom.
+/// In hundredths, so that a percentage needs no division: what is free of CPU and memory beyond the
+/// headroom.
 fn spare<const D: usize>(model: &Model<D>, headroom_percent: [u32; 2]) -> [i64; 2] {
     let before = headroom(model, |_| false);
     let free = [before.free.cpu, before.free.memory_mib];
@@ -227,8 +231,8 @@ fn spare<const D: usize>(model: &Model<D>, headroom_percent: [u32; 2]) -> [i64; 
     })
 }
 
-/// In hundredths: what of [`spare`] goes with an instance. Its own free room goes and its tasks take room elsewhere, but
-/// headroom of it need not be kept any more.
+/// In hundredths: what of [`spare`] goes with an instance. Its own free room goes and its tasks
+/// take room elsewhere, but headroom of it need not be kept any more.
 fn spare_taken<const D: usize>(
     model: &Model<D>,
     instance: InstanceIndex,
@@ -283,7 +287,8 @@ impl GroupMembership {
     }
 }
 
-/// By group: what drains already and has not left its desired capacity yet, as the group is not terminating it.
+/// By group: what drains already and has not left its desired capacity yet, as the group is not
+/// terminating it.
 fn draining_capacity(inventory: &Inventory) -> BTreeMap<&GroupName, i64> {
     let mut draining = BTreeMap::<&GroupName, i64>::new();
     for instance in &inventory.instances {
@@ -298,7 +303,8 @@ fn draining_capacity(inventory: &Inventory) -> BTreeMap<&GroupName, i64> {
     draining
 }
 
-/// How many instances may go, and which limit says so. Those that drain already count towards the share.
+/// How many instances may go, and which limit says so. Those that drain already count towards the
+/// share.
 fn removals(inventory: &Inventory, policy: &Policy, usable: usize) -> (usize, KeepReason) {
     let draining = inventory
         .instances

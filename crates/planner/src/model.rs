@@ -1,8 +1,8 @@
 //! The inventory in numbers: what the search works on, small and in an order of its own.
 //!
-//! Instances are the usable ones, sorted by what may run on them. Tasks are counted by [`Kind`]: tasks that need the same
-//! and may run on the same instances are interchangeable. All amounts are integers: no rounding decides whether a task
-//! fits.
+//! Instances are the usable ones, sorted by what may run on them. Tasks are counted by [`Kind`]:
+//! tasks that need the same and may run on the same instances are interchangeable. All amounts are
+//! integers: no rounding decides whether a task fits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -61,7 +61,8 @@ pub(crate) struct Kind<const D: usize> {
     pub(crate) allowed: Table<ClassIndex, bool>,
     /// Conflict keys: an instance that holds one takes no (further) task of this kind.
     pub(crate) keys: Vec<KeyIndex>,
-    /// Whether ECS may stop one long before its replacement runs: more than half of the service's tasks at once.
+    /// Whether ECS may stop one long before its replacement runs: more than half of the service's
+    /// tasks at once.
     pub(crate) stops_first: bool,
     /// Tasks that are to be placed and hold no place yet.
     pub(crate) in_flight: u32,
@@ -187,7 +188,8 @@ impl<const D: usize> Model<D> {
         with_room
     }
 
-    /// How many tasks of a kind an instance has room for; one of them at most may hold a conflict key.
+    /// How many tasks of a kind an instance has room for; one of them at most may hold a conflict
+    /// key.
     pub(crate) fn slots(&self, kind: &Kind<D>, instance: InstanceIndex) -> u16 {
         if !self.allows(kind, instance) || conflicts(kind, &self.key_holders, instance) {
             return 0;
@@ -200,8 +202,8 @@ impl<const D: usize> Model<D> {
         u16::try_from(fitting.unwrap_or(most).min(most)).unwrap_or_default()
     }
 
-    /// Takes those from the candidates that hold more tasks of a kind than all other instances have room for, and returns
-    /// that kind for each.
+    /// Takes those from the candidates that hold more tasks of a kind than all other instances have
+    /// room for, and returns that kind for each.
     pub(crate) fn prune(&mut self) -> Table<InstanceIndex, Option<KindIndex>> {
         let scarce = self.scarce_slots();
         let unplaceable: Table<InstanceIndex, Option<KindIndex>> =
@@ -212,7 +214,8 @@ impl<const D: usize> Model<D> {
         unplaceable
     }
 
-    /// How many tasks of each kind all instances have room for; `None` where that is enough without any one of them.
+    /// How many tasks of each kind all instances have room for; `None` where that is enough without
+    /// any one of them.
     fn scarce_slots(&self) -> Table<KindIndex, Option<u32>> {
         let mut needed = Table::<KindIndex, u32>::filled(0, self.kinds.len());
         for instance in self.instances() {
@@ -253,7 +256,8 @@ impl<const D: usize> Model<D> {
         self.movable.of(instance).iter().find(lacks_slots).map(|(kind, _)| *kind)
     }
 
-    /// Whether an instance may take a task of this kind, for all that its room and its conflicts allow.
+    /// Whether an instance may take a task of this kind, for all that its room and its conflicts
+    /// allow.
     pub(crate) fn allows(&self, kind: &Kind<D>, instance: InstanceIndex) -> bool {
         kind.allowed[self.class[instance]]
     }
@@ -303,8 +307,8 @@ fn members(
     members
 }
 
-/// The first dimensions of resources, as far as they are believed: doubtful instances are not usable, and doubtful
-/// services pin their tasks.
+/// The first dimensions of resources, as far as they are believed: doubtful instances are not
+/// usable, and doubtful services pin their tasks.
 fn narrow<const D: usize>(resources: Resources) -> Amounts<D> {
     let amounts = resources.to_array();
     std::array::from_fn(|dimension| {
@@ -390,8 +394,8 @@ impl Classes {
     }
 }
 
-/// The positions of instances by what they are members of, and whether they have GPUs: room beside a GPU has a price of
-/// its own.
+/// The positions of instances by what they are members of, and whether they have GPUs: room beside
+/// a GPU has a price of its own.
 fn group_by_membership(
     inventory: &Inventory,
     usable: &[usize],
@@ -424,7 +428,8 @@ fn group_by_membership(
     classes
 }
 
-/// An expression that is not understood pins its tasks. What is on its way may go anywhere, for all that is known.
+/// An expression that is not understood pins its tasks. What is on its way may go anywhere, for all
+/// that is known.
 fn may_be_member(set: &ConstraintSet, instance: &Instance) -> bool {
     set.as_ref().is_none_or(|expressions| {
         expressions.iter().all(|expression| {
@@ -433,13 +438,16 @@ fn may_be_member(set: &ConstraintSet, instance: &Instance) -> bool {
     })
 }
 
-/// More tasks on their way than a cluster of any size could take are not counted: a service has 5,000 at most (ECS quotas).
+/// More tasks on their way than a cluster of any size could take are not counted: a service has
+/// 5,000 at most (ECS quotas).
 const IN_FLIGHT_MAX: u32 = 1 << 20;
 
-/// See [`Kind::stops_first`]: below this healthy share, ECS may stop more than half of a service's tasks at once.
+/// See [`Kind::stops_first`]: below this healthy share, ECS may stop more than half of a service's
+/// tasks at once.
 const HALF_PERCENT: u32 = 50;
 
-/// What makes tasks interchangeable: demand, classes, what they conflict with, and whether they stop first.
+/// What makes tasks interchangeable: demand, classes, what they conflict with, and whether they
+/// stop first.
 type KindTraits<const D: usize> = (Amounts<D>, Vec<bool>, Vec<ConflictKey>, bool);
 
 /// The kinds of tasks, the kind of each service, and the conflict keys in order.
@@ -489,8 +497,9 @@ impl<const D: usize> Kinds<D> {
     }
 }
 
-/// The services with tasks that would move or that are on their way, by name, so that nothing depends on the order of
-/// the inventory. Where no instance is usable, nothing finds a place; so it is with more services than can be numbered.
+/// The services with tasks that would move or that are on their way, by name, so that nothing
+/// depends on the order of the inventory. Where no instance is usable, nothing finds a place; so it
+/// is with more services than can be numbered.
 fn services_to_place(
     inventory: &Inventory,
     ranks: &[usize],
@@ -515,7 +524,8 @@ fn services_to_place(
     services
 }
 
-/// Ports that no two services share, and that one alone takes, are keys all the same: two of its tasks conflict.
+/// Ports that no two services share, and that one alone takes, are keys all the same: two of its
+/// tasks conflict.
 fn conflict_keys(service: &Service, rank: usize) -> Vec<ConflictKey> {
     let ports = service.host_ports.iter().map(|port| ConflictKey::Port(*port));
     ports.chain(service.distinct_instance.then_some(ConflictKey::Distinct(rank))).collect()
@@ -525,8 +535,8 @@ fn key_index(keys: &[ConflictKey], key: &ConflictKey) -> KeyIndex {
     KeyIndex::new(keys.binary_search(key).unwrap_or_default())
 }
 
-/// The tasks on their way of the services of one kind. What fits on no instance, not even on an empty one, is not on its
-/// way: it would hold the cluster for ever.
+/// The tasks on their way of the services of one kind. What fits on no instance, not even on an
+/// empty one, is not on its way: it would hold the cluster for ever.
 fn in_flight<const D: usize>(
     inventory: &Inventory,
     classes: &Classes,
@@ -548,7 +558,8 @@ fn in_flight<const D: usize>(
     u32::try_from(total).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX)
 }
 
-/// By position of a service: its rank among the names, so that nothing depends on the order of the inventory.
+/// By position of a service: its rank among the names, so that nothing depends on the order of the
+/// inventory.
 pub(crate) fn ranks(services: &[Service]) -> Vec<usize> {
     let mut by_name: Vec<_> = (0..services.len()).collect();
     by_name.sort_by(|&a, &b| services[a].name.cmp(&services[b].name));

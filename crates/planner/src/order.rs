@@ -8,19 +8,22 @@ use crate::model::Model;
 
 /// How much moving a mean instance's worth of tasks counts, in values of a mean instance.
 ///
-/// It trades saving for certainty: at 0 the dearest instances come first, whatever runs on them; at large values the
-/// emptiest come first, whatever they cost. On 30 recorded inventories one sweep of 10 % saves 8.9 % at 0, 8.4 % here and
-/// 8.2 % at 3; one plan without a share saves 19.6 %, 19.5 % and 19.7 %.
+/// It trades saving for certainty: at 0 the dearest instances come first, whatever runs on them; at
+/// large values the emptiest come first, whatever they cost. On 30 recorded inventories one sweep
+/// of 10 % saves 8.9 % at 0, 8.4 % here and 8.2 % at 3; one plan without a share saves 19.6 %, 19.5
+/// % and 19.7 %.
 const MOVED_WEIGHT: f32 = 1.5;
 
-/// How much the largest of the tasks counts: it asks for more room in one piece than any other, and so decides whether
-/// the instance can be certified.
+/// How much the largest of the tasks counts: it asks for more room in one piece than any other, and
+/// so decides whether the instance can be certified.
 ///
-/// A sweep of 10 % on the same inventories saves 8.2 % at 0, 8.4 % here, at 2 and at 4: it is set where the gain ends.
+/// A sweep of 10 % on the same inventories saves 8.2 % at 0, 8.4 % here, at 2 and at 4: it is set
+/// where the gain ends.
 const LARGEST_WEIGHT: f32 = 1.0;
 
-/// Orders candidates by what they save for what they cost: their room, at the bound's prices, and the disturbance.
-/// Instances with few tasks, and small ones, come first: those are easily certified.
+/// Orders candidates by what they save for what they cost: their room, at the bound's prices, and
+/// the disturbance. Instances with few tasks, and small ones, come first: those are easily
+/// certified.
 pub(crate) fn gentle_order<const D: usize>(
     model: &Model<D>,
     prices: &Prices,

@@ -1,8 +1,10 @@
-//! What ECS would do with the displaced tasks, played through by each service's own placement strategy.
+//! What ECS would do with the displaced tasks, played through by each service's own placement
+//! strategy.
 //!
-//! A replay proves nothing, as the certificate does; several of them in different orders make a stalled drain rare. They
-//! are for tasks whose service starts the replacement before it stops the old task: if one finds no place, its drain stalls
-//! and is rolled back. Source of how ECS chooses: ECS Developer Guide, task-placement-strategies.
+//! A replay proves nothing, as the certificate does; several of them in different orders make a
+//! stalled drain rare. They are for tasks whose service starts the replacement before it stops the
+//! old task: if one finds no place, its drain stalls and is rolled back. Source of how ECS chooses:
+//! ECS Developer Guide, task-placement-strategies.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -22,8 +24,8 @@ pub(crate) enum Order {
     Shuffled(u64),
     /// The smallest first, by their services' strategies: the large ones find what is left.
     SmallestFirst,
-    /// Kind by kind in an order by chance, or the smallest first for 0, each on the instance with most room: the worst that
-    /// a scheduler can do.
+    /// Kind by kind in an order by chance, or the smallest first for 0, each on the instance with
+    /// most room: the worst that a scheduler can do.
     WorstFit(u64),
 }
 
@@ -39,14 +41,15 @@ pub(crate) const ORDERS: [Order; 8] = [
     Order::Shuffled(3),
 ];
 
-/// What preparing costs for each instance and each task, in counted steps: it copies and sorts rather than examines.
+/// What preparing costs for each instance and each task, in counted steps: it copies and sorts
+/// rather than examines.
 const PREPARE_STEPS: usize = 4;
 /// What one placement costs: it changes a set or a heap.
 const PLACE_STEPS: u64 = 8;
 /// What one sample costs: it reads memory at random.
 const SAMPLE_STEPS: u64 = 4;
-/// How often chance is asked for an instance before all are examined. On 30 recorded inventories, planning without a share
-/// takes three times the CPU time at 0; 8 and 96 take what this takes.
+/// How often chance is asked for an instance before all are examined. On 30 recorded inventories,
+/// planning without a share takes three times the CPU time at 0; 8 and 96 take what this takes.
 const SAMPLES: usize = 24;
 /// Worst fit compares room in millionths of a mean instance.
 const MILLIONTHS: f64 = 1e6;
@@ -56,7 +59,8 @@ pub(crate) struct Replay<'a, const D: usize> {
     model: &'a Model<D>,
     /// How each service chooses.
     strategies: Table<ServiceIndex, Vec<Criterion>>,
-    /// The services in the order of their names, so that nothing depends on the order of the inventory.
+    /// The services in the order of their names, so that nothing depends on the order of the
+    /// inventory.
     by_name: Vec<ServiceIndex>,
     /// How large a task of each kind is.
     sizes: Table<KindIndex, f32>,
@@ -201,7 +205,8 @@ impl<'a, const D: usize> Replay<'a, D> {
         }
     }
 
-    /// Calls a function with each spread of the services on an instance: its position, the value here, how many tasks.
+    /// Calls a function with each spread of the services on an instance: its position, the value
+    /// here, how many tasks.
     fn for_each_spread(&self, instance: InstanceIndex, mut apply: impl FnMut(usize, usize, u32)) {
         for &(service, count) in self.model.service_tasks.of(instance) {
             for criterion in &self.strategies[service] {
@@ -360,7 +365,8 @@ fn field_names(inventory: &Inventory) -> Vec<&str> {
     names.into_iter().collect()
 }
 
-/// Whether a field of a spread strategy names the instance itself. Source: ECS Developer Guide, task-placement-strategies.
+/// Whether a field of a spread strategy names the instance itself. Source: ECS Developer Guide,
+/// task-placement-strategies.
 fn is_instance(field: &str) -> bool {
     matches!(field, "instanceId" | "host")
 }
@@ -507,7 +513,8 @@ impl<'r, 'a, const D: usize> Scheduler<'r, 'a, D> {
         self.sample(task, pool, criteria).or_else(|| self.scan(task, pool, criteria))
     }
 
-    /// An instance by chance that takes the task: exact for a choice by chance, and for one by fewest tasks if it has none.
+    /// An instance by chance that takes the task: exact for a choice by chance, and for one by
+    /// fewest tasks if it has none.
     fn sample(
         &mut self,
         task: DisplacedTask,
@@ -538,8 +545,8 @@ impl<'r, 'a, const D: usize> Scheduler<'r, 'a, D> {
         None
     }
 
-    /// Examines every instance: the best by the criteria, in order; chance decides what they leave open (reservoir
-    /// sampling).
+    /// Examines every instance: the best by the criteria, in order; chance decides what they leave
+    /// open (reservoir sampling).
     fn scan(
         &mut self,
         task: DisplacedTask,
@@ -657,9 +664,10 @@ mod tests {
     use crate::inventory::{Instance, Service};
     use crate::testing::{cluster, holding, model, service};
 
-    /// Whether a replay stands. Two instances stay: one with half its CPU free, in zone a, and one with all of it, in zone b.
-    /// Off a third come small tasks and a large one, which only fits where no small one has gone: on the second.
-    /// `small` is how many small tasks each of the three has.
+    /// Whether a replay stands. Two instances stay: one with half its CPU free, in zone a, and one
+    /// with all of it, in zone b. Off a third come small tasks and a large one, which only fits
+    /// where no small one has gone: on the second. `small` is how many small tasks each of the
+    /// three has.
     fn stands(strategy: &[Strategy], order: Order, small: [usize; 3], zone: &str) -> bool {
         let services = vec![
             Service { strategy: strategy.to_vec(), ..service(0, [256, 256]) },
@@ -699,10 +707,12 @@ mod tests {
             let stands = |small, zone| {
                 stands(&[Strategy::Spread(spread.to_owned())], Order::SmallestFirst, small, zone)
             };
-            // The first zone, or instance, has fewer all the time, and so it has if two more leave the second.
+            // The first zone, or instance, has fewer all the time, and so it has if two more leave
+            // the second.
             assert!(stands([0, 3, 2], "a"));
             assert!(!stands([2, 1, 2], "b"));
-            // The third task finds as many in the first as in the second, or the second had one before.
+            // The third task finds as many in the first as in the second, or the second had one
+            // before.
             assert!(!stands([0, 1, 3], "a"));
         }
     }

@@ -1,6 +1,7 @@
 //! Chance that repeats: replays differ from each other, and are the same for the same input.
 
-/// `SplitMix64`. Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
+/// `SplitMix64`. Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators"
+/// (2014).
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(u64);
 

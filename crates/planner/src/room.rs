@@ -1,7 +1,8 @@
 //! What of the free room displaced tasks can use: less than all of it, and not by every kind.
 //!
-//! Where CPU is short, memory beside it is of no use; where nothing fits, neither is. A bound that counts only useful
-//! room is far closer to the truth on a full cluster, where most of what is free lies about in pieces.
+//! Where CPU is short, memory beside it is of no use; where nothing fits, neither is. A bound that
+//! counts only useful room is far closer to the truth on a full cluster, where most of what is free
+//! lies about in pieces.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +11,14 @@ use crate::index::{ClassIndex, InstanceIndex, KindIndex, RoomClassIndex, Table};
 use crate::instance_set::InstanceSet;
 use crate::model::{Amounts, Kind, Model};
 
-/// Upper bound on the room classes of one class of instances. More of them price the same room more finely, and make
-/// each iteration of the bound dearer. On 30 recorded inventories 1, 3, 6 and 24 give bounds within 0.0001 of this, in
-/// the same CPU time: it matters where instances of one type differ much in what fits on them.
+/// Upper bound on the room classes of one class of instances. More of them price the same room more
+/// finely, and make each iteration of the bound dearer. On 30 recorded inventories 1, 3, 6 and 24
+/// give bounds within 0.0001 of this, in the same CPU time: it matters where instances of one type
+/// differ much in what fits on them.
 const ROOM_CLASSES: usize = 12;
 
-/// The useful room of all instances. Room is of one class where the same services may run and about as many kinds fit.
+/// The useful room of all instances. Room is of one class where the same services may run and about
+/// as many kinds fit.
 pub(crate) struct Rooms<const D: usize> {
     /// What of its free room displaced tasks could use, on each instance.
     pub(crate) useful: Table<InstanceIndex, Amounts<D>>,
@@ -79,8 +82,8 @@ fn room_classes<const D: usize>(
 
 /// How much tasks need of one dimension for one of another.
 struct Ratios {
-    /// By both dimensions: the kinds that need some of the first, by how much of it they need for one of the second, the
-    /// most first.
+    /// By both dimensions: the kinds that need some of the first, by how much of it they need for
+    /// one of the second, the most first.
     by_pair: Vec<Vec<(f64, KindIndex)>>,
 }
 
@@ -89,7 +92,8 @@ impl Ratios {
         Self { by_pair: (0..D * D).map(|pair| sorted_ratios(kinds, pair / D, pair % D)).collect() }
     }
 
-    /// No more of one dimension is of use than the kinds that fit need at most beside all that is free of another.
+    /// No more of one dimension is of use than the kinds that fit need at most beside all that is
+    /// free of another.
     fn useful<const D: usize>(
         &self,
         free: &Amounts<D>,
@@ -113,7 +117,8 @@ impl Ratios {
     }
 }
 
-/// The kinds that need some of a dimension, by how much of it they need for one of another, the most first.
+/// The kinds that need some of a dimension, by how much of it they need for one of another, the
+/// most first.
 fn sorted_ratios<const D: usize>(
     kinds: &Table<KindIndex, Kind<D>>,
     dimension: usize,
@@ -151,7 +156,8 @@ mod tests {
         instances.push(holding(9, [0, 0], &[(0, 1), (1, 1)]));
         let rooms = Rooms::new(&model::<2>(&cluster(instances, vec![small, large])));
 
-        // Nothing fits; twice the CPU in memory; twice the memory in CPU; nothing; all of it; nothing.
+        // Nothing fits; twice the CPU in memory; twice the memory in CPU; nothing; all of it;
+        // nothing.
         assert_eq!(
             useful(&rooms),
             [[0, 0], [600, 1200], [1200, 600], [0, 0], [2000, 4000], [0, 0]]

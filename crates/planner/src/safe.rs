@@ -1,9 +1,11 @@
-//! Which instances can go whatever ECS does with their tasks: a certified core, extended by what stands every replay.
+//! Which instances can go whatever ECS does with their tasks: a certified core, extended by what
+//! stands every replay.
 //!
-//! Candidates are taken in the order of their worth, in chunks that double while they hold and halve when they do not: so
-//! one that stands in the way is skipped by bisection (galloping search: Bentley and Yao, "An almost optimal algorithm for
-//! unbounded searching", 1976). The certificate is monotone, so that a candidate which it refused once need not be asked
-//! again, nor one that an infeasibility cut excludes.
+//! Candidates are taken in the order of their worth, in chunks that double while they hold and
+//! halve when they do not: so one that stands in the way is skipped by bisection (galloping search:
+//! Bentley and Yao, "An almost optimal algorithm for unbounded searching", 1976). The certificate
+//! is monotone, so that a candidate which it refused once need not be asked again, nor one that an
+//! infeasibility cut excludes.
 
 use std::collections::BTreeMap;
 
@@ -38,18 +40,21 @@ impl SafeRemovals {
     }
 }
 
-/// How many counted steps the certificate may take for each instance: budgets grow with the cluster. A guard: on 30
-/// recorded inventories a fifth of it and four times as much give the same plans.
+/// How many counted steps the certificate may take for each instance: budgets grow with the
+/// cluster. A guard: on 30 recorded inventories a fifth of it and four times as much give the same
+/// plans.
 const CERTIFICATE_STEPS_PER_INSTANCE: u64 = 5_000;
-/// How many counted steps replays may take for each instance. They trade CPU time for a little saving: on the same
-/// inventories, plans without a share save 19.5 % in 0.42 s of CPU at 1,000, 19.5 % in 0.48 s here, 19.7 % in 0.63 s at 6,000.
+/// How many counted steps replays may take for each instance. They trade CPU time for a little
+/// saving: on the same inventories, plans without a share save 19.5 % in 0.42 s of CPU at 1,000,
+/// 19.5 % in 0.48 s here, 19.7 % in 0.63 s at 6,000.
 const REPLAY_STEPS_PER_INSTANCE: u64 = 3_000;
-/// Small clusters are searched thoroughly, which costs some milliseconds. A tenth of it saves as much, ten times as much
-/// takes half as much CPU time again.
+/// Small clusters are searched thoroughly, which costs some milliseconds. A tenth of it saves as
+/// much, ten times as much takes half as much CPU time again.
 const STEPS_MIN: u64 = 2_000_000;
 
-/// How often the candidates are gone through: the balance of zones may allow later what it refused before. It ends when a
-/// pass gains nothing; 1, 2 and 6 passes differ by less than 0.2 % of the cost.
+/// How often the candidates are gone through: the balance of zones may allow later what it refused
+/// before. It ends when a pass gains nothing; 1, 2 and 6 passes differ by less than 0.2 % of the
+/// cost.
 const PASSES: usize = 3;
 
 /// Finds what can go by the certificate alone.
@@ -81,8 +86,8 @@ pub(crate) fn certified<const D: usize>(
     safe
 }
 
-/// Adds what stands every replay. Tasks whose service may stop them before their replacement runs stay certified: for the
-/// others, a place that is missing only stalls the drain.
+/// Adds what stands every replay. Tasks whose service may stop them before their replacement runs
+/// stay certified: for the others, a place that is missing only stalls the drain.
 pub(crate) fn extended<const D: usize>(
     mut safe: SafeRemovals,
     inventory: &Inventory,
@@ -106,7 +111,8 @@ pub(crate) fn extended<const D: usize>(
         search.safe.steps += std::mem::take(&mut replay.steps);
         if stands { Ok(()) } else { Err(None) }
     });
-    // The other orders seldom fail where the first stands. What does not stand them all is halved until it does, or is empty.
+    // The other orders seldom fail where the first stands. What does not stand them all is halved
+    // until it does, or is empty.
     while !search.safe.is_certified()
         && !ORDERS.iter().all(|&order| replay.places_all(&search.safe.is_removed, order))
     {
@@ -123,7 +129,8 @@ struct Search<'a, const D: usize> {
     certificate: Certificate<'a, D>,
     /// How many tasks of each kind need a place.
     displaced: Table<KindIndex, u32>,
-    /// For each kind that was refused: its cut, and how many instances were removed when it was made.
+    /// For each kind that was refused: its cut, and how many instances were removed when it was
+    /// made.
     cuts: BTreeMap<KindIndex, (usize, InfeasibilityCut<D>)>,
     safe: SafeRemovals,
     steps_max: u64,
@@ -147,7 +154,8 @@ impl<'a, const D: usize> Search<'a, D> {
         self.safe
     }
 
-    /// Takes what candidates it can, as long as `holds`; that says which kind of task is in the way, if it knows.
+    /// Takes what candidates it can, as long as `holds`; that says which kind of task is in the
+    /// way, if it knows.
     fn grow(
         &mut self,
         order: &[InstanceIndex],
