@@ -1,4 +1,5 @@
-//! ECS's own nouns: the status of a container instance, the resources that ECS places tasks by, and host ports.
+//! ECS's own nouns: the status of a container instance, the resources that ECS places tasks by, and
+//! host ports.
 
 use std::fmt;
 

@@ -1,7 +1,8 @@
 //! Which instances may go and which may take displaced tasks, by each instance's own facts alone.
 //!
-//! The rules are [`RULES`], in order: the first that speaks gives the reason. What depends on the other instances (room,
-//! headroom, minimums, shares, zones) is left to [`crate::limits`] and the search.
+//! The rules are [`RULES`], in order: the first that speaks gives the reason. What depends on the
+//! other instances (room, headroom, minimums, shares, zones) is left to [`crate::limits`] and the
+//! search.
 
 use std::collections::BTreeMap;
 
@@ -110,8 +111,8 @@ fn not_understood(text: &str, instances: &[Instance]) -> Option<String> {
     Some(format!("its constraint `{text}` is not understood: {why}"))
 }
 
-/// Whether an instance is capacity: draining, young, disconnected and doubtful ones are not, as nobody knows how long
-/// they stay. One in no group is, as long as ECS says so.
+/// Whether an instance is capacity: draining, young, disconnected and doubtful ones are not, as
+/// nobody knows how long they stay. One in no group is, as long as ECS says so.
 fn usable(facts: &Facts<'_>) -> bool {
     let doubts: [Rule; 5] = [contradiction, draining, not_active, agent_disconnected, too_young];
     let in_service = facts.instance.group.is_none() || facts.instance.is_in_service();
@@ -151,8 +152,8 @@ fn contradiction(facts: &Facts<'_>) -> Option<KeepReason> {
 /// into 32 bits, and sums over a cluster stay far within 64.
 pub(crate) const AMOUNT_MAX: i64 = 1 << 30;
 
-/// The most services of a cluster, and tasks of an instance, that are believed. A cluster has 5,000 services at most (ECS
-/// quotas).
+/// The most services of a cluster, and tasks of an instance, that are believed. A cluster has 5,000
+/// services at most (ECS quotas).
 const COUNT_MAX: usize = 60_000;
 
 fn impossible(registered: Resources, remaining: Resources) -> Option<String> {

@@ -1,7 +1,9 @@
-//! `memberOf` expressions of the cluster query language, as far as attributes and instance ids tell them.
+//! `memberOf` expressions of the cluster query language, as far as attributes and instance ids tell
+//! them.
 //!
-//! Source: ECS Developer Guide, cluster-query-language. What is not understood (another subject, a pattern that cannot be
-//! read) is an error that says so, never a guess: its tasks stay where they are.
+//! Source: ECS Developer Guide, cluster-query-language. What is not understood (another subject, a
+//! pattern that cannot be read) is an error that says so, never a guess: its tasks stay where they
+//! are.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +35,8 @@ pub(crate) enum Test {
     Matches { whole: Regex, anywhere: Regex },
 }
 
-/// How deep parentheses and `not` may nest: an expression has 2,000 characters at most, and a person wrote it.
+/// How deep parentheses and `not` may nest: an expression has 2,000 characters at most, and a
+/// person wrote it.
 const DEPTH_MAX: usize = 32;
 
 impl Expression {
@@ -144,7 +147,8 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
-        // A pattern may hold any sign, so what follows `=~` is read to the next space outside of brackets.
+        // A pattern may hold any sign, so what follows `=~` is read to the next space outside of
+        // brackets.
         if matches!(tokens.last(), Some(Token::Sign("=~" | "!~"))) && !matches!(first, '\'' | '"') {
             let end = rest.find([' ', ')', '&', '|']).unwrap_or(rest.len());
             tokens.push(Token::Word(rest[..end].to_owned()));

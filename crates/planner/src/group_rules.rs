@@ -1,17 +1,20 @@
-//! Whether an instance's Auto Scaling group may shrink by it: one rule each, and all of them at once.
+//! Whether an instance's Auto Scaling group may shrink by it: one rule each, and all of them at
+//! once.
 //!
-//! A plan asks them of candidates, between its other rules (see `eligibility`). The reaper asks them again of instances
-//! that drain already, as groups and settings change meanwhile. Whether other instances may go as well is for `limits` to say.
+//! A plan asks them of candidates, between its other rules (see `eligibility`). The reaper asks
+//! them again of instances that drain already, as groups and settings change meanwhile. Whether
+//! other instances may go as well is for `limits` to say.
 
 use crate::ids::GroupName;
 use crate::inventory::{Group, Instance};
 use crate::policy::Policy;
 use crate::reason::KeepReason;
 
-/// Why an instance's group may not shrink by this instance, if so: the first of the rules that applies.
+/// Why an instance's group may not shrink by this instance, if so: the first of the rules that
+/// applies.
 ///
-/// Leaves out what passes by itself: a process that is suspended just now ([`Group::unavailable`]), an instance that is
-/// too young.
+/// Leaves out what passes by itself: a process that is suspended just now ([`Group::unavailable`]),
+/// an instance that is too young.
 pub fn kept_by_group(instance: &Instance, group: &Group, policy: &Policy) -> Option<KeepReason> {
     not_in_service(instance)
         .or_else(|| protected_from_scale_in(instance))

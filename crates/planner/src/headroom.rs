@@ -1,9 +1,10 @@
 //! What usable instances have to spare, before a plan and after it.
 //!
-//! Whether that is enough is for [`crate::limits`] to say.
+//! Whether that is enough is for `limits` to say.
 
 use crate::ecs::{DIMENSIONS, Resources};
-use crate::model::Model;
+use crate::index::InstanceIndex;
+use crate::model::{Amounts, Model};
 
 /// What usable instances have, and what of it is free once all that is on its way has its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,28 +34,32 @@ fn percent(part: i64, whole: i64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
 }
 
-/// What is spare on usable instances without those that are `gone`, once all that moves and all that is on its way has
-/// its place.
-pub(crate) fn headroom<const D: usize>(model: &Model<D>, gone: impl Fn(usize) -> bool) -> Headroom {
-    let (mut registered, mut free, mut instances) = ([0_i64; DIMENSIONS], [0_i64; DIMENSIONS], 0);
-    let add = |to: &mut [i64], amounts: &[i32; D], times: i64| {
-        for (sum, one) in to.iter_mut().zip(amounts) {
-            *sum = sum.saturating_add(i64::from(*one) * times);
-        }
-    };
-    for number in 0..model.len() {
-        if gone(number) {
-            for &(kind, count) in model.held.of(number) {
-                add(&mut free, &model.kinds[usize::from(kind)].demand, -i64::from(count));
+/// Counts what is spare on usable instances without the removed ones, once all that moves and all
+/// that is on its way has its place. Wherever ECS places it: sums do not depend on that.
+pub(crate) fn headroom<const D: usize>(
+    model: &Model<D>,
+    is_removed: impl Fn(InstanceIndex) -> bool,
+) -> Headroom {
+    let (mut registered, mut free, mut instances) = ([0; DIMENSIONS], [0; DIMENSIONS], 0);
+    for instance in model.instances() {
+        if is_removed(instance) {
+            for &(kind, count) in model.movable.of(instance) {
+                add(&mut free, &model.kinds[kind].demand, -i64::from(count));
             }
         } else {
             instances += 1;
-            add(&mut registered, &model.capacity[number], 1);
-            add(&mut free, &model.free[number], 1);
+            add(&mut registered, &model.capacity[instance], 1);
+            add(&mut free, &model.free[instance], 1);
         }
     }
-    for kind in &model.kinds {
+    for kind in model.kinds.iter() {
         add(&mut free, &kind.demand, -i64::from(kind.in_flight));
     }
     Headroom { instances, registered: registered.into(), free: free.into() }
+}
+
+fn add<const D: usize>(sums: &mut [i64; DIMENSIONS], amounts: &Amounts<D>, times: i64) {
+    for (sum, amount) in sums.iter_mut().zip(amounts) {
+        *sum = sum.saturating_add(i64::from(*amount) * times);
+    }
 }

@@ -1,7 +1,8 @@
-//! The names AWS gives to things, each with a type of its own, so that one cannot be passed for another.
+//! The names AWS gives to things, each with a type of its own, so that one cannot be passed for
+//! another.
 //!
-//! Only what is dangerous to get wrong is checked: an EC2 instance id goes into a filter expression. The rest is
-//! AWS's own text and is carried as it came.
+//! Only what is dangerous to get wrong is checked: an EC2 instance id goes into a filter
+//! expression. The rest is AWS's own text and is carried as it came.
 
 use std::fmt;
 

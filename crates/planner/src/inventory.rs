@@ -1,7 +1,8 @@
-//! What a sweep knows of one cluster: container instances, their groups, the services and the tasks that were read.
+//! What a sweep knows of one cluster: container instances, their groups, the services and the tasks
+//! that were read.
 //!
-//! Plain data, as AWS reports it. Whether it makes sense is for `crate::eligibility` to say: an instance that
-//! contradicts itself is kept, with that reason.
+//! Plain data, as AWS reports it. Whether it makes sense is for `crate::eligibility` to say: an
+//! instance that contradicts itself is kept, with that reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,8 +61,9 @@ pub struct Instance {
     pub host_ports: BTreeSet<HostPort>,
     /// Its tasks that have not stopped; `None` if they were not read.
     pub tasks: Option<Vec<Task>>,
-    /// Services with [`Service::distinct_instance`] that are known to have a task here, by their index in
-    /// [`Inventory::services`], whether or not the tasks here were read: no other task of theirs finds a place here.
+    /// Services with [`Service::distinct_instance`] that are known to have a task here, by their
+    /// index in [`Inventory::services`], whether or not the tasks here were read: no other task of
+    /// theirs finds a place here.
     pub distinct_services: BTreeSet<usize>,
     /// What it costs an hour, in millionths of a dollar, where a price is known.
     pub price_microusd: Option<u64>,
@@ -88,9 +90,11 @@ pub struct Task {
 /// What runs a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskKind {
-    /// A replica service, by its index in [`Inventory::services`]. ECS starts a replacement elsewhere.
+    /// A replica service, by its index in [`Inventory::services`]. ECS starts a replacement
+    /// elsewhere.
     Service(usize),
-    /// A service that is not among [`Inventory::services`]: what the task needs elsewhere is not known.
+    /// A service that is not among [`Inventory::services`]: what the task needs elsewhere is not
+    /// known.
     UnknownService,
     /// A daemon service: the task leaves with its instance.
     Daemon,
@@ -119,8 +123,9 @@ pub struct Service {
     pub minimum_healthy_percent: u32,
     /// The share of its desired tasks that may run while tasks are replaced, in percent.
     pub maximum_percent: u32,
-    /// Tasks that are to be placed and hold no place yet: wanted ones that do not run, replacements of those on
-    /// draining instances, and what a deployment in progress may start beside the old tasks.
+    /// Tasks that are to be placed and hold no place yet: wanted ones that do not run, replacements
+    /// of those on draining instances, and what a deployment in progress may start beside the old
+    /// tasks.
     pub in_flight: u64,
     /// Why nothing can be said about where its tasks may run, if so.
     pub unclear: Option<String>,
@@ -131,8 +136,8 @@ pub struct Service {
 pub enum Strategy {
     /// Any.
     Random,
-    /// Fewest tasks of the service among the instances that share the value of this field: `instanceId` or an
-    /// attribute's name.
+    /// Fewest tasks of the service among the instances that share the value of this field:
+    /// `instanceId` or an attribute's name.
     Spread(String),
     /// Least CPU left.
     BinpackCpu,
@@ -140,7 +145,8 @@ pub enum Strategy {
     BinpackMemory,
 }
 
-/// An Auto Scaling group. Its sizes count capacity: instances, or their weights if the group has them.
+/// An Auto Scaling group. Its sizes count capacity: instances, or their weights if the group has
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Group {
     /// Its minimum.

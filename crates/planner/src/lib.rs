@@ -1,21 +1,19 @@
 //! Which container instances of a cluster nobody needs, and why each of them goes or stays.
 //!
-//! The decision is [`plan()`]: from an [`Inventory`] and a [`Policy`] to a [`Plan`]. Reading the inventory and carrying the
-//! plan out is left to the `scale-in-reaper`.
+//! The decision is [`plan()`]: from an [`Inventory`] and a [`Policy`] to a [`Plan`]. Reading the
+//! inventory and carrying the plan out is left to the `scale-in-reaper`.
 //!
-//! In order: `eligibility` asks each instance's own facts. `model` puts the rest into numbers, `limits` says how far a plan
-//! may go, `room` what free room is of use, `bound` what that is worth and what no plan could save. `order` says which candidates are tried first;
-//! what is safe under ECS's own placement is decided in `safe`, by a `certificate` and by `replay`.
+//! `plan` below is the table of contents: its steps are the modules, in order. Why was this
+//! instance kept? Its [`KeepReason`] names the rule; the rules that need no other instance are
+//! listed in `eligibility`, those that do in `limits`, and what its tasks would meet elsewhere is
+//! said in `findings`.
 
 #![warn(missing_docs)]
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "instances, services and tasks are numbered within bounds that `eligibility` keeps; amounts are below 2³⁰"
-)]
 
 mod bound;
+mod cast;
 mod certificate;
+mod counts;
 pub mod ecs;
 mod eligibility;
 mod expression;
@@ -23,6 +21,8 @@ mod findings;
 mod group_rules;
 mod headroom;
 pub mod ids;
+mod index;
+mod instance_set;
 mod inventory;
 mod limits;
 mod model;
@@ -57,68 +57,96 @@ pub use crate::reason::{HeadroomResource, KeepReason, RemoveReason};
 
 /// Plans the removal of instances from a cluster.
 ///
-/// Pure, deterministic and total: an inventory that contradicts itself gives kept instances with that reason. The plan
-/// does not depend on the order of the inventory.
+/// Pure, deterministic and total: an inventory that contradicts itself gives kept instances with
+/// that reason. The plan does not depend on the order of the inventory.
 pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
+    // First what each instance's own facts say, as all else is asked of candidates alone. Gives a
+    // reason to keep, or none, for each, and which instances are capacity.
     let eligibility = eligibility(inventory, policy, now);
-    // Few clusters have GPUs or task network interfaces to count.
-    let flat = |resources: Resources| resources.gpus == 0 && resources.network_interfaces == 0;
-    if inventory.services.iter().all(|service| flat(service.demand)) {
-        solve::<2>(inventory, policy, &eligibility)
+    // Few clusters have GPUs or task network interfaces to count: without them, all that follows
+    // has half the numbers.
+    if inventory.services.iter().all(|service| needs_cpu_and_memory_alone(service.demand)) {
+        plan_in_dimensions::<2>(inventory, policy, &eligibility)
     } else {
-        solve::<4>(inventory, policy, &eligibility)
+        plan_in_dimensions::<4>(inventory, policy, &eligibility)
     }
 }
 
-fn solve<const D: usize>(
+fn needs_cpu_and_memory_alone(demand: Resources) -> bool {
+    demand.gpus == 0 && demand.network_interfaces == 0
+}
+
+fn plan_in_dimensions<const D: usize>(
     inventory: &Inventory,
     policy: &Policy,
     eligibility: &Eligibility,
 ) -> Plan {
+    // The inventory in numbers: usable instances, and kinds of interchangeable tasks. From here on
+    // nothing is read from text.
     let mut model = Model::<D>::new(inventory, eligibility);
-    let nowhere = model.prune();
+    // Candidates with a task that fits nowhere else stop being candidates before anything is
+    // priced: the bound is closer to the truth without them. Gives that task's kind for each.
+    let unplaceable = model.prune();
+    // What the operator and the groups allow to go in all, before anything goes.
     let limits = Limits::new(inventory, policy, &model);
-    let (prices, steps) = prices(&model, &limits);
+    // What room is worth, and what no plan within the limits could exceed.
+    let prices = prices(&model, &limits);
+    // The candidates, best first, by those prices. The search goes through them in this order, so
+    // that it comes last of what is done for all of them.
     let order = gentle_order(&model, &prices);
-    // Replays know nothing of what is on its way or drains already.
-    let settled = model.kinds.iter().all(|kind| kind.in_flight == 0)
-        && inventory.instances.iter().all(|one| one.status != ContainerInstanceStatus::Draining);
-    let mut safe = safe::certified(&model, &limits, &order, policy.steps_max);
-    if settled && safe.limits.removals() > 0 {
+    // What can go for sure, wherever ECS places its tasks. Comes before the replays, as those only
+    // add to it.
+    let mut safe = safe::certified(&model, limits, &order, policy.steps_max);
+    // What can go as well by the services' own placement strategies, as far as those can be
+    // replayed.
+    if is_settled(inventory, &model) && safe.limits.removals() > 0 {
         safe = safe::extended(safe, inventory, &model, &prices, &order, policy.steps_max);
     }
+    // Every instance with its reason, and what is saved.
     let findings = Findings {
         inventory,
         eligibility,
         model: &model,
-        nowhere,
+        unplaceable: &unplaceable,
         bound: prices.bound,
-        steps: steps + safe.steps,
+        safe: &safe,
+        steps: prices.steps + safe.steps,
     };
-    findings.of_safe(&safe)
+    findings.into_plan()
 }
 
-/// The instances whose tasks are worth reading, by index, best first: those that every other rule would let go. To be
-/// asked about an inventory without tasks.
+/// Whether nothing is on its way and nothing drains: replays know of neither.
+fn is_settled<const D: usize>(inventory: &Inventory, model: &Model<D>) -> bool {
+    let is_draining = |instance: &Instance| instance.status == ContainerInstanceStatus::Draining;
+    model.kinds.iter().all(|kind| kind.in_flight == 0)
+        && !inventory.instances.iter().any(is_draining)
+}
+
+/// The instances whose tasks are worth reading, by their position in the inventory, best first:
+/// those that every other rule would let go. To be asked about an inventory without tasks.
 pub fn worth_reading(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Vec<usize> {
     let eligibility = eligibility(inventory, policy, now);
-    let unread = |(index, kept): (usize, &Option<KeepReason>)| {
-        (*kept == Some(KeepReason::NotRead)).then_some(index)
-    };
-    let mut worth: Vec<_> = eligibility.kept.iter().enumerate().filter_map(unread).collect();
-    worth.sort_by(|&one, &other| {
-        let [one, other] = [one, other].map(|index| &inventory.instances[index]);
-        held(one).cmp(&held(other)).then_with(|| one.instance_id.cmp(&other.instance_id))
+    let mut positions: Vec<usize> = (0..inventory.instances.len())
+        .filter(|&position| eligibility.kept[position] == Some(KeepReason::NotRead))
+        .collect();
+    // 1. The emptiest first: they are the likeliest to go. 2. By id, so that the order of the
+    // inventory does not matter.
+    positions.sort_by(|&a, &b| {
+        let [a, b] = [a, b].map(|position| &inventory.instances[position]);
+        fullness(a).cmp(&fullness(b)).then_with(|| a.instance_id.cmp(&b.instance_id))
     });
-    worth
+    positions
 }
 
-/// What is held of an instance's larger resource, in thousandths: the fuller, the later it is worth a look.
-fn held(instance: &Instance) -> i64 {
-    let (Some(all), Some(free)) = (instance.registered, instance.remaining) else {
+/// What is held of an instance's fuller resource, in thousandths.
+fn fullness(instance: &Instance) -> i64 {
+    let (Some(registered), Some(remaining)) = (instance.registered, instance.remaining) else {
         return i64::MAX;
     };
-    let share =
-        |all: i64, free: i64| if all > 0 { (all - free).saturating_mul(1000) / all } else { 0 };
-    share(all.cpu, free.cpu).max(share(all.memory_mib, free.memory_mib))
+    let cpu = held_thousandths(registered.cpu, remaining.cpu);
+    cpu.max(held_thousandths(registered.memory_mib, remaining.memory_mib))
+}
+
+fn held_thousandths(registered: i64, remaining: i64) -> i64 {
+    if registered > 0 { (registered - remaining).saturating_mul(1000) / registered } else { 0 }
 }

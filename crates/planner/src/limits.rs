@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::ecs::ContainerInstanceStatus;
 use crate::headroom::headroom;
 use crate::ids::GroupName;
+use crate::index::{GroupIndex, InstanceIndex, Table, ZoneIndex};
 use crate::inventory::{Group, Inventory};
 use crate::model::Model;
 use crate::policy::Policy;
@@ -13,20 +14,20 @@ use crate::reason::{HeadroomResource, KeepReason};
 /// What is left of each limit, and what removing each instance takes of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
-    groups: Vec<GroupLimit>,
-    group_of: Vec<u16>,
-    zone_of: Vec<u16>,
-    weight: Vec<i64>,
+    groups: Table<GroupIndex, GroupLimit>,
+    group_of: Table<InstanceIndex, GroupIndex>,
+    zone_of: Table<InstanceIndex, ZoneIndex>,
+    weight: Table<InstanceIndex, i64>,
     keep_zone_balance: bool,
-    /// How many more instances may go, and what says so.
+    /// How many more instances may go, and which limit says so.
     removals: usize,
     removals_reason: KeepReason,
-    /// The shares of CPU and memory that must be free.
+    /// The shares of CPU and memory that must be free, in percent.
     headroom_percent: [u32; 2],
     /// In hundredths: what is free of CPU and memory beyond the headroom.
     spare: [i64; 2],
     /// In hundredths: what of it removing each instance takes.
-    spare_taken: Vec<[i64; 2]>,
+    spare_taken: Table<InstanceIndex, [i64; 2]>,
 }
 
 /// A limit that can be reached.
@@ -42,26 +43,46 @@ enum Limit {
 #[derive(Debug, Clone)]
 struct GroupLimit {
     name: GroupName,
-    /// Its minimum.
     min_size: i64,
     /// The capacity that may still go.
-    left: i64,
+    capacity_left: i64,
     /// The least weight of its instances.
     weight_min: i64,
     /// Usable instances that stay, by zone.
-    zones: Vec<i64>,
+    zones: Table<ZoneIndex, i64>,
     /// How far zones may differ.
     spread_max: i64,
 }
 
 impl GroupLimit {
+    fn new(
+        inventory: &Inventory,
+        name: Option<&GroupName>,
+        draining: &BTreeMap<&GroupName, i64>,
+    ) -> Self {
+        // Instances in no group are no candidates, and neither are those of a group that was not
+        // found.
+        let group = name.and_then(|name| inventory.groups.get(name));
+        let above_minimum = group.map_or(0, Group::capacity_above_minimum);
+        let draining = name.and_then(|name| draining.get(name)).copied().unwrap_or_default();
+        Self {
+            name: name.cloned().unwrap_or_else(|| GroupName::new("")),
+            min_size: group.map_or(0, |group| group.min_size),
+            capacity_left: above_minimum.saturating_sub(draining),
+            weight_min: i64::MAX,
+            zones: Table::default(),
+            spread_max: 0,
+        }
+    }
+
     fn spread(&self) -> i64 {
         let most = self.zones.iter().max().copied().unwrap_or_default();
         most - self.zones.iter().min().copied().unwrap_or_default()
     }
 }
 
-/// Two zones of a group may always differ by one instance.
+/// Two zones of a group may always differ by one instance: at 0, no instance of a balanced group
+/// could ever go.
 const SPREAD_ALLOWED: i64 = 1;
 
 impl Limits {
@@ -71,48 +92,40 @@ impl Limits {
         policy: &Policy,
         model: &Model<D>,
     ) -> Self {
-        let (groups, group_of, zone_of) = groups(inventory, model);
+        let GroupMembership { groups, group_of, zone_of } = GroupMembership::new(inventory, model);
         let (removals, removals_reason) = removals(inventory, policy, model.len());
-        let percent = [policy.headroom_cpu_percent, policy.headroom_memory_percent].map(i64::from);
-        let before = headroom(model, |_| false);
-        let [free, registered] =
-            [before.free, before.registered].map(|all| [all.cpu, all.memory_mib]);
-        let taken = |number: usize| {
-            let moved = moved(model, number);
-            std::array::from_fn(|dimension| {
-                let free = i64::from(model.free[number][dimension]) + moved[dimension];
-                100 * free - percent[dimension] * i64::from(model.capacity[number][dimension])
-            })
-        };
+        let headroom_percent = [policy.headroom_cpu_percent, policy.headroom_memory_percent];
+        let instance = |&position: &usize| &inventory.instances[position];
         Self {
             groups,
             group_of,
             zone_of,
-            weight: model.origin.iter().map(|&index| inventory.instances[index].weight).collect(),
+            weight: model.origin.iter().map(|position| instance(position).weight).collect(),
             keep_zone_balance: policy.keep_zone_balance,
             removals,
             removals_reason,
-            headroom_percent: [policy.headroom_cpu_percent, policy.headroom_memory_percent],
-            // What is on its way may be said to need more than any cluster has.
-            spare: std::array::from_fn(|at| {
-                free[at].saturating_mul(100).saturating_sub(percent[at] * registered[at])
-            }),
-            spare_taken: (0..model.len()).map(taken).collect(),
+            headroom_percent,
+            spare: spare(model, headroom_percent),
+            spare_taken: model
+                .instances()
+                .map(|instance| spare_taken(model, instance, headroom_percent))
+                .collect(),
         }
     }
 
     /// Why an instance may not go as well, if so.
-    pub(crate) fn refuse(&self, number: usize) -> Option<KeepReason> {
-        self.limit(number).map(|limit| match limit {
+    pub(crate) fn refuse(&self, instance: InstanceIndex) -> Option<KeepReason> {
+        self.limit(instance).map(|limit| match limit {
             Limit::Removals => self.removals_reason.clone(),
             Limit::Group => {
-                let GroupLimit { name, min_size, .. } = &self.groups[self.group_of(number)];
+                let GroupLimit { name, min_size, .. } = &self.groups[self.group_of[instance]];
                 KeepReason::GroupAtMinimum { group: name.clone(), min_size: *min_size }
             }
             Limit::Headroom(resource) => {
+                let [cpu, memory] = self.headroom_percent;
                 let percent = match resource {
-                    HeadroomResource::Cpu => self.headroom_percent[0],
-                    HeadroomResource::Memory => self.headroom_percent[1],
+                    HeadroomResource::Cpu => cpu,
+                    HeadroomResource::Memory => memory,
                 };
                 KeepReason::Headroom { resource, percent }
             }
@@ -121,53 +134,54 @@ impl Limits {
     }
 
     /// Whether an instance may go as well.
-    pub(crate) fn allows(&self, number: usize) -> bool {
-        self.limit(number).is_none()
+    pub(crate) fn allows(&self, instance: InstanceIndex) -> bool {
+        self.limit(instance).is_none()
     }
 
-    /// The first limit that removing an instance would break. Cheap, as the search asks all the time.
-    fn limit(&self, number: usize) -> Option<Limit> {
+    /// The first limit that removing an instance would break. Cheap, as the search asks all the
+    /// time.
+    fn limit(&self, instance: InstanceIndex) -> Option<Limit> {
         if self.removals == 0 {
             return Some(Limit::Removals);
         }
-        if self.groups[self.group_of(number)].left < self.weight[number] {
+        if self.groups[self.group_of[instance]].capacity_left < self.weight[instance] {
             return Some(Limit::Group);
         }
         let [cpu, memory] = self.spare;
-        let [cpu_taken, memory_taken] = self.spare_taken[number];
+        let [cpu_taken, memory_taken] = self.spare_taken[instance];
         if cpu < cpu_taken {
             return Some(Limit::Headroom(HeadroomResource::Cpu));
         }
         if memory < memory_taken {
             return Some(Limit::Headroom(HeadroomResource::Memory));
         }
-        self.is_behind(number).then_some(Limit::Zones)
+        self.unbalances_zones(instance).then_some(Limit::Zones)
     }
 
-    /// Whether the zone of an instance is too far behind another of its group's once it is gone as well.
-    fn is_behind(&self, number: usize) -> bool {
-        let group = &self.groups[self.group_of(number)];
-        let left = group.zones[usize::from(self.zone_of[number])] - 1;
-        self.keep_zone_balance && group.zones.iter().any(|others| others - left > group.spread_max)
+    /// Whether the zone of an instance would be too far behind another of its group's without it.
+    fn unbalances_zones(&self, instance: InstanceIndex) -> bool {
+        let GroupLimit { zones, spread_max, .. } = &self.groups[self.group_of[instance]];
+        let left = zones[self.zone_of[instance]] - 1;
+        self.keep_zone_balance && zones.iter().any(|zone| zone - left > *spread_max)
     }
 
-    /// Takes an instance from the limits.
-    pub(crate) fn take(&mut self, number: usize) {
+    /// Takes a removed instance from the limits.
+    pub(crate) fn take(&mut self, instance: InstanceIndex) {
         self.removals -= 1;
-        self.change(number, 1);
+        self.change(instance, 1);
     }
 
-    /// Gives it back.
-    pub(crate) fn give_back(&mut self, number: usize) {
+    /// Gives back what [`Limits::take`] took.
+    pub(crate) fn give_back(&mut self, instance: InstanceIndex) {
         self.removals += 1;
-        self.change(number, -1);
+        self.change(instance, -1);
     }
 
-    fn change(&mut self, number: usize, sign: i64) {
-        let group = &mut self.groups[usize::from(self.group_of[number])];
-        group.left -= sign * self.weight[number];
-        group.zones[usize::from(self.zone_of[number])] -= sign;
-        for (spare, taken) in self.spare.iter_mut().zip(self.spare_taken[number]) {
+    fn change(&mut self, instance: InstanceIndex, sign: i64) {
+        let group = &mut self.groups[self.group_of[instance]];
+        group.capacity_left -= sign * self.weight[instance];
+        group.zones[self.zone_of[instance]] -= sign;
+        for (spare, taken) in self.spare.iter_mut().zip(self.spare_taken[instance]) {
             *spare -= sign * taken;
         }
     }
@@ -182,15 +196,15 @@ impl Limits {
         self.groups.len()
     }
 
-    /// The group of an instance, as a number.
-    pub(crate) fn group_of(&self, number: usize) -> usize {
-        usize::from(self.group_of[number])
+    /// The group of an instance.
+    pub(crate) fn group_of(&self, instance: InstanceIndex) -> GroupIndex {
+        self.group_of[instance]
     }
 
-    /// How many instances of a group may go at most.
-    pub(crate) fn group_removals(&self, group: usize) -> usize {
-        let group = &self.groups[group];
-        usize::try_from(group.left / group.weight_min.max(1)).unwrap_or(0)
+    /// Upper bound on how many instances of a group may go.
+    pub(crate) fn group_removals(&self, group: GroupIndex) -> usize {
+        let GroupLimit { capacity_left, weight_min, .. } = self.groups[group];
+        usize::try_from(capacity_left / weight_min.max(1)).unwrap_or(0)
     }
 
     /// In hundredths: what is free of CPU and memory beyond the headroom.
@@ -199,97 +213,111 @@ impl Limits {
     }
 
     /// In hundredths: what of that removing an instance takes.
-    pub(crate) fn spare_taken(&self, number: usize) -> [i64; 2] {
-        self.spare_taken[number]
+    pub(crate) fn spare_taken(&self, instance: InstanceIndex) -> [i64; 2] {
+        self.spare_taken[instance]
     }
 }
 
-/// CPU and memory of the tasks that would move off an instance.
-fn moved<const D: usize>(model: &Model<D>, number: usize) -> [i64; 2] {
+/// In hundredths, so that a percentage needs no division: what is free of CPU and memory beyond the
+/// headroom.
+fn spare<const D: usize>(model: &Model<D>, headroom_percent: [u32; 2]) -> [i64; 2] {
+    let before = headroom(model, |_| false);
+    let free = [before.free.cpu, before.free.memory_mib];
+    let registered = [before.registered.cpu, before.registered.memory_mib];
+    // What is on its way may be said to need more than any cluster has.
+    std::array::from_fn(|dimension| {
+        let kept_free = i64::from(headroom_percent[dimension]) * registered[dimension];
+        free[dimension].saturating_mul(100).saturating_sub(kept_free)
+    })
+}
+
+/// In hundredths: what of [`spare`] goes with an instance. Its own free room goes and its tasks
+/// take room elsewhere, but headroom of it need not be kept any more.
+fn spare_taken<const D: usize>(
+    model: &Model<D>,
+    instance: InstanceIndex,
+    headroom_percent: [u32; 2],
+) -> [i64; 2] {
     let mut moved = [0; 2];
-    for &(kind, count) in model.held.of(number) {
-        for (sum, one) in moved.iter_mut().zip(model.kinds[usize::from(kind)].demand) {
-            *sum += i64::from(one) * i64::from(count);
+    for &(kind, count) in model.movable.of(instance) {
+        for (sum, demand) in moved.iter_mut().zip(model.kinds[kind].demand) {
+            *sum += i64::from(demand) * i64::from(count);
         }
     }
-    moved
+    let (free, capacity) = (model.free[instance], model.capacity[instance]);
+    std::array::from_fn(|dimension| {
+        let taken = i64::from(free[dimension]) + moved[dimension];
+        100 * taken - i64::from(headroom_percent[dimension]) * i64::from(capacity[dimension])
+    })
 }
 
-/// The groups of usable instances with the group and the zone of each instance.
-fn groups<const D: usize>(
-    inventory: &Inventory,
-    model: &Model<D>,
-) -> (Vec<GroupLimit>, Vec<u16>, Vec<u16>) {
-    // What drains already has not left its group's desired capacity yet, unless the group is terminating it.
+/// The groups of usable instances, with the group and the zone of each instance.
+struct GroupMembership {
+    groups: Table<GroupIndex, GroupLimit>,
+    group_of: Table<InstanceIndex, GroupIndex>,
+    zone_of: Table<InstanceIndex, ZoneIndex>,
+}
+
+impl GroupMembership {
+    fn new<const D: usize>(inventory: &Inventory, model: &Model<D>) -> Self {
+        let draining = draining_capacity(inventory);
+        let mut group_indices = BTreeMap::<Option<&GroupName>, GroupIndex>::new();
+        let mut zone_indices = BTreeMap::<(GroupIndex, &str), ZoneIndex>::new();
+        let mut groups = Table::<GroupIndex, GroupLimit>::default();
+        let (mut group_of, mut zone_of) = (Table::default(), Table::default());
+        for &position in model.origin.iter() {
+            let instance = &inventory.instances[position];
+            let name = instance.group.as_ref();
+            let group = *group_indices
+                .entry(name)
+                .or_insert_with(|| groups.push(GroupLimit::new(inventory, name, &draining)));
+            let limit = &mut groups[group];
+            let zone = *zone_indices
+                .entry((group, instance.zone.as_str()))
+                .or_insert_with(|| limit.zones.push(0));
+            limit.zones[zone] += 1;
+            limit.weight_min = limit.weight_min.min(instance.weight);
+            group_of.push(group);
+            zone_of.push(zone);
+        }
+        for limit in groups.iter_mut() {
+            limit.spread_max = limit.spread().max(SPREAD_ALLOWED);
+        }
+        Self { groups, group_of, zone_of }
+    }
+}
+
+/// By group: what drains already and has not left its desired capacity yet, as the group is not
+/// terminating it.
+fn draining_capacity(inventory: &Inventory) -> BTreeMap<&GroupName, i64> {
     let mut draining = BTreeMap::<&GroupName, i64>::new();
     for instance in &inventory.instances {
         let counts =
             instance.status == ContainerInstanceStatus::Draining && instance.is_in_service();
         if let Some(group) = instance.group.as_ref().filter(|_| counts) {
-            let draining: &mut i64 = draining.entry(group).or_default();
+            let capacity: &mut i64 = draining.entry(group).or_default();
             // A weight that cannot be true gives the group no room.
-            *draining = draining.saturating_add(instance.weight.max(1));
+            *capacity = capacity.saturating_add(instance.weight.max(1));
         }
     }
-    let mut numbers = BTreeMap::<Option<&GroupName>, (u16, BTreeMap<&str, u16>)>::new();
-    let mut limits = Vec::<GroupLimit>::new();
-    let (mut group_of, mut zone_of) = (Vec::new(), Vec::new());
-    for &index in &model.origin {
-        let instance = &inventory.instances[index];
-        let next = u16::try_from(limits.len()).unwrap_or(u16::MAX);
-        let (group, zones) = numbers.entry(instance.group.as_ref()).or_insert_with(|| {
-            limits.push(group_limit(inventory, instance.group.as_ref(), &draining));
-            (next, BTreeMap::new())
-        });
-        let limit = &mut limits[usize::from(*group)];
-        let next = u16::try_from(zones.len()).unwrap_or(u16::MAX);
-        let zone = *zones.entry(instance.zone.as_str()).or_insert_with(|| {
-            limit.zones.push(0);
-            next
-        });
-        limit.zones[usize::from(zone)] += 1;
-        limit.weight_min = limit.weight_min.min(instance.weight);
-        group_of.push(*group);
-        zone_of.push(zone);
-    }
-    for limit in &mut limits {
-        limit.spread_max = limit.spread().max(SPREAD_ALLOWED);
-    }
-    (limits, group_of, zone_of)
+    draining
 }
 
-fn group_limit(
-    inventory: &Inventory,
-    name: Option<&GroupName>,
-    draining: &BTreeMap<&GroupName, i64>,
-) -> GroupLimit {
-    // Instances in no group are no candidates, and neither are those of a group that was not found.
-    let group = name.and_then(|name| inventory.groups.get(name));
-    let left = group.map_or(0, Group::capacity_above_minimum);
-    let draining = name.and_then(|name| draining.get(name)).copied().unwrap_or_default();
-    GroupLimit {
-        name: name.cloned().unwrap_or_else(|| GroupName::new("")),
-        min_size: group.map_or(0, |group| group.min_size),
-        left: left.saturating_sub(draining),
-        weight_min: i64::MAX,
-        zones: Vec::new(),
-        spread_max: 0,
-    }
-}
-
-/// How many instances may go, and which setting says so. Those that drain already count towards the share.
+/// How many instances may go, and which limit says so. Those that drain already count towards the
+/// share.
 fn removals(inventory: &Inventory, policy: &Policy, usable: usize) -> (usize, KeepReason) {
     let draining = inventory
         .instances
         .iter()
-        .filter(|one| one.status == ContainerInstanceStatus::Draining)
+        .filter(|instance| instance.status == ContainerInstanceStatus::Draining)
         .count();
-    let percent = usize::try_from(policy.max_removals_percent).unwrap_or(100).min(100);
+    let Policy { min_instances, max_removals_percent, .. } = *policy;
+    let percent = usize::try_from(max_removals_percent).unwrap_or(100).min(100);
     let share = (usable * percent).div_ceil(100).saturating_sub(draining);
-    let above_minimum = usable.saturating_sub(policy.min_instances);
+    let above_minimum = usable.saturating_sub(min_instances);
     if above_minimum < share {
-        (above_minimum, KeepReason::MinInstances { min_instances: policy.min_instances })
+        (above_minimum, KeepReason::MinInstances { min_instances })
     } else {
-        (share, KeepReason::MaxRemovals { max_removals_percent: policy.max_removals_percent })
+        (share, KeepReason::MaxRemovals { max_removals_percent })
     }
 }

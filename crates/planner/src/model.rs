@@ -1,13 +1,20 @@
 //! The inventory in numbers: what the search works on, small and in an order of its own.
 //!
-//! Instances are the usable ones, sorted by what may run on them. Tasks are counted by [`Kind`]: tasks that need the same and may run in the same
-//! places are interchangeable. All amounts are integers: no rounding decides whether a task fits.
+//! Instances are the usable ones, sorted by what may run on them. Tasks are counted by [`Kind`]:
+//! tasks that need the same and may run on the same instances are interchangeable. All amounts are
+//! integers: no rounding decides whether a task fits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
+use crate::counts::Counts;
 use crate::ecs::{HostPort, Resources};
 use crate::eligibility::{AMOUNT_MAX, Eligibility};
 use crate::expression::{Expression, Subject};
+use crate::index::{
+    ClassIndex, InstanceIndex, KeyIndex, KindIndex, Numbered, ServiceIndex, Table, indices,
+};
+use crate::instance_set::InstanceSet;
 use crate::inventory::{Instance, Inventory, Service, TaskKind};
 
 /// Amounts in each dimension. Eligibility keeps them far below the range of the type.
@@ -15,263 +22,115 @@ pub(crate) type Amounts<const D: usize> = [i32; D];
 
 /// The usable instances, what is free on them, and what would have to move.
 pub(crate) struct Model<const D: usize> {
-    /// By number here: the index in the inventory.
-    pub(crate) origin: Vec<usize>,
+    /// The position of each instance in the inventory.
+    pub(crate) origin: Table<InstanceIndex, usize>,
     /// What each has in all.
-    pub(crate) capacity: Vec<Amounts<D>>,
+    pub(crate) capacity: Table<InstanceIndex, Amounts<D>>,
     /// What no task holds on each.
-    pub(crate) free: Vec<Amounts<D>>,
-    /// The class of each: instances of one class are allowed to the same kinds. Ascending.
-    pub(crate) class: Vec<u16>,
-    /// The numbers of each class: `class_starts[c]..class_starts[c + 1]`.
-    pub(crate) class_starts: Vec<usize>,
+    pub(crate) free: Table<InstanceIndex, Amounts<D>>,
+    /// The class of each. Ascending.
+    pub(crate) class: Table<InstanceIndex, ClassIndex>,
+    /// The positions of the instances of each class.
+    members: Table<ClassIndex, Range<usize>>,
     /// Whether each may go.
-    pub(crate) candidate: Vec<bool>,
-    /// Kinds of tasks on each candidate that would move, with their number.
-    pub(crate) held: Lists,
-    /// Tasks on each instance by service, as far as they were read.
-    pub(crate) held_services: Lists,
+    pub(crate) candidate: Table<InstanceIndex, bool>,
+    /// The tasks on each candidate that would move, by kind.
+    pub(crate) movable: Counts<KindIndex>,
+    /// The tasks on each instance by service, as far as they were read.
+    pub(crate) service_tasks: Counts<ServiceIndex>,
     /// What removing each saves: its price, or 1 if not every instance has one.
-    pub(crate) value: Vec<u64>,
+    pub(crate) value: Table<InstanceIndex, u64>,
     /// What all instances of the inventory are worth, usable or not.
     pub(crate) value_total: u64,
     /// Whether values are prices.
     pub(crate) priced: bool,
     /// The kinds of tasks.
-    pub(crate) kinds: Vec<Kind<D>>,
-    /// By index of the inventory's services: its kind; `None` if no task of it is to be placed.
-    pub(crate) kind_of: Vec<Option<u16>>,
-    /// By conflict key: the instances that hold it.
-    pub(crate) holders: Vec<BitSet>,
+    pub(crate) kinds: Table<KindIndex, Kind<D>>,
+    /// The kind of each service; `None` if no task of it is to be placed.
+    pub(crate) kind_of: Table<ServiceIndex, Option<KindIndex>>,
+    /// The instances that hold each conflict key.
+    pub(crate) key_holders: Table<KeyIndex, InstanceSet>,
 }
 
-/// Tasks that need the same and may run in the same places.
+/// Tasks that need the same and may run on the same instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kind<const D: usize> {
     /// What one holds.
     pub(crate) demand: Amounts<D>,
-    /// By class: whether it may run there.
-    pub(crate) allowed: Vec<bool>,
+    /// Whether it may run on each class of instances.
+    pub(crate) allowed: Table<ClassIndex, bool>,
     /// Conflict keys: an instance that holds one takes no (further) task of this kind.
-    pub(crate) keys: Vec<u16>,
-    /// Whether ECS may stop one long before its replacement runs: more than half of the service's tasks at once.
+    pub(crate) keys: Vec<KeyIndex>,
+    /// Whether ECS may stop one long before its replacement runs: more than half of the service's
+    /// tasks at once.
     pub(crate) stops_first: bool,
     /// Tasks that are to be placed and hold no place yet.
     pub(crate) in_flight: u32,
-    /// The first service of this kind, by index, to name it to people.
+    /// The first service of this kind, by its position in the inventory, to name it to people.
     pub(crate) service: usize,
+}
+
+impl<const D: usize> Kind<D> {
+    /// The classes of instances that it may run on.
+    pub(crate) fn classes(&self) -> impl Iterator<Item = ClassIndex> {
+        self.allowed.enumerate().filter(|(_, allowed)| **allowed).map(|(class, _)| class)
+    }
+
+    /// What one holds, summed over the dimensions: a rough size.
+    pub(crate) fn total_demand(&self) -> i64 {
+        self.demand.iter().map(|&amount| i64::from(amount)).sum()
+    }
 }
 
 /// Two tasks that share one of these cannot share an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
+enum ConflictKey {
     Port(HostPort),
     /// Two tasks of one service with `distinctInstance`, by its rank among the names.
     Distinct(usize),
 }
 
-/// A list of (what, how many) for each instance, in one piece of memory.
-#[derive(Debug, Default)]
-pub(crate) struct Lists {
-    starts: Vec<u32>,
-    entries: Vec<(u16, u16)>,
-}
-
-impl Lists {
-    /// The list of instance `of`.
-    pub(crate) fn of(&self, of: usize) -> &[(u16, u16)] {
-        &self.entries[self.starts[of] as usize..self.starts[of + 1] as usize]
-    }
-
-    /// Makes one list after the other: each is given as numbers in any order, and may name one several times.
-    fn new<L: Iterator<Item = (u16, u16)>>(lists: impl Iterator<Item = L>) -> Self {
-        let (mut starts, mut entries) = (vec![0], Vec::<(u16, u16)>::new());
-        let mut scratch = Vec::new();
-        for list in lists {
-            scratch.extend(list);
-            scratch.sort_unstable();
-            let start = entries.len();
-            for (what, count) in scratch.drain(..) {
-                match entries[start..].last_mut() {
-                    // More than eligibility believes are on an instance that stays.
-                    Some(last) if last.0 == what => last.1 = last.1.saturating_add(count),
-                    _ => entries.push((what, count)),
-                }
-            }
-            starts.push(u32::try_from(entries.len()).unwrap_or(u32::MAX));
-        }
-        entries.shrink_to_fit();
-        Self { starts, entries }
-    }
-}
-
-/// A set of instances.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct BitSet(Vec<u64>);
-
-impl BitSet {
-    /// An empty set with room for numbers below `size`.
-    pub(crate) fn new(size: usize) -> Self {
-        Self(vec![0; size.div_ceil(64)])
-    }
-
-    /// Whether it has a number.
-    pub(crate) fn has(&self, number: usize) -> bool {
-        self.0[number / 64] >> (number % 64) & 1 == 1
-    }
-
-    /// Adds a number.
-    pub(crate) fn insert(&mut self, number: usize) {
-        self.0[number / 64] |= 1 << (number % 64);
-    }
-
-    /// The numbers in it, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().enumerate().flat_map(|(at, &word)| {
-            std::iter::successors(Some(word), |left| Some(left & left.wrapping_sub(1)))
-                .take_while(|left| *left != 0)
-                .map(move |left| at * 64 + left.trailing_zeros() as usize)
-        })
-    }
-
-    /// How many words it is kept in.
-    pub(crate) fn words(&self) -> usize {
-        self.0.len()
-    }
-}
+/// From this price on (a million dollars an hour), prices are not believed: their sums must fit.
+const PRICE_MAX: u64 = 1 << 40;
 
 impl<const D: usize> Model<D> {
     /// Puts the inventory into numbers.
     pub(crate) fn new(inventory: &Inventory, eligibility: &Eligibility) -> Self {
-        let usable = |index: &usize| eligibility.usable[*index];
-        let mut origin: Vec<usize> = (0..inventory.instances.len()).filter(usable).collect();
-        let at = |index: usize| &inventory.instances[index];
-        origin.sort_by(|&one, &other| at(one).instance_id.cmp(&at(other).instance_id));
+        let instances = &inventory.instances;
+        // By id, so that nothing depends on the order of the inventory.
+        let mut usable: Vec<usize> =
+            (0..instances.len()).filter(|&position| eligibility.usable[position]).collect();
+        usable.sort_by(|&a, &b| instances[a].instance_id.cmp(&instances[b].instance_id));
 
-        let places = Places::new(inventory, &origin);
-        origin = places.order.iter().map(|&number| origin[number]).collect();
-        let mut class_starts: Vec<_> = vec![0; places.members.len() + 1];
-        for class in &places.class {
-            class_starts[usize::from(*class) + 1] += 1;
-        }
-        for class in 1..class_starts.len() {
-            class_starts[class] += class_starts[class - 1];
-        }
-
-        let candidate: Vec<_> =
-            origin.iter().map(|&index| eligibility.kept[index].is_none()).collect();
-        let held_services = Lists::new(origin.iter().map(|&index| services_of(at(index))));
-        let (kinds, kind_of, keys) = kinds(inventory, &places, &origin, &candidate, &held_services);
-        let held = Lists::new((0..origin.len()).map(|number| {
-            let services = if candidate[number] { held_services.of(number) } else { &[] };
-            services
-                .iter()
-                .filter_map(|&(service, count)| Some((kind_of[usize::from(service)]?, count)))
+        let classes = Classes::new(inventory, &usable);
+        let Classes { origin, class, .. } = &classes;
+        let candidate: Table<InstanceIndex, bool> =
+            origin.iter().map(|&position| eligibility.kept[position].is_none()).collect();
+        let service_tasks =
+            Counts::new(origin.iter().map(|&position| services_of(&instances[position])));
+        let Kinds { kinds, kind_of, keys } =
+            Kinds::new(inventory, &classes, &candidate, &service_tasks);
+        let movable = Counts::new(candidate.enumerate().map(|(instance, can_go)| {
+            let services = if *can_go { service_tasks.of(instance) } else { &[] };
+            services.iter().filter_map(|&(service, count)| Some((kind_of[service]?, count)))
         }));
-        let priced = inventory
-            .instances
-            .iter()
-            .all(|one| one.price_microusd.is_some_and(|price| price < 1 << 40))
-            && inventory.instances.iter().any(|one| one.price_microusd > Some(0));
-        let value =
-            |index: usize| if priced { at(index).price_microusd.unwrap_or_default() } else { 1 };
-        let amounts = |pick: fn(&Instance) -> Option<Resources>| {
-            origin.iter().map(|&index| narrow(pick(at(index)).unwrap_or_default())).collect()
-        };
+        let values = Values::new(instances);
         Self {
-            capacity: amounts(|one| one.registered),
-            free: amounts(|one| one.remaining),
-            class: places.class,
-            class_starts,
+            capacity: amounts(instances, origin, |instance| instance.registered),
+            free: amounts(instances, origin, |instance| instance.remaining),
+            class: class.clone(),
+            members: members(class, classes.members.len()),
             candidate,
-            held,
-            value: origin.iter().map(|&index| value(index)).collect(),
-            value_total: (0..inventory.instances.len()).map(value).sum(),
-            priced,
+            movable,
+            value: origin.iter().map(|&position| values.value(&instances[position])).collect(),
+            value_total: instances.iter().map(|instance| values.value(instance)).sum(),
+            priced: values.are_prices,
             kinds,
             kind_of,
-            holders: holders(inventory, &origin, &keys, &held_services),
-            held_services,
-            origin,
+            key_holders: key_holders(inventory, origin, &keys, &service_tasks),
+            service_tasks,
+            origin: classes.origin,
         }
-    }
-
-    /// One over the mean capacity, by dimension; 0 where there is none.
-    pub(crate) fn scale(&self) -> [f32; D] {
-        std::array::from_fn(|at| {
-            let all: f32 = self.capacity.iter().map(|capacity| capacity[at] as f32).sum();
-            if all > 0.0 { self.len() as f32 / all } else { 0.0 }
-        })
-    }
-
-    /// By kind: how large a task is, in shares of a mean instance, summed over the dimensions.
-    pub(crate) fn sizes(&self) -> Vec<f32> {
-        let scale = self.scale();
-        let size = |kind: &Kind<D>| (0..D).map(|at| kind.demand[at] as f32 * scale[at]).sum();
-        self.kinds.iter().map(size).collect()
-    }
-
-    /// The instances that have room for a task of a kind.
-    pub(crate) fn open(&self, kind: &Kind<D>) -> BitSet {
-        let mut open = BitSet::new(self.len());
-        for class in (0..kind.allowed.len()).filter(|&class| kind.allowed[class]) {
-            for number in self.class_starts[class]..self.class_starts[class + 1] {
-                // Without a branch: that is several times faster.
-                let takes = fits(&kind.demand, &self.free[number])
-                    & !conflicts(kind, &self.holders, number);
-                open.0[number / 64] |= u64::from(takes) << (number % 64);
-            }
-        }
-        open
-    }
-
-    /// How many tasks of a kind instance `on` has room for; one of them at most may hold a conflict key.
-    pub(crate) fn places(&self, kind: &Kind<D>, on: usize) -> u16 {
-        if !self.allows(kind, on) || conflicts(kind, &self.holders, on) {
-            return 0;
-        }
-        let most = if kind.keys.is_empty() { i32::from(u16::MAX) } else { 1 };
-        let room =
-            (0..D).filter(|&at| kind.demand[at] > 0).map(|at| self.free[on][at] / kind.demand[at]);
-        room.min().unwrap_or(most).min(most) as u16
-    }
-
-    /// Takes those from the candidates that hold more tasks of a kind than there are places on all other instances, and
-    /// says which kind that is.
-    pub(crate) fn prune(&mut self) -> Vec<Option<u16>> {
-        let mut needed = vec![0_u32; self.kinds.len()];
-        for number in 0..self.len() {
-            for &(kind, count) in self.held.of(number) {
-                let needed = &mut needed[usize::from(kind)];
-                *needed = u32::from(count).max(*needed);
-            }
-        }
-        // Where there are enough without any one instance, nobody need know how many there are.
-        let count = |(kind, &needed): (&Kind<D>, &u32)| {
-            let (mut places, mut most) = (0_u32, 0);
-            for on in 0..self.len() {
-                let here = u32::from(self.places(kind, on));
-                (places, most) = (places + here, here.max(most));
-                if places - most >= needed {
-                    return None;
-                }
-            }
-            Some(places)
-        };
-        let places: Vec<Option<u32>> = self.kinds.iter().zip(&needed).map(count).collect();
-        let nowhere = |number: usize| {
-            let homeless = |&&(kind, count): &&(u16, u16)| {
-                let at = usize::from(kind);
-                let elsewhere = |all| all - u32::from(self.places(&self.kinds[at], number));
-                places[at].is_some_and(|all| elsewhere(all) < u32::from(count))
-            };
-            self.held.of(number).iter().find(homeless).map(|(kind, _)| *kind)
-        };
-        let nowhere: Vec<_> = (0..self.len()).map(nowhere).collect();
-        for (candidate, nowhere) in self.candidate.iter_mut().zip(&nowhere) {
-            *candidate &= nowhere.is_none();
-        }
-        nowhere
     }
 
     /// How many usable instances there are.
@@ -279,18 +138,181 @@ impl<const D: usize> Model<D> {
         self.origin.len()
     }
 
-    /// Whether instance `on` may take a task of this kind, for all that its room and its conflicts allow.
-    pub(crate) fn allows(&self, kind: &Kind<D>, on: usize) -> bool {
-        kind.allowed[usize::from(self.class[on])]
+    /// Every usable instance.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = InstanceIndex> + use<D> {
+        indices(0..self.len())
+    }
+
+    /// The instances of a class.
+    pub(crate) fn members(
+        &self,
+        class: ClassIndex,
+    ) -> impl Iterator<Item = InstanceIndex> + use<D> {
+        indices(self.members[class].clone())
+    }
+
+    /// How many instances are of a class.
+    pub(crate) fn member_count(&self, class: ClassIndex) -> usize {
+        self.members[class].len()
+    }
+
+    /// One over the mean capacity, by dimension; 0 where there is none.
+    pub(crate) fn scale(&self) -> [f32; D] {
+        std::array::from_fn(|dimension| {
+            let total: f32 = self.capacity.iter().map(|capacity| capacity[dimension] as f32).sum();
+            if total > 0.0 { self.len() as f32 / total } else { 0.0 }
+        })
+    }
+
+    /// How large a task of each kind is, in shares of a mean instance, summed over the dimensions.
+    pub(crate) fn sizes(&self) -> Table<KindIndex, f32> {
+        let scale = self.scale();
+        self.kinds
+            .iter()
+            .map(|kind| {
+                (0..D).map(|dimension| kind.demand[dimension] as f32 * scale[dimension]).sum()
+            })
+            .collect()
+    }
+
+    /// The instances that have room for a task of a kind.
+    pub(crate) fn with_room_for(&self, kind: &Kind<D>) -> InstanceSet {
+        let mut with_room = InstanceSet::new(self.len());
+        for class in kind.classes() {
+            for instance in self.members(class) {
+                let takes = fits(&kind.demand, &self.free[instance])
+                    & !conflicts(kind, &self.key_holders, instance);
+                with_room.insert_if(takes, instance);
+            }
+        }
+        with_room
+    }
+
+    /// How many tasks of a kind an instance has room for; one of them at most may hold a conflict
+    /// key.
+    pub(crate) fn slots(&self, kind: &Kind<D>, instance: InstanceIndex) -> u16 {
+        if !self.allows(kind, instance) || conflicts(kind, &self.key_holders, instance) {
+            return 0;
+        }
+        let most = if kind.keys.is_empty() { i32::from(u16::MAX) } else { 1 };
+        let fitting = (0..D)
+            .filter(|&dimension| kind.demand[dimension] > 0)
+            .map(|dimension| self.free[instance][dimension] / kind.demand[dimension])
+            .min();
+        u16::try_from(fitting.unwrap_or(most).min(most)).unwrap_or_default()
+    }
+
+    /// Takes those from the candidates that hold more tasks of a kind than all other instances have
+    /// room for, and returns that kind for each.
+    pub(crate) fn prune(&mut self) -> Table<InstanceIndex, Option<KindIndex>> {
+        let scarce = self.scarce_slots();
+        let unplaceable: Table<InstanceIndex, Option<KindIndex>> =
+            self.instances().map(|instance| self.unplaceable(instance, &scarce)).collect();
+        for (candidate, unplaceable) in self.candidate.iter_mut().zip(unplaceable.iter()) {
+            *candidate &= unplaceable.is_none();
+        }
+        unplaceable
+    }
+
+    /// How many tasks of each kind all instances have room for; `None` where that is enough without
+    /// any one of them.
+    fn scarce_slots(&self) -> Table<KindIndex, Option<u32>> {
+        let mut needed = Table::<KindIndex, u32>::filled(0, self.kinds.len());
+        for instance in self.instances() {
+            for &(kind, count) in self.movable.of(instance) {
+                needed[kind] = u32::from(count).max(needed[kind]);
+            }
+        }
+        self.kinds
+            .iter()
+            .zip(needed.iter())
+            .map(|(kind, &needed)| self.count_slots(kind, needed))
+            .collect()
+    }
+
+    /// Counts until so many are found that nobody need know how many there are.
+    fn count_slots(&self, kind: &Kind<D>, needed: u32) -> Option<u32> {
+        let (mut total, mut most) = (0_u32, 0);
+        for instance in self.instances() {
+            let slots = u32::from(self.slots(kind, instance));
+            (total, most) = (total + slots, slots.max(most));
+            if total - most >= needed {
+                return None;
+            }
+        }
+        Some(total)
+    }
+
+    fn unplaceable(
+        &self,
+        instance: InstanceIndex,
+        scarce: &Table<KindIndex, Option<u32>>,
+    ) -> Option<KindIndex> {
+        let lacks_slots = |&&(kind, count): &&(KindIndex, u16)| {
+            scarce[kind].is_some_and(|total| {
+                total - u32::from(self.slots(&self.kinds[kind], instance)) < u32::from(count)
+            })
+        };
+        self.movable.of(instance).iter().find(lacks_slots).map(|(kind, _)| *kind)
+    }
+
+    /// Whether an instance may take a task of this kind, for all that its room and its conflicts
+    /// allow.
+    pub(crate) fn allows(&self, kind: &Kind<D>, instance: InstanceIndex) -> bool {
+        kind.allowed[self.class[instance]]
     }
 }
 
-/// The first dimensions of resources, as far as they are believed: doubtful instances are not usable, and doubtful
-/// services pin their tasks.
+/// What removing instances saves.
+struct Values {
+    /// Whether every instance has one, and some are not free.
+    are_prices: bool,
+}
+
+impl Values {
+    fn new(instances: &[Instance]) -> Self {
+        let is_known =
+            |instance: &Instance| instance.price_microusd.is_some_and(|price| price < PRICE_MAX);
+        let are_prices = instances.iter().all(is_known)
+            && instances.iter().any(|instance| instance.price_microusd > Some(0));
+        Self { are_prices }
+    }
+
+    fn value(&self, instance: &Instance) -> u64 {
+        if self.are_prices { instance.price_microusd.unwrap_or_default() } else { 1 }
+    }
+}
+
+fn amounts<const D: usize>(
+    instances: &[Instance],
+    origin: &Table<InstanceIndex, usize>,
+    pick: fn(&Instance) -> Option<Resources>,
+) -> Table<InstanceIndex, Amounts<D>> {
+    origin.iter().map(|&position| narrow(pick(&instances[position]).unwrap_or_default())).collect()
+}
+
+/// The positions of each class's instances, which stand together.
+fn members(
+    class: &Table<InstanceIndex, ClassIndex>,
+    classes: usize,
+) -> Table<ClassIndex, Range<usize>> {
+    let mut members = Table::<ClassIndex, Range<usize>>::filled(0..0, classes);
+    for (instance, &class) in class.enumerate() {
+        let position = instance.position();
+        if members[class].is_empty() {
+            members[class].start = position;
+        }
+        members[class].end = position + 1;
+    }
+    members
+}
+
+/// The first dimensions of resources, as far as they are believed: doubtful instances are not
+/// usable, and doubtful services pin their tasks.
 fn narrow<const D: usize>(resources: Resources) -> Amounts<D> {
-    let all = resources.to_array();
+    let amounts = resources.to_array();
     std::array::from_fn(|dimension| {
-        i32::try_from(all[dimension].clamp(0, AMOUNT_MAX)).unwrap_or(i32::MAX)
+        i32::try_from(amounts[dimension].clamp(0, AMOUNT_MAX)).unwrap_or(i32::MAX)
     })
 }
 
@@ -299,15 +321,26 @@ pub(crate) fn fits<const D: usize>(demand: &Amounts<D>, free: &Amounts<D>) -> bo
     (0..D).all(|dimension| demand[dimension] <= free[dimension])
 }
 
-/// Whether instance `on` holds a conflict key of a kind.
-pub(crate) fn conflicts<const D: usize>(kind: &Kind<D>, holders: &[BitSet], on: usize) -> bool {
-    kind.keys.iter().any(|&key| holders[usize::from(key)].has(on))
+/// Takes a task's demand from what is free.
+pub(crate) fn subtract<const D: usize>(free: &mut Amounts<D>, demand: &Amounts<D>) {
+    for (free, demand) in free.iter_mut().zip(demand) {
+        *free -= demand;
+    }
+}
+
+/// Whether an instance holds a conflict key of a kind.
+pub(crate) fn conflicts<const D: usize>(
+    kind: &Kind<D>,
+    key_holders: &Table<KeyIndex, InstanceSet>,
+    instance: InstanceIndex,
+) -> bool {
+    kind.keys.iter().any(|&key| key_holders[key].has(instance))
 }
 
 /// The service of each task that would move off an instance.
-fn services_of(instance: &Instance) -> impl Iterator<Item = (u16, u16)> {
+fn services_of(instance: &Instance) -> impl Iterator<Item = (ServiceIndex, u16)> {
     instance.tasks.iter().flatten().filter_map(|task| match task.kind {
-        TaskKind::Service(index) => Some((u16::try_from(index).unwrap_or(u16::MAX), 1)),
+        TaskKind::Service(service) => Some((ServiceIndex::new(service), 1)),
         TaskKind::UnknownService | TaskKind::Daemon | TaskKind::Standalone | TaskKind::Stopping => {
             None
         }
@@ -315,190 +348,251 @@ fn services_of(instance: &Instance) -> impl Iterator<Item = (u16, u16)> {
 }
 
 /// Which instances may run which services' tasks.
-struct Places {
-    /// Instances by class, then in their order before: positions in the list that was given.
-    order: Vec<usize>,
-    /// The class of each, in that order.
-    class: Vec<u16>,
+struct Classes {
+    /// The positions of instances in the inventory, by class, then in their order before.
+    origin: Table<InstanceIndex, usize>,
+    /// The class of each.
+    class: Table<InstanceIndex, ClassIndex>,
     /// By class, then by set of constraints: whether the class is a member.
     members: Vec<Vec<bool>>,
-    /// By service: its set of constraints.
+    /// By position of a service: its set of constraints.
     set_of: Vec<usize>,
 }
 
-impl Places {
-    fn new(inventory: &Inventory, origin: &[usize]) -> Self {
+/// All constraints of a service; `None` if one is not understood.
+type ConstraintSet = Option<Vec<Expression>>;
+
+impl Classes {
+    fn new(inventory: &Inventory, usable: &[usize]) -> Self {
         let distinct: BTreeSet<&[String]> =
             inventory.services.iter().map(|service| service.constraints.as_slice()).collect();
         let sets: Vec<_> = distinct.into_iter().collect();
-        // An expression that is not understood pins its tasks. What is on its way may go anywhere, for all that is known.
-        let parsed: Vec<Option<Vec<Expression>>> = sets
+        let parsed: Vec<ConstraintSet> = sets
             .iter()
             .map(|set| set.iter().map(|text| Expression::parse(text).ok()).collect())
             .collect();
-        let mut subjects = BTreeSet::new();
-        parsed.iter().flatten().flatten().for_each(|expression| expression.subjects(&mut subjects));
 
-        // Instances that answer every question alike are looked at once.
-        let mut alike = BTreeMap::<Vec<Option<&str>>, Vec<usize>>::new();
-        for (number, &index) in origin.iter().enumerate() {
-            let answers = subjects
-                .iter()
-                .map(|subject: &&Subject| subject.value(&inventory.instances[index]));
-            alike.entry(answers.collect()).or_default().push(number);
-        }
-        let mut classes = BTreeMap::<(Vec<bool>, bool), Vec<usize>>::new();
-        for numbers in alike.into_values() {
-            let instance = &inventory.instances[origin[numbers[0]]];
-            let member = |set: &Option<Vec<Expression>>| {
-                set.as_ref().is_none_or(|all| {
-                    all.iter().all(|one| one.holds(instance).unwrap_or_else(|| one.has_pattern()))
-                })
-            };
-            let membership: Vec<bool> = parsed.iter().map(member).collect();
-            for number in numbers {
-                // Room beside a GPU has a price of its own.
-                let all = inventory.instances[origin[number]].registered.unwrap_or_default();
-                classes.entry((membership.clone(), all.gpus > 0)).or_default().push(number);
+        let (mut origin, mut class) = (Table::default(), Table::default());
+        let mut members = Vec::new();
+        for ((membership, _), positions) in group_by_membership(inventory, usable, &parsed) {
+            for position in positions {
+                origin.push(position);
+                class.push(ClassIndex::new(members.len()));
             }
-        }
-        let (mut order, mut class, mut members) = (Vec::new(), Vec::new(), Vec::new());
-        for ((membership, _), mut numbers) in classes {
-            numbers.sort_unstable();
-            class.resize(
-                class.len() + numbers.len(),
-                u16::try_from(members.len()).unwrap_or(u16::MAX),
-            );
-            order.extend(numbers);
             members.push(membership);
         }
-        let set_of = |service: &Service| {
-            sets.binary_search(&service.constraints.as_slice()).unwrap_or_default()
-        };
-        Self { order, class, members, set_of: inventory.services.iter().map(set_of).collect() }
+        let set_of = inventory
+            .services
+            .iter()
+            .map(|service| sets.binary_search(&service.constraints.as_slice()).unwrap_or_default());
+        Self { origin, class, members, set_of: set_of.collect() }
     }
 
-    /// By class: whether a service's tasks may run there.
-    fn allowed(&self, service: usize) -> Vec<bool> {
+    /// Whether a service's tasks may run on each class.
+    fn allowed(&self, service: usize) -> Table<ClassIndex, bool> {
         self.members.iter().map(|membership| membership[self.set_of[service]]).collect()
     }
 }
 
-/// More tasks on their way than a cluster of any size could take are not counted: a service has 5,000 at most (ECS quotas).
-const IN_FLIGHT_MAX: u32 = 1 << 20;
-
-/// See [`Kind::stops_first`].
-const HALF_PERCENT: u32 = 50;
-
-/// What makes tasks interchangeable: demand, classes, what they conflict with, and whether they stop first.
-type KindKey<const D: usize> = (Amounts<D>, Vec<bool>, Vec<Key>, bool);
-
-/// The kinds of tasks, the kind of each service, and the conflict keys.
-fn kinds<const D: usize>(
+/// The positions of instances by what they are members of, and whether they have GPUs: room beside
+/// a GPU has a price of its own.
+fn group_by_membership(
     inventory: &Inventory,
-    places: &Places,
-    origin: &[usize],
-    candidate: &[bool],
-    held_services: &Lists,
-) -> (Vec<Kind<D>>, Vec<Option<u16>>, Vec<Key>) {
-    let mut moving = vec![false; inventory.services.len()];
-    for number in (0..origin.len()).filter(|&number| candidate[number]) {
-        for &(service, _) in held_services.of(number) {
-            moving[usize::from(service)] = true;
+    usable: &[usize],
+    sets: &[ConstraintSet],
+) -> BTreeMap<(Vec<bool>, bool), Vec<usize>> {
+    let mut subjects = BTreeSet::new();
+    for expression in sets.iter().flatten().flatten() {
+        expression.subjects(&mut subjects);
+    }
+    // Instances that answer every question alike are asked once.
+    let mut alike = BTreeMap::<Vec<Option<&str>>, Vec<usize>>::new();
+    for (rank, &position) in usable.iter().enumerate() {
+        let answers =
+            subjects.iter().map(|subject: &&Subject| subject.value(&inventory.instances[position]));
+        alike.entry(answers.collect()).or_default().push(rank);
+    }
+    let mut classes = BTreeMap::<(Vec<bool>, bool), Vec<usize>>::new();
+    for ranks in alike.into_values() {
+        let first = &inventory.instances[usable[ranks[0]]];
+        let membership: Vec<bool> = sets.iter().map(|set| may_be_member(set, first)).collect();
+        for rank in ranks {
+            let registered = inventory.instances[usable[rank]].registered.unwrap_or_default();
+            classes.entry((membership.clone(), registered.gpus > 0)).or_default().push(rank);
         }
     }
-    // Ports that no two services share, and that one alone takes, are keys all the same: two of its tasks conflict.
-    let ranks = ranks(&inventory.services);
-    let keys_of = |index: usize| {
-        let service = &inventory.services[index];
-        let mut keys: Vec<_> = service.host_ports.iter().map(|port| Key::Port(*port)).collect();
-        keys.extend(service.distinct_instance.then_some(Key::Distinct(ranks[index])));
-        keys
-    };
-    // Where no instance is usable, nothing finds a place; so it is with more services than can be numbered.
-    let needed = |index: &usize| {
-        !origin.is_empty() && (moving[*index] || inventory.services[*index].in_flight > 0)
-    };
-    let mut by_name: Vec<usize> = (0..inventory.services.len()).filter(needed).collect();
-    by_name.sort_by_key(|&index| ranks[index]);
-
-    let mut kinds = BTreeMap::<KindKey<D>, Vec<usize>>::new();
-    for &index in &by_name {
-        let demand = narrow(inventory.services[index].demand);
-        let stops_first = inventory.services[index].minimum_healthy_percent < HALF_PERCENT;
-        kinds
-            .entry((demand, places.allowed(index), keys_of(index), stops_first))
-            .or_default()
-            .push(index);
+    for ranks in classes.values_mut() {
+        ranks.sort_unstable();
+        ranks.iter_mut().for_each(|rank| *rank = usable[*rank]);
     }
-    let all_keys: BTreeSet<Key> =
-        kinds.keys().flat_map(|(_, _, keys, _)| keys.iter().copied()).collect();
-    let keys: Vec<Key> = all_keys.into_iter().collect();
-    let number_of =
-        |key: &Key| u16::try_from(keys.binary_search(key).unwrap_or_default()).unwrap_or(u16::MAX);
-
-    let mut kind_of = vec![None; inventory.services.len()];
-    let mut list = Vec::with_capacity(kinds.len());
-    for ((demand, allowed, conflict, stops_first), services) in kinds {
-        for &index in &services {
-            kind_of[index] = u16::try_from(list.len()).ok();
-        }
-        // What fits on no instance, not even on an empty one, is not on its way: it would hold the cluster for ever.
-        let could_run = |(class, &index): (&u16, &usize)| {
-            let capacity = inventory.instances[index].registered.unwrap_or_default();
-            allowed[usize::from(*class)] && fits(&demand, &narrow(capacity))
-        };
-        let in_flight = services.iter().map(|&index| inventory.services[index].in_flight);
-        let in_flight = in_flight.fold(0, u64::saturating_add);
-        let possible = in_flight > 0 && places.class.iter().zip(origin).any(could_run);
-        let in_flight = if possible { in_flight } else { 0 };
-        list.push(Kind {
-            demand,
-            allowed,
-            keys: conflict.iter().map(number_of).collect(),
-            stops_first,
-            in_flight: u32::try_from(in_flight).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX),
-            service: services[0],
-        });
-    }
-    (list, kind_of, keys)
+    classes
 }
 
-/// By service: its rank among the names, so that nothing depends on the order of the inventory.
+/// An expression that is not understood pins its tasks. What is on its way may go anywhere, for all
+/// that is known.
+fn may_be_member(set: &ConstraintSet, instance: &Instance) -> bool {
+    set.as_ref().is_none_or(|expressions| {
+        expressions.iter().all(|expression| {
+            expression.holds(instance).unwrap_or_else(|| expression.has_pattern())
+        })
+    })
+}
+
+/// More tasks on their way than a cluster of any size could take are not counted: a service has
+/// 5,000 at most (ECS quotas).
+const IN_FLIGHT_MAX: u32 = 1 << 20;
+
+/// See [`Kind::stops_first`]: below this healthy share, ECS may stop more than half of a service's
+/// tasks at once.
+const HALF_PERCENT: u32 = 50;
+
+/// What makes tasks interchangeable: demand, classes, what they conflict with, and whether they
+/// stop first.
+type KindTraits<const D: usize> = (Amounts<D>, Vec<bool>, Vec<ConflictKey>, bool);
+
+/// The kinds of tasks, the kind of each service, and the conflict keys in order.
+struct Kinds<const D: usize> {
+    kinds: Table<KindIndex, Kind<D>>,
+    kind_of: Table<ServiceIndex, Option<KindIndex>>,
+    keys: Vec<ConflictKey>,
+}
+
+impl<const D: usize> Kinds<D> {
+    fn new(
+        inventory: &Inventory,
+        classes: &Classes,
+        candidate: &Table<InstanceIndex, bool>,
+        service_tasks: &Counts<ServiceIndex>,
+    ) -> Self {
+        let mut services_by_traits = BTreeMap::<KindTraits<D>, Vec<usize>>::new();
+        let ranks = ranks(&inventory.services);
+        for service in services_to_place(inventory, &ranks, candidate, service_tasks) {
+            let Service { demand, minimum_healthy_percent, .. } = inventory.services[service];
+            let allowed = classes.allowed(service).iter().copied().collect();
+            let keys = conflict_keys(&inventory.services[service], ranks[service]);
+            let traits = (narrow(demand), allowed, keys, minimum_healthy_percent < HALF_PERCENT);
+            services_by_traits.entry(traits).or_default().push(service);
+        }
+        let distinct: BTreeSet<ConflictKey> =
+            services_by_traits.keys().flat_map(|(_, _, keys, _)| keys.iter().copied()).collect();
+        let keys: Vec<ConflictKey> = distinct.into_iter().collect();
+
+        let mut kind_of = Table::filled(None, inventory.services.len());
+        let mut kinds = Table::<KindIndex, Kind<D>>::default();
+        for ((demand, allowed, conflict, stops_first), services) in services_by_traits {
+            for &service in &services {
+                kind_of[ServiceIndex::new(service)] = KindIndex::checked(kinds.len());
+            }
+            let allowed = Table::from(allowed);
+            kinds.push(Kind {
+                in_flight: in_flight(inventory, classes, &services, &demand, &allowed),
+                demand,
+                allowed,
+                keys: conflict.iter().map(|key| key_index(&keys, key)).collect(),
+                stops_first,
+                service: services[0],
+            });
+        }
+        Self { kinds, kind_of, keys }
+    }
+}
+
+/// The services with tasks that would move or that are on their way, by name, so that nothing
+/// depends on the order of the inventory. Where no instance is usable, nothing finds a place; so it
+/// is with more services than can be numbered.
+fn services_to_place(
+    inventory: &Inventory,
+    ranks: &[usize],
+    candidate: &Table<InstanceIndex, bool>,
+    service_tasks: &Counts<ServiceIndex>,
+) -> Vec<usize> {
+    if candidate.len() == 0 {
+        return Vec::new();
+    }
+    let mut moves = Table::<ServiceIndex, bool>::filled(false, inventory.services.len());
+    for (instance, _) in candidate.enumerate().filter(|(_, candidate)| **candidate) {
+        for &(service, _) in service_tasks.of(instance) {
+            moves[service] = true;
+        }
+    }
+    let mut services: Vec<usize> = (0..inventory.services.len())
+        .filter(|&service| {
+            moves[ServiceIndex::new(service)] || inventory.services[service].in_flight > 0
+        })
+        .collect();
+    services.sort_by_key(|&service| ranks[service]);
+    services
+}
+
+/// Ports that no two services share, and that one alone takes, are keys all the same: two of its
+/// tasks conflict.
+fn conflict_keys(service: &Service, rank: usize) -> Vec<ConflictKey> {
+    let ports = service.host_ports.iter().map(|port| ConflictKey::Port(*port));
+    ports.chain(service.distinct_instance.then_some(ConflictKey::Distinct(rank))).collect()
+}
+
+fn key_index(keys: &[ConflictKey], key: &ConflictKey) -> KeyIndex {
+    KeyIndex::new(keys.binary_search(key).unwrap_or_default())
+}
+
+/// The tasks on their way of the services of one kind. What fits on no instance, not even on an
+/// empty one, is not on its way: it would hold the cluster for ever.
+fn in_flight<const D: usize>(
+    inventory: &Inventory,
+    classes: &Classes,
+    services: &[usize],
+    demand: &Amounts<D>,
+    allowed: &Table<ClassIndex, bool>,
+) -> u32 {
+    let total = services
+        .iter()
+        .map(|&service| inventory.services[service].in_flight)
+        .fold(0, u64::saturating_add);
+    let could_run = |(class, &position): (&ClassIndex, &usize)| {
+        let capacity = inventory.instances[position].registered.unwrap_or_default();
+        allowed[*class] && fits(demand, &narrow(capacity))
+    };
+    if total == 0 || !classes.class.iter().zip(classes.origin.iter()).any(could_run) {
+        return 0;
+    }
+    u32::try_from(total).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX)
+}
+
+/// By position of a service: its rank among the names, so that nothing depends on the order of the
+/// inventory.
 pub(crate) fn ranks(services: &[Service]) -> Vec<usize> {
     let mut by_name: Vec<_> = (0..services.len()).collect();
-    by_name.sort_by(|&one, &other| services[one].name.cmp(&services[other].name));
+    by_name.sort_by(|&a, &b| services[a].name.cmp(&services[b].name));
     let mut ranks = vec![0; services.len()];
-    for (rank, index) in by_name.into_iter().enumerate() {
-        ranks[index] = rank;
+    for (rank, service) in by_name.into_iter().enumerate() {
+        ranks[service] = rank;
     }
     ranks
 }
 
-/// By conflict key: the instances that hold it.
-fn holders(
+/// The instances that hold each conflict key.
+fn key_holders(
     inventory: &Inventory,
-    origin: &[usize],
-    keys: &[Key],
-    held_services: &Lists,
-) -> Vec<BitSet> {
-    let mut holders = vec![BitSet::new(origin.len()); keys.len()];
+    origin: &Table<InstanceIndex, usize>,
+    keys: &[ConflictKey],
+    service_tasks: &Counts<ServiceIndex>,
+) -> Table<KeyIndex, InstanceSet> {
+    let mut holders = Table::filled(InstanceSet::new(origin.len()), keys.len());
     let ranks = ranks(&inventory.services);
-    let distinct =
-        |service: usize| Key::Distinct(ranks.get(service).copied().unwrap_or(usize::MAX));
-    for (number, &index) in origin.iter().enumerate() {
-        let instance = &inventory.instances[index];
-        let mut hold = |key: Key| {
-            if let Ok(key) = keys.binary_search(&key) {
-                holders[key].insert(number);
-            }
-        };
-        instance.host_ports.iter().for_each(|port| hold(Key::Port(*port)));
-        instance.distinct_services.iter().for_each(|&service| hold(distinct(service)));
-        held_services
-            .of(number)
+    for (instance, &position) in origin.enumerate() {
+        let Instance { host_ports, distinct_services, .. } = &inventory.instances[position];
+        let running = service_tasks.of(instance).iter().map(|(service, _)| service.position());
+        let services = distinct_services.iter().copied().chain(running);
+        let distinct = services.filter_map(|service| ranks.get(service)).copied();
+        let held = host_ports
             .iter()
-            .for_each(|&(service, _)| hold(distinct(usize::from(service))));
+            .map(|port| ConflictKey::Port(*port))
+            .chain(distinct.map(ConflictKey::Distinct));
+        for key in held {
+            if let Ok(position) = keys.binary_search(&key) {
+                holders[KeyIndex::new(position)].insert(instance);
+            }
+        }
     }
     holders
 }

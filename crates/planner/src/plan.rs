@@ -51,7 +51,8 @@ pub struct Kept {
     pub reason: KeepReason,
 }
 
-/// Shares of what the cluster costs: by price if every instance has one, else by the number of instances.
+/// Shares of what the cluster costs: by price if every instance has one, else by the number of
+/// instances.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Saving {
     /// What the plan saves, of 1.

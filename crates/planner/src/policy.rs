@@ -13,7 +13,8 @@ pub struct Policy {
     pub headroom_cpu_percent: u32,
     /// The share of memory on usable instances that must be free after the plan, in percent.
     pub headroom_memory_percent: u32,
-    /// The share of the usable instances that one sweep may remove, in percent, rounded up. Instances that drain already count.
+    /// The share of the usable instances that one sweep may remove, in percent, rounded up.
+    /// Instances that drain already count.
     pub max_removals_percent: u32,
     /// How many usable instances are always left.
     pub min_instances: usize,
@@ -23,12 +24,14 @@ pub struct Policy {
     pub groups: Option<BTreeSet<GroupName>>,
     /// Whether groups under a capacity provider's managed scaling may be shrunk.
     pub allow_managed_scaling: bool,
-    /// Whether an instance with standalone tasks may be removed; it is then held until they have ended.
+    /// Whether an instance with standalone tasks may be removed; it is then held until they have
+    /// ended.
     pub allow_standalone_tasks: bool,
     /// Whether the zones of each group must stay as balanced as they are.
     pub keep_zone_balance: bool,
-    /// How much work the search may do, in counted steps, so that equal input gives an equal plan on any machine.
-    /// A step is one look at one container instance for one kind of task: a nanosecond or two.
+    /// How much work the search may do, in counted steps, so that equal input gives an equal plan
+    /// on any machine. A step is one look at one container instance for one kind of task: a
+    /// nanosecond or two.
     pub steps_max: u64,
 }
 

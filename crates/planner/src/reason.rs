@@ -1,7 +1,7 @@
 //! Why an instance goes or stays: a code for machines, typed facts, and a sentence for people.
 //!
-//! The planner knows no settings; the facts are its policy's. The sentences alone name the setting that a limit comes from,
-//! as the operator knows it, so that a reader learns what to change.
+//! The planner knows no settings; the facts are its policy's. The sentences alone name the setting
+//! that a limit comes from, as the operator knows it, so that a reader learns what to change.
 
 use std::fmt;
 

@@ -1,329 +1,341 @@
-//! What ECS would do with the displaced tasks, played through by each service's own placement strategy.
+//! What ECS would do with the displaced tasks, played through by each service's own placement
+//! strategy.
 //!
-//! A replay proves nothing, as the certificate does; several of them in different orders make a stalled drain rare. They are
-//! for tasks whose service starts the replacement before it stops the old task: if one finds no place, its drain stalls
-//! and is rolled back. Source of how ECS chooses: ECS Developer Guide, task-placement-strategies.
+//! A replay proves nothing, as the certificate does; several of them in different orders make a
+//! stalled drain rare. They are for tasks whose service starts the replacement before it stops the
+//! old task: if one finds no place, its drain stalls and is rolled back. Source of how ECS chooses:
+//! ECS Developer Guide, task-placement-strategies.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
+use crate::cast::whole;
 use crate::expression::Subject;
+use crate::index::{InstanceIndex, KeyIndex, KindIndex, Numbered, ServiceIndex, Table};
+use crate::instance_set::InstanceSet;
 use crate::inventory::{Inventory, Strategy};
-use crate::model::{Amounts, BitSet, Model, conflicts, fits, ranks};
+use crate::model::{Amounts, Model, conflicts, fits, ranks, subtract};
 use crate::rng::Rng;
 
 /// In which order displaced tasks are placed, and by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum Order {
     /// In an order by chance, by their services' strategies.
     Shuffled(u64),
     /// The smallest first, by their services' strategies: the large ones find what is left.
     SmallestFirst,
-    /// Kind by kind in an order by chance, or the smallest first for 0, each on the instance with most room: the worst that a
-    /// scheduler can do.
+    /// Kind by kind in an order by chance, or the smallest first for 0, each on the instance with
+    /// most room: the worst that a scheduler can do.
     WorstFit(u64),
 }
 
 /// The replays that a plan must stand; the one that fails first, as a rule, comes first.
-pub(crate) const TURNS: [Turn; 8] = [
-    Turn::WorstFit(0),
-    Turn::WorstFit(1),
-    Turn::WorstFit(2),
-    Turn::WorstFit(3),
-    Turn::SmallestFirst,
-    Turn::Shuffled(1),
-    Turn::Shuffled(2),
-    Turn::Shuffled(3),
+pub(crate) const ORDERS: [Order; 8] = [
+    Order::WorstFit(0),
+    Order::WorstFit(1),
+    Order::WorstFit(2),
+    Order::WorstFit(3),
+    Order::SmallestFirst,
+    Order::Shuffled(1),
+    Order::Shuffled(2),
+    Order::Shuffled(3),
 ];
+
+/// What preparing costs for each instance and each task, in counted steps: it copies and sorts
+/// rather than examines.
+const PREPARE_STEPS: usize = 4;
+/// What one placement costs: it changes a set or a heap.
+const PLACE_STEPS: u64 = 8;
+/// What one sample costs: it reads memory at random.
+const SAMPLE_STEPS: u64 = 4;
+/// How often chance is asked for an instance before all are examined. On 30 recorded inventories,
+/// planning without a share takes three times the CPU time at 0; 8 and 96 take what this takes.
+const SAMPLES: usize = 24;
+/// Worst fit compares room in millionths of a mean instance.
+const MILLIONTHS: f64 = 1e6;
 
 /// Plays placements on one model.
 pub(crate) struct Replay<'a, const D: usize> {
     model: &'a Model<D>,
-    /// By service: the steps of its strategy.
-    choices: Vec<Vec<Step>>,
-    /// The services in the order of their names, so that nothing depends on the order of the inventory.
-    by_name: Vec<u16>,
-    /// By kind: how large a task is, and the instances that have room for one before anything moves.
-    sizes: Vec<f32>,
-    open: &'a [BitSet],
+    /// How each service chooses.
+    strategies: Table<ServiceIndex, Vec<Criterion>>,
+    /// The services in the order of their names, so that nothing depends on the order of the
+    /// inventory.
+    by_name: Vec<ServiceIndex>,
+    /// How large a task of each kind is.
+    sizes: Table<KindIndex, f32>,
+    /// The instances that have room for a task of each kind before anything moves.
+    with_room_for: &'a Table<KindIndex, InstanceSet>,
     fields: Vec<Field>,
-    /// By number of a [`Step::Spread`]: its field; and by value the service's tasks there before anything moves.
-    spreads: Vec<usize>,
-    counts: Vec<Vec<u32>>,
-    sorted: Vec<Sorted>,
-    /// The looks and placements so far.
+    spreads: Vec<Spread>,
+    sorted_pools: Vec<SortedPool>,
+    /// The counted steps so far: instances examined and placements.
     pub(crate) steps: u64,
 }
 
-/// A field to spread over.
+/// A field to spread over: an attribute.
 struct Field {
-    /// By instance: its value, as a number.
-    value_of: Vec<u16>,
+    /// The value of each instance, as its position in `members`.
+    value_of: Table<InstanceIndex, u16>,
     /// By value: the instances that have it.
-    members: Vec<Vec<u32>>,
+    members: Vec<Vec<InstanceIndex>>,
 }
 
-/// Instances that are looked through in order of what is free of one dimension.
-struct Sorted {
+/// A service that spreads over a field.
+struct Spread {
+    /// The field's position.
+    field: usize,
+    /// By value: the service's tasks there before anything moves.
+    tasks: Vec<u32>,
+}
+
+/// Instances in the order of what is free of one dimension.
+struct SortedPool {
     pool: Pool,
     dimension: usize,
-    by_free: BTreeSet<(i32, u32)>,
+    by_free: BTreeSet<(i32, InstanceIndex)>,
 }
 
-/// One step of a strategy.
+/// One criterion of a strategy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// Of one service over one field: the number of both in [`Replay::spreads`].
+enum Criterion {
+    /// By tasks of the service with the same value of a field: a position in [`Replay::spreads`].
     Spread(usize),
+    /// By tasks of the service on the instance.
     SpreadInstances,
     /// By what is free of a dimension.
     Binpack(usize),
 }
 
-/// Instances to choose among: all, or those with a value of a field.
+/// Instances to choose among.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Pool {
-    All,
-    Of(usize, usize),
+    Cluster,
+    /// Those with a value of a field.
+    Value {
+        field: usize,
+        value: usize,
+    },
 }
 
-/// One replay in progress.
-struct Play<'r, 'a, const D: usize> {
-    replay: &'r Replay<'a, D>,
-    free: Vec<Amounts<D>>,
-    holders: Vec<BitSet>,
-    gone: &'r [bool],
-    /// As [`Replay::counts`], now.
-    counts: Vec<Vec<u32>>,
-    /// By instance and service: the tasks that were placed there.
-    placed: BTreeMap<(u32, u16), usize>,
-    /// As [`Replay::sorted`], without what is gone.
-    by_free: Vec<BTreeSet<(i32, u32)>>,
-    rng: Rng,
-    steps: u64,
-    ranks: Vec<i64>,
+/// A task to place.
+#[derive(Clone, Copy)]
+struct DisplacedTask {
+    service: ServiceIndex,
+    kind: KindIndex,
 }
-
-/// How often chance is asked for an instance before all are looked at.
-const DRAWS: usize = 24;
 
 impl<'a, const D: usize> Replay<'a, D> {
     /// Prepares to play.
-    pub(crate) fn new(inventory: &Inventory, model: &'a Model<D>, open: &'a [BitSet]) -> Self {
-        let names: BTreeSet<&str> = inventory
+    pub(crate) fn new(
+        inventory: &Inventory,
+        model: &'a Model<D>,
+        with_room_for: &'a Table<KindIndex, InstanceSet>,
+    ) -> Self {
+        let names = field_names(inventory);
+        let fields: Vec<Field> =
+            names.iter().map(|name| Field::new(inventory, model, name)).collect();
+        let mut spreads = Vec::new();
+        let strategies = inventory
             .services
             .iter()
-            .flat_map(|service| &service.strategy)
-            .filter_map(|strategy| match strategy {
-                Strategy::Spread(name) if !is_instance(name) => Some(name.as_str()),
-                Strategy::Spread(_)
-                | Strategy::Random
-                | Strategy::BinpackCpu
-                | Strategy::BinpackMemory => None,
+            .zip(model.kind_of.iter())
+            .map(|(service, kind)| match kind {
+                Some(_) => criteria(&service.strategy, &names, &fields, &mut spreads),
+                // No task of it is to be placed.
+                None => Vec::new(),
             })
             .collect();
-        let names: Vec<&str> = names.into_iter().collect();
-        let fields: Vec<Field> = names.iter().map(|name| field(inventory, model, name)).collect();
+        let ranks = ranks(&inventory.services);
+        let mut by_name: Vec<ServiceIndex> = model.kind_of.indices().collect();
+        by_name.sort_by_key(|service| ranks[service.position()]);
+        let mut replay = Self {
+            model,
+            strategies,
+            by_name,
+            sizes: model.sizes(),
+            with_room_for,
+            fields,
+            spreads,
+            sorted_pools: Vec::new(),
+            steps: 0,
+        };
+        replay.sorted_pools = replay.sort_pools();
+        replay.count_spread_tasks();
+        replay
+    }
 
-        let mut spreads = Vec::new();
-        let mut choices = Vec::with_capacity(inventory.services.len());
-        for (service, kind) in inventory.services.iter().zip(&model.kind_of) {
-            let strategy = service.strategy.iter().filter(|_| kind.is_some());
-            let steps = strategy.filter_map(|strategy| match strategy {
-                Strategy::Random => None,
-                Strategy::Spread(name) => {
-                    // What is no field is the instance.
-                    let Ok(field) = names.binary_search(&name.as_str()) else {
-                        return Some(Step::SpreadInstances);
-                    };
-                    spreads.push(field);
-                    Some(Step::Spread(spreads.len() - 1))
-                }
-                Strategy::BinpackCpu => Some(Step::Binpack(0)),
-                Strategy::BinpackMemory => Some(Step::Binpack(1)),
-            });
-            choices.push(steps.collect::<Vec<_>>());
-        }
-
+    /// The pools that binpacking strategies choose from.
+    fn sort_pools(&self) -> Vec<SortedPool> {
         let mut pools = BTreeSet::new();
-        for steps in &choices {
-            match *steps.as_slice() {
-                [Step::Binpack(dimension), ..] => {
-                    pools.insert((Pool::All, dimension));
+        for criteria in self.strategies.iter() {
+            match *criteria.as_slice() {
+                [Criterion::Binpack(dimension), ..] => {
+                    pools.insert((Pool::Cluster, dimension));
                 }
-                [Step::Spread(spread), Step::Binpack(dimension), ..] => {
-                    let field = spreads[spread];
-                    let values = 0..fields[field].members.len();
-                    pools.extend(values.map(|value| (Pool::Of(field, value), dimension)));
+                [Criterion::Spread(spread), Criterion::Binpack(dimension), ..] => {
+                    let field = self.spreads[spread].field;
+                    let values = 0..self.fields[field].members.len();
+                    pools.extend(values.map(|value| (Pool::Value { field, value }, dimension)));
                 }
                 _ => {}
             }
         }
-        let ranks = ranks(&inventory.services);
-        let mut by_name: Vec<u16> = (0..).take(ranks.len()).collect();
-        by_name.sort_by_key(|&service| ranks[usize::from(service)]);
-        let mut replay = Self {
-            model,
-            choices,
-            by_name,
-            sizes: model.sizes(),
-            open,
-            counts: spreads.iter().map(|&field| vec![0; fields[field].members.len()]).collect(),
-            fields,
-            spreads,
-            sorted: Vec::new(),
-            steps: 0,
-        };
-        replay.sorted =
-            pools.into_iter().map(|(pool, dimension)| replay.sorted(pool, dimension)).collect();
-        let mut counts = std::mem::take(&mut replay.counts);
-        for number in 0..model.len() {
-            replay.spread_from(number, |spread, value, tasks| counts[spread][value] += tasks);
+        pools.into_iter().map(|(pool, dimension)| self.sort_pool(pool, dimension)).collect()
+    }
+
+    fn sort_pool(&self, pool: Pool, dimension: usize) -> SortedPool {
+        let by_free = self
+            .model
+            .instances()
+            .filter(|&instance| self.is_in(pool, instance))
+            .map(|instance| (self.model.free[instance][dimension], instance))
+            .collect();
+        SortedPool { pool, dimension, by_free }
+    }
+
+    fn count_spread_tasks(&mut self) {
+        let mut counts: Vec<Vec<u32>> =
+            self.spreads.iter().map(|spread| spread.tasks.clone()).collect();
+        for instance in self.model.instances() {
+            self.for_each_spread(instance, |spread, value, tasks| counts[spread][value] += tasks);
         }
-        replay.counts = counts;
-        replay
+        for (spread, tasks) in self.spreads.iter_mut().zip(counts) {
+            spread.tasks = tasks;
+        }
     }
 
-    fn sorted(&self, pool: Pool, dimension: usize) -> Sorted {
-        let free = |number: u32| (self.model.free[number as usize][dimension], number);
-        let members =
-            (0..self.model.len() as u32).filter(|&number| self.is_in(pool, number as usize));
-        Sorted { pool, dimension, by_free: members.map(free).collect() }
+    /// Calls a function with each spread of the services on an instance: its position, the value
+    /// here, how many tasks.
+    fn for_each_spread(&self, instance: InstanceIndex, mut apply: impl FnMut(usize, usize, u32)) {
+        for &(service, count) in self.model.service_tasks.of(instance) {
+            for criterion in &self.strategies[service] {
+                if let Criterion::Spread(spread) = *criterion {
+                    apply(spread, self.value_of(spread, instance), u32::from(count));
+                }
+            }
+        }
     }
 
-    fn is_in(&self, pool: Pool, number: usize) -> bool {
+    fn is_in(&self, pool: Pool, instance: InstanceIndex) -> bool {
         match pool {
-            Pool::All => true,
-            Pool::Of(field, value) => usize::from(self.fields[field].value_of[number]) == value,
-        }
-    }
-
-    /// Tells of the tasks of an instance, for each spread of their services: its number, the value here, how many tasks.
-    fn spread_from(&self, number: usize, mut tell: impl FnMut(usize, usize, u32)) {
-        for &(service, count) in self.model.held_services.of(number) {
-            for step in &self.choices[usize::from(service)] {
-                if let Step::Spread(spread) = *step {
-                    tell(spread, self.value_of(spread, number), u32::from(count));
-                }
+            Pool::Cluster => true,
+            Pool::Value { field, value } => {
+                usize::from(self.fields[field].value_of[instance]) == value
             }
         }
     }
 
-    fn value_of(&self, spread: usize, number: usize) -> usize {
-        usize::from(self.fields[self.spreads[spread]].value_of[number])
+    fn value_of(&self, spread: usize, instance: InstanceIndex) -> usize {
+        usize::from(self.fields[self.spreads[spread].field].value_of[instance])
     }
 
-    /// Whether every task that is displaced if these instances are `gone` finds a place in one replay.
-    pub(crate) fn places_all(&mut self, gone: &[bool], turn: Turn) -> bool {
-        let mut tasks = self.tasks(gone);
-        let kind_of = |service: u16| self.model.kind_of[usize::from(service)];
-        let mut rng = Rng::new(match turn {
-            Turn::Shuffled(seed) | Turn::WorstFit(seed) => seed,
-            Turn::SmallestFirst => 0,
+    /// Whether every displaced task finds a place in one replay.
+    pub(crate) fn places_all(
+        &mut self,
+        is_removed: &Table<InstanceIndex, bool>,
+        order: Order,
+    ) -> bool {
+        let mut tasks = self.displaced_tasks(is_removed);
+        let mut rng = Rng::new(match order {
+            Order::Shuffled(seed) | Order::WorstFit(seed) => seed,
+            Order::SmallestFirst => 0,
         });
-        match turn {
-            Turn::Shuffled(_) => {
-                for at in (1..tasks.len()).rev() {
-                    tasks.swap(at, rng.below(at + 1));
-                }
-            }
-            Turn::SmallestFirst | Turn::WorstFit(0) => {
-                // Those of one kind stand together.
-                let size = |service: u16| {
-                    kind_of(service).map(|kind| (self.sizes[usize::from(kind)], kind))
-                };
-                tasks.sort_by(|&one, &other| {
-                    size(one).partial_cmp(&size(other)).unwrap_or(Ordering::Equal)
-                });
-            }
-            Turn::WorstFit(_) => {
-                let chance: Vec<usize> = self.sizes.iter().map(|_| rng.below(1 << 20)).collect();
-                tasks.sort_by_key(|&service| {
-                    kind_of(service).map(|kind| (chance[usize::from(kind)], kind))
-                });
-            }
-        }
-        let (placed, steps) = match turn {
-            Turn::WorstFit(_) => self.worst_fit(gone, &tasks),
-            Turn::Shuffled(_) | Turn::SmallestFirst => self.play(gone, &tasks, rng),
+        self.sort(&mut tasks, order, &mut rng);
+        let (places_all, steps) = match order {
+            Order::WorstFit(_) => self.worst_fit(is_removed, &tasks),
+            Order::Shuffled(_) | Order::SmallestFirst => self.play(is_removed, &tasks, rng),
         };
         self.steps += steps;
-        placed
+        places_all
     }
 
-    /// The displaced tasks, each by its service, in the order of their names. Nothing else is on its way: see [`crate::safe`].
-    fn tasks(&self, gone: &[bool]) -> Vec<u16> {
-        let mut counts = vec![0; self.by_name.len()];
-        for number in (0..self.model.len()).filter(|&number| gone[number]) {
-            for &(service, count) in self.model.held_services.of(number) {
-                counts[usize::from(service)] += usize::from(count);
+    /// The displaced tasks, by the names of their services. Nothing else is on its way: see `safe`.
+    fn displaced_tasks(&self, is_removed: &Table<InstanceIndex, bool>) -> Vec<DisplacedTask> {
+        let mut counts = Table::<ServiceIndex, usize>::filled(0, self.by_name.len());
+        for instance in self.model.instances().filter(|&instance| is_removed[instance]) {
+            for &(service, count) in self.model.service_tasks.of(instance) {
+                counts[service] += usize::from(count);
             }
         }
-        let tasks = |&service: &u16| std::iter::repeat_n(service, counts[usize::from(service)]);
-        self.by_name.iter().flat_map(tasks).collect()
+        self.by_name
+            .iter()
+            .filter_map(|&service| Some((service, self.model.kind_of[service]?)))
+            .flat_map(|(service, kind)| {
+                std::iter::repeat_n(DisplacedTask { service, kind }, counts[service])
+            })
+            .collect()
     }
 
-    fn play(&self, gone: &[bool], tasks: &[u16], rng: Rng) -> (bool, u64) {
-        let model = self.model;
-        let mut counts = self.counts.clone();
-        let mut by_free: Vec<_> = self.sorted.iter().map(|sorted| sorted.by_free.clone()).collect();
-        for number in (0..model.len()).filter(|&number| gone[number]) {
-            self.spread_from(number, |spread, value, tasks| counts[spread][value] -= tasks);
-            for (set, sorted) in by_free.iter_mut().zip(&self.sorted) {
-                set.remove(&(model.free[number][sorted.dimension], number as u32));
+    fn sort(&self, tasks: &mut [DisplacedTask], order: Order, rng: &mut Rng) {
+        match order {
+            // Fisher and Yates' shuffle.
+            Order::Shuffled(_) => {
+                for last in (1..tasks.len()).rev() {
+                    tasks.swap(last, rng.below(last + 1));
+                }
+            }
+            // Those of one kind stand together.
+            Order::SmallestFirst | Order::WorstFit(0) => {
+                let size = |task: &DisplacedTask| (self.sizes[task.kind], task.kind);
+                tasks.sort_by(|a, b| size(a).partial_cmp(&size(b)).unwrap_or(Ordering::Equal));
+            }
+            Order::WorstFit(_) => {
+                let ranks: Table<KindIndex, usize> =
+                    self.sizes.iter().map(|_| rng.below(1 << 20)).collect();
+                tasks.sort_by_key(|task| (ranks[task.kind], task.kind));
             }
         }
-        let prepared =
-            4 * (model.len() + tasks.len() + by_free.iter().map(BTreeSet::len).sum::<usize>());
-        let mut play = Play {
-            replay: self,
-            free: model.free.clone(),
-            holders: model.holders.clone(),
-            gone,
-            counts,
-            placed: BTreeMap::new(),
-            by_free,
-            rng,
-            steps: prepared as u64,
-            ranks: Vec::new(),
-        };
-        let placed = tasks.iter().all(|&service| play.place(service));
-        (placed, play.steps)
+    }
+
+    /// Each task by its service's strategy.
+    fn play(
+        &self,
+        is_removed: &Table<InstanceIndex, bool>,
+        tasks: &[DisplacedTask],
+        rng: Rng,
+    ) -> (bool, u64) {
+        let mut scheduler = Scheduler::new(self, is_removed, rng);
+        scheduler.steps += (PREPARE_STEPS * tasks.len()) as u64;
+        let places_all = tasks.iter().all(|&task| scheduler.place(task));
+        (places_all, scheduler.steps)
     }
 
     /// Each task on the instance with most room that takes it. Tasks of one kind stand together.
-    fn worst_fit(&self, gone: &[bool], tasks: &[u16]) -> (bool, u64) {
+    fn worst_fit(
+        &self,
+        is_removed: &Table<InstanceIndex, bool>,
+        tasks: &[DisplacedTask],
+    ) -> (bool, u64) {
         let model = self.model;
         let scale = model.scale();
         let mut free = model.free.clone();
-        let mut holders = model.holders.clone();
-        let room = |free: &Amounts<D>| -> i64 {
-            let share = |at: usize| f64::from(free[at]) * f64::from(scale[at]);
-            ((0..D.min(2)).map(share).fold(f64::INFINITY, f64::min) * 1e6) as i64
-        };
-        let kind_of = |service: u16| model.kind_of[usize::from(service)];
-        let mut rooms: Vec<i64> = free.iter().map(room).collect();
+        let mut key_holders = model.key_holders.clone();
+        let mut rooms: Table<InstanceIndex, i64> =
+            free.iter().map(|free| least_share(free, &scale)).collect();
         let mut steps = model.len() as u64;
-        for same in tasks.chunk_by(|&one, &other| kind_of(one) == kind_of(other)) {
-            let Some(number) = kind_of(same[0]) else { continue };
-            let kind = &model.kinds[usize::from(number)];
-            let takes = |number: usize, free: &[Amounts<D>], holders: &[BitSet]| {
-                fits(&kind.demand, &free[number]) && !conflicts(kind, holders, number)
+        for same_kind in tasks.chunk_by(|a, b| a.kind == b.kind) {
+            let kind = &model.kinds[same_kind[0].kind];
+            let takes = |instance: InstanceIndex, free: &Amounts<D>, key_holders: &_| {
+                fits(&kind.demand, free) && !conflicts(kind, key_holders, instance)
             };
-            let open = self.open[usize::from(number)].iter();
-            let open = open.filter(|&number| !gone[number] && takes(number, &free, &holders));
-            let mut heap: BinaryHeap<_> = open.map(|number| (rooms[number], number)).collect();
-            steps += (model.len() + heap.len()) as u64;
-            for _ in same {
-                steps += 8;
-                let Some((_, number)) = heap.pop() else { return (false, steps) };
-                for (free, demand) in free[number].iter_mut().zip(kind.demand) {
-                    *free -= demand;
-                }
-                kind.keys.iter().for_each(|&key| holders[usize::from(key)].insert(number));
-                rooms[number] = room(&free[number]);
-                if takes(number, &free, &holders) {
-                    heap.push((rooms[number], number));
+            let mut roomiest: BinaryHeap<(i64, InstanceIndex)> = self.with_room_for
+                [same_kind[0].kind]
+                .iter()
+                .filter(|&instance| {
+                    !is_removed[instance] && takes(instance, &free[instance], &key_holders)
+                })
+                .map(|instance| (rooms[instance], instance))
+                .collect();
+            steps += (model.len() + roomiest.len()) as u64;
+            for _ in same_kind {
+                steps += PLACE_STEPS;
+                let Some((_, instance)) = roomiest.pop() else { return (false, steps) };
+                subtract(&mut free[instance], &kind.demand);
+                kind.keys.iter().for_each(|&key| key_holders[key].insert(instance));
+                rooms[instance] = least_share(&free[instance], &scale);
+                if takes(instance, &free[instance], &key_holders) {
+                    roomiest.push((rooms[instance], instance));
                 }
             }
         }
@@ -331,123 +343,235 @@ impl<'a, const D: usize> Replay<'a, D> {
     }
 }
 
-/// Whether a field of a spread strategy names the instance itself. Source: ECS Developer Guide, task-placement-strategies.
+/// What is free of CPU or memory, whichever is less of a mean instance, in millionths.
+fn least_share<const D: usize>(free: &Amounts<D>, scale: &[f32; D]) -> i64 {
+    let shares =
+        (0..D.min(2)).map(|dimension| f64::from(free[dimension]) * f64::from(scale[dimension]));
+    whole(shares.fold(f64::INFINITY, f64::min) * MILLIONTHS)
+}
+
+/// The attributes that services spread over.
+fn field_names(inventory: &Inventory) -> Vec<&str> {
+    let strategies = inventory.services.iter().flat_map(|service| &service.strategy);
+    let names: BTreeSet<&str> = strategies
+        .filter_map(|strategy| match strategy {
+            Strategy::Spread(name) if !is_instance(name) => Some(name.as_str()),
+            Strategy::Spread(_)
+            | Strategy::Random
+            | Strategy::BinpackCpu
+            | Strategy::BinpackMemory => None,
+        })
+        .collect();
+    names.into_iter().collect()
+}
+
+/// Whether a field of a spread strategy names the instance itself. Source: ECS Developer Guide,
+/// task-placement-strategies.
 fn is_instance(field: &str) -> bool {
     matches!(field, "instanceId" | "host")
 }
 
-/// The values of a field; an instance without it has the value of nothing.
-fn field<const D: usize>(inventory: &Inventory, model: &Model<D>, name: &str) -> Field {
-    let subject = Subject::Attribute(name.strip_prefix("attribute:").unwrap_or(name).to_owned());
-    let mut numbers = BTreeMap::<Option<&str>, u16>::new();
-    let mut field = Field { value_of: Vec::new(), members: Vec::new() };
-    for (number, &index) in (0..).zip(&model.origin) {
-        let next = field.members.len() as u16;
-        let value =
-            *numbers.entry(subject.value(&inventory.instances[index])).or_insert_with(|| {
-                field.members.push(Vec::new());
-                next
-            });
-        field.members[usize::from(value)].push(number);
-        field.value_of.push(value);
-    }
-    field
+/// The criteria of a service's strategy; those that spread over a field are added to `spreads`.
+fn criteria(
+    strategy: &[Strategy],
+    names: &[&str],
+    fields: &[Field],
+    spreads: &mut Vec<Spread>,
+) -> Vec<Criterion> {
+    strategy
+        .iter()
+        .filter_map(|strategy| match strategy {
+            Strategy::Random => None,
+            Strategy::Spread(name) => Some(match names.binary_search(&name.as_str()) {
+                Ok(field) => {
+                    spreads.push(Spread { field, tasks: vec![0; fields[field].members.len()] });
+                    Criterion::Spread(spreads.len() - 1)
+                }
+                Err(_) => Criterion::SpreadInstances,
+            }),
+            Strategy::BinpackCpu => Some(Criterion::Binpack(0)),
+            Strategy::BinpackMemory => Some(Criterion::Binpack(1)),
+        })
+        .collect()
 }
 
-impl<const D: usize> Play<'_, '_, D> {
-    fn place(&mut self, service: u16) -> bool {
-        let Some(kind) = self.replay.model.kind_of[usize::from(service)] else { return true };
-        let steps = self.replay.choices[usize::from(service)].as_slice();
-        let chosen = match steps {
-            [Step::Spread(spread), rest @ ..] => self.choose_spread(service, kind, *spread, rest),
-            steps => self.choose(service, kind, Pool::All, steps),
+impl Field {
+    /// The values of an attribute; instances without it share a value of their own.
+    fn new<const D: usize>(inventory: &Inventory, model: &Model<D>, name: &str) -> Self {
+        let attribute = name.strip_prefix("attribute:").unwrap_or(name);
+        let subject = Subject::Attribute(attribute.to_owned());
+        let mut values = BTreeMap::<Option<&str>, u16>::new();
+        let mut field = Self { value_of: Table::default(), members: Vec::new() };
+        for (instance, &position) in model.origin.enumerate() {
+            let value =
+                *values.entry(subject.value(&inventory.instances[position])).or_insert_with(|| {
+                    field.members.push(Vec::new());
+                    u16::try_from(field.members.len() - 1).unwrap_or(u16::MAX)
+                });
+            field.members[usize::from(value)].push(instance);
+            field.value_of.push(value);
+        }
+        field
+    }
+}
+
+/// One replay in progress.
+struct Scheduler<'r, 'a, const D: usize> {
+    replay: &'r Replay<'a, D>,
+    free: Table<InstanceIndex, Amounts<D>>,
+    key_holders: Table<KeyIndex, InstanceSet>,
+    is_removed: &'r Table<InstanceIndex, bool>,
+    /// As [`Spread::tasks`], now.
+    spread_tasks: Vec<Vec<u32>>,
+    /// The tasks that were placed, by instance and service.
+    placed: BTreeMap<(InstanceIndex, ServiceIndex), usize>,
+    /// As [`SortedPool::by_free`], now, without what is removed.
+    by_free: Vec<BTreeSet<(i32, InstanceIndex)>>,
+    rng: Rng,
+    steps: u64,
+    /// The ranks of one instance, kept to reuse their memory.
+    ranks: Vec<i64>,
+}
+
+impl<'r, 'a, const D: usize> Scheduler<'r, 'a, D> {
+    fn new(
+        replay: &'r Replay<'a, D>,
+        is_removed: &'r Table<InstanceIndex, bool>,
+        rng: Rng,
+    ) -> Self {
+        let model = replay.model;
+        let mut spread_tasks: Vec<Vec<u32>> =
+            replay.spreads.iter().map(|spread| spread.tasks.clone()).collect();
+        let mut by_free: Vec<_> =
+            replay.sorted_pools.iter().map(|pool| pool.by_free.clone()).collect();
+        for instance in model.instances().filter(|&instance| is_removed[instance]) {
+            replay.for_each_spread(instance, |spread, value, tasks| {
+                spread_tasks[spread][value] -= tasks;
+            });
+            for (by_free, pool) in by_free.iter_mut().zip(&replay.sorted_pools) {
+                by_free.remove(&(model.free[instance][pool.dimension], instance));
+            }
+        }
+        let sorted = by_free.iter().map(BTreeSet::len).sum::<usize>();
+        Self {
+            replay,
+            free: model.free.clone(),
+            key_holders: model.key_holders.clone(),
+            is_removed,
+            spread_tasks,
+            placed: BTreeMap::new(),
+            by_free,
+            rng,
+            steps: (PREPARE_STEPS * (model.len() + sorted)) as u64,
+            ranks: Vec::new(),
+        }
+    }
+
+    /// Places one task; returns whether it found a place.
+    fn place(&mut self, task: DisplacedTask) -> bool {
+        let criteria = self.replay.strategies[task.service].as_slice();
+        let chosen = match criteria {
+            [Criterion::Spread(spread), criteria @ ..] => {
+                self.choose_value(task, *spread, criteria)
+            }
+            criteria => self.choose(task, Pool::Cluster, criteria),
         };
-        let Some(number) = chosen else { return false };
-        self.host(service, kind, number);
-        true
+        chosen.map(|instance| self.host(task, instance)).is_some()
     }
 
     /// The value with the fewest tasks of the service that has an instance to take one more.
-    fn choose_spread(
+    fn choose_value(
         &mut self,
-        service: u16,
-        kind: u16,
+        task: DisplacedTask,
         spread: usize,
-        rest: &[Step],
-    ) -> Option<usize> {
-        let field = self.replay.spreads[spread];
-        let counts = &self.counts[spread];
-        let mut values: Vec<(u32, usize, usize)> = (0..counts.len())
-            .map(|value| (counts[value], self.rng.below(1 << 16), value))
-            .collect();
+        criteria: &[Criterion],
+    ) -> Option<InstanceIndex> {
+        let field = self.replay.spreads[spread].field;
+        let tasks = &self.spread_tasks[spread];
+        let mut values: Vec<(u32, usize, usize)> =
+            (0..tasks.len()).map(|value| (tasks[value], self.rng.below(1 << 16), value)).collect();
         values.sort_unstable();
         values
             .into_iter()
-            .find_map(|(_, _, value)| self.choose(service, kind, Pool::Of(field, value), rest))
+            .find_map(|(_, _, value)| self.choose(task, Pool::Value { field, value }, criteria))
     }
 
-    fn choose(&mut self, service: u16, kind: u16, pool: Pool, steps: &[Step]) -> Option<usize> {
-        if let [Step::Binpack(dimension), ..] = *steps {
-            let same = |sorted: &Sorted| (sorted.pool, sorted.dimension) == (pool, dimension);
-            if let Some(at) = self.replay.sorted.iter().position(same) {
-                return self.least_free(kind, at, dimension);
+    fn choose(
+        &mut self,
+        task: DisplacedTask,
+        pool: Pool,
+        criteria: &[Criterion],
+    ) -> Option<InstanceIndex> {
+        if let [Criterion::Binpack(dimension), ..] = *criteria {
+            let mut pools = self.replay.sorted_pools.iter();
+            let is_sorted =
+                |sorted: &SortedPool| (sorted.pool, sorted.dimension) == (pool, dimension);
+            if let Some(sorted) = pools.position(is_sorted) {
+                return self.least_free(task.kind, sorted, dimension);
             }
         }
-        self.draw(service, kind, pool, steps).or_else(|| self.look(service, kind, pool, steps))
+        self.sample(task, pool, criteria).or_else(|| self.scan(task, pool, criteria))
     }
 
-    /// One by chance that takes the task: exact for a choice by chance, and for one by fewest tasks if it has none.
-    fn draw(&mut self, service: u16, kind: u16, pool: Pool, steps: &[Step]) -> Option<usize> {
-        let spread = match steps {
+    /// An instance by chance that takes the task: exact for a choice by chance, and for one by
+    /// fewest tasks if it has none.
+    fn sample(
+        &mut self,
+        task: DisplacedTask,
+        pool: Pool,
+        criteria: &[Criterion],
+    ) -> Option<InstanceIndex> {
+        let must_be_first = match criteria {
             [] => false,
-            [Step::SpreadInstances, ..] => true,
+            [Criterion::SpreadInstances, ..] => true,
             _ => return None,
         };
         let members = match pool {
-            Pool::All => self.free.len(),
-            Pool::Of(field, value) => self.replay.fields[field].members[value].len(),
+            Pool::Cluster => self.free.len(),
+            Pool::Value { field, value } => self.replay.fields[field].members[value].len(),
         };
-        for _ in 0..DRAWS.min(4 * members) {
-            self.steps += 4;
-            let drawn = self.rng.below(members);
-            let number = match pool {
-                Pool::All => drawn,
-                Pool::Of(field, value) => self.replay.fields[field].members[value][drawn] as usize,
+        for _ in 0..SAMPLES.min(4 * members) {
+            self.steps += SAMPLE_STEPS;
+            let position = self.rng.below(members);
+            let instance = match pool {
+                Pool::Cluster => InstanceIndex::new(position),
+                Pool::Value { field, value } => self.replay.fields[field].members[value][position],
             };
-            if self.takes(kind, number) && !(spread && self.tasks_of(service, number) > 0) {
-                return Some(number);
+            let is_first = || self.tasks_of(task.service, instance) == 0;
+            if self.takes(task.kind, instance) && (!must_be_first || is_first()) {
+                return Some(instance);
             }
         }
         None
     }
 
-    /// Looks at every one: the best by the steps, in order; chance decides what they leave open.
-    fn look(&mut self, service: u16, kind: u16, pool: Pool, steps: &[Step]) -> Option<usize> {
+    /// Examines every instance: the best by the criteria, in order; chance decides what they leave
+    /// open (reservoir sampling).
+    fn scan(
+        &mut self,
+        task: DisplacedTask,
+        pool: Pool,
+        criteria: &[Criterion],
+    ) -> Option<InstanceIndex> {
         let replay = self.replay;
-        let open = &replay.open[usize::from(kind)];
-        self.steps += open.words() as u64;
+        let with_room = &replay.with_room_for[task.kind];
+        self.steps += with_room.words() as u64;
         let (mut chosen, mut best, mut ties) = (None, Vec::new(), 0);
         let mut ranks = std::mem::take(&mut self.ranks);
-        for number in open.iter().filter(|&number| replay.is_in(pool, number)) {
+        for instance in with_room.iter().filter(|&instance| replay.is_in(pool, instance)) {
             self.steps += 1;
-            if !self.takes(kind, number) {
+            if !self.takes(task.kind, instance) {
                 continue;
             }
             ranks.clear();
-            ranks.extend(steps.iter().map(|step| match *step {
-                Step::Spread(spread) => {
-                    i64::from(self.counts[spread][replay.value_of(spread, number)])
-                }
-                Step::SpreadInstances => self.tasks_of(service, number) as i64,
-                Step::Binpack(dimension) => i64::from(self.free[number][dimension]),
-            }));
+            ranks.extend(criteria.iter().map(|&criterion| self.rank(criterion, task, instance)));
             if chosen.is_none() || ranks < best {
                 std::mem::swap(&mut ranks, &mut best);
-                (chosen, ties) = (Some(number), 1);
+                (chosen, ties) = (Some(instance), 1);
             } else if ranks == best {
                 ties += 1;
                 if self.rng.below(ties) == 0 {
-                    chosen = Some(number);
+                    chosen = Some(instance);
                 }
             }
         }
@@ -455,64 +579,80 @@ impl<const D: usize> Play<'_, '_, D> {
         chosen
     }
 
-    /// The one with the least left in a dimension that takes the task.
-    fn least_free(&mut self, kind: u16, at: usize, dimension: usize) -> Option<usize> {
-        let least = self.replay.model.kinds[usize::from(kind)].demand[dimension];
-        let (mut chosen, mut looks) = (None, 8);
-        for &(_, number) in self.by_free[at].range((least, 0)..) {
-            looks += 1;
-            if self.takes(kind, number as usize) {
-                chosen = Some(number as usize);
+    /// The lower, the better.
+    fn rank(&self, criterion: Criterion, task: DisplacedTask, instance: InstanceIndex) -> i64 {
+        match criterion {
+            Criterion::Spread(spread) => {
+                i64::from(self.spread_tasks[spread][self.replay.value_of(spread, instance)])
+            }
+            Criterion::SpreadInstances => {
+                i64::try_from(self.tasks_of(task.service, instance)).unwrap_or(i64::MAX)
+            }
+            Criterion::Binpack(dimension) => i64::from(self.free[instance][dimension]),
+        }
+    }
+
+    /// The instance with the least free of a dimension that takes the task: best fit.
+    fn least_free(
+        &mut self,
+        kind: KindIndex,
+        sorted: usize,
+        dimension: usize,
+    ) -> Option<InstanceIndex> {
+        let demand = self.replay.model.kinds[kind].demand[dimension];
+        let (mut chosen, mut examined) = (None, PLACE_STEPS);
+        for &(_, instance) in self.by_free[sorted].range((demand, InstanceIndex::new(0))..) {
+            examined += 1;
+            if self.takes(kind, instance) {
+                chosen = Some(instance);
                 break;
             }
         }
-        self.steps += looks;
+        self.steps += examined;
         chosen
     }
 
-    fn takes(&self, kind: u16, number: usize) -> bool {
-        let what = &self.replay.model.kinds[usize::from(kind)];
-        !self.gone[number]
-            && fits(&what.demand, &self.free[number])
-            && self.replay.model.allows(what, number)
-            && !conflicts(what, &self.holders, number)
+    fn takes(&self, kind: KindIndex, instance: InstanceIndex) -> bool {
+        let kind = &self.replay.model.kinds[kind];
+        !self.is_removed[instance]
+            && fits(&kind.demand, &self.free[instance])
+            && self.replay.model.allows(kind, instance)
+            && !conflicts(kind, &self.key_holders, instance)
     }
 
     /// How many tasks of a service an instance has.
-    fn tasks_of(&self, service: u16, number: usize) -> usize {
-        let held = self.replay.model.held_services.of(number);
-        let held = held
-            .iter()
-            .find(|(other, _)| *other == service)
-            .map_or(0, |(_, count)| usize::from(*count));
-        held + self.placed.get(&(number as u32, service)).copied().unwrap_or_default()
+    fn tasks_of(&self, service: ServiceIndex, instance: InstanceIndex) -> usize {
+        let running = self.replay.model.service_tasks.of(instance).iter();
+        let running: usize = running
+            .filter(|(running, _)| *running == service)
+            .map(|(_, count)| usize::from(*count))
+            .sum();
+        running + self.placed.get(&(instance, service)).copied().unwrap_or_default()
     }
 
-    fn host(&mut self, service: u16, kind: u16, number: usize) {
-        self.steps += 8;
+    /// Puts a task on an instance.
+    fn host(&mut self, task: DisplacedTask, instance: InstanceIndex) {
+        self.steps += PLACE_STEPS;
         let replay = self.replay;
-        let before = self.free[number];
-        for (free, demand) in
-            self.free[number].iter_mut().zip(replay.model.kinds[usize::from(kind)].demand)
-        {
-            *free -= demand;
-        }
-        for (set, sorted) in self.by_free.iter_mut().zip(&replay.sorted) {
-            if replay.is_in(sorted.pool, number) {
-                set.remove(&(before[sorted.dimension], number as u32));
-                set.insert((self.free[number][sorted.dimension], number as u32));
+        let kind = &replay.model.kinds[task.kind];
+        let before = self.free[instance];
+        subtract(&mut self.free[instance], &kind.demand);
+        for (by_free, pool) in self.by_free.iter_mut().zip(&replay.sorted_pools) {
+            if replay.is_in(pool.pool, instance) {
+                by_free.remove(&(before[pool.dimension], instance));
+                by_free.insert((self.free[instance][pool.dimension], instance));
             }
         }
-        for &key in &replay.model.kinds[usize::from(kind)].keys {
-            self.holders[usize::from(key)].insert(number);
+        for &key in &kind.keys {
+            self.key_holders[key].insert(instance);
         }
-        let steps = &replay.choices[usize::from(service)];
-        if steps.contains(&Step::SpreadInstances) {
-            *self.placed.entry((number as u32, service)).or_default() += 1;
+        let criteria = &replay.strategies[task.service];
+        if criteria.contains(&Criterion::SpreadInstances) {
+            *self.placed.entry((instance, task.service)).or_default() += 1;
         }
-        for step in steps {
-            if let Step::Spread(spread) = *step {
-                self.counts[spread][replay.value_of(spread, number)] += 1;
+        for criterion in criteria {
+            if let Criterion::Spread(spread) = *criterion {
+                self.spread_tasks[spread][replay.value_of(spread, instance)] += 1;
             }
         }
     }
@@ -524,10 +664,11 @@ mod tests {
     use crate::inventory::{Instance, Service};
     use crate::testing::{cluster, holding, model, service};
 
-    /// Whether a replay stands. Two instances stay: one with half its CPU free, in zone a, and one with all of it, in zone b.
-    /// Off a third come small tasks and a large one, which only fits where no small one has gone: on the second.
-    /// `small` is how many small tasks each of the three has.
-    fn stands(strategy: &[Strategy], turn: Turn, small: [usize; 3], zone: &str) -> bool {
+    /// Whether a replay stands. Two instances stay: one with half its CPU free, in zone a, and one
+    /// with all of it, in zone b. Off a third come small tasks and a large one, which only fits
+    /// where no small one has gone: on the second. `small` is how many small tasks each of the
+    /// three has.
+    fn stands(strategy: &[Strategy], order: Order, small: [usize; 3], zone: &str) -> bool {
         let services = vec![
             Service { strategy: strategy.to_vec(), ..service(0, [256, 256]) },
             service(1, [2048, 1024]),
@@ -538,15 +679,16 @@ mod tests {
             Instance { zone: zone.to_owned(), ..holding(3, [0, 0], &[(0, small[2]), (1, 1)]) };
         let inventory = cluster(vec![half, whole, leaves], services);
         let model = model::<2>(&inventory);
-        let open: Vec<_> = model.kinds.iter().map(|kind| model.open(kind)).collect();
-        Replay::new(&inventory, &model, &open).places_all(&[false, false, true], turn)
+        let with_room_for = model.kinds.iter().map(|kind| model.with_room_for(kind)).collect();
+        let is_removed = vec![false, false, true].into();
+        Replay::new(&inventory, &model, &with_room_for).places_all(&is_removed, order)
     }
 
     #[test]
     fn each_strategy_places_as_it_says() {
         let spread = |field: &str| Strategy::Spread(field.to_owned());
         let zone = "attribute:ecs.availability-zone";
-        let stands = |strategy: &[Strategy]| stands(strategy, Turn::SmallestFirst, [1, 0, 1], "a");
+        let stands = |strategy: &[Strategy]| stands(strategy, Order::SmallestFirst, [1, 0, 1], "a");
         // Where least is left, which is not where the large one must go.
         assert!(stands(&[Strategy::BinpackCpu]));
         assert!(stands(&[Strategy::BinpackMemory]));
@@ -563,12 +705,14 @@ mod tests {
     fn a_spread_counts_what_stays_and_what_is_placed_but_not_what_leaves() {
         for spread in ["instanceId", "attribute:ecs.availability-zone"] {
             let stands = |small, zone| {
-                stands(&[Strategy::Spread(spread.to_owned())], Turn::SmallestFirst, small, zone)
+                stands(&[Strategy::Spread(spread.to_owned())], Order::SmallestFirst, small, zone)
             };
-            // The first zone, or instance, has fewer all the time, and so it has if two more leave the second.
+            // The first zone, or instance, has fewer all the time, and so it has if two more leave
+            // the second.
             assert!(stands([0, 3, 2], "a"));
             assert!(!stands([2, 1, 2], "b"));
-            // The third task finds as many in the first as in the second, or the second had one before.
+            // The third task finds as many in the first as in the second, or the second had one
+            // before.
             assert!(!stands([0, 1, 3], "a"));
         }
     }
@@ -576,12 +720,12 @@ mod tests {
     #[test]
     fn chance_places_anywhere() {
         let outcomes: BTreeSet<bool> =
-            (1..40).map(|seed| stands(&[], Turn::Shuffled(seed), [1, 0, 1], "a")).collect();
+            (1..40).map(|seed| stands(&[], Order::Shuffled(seed), [1, 0, 1], "a")).collect();
         assert_eq!(outcomes.len(), 2);
     }
 
     #[test]
     fn a_worst_fit_takes_the_most_room_whatever_the_strategy() {
-        assert!(!stands(&[Strategy::BinpackCpu], Turn::WorstFit(0), [1, 0, 1], "a"));
+        assert!(!stands(&[Strategy::BinpackCpu], Order::WorstFit(0), [1, 0, 1], "a"));
     }
 }

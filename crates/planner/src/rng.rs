@@ -1,6 +1,7 @@
-//! Chance that repeats: the search tries one thing or the other, and the same ones for the same input.
+//! Chance that repeats: replays differ from each other, and are the same for the same input.
 
-/// `SplitMix64`. Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
+/// `SplitMix64`. Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators"
+/// (2014).
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(u64);
 
@@ -19,6 +20,7 @@ impl Rng {
 
     /// A number below `bound`, which is above 0 and below 2³².
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        (((self.next() >> 32) * bound as u64) >> 32) as usize
+        let number = ((self.next() >> 32) * bound as u64) >> 32;
+        usize::try_from(number).unwrap_or(usize::MAX)
     }
 }

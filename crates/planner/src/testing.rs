@@ -16,7 +16,8 @@ pub(crate) fn now() -> Timestamp {
     "2025-03-04T05:00:00Z".parse().unwrap()
 }
 
-/// An empty instance with this number: two vCPUs and 4 GiB, a day old, in the group `group` and the first zone.
+/// An empty instance with this number: two vCPUs and 4 GiB, a day old, in the group `group` and the
+/// first zone.
 pub(crate) fn instance(number: usize) -> Instance {
     let all = Resources { cpu: 2048, memory_mib: 4096, ..Resources::default() };
     Instance {

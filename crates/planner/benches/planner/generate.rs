@@ -9,8 +9,8 @@ pub(crate) enum Family {
     Homogeneous,
     /// One group of five instance types with prices.
     Types,
-    /// Three groups, two types each, and services that may run in some groups and zones only, take host ports, or share no
-    /// instance.
+    /// Three groups, two types each, and services that may run in some groups and zones only, take
+    /// host ports, or share no instance.
     Groups,
 }
 
@@ -26,7 +26,8 @@ impl Family {
     }
 }
 
-/// CPU units, memory in MiB after the agent's reserve, and the price an hour in millionths of a dollar.
+/// CPU units, memory in MiB after the agent's reserve, and the price an hour in millionths of a
+/// dollar.
 type Type = (i64, i64, u64);
 
 const LARGE: Type = (2_048, 7_424, 96_000);
@@ -58,7 +59,8 @@ struct Kind {
     desired: usize,
 }
 
-/// An inventory of so many instances, of which about `slack_percent` of the larger resource is free.
+/// An inventory of so many instances, of which about `slack_percent` of the larger resource is
+/// free.
 pub(crate) fn inventory(family: Family, size: usize, slack_percent: i64, seed: u64) -> String {
     let mut rng = fastrand::Rng::with_seed(seed);
     let groups = if family == Family::Groups { 3 } else { 1 };

@@ -1,7 +1,8 @@
-//! `make bench`: what the planner finds and how long it takes, and closed loops of sweeps until they come to rest.
+//! `make bench`: what the planner finds and how long it takes, and closed loops of sweeps until
+//! they come to rest.
 //!
-//! On seeded inventories of its own and, where `PLANNER_DIR` names a folder with `instances/*.rcl`, on those. Only
-//! measures: nothing is compared with a clock.
+//! On seeded inventories of its own and, where `PLANNER_DIR` names a folder with `instances/*.rcl`,
+//! on those. Only measures: nothing is compared with a clock.
 
 #![expect(clippy::print_stdout, reason = "prints its tables")]
 #![expect(clippy::unwrap_used, reason = "`ecs.rs` belongs to the tests")]
@@ -181,7 +182,8 @@ fn cost(inventory: &Inventory) -> u64 {
     inventory.instances.iter().filter_map(|instance| instance.price_microusd).sum()
 }
 
-/// The yardstick is strict: no plan at all could save more than the bound, however ECS placed what moves.
+/// The yardstick is strict: no plan at all could save more than the bound, however ECS placed what
+/// moves.
 fn print_loop(name: &str, inventory: &Inventory, worst_fit: bool) {
     let bound = plan(inventory, &policy(100), rcl::now()).saving.bound;
     let closed_loop = run_loop(inventory.clone(), worst_fit);

@@ -1,8 +1,9 @@
 //! Plans the removal of instances from an inventory file, for comparing planners.
 //!
-//! `plan INVENTORY.rcl [--max-removals-percent N] [--headroom-percent N]` prints the removed instances (`R <instance>`),
-//! where their tasks could go (`M <task> <instance>`), and one JSON line. The planner does not say where tasks could go, as
-//! ECS decides that: the example finds a placement by itself, so that whoever checks a plan need not trust the planner.
+//! `plan INVENTORY.rcl [--max-removals-percent N] [--headroom-percent N]` prints the removed
+//! instances (`R <instance>`), where their tasks could go (`M <task> <instance>`), and one JSON
+//! line. The planner does not say where tasks could go, as ECS decides that: the example finds a
+//! placement by itself, so that whoever checks a plan need not trust the planner.
 
 #[path = "../../tests/it/filters.rs"]
 mod filters;

@@ -1,7 +1,9 @@
-//! Reads inventories in the line-based `rcl` format: whitespace-separated numbers, `#` begins a comment.
+//! Reads inventories in the line-based `rcl` format: whitespace-separated numbers, `#` begins a
+//! comment.
 //!
-//! `D` names the dimensions, `Z` counts zones, `G` is an Auto Scaling group, `I` an instance, `S` a service, `T` a task.
-//! A service's masks of zones and groups become `memberOf` expressions; groups pass for instance types there.
+//! `D` names the dimensions, `Z` counts zones, `G` is an Auto Scaling group, `I` an instance, `S` a
+//! service, `T` a task. A service's masks of zones and groups become `memberOf` expressions; groups
+//! pass for instance types there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -24,7 +26,8 @@ pub(crate) fn number(instance_id: &InstanceId) -> u64 {
     u64::from_str_radix(instance_id.as_str().trim_start_matches("i-"), 16).unwrap_or_default()
 }
 
-/// A task's line: the instance that it is on, its service, and whether it is pinned. Tasks are numbered by their place.
+/// A task's line: the instance that it is on, its service, and whether it is pinned. Tasks are
+/// numbered by their place.
 type TaskLine = (u32, u32, bool);
 
 /// Reads an inventory.
@@ -60,7 +63,8 @@ pub(crate) fn read(text: &str) -> Result<Inventory, String> {
     Ok(inventory)
 }
 
-/// Puts the tasks on their instances, which hold what the tasks need; counts what is still to be placed.
+/// Puts the tasks on their instances, which hold what the tasks need; counts what is still to be
+/// placed.
 fn give_tasks(inventory: &mut Inventory, tasks: &[TaskLine]) {
     let mut running = vec![0_u64; inventory.services.len()];
     let mut by_instance: Vec<usize> = (0..tasks.len()).collect();

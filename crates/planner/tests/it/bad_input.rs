@@ -1,4 +1,5 @@
-//! Inventories that contradict themselves: an instance that cannot be as it is said to be stays, with that reason.
+//! Inventories that contradict themselves: an instance that cannot be as it is said to be stays,
+//! with that reason.
 
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::{

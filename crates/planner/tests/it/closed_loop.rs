@@ -1,4 +1,5 @@
-//! Sweeps until nothing more goes, with ECS placing what moves by each strategy, and by the worst that it could choose.
+//! Sweeps until nothing more goes, with ECS placing what moves by each strategy, and by the worst
+//! that it could choose.
 
 use ebb_planner::{Inventory, Policy, RemoveReason, Resources, Strategy, TaskKind, plan};
 

@@ -1,6 +1,6 @@
-//! What happens to an inventory when a plan is carried out: ECS places each displaced task by its service's strategy, one
-//! at a time in an order by chance, looking at every instance. Written apart from the planner, and slowly, so that the
-//! two cannot make the same mistake.
+//! What happens to an inventory when a plan is carried out: ECS places each displaced task by its
+//! service's strategy, one at a time in an order by chance, looking at every instance. Written
+//! apart from the planner, and slowly, so that the two cannot make the same mistake.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +32,8 @@ impl Ecs {
         Self { rng: fastrand::Rng::with_seed(seed), worst_fit: false }
     }
 
-    /// Drains what the plan removes and takes away what is empty then. An instance with a task that found no place stays.
+    /// Drains what the plan removes and takes away what is empty then. An instance with a task that
+    /// found no place stays.
     pub(crate) fn carry_out(&mut self, inventory: &mut Inventory, plan: &Plan) -> Swept {
         let going: BTreeSet<InstanceId> =
             plan.remove.iter().map(|removal| removal.instance_id.clone()).collect();

@@ -1,4 +1,5 @@
-//! Every way in which ECS could place what a plan displaces, and every plan, on clusters small enough to try them all.
+//! Every way in which ECS could place what a plan displaces, and every plan, on clusters small
+//! enough to try them all.
 
 use std::collections::{BTreeSet, HashSet};
 

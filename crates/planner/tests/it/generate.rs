@@ -127,7 +127,8 @@ pub(crate) fn run(inventory: &mut Inventory, at: usize, service: usize) {
     place(inventory, at, service, task);
 }
 
-/// Two to four instances and one to three services of few units each: small enough to be played in every order.
+/// Two to four instances and one to three services of few units each: small enough to be played in
+/// every order.
 pub(crate) fn tiny(seed: u64) -> Inventory {
     let rng = &mut Rng::with_seed(seed);
     let mut inventory = empty();
@@ -168,7 +169,8 @@ pub(crate) fn tiny(seed: u64) -> Inventory {
     inventory
 }
 
-/// Instances of these sizes: CPU units and MiB, and what one costs an hour in millionths of a dollar.
+/// Instances of these sizes: CPU units and MiB, and what one costs an hour in millionths of a
+/// dollar.
 const TYPES: [(i64, i64, u64); 4] = [
     (2048, 4096, 80_000),
     (4096, 16_384, 190_000),
@@ -179,8 +181,8 @@ const TYPES: [(i64, i64, u64); 4] = [
 const DEMANDS: [(i64, i64); 7] =
     [(128, 256), (256, 512), (256, 2048), (512, 1024), (1024, 1024), (1024, 3072), (64, 1536)];
 
-/// A cluster of up to four types in up to three groups and three zones, half empty, with nothing wrong about any instance.
-/// Every service has the strategy.
+/// A cluster of up to four types in up to three groups and three zones, half empty, with nothing
+/// wrong about any instance. Every service has the strategy.
 pub(crate) fn mixed(seed: u64, size: usize, strategy: &[Strategy]) -> Inventory {
     let rng = &mut Rng::with_seed(seed);
     let mut inventory = empty();
@@ -308,7 +310,8 @@ fn strategies() -> [Vec<Strategy>; 4] {
     [vec![], vec![zone(), instance()], vec![Strategy::BinpackMemory], vec![Strategy::Random]]
 }
 
-/// What makes a service's tasks immovable, or its placement unknown; and tasks of it that are on their way.
+/// What makes a service's tasks immovable, or its placement unknown; and tasks of it that are on
+/// their way.
 fn some_doubt(rng: &mut Rng, service: &mut Service) {
     if chance(rng, 2) {
         service.constraints.push("runningTasksCount == 0".to_owned());
@@ -370,7 +373,8 @@ fn some_trouble(rng: &mut Rng, inventory: &mut Inventory, at: usize) {
     }
 }
 
-/// Sets an instance DRAINING: replacements of its tasks are on their way, and they hold their own places until then.
+/// Sets an instance DRAINING: replacements of its tasks are on their way, and they hold their own
+/// places until then.
 pub(crate) fn drain(instance: &mut Instance, services: &mut [Service]) {
     instance.status = ContainerInstanceStatus::Draining;
     for task in instance.tasks.iter().flatten() {

@@ -1,5 +1,6 @@
-//! Tests of the scale-in planner against worlds that it did not make: every order of placement on tiny clusters, random
-//! inventories, inventories that contradict themselves, and sweeps until nothing more goes.
+//! Tests of the scale-in planner against worlds that it did not make: every order of placement on
+//! tiny clusters, random inventories, inventories that contradict themselves, and sweeps until
+//! nothing more goes.
 
 #![allow(
     clippy::unwrap_used,

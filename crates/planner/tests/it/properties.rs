@@ -242,7 +242,8 @@ proptest! {
         prop_assert!((saving.planned - part / whole).abs() < 1e-9);
     }
 
-    // A search that is no proof may find more with less to choose from, but never more than was possible before.
+    // A search that is no proof may find more with less to choose from, but never more than was
+    // possible before.
     #[test]
     fn stricter_limits_never_beat_the_bound(world in worlds(), which: prop::sample::Index, more in 1_u32..20) {
         let (mut inventory, mut policy) = (world.inventory.clone(), world.policy.clone());

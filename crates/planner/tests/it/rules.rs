@@ -1,5 +1,5 @@
-//! The rules by which an instance is kept, one by one and in their order, and the certificate on clusters that can be
-//! worked out by hand.
+//! The rules by which an instance is kept, one by one and in their order, and the certificate on
+//! clusters that can be worked out by hand.
 
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::{
@@ -104,8 +104,8 @@ fn settings_let_go_what_they_are_for() {
     }
 }
 
-/// The first instance holds one task with a host port and `others` of another service with that port; the other
-/// instances stay, and are free of it.
+/// The first instance holds one task with a host port and `others` of another service with that
+/// port; the other instances stay, and are free of it.
 fn with_ports(stays: usize, others: u16, protocol: Protocol) -> Inventory {
     let mut inventory = cluster(&vec![(9, 9); stays + 1]);
     inventory.services = (0..2).map(|number| service(number, room(1, 1))).collect();
@@ -140,8 +140,8 @@ fn every_displaced_task_in_conflict_takes_an_instance_from_the_others() {
 
 #[test]
 fn room_that_chance_could_split_is_not_certified() {
-    // A task of 2 and two of 1, of services whose tasks may stop first, for two instances with 2 free each: should the small
-    // ones part, the large one has no place.
+    // A task of 2 and two of 1, of services whose tasks may stop first, for two instances with 2
+    // free each: should the small ones part, the large one has no place.
     for (free, goes) in [(2, false), (3, true)] {
         let mut inventory = cluster(&[(9, 9), (free, free), (free, free)]);
         inventory.services = vec![service(0, room(2, 0)), service(1, room(1, 0))];
@@ -158,7 +158,8 @@ fn room_that_chance_could_split_is_not_certified() {
 
 #[test]
 fn what_is_on_its_way_counts_wherever_it_could_land() {
-    // Room for the first instance's task, but not if another takes it that is on its way and may run there.
+    // Room for the first instance's task, but not if another takes it that is on its way and may
+    // run there.
     let cases = [
         ("attribute:zone == 1", true),
         ("attribute:zone == 0", false),
@@ -186,7 +187,8 @@ fn what_is_on_its_way_counts_wherever_it_could_land() {
 
 #[test]
 fn a_pattern_that_can_be_read_in_two_ways_pins_its_tasks() {
-    // Did ECS put the first service's task on the second instance, the other service's would find no place.
+    // Did ECS put the first service's task on the second instance, the other service's would find
+    // no place.
     let mut inventory = cluster(&[(6, 6), (4, 4), (4, 4)]);
     let types = ["r7g", "m7g.large", "m7g"];
     for (instance, name) in inventory.instances.iter_mut().zip(types) {

@@ -1,7 +1,8 @@
-//! Whether the tasks that a plan displaces have somewhere to go: placements that the planner had no part in.
+//! Whether the tasks that a plan displaces have somewhere to go: placements that the planner had no
+//! part in.
 //!
-//! A plan of which every removal is certain must stand any placement ([`Witness::random`]); of a plan that was replayed, at
-//! least one must be found ([`Witness::find`]).
+//! A plan of which every removal is certain must stand any placement ([`Witness::random`]); of a
+//! plan that was replayed, at least one must be found ([`Witness::find`]).
 
 use std::collections::BTreeSet;
 
@@ -11,8 +12,8 @@ use fastrand::Rng;
 
 use crate::filters::{place, service_of, takes};
 
-/// How many orders by chance are tried before a plan is said to have no witness. The plans of these tests, and of the
-/// inventories that planners are compared on, need none or a few.
+/// How many orders by chance are tried before a plan is said to have no witness. The plans of these
+/// tests, and of the inventories that planners are compared on, need none or a few.
 const RANDOM_ORDERS: u64 = 200;
 
 /// A task that a plan displaces, and the instance that it was placed on.
@@ -27,7 +28,8 @@ pub(crate) struct Witness {
     /// What stays and may take displaced tasks. Places are taken here.
     inventory: Inventory,
     displaced: Vec<Task>,
-    /// Tasks that are on their way whatever the plan does. They compete for places, and may find none.
+    /// Tasks that are on their way whatever the plan does. They compete for places, and may find
+    /// none.
     in_flight: Vec<Task>,
 }
 
@@ -54,9 +56,9 @@ impl Witness {
         }
     }
 
-    /// One way to place every displaced task, or the task that found no place in the last order that was tried. The
-    /// largest task first, each where least is left, is the rule that seldom fails: best fit decreasing (Johnson,
-    /// "Near-optimal bin packing algorithms", 1973).
+    /// One way to place every displaced task, or the task that found no place in the last order
+    /// that was tried. The largest task first, each where least is left, is the rule that seldom
+    /// fails: best fit decreasing (Johnson, "Near-optimal bin packing algorithms", 1973).
     pub(crate) fn find(&self) -> Result<Vec<Move>, Task> {
         let mut largest_first = self.displaced.clone();
         largest_first.sort_by_key(|task| std::cmp::Reverse(self.size(task)));
@@ -72,7 +74,8 @@ impl Witness {
         result
     }
 
-    /// Places every displaced task, and what is on its way, in an order by chance, each on an instance by chance.
+    /// Places every displaced task, and what is on its way, in an order by chance, each on an
+    /// instance by chance.
     pub(crate) fn random(&self, seed: u64) -> Result<Vec<Move>, Task> {
         let mut rng = Rng::with_seed(seed);
         let mut tasks: Vec<Task> = self.displaced.iter().chain(&self.in_flight).cloned().collect();
@@ -115,7 +118,8 @@ fn free(instance: &Instance) -> i64 {
     instance.remaining.unwrap_or_default().to_array().iter().sum()
 }
 
-/// Of each service no more than there are instances to crowd: the rest could not matter, and may be any number.
+/// Of each service no more than there are instances to crowd: the rest could not matter, and may be
+/// any number.
 fn in_flight(inventory: &Inventory) -> Vec<Task> {
     let mut tasks = Vec::new();
     for (index, service) in inventory.services.iter().enumerate() {
