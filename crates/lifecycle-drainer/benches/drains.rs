@@ -36,12 +36,11 @@ fn main() {
     }
 }
 
-/// A cluster of twice as many instances as are terminated, with three tasks of a service
-/// on each.
+/// A cluster of twice as many instances as are terminated, with three tasks of a service on each.
 ///
-/// The instances take turns in the group's zones, as Auto Scaling would launch them, and so do those
-/// that are terminated: a group whose zones drift apart moves instances between them, and each move
-/// is one more drain.
+/// The instances take turns in the group's zones, as Auto Scaling would launch them, and so do
+/// those that are terminated: a group whose zones drift apart moves instances between them, and
+/// each move is one more drain.
 fn cluster(drains: usize, deregistration_seconds: u64) -> World {
     let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
     let ids: Vec<_> = (0..2 * drains).map(|number| format!("i-{number:017x}")).collect();

@@ -1,7 +1,10 @@
 //! The lifecycle drainer on the simulated Region: the real function, the real SDK, virtual time.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
 
+mod draining;
 mod events;
+mod hops;
+mod messages;
+mod search;
 mod simulation;
-mod stories;
 mod support;

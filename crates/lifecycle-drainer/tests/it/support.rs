@@ -11,13 +11,14 @@ use ebb_region::in_process::InProcess;
 pub(crate) use ebb_region::scenario::{
     HOOK, LIFECYCLE_DRAINER as FUNCTION, TERMINATION_TOPIC as TOPIC, instance_id,
 };
-use ebb_region::world::World;
 use ebb_region::world::autoscaling::{CompletedAction, Hook};
 use ebb_region::world::delivery::Function;
+use ebb_region::world::ecs::task::TaskStatus;
+use ebb_region::world::{Happening, World};
 use ebb_region::{Region, RunEnd, scenario};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lifecycle_drainer::LifecycleDrainer;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The function's time-out: as long as Lambda allows.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);
@@ -51,6 +52,51 @@ pub(crate) fn shop_with_hook(hook: Hook) -> World {
         world.put_hook(group, hook.clone()).unwrap();
     }
     world
+}
+
+pub(crate) fn settings() -> LifecycleSettings {
+    LifecycleSettings::default()
+}
+
+/// When the last task that must be waited for stopped on an instance: any but those of a daemon.
+pub(crate) fn last_stop(world: &World, wanted_id: &str, daemon: &str) -> Timestamp {
+    let stops = world.history.iter().filter(|entry| match &entry.happening {
+        Happening::Task { name, instance_id, status: TaskStatus::Stopped, .. } => {
+            instance_id == wanted_id && !name.starts_with(daemon)
+        }
+        _ => false,
+    });
+    stops.map(|entry| entry.time).max().expect("tasks have stopped")
+}
+
+pub(crate) fn since_start(moment: Timestamp) -> SignedDuration {
+    moment.duration_since(start_time())
+}
+
+/// The message that Auto Scaling publishes about an instance, as it comes over SNS.
+pub(crate) fn message(instance_id: &str, group: &str) -> Value {
+    json!({
+        "LifecycleHookName": HOOK,
+        "AccountId": "111122223333",
+        "RequestId": "f3e0c4a1-0c1f-4b5e-8d59-7d0f7d3f0f11",
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+        "AutoScalingGroupName": group,
+        "Service": "AWS Auto Scaling",
+        "Time": start_time(),
+        "EC2InstanceId": instance_id,
+        "LifecycleActionToken": "0a6c8c0e-3a3c-4d25-9c2e-0f6f8f0b9f10",
+    })
+}
+
+pub(crate) fn over_sns(messages: &[Value]) -> Value {
+    let records: Vec<_> = messages
+        .iter()
+        .map(|message| {
+            let notification = json!({"TopicArn": TOPIC, "Message": message.to_string()});
+            json!({"EventSource": "aws:sns", "Sns": notification})
+        })
+        .collect();
+    json!({"Records": records})
 }
 
 impl Sim {
