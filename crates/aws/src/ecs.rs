@@ -17,6 +17,7 @@ use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
 
 pub use self::placed::PlacedTask;
 use crate::AwsError;
+use crate::pace::Pace;
 
 /// Source: ECS API, `DescribeContainerInstances`.
 const DESCRIBE_MAX: usize = 100;
@@ -52,6 +53,7 @@ pub enum DrainResult {
 #[derive(Debug, Clone)]
 pub struct Ecs {
     client: Client,
+    pace: Pace,
 }
 
 impl Ecs {
@@ -62,9 +64,16 @@ impl Ecs {
     /// How many container instances are set to DRAINING at once. Source: ECS API, `UpdateContainerInstancesState`.
     pub const SET_DRAINING_MAX: usize = 10;
 
-    /// Wraps the SDK's client.
+    /// Wraps the SDK's client. Calls are made at once, as a function that has two minutes must.
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, pace: Pace::unlimited() }
+    }
+
+    /// The same client for a function that can wait: its reads of container instances, tasks, services and task
+    /// definitions keep within ECS's request rates. Clones share one pace.
+    #[must_use]
+    pub fn paced(&self) -> Self {
+        Self { pace: Pace::within_request_rates(), ..self.clone() }
     }
 
     /// The clusters to look through: those that are configured, or else every cluster of the Region.

@@ -6,7 +6,7 @@ pub mod clients;
 mod ecs;
 mod error;
 pub mod invocation;
-pub mod pace;
+mod pace;
 mod sns;
 
 pub use autoscaling::{

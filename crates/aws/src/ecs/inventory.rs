@@ -10,11 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use super::{DESCRIBE_MAX, Ecs, LIST_PAGES_MAX, reason, strings};
-use crate::pace::Pace;
 use crate::{AwsError, AwsErrorKind};
-
-/// How many calls wait for their answers at once. The pace bounds how fast they follow each other.
-pub(super) const CONCURRENT_READS_MAX: usize = 8;
 
 /// Source: ECS API, `DeleteAttributes`.
 const DELETE_ATTRIBUTES_MAX: usize = 10;
@@ -25,32 +21,24 @@ impl Ecs {
     ///
     /// # Errors
     /// If a call fails, or an answer leaves one out without saying so: a cluster that was read in part is not known.
-    pub async fn container_instances(
-        &self,
-        cluster: &Cluster,
-        pace: &Pace,
-    ) -> Result<Vec<Instance>, AwsError> {
-        let arns = self.list_all(cluster, pace).await?;
+    pub async fn container_instances(&self, cluster: &Cluster) -> Result<Vec<Instance>, AwsError> {
+        let arns = self.list_all(cluster).await?;
         let mut chunks = Vec::new();
         for arns in arns.chunks(DESCRIBE_MAX) {
-            chunks.push(self.describe_chunk(cluster, arns, pace));
+            chunks.push(self.describe_chunk(cluster, arns));
         }
         let described: Vec<_> =
-            stream::iter(chunks).buffered(CONCURRENT_READS_MAX).try_collect().await?;
+            stream::iter(chunks).buffered(self.pace.concurrent_reads_max).try_collect().await?;
         Ok(described.into_iter().flatten().collect())
     }
 
-    async fn list_all(
-        &self,
-        cluster: &Cluster,
-        pace: &Pace,
-    ) -> Result<Vec<ContainerInstanceArn>, AwsError> {
+    async fn list_all(&self, cluster: &Cluster) -> Result<Vec<ContainerInstanceArn>, AwsError> {
         let operation = || format!("list the container instances of cluster {}", cluster.name());
         let request = self.client.list_container_instances().cluster(cluster.as_str());
         let mut pages = request.into_paginator().stop_on_duplicate_token(false).send();
         let mut arns = Vec::new();
         for _ in 0..LIST_PAGES_MAX {
-            pace.resources.turn().await;
+            self.pace.resources.turn().await;
             let Some(page) = pages.next().await else { return Ok(arns) };
             let page = page.map_err(|error| AwsError::new(operation(), error))?;
             arns.extend(page.container_instance_arns().iter().map(ContainerInstanceArn::new));
@@ -62,10 +50,9 @@ impl Ecs {
         &self,
         cluster: &Cluster,
         arns: &[ContainerInstanceArn],
-        pace: &Pace,
     ) -> Result<Vec<Instance>, AwsError> {
         let operation = || format!("describe container instances of cluster {}", cluster.name());
-        pace.resources.turn().await;
+        self.pace.resources.turn().await;
         let request = self.client.describe_container_instances().cluster(cluster.as_str());
         let answer = request.set_container_instances(Some(strings(arns))).send().await;
         let answer = answer.map_err(|error| AwsError::new(operation(), error))?;

@@ -6,11 +6,9 @@ use aws_sdk_ecs::types::DesiredStatus;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, TaskArn};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::inventory::CONCURRENT_READS_MAX;
 use super::tasks::{DESCRIBE_TASKS_MAX, LIST_PAGES_MAX};
 use super::{Ecs, reason};
 use crate::AwsError;
-use crate::pace::Pace;
 
 /// A task that has not stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,31 +44,25 @@ impl Ecs {
         &self,
         cluster: &Cluster,
         container_instances: &[ContainerInstanceArn],
-        pace: &Pace,
     ) -> Result<Vec<PlacedTask>, AwsError> {
         let pages_max = container_instances.len() / 2;
         let mut arns = Vec::new();
         for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
             if let Some(all) =
-                self.list_placed(cluster, Of::Cluster, status.clone(), pages_max, pace).await?
+                self.list_placed(cluster, Of::Cluster, status.clone(), pages_max).await?
             {
                 arns.extend(all);
                 continue;
             }
             let mut lists = Vec::new();
             for arn in container_instances {
-                lists.push(self.list_whole(
-                    cluster,
-                    Of::ContainerInstance(arn),
-                    status.clone(),
-                    pace,
-                ));
+                lists.push(self.list_whole(cluster, Of::ContainerInstance(arn), status.clone()));
             }
             let listed: Vec<_> =
-                stream::iter(lists).buffered(CONCURRENT_READS_MAX).try_collect().await?;
+                stream::iter(lists).buffered(self.pace.concurrent_reads_max).try_collect().await?;
             arns.extend(listed.into_iter().flatten());
         }
-        let mut tasks = self.describe_placed(cluster, arns, pace).await?;
+        let mut tasks = self.describe_placed(cluster, arns).await?;
         let wanted: BTreeSet<_> = container_instances.iter().collect();
         tasks.retain(|task| wanted.contains(&task.container_instance));
         Ok(tasks)
@@ -84,30 +76,28 @@ impl Ecs {
         &self,
         cluster: &Cluster,
         service: &str,
-        pace: &Pace,
     ) -> Result<Vec<PlacedTask>, AwsError> {
         let mut arns = Vec::new();
         for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
-            arns.extend(self.list_whole(cluster, Of::Service(service), status, pace).await?);
+            arns.extend(self.list_whole(cluster, Of::Service(service), status).await?);
         }
-        self.describe_placed(cluster, arns, pace).await
+        self.describe_placed(cluster, arns).await
     }
 
     async fn describe_placed(
         &self,
         cluster: &Cluster,
         mut arns: Vec<TaskArn>,
-        pace: &Pace,
     ) -> Result<Vec<PlacedTask>, AwsError> {
         // One that was told to stop between two lists stands in both.
         arns.sort();
         arns.dedup();
         let mut chunks = Vec::new();
         for arns in arns.chunks(DESCRIBE_TASKS_MAX) {
-            chunks.push(self.describe_placed_chunk(cluster, arns, pace));
+            chunks.push(self.describe_placed_chunk(cluster, arns));
         }
         let described: Vec<_> =
-            stream::iter(chunks).buffered(CONCURRENT_READS_MAX).try_collect().await?;
+            stream::iter(chunks).buffered(self.pace.concurrent_reads_max).try_collect().await?;
         Ok(described.into_iter().flatten().collect())
     }
 
@@ -116,9 +106,8 @@ impl Ecs {
         cluster: &Cluster,
         of: Of<'_>,
         desired_status: DesiredStatus,
-        pace: &Pace,
     ) -> Result<Vec<TaskArn>, AwsError> {
-        let listed = self.list_placed(cluster, of, desired_status, LIST_PAGES_MAX, pace).await?;
+        let listed = self.list_placed(cluster, of, desired_status, LIST_PAGES_MAX).await?;
         listed.ok_or_else(|| {
             AwsError::unusable_answer(list(cluster), format!("more than {LIST_PAGES_MAX} pages"))
         })
@@ -131,7 +120,6 @@ impl Ecs {
         of: Of<'_>,
         desired_status: DesiredStatus,
         pages_max: usize,
-        pace: &Pace,
     ) -> Result<Option<Vec<TaskArn>>, AwsError> {
         let request =
             self.client.list_tasks().cluster(cluster.as_str()).desired_status(desired_status);
@@ -142,7 +130,7 @@ impl Ecs {
         };
         let (mut arns, mut token) = (Vec::new(), None);
         for _ in 0..pages_max {
-            pace.resources.turn().await;
+            self.pace.resources.turn().await;
             let page = request.clone().set_next_token(token).send().await;
             let page = page.map_err(|error| AwsError::new(list(cluster), error))?;
             arns.extend(page.task_arns().iter().map(TaskArn::new));
@@ -159,10 +147,9 @@ impl Ecs {
         &self,
         cluster: &Cluster,
         arns: &[TaskArn],
-        pace: &Pace,
     ) -> Result<Vec<PlacedTask>, AwsError> {
         let operation = || format!("describe tasks of cluster {}", cluster.name());
-        pace.resources.turn().await;
+        self.pace.resources.turn().await;
         let texts = arns.iter().map(|arn| arn.as_str().to_owned()).collect();
         let request = self.client.describe_tasks().cluster(cluster.as_str()).set_tasks(Some(texts));
         let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;

@@ -15,11 +15,9 @@ use ebb_planner::{HostPort, Protocol, Resources, Strategy};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
-use super::inventory::CONCURRENT_READS_MAX;
 use super::tasks::DESCRIBE_SERVICES_MAX;
 use super::{Ecs, reason};
 use crate::AwsError;
-use crate::pace::Pace;
 
 /// A cluster has 5,000 services at most (ECS service quotas, not adjustable), listed by up to 100; pages may hold fewer.
 const LIST_PAGES_MAX: usize = 200;
@@ -36,26 +34,25 @@ impl Ecs {
     pub async fn all_services(
         &self,
         cluster: &Cluster,
-        pace: &Pace,
     ) -> Result<Vec<ServiceDescription>, AwsError> {
-        let arns = self.list_services(cluster, pace).await?;
+        let arns = self.list_services(cluster).await?;
         let mut chunks = Vec::new();
         for arns in arns.chunks(DESCRIBE_SERVICES_MAX) {
-            chunks.push(self.describe_services(cluster, arns, pace));
+            chunks.push(self.describe_services(cluster, arns));
         }
         let described: Vec<_> =
-            stream::iter(chunks).buffered(CONCURRENT_READS_MAX).try_collect().await?;
+            stream::iter(chunks).buffered(self.pace.concurrent_reads_max).try_collect().await?;
         Ok(described.into_iter().flatten().collect())
     }
 
-    async fn list_services(&self, cluster: &Cluster, pace: &Pace) -> Result<Vec<String>, AwsError> {
+    async fn list_services(&self, cluster: &Cluster) -> Result<Vec<String>, AwsError> {
         let operation = || format!("list the services of cluster {}", cluster.name());
         let request =
             self.client.list_services().cluster(cluster.as_str()).max_results(LIST_MAX_RESULTS);
         let mut pages = request.into_paginator().stop_on_duplicate_token(false).send();
         let mut arns = Vec::new();
         for _ in 0..LIST_PAGES_MAX {
-            pace.services.turn().await;
+            self.pace.services.turn().await;
             let Some(page) = pages.next().await else { return Ok(arns) };
             let page = page.map_err(|error| AwsError::new(operation(), error))?;
             arns.extend(page.service_arns.unwrap_or_default());
@@ -67,10 +64,9 @@ impl Ecs {
         &self,
         cluster: &Cluster,
         arns: &[String],
-        pace: &Pace,
     ) -> Result<Vec<ServiceDescription>, AwsError> {
         let operation = || format!("describe services of cluster {}", cluster.name());
-        pace.services.turn().await;
+        self.pace.services.turn().await;
         let request = self.client.describe_services().cluster(cluster.as_str());
         let answer = request.set_services(Some(arns.to_vec())).send().await;
         let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
@@ -91,13 +87,9 @@ impl Ecs {
     ///
     /// # Errors
     /// If the call fails.
-    pub async fn task_definition(
-        &self,
-        arn: &str,
-        pace: &Pace,
-    ) -> Result<TaskRequirements, AwsError> {
+    pub async fn task_definition(&self, arn: &str) -> Result<TaskRequirements, AwsError> {
         let operation = || format!("describe task definition {arn}");
-        pace.definitions.turn().await;
+        self.pace.task_definitions.turn().await;
         let answer = self.client.describe_task_definition().task_definition(arn).send().await;
         let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
         let described = answer.task_definition();
