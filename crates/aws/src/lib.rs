@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
-mod autoscaling;
+mod auto_scaling;
 pub mod clients;
 mod ecs;
 mod error;
@@ -9,7 +9,7 @@ pub mod invocation;
 mod pace;
 mod sns;
 
-pub use autoscaling::{
+pub use auto_scaling::{
     ActionResult, ActionStatus, AutoScaling, GroupDescription, Member, Termination,
 };
 pub use clients::Clients;
