@@ -11,7 +11,9 @@ use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_sdk_ecs::config::retry::RetryPartition;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-use crate::{AutoScaling, Ecs, Topics};
+use crate::auto_scaling::AutoScaling;
+use crate::ecs::Ecs;
+use crate::sns::Topics;
 
 /// For one attempt, connection included. An ECS call takes well under a second; what takes longer is lost.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);

@@ -1,15 +1,15 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
-mod autoscaling;
+mod auto_scaling;
 pub mod clients;
 mod ecs;
 mod error;
 pub mod invocation;
-pub mod pace;
+mod pace;
 mod sns;
 
-pub use autoscaling::{
+pub use auto_scaling::{
     ActionResult, ActionStatus, AutoScaling, GroupDescription, Member, Termination,
 };
 pub use clients::Clients;

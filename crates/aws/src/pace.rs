@@ -13,38 +13,74 @@ const BURST: u32 = 30;
 /// After that one every this often: 16 a second, of the 20 that each bucket gets back.
 const INTERVAL: Duration = Duration::from_micros(62_500);
 
-/// The paces of the classes of reads. Cheap to clone: every clone keeps the same pace.
-#[derive(Debug, Clone, Default)]
-pub struct Pace {
+/// How many calls wait for their answers at once. The pacers bound how fast they follow each other.
+const CONCURRENT_READS_MAX: usize = 8;
+
+/// The pace of a client's reads. Cheap to clone: every clone keeps the same pace.
+#[derive(Debug, Clone)]
+pub(crate) struct Pace {
     /// Reads of container instances and tasks.
-    pub resources: Pacer,
+    pub(crate) resources: Pacer,
     /// Reads of services.
-    pub services: Pacer,
+    pub(crate) services: Pacer,
     /// Reads of task definitions.
-    pub definitions: Pacer,
+    pub(crate) task_definitions: Pacer,
+    /// How many calls of one read may wait for their answers at once.
+    pub(crate) concurrent_reads_max: usize,
+}
+
+impl Pace {
+    /// One call after another, without waits between them: for a few calls that cannot wait.
+    pub(crate) fn unlimited() -> Self {
+        Self {
+            resources: Pacer::unlimited(),
+            services: Pacer::unlimited(),
+            task_definitions: Pacer::unlimited(),
+            concurrent_reads_max: 1,
+        }
+    }
+
+    /// Several calls at once, within the request rates of ECS: for many calls that can wait.
+    pub(crate) fn within_request_rates() -> Self {
+        Self {
+            resources: Pacer::within_request_rate(),
+            services: Pacer::within_request_rate(),
+            task_definitions: Pacer::within_request_rate(),
+            concurrent_reads_max: CONCURRENT_READS_MAX,
+        }
+    }
 }
 
 /// The pace of one class of calls.
-#[derive(Debug, Clone, Default)]
-pub struct Pacer {
-    /// When the next call is due if none may come early.
-    due: Arc<Mutex<Option<Instant>>>,
+#[derive(Debug, Clone)]
+pub(crate) struct Pacer {
+    /// When the next call is due if none may come early; `None` for calls that never wait.
+    due: Option<Arc<Mutex<Option<Instant>>>>,
 }
 
 impl Pacer {
-    /// Waits until a call may be made. Whoever asks first goes first.
-    pub async fn turn(&self) {
-        let turn = self.reserve(Instant::now());
-        sleep_until(turn).await;
+    fn unlimited() -> Self {
+        Self { due: None }
     }
 
-    fn reserve(&self, now: Instant) -> Instant {
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let this = due.unwrap_or(now).max(now);
-        *due = Some(this + INTERVAL);
-        let early = INTERVAL * (BURST - 1);
-        this.checked_sub(early).map_or(now, |turn| turn.max(now))
+    fn within_request_rate() -> Self {
+        Self { due: Some(Arc::default()) }
     }
+
+    /// Waits until a call may be made. Whoever asks first is served first.
+    pub(crate) async fn turn(&self) {
+        let Some(due) = &self.due else { return };
+        let turn = reserve(&mut due.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+        sleep_until(turn).await;
+    }
+}
+
+/// Takes the next turn, and says when it is: up to [`BURST`] of them are early.
+fn reserve(due: &mut Option<Instant>, now: Instant) -> Instant {
+    let regular_turn = due.unwrap_or(now).max(now);
+    *due = Some(regular_turn + INTERVAL);
+    let early_max = INTERVAL * (BURST - 1);
+    regular_turn.checked_sub(early_max).map_or(now, |turn| turn.max(now))
 }
 
 #[cfg(test)]
@@ -53,7 +89,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_goes_at_once_and_the_rest_at_the_rate() {
-        let (pacer, start) = (Pacer::default(), Instant::now());
+        let (pacer, start) = (Pacer::within_request_rate(), Instant::now());
         for _ in 0..BURST {
             pacer.turn().await;
         }
@@ -65,8 +101,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn without_a_limit_nothing_waits() {
+        let (pacer, start) = (Pacer::unlimited(), Instant::now());
+        for _ in 0..1_000 {
+            pacer.turn().await;
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_was_not_used_comes_back_up_to_the_burst() {
-        let pacer = Pacer::default();
+        let pacer = Pacer::within_request_rate();
         for _ in 0..200 {
             pacer.turn().await;
         }

@@ -3,7 +3,7 @@
 use aws_sdk_sns::Client;
 use ebb_core::ids::TopicArn;
 
-use crate::AwsError;
+use crate::error::AwsError;
 
 /// A subject has fewer than 100 characters. Source: SNS API, `Publish`.
 const SUBJECT_CHARS_MAX: usize = 99;

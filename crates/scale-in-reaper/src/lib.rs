@@ -7,8 +7,7 @@ mod report;
 
 use std::collections::BTreeMap;
 
-use ebb_aws::pace::Pace;
-use ebb_aws::{AwsErrorKind, Clients, Clock, HandlerError, Problem};
+use ebb_aws::{AwsErrorKind, Clients, Clock, Ecs, HandlerError, Problem};
 use ebb_core::event::Event;
 use ebb_core::ids::{Cluster, GroupName};
 use ebb_core::reaper::follow_up::{Load, follow_up};
@@ -91,7 +90,7 @@ impl ScaleInReaper {
             policy: self.settings.policy(),
             clock,
             act_by: deadline - ACT_MARGIN.min(time / 2),
-            pace: Pace::default(),
+            paced_ecs: self.clients.ecs.paced(),
             definitions: Mutex::default(),
             hooks: Mutex::default(),
         };
@@ -135,7 +134,8 @@ pub(crate) struct Sweep<'a> {
     clock: Clock,
     /// When nothing new is begun any more.
     act_by: Timestamp,
-    pace: Pace,
+    /// For the reads of whole clusters.
+    paced_ecs: Ecs,
     /// Task definitions never change: each is read once.
     definitions: Mutex<BTreeMap<String, TaskRequirements>>,
     /// Whether groups hold an instance until it is empty, as far as that was asked.

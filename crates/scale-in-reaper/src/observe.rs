@@ -69,8 +69,8 @@ impl Sweep<'_> {
         account: &Account,
         candidates: Candidates<'_>,
     ) -> Result<Observed, AwsError> {
-        let ecs = &self.clients().ecs;
-        let instances = ecs.container_instances(cluster, &self.pace).await?;
+        let ecs = &self.paced_ecs;
+        let instances = ecs.container_instances(cluster).await?;
         let mut inventory = Inventory {
             cluster: cluster.clone(),
             instances,
@@ -78,11 +78,11 @@ impl Sweep<'_> {
             services: Vec::new(),
         };
         self.add_groups(&mut inventory, account).await?;
-        let seen = ecs.all_services(cluster, &self.pace).await?;
+        let seen = ecs.all_services(cluster).await?;
         let chosen = self.choose(&inventory, candidates);
         let arns: Vec<_> =
             chosen.iter().map(|&index| inventory.instances[index].arn.clone()).collect();
-        let tasks = ecs.tasks_on_all(cluster, &arns, &self.pace).await?;
+        let tasks = ecs.tasks_on_all(cluster, &arns).await?;
 
         let relevant = self.add_services(&mut inventory, &seen, &tasks).await?;
         let protected = self.protected(&inventory, &relevant, &tasks).await?;
@@ -201,9 +201,8 @@ impl Sweep<'_> {
         let wanted: BTreeSet<_> = services.iter().flat_map(|one| &one.definitions).collect();
         let mut reads = Vec::new();
         for arn in wanted.into_iter().filter(|arn| !known.contains_key(*arn)) {
-            reads.push(async move {
-                Ok((arn.clone(), self.clients().ecs.task_definition(arn, &self.pace).await?))
-            });
+            reads
+                .push(async move { Ok((arn.clone(), self.paced_ecs.task_definition(arn).await?)) });
         }
         let read: Vec<_> = stream::iter(reads).buffered(CONCURRENT_READS_MAX).try_collect().await?;
         known.extend(read);
@@ -242,8 +241,7 @@ impl Sweep<'_> {
             distinct.filter(|(_, one)| one.in_flight > 0 || here.contains(one.name.as_str()));
         let distinct: Vec<_> = distinct.map(|(index, one)| (index, one.name.clone())).collect();
         for (index, name) in distinct {
-            let tasks =
-                self.clients().ecs.tasks_of_service(&inventory.cluster, &name, &self.pace).await?;
+            let tasks = self.paced_ecs.tasks_of_service(&inventory.cluster, &name).await?;
             let on: BTreeSet<_> = tasks.iter().map(|task| &task.container_instance).collect();
             for instance in inventory.instances.iter_mut().filter(|one| on.contains(&one.arn)) {
                 instance.distinct_services.insert(index);

@@ -1,34 +1,55 @@
-//! The services of a whole cluster, and what their task definitions say about where their tasks may run.
+//! The services of a cluster: those of some tasks, and all of them with what placement takes.
 
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types::{
-    Compatibility, ContainerDefinition, CpuArchitecture, DeploymentRolloutState, LaunchType,
-    NetworkMode, PlacementConstraintType, PlacementStrategy, PlacementStrategyType, PortMapping,
-    ResourceType, SchedulingStrategy, Service as Described, TaskDefinition,
-    TaskDefinitionPlacementConstraintType, TransportProtocol,
+    DeploymentRolloutState, LaunchType, PlacementConstraintType, PlacementStrategy,
+    PlacementStrategyType, SchedulingStrategy, Service as Described, ServiceEvent,
 };
 use ebb_core::ids::Cluster;
-use ebb_core::lifecycle::diagnosis::placement_failure;
-use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
-use ebb_planner::{HostPort, Protocol, Resources, Strategy};
+use ebb_core::lifecycle::diagnosis::{Service, placement_failure};
+use ebb_core::reaper::services::ServiceDescription;
+use ebb_planner::Strategy;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
-use super::inventory::CONCURRENT_READS_MAX;
-use super::tasks::DESCRIBE_SERVICES_MAX;
-use super::{Ecs, reason};
-use crate::AwsError;
-use crate::pace::Pace;
+use crate::ecs::ecs_client::Ecs;
+use crate::ecs::failures::reason;
+use crate::error::AwsError;
+
+/// Source: ECS API, `DescribeServices`.
+const DESCRIBE_SERVICES_MAX: usize = 10;
 
 /// A cluster has 5,000 services at most (ECS service quotas, not adjustable), listed by up to 100; pages may hold fewer.
 const LIST_PAGES_MAX: usize = 200;
+
 /// Source: ECS API, `ListServices`: 10 by default.
 const LIST_MAX_RESULTS: i32 = 100;
-/// A Region has some dozens of capacity providers, listed by 10. A list that goes on after this is an error.
-const PROVIDER_PAGES_MAX: usize = 100;
 
 impl Ecs {
+    /// Describes services of a cluster, with what they could not place `since` a moment. One that ECS no longer knows is
+    /// left out.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub async fn services(
+        &self,
+        cluster: &Cluster,
+        services: &BTreeSet<String>,
+        since: Timestamp,
+    ) -> Result<Vec<Service>, AwsError> {
+        let operation = || format!("describe services of cluster {}", cluster.name());
+        let names: Vec<_> = services.iter().cloned().collect();
+        let mut described = Vec::new();
+        for names in names.chunks(DESCRIBE_SERVICES_MAX) {
+            let request = self.client.describe_services().cluster(cluster.as_str());
+            let answer = request.set_services(Some(names.to_vec())).send().await;
+            let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
+            described.extend(answer.services().iter().filter_map(|one| diagnosed(one, since)));
+        }
+        Ok(described)
+    }
+
     /// Describes every service of a cluster. Those that were deleted meanwhile are left out.
     ///
     /// # Errors
@@ -36,26 +57,25 @@ impl Ecs {
     pub async fn all_services(
         &self,
         cluster: &Cluster,
-        pace: &Pace,
     ) -> Result<Vec<ServiceDescription>, AwsError> {
-        let arns = self.list_services(cluster, pace).await?;
+        let arns = self.list_services(cluster).await?;
         let mut chunks = Vec::new();
         for arns in arns.chunks(DESCRIBE_SERVICES_MAX) {
-            chunks.push(self.describe_services(cluster, arns, pace));
+            chunks.push(self.describe_services(cluster, arns));
         }
         let described: Vec<_> =
-            stream::iter(chunks).buffered(CONCURRENT_READS_MAX).try_collect().await?;
+            stream::iter(chunks).buffered(self.pace.concurrent_reads_max).try_collect().await?;
         Ok(described.into_iter().flatten().collect())
     }
 
-    async fn list_services(&self, cluster: &Cluster, pace: &Pace) -> Result<Vec<String>, AwsError> {
+    async fn list_services(&self, cluster: &Cluster) -> Result<Vec<String>, AwsError> {
         let operation = || format!("list the services of cluster {}", cluster.name());
         let request =
             self.client.list_services().cluster(cluster.as_str()).max_results(LIST_MAX_RESULTS);
         let mut pages = request.into_paginator().stop_on_duplicate_token(false).send();
         let mut arns = Vec::new();
         for _ in 0..LIST_PAGES_MAX {
-            pace.services.turn().await;
+            self.pace.services.turn().await;
             let Some(page) = pages.next().await else { return Ok(arns) };
             let page = page.map_err(|error| AwsError::new(operation(), error))?;
             arns.extend(page.service_arns.unwrap_or_default());
@@ -67,10 +87,9 @@ impl Ecs {
         &self,
         cluster: &Cluster,
         arns: &[String],
-        pace: &Pace,
     ) -> Result<Vec<ServiceDescription>, AwsError> {
         let operation = || format!("describe services of cluster {}", cluster.name());
-        pace.services.turn().await;
+        self.pace.services.turn().await;
         let request = self.client.describe_services().cluster(cluster.as_str());
         let answer = request.set_services(Some(arns.to_vec())).send().await;
         let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
@@ -86,51 +105,25 @@ impl Ecs {
         }
         Ok(answer.services().iter().filter_map(service).collect())
     }
+}
 
-    /// Reads a task definition.
-    ///
-    /// # Errors
-    /// If the call fails.
-    pub async fn task_definition(
-        &self,
-        arn: &str,
-        pace: &Pace,
-    ) -> Result<TaskRequirements, AwsError> {
-        let operation = || format!("describe task definition {arn}");
-        pace.definitions.turn().await;
-        let answer = self.client.describe_task_definition().task_definition(arn).send().await;
-        let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
-        let described = answer.task_definition();
-        described
-            .map(definition)
-            .ok_or_else(|| AwsError::unusable_answer(operation(), "nothing is answered"))
-    }
-
-    /// The ARNs of the Auto Scaling groups whose size a capacity provider's managed scaling decides.
-    ///
-    /// # Errors
-    /// If a call fails.
-    pub async fn managed_groups(&self) -> Result<BTreeSet<String>, AwsError> {
-        let operation = "describe the capacity providers";
-        let (mut groups, mut token) = (BTreeSet::new(), None);
-        for _ in 0..PROVIDER_PAGES_MAX {
-            let answer =
-                self.client.describe_capacity_providers().set_next_token(token).send().await;
-            let answer = answer.map_err(|error| AwsError::new(operation, error))?;
-            for provider in answer.capacity_providers() {
-                let Some(group) = provider.auto_scaling_group_provider() else { continue };
-                let managed = group.managed_scaling().and_then(|scaling| scaling.status());
-                if managed.is_some_and(|status| status.as_str() != "DISABLED") {
-                    groups.insert(group.auto_scaling_group_arn().to_owned());
-                }
-            }
-            token = answer.next_token;
-            if token.is_none() {
-                return Ok(groups);
-            }
-        }
-        Err(AwsError::unusable_answer(operation, format!("more than {PROVIDER_PAGES_MAX} pages")))
-    }
+/// `None` if ECS left out what every service has.
+fn diagnosed(described: &Described, since: Timestamp) -> Option<Service> {
+    let recent =
+        |event: &&ServiceEvent| event.created_at().is_some_and(|at| at.secs() >= since.as_second());
+    // ECS lists the newest event first.
+    let mut events = described.events().iter().filter(recent);
+    let percent = described.deployment_configuration();
+    Some(Service {
+        name: described.service_name()?.to_owned(),
+        daemon: described.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
+        // ECS's defaults for replica services.
+        minimum_healthy_percent: percent
+            .and_then(|one| one.minimum_healthy_percent())
+            .unwrap_or(100),
+        maximum_percent: percent.and_then(|one| one.maximum_percent()).unwrap_or(200),
+        unplaced: events.find_map(|event| placement_failure(event.message()?)),
+    })
 }
 
 /// `None` for one without a name.
@@ -232,96 +225,4 @@ fn strategy(described: &PlacementStrategy) -> Option<Strategy> {
         }
         _ => return None,
     })
-}
-
-fn definition(described: &TaskDefinition) -> TaskRequirements {
-    let containers = described.container_definitions();
-    let awsvpc = described.network_mode() == Some(&NetworkMode::Awsvpc);
-    let fargate_only = described.compatibilities() == [Compatibility::Fargate];
-    let gpus: Option<i64> = containers.iter().map(gpus).sum();
-    let cpu = containers.iter().map(|one| i64::from(one.cpu())).sum();
-    let memory_mib = containers.iter().map(memory_mib).sum();
-    let demand = Resources {
-        cpu: described.cpu().map_or(Some(cpu), |text| text.parse().ok()).unwrap_or(-1),
-        memory_mib: described
-            .memory()
-            .map_or(Some(memory_mib), |text| text.parse().ok())
-            .unwrap_or(-1),
-        gpus: gpus.unwrap_or(0),
-        network_interfaces: i64::from(awsvpc),
-    };
-    let unclear = if gpus.is_none() {
-        Some("it needs a device that Ebb does not know")
-    } else if demand.cpu < 0 || demand.memory_mib < 0 {
-        Some("its CPU or its memory is not a number")
-    } else {
-        fargate_only.then_some("its task definition is for Fargate only")
-    };
-    TaskRequirements {
-        demand,
-        host_ports: host_ports(described),
-        constraints: constraints(described),
-        unclear: unclear.map(str::to_owned),
-    }
-}
-
-/// What counts for placement: the reservation where there is one. Source: ECS API, `ContainerDefinition.memory`.
-fn memory_mib(container: &ContainerDefinition) -> i64 {
-    container.memory_reservation().or_else(|| container.memory()).unwrap_or(0).into()
-}
-
-/// `None` if it needs something else, or a share of one.
-fn gpus(container: &ContainerDefinition) -> Option<i64> {
-    let of = |one: &aws_sdk_ecs::types::ResourceRequirement| match one.r#type() {
-        ResourceType::Gpu if one.sharing_strategy().is_none() => one.value().parse::<i64>().ok(),
-        _ => None,
-    };
-    container.resource_requirements().iter().map(of).sum()
-}
-
-/// The ports that a task takes on its instance, whichever that is. In network mode `bridge`, port 0 or none is one that
-/// the agent assigns; in mode `host` it is the container's. Source: ECS API, `PortMapping.hostPort`.
-fn host_ports(described: &TaskDefinition) -> BTreeSet<HostPort> {
-    let host = match described.network_mode() {
-        Some(NetworkMode::Host) => true,
-        Some(NetworkMode::Bridge) | None => false,
-        Some(_) => return BTreeSet::new(),
-    };
-    let number = |port: &PortMapping| {
-        let given = port.host_port().filter(|number| *number != 0);
-        u16::try_from(given.or_else(|| port.container_port().filter(|_| host))?).ok()
-    };
-    let port = |port: &PortMapping| {
-        let udp = port.protocol() == Some(&TransportProtocol::Udp);
-        Some(HostPort {
-            protocol: if udp { Protocol::Udp } else { Protocol::Tcp },
-            number: number(port)?,
-        })
-    };
-    let mappings =
-        described.container_definitions().iter().flat_map(ContainerDefinition::port_mappings);
-    mappings.filter_map(port).collect()
-}
-
-/// Its `memberOf` expressions, and the attributes that it requires as such.
-fn constraints(described: &TaskDefinition) -> Vec<String> {
-    let member_of = described.placement_constraints().iter().map(|one| match one.r#type() {
-        Some(TaskDefinitionPlacementConstraintType::MemberOf) => {
-            one.expression().unwrap_or_default().to_owned()
-        }
-        // No expression is one that nobody understands: it pins the task.
-        _ => String::new(),
-    });
-    let required = described.requires_attributes().iter().map(|one| match one.value() {
-        Some(value) if !value.is_empty() => format!("attribute:{} == {value}", one.name()),
-        _ => format!("attribute:{} exists", one.name()),
-    });
-    let architecture =
-        described.runtime_platform().and_then(|platform| platform.cpu_architecture());
-    let architecture = architecture.and_then(|architecture| match architecture {
-        CpuArchitecture::Arm64 => Some("attribute:ecs.cpu-architecture == arm64".to_owned()),
-        CpuArchitecture::X8664 => Some("attribute:ecs.cpu-architecture == x86_64".to_owned()),
-        _ => None,
-    });
-    member_of.chain(required).chain(architecture).collect()
 }

@@ -1,15 +1,16 @@
-//! Groups with their instances, what stands in the way of shrinking one, and terminating an instance of one.
+//! Groups with their instances, what stands in the way of shrinking one, and their size.
 
-use aws_sdk_autoscaling::error::ProvideErrorMetadata;
 use aws_sdk_autoscaling::types::{AutoScalingGroup, InstanceRefreshStatus};
 use ebb_core::ids::{GroupName, InstanceId};
+use ebb_core::spot::fallback::GroupSize;
 use ebb_planner::Group;
 
-use super::AutoScaling;
-use crate::AwsError;
+use crate::auto_scaling::auto_scaling_client::AutoScaling;
+use crate::error::AwsError;
 
 /// Source: Auto Scaling API, `DescribeAutoScalingGroups`.
 const GROUPS_A_PAGE: i32 = 100;
+
 /// A Region has 500 groups by default (Auto Scaling service quotas, adjustable). A list that goes on after this is an
 /// error.
 const GROUP_PAGES_MAX: usize = 100;
@@ -46,21 +47,6 @@ pub struct Member {
     pub zone: String,
     /// Its instance type.
     pub instance_type: String,
-}
-
-/// How having a group terminate an instance came off. The texts are Auto Scaling's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Termination {
-    /// The group terminates it, and wants one instance less.
-    Accepted,
-    /// The group is at its minimum.
-    BelowMinimum(String),
-    /// No group has the instance.
-    NotManaged(String),
-    /// The group, or the instance, is busy with an activity already.
-    ScalingActivityInProgress(String),
-    /// Another update of the group is pending.
-    ResourceContention(String),
 }
 
 impl AutoScaling {
@@ -136,37 +122,45 @@ impl AutoScaling {
         }))
     }
 
-    /// Has its group terminate an instance and want one less. Scale-in protection does not keep it from doing so (EC2
-    /// Auto Scaling User Guide, ec2-auto-scaling-instance-protection).
+    /// Reads the size of a group.
     ///
     /// # Errors
-    /// If the call fails for another reason than those of [`Termination`]. It may have taken effect all the same.
-    pub async fn terminate(&self, instance_id: &InstanceId) -> Result<Termination, AwsError> {
-        let request = self
-            .client
-            .terminate_instance_in_auto_scaling_group()
-            .instance_id(instance_id.as_str());
-        let answer = request.should_decrement_desired_capacity(true).send().await;
-        let Err(error) = answer else { return Ok(Termination::Accepted) };
-        let said = error.message().unwrap_or_default().to_owned();
-        // Refusals for the minimum and for strangers have the code of every mistake; the message tells them apart
-        // (aws-cli#47, nomad-autoscaler#1290).
-        match error.code() {
-            Some("ScalingActivityInProgress") => Ok(Termination::ScalingActivityInProgress(said)),
-            Some("ResourceContention") => Ok(Termination::ResourceContention(said)),
-            Some("ValidationError") if said.contains("min size") || said.contains("minSize") => {
-                Ok(Termination::BelowMinimum(said))
-            }
-            Some("ValidationError")
-                if said.contains("not found") || said.contains("No managed instance") =>
-            {
-                Ok(Termination::NotManaged(said))
-            }
-            _ => Err(AwsError::new(
-                format!("terminate instance {instance_id} in its Auto Scaling group"),
-                error,
-            )),
-        }
+    /// If the call fails, or there is no such group (AWS answers with an empty list).
+    pub async fn group_size(&self, group: &GroupName) -> Result<GroupSize, AwsError> {
+        let operation = || format!("describe Auto Scaling group {group}");
+        let request =
+            self.client.describe_auto_scaling_groups().auto_scaling_group_names(group.as_str());
+        let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
+        let Some(described) = answer.auto_scaling_groups().first() else {
+            return Err(AwsError::unusable_answer(operation(), "there is no such group"));
+        };
+        let (Some(desired_capacity), Some(max_size)) =
+            (described.desired_capacity(), described.max_size())
+        else {
+            return Err(AwsError::unusable_answer(
+                operation(),
+                "it has no desired capacity or no maximum",
+            ));
+        };
+        Ok(GroupSize { desired_capacity, max_size })
+    }
+
+    /// Sets the desired capacity of a group at once, whatever its cooldown. Setting it again changes nothing.
+    ///
+    /// # Errors
+    /// If the call fails.
+    pub async fn set_desired_capacity(
+        &self,
+        group: &GroupName,
+        desired_capacity: i32,
+    ) -> Result<(), AwsError> {
+        let request = self.client.set_desired_capacity().auto_scaling_group_name(group.as_str());
+        let request = request.desired_capacity(desired_capacity).honor_cooldown(false);
+        let operation = || {
+            format!("set the desired capacity of Auto Scaling group {group} to {desired_capacity}")
+        };
+        request.send().await.map_err(|error| AwsError::new(operation(), error))?;
+        Ok(())
     }
 }
 

@@ -1,17 +1,12 @@
-//! EC2 Auto Scaling: the size of a group, and the lifecycle actions of its hooks.
-
-mod groups;
+//! The lifecycle actions of termination hooks.
 
 use std::time::Duration;
 
-use aws_sdk_autoscaling::Client;
 use aws_sdk_autoscaling::error::{ProvideErrorMetadata, SdkError};
-use ebb_core::ids::{GroupName, InstanceId};
 use ebb_core::lifecycle::action::LifecycleAction;
-use ebb_core::spot::fallback::GroupSize;
 
-pub use self::groups::{GroupDescription, Member, Termination};
-use crate::AwsError;
+use crate::auto_scaling::auto_scaling_client::AutoScaling;
+use crate::error::AwsError;
 
 /// The result that an action is completed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,81 +26,7 @@ pub enum ActionStatus {
     Over,
 }
 
-/// EC2 Auto Scaling.
-#[derive(Debug, Clone)]
-pub struct AutoScaling {
-    client: Client,
-}
-
 impl AutoScaling {
-    /// Wraps the SDK's client.
-    pub fn new(client: Client) -> Self {
-        Self { client }
-    }
-
-    /// Reads the size of a group.
-    ///
-    /// # Errors
-    /// If the call fails, or there is no such group (AWS answers with an empty list).
-    pub async fn group_size(&self, group: &GroupName) -> Result<GroupSize, AwsError> {
-        let operation = || format!("describe Auto Scaling group {group}");
-        let request =
-            self.client.describe_auto_scaling_groups().auto_scaling_group_names(group.as_str());
-        let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
-        let Some(described) = answer.auto_scaling_groups().first() else {
-            return Err(AwsError::unusable_answer(operation(), "there is no such group"));
-        };
-        let (Some(desired_capacity), Some(max_size)) =
-            (described.desired_capacity(), described.max_size())
-        else {
-            return Err(AwsError::unusable_answer(
-                operation(),
-                "it has no desired capacity or no maximum",
-            ));
-        };
-        Ok(GroupSize { desired_capacity, max_size })
-    }
-
-    /// Sets the desired capacity of a group at once, whatever its cooldown. Setting it again changes nothing.
-    ///
-    /// # Errors
-    /// If the call fails.
-    pub async fn set_desired_capacity(
-        &self,
-        group: &GroupName,
-        desired_capacity: i32,
-    ) -> Result<(), AwsError> {
-        let request = self.client.set_desired_capacity().auto_scaling_group_name(group.as_str());
-        let request = request.desired_capacity(desired_capacity).honor_cooldown(false);
-        let operation = || {
-            format!("set the desired capacity of Auto Scaling group {group} to {desired_capacity}")
-        };
-        request.send().await.map_err(|error| AwsError::new(operation(), error))?;
-        Ok(())
-    }
-
-    /// Where an instance stands in its group: the group, and its `LifecycleState`. `None` if it is in no group.
-    ///
-    /// # Errors
-    /// If the call fails.
-    pub async fn lifecycle_state(
-        &self,
-        instance_id: &InstanceId,
-    ) -> Result<Option<(GroupName, String)>, AwsError> {
-        let operation = || format!("describe instance {instance_id} in its Auto Scaling group");
-        let request =
-            self.client.describe_auto_scaling_instances().instance_ids(instance_id.as_str());
-        let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
-        let described = answer.auto_scaling_instances();
-        let found = described.iter().find(|one| one.instance_id() == Some(instance_id.as_str()));
-        Ok(found.and_then(|one| {
-            Some((
-                GroupName::new(one.auto_scaling_group_name()?),
-                one.lifecycle_state()?.to_owned(),
-            ))
-        }))
-    }
-
     /// The heartbeat time-out of an action's hook. `None` if the hook is gone.
     ///
     /// # Errors

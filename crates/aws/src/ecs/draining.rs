@@ -1,0 +1,118 @@
+//! Setting container instances to DRAINING, and to ACTIVE again.
+
+use aws_sdk_ecs::types::{ContainerInstance, ContainerInstanceStatus, Failure};
+use ebb_core::ids::{Cluster, ContainerInstanceArn};
+
+use crate::ecs::container_instances::strings;
+use crate::ecs::ecs_client::Ecs;
+use crate::ecs::failures::reason;
+use crate::error::AwsError;
+
+/// How setting one container instance to DRAINING came off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DrainResult {
+    /// It is DRAINING.
+    Draining,
+    /// It has left its cluster. The text is ECS's reason.
+    Gone(String),
+    /// ECS refused, or said nothing about it. The text is ECS's reason.
+    Refused(String),
+}
+
+impl Ecs {
+    /// How many container instances are set to DRAINING at once. Source: ECS API, `UpdateContainerInstancesState`.
+    pub const SET_DRAINING_MAX: usize = 10;
+
+    /// Sets up to [`Ecs::SET_DRAINING_MAX`] container instances of one cluster to DRAINING, and says for each, in
+    /// their order, how it came off. One that is DRAINING already stays so and counts as [`DrainResult::Draining`].
+    ///
+    /// # Errors
+    /// If the call fails as a whole. It may have taken effect all the same.
+    pub async fn set_draining(
+        &self,
+        cluster: &Cluster,
+        arns: &[ContainerInstanceArn],
+    ) -> Result<Vec<DrainResult>, AwsError> {
+        let operation =
+            || format!("set container instances of cluster {} to DRAINING", cluster.name());
+        let request = self.client.update_container_instances_state().cluster(cluster.as_str());
+        let request = request
+            .status(ContainerInstanceStatus::Draining)
+            .set_container_instances(Some(strings(arns)));
+        let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
+        Ok(arns
+            .iter()
+            .map(|arn| drain_result(arn, answer.container_instances(), answer.failures()))
+            .collect())
+    }
+
+    /// Sets a container instance to ACTIVE again.
+    ///
+    /// # Errors
+    /// If the call fails, or ECS says that it did not do so.
+    pub async fn set_active(
+        &self,
+        cluster: &Cluster,
+        arn: &ContainerInstanceArn,
+    ) -> Result<(), AwsError> {
+        let operation =
+            || format!("set a container instance of cluster {} to ACTIVE", cluster.name());
+        let request = self.client.update_container_instances_state().cluster(cluster.as_str());
+        let request =
+            request.status(ContainerInstanceStatus::Active).container_instances(arn.as_str());
+        let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
+        match answer.failures().first() {
+            Some(failure) => Err(AwsError::unusable_answer(operation(), reason(failure))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn drain_result(
+    arn: &ContainerInstanceArn,
+    updated: &[ContainerInstance],
+    failures: &[Failure],
+) -> DrainResult {
+    if let Some(failure) = failures.iter().find(|failure| failure.arn() == Some(arn.as_str())) {
+        // `INACTIVE` is what clients see for an instance that was terminated meanwhile; `MISSING` is documented for
+        // the Describe calls. The list of reasons for this call is not published.
+        return match failure.reason() {
+            Some("INACTIVE" | "MISSING") => DrainResult::Gone(reason(failure)),
+            _ => DrainResult::Refused(reason(failure)),
+        };
+    }
+    match updated.iter().find(|one| one.container_instance_arn() == Some(arn.as_str())) {
+        Some(one) if one.status() == Some("DRAINING") => DrainResult::Draining,
+        Some(one) => {
+            DrainResult::Refused(format!("its status is {}", one.status().unwrap_or("not given")))
+        }
+        None => DrainResult::Refused("the answer does not mention it".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_answer_about_a_container_instance_passes_as_a_success() {
+        let arn = ContainerInstanceArn::new("arn-1");
+        let updated = |status: &str| {
+            ContainerInstance::builder().container_instance_arn("arn-1").status(status).build()
+        };
+        let failure = |reason: &str| Failure::builder().arn("arn-1").reason(reason).build();
+        let gone = |reason: &str| DrainResult::Gone(reason.to_owned());
+        let refused = |reason: &str| DrainResult::Refused(reason.to_owned());
+
+        assert_eq!(drain_result(&arn, &[updated("DRAINING")], &[]), DrainResult::Draining);
+        assert_eq!(drain_result(&arn, &[updated("ACTIVE")], &[]), refused("its status is ACTIVE"));
+        assert_eq!(drain_result(&arn, &[], &[failure("INACTIVE")]), gone("INACTIVE"));
+        assert_eq!(drain_result(&arn, &[], &[failure("MISSING")]), gone("MISSING"));
+        assert_eq!(drain_result(&arn, &[], &[failure("AGENT")]), refused("AGENT"));
+        assert_eq!(
+            drain_result(&arn, &[updated("DRAINING")], &[failure("AGENT")]),
+            refused("AGENT")
+        );
+        assert_eq!(drain_result(&arn, &[], &[]), refused("the answer does not mention it"));
+    }
+}
