@@ -26,7 +26,7 @@ impl From<&str> for ContainerInstanceStatus {
             "DRAINING" => Self::Draining,
             "DEREGISTERING" => Self::Deregistering,
             "INACTIVE" => Self::Inactive,
-            other => Self::Other(other.to_owned()),
+            word => Self::Other(word.to_owned()),
         }
     }
 }

@@ -68,47 +68,55 @@ pub(crate) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
         *mentions.entry(&instance.instance_id).or_default() += 1;
     }
     let unclear = unclear(inventory);
-    let facts = |instance| Facts {
-        instance,
-        group: instance.group.as_ref().and_then(|name| inventory.groups.get(name)),
-        services: &inventory.services,
-        unclear: &unclear,
-        mentions: mentions[&instance.instance_id],
-        policy,
-        now,
-    };
-    let verdict = |instance| {
-        let facts = facts(instance);
+    let verdicts = inventory.instances.iter().map(|instance| {
+        let facts = Facts {
+            instance,
+            group: instance.group.as_ref().and_then(|name| inventory.groups.get(name)),
+            services: &inventory.services,
+            unclear: &unclear,
+            mentions: mentions[&instance.instance_id],
+            policy,
+            now,
+        };
         (usable(&facts), RULES.iter().find_map(|rule| rule(&facts)))
-    };
-    let (usable, kept) = inventory.instances.iter().map(verdict).unzip();
+    });
+    let (usable, kept) = verdicts.unzip();
     Eligibility { usable, kept }
 }
 
 /// By service: why nobody can tell where its tasks may run, if so.
 fn unclear(inventory: &Inventory) -> Vec<Option<String>> {
+    // Many services share their constraints: each is read once.
     let constraints = inventory.services.iter().flat_map(|service| &service.constraints);
-    let known: BTreeMap<&str, Option<String>> = constraints
-        .map(|text| (text.as_str(), not_understood(text, &inventory.instances)))
+    let problems: BTreeMap<&str, Option<String>> = constraints
+        .map(|constraint| (constraint.as_str(), not_understood(constraint, &inventory.instances)))
         .collect();
-    let of_service = |service: &Service| {
-        let constraint =
-            || service.constraints.iter().find_map(|text| known[text.as_str()].clone());
-        service.unclear.clone().or_else(constraint)
-    };
-    inventory.services.iter().map(of_service).collect()
+    inventory
+        .services
+        .iter()
+        .map(|service| {
+            let mut constraints = service.constraints.iter();
+            let problem =
+                || constraints.find_map(|constraint| problems[constraint.as_str()].clone());
+            service.unclear.clone().or_else(problem)
+        })
+        .collect()
 }
 
 /// Where a constraint might hold, ECS might put tasks that the plan does not count there.
-fn not_understood(text: &str, instances: &[Instance]) -> Option<String> {
-    let why = match Expression::parse(text) {
+fn not_understood(constraint: &str, instances: &[Instance]) -> Option<String> {
+    let why = match Expression::parse(constraint) {
         Err(why) => why,
-        Ok(all) if all.has_pattern() && instances.iter().any(|one| all.holds(one).is_none()) => {
+        // Without a pattern, nothing can be read in two ways: no instance need be asked.
+        Ok(expression)
+            if expression.has_pattern()
+                && instances.iter().any(|instance| expression.holds(instance).is_none()) =>
+        {
             "it matches a part of a value, and ECS does not say whether that counts".to_owned()
         }
         Ok(_) => return None,
     };
-    Some(format!("its constraint `{text}` is not understood: {why}"))
+    Some(format!("its constraint `{constraint}` is not understood: {why}"))
 }
 
 /// Whether an instance is capacity: draining, young, disconnected and doubtful ones are not, as
@@ -120,31 +128,33 @@ fn usable(facts: &Facts<'_>) -> bool {
 }
 
 fn contradiction(facts: &Facts<'_>) -> Option<KeepReason> {
+    contradiction_text(facts).map(KeepReason::Contradiction)
+}
+
+fn contradiction_text(facts: &Facts<'_>) -> Option<String> {
     let instance = facts.instance;
-    let said = |what: String| Some(KeepReason::Contradiction(what));
     if facts.mentions > 1 {
-        return said("two container instances are on it".to_owned());
+        return Some("two container instances are on it".to_owned());
     }
     if let Some(name) = &instance.unknown_resource {
-        return said(format!("it registered a resource {name} that nobody knows"));
+        return Some(format!("it registered a resource {name} that nobody knows"));
     }
     let (Some(registered), Some(remaining)) = (instance.registered, instance.remaining) else {
-        return said("its CPU or its memory is missing".to_owned());
+        return Some("its CPU or its memory is missing".to_owned());
     };
-    if let Some(what) = impossible(registered, remaining) {
-        return said(what);
+    if let Some(impossible) = impossible_amounts(registered, remaining) {
+        return Some(impossible);
     }
-    if facts.services.len() > COUNT_MAX
-        || instance.tasks.as_ref().is_some_and(|tasks| tasks.len() > COUNT_MAX)
-    {
-        return said(format!("more than {COUNT_MAX} services or tasks"));
+    let tasks = instance.tasks.as_ref().map_or(0, Vec::len);
+    if facts.services.len() > COUNT_MAX || tasks > COUNT_MAX {
+        return Some(format!("more than {COUNT_MAX} services or tasks"));
     }
     if !(1..=AMOUNT_MAX).contains(&instance.weight) {
-        return said(format!("its weight is {}", instance.weight));
+        return Some(format!("its weight is {}", instance.weight));
     }
     match (&instance.group, facts.group) {
-        (Some(name), None) => said(format!("its group {name} was not found")),
-        _ => negative_demand(facts).and_then(said),
+        (Some(name), None) => Some(format!("its group {name} was not found")),
+        _ => impossible_demand(facts),
     }
 }
 
@@ -156,30 +166,27 @@ pub(crate) const AMOUNT_MAX: i64 = 1 << 30;
 /// services at most (ECS quotas).
 const COUNT_MAX: usize = 60_000;
 
-fn impossible(registered: Resources, remaining: Resources) -> Option<String> {
-    let pairs = registered.to_array().into_iter().zip(remaining.to_array());
-    let wrong = |&(all, free): &(i64, i64)| free < 0 || all < free || all > AMOUNT_MAX;
-    pairs.into_iter().find(wrong).map(|(all, free)| format!("{free} of {all} remain of a resource"))
+fn impossible_amounts(registered: Resources, remaining: Resources) -> Option<String> {
+    registered
+        .to_array()
+        .into_iter()
+        .zip(remaining.to_array())
+        .find(|&(registered, remaining)| {
+            remaining < 0 || registered < remaining || registered > AMOUNT_MAX
+        })
+        .map(|(registered, remaining)| format!("{remaining} of {registered} remain of a resource"))
 }
 
-fn negative_demand(facts: &Facts<'_>) -> Option<String> {
-    let tasks = facts.instance.tasks.iter().flatten();
-    let services = tasks.filter_map(|task| match task.kind {
-        TaskKind::Service(index) => Some(facts.services.get(index)),
-        TaskKind::UnknownService | TaskKind::Daemon | TaskKind::Standalone | TaskKind::Stopping => {
-            None
-        }
-    });
-    for service in services {
-        let Some(service) = service else {
+fn impossible_demand(facts: &Facts<'_>) -> Option<String> {
+    for task in facts.instance.tasks.iter().flatten() {
+        let TaskKind::Service(index) = task.kind else { continue };
+        let Some(service) = facts.services.get(index) else {
             return Some("a task belongs to a service that was not read".to_owned());
         };
-        let demand = service.demand.to_array();
-        if let Some(amount) = demand.into_iter().find(|amount| !(0..=AMOUNT_MAX).contains(amount)) {
-            return Some(format!(
-                "a task of service {} holds {amount} of a resource",
-                service.name
-            ));
+        let mut amounts = service.demand.to_array().into_iter();
+        if let Some(amount) = amounts.find(|amount| !(0..=AMOUNT_MAX).contains(amount)) {
+            let name = &service.name;
+            return Some(format!("a task of service {name} holds {amount} of a resource"));
         }
     }
     None
@@ -227,12 +234,12 @@ fn managed_scaling(facts: &Facts<'_>) -> Option<KeepReason> {
 
 /// One of unknown age is young.
 fn too_young(facts: &Facts<'_>) -> Option<KeepReason> {
-    let old = facts
+    let min_instance_age = facts.policy.min_instance_age;
+    let is_old = facts
         .instance
         .registered_at
-        .is_some_and(|at| facts.now.duration_since(at) >= facts.policy.min_instance_age);
-    let min_instance_age = facts.policy.min_instance_age;
-    (!old).then_some(KeepReason::TooYoung { min_instance_age })
+        .is_some_and(|registered_at| facts.now.duration_since(registered_at) >= min_instance_age);
+    (!is_old).then_some(KeepReason::TooYoung { min_instance_age })
 }
 
 fn group_at_minimum(facts: &Facts<'_>) -> Option<KeepReason> {
@@ -244,28 +251,30 @@ fn not_read(facts: &Facts<'_>) -> Option<KeepReason> {
 }
 
 fn pinned(facts: &Facts<'_>) -> Option<KeepReason> {
-    let why = |task: &Task| {
-        let id = &task.id;
-        match task.kind {
-            TaskKind::Daemon | TaskKind::Stopping => None,
-            TaskKind::Standalone if facts.policy.allow_standalone_tasks => None,
-            TaskKind::Standalone => {
-                Some(format!("task {id} is standalone: nothing would start it elsewhere"))
-            }
-            TaskKind::UnknownService => {
-                Some(format!("task {id} belongs to a service that could not be read"))
-            }
-            TaskKind::Service(index) => {
-                let service = facts.services.get(index)?;
-                immovable(service, facts.unclear[index].as_ref(), task.protected)
-                    .map(|why| format!("task {id} of service {} {why}", service.name))
-            }
-        }
-    };
-    // The same task is named, however they are listed.
+    // The first by id is named, so that the order in which tasks are listed does not matter.
     let tasks = facts.instance.tasks.iter().flatten();
-    let pinned = tasks.filter_map(|task| Some((&task.id, why(task)?))).min().map(|(_, why)| why);
-    pinned.map(KeepReason::Pinned)
+    let pinned = tasks.filter_map(|task| Some((&task.id, pins(task, facts)?))).min();
+    pinned.map(|(_, why)| KeepReason::Pinned(why))
+}
+
+/// Why a task keeps its instance, if it does.
+fn pins(task: &Task, facts: &Facts<'_>) -> Option<String> {
+    let id = &task.id;
+    match task.kind {
+        TaskKind::Daemon | TaskKind::Stopping => None,
+        TaskKind::Standalone if facts.policy.allow_standalone_tasks => None,
+        TaskKind::Standalone => {
+            Some(format!("task {id} is standalone: nothing would start it elsewhere"))
+        }
+        TaskKind::UnknownService => {
+            Some(format!("task {id} belongs to a service that could not be read"))
+        }
+        TaskKind::Service(index) => {
+            let service = facts.services.get(index)?;
+            immovable(service, facts.unclear[index].as_ref(), task.protected)
+                .map(|why| format!("task {id} of service {} {why}", service.name))
+        }
+    }
 }
 
 /// Why ECS would not move a task of this service, if so.

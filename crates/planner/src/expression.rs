@@ -45,7 +45,7 @@ impl Expression {
     /// # Errors
     /// What is not understood, in a few words.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0 };
+        let mut parser = Parser { tokens: tokens(text)?, position: 0, depth: 0 };
         let expression = parser.any_of()?;
         match parser.peek() {
             None => Ok(expression),
@@ -56,8 +56,8 @@ impl Expression {
     /// Whether an instance is a member; `None` if that depends on how ECS reads a pattern.
     pub(crate) fn holds(&self, instance: &Instance) -> Option<bool> {
         match self {
-            Self::And(all) => fold(all, instance, false),
-            Self::Or(any) => fold(any, instance, true),
+            Self::And(parts) => fold(parts, instance, false),
+            Self::Or(parts) => fold(parts, instance, true),
             Self::Not(inner) => inner.holds(instance).map(|holds| !holds),
             Self::Is { subject, test } => test.holds(subject.value(instance)),
         }
@@ -75,7 +75,7 @@ impl Expression {
     /// Adds the subjects that it asks about.
     pub(crate) fn subjects<'a>(&'a self, into: &mut BTreeSet<&'a Subject>) {
         match self {
-            Self::And(inner) | Self::Or(inner) => inner.iter().for_each(|one| one.subjects(into)),
+            Self::And(inner) | Self::Or(inner) => inner.iter().for_each(|part| part.subjects(into)),
             Self::Not(inner) => inner.subjects(into),
             Self::Is { subject, .. } => {
                 into.insert(subject);
@@ -120,7 +120,7 @@ impl Test {
         let Some(value) = value else { return Some(false) };
         match self {
             Self::Exists => Some(true),
-            Self::In(values) => Some(values.iter().any(|one| one == value)),
+            Self::In(values) => Some(values.iter().any(|listed| listed == value)),
             // The guide does not say whether a pattern must match the whole value.
             Self::Matches { whole, anywhere } => {
                 match (whole.is_match(value), anywhere.is_match(value)) {
@@ -145,69 +145,70 @@ const SIGNS: [&str; 15] =
 
 fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
-    let mut rest = text.trim_start();
-    while let Some(first) = rest.chars().next() {
+    let mut unread = text.trim_start();
+    while let Some(first) = unread.chars().next() {
         // A pattern may hold any sign, so what follows `=~` is read to the next space outside of
         // brackets.
         if matches!(tokens.last(), Some(Token::Sign("=~" | "!~"))) && !matches!(first, '\'' | '"') {
-            let end = rest.find([' ', ')', '&', '|']).unwrap_or(rest.len());
-            tokens.push(Token::Word(rest[..end].to_owned()));
-            rest = rest[end..].trim_start();
+            let end = unread.find([' ', ')', '&', '|']).unwrap_or(unread.len());
+            tokens.push(Token::Word(unread[..end].to_owned()));
+            unread = unread[end..].trim_start();
             continue;
         }
         if matches!(first, '\'' | '"') {
             let (inside, after) =
-                rest[1..].split_once(first).ok_or_else(|| format!("{first} is not closed"))?;
+                unread[1..].split_once(first).ok_or_else(|| format!("{first} is not closed"))?;
             tokens.push(Token::Word(inside.to_owned()));
-            rest = after.trim_start();
+            unread = after.trim_start();
             continue;
         }
-        if let Some(sign) = SIGNS.into_iter().find(|sign| rest.starts_with(sign)) {
+        if let Some(sign) = SIGNS.into_iter().find(|sign| unread.starts_with(sign)) {
             tokens.push(Token::Sign(sign));
-            rest = rest[sign.len()..].trim_start();
+            unread = unread[sign.len()..].trim_start();
             continue;
         }
         // `!exists` and `!in` are words; so is a lone `!`.
         let begin = usize::from(first == '!');
-        let ends = |at: char| at.is_whitespace() || "=!<>()[],&|'\"".contains(at);
-        let mut end = rest[begin..].find(ends).map_or(rest.len(), |end| begin + end);
-        if !["!exists", "!in"].contains(&&rest[..end]) && begin == 1 {
+        let ends =
+            |character: char| character.is_whitespace() || "=!<>()[],&|'\"".contains(character);
+        let mut end = unread[begin..].find(ends).map_or(unread.len(), |end| begin + end);
+        if !["!exists", "!in"].contains(&&unread[..end]) && begin == 1 {
             end = 1;
         }
         if end == 0 {
             return Err(format!("unexpected {first:?}"));
         }
-        tokens.push(Token::Word(rest[..end].to_owned()));
-        rest = rest[end..].trim_start();
+        tokens.push(Token::Word(unread[..end].to_owned()));
+        unread = unread[end..].trim_start();
     }
     Ok(tokens)
 }
 
 struct Parser {
     tokens: Vec<Token>,
-    at: usize,
+    position: usize,
     depth: usize,
 }
 
 impl Parser {
     fn peek(&self) -> Option<&Token> {
-        self.tokens.get(self.at)
+        self.tokens.get(self.position)
     }
 
     fn next(&mut self) -> Result<Token, String> {
         let token = self.peek().cloned().ok_or("it ends too early")?;
-        self.at += 1;
+        self.position += 1;
         Ok(token)
     }
 
     fn take(&mut self, sign: &'static str, word: &str) -> bool {
-        let found = match self.peek() {
-            Some(Token::Sign(found)) => *found == sign,
-            Some(Token::Word(found)) => found == word,
+        let is_next = match self.peek() {
+            Some(Token::Sign(next)) => *next == sign,
+            Some(Token::Word(next)) => next == word,
             None => false,
         };
-        self.at += usize::from(found);
-        found
+        self.position += usize::from(is_next);
+        is_next
     }
 
     fn any_of(&mut self) -> Result<Expression, String> {
@@ -219,19 +220,19 @@ impl Parser {
     }
 
     fn all_of(&mut self) -> Result<Expression, String> {
-        let mut parts = vec![self.one()?];
+        let mut parts = vec![self.operand()?];
         while self.take("&&", "and") {
-            parts.push(self.one()?);
+            parts.push(self.operand()?);
         }
         Ok(if parts.len() == 1 { parts.remove(0) } else { Expression::And(parts) })
     }
 
-    fn one(&mut self) -> Result<Expression, String> {
+    fn operand(&mut self) -> Result<Expression, String> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
             return Err("it nests too deeply".to_owned());
         }
-        let one = match self.next()? {
+        let expression = match self.next()? {
             Token::Sign("(") => {
                 let inner = self.any_of()?;
                 if !self.take(")", ")") {
@@ -240,13 +241,13 @@ impl Parser {
                 inner
             }
             Token::Word(word) if word == "!" || word == "not" => {
-                Expression::Not(Box::new(self.one()?))
+                Expression::Not(Box::new(self.operand()?))
             }
             Token::Word(word) => self.test(subject(&word)?)?,
             Token::Sign(sign) => return Err(format!("unexpected {sign:?}")),
         };
         self.depth -= 1;
-        Ok(one)
+        Ok(expression)
     }
 
     fn test(&mut self, subject: Subject) -> Result<Expression, String> {
@@ -265,7 +266,7 @@ impl Parser {
                 "!exists" | "not_exists" => (true, Test::Exists),
                 "in" => (false, Test::In(self.values()?)),
                 "!in" | "not_in" => (true, Test::In(self.values()?)),
-                other => return Err(format!("operator {other:?} is not understood")),
+                word => return Err(format!("operator {word:?} is not understood")),
             },
         };
         let is = Expression::Is { subject, test };
@@ -346,7 +347,7 @@ mod tests {
         ] {
             assert_eq!(holds(member), Some(true), "{member}");
         }
-        for other in [
+        for stranger in [
             "attribute:stack == test",
             "attribute:stack == Prod",
             "attribute:gpu exists",
@@ -357,7 +358,7 @@ mod tests {
             "attribute:ecs.instance-type =~ t3.*",
             "ec2InstanceId == i-2",
         ] {
-            assert_eq!(holds(other), Some(false), "{other}");
+            assert_eq!(holds(stranger), Some(false), "{stranger}");
         }
     }
 
@@ -378,7 +379,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_said_and_never_guessed() {
         let nested = format!("{}attribute:a exists{}", "(".repeat(40), ")".repeat(40));
-        for (expression, said) in [
+        for (expression, problem) in [
             ("", "ends too early"),
             ("task:group == service:web", "subject \"task:group\""),
             ("runningTasksCount == 0", "subject \"runningTasksCount\""),
@@ -395,7 +396,7 @@ mod tests {
             (nested.as_str(), "nests too deeply"),
         ] {
             let why = Expression::parse(expression).expect_err(expression);
-            assert!(why.contains(said), "{expression}: {why}");
+            assert!(why.contains(problem), "{expression}: {why}");
         }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn now() -> Timestamp {
 /// An empty instance with this number: two vCPUs and 4 GiB, a day old, in the group `group` and the
 /// first zone.
 pub(crate) fn instance(number: usize) -> Instance {
-    let all = Resources { cpu: 2048, memory_mib: 4096, ..Resources::default() };
+    let registered = Resources { cpu: 2048, memory_mib: 4096, ..Resources::default() };
     Instance {
         instance_id: InstanceId::parse(&format!("i-{number:017x}")).unwrap(),
         arn: ContainerInstanceArn::new(number.to_string()),
@@ -33,8 +33,8 @@ pub(crate) fn instance(number: usize) -> Instance {
         status: ContainerInstanceStatus::Active,
         agent_connected: true,
         registered_at: Some(now() - SignedDuration::from_hours(24)),
-        registered: Some(all),
-        remaining: Some(all),
+        registered: Some(registered),
+        remaining: Some(registered),
         unknown_resource: None,
         host_ports: BTreeSet::new(),
         tasks: Some(Vec::new()),
@@ -45,12 +45,17 @@ pub(crate) fn instance(number: usize) -> Instance {
 
 /// An instance with this number, so much free of it, and these tasks, by service and how many.
 pub(crate) fn holding(number: usize, free: [i64; 2], tasks: &[(usize, usize)]) -> Instance {
-    let each =
-        |&(service, count): &(usize, usize)| std::iter::repeat_n(TaskKind::Service(service), count);
-    let task = |(at, kind)| Task { id: format!("{number}-{at}"), kind, protected: false };
+    let kinds = tasks
+        .iter()
+        .flat_map(|&(service, count)| std::iter::repeat_n(TaskKind::Service(service), count));
+    let tasks = kinds.enumerate().map(|(position, kind)| Task {
+        id: format!("{number}-{position}"),
+        kind,
+        protected: false,
+    });
     Instance {
         remaining: Some(Resources { cpu: free[0], memory_mib: free[1], ..Resources::default() }),
-        tasks: Some(tasks.iter().flat_map(each).enumerate().map(task).collect()),
+        tasks: Some(tasks.collect()),
         ..instance(number)
     }
 }
