@@ -1,7 +1,8 @@
-//! How a plan is carried out: a second look, then mark, drain and terminate, in tens.
+//! How a plan is carried out: revalidated, then marked, drained and terminated, batch by batch.
 //!
-//! The order of the writes is what makes a death at any moment harmless. The mark comes first: whatever is DRAINING by us
-//! bears it, and the next sweep goes on with it or takes it back.
+//! The order of the writes is what makes a death at any moment harmless. The mark comes first:
+//! whatever is DRAINING by this function bears it, and the next sweep goes on with it or takes it
+//! back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,31 +14,38 @@ use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
 use ebb_planner::{Instance, Plan};
 use tracing::{info, warn};
 
-use crate::earlier::{by_id, done, kind_of};
+use crate::follow_up::{by_id, outcome, outcome_kind};
 use crate::observe::Candidates;
-use crate::{FUNCTION, Sweep};
+use crate::sweep::{FUNCTION, Sweep};
 
-impl Sweep<'_> {
-    /// What a plan comes to that is not carried out.
-    pub(crate) fn would_remove(&self, plan: Plan) -> (Plan, Vec<RemovalOutcome>) {
-        let would = |id: &InstanceId| RemovalOutcome {
-            instance_id: id.clone(),
+const NO_TIME: &str = "no time was left; a later sweep goes on";
+const HELD: &str = "its group's hook holds it until it is empty";
+const LATER: &str = "a later sweep terminates it, once it is empty";
+
+/// What a plan comes to that is not carried out.
+pub(crate) fn would_remove(plan: Plan) -> (Plan, Vec<RemovalOutcome>) {
+    let outcomes = plan
+        .remove
+        .iter()
+        .map(|removal| RemovalOutcome {
+            instance_id: removal.instance_id.clone(),
             outcome: OutcomeKind::WouldRemove,
             detail: None,
             reactivated: false,
-        };
-        let all = plan.remove.iter().map(|removal| would(&removal.instance_id)).collect();
-        (plan, all)
-    }
+        })
+        .collect();
+    (plan, outcomes)
+}
 
-    /// What a plan comes to that is left to a later sweep.
-    pub(crate) fn postpone(&self, plan: Plan, why: &str) -> (Plan, Vec<RemovalOutcome>) {
-        let postponed = |id| done(id, OutcomeKind::Postponed, why.to_owned());
-        let all = plan.remove.iter().map(|removal| postponed(&removal.instance_id)).collect();
-        (plan, all)
-    }
+/// What a plan comes to that is left to a later sweep.
+pub(crate) fn postpone(plan: Plan, why: &str) -> (Plan, Vec<RemovalOutcome>) {
+    let ids = plan.remove.iter().map(|removal| &removal.instance_id);
+    let outcomes = ids.map(|id| outcome(id, OutcomeKind::Postponed, why.to_owned())).collect();
+    (plan, outcomes)
+}
 
-    /// Looks again, and removes what of the plan still holds.
+impl Sweep<'_> {
+    /// Observes again, and removes what of the plan still holds.
     pub(crate) async fn remove(
         &self,
         cluster: &Cluster,
@@ -47,140 +55,147 @@ impl Sweep<'_> {
             return Ok((planned, Vec::new()));
         }
         if !self.has_time() {
-            return Ok(self.postpone(planned, NO_TIME));
+            return Ok(postpone(planned, NO_TIME));
         }
         let ids: BTreeSet<_> =
             planned.remove.iter().map(|removal| removal.instance_id.clone()).collect();
-        let account = self.account().await?;
-        let observed = self.observe(cluster, &account, Candidates::These(&ids)).await;
-        let fresh = observed?.inventory;
-        let instances: BTreeMap<_, _> =
-            by_id(&fresh).into_iter().map(|(id, one)| (id.clone(), one.clone())).collect();
-        let plan = revalidate(&planned, fresh, &self.policy, self.clock.now());
-        let at_once = self.at_once(&plan).await?;
-        let going: Vec<_> =
-            plan.remove.iter().filter_map(|removal| instances.get(&removal.instance_id)).collect();
-        let mut all = BTreeMap::new();
-        for ten in going.chunks(Ecs::SET_DRAINING_MAX) {
-            let done = if self.has_time() {
-                self.remove_ten(cluster, ten, &at_once).await
+        let groups = self.observe_groups().await?;
+        let inventory = self.observe(cluster, &groups, Candidates::Only(&ids)).await?.inventory;
+        let plan = revalidate(&planned, inventory.clone(), &self.policy, self.clock.now());
+        let at_once = self.terminate_at_once(&plan).await?;
+        let instances = by_id(&inventory);
+        let to_remove: Vec<_> = plan
+            .remove
+            .iter()
+            .filter_map(|removal| instances.get(&removal.instance_id).copied())
+            .collect();
+        let mut outcomes = BTreeMap::new();
+        for batch in to_remove.chunks(Ecs::SET_DRAINING_MAX) {
+            let removed = if self.has_time() {
+                self.remove_batch(cluster, batch, &at_once).await
             } else {
-                late(ten)
+                postpone_batch(batch)
             };
-            all.extend(done.into_iter().map(|done| (done.instance_id.clone(), done)));
+            outcomes
+                .extend(removed.into_iter().map(|outcome| (outcome.instance_id.clone(), outcome)));
         }
-        let done =
-            plan.remove.iter().filter_map(|removal| all.remove(&removal.instance_id)).collect();
-        Ok((plan, done))
+        let in_order =
+            plan.remove.iter().filter_map(|removal| outcomes.remove(&removal.instance_id));
+        let in_order = in_order.collect();
+        Ok((plan, in_order))
     }
 
-    /// The instances that their groups may terminate as soon as they drain: there a hook holds them until they are empty,
-    /// and their tasks are sure to find a place. A termination cannot be taken back, a drain can.
-    async fn at_once(&self, plan: &Plan) -> Result<BTreeSet<InstanceId>, Problem> {
+    /// The instances that their groups may terminate as soon as they drain: there a hook holds them
+    /// until they are empty, and their tasks are sure to find a place. A termination cannot be taken
+    /// back, a drain can.
+    async fn terminate_at_once(&self, plan: &Plan) -> Result<BTreeSet<InstanceId>, Problem> {
         let certain: Vec<_> =
             plan.remove.iter().filter(|removal| removal.reason.is_certain()).collect();
-        let holding =
-            self.holding(certain.iter().map(|removal| removal.group.clone()).collect()).await?;
-        let held = certain.into_iter().filter(|removal| holding.contains(&removal.group));
-        Ok(held.map(|removal| removal.instance_id.clone()).collect())
+        let groups = certain.iter().map(|removal| removal.group.clone()).collect();
+        let holding = self.holding_groups(groups).await?;
+        Ok(certain
+            .into_iter()
+            .filter(|removal| holding.contains(&removal.group))
+            .map(|removal| removal.instance_id.clone())
+            .collect())
     }
 
-    async fn remove_ten(
+    async fn remove_batch(
         &self,
         cluster: &Cluster,
-        ten: &[&Instance],
+        batch: &[&Instance],
         at_once: &BTreeSet<InstanceId>,
     ) -> Vec<RemovalOutcome> {
-        let mut all = Vec::new();
-        let marked = self.mark(cluster, ten, &mut all).await;
-        for instance in self.drain(cluster, &marked, &mut all).await {
-            all.push(if !at_once.contains(&instance.instance_id) {
-                done(&instance.instance_id, OutcomeKind::Draining, LATER.to_owned())
+        let mut outcomes = Vec::new();
+        let marked = self.mark(cluster, batch, &mut outcomes).await;
+        for instance in self.drain(cluster, &marked, &mut outcomes).await {
+            let id = &instance.instance_id;
+            outcomes.push(if !at_once.contains(id) {
+                outcome(id, OutcomeKind::Draining, LATER.to_owned())
             } else if self.has_time() {
                 self.terminate(cluster, instance, HELD.to_owned()).await
             } else {
-                done(&instance.instance_id, OutcomeKind::Draining, NO_TIME.to_owned())
+                outcome(id, OutcomeKind::Draining, NO_TIME.to_owned())
             });
         }
-        for done in &all {
+        for outcome in &outcomes {
             info!(
-                ec2.instance_id = %done.instance_id,
+                ec2.instance_id = %outcome.instance_id,
                 ecs.cluster = cluster.name(),
                 "{}: {}",
-                done.instance_id,
-                done.outcome.as_str()
+                outcome.instance_id,
+                outcome.outcome.as_str()
             );
         }
-        all
+        outcomes
     }
 
-    /// Marks instances as drained by us, and returns those that are.
+    /// Marks instances as drained by this function, and returns those that are.
     async fn mark<'i>(
         &self,
         cluster: &Cluster,
-        ten: &[&'i Instance],
-        all: &mut Vec<RemovalOutcome>,
+        batch: &[&'i Instance],
+        outcomes: &mut Vec<RemovalOutcome>,
     ) -> Vec<&'i Instance> {
         let mark = Mark { function: FUNCTION.to_owned(), at: self.clock.now() }.to_string();
-        let values: Vec<_> = ten.iter().map(|one| (&one.arn, mark.clone())).collect();
-        let put = self.clients().ecs.put_attribute(cluster, DRAINED_BY, &values).await;
-        match put {
-            Ok(()) => ten.to_vec(),
-            // One that has left the cluster fails the call for all of them.
-            Err(error) if error.kind == AwsErrorKind::NotFound && ten.len() > 1 => {
+        let values: Vec<_> = batch.iter().map(|instance| (&instance.arn, mark.clone())).collect();
+        match self.clients.ecs.put_attribute(cluster, DRAINED_BY, &values).await {
+            Ok(()) => batch.to_vec(),
+            // An instance that has left the cluster fails the call for the whole batch.
+            Err(error) if error.kind == AwsErrorKind::NotFound && batch.len() > 1 => {
                 let mut marked = Vec::new();
-                for one in ten {
-                    marked.extend(Box::pin(self.mark(cluster, &[*one], all)).await);
+                for instance in batch {
+                    marked.extend(Box::pin(self.mark(cluster, &[*instance], outcomes)).await);
                 }
                 marked
             }
             Err(error) => {
-                let said = Problem::from(&error).text;
-                all.extend(
-                    ten.iter().map(|one| done(&one.instance_id, kind_of(&error), said.clone())),
+                let kind = outcome_kind(&error);
+                let text = Problem::from(error).text;
+                outcomes.extend(
+                    batch.iter().map(|instance| outcome(&instance.instance_id, kind, text.clone())),
                 );
                 Vec::new()
             }
         }
     }
 
-    /// Sets marked instances to DRAINING, and returns those that are. What is not is left as it was.
+    /// Sets marked instances to DRAINING, and returns those that are. The others are left as they
+    /// were.
     async fn drain<'i>(
         &self,
         cluster: &Cluster,
-        ten: &[&'i Instance],
-        all: &mut Vec<RemovalOutcome>,
+        batch: &[&'i Instance],
+        outcomes: &mut Vec<RemovalOutcome>,
     ) -> Vec<&'i Instance> {
-        if ten.is_empty() {
+        if batch.is_empty() {
             return Vec::new();
         }
-        let arns: Vec<_> = ten.iter().map(|one| one.arn.clone()).collect();
-        let results = match self.clients().ecs.set_draining(cluster, &arns).await {
+        let arns: Vec<_> = batch.iter().map(|instance| instance.arn.clone()).collect();
+        let results = match self.clients.ecs.set_draining(cluster, &arns).await {
             Ok(results) => results,
             Err(error) => {
-                // It may have taken effect.
-                let said = Problem::from(&error).text;
-                for one in ten {
-                    all.push(self.roll_back(cluster, one, kind_of(&error), &said).await);
+                // The call may have taken effect before it failed.
+                let kind = outcome_kind(&error);
+                let text = Problem::from(error).text;
+                for instance in batch {
+                    outcomes.push(self.roll_back(cluster, instance, kind, &text).await);
                 }
                 return Vec::new();
             }
         };
         let mut draining = Vec::new();
-        for (&one, result) in ten.iter().zip(results) {
+        for (&instance, result) in batch.iter().zip(results) {
+            let id = &instance.instance_id;
             match result {
-                DrainResult::Draining => draining.push(one),
-                DrainResult::Gone(said) => {
-                    all.push(done(&one.instance_id, OutcomeKind::Gone, said))
-                }
-                DrainResult::Refused(said) => {
-                    if let Err(error) = self.unmark(cluster, one).await {
-                        warn!(
-                            "A later sweep removes the mark of {}: {:?}",
-                            one.instance_id, error.kind
-                        );
+                DrainResult::Draining => draining.push(instance),
+                DrainResult::Gone(why) => outcomes.push(outcome(id, OutcomeKind::Gone, why)),
+                DrainResult::Refused(why) => {
+                    if let Err(error) = self.unmark(cluster, instance).await {
+                        let cause = Problem::from(error).text;
+                        warn!("A later sweep removes the mark of {id}: {cause}");
                     }
-                    all.push(done(&one.instance_id, OutcomeKind::DrainRefused, said));
+                    outcomes.push(outcome(id, OutcomeKind::DrainRefused, why));
                 }
             }
         }
@@ -188,12 +203,7 @@ impl Sweep<'_> {
     }
 }
 
-const NO_TIME: &str = "no time was left; a later sweep goes on";
-const HELD: &str = "its group's hook holds it until it is empty";
-const LATER: &str = "a later sweep terminates it, once it is empty";
-
-fn late(ten: &[&Instance]) -> Vec<RemovalOutcome> {
-    ten.iter()
-        .map(|one| done(&one.instance_id, OutcomeKind::Postponed, NO_TIME.to_owned()))
-        .collect()
+fn postpone_batch(batch: &[&Instance]) -> Vec<RemovalOutcome> {
+    let ids = batch.iter().map(|instance| &instance.instance_id);
+    ids.map(|id| outcome(id, OutcomeKind::Postponed, NO_TIME.to_owned())).collect()
 }

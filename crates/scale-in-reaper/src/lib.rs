@@ -1,37 +1,29 @@
 #![doc = include_str!("../README.md")]
 
 mod act;
-mod earlier;
+mod cluster;
+mod follow_up;
 mod observe;
 mod report;
+mod sweep;
 
-use std::collections::BTreeMap;
-
-use ebb_aws::{AwsErrorKind, Clients, Clock, Ecs, HandlerError, Problem};
+use ebb_aws::{Clients, Clock, HandlerError, Problem};
 use ebb_core::event::Event;
-use ebb_core::ids::{Cluster, GroupName};
-use ebb_core::reaper::follow_up::{Load, follow_up};
-use ebb_core::reaper::reading::unregistered_members;
-use ebb_core::reaper::services::TaskRequirements;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::{Answer, ClusterReport, request};
-use ebb_planner::{Policy, plan};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use tokio::sync::Mutex;
 use tokio::time::timeout_at;
 use tracing::warn;
 
-use crate::observe::{Account, Candidates};
+use crate::cluster::{missing_permissions, sweep_cluster};
+use crate::report::report;
+pub use crate::sweep::FUNCTION;
+use crate::sweep::Sweep;
 
-/// The function's name, as in logs and metrics, and in the marks on what it drains.
-pub const FUNCTION: &str = "scale-in-reaper";
-
-/// What is kept of the invocation's time for the answer, so that Lambda never cuts the function off without one.
+/// What is kept of the invocation's time for the answer, so that Lambda never cuts the function off
+/// without one. It is a quarter of the time if that is less.
 const ANSWER_MARGIN: SignedDuration = SignedDuration::from_secs(3);
-
-/// With less time than this nothing new is begun: a drain that was begun is to be carried on, or taken back.
-const ACT_MARGIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// The function, with everything that it keeps between invocations.
 #[derive(Debug)]
@@ -46,11 +38,13 @@ impl ScaleInReaper {
         Self { clients, settings }
     }
 
-    /// Handles one invocation, which began at `now` and is cut off at `deadline`: one sweep over every cluster.
+    /// Handles one invocation, which began at `now` and is cut off at `deadline`: one sweep over
+    /// every cluster.
     ///
     /// # Errors
-    /// Only for "run this event again": a malformed request, a cluster that could not be looked at, or a permission that
-    /// is lacking. Every other cluster is swept first. What AWS refuses is no error: it stands in the answer.
+    /// Only for "run this event again": a malformed request, a cluster that could not be observed,
+    /// or a missing permission. Every other cluster is swept first. What AWS refuses is no error: it
+    /// stands in the answer.
     pub async fn handle(
         &self,
         payload: &Value,
@@ -69,47 +63,38 @@ impl ScaleInReaper {
                 }
                 answer.mode = request.mode(self.settings.mode);
                 // Boxed, as the SDK's futures are large and deeply nested.
-                let swept = Box::pin(self.sweep(answer.mode, clock, deadline));
-                (answer.clusters, problems) = swept.await;
+                (answer.clusters, problems) =
+                    Box::pin(self.sweep(answer.mode, clock, deadline)).await;
             }
         }
-        self.report(&answer, &problems, clock).await;
+        report(&self.clients, &self.settings, &answer, &problems, clock).await;
         HandlerError::of(&problems).map_or(Ok(answer), Err)
     }
 
+    /// Sweeps cluster by cluster, so that one which cannot be observed hides no other.
     async fn sweep(
         &self,
         mode: ReaperMode,
         clock: Clock,
         deadline: Timestamp,
     ) -> (Vec<ClusterReport>, Vec<Problem>) {
-        let time = deadline.duration_since(clock.now());
-        let sweep = Sweep {
-            reaper: self,
-            mode,
-            policy: self.settings.policy(),
-            clock,
-            act_by: deadline - ACT_MARGIN.min(time / 2),
-            paced_ecs: self.clients.ecs.paced(),
-            definitions: Mutex::default(),
-            hooks: Mutex::default(),
-        };
-        let answer_by = clock.instant(deadline - ANSWER_MARGIN.min(time / 4));
-        let (mut swept, mut problems) = (Vec::new(), Vec::new());
+        let time_left = deadline.duration_since(clock.now());
+        let answer_by = clock.instant(deadline - ANSWER_MARGIN.min(time_left / 4));
+        let sweep = Sweep::new(&self.clients, &self.settings, mode, clock, deadline);
         let start = async {
-            let clusters = self.clients.ecs.clusters(self.settings.clusters.as_deref()).await;
-            let clusters = clusters?;
-            Ok::<_, Problem>((clusters, sweep.account().await?))
+            let clusters = self.clients.ecs.clusters(self.settings.clusters.as_deref()).await?;
+            Ok::<_, Problem>((clusters, sweep.observe_groups().await?))
         };
-        let (clusters, account) =
+        let (clusters, groups) =
             match timeout_at(answer_by, start).await.unwrap_or_else(|_| Err(out_of_time())) {
                 Ok(started) => started,
-                Err(problem) => return (swept, vec![problem]),
+                Err(problem) => return (Vec::new(), vec![problem]),
             };
+        let (mut reports, mut problems) = (Vec::new(), Vec::new());
         for cluster in &clusters {
-            let run = Box::pin(sweep.cluster(cluster, &account));
+            let run = Box::pin(sweep_cluster(&sweep, cluster, &groups));
             match timeout_at(answer_by, run).await.unwrap_or_else(|_| Err(out_of_time())) {
-                Ok(Some(one)) => swept.push(one),
+                Ok(Some(report)) => reports.push(report),
                 Ok(None) => {}
                 Err(Problem { error_type, text }) => {
                     let text = format!("cluster {}: {text}", cluster.name());
@@ -117,86 +102,11 @@ impl ScaleInReaper {
                 }
             }
         }
-        problems.extend(sweep.lacking(&swept));
-        (swept, problems)
+        problems.extend(missing_permissions(&reports));
+        (reports, problems)
     }
 }
 
 fn out_of_time() -> Problem {
     Problem::other("ran out of time")
-}
-
-/// One sweep.
-pub(crate) struct Sweep<'a> {
-    reaper: &'a ScaleInReaper,
-    mode: ReaperMode,
-    policy: Policy,
-    clock: Clock,
-    /// When nothing new is begun any more.
-    act_by: Timestamp,
-    /// For the reads of whole clusters.
-    paced_ecs: Ecs,
-    /// Task definitions never change: each is read once.
-    definitions: Mutex<BTreeMap<String, TaskRequirements>>,
-    /// Whether groups hold an instance until it is empty, as far as that was asked.
-    hooks: Mutex<BTreeMap<GroupName, bool>>,
-}
-
-impl Sweep<'_> {
-    fn clients(&self) -> &Clients {
-        &self.reaper.clients
-    }
-
-    /// Looks at a cluster, goes on with what an earlier sweep drained, and removes what nobody needs. `None` for a
-    /// cluster that was deleted since it was listed.
-    async fn cluster(
-        &self,
-        cluster: &Cluster,
-        account: &Account,
-    ) -> Result<Option<ClusterReport>, Problem> {
-        let observed = match self.observe(cluster, account, Candidates::WorthReading).await {
-            Ok(observed) => observed,
-            // A configured cluster that does not exist is a mistake in the settings.
-            Err(error)
-                if error.kind == AwsErrorKind::NotFound
-                    && self.reaper.settings.clusters.is_none() =>
-            {
-                return Ok(None);
-            }
-            Err(error) => return Err(Problem::from(error)),
-        };
-        let now = self.clock.now();
-        let planned = plan(&observed.inventory, &self.policy, now);
-        let load = Load { headroom: planned.headroom_before, unplaced: observed.unplaced };
-        let decided = follow_up(&observed.inventory, &self.policy, &load, FUNCTION, now);
-
-        let (earlier, load_is_back) = self.go_on(&observed.inventory, decided).await;
-        let (plan, done) = if self.mode == ReaperMode::Plan {
-            self.would_remove(planned)
-        } else if load_is_back {
-            self.postpone(planned, "load has come back")
-        } else {
-            self.remove(cluster, planned).await?
-        };
-        let never_joined = unregistered_members(&observed.inventory, &account.members());
-        Ok(Some(ClusterReport { mode: self.mode, plan, done, earlier, never_joined }))
-    }
-
-    /// A permission that is lacking is an error, so that it is seen.
-    fn lacking(&self, swept: &[ClusterReport]) -> Vec<Problem> {
-        use ebb_aws::ErrorType::AwsDenied;
-        use ebb_core::reaper::OutcomeKind::Denied;
-        let denied =
-            swept.iter().flat_map(ClusterReport::all_done).filter(|done| done.outcome == Denied);
-        let text = |detail: &Option<String>| detail.clone().unwrap_or_default();
-        denied
-            .map(|done| Problem { error_type: AwsDenied, text: text(&done.detail) })
-            .take(1)
-            .collect()
-    }
-
-    /// Whether there is time to begin something new.
-    fn has_time(&self) -> bool {
-        self.clock.now() < self.act_by
-    }
 }

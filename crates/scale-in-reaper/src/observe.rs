@@ -1,74 +1,75 @@
-//! How a sweep looks at a cluster: instances, groups and services as a whole, tasks of few instances only.
+//! How a sweep observes a cluster: instances, groups and services as a whole, tasks of few instances
+//! only. It decides nothing: what the facts come to is said in `ebb_core::reaper::services`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_aws::{AwsError, GroupDescription, PlacedTask, Problem};
+use ebb_aws::{AwsError, GroupDescription, PlacedTask};
 use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskArn};
 use ebb_core::reaper::follow_up::PlacementFailure;
 use ebb_core::reaper::reading::reads_max;
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
-use ebb_planner::{Group, Inventory, Service, Task, TaskKind, worth_reading};
+use ebb_planner::{Group, Instance, Inventory, Task, TaskKind, worth_reading};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::Sweep;
+use crate::sweep::Sweep;
 
 /// How many task definitions are asked for at once. The pace bounds how fast the calls follow each other.
 const CONCURRENT_READS_MAX: usize = 8;
 
-/// What Auto Scaling and the capacity providers say, for all clusters.
-pub(crate) struct Account {
-    groups: Vec<GroupDescription>,
-}
+/// The Auto Scaling groups of the Region, for all clusters.
+pub(crate) struct Groups(Vec<GroupDescription>);
 
-impl Account {
+impl Groups {
     /// The instances that their groups say are in service.
-    pub(crate) fn members(&self) -> Vec<(InstanceId, GroupName)> {
+    pub(crate) fn members_in_service(&self) -> Vec<(InstanceId, GroupName)> {
         let members = self
-            .groups
+            .0
             .iter()
-            .flat_map(|seen| seen.members.iter().map(|member| (member, &seen.name)));
-        let in_service = members.filter(|(member, _)| member.lifecycle_state == "InService");
-        in_service.map(|(member, group)| (member.instance_id.clone(), group.clone())).collect()
+            .flat_map(|group| group.members.iter().map(|member| (member, &group.name)));
+        members
+            .filter(|(member, _)| member.lifecycle_state == "InService")
+            .map(|(member, group)| (member.instance_id.clone(), group.clone()))
+            .collect()
     }
 }
 
 /// Which instances' tasks are read, beside those of the draining ones.
 pub(crate) enum Candidates<'a> {
     /// Those that could go, the emptiest first, up to a bound.
-    WorthReading,
-    /// These only.
-    These(&'a BTreeSet<InstanceId>),
+    ToInspect,
+    /// Only the instances with these ids.
+    Only(&'a BTreeSet<InstanceId>),
 }
 
-/// A cluster as it was seen.
-pub(crate) struct Observed {
+/// A cluster as it was observed.
+pub(crate) struct Observation {
     pub(crate) inventory: Inventory,
+    /// The services that find no place for a task.
     pub(crate) unplaced: Vec<PlacementFailure>,
 }
 
 impl Sweep<'_> {
     /// Reads the groups, and which of them a capacity provider scales.
-    pub(crate) async fn account(&self) -> Result<Account, Problem> {
-        let read = async {
-            let managed = self.clients().ecs.managed_groups().await?;
-            let mut groups = self.clients().auto_scaling.groups().await?;
-            for seen in &mut groups {
-                // A group that was deleted and made anew has the same name and another ARN.
-                seen.group.managed_scaling = managed.iter().any(|arn| arn_names(arn, &seen.name));
-            }
-            Ok(Account { groups })
-        };
-        read.await.map_err(|error: AwsError| Problem::from(error))
+    pub(crate) async fn observe_groups(&self) -> Result<Groups, AwsError> {
+        let managed = self.clients.ecs.managed_groups().await?;
+        let mut groups = self.clients.auto_scaling.groups().await?;
+        for description in &mut groups {
+            // A group that was deleted and made anew has the same name and another ARN.
+            description.group.managed_scaling =
+                managed.iter().any(|arn| arn_names(arn, &description.name));
+        }
+        Ok(Groups(groups))
     }
 
-    /// Looks at a cluster.
+    /// Observes a cluster: its instances and services as a whole, and the tasks of those instances
+    /// that drain or may go.
     pub(crate) async fn observe(
         &self,
         cluster: &Cluster,
-        account: &Account,
+        groups: &Groups,
         candidates: Candidates<'_>,
-    ) -> Result<Observed, AwsError> {
+    ) -> Result<Observation, AwsError> {
         let ecs = &self.paced_ecs;
         let instances = ecs.container_instances(cluster).await?;
         let mut inventory = Inventory {
@@ -77,50 +78,52 @@ impl Sweep<'_> {
             groups: BTreeMap::new(),
             services: Vec::new(),
         };
-        self.add_groups(&mut inventory, account).await?;
-        let seen = ecs.all_services(cluster).await?;
-        let chosen = self.choose(&inventory, candidates);
+        self.add_groups(&mut inventory, groups).await?;
+        let services = ecs.all_services(cluster).await?;
+        let inspected = self.instances_to_inspect(&inventory, candidates);
         let arns: Vec<_> =
-            chosen.iter().map(|&index| inventory.instances[index].arn.clone()).collect();
+            inspected.iter().map(|&index| inventory.instances[index].arn.clone()).collect();
         let tasks = ecs.tasks_on_all(cluster, &arns).await?;
 
-        let relevant = self.add_services(&mut inventory, &seen, &tasks).await?;
-        let protected = self.protected(&inventory, &relevant, &tasks).await?;
-        add_tasks(&mut inventory, &chosen, &seen, &tasks, &protected);
-        self.add_distinct(&mut inventory, &tasks).await?;
+        let relevant = self.add_services(&mut inventory, &services, &tasks).await?;
+        let protected = self.protected_tasks(&inventory, &relevant, &tasks).await?;
+        add_tasks(&mut inventory, &inspected, &services, &tasks, &protected);
+        self.add_distinct_services(&mut inventory, &tasks).await?;
         let unplaced = relevant
             .iter()
             .zip(&inventory.services)
-            .filter_map(|(seen, service)| seen.unplaced(service));
-        Ok(Observed { unplaced: unplaced.collect(), inventory })
+            .filter_map(|(description, service)| description.unplaced(service))
+            .collect();
+        Ok(Observation { inventory, unplaced })
     }
 
     /// Joins the instances with their groups, and with their prices.
-    async fn add_groups(
-        &self,
-        inventory: &mut Inventory,
-        account: &Account,
-    ) -> Result<(), AwsError> {
-        let mut members = BTreeMap::new();
-        for seen in &account.groups {
-            members.extend(seen.members.iter().map(|member| (&member.instance_id, (seen, member))));
-        }
+    async fn add_groups(&self, inventory: &mut Inventory, groups: &Groups) -> Result<(), AwsError> {
+        let members: BTreeMap<_, _> = groups
+            .0
+            .iter()
+            .flat_map(|group| group.members.iter().map(move |member| (group, member)))
+            .map(|(group, member)| (&member.instance_id, (group, member)))
+            .collect();
         for instance in &mut inventory.instances {
-            if let Some((seen, member)) = members.get(&instance.instance_id) {
-                instance.group = Some(seen.name.clone());
+            if let Some((description, member)) = members.get(&instance.instance_id) {
+                instance.group = Some(description.name.clone());
                 instance.lifecycle_state.clone_from(&member.lifecycle_state);
                 instance.protected_from_scale_in = member.protected_from_scale_in;
                 instance.weight = member.weight;
                 instance.zone.clone_from(&member.zone);
                 instance.instance_type.clone_from(&member.instance_type);
-                inventory.groups.entry(seen.name.clone()).or_insert_with(|| seen.group.clone());
+                inventory
+                    .groups
+                    .entry(description.name.clone())
+                    .or_insert_with(|| description.group.clone());
             }
             instance.price_microusd =
-                self.reaper.settings.instance_prices.get(&instance.instance_type).copied();
+                self.settings.instance_prices.get(&instance.instance_type).copied();
         }
         for (name, group) in &mut inventory.groups {
             if self.may_shrink(name, group) {
-                let refresh = self.clients().auto_scaling.instance_refresh(name).await?;
+                let refresh = self.clients.auto_scaling.instance_refresh(name).await?;
                 group.unavailable =
                     refresh.map(|status| format!("an instance refresh is {status}"));
             }
@@ -135,70 +138,70 @@ impl Sweep<'_> {
         allowed && ours && group.unavailable.is_none() && group.desired_capacity > group.min_size
     }
 
-    /// The instances whose tasks are read, by index: what drains is on its way, what could go must be known.
-    fn choose(&self, inventory: &Inventory, candidates: Candidates<'_>) -> BTreeSet<usize> {
-        let indices = |keep: &dyn Fn(usize) -> bool| {
-            (0..inventory.instances.len()).filter(|&index| keep(index)).collect()
-        };
-        let mut chosen: BTreeSet<_> = indices(&|index| {
-            inventory.instances[index].status == ContainerInstanceStatus::Draining
+    /// The instances whose tasks are read, by index: the tasks of what drains are on their way, and
+    /// those of what could go must be known.
+    fn instances_to_inspect(
+        &self,
+        inventory: &Inventory,
+        candidates: Candidates<'_>,
+    ) -> BTreeSet<usize> {
+        let mut indices =
+            indices_of(inventory, |instance| instance.status == ContainerInstanceStatus::Draining);
+        indices.extend(match candidates {
+            Candidates::ToInspect => {
+                let mut candidates = worth_reading(inventory, &self.policy, self.clock.now());
+                candidates.truncate(reads_max(inventory, &self.policy));
+                candidates.into_iter().collect()
+            }
+            Candidates::Only(ids) => {
+                indices_of(inventory, |instance| ids.contains(&instance.instance_id))
+            }
         });
-        match candidates {
-            Candidates::WorthReading => {
-                let worth = worth_reading(inventory, &self.policy, self.clock.now());
-                chosen.extend(worth.into_iter().take(reads_max(inventory, &self.policy)));
-            }
-            Candidates::These(ids) => {
-                let these: BTreeSet<_> =
-                    indices(&|index| ids.contains(&inventory.instances[index].instance_id));
-                chosen.extend(these);
-            }
-        }
-        chosen
+        indices
     }
 
-    /// Adds the replica services that matter: those of the tasks that were read, and those with tasks on their way.
-    /// Returns them as they were seen, in the order in which they were added.
+    /// Adds the replica services that matter: those of the tasks that were read, and those with tasks
+    /// on their way. Returns their descriptions, in the order in which they were added.
     async fn add_services<'s>(
         &self,
         inventory: &mut Inventory,
-        seen: &'s [ServiceDescription],
+        services: &'s [ServiceDescription],
         tasks: &[PlacedTask],
     ) -> Result<Vec<&'s ServiceDescription>, AwsError> {
-        let status: BTreeMap<_, _> =
-            inventory.instances.iter().map(|one| (&one.arn, &one.status)).collect();
-        let (mut here, mut on_draining) = (BTreeSet::new(), BTreeMap::<_, u64>::new());
-        for task in tasks {
-            let Some(service) = &task.service else { continue };
-            here.insert(service);
-            let draining =
-                status.get(&task.container_instance) == Some(&&ContainerInstanceStatus::Draining);
-            *on_draining.entry(service).or_default() += u64::from(draining && !task.told_to_stop);
-        }
-        let leaving = |one: &ServiceDescription| on_draining.get(&one.name).copied().unwrap_or(0);
-        let matters = |one: &&ServiceDescription| {
-            !one.daemon
-                && !one.elsewhere
-                && (here.contains(&one.name) || one.in_flight(leaving(one)) > 0)
+        let with_tasks: BTreeSet<_> =
+            tasks.iter().filter_map(|task| task.service.as_deref()).collect();
+        let on_draining = tasks_on_draining(inventory, tasks);
+        let leaving = |service: &ServiceDescription| {
+            on_draining.get(service.name.as_str()).copied().unwrap_or(0)
         };
-        let relevant: Vec<_> = seen.iter().filter(matters).collect();
-        let definitions = self.definitions(&relevant).await?;
-        let service = |one: &&ServiceDescription| -> Service {
-            let definitions: Vec<_> =
-                one.definitions.iter().filter_map(|arn| definitions.get(arn)).collect();
-            one.service(&definitions, leaving(one))
-        };
-        inventory.services = relevant.iter().map(service).collect();
+        let relevant: Vec<_> = services
+            .iter()
+            .filter(|service| !service.daemon && !service.elsewhere)
+            .filter(|service| {
+                with_tasks.contains(service.name.as_str())
+                    || service.in_flight(leaving(service)) > 0
+            })
+            .collect();
+        let requirements = self.task_requirements(&relevant).await?;
+        inventory.services = relevant
+            .iter()
+            .map(|service| {
+                let definitions: Vec<_> =
+                    service.definitions.iter().filter_map(|arn| requirements.get(arn)).collect();
+                service.service(&definitions, leaving(service))
+            })
+            .collect();
         Ok(relevant)
     }
 
-    /// The task definitions of these services; each is read once a sweep.
-    async fn definitions(
+    /// What the task definitions of these services require; each is read once per sweep.
+    async fn task_requirements(
         &self,
         services: &[&ServiceDescription],
     ) -> Result<BTreeMap<String, TaskRequirements>, AwsError> {
-        let mut known = self.definitions.lock().await;
-        let wanted: BTreeSet<_> = services.iter().flat_map(|one| &one.definitions).collect();
+        let mut known = self.task_requirements.lock().await;
+        let wanted: BTreeSet<_> =
+            services.iter().flat_map(|service| &service.definitions).collect();
         let mut reads = Vec::new();
         for arn in wanted.into_iter().filter(|arn| !known.contains_key(*arn)) {
             reads
@@ -210,45 +213,76 @@ impl Sweep<'_> {
     }
 
     /// Which tasks of replica services are protected from scale-in.
-    async fn protected(
+    async fn protected_tasks(
         &self,
         inventory: &Inventory,
         relevant: &[&ServiceDescription],
         tasks: &[PlacedTask],
     ) -> Result<BTreeSet<TaskArn>, AwsError> {
-        let names: BTreeSet<_> = relevant.iter().map(|one| one.name.as_str()).collect();
-        let of_replicas =
-            |task: &&PlacedTask| task.service.as_deref().is_some_and(|name| names.contains(name));
-        let asked: Vec<_> = tasks
+        let names: BTreeSet<_> = relevant.iter().map(|service| service.name.as_str()).collect();
+        let arns: Vec<_> = tasks
             .iter()
-            .filter(of_replicas)
+            .filter(|task| task.service.as_deref().is_some_and(|name| names.contains(name)))
             .filter(|task| !task.told_to_stop)
             .map(|task| task.arn.clone())
             .collect();
-        self.clients().ecs.protected_tasks(&inventory.cluster, &asked).await
+        self.clients.ecs.protected_tasks(&inventory.cluster, &arns).await
     }
 
-    /// Finds out where services that allow one task an instance have theirs, if tasks of them are to be placed.
-    async fn add_distinct(
+    /// Finds out where services that allow one task per instance have theirs, if tasks of them are
+    /// to be placed.
+    async fn add_distinct_services(
         &self,
         inventory: &mut Inventory,
         tasks: &[PlacedTask],
     ) -> Result<(), AwsError> {
-        let here: BTreeSet<_> = tasks.iter().filter_map(|task| task.service.as_deref()).collect();
-        let distinct = inventory.services.iter().enumerate();
-        let distinct = distinct.filter(|(_, one)| one.distinct_instance);
-        let distinct =
-            distinct.filter(|(_, one)| one.in_flight > 0 || here.contains(one.name.as_str()));
-        let distinct: Vec<_> = distinct.map(|(index, one)| (index, one.name.clone())).collect();
+        let with_tasks: BTreeSet<_> =
+            tasks.iter().filter_map(|task| task.service.as_deref()).collect();
+        let distinct: Vec<_> = inventory
+            .services
+            .iter()
+            .enumerate()
+            .filter(|(_, service)| service.distinct_instance)
+            .filter(|(_, service)| {
+                service.in_flight > 0 || with_tasks.contains(service.name.as_str())
+            })
+            .map(|(index, service)| (index, service.name.clone()))
+            .collect();
         for (index, name) in distinct {
             let tasks = self.paced_ecs.tasks_of_service(&inventory.cluster, &name).await?;
-            let on: BTreeSet<_> = tasks.iter().map(|task| &task.container_instance).collect();
-            for instance in inventory.instances.iter_mut().filter(|one| on.contains(&one.arn)) {
-                instance.distinct_services.insert(index);
+            let hosts: BTreeSet<_> = tasks.iter().map(|task| &task.container_instance).collect();
+            for instance in &mut inventory.instances {
+                if hosts.contains(&instance.arn) {
+                    instance.distinct_services.insert(index);
+                }
             }
         }
         Ok(())
     }
+}
+
+/// The instances for which this is true, by index.
+fn indices_of(inventory: &Inventory, is_chosen: impl Fn(&Instance) -> bool) -> BTreeSet<usize> {
+    let instances = inventory.instances.iter().enumerate();
+    instances.filter(|(_, instance)| is_chosen(instance)).map(|(index, _)| index).collect()
+}
+
+/// How many tasks of each service run on draining instances and were not told to stop: they need
+/// another place.
+fn tasks_on_draining<'t>(inventory: &Inventory, tasks: &'t [PlacedTask]) -> BTreeMap<&'t str, u64> {
+    let draining: BTreeSet<_> = inventory
+        .instances
+        .iter()
+        .filter(|instance| instance.status == ContainerInstanceStatus::Draining)
+        .map(|instance| &instance.arn)
+        .collect();
+    let mut counts = BTreeMap::new();
+    for task in tasks.iter().filter(|task| draining.contains(&task.container_instance)) {
+        if let (Some(service), false) = (&task.service, task.told_to_stop) {
+            *counts.entry(service.as_str()).or_default() += 1;
+        }
+    }
+    counts
 }
 
 /// Whether the ARN of a group, or its name, names this group.
@@ -256,37 +290,44 @@ fn arn_names(arn: &str, group: &GroupName) -> bool {
     arn.rsplit_once("autoScalingGroupName/").map_or(arn, |(_, name)| name) == group.as_str()
 }
 
+/// Adds the tasks of the inspected instances.
 fn add_tasks(
     inventory: &mut Inventory,
-    chosen: &BTreeSet<usize>,
-    seen: &[ServiceDescription],
+    inspected: &BTreeSet<usize>,
+    services: &[ServiceDescription],
     tasks: &[PlacedTask],
     protected: &BTreeSet<TaskArn>,
 ) {
-    let services: BTreeMap<_, _> = inventory
+    let indices: BTreeMap<_, _> = inventory
         .services
         .iter()
         .enumerate()
-        .map(|(index, one)| (one.name.clone(), index))
+        .map(|(index, service)| (service.name.clone(), index))
         .collect();
-    let daemons: BTreeSet<_> =
-        seen.iter().filter(|one| one.daemon).map(|one| one.name.as_str()).collect();
-    let mut on = BTreeMap::<&ContainerInstanceArn, Vec<Task>>::new();
+    let daemons: BTreeSet<_> = services
+        .iter()
+        .filter(|service| service.daemon)
+        .map(|service| service.name.as_str())
+        .collect();
+    let mut by_instance = BTreeMap::<&ContainerInstanceArn, Vec<Task>>::new();
     for task in tasks {
         let kind = match &task.service {
             Some(name) if daemons.contains(name.as_str()) => TaskKind::Daemon,
             _ if task.told_to_stop => TaskKind::Stopping,
-            Some(name) => services
+            Some(name) => indices
                 .get(name)
                 .map_or(TaskKind::UnknownService, |&index| TaskKind::Service(index)),
             None => TaskKind::Standalone,
         };
         let id = task.arn.as_str().rsplit('/').next().unwrap_or_default().to_owned();
-        let task_here = Task { id, kind, protected: protected.contains(&task.arn) };
-        on.entry(&task.container_instance).or_default().push(task_here);
+        by_instance.entry(&task.container_instance).or_default().push(Task {
+            id,
+            kind,
+            protected: protected.contains(&task.arn),
+        });
     }
-    for &index in chosen {
+    for &index in inspected {
         let instance = &mut inventory.instances[index];
-        instance.tasks = Some(on.remove(&instance.arn).unwrap_or_default());
+        instance.tasks = Some(by_instance.remove(&instance.arn).unwrap_or_default());
     }
 }

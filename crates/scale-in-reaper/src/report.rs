@@ -4,55 +4,68 @@
 use std::time::Duration;
 
 use ebb_aws::metrics::{self, Metric, Unit};
-use ebb_aws::{Clock, Problem, notify};
+use ebb_aws::{Clients, Clock, Problem, notify};
+use ebb_core::reaper::settings::ReaperSettings;
 use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, RemovalOutcome, text};
+use ebb_core::words::count;
 use tracing::info;
 
-use crate::{FUNCTION, ScaleInReaper};
+use crate::sweep::FUNCTION;
 
 /// A notice to people must not cost the function its answer: less than what is kept for that.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many characters a notice has at most: SNS takes 256 KiB (SNS API, `Publish`), and people read less.
-const NOTICE_CHARACTERS_MAX: usize = 20_000;
+const NOTICE_CHARS_MAX: usize = 20_000;
 
-impl ScaleInReaper {
-    /// Reports how the invocation came off. An error is left to the runtime, which logs it.
-    pub(crate) async fn report(&self, answer: &Answer, problems: &[Problem], clock: Clock) {
-        for swept in &answer.clusters {
-            info!(ecs.cluster = swept.plan.cluster.name(), "{}", text(swept));
-        }
-        self.notify(answer).await;
-        for metrics in metrics_of(answer, problems, clock) {
-            metrics::print(&self.settings.metrics_namespace, FUNCTION, clock.now(), &metrics);
-        }
-        info!(
-            answer = %answer.to_log(),
-            failed = problems.len(),
-            duration_ms = clock.elapsed().as_millis(),
-            "{answer}"
-        );
+/// Reports how the invocation came off. An error is left to the runtime, which logs it.
+pub(crate) async fn report(
+    clients: &Clients,
+    settings: &ReaperSettings,
+    answer: &Answer,
+    problems: &[Problem],
+    clock: Clock,
+) {
+    for report in &answer.clusters {
+        info!(ecs.cluster = report.plan.cluster.name(), "{}", text(report));
     }
-
-    /// Tells people what was removed, and which drains were taken back. Best effort: it is done already.
-    async fn notify(&self, answer: &Answer) {
-        let Some(topic) = &self.settings.notification_topic else { return };
-        let clusters = answer.clusters.iter().filter(|swept| swept.all_done().any(told));
-        let texts: Vec<_> = clusters.map(text).collect();
-        if texts.is_empty() {
-            return;
-        }
-        let (removed, reactivated) = (removed(answer), reactivated(answer));
-        let subject =
-            format!("Ebb removes {removed} container instances, {reactivated} are ACTIVE again");
-        let message: String = texts.join("\n").chars().take(NOTICE_CHARACTERS_MAX).collect();
-        notify(&self.clients.topics, topic, &subject, &message, NOTICE_TIMEOUT).await;
+    if let Some(topic) = &settings.notification_topic
+        && let Some((subject, message)) = notice(answer)
+    {
+        notify(&clients.topics, topic, &subject, &message, NOTICE_TIMEOUT).await;
     }
+    for metrics in metrics_of(answer, problems, clock) {
+        metrics::print(&settings.metrics_namespace, FUNCTION, clock.now(), &metrics);
+    }
+    info!(
+        answer = %answer.to_log(),
+        failed = problems.len(),
+        duration_ms = clock.elapsed().as_millis(),
+        "{answer}"
+    );
 }
 
-fn told(done: &RemovalOutcome) -> bool {
-    let removed = matches!(done.outcome, OutcomeKind::Terminating | OutcomeKind::Draining);
-    removed || done.reactivated || done.outcome.is_failure()
+/// The notice to people: what was removed, and which drains were taken back. `None` if nothing was
+/// done that they should know.
+fn notice(answer: &Answer) -> Option<(String, String)> {
+    let clusters = answer.clusters.iter();
+    let texts: Vec<_> =
+        clusters.filter(|report| report.all_done().any(is_notable)).map(text).collect();
+    if texts.is_empty() {
+        return None;
+    }
+    let removed = count(removed(answer), "container instance");
+    let subject = match reactivated(answer) {
+        0 => format!("Ebb removes {removed}"),
+        1 => format!("Ebb removes {removed}; 1 is ACTIVE again"),
+        reactivated => format!("Ebb removes {removed}; {reactivated} are ACTIVE again"),
+    };
+    Some((subject, texts.join("\n").chars().take(NOTICE_CHARS_MAX).collect()))
+}
+
+fn is_notable(outcome: &RemovalOutcome) -> bool {
+    let removed = matches!(outcome.outcome, OutcomeKind::Terminating | OutcomeKind::Draining);
+    removed || outcome.reactivated || outcome.outcome.is_failure()
 }
 
 fn removed(answer: &Answer) -> usize {
@@ -60,24 +73,22 @@ fn removed(answer: &Answer) -> usize {
 }
 
 fn reactivated(answer: &Answer) -> usize {
-    answer.clusters.iter().flat_map(ClusterReport::all_done).filter(|done| done.reactivated).count()
+    let outcomes = answer.clusters.iter().flat_map(ClusterReport::all_done);
+    outcomes.filter(|outcome| outcome.reactivated).count()
 }
 
 /// One line for the sweep, and one for each cluster: CloudWatch puts the values of several clusters together.
 fn metrics_of(answer: &Answer, problems: &[Problem], clock: Clock) -> Vec<Vec<Metric>> {
-    #[expect(clippy::cast_precision_loss, reason = "counts of one invocation")]
-    let count = |name, value: usize| Metric { name, unit: Unit::Count, value: value as f64 };
-    let percent = |name, value| Metric { name, unit: Unit::Percent, value };
-    let done = || answer.clusters.iter().flat_map(ClusterReport::all_done);
-    let removable = answer.clusters.iter().map(|swept| swept.plan.remove.len()).sum();
-    let failed = problems.len() + done().filter(|done| done.outcome.is_failure()).count();
+    let removable = answer.clusters.iter().map(|report| report.plan.remove.len()).sum();
+    let outcomes = answer.clusters.iter().flat_map(ClusterReport::all_done);
+    let failed = problems.len() + outcomes.filter(|outcome| outcome.outcome.is_failure()).count();
     let mut lines = vec![vec![
-        count("Sweeps", usize::from(answer.ignored.is_none())),
-        count("InstancesRemovable", removable),
-        count("InstancesRemoved", removed(answer)),
-        count("InstancesReactivated", reactivated(answer)),
+        metric("Sweeps", usize::from(answer.ignored.is_none())),
+        metric("InstancesRemovable", removable),
+        metric("InstancesRemoved", removed(answer)),
+        metric("InstancesReactivated", reactivated(answer)),
         Metric { name: "SweepSeconds", unit: Unit::Seconds, value: clock.elapsed().as_secs_f64() },
-        count("Failed", failed),
+        metric("Failed", failed),
     ]];
     lines.extend(answer.clusters.iter().map(|ClusterReport { plan, .. }| {
         vec![
@@ -88,4 +99,13 @@ fn metrics_of(answer: &Answer, problems: &[Problem], clock: Clock) -> Vec<Vec<Me
         ]
     }));
     lines
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of one invocation")]
+fn metric(name: &'static str, value: usize) -> Metric {
+    Metric { name, unit: Unit::Count, value: value as f64 }
+}
+
+fn percent(name: &'static str, value: f64) -> Metric {
+    Metric { name, unit: Unit::Percent, value }
 }

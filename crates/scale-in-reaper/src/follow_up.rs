@@ -1,4 +1,5 @@
-//! How a sweep goes on with what an earlier one drained, and how a drain is taken back.
+//! How a sweep follows up what an earlier one drained, and how a drain is taken back. What becomes of
+//! each is decided by `ebb_core::reaper::follow_up`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
 use ebb_planner::{Instance, Inventory};
 
-use crate::Sweep;
+use crate::sweep::Sweep;
 
 /// What became of an instance whose drain was to be taken back.
 enum TakenBack {
@@ -23,19 +24,16 @@ enum TakenBack {
 
 impl Sweep<'_> {
     /// The groups among these whose hooks hold an instance until it is empty. Each is asked once a sweep.
-    pub(crate) async fn holding(
+    pub(crate) async fn holding_groups(
         &self,
         groups: BTreeSet<GroupName>,
     ) -> Result<BTreeSet<GroupName>, Problem> {
-        let mut known = self.hooks.lock().await;
+        let mut known = self.holding_groups.lock().await;
         let mut holding = BTreeSet::new();
         for group in groups {
             let holds = match known.get(&group) {
                 Some(&holds) => holds,
-                None => {
-                    let holds = self.clients().auto_scaling.holds_until_empty(&group).await;
-                    holds?
-                }
+                None => self.clients.auto_scaling.holds_until_empty(&group).await?,
             };
             known.insert(group.clone(), holds);
             if holds {
@@ -46,25 +44,25 @@ impl Sweep<'_> {
     }
 
     /// Carries out what was decided about earlier drains, and says whether load has come back.
-    pub(crate) async fn go_on(
+    pub(crate) async fn carry_out_follow_ups(
         &self,
         inventory: &Inventory,
-        decided: Vec<(usize, FollowUp)>,
+        follow_ups: Vec<(usize, FollowUp)>,
     ) -> (Vec<RemovalOutcome>, bool) {
-        let (mut done, mut load_is_back) = (Vec::new(), false);
-        for (index, decision) in decided {
+        let (mut outcomes, mut load_is_back) = (Vec::new(), false);
+        for (index, decision) in follow_ups {
             let instance = &inventory.instances[index];
             load_is_back |= matches!(&decision, FollowUp::Reactivate { load: true, .. });
-            done.push(if self.mode == ReaperMode::Plan || !self.has_time() {
-                would(instance, &decision)
+            outcomes.push(if self.mode == ReaperMode::Plan || !self.has_time() {
+                would_follow_up(instance, &decision)
             } else {
-                self.go_on_with(&inventory.cluster, instance, decision).await
+                self.carry_out(&inventory.cluster, instance, decision).await
             });
         }
-        (done, load_is_back)
+        (outcomes, load_is_back)
     }
 
-    async fn go_on_with(
+    async fn carry_out(
         &self,
         cluster: &Cluster,
         instance: &Instance,
@@ -72,20 +70,22 @@ impl Sweep<'_> {
     ) -> RemovalOutcome {
         let id = &instance.instance_id;
         match decision {
-            FollowUp::LeaveAlone(why) | FollowUp::Wait(why) => done(id, OutcomeKind::Waiting, why),
+            FollowUp::LeaveAlone(why) | FollowUp::Wait(why) => {
+                outcome(id, OutcomeKind::Waiting, why)
+            }
             FollowUp::Terminate(why) => self.terminate(cluster, instance, why).await,
             FollowUp::Reactivate { why, .. } => {
                 let taken_back = self.take_back(cluster, instance).await;
-                let outcome = match taken_back {
+                let kind = match taken_back {
                     TakenBack::Active => OutcomeKind::Reactivated,
                     TakenBack::Terminating => OutcomeKind::Waiting,
-                    TakenBack::Unknown(ref error) => kind_of(error),
+                    TakenBack::Unknown(ref error) => outcome_kind(error),
                 };
-                settled(id, outcome, &why, taken_back)
+                after_roll_back(id, kind, &why, taken_back)
             }
             FollowUp::Unmark(why) => match self.unmark(cluster, instance).await {
-                Ok(()) => done(id, OutcomeKind::Reactivated, why),
-                Err(error) => done(id, kind_of(&error), Problem::from(error).text),
+                Ok(()) => outcome(id, OutcomeKind::Reactivated, why),
+                Err(error) => outcome(id, outcome_kind(&error), Problem::from(error).text),
             },
         }
     }
@@ -99,15 +99,17 @@ impl Sweep<'_> {
         why: String,
     ) -> RemovalOutcome {
         let id = &instance.instance_id;
-        let (outcome, said) = match self.clients().auto_scaling.terminate(id).await {
-            Ok(Termination::Accepted) => return done(id, OutcomeKind::Terminating, why),
-            Ok(Termination::BelowMinimum(said)) => (OutcomeKind::BelowMinimum, said),
-            Ok(Termination::NotManaged(said)) => (OutcomeKind::NotManaged, said),
-            Ok(Termination::ScalingActivityInProgress(said)) => {
-                (OutcomeKind::ScalingActivityInProgress, said)
+        let (outcome, reason) = match self.clients.auto_scaling.terminate(id).await {
+            Ok(Termination::Accepted) => return outcome(id, OutcomeKind::Terminating, why),
+            Ok(Termination::BelowMinimum(message)) => (OutcomeKind::BelowMinimum, message),
+            Ok(Termination::NotManaged(message)) => (OutcomeKind::NotManaged, message),
+            Ok(Termination::ScalingActivityInProgress(message)) => {
+                (OutcomeKind::ScalingActivityInProgress, message)
             }
-            Ok(Termination::ResourceContention(said)) => (OutcomeKind::ResourceContention, said),
-            Err(error) => (kind_of(&error), Problem::from(error).text),
+            Ok(Termination::ResourceContention(message)) => {
+                (OutcomeKind::ResourceContention, message)
+            }
+            Err(error) => (outcome_kind(&error), Problem::from(error).text),
         };
         let taken_back = self.take_back(cluster, instance).await;
         // A call that failed may have taken effect, and an earlier attempt of it too.
@@ -116,7 +118,7 @@ impl Sweep<'_> {
         } else {
             outcome
         };
-        settled(id, outcome, &said, taken_back)
+        after_roll_back(id, outcome, &reason, taken_back)
     }
 
     /// Takes a drain back that is ours: sets the instance to ACTIVE, and then removes the mark. One that its group
@@ -126,19 +128,19 @@ impl Sweep<'_> {
         cluster: &Cluster,
         instance: &Instance,
         outcome: OutcomeKind,
-        said: &str,
+        reason: &str,
     ) -> RemovalOutcome {
         let taken_back = self.take_back(cluster, instance).await;
-        settled(&instance.instance_id, outcome, said, taken_back)
+        after_roll_back(&instance.instance_id, outcome, reason, taken_back)
     }
 
     async fn take_back(&self, cluster: &Cluster, instance: &Instance) -> TakenBack {
-        match self.clients().auto_scaling.lifecycle_state(&instance.instance_id).await {
+        match self.clients.auto_scaling.lifecycle_state(&instance.instance_id).await {
             Ok(Some((_, state))) if state.starts_with("Terminat") => return TakenBack::Terminating,
             Ok(_) => {}
             Err(error) => return TakenBack::Unknown(error),
         }
-        if let Err(error) = self.clients().ecs.set_active(cluster, &instance.arn).await {
+        if let Err(error) = self.clients.ecs.set_active(cluster, &instance.arn).await {
             return TakenBack::Unknown(error);
         }
         // The mark of an ACTIVE instance does no harm: a later sweep removes it.
@@ -152,17 +154,18 @@ impl Sweep<'_> {
         instance: &Instance,
     ) -> Result<(), AwsError> {
         let arns = std::slice::from_ref(&instance.arn);
-        self.clients().ecs.delete_attribute(cluster, DRAINED_BY, arns).await
+        self.clients.ecs.delete_attribute(cluster, DRAINED_BY, arns).await
     }
 }
 
-fn settled(
+/// The outcome of what failed or was given up, with what became of the drain.
+fn after_roll_back(
     id: &InstanceId,
     outcome: OutcomeKind,
-    said: &str,
+    reason: &str,
     taken_back: TakenBack,
 ) -> RemovalOutcome {
-    let (reactivated, then) = match taken_back {
+    let (reactivated, state) = match taken_back {
         TakenBack::Active => (true, "it is ACTIVE again".to_owned()),
         TakenBack::Terminating => (false, "its group terminates it".to_owned()),
         TakenBack::Unknown(error) => (
@@ -170,34 +173,34 @@ fn settled(
             format!("it may be DRAINING until the next sweep: {}", Problem::from(error).text),
         ),
     };
-    let detail = Some(format!("{said}; {then}"));
+    let detail = Some(format!("{reason}; {state}"));
     RemovalOutcome { instance_id: id.clone(), outcome, detail, reactivated }
 }
 
 /// What would be done about an earlier drain.
-fn would(instance: &Instance, decision: &FollowUp) -> RemovalOutcome {
-    let outcome = match decision {
+fn would_follow_up(instance: &Instance, decision: &FollowUp) -> RemovalOutcome {
+    let kind = match decision {
         FollowUp::LeaveAlone(_) | FollowUp::Wait(_) => OutcomeKind::Waiting,
         FollowUp::Terminate(_) => OutcomeKind::WouldRemove,
         FollowUp::Reactivate { .. } | FollowUp::Unmark(_) => OutcomeKind::WouldReactivate,
     };
-    done(&instance.instance_id, outcome, decision.why().to_owned())
+    outcome(&instance.instance_id, kind, decision.why().to_owned())
 }
 
-pub(crate) fn done(
+pub(crate) fn outcome(
     instance_id: &InstanceId,
-    outcome: OutcomeKind,
+    kind: OutcomeKind,
     detail: String,
 ) -> RemovalOutcome {
     RemovalOutcome {
         instance_id: instance_id.clone(),
-        outcome,
+        outcome: kind,
         detail: Some(detail),
-        reactivated: outcome == OutcomeKind::Reactivated,
+        reactivated: kind == OutcomeKind::Reactivated,
     }
 }
 
-pub(crate) fn kind_of(error: &AwsError) -> OutcomeKind {
+pub(crate) fn outcome_kind(error: &AwsError) -> OutcomeKind {
     match error.kind {
         AwsErrorKind::Denied => OutcomeKind::Denied,
         AwsErrorKind::Throttled => OutcomeKind::Throttled,
@@ -208,5 +211,5 @@ pub(crate) fn kind_of(error: &AwsError) -> OutcomeKind {
 
 /// The instances of an inventory by their ids.
 pub(crate) fn by_id(inventory: &Inventory) -> BTreeMap<&InstanceId, &Instance> {
-    inventory.instances.iter().map(|one| (&one.instance_id, one)).collect()
+    inventory.instances.iter().map(|instance| (&instance.instance_id, instance)).collect()
 }

@@ -1,0 +1,62 @@
+//! The sweep of one cluster, from what is observed to what was done about it.
+
+use ebb_aws::{AwsErrorKind, ErrorType, Problem};
+use ebb_core::ecs::{MissingCluster, missing_cluster};
+use ebb_core::ids::Cluster;
+use ebb_core::reaper::follow_up::{Load, follow_up};
+use ebb_core::reaper::reading::unregistered_members;
+use ebb_core::reaper::settings::ReaperMode;
+use ebb_core::reaper::{ClusterReport, OutcomeKind};
+use ebb_planner::plan;
+
+use crate::act::{postpone, would_remove};
+use crate::observe::{Candidates, Groups};
+use crate::sweep::{FUNCTION, Sweep};
+
+/// Sweeps a cluster; `None` if it was deleted since it was listed.
+pub(crate) async fn sweep_cluster(
+    sweep: &Sweep<'_>,
+    cluster: &Cluster,
+    groups: &Groups,
+) -> Result<Option<ClusterReport>, Problem> {
+    // Observe.
+    let observation = match sweep.observe(cluster, groups, Candidates::ToInspect).await {
+        Ok(observation) => observation,
+        Err(error)
+            if error.kind == AwsErrorKind::NotFound
+                && missing_cluster(sweep.settings.clusters.as_deref())
+                    == MissingCluster::Deleted =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let inventory = &observation.inventory;
+
+    // Decide: what could go, and what becomes of what an earlier sweep drained.
+    let now = sweep.clock.now();
+    let planned = plan(inventory, &sweep.policy, now);
+    let load = Load { headroom: planned.headroom_before, unplaced: observation.unplaced };
+    let follow_ups = follow_up(inventory, &sweep.policy, &load, FUNCTION, now);
+
+    // Act: earlier drains first, as they say whether load has come back.
+    let (earlier, load_is_back) = sweep.carry_out_follow_ups(inventory, follow_ups).await;
+    let (plan, done) = if sweep.mode == ReaperMode::Plan {
+        would_remove(planned)
+    } else if load_is_back {
+        postpone(planned, "load has come back")
+    } else {
+        sweep.remove(cluster, planned).await?
+    };
+    let never_joined = unregistered_members(inventory, &groups.members_in_service());
+    Ok(Some(ClusterReport { mode: sweep.mode, plan, done, earlier, never_joined }))
+}
+
+/// A missing permission is a problem of the sweep, so that it is noticed. The first one is enough:
+/// it names the action that is to be allowed.
+pub(crate) fn missing_permissions(reports: &[ClusterReport]) -> Option<Problem> {
+    let mut outcomes = reports.iter().flat_map(ClusterReport::all_done);
+    let denied = outcomes.find(|outcome| outcome.outcome == OutcomeKind::Denied)?;
+    let text = denied.detail.clone().unwrap_or_default();
+    Some(Problem { error_type: ErrorType::AwsDenied, text })
+}
