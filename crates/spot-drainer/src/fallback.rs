@@ -8,7 +8,7 @@ use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName};
 use ebb_core::spot::fallback::{CLAIM_ATTRIBUTE, Claim, Interrupted, raise};
 use tracing::info;
 
-use crate::SpotDrainer;
+use crate::drainer::SpotDrainer;
 use crate::work::Work;
 
 type ByCluster = BTreeMap<Cluster, Vec<ContainerInstanceArn>>;
@@ -21,16 +21,16 @@ impl SpotDrainer {
         let mut interrupted = ByCluster::new();
         for item in work.uncounted() {
             item.problem = None;
-            if let Some((cluster, arn)) = item.found.clone() {
+            if let Some((cluster, arn)) = item.container_instance.clone() {
                 interrupted.entry(cluster).or_default().push(arn);
             }
         }
         if interrupted.is_empty() {
             return;
         }
-        let counted = self.count(group, &interrupted, &mut work.claimed, clock).await;
+        let raised = self.raise_group(group, &interrupted, &mut work.claimed, clock).await;
         for item in work.uncounted() {
-            match (&counted, &item.found) {
+            match (&raised, &item.container_instance) {
                 (Ok(busy), Some((_, arn))) if busy.contains(arn) => {
                     item.problem = Some(Problem::other(format!(
                         "another invocation counts it into group {group}"
@@ -42,9 +42,9 @@ impl SpotDrainer {
         }
     }
 
-    /// Returns those that another invocation is counting. What this one `claimed` in an earlier round, and could not
+    /// Raises the group, and returns the container instances that another invocation is counting. What this one `claimed` in an earlier round, and could not
     /// count, it tries again.
-    async fn count(
+    async fn raise_group(
         &self,
         group: &GroupName,
         interrupted: &ByCluster,
@@ -53,15 +53,15 @@ impl SpotDrainer {
     ) -> Result<HashSet<ContainerInstanceArn>, AwsError> {
         let ecs = &self.clients.ecs;
         let size = self.clients.auto_scaling.group_size(group).await?;
-        let mut seen = Vec::new();
+        let mut to_count = Vec::new();
         for (cluster, arns) in interrupted {
             let claims = ecs.read_attribute(cluster, arns, CLAIM_ATTRIBUTE).await?;
-            seen.extend(arns.iter().map(|arn| {
+            to_count.extend(arns.iter().map(|arn| {
                 let claim = claims.get(arn).and_then(|value| Claim::parse(value));
                 Interrupted { arn: arn.clone(), claim, own: claimed.contains(arn) }
             }));
         }
-        let raise = raise(size, &seen, clock.now());
+        let raise = raise(size, &to_count, clock.now());
         claimed.extend(raise.to_claim.iter().map(|(arn, _)| arn.clone()));
 
         self.write_claims(interrupted, &raise.to_claim).await?;
@@ -84,8 +84,11 @@ impl SpotDrainer {
         claims: &[(ContainerInstanceArn, Claim)],
     ) -> Result<(), AwsError> {
         for (cluster, arns) in interrupted {
-            let here = claims.iter().filter(|(arn, _)| arns.contains(arn));
-            let values: Vec<_> = here.map(|(arn, claim)| (arn, claim.to_string())).collect();
+            let values: Vec<_> = claims
+                .iter()
+                .filter(|(arn, _)| arns.contains(arn))
+                .map(|(arn, claim)| (arn, claim.to_string()))
+                .collect();
             self.clients.ecs.put_attribute(cluster, CLAIM_ATTRIBUTE, &values).await?;
         }
         Ok(())

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod drainer;
 mod fallback;
 mod report;
 mod round;
@@ -7,18 +8,15 @@ mod work;
 
 use std::time::Duration;
 
-use ebb_aws::{Clients, Clock, HandlerError};
+use ebb_aws::{Clock, HandlerError};
 use ebb_core::event::parse;
-use ebb_core::spot::settings::SpotSettings;
 use ebb_core::spot::{Answer, notice, retry_until};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
+pub use crate::drainer::{FUNCTION, SpotDrainer};
 use crate::work::Work;
-
-/// The function's name, as in logs and metrics.
-pub const FUNCTION: &str = "spot-drainer";
 
 /// What is kept of the invocation's time for the answer, so that Lambda never cuts the function off without one.
 const ANSWER_MARGIN: SignedDuration = SignedDuration::from_secs(2);
@@ -28,19 +26,7 @@ const ANSWER_MARGIN: SignedDuration = SignedDuration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
-/// The function, with everything that it keeps between invocations.
-#[derive(Debug)]
-pub struct SpotDrainer {
-    clients: Clients,
-    settings: SpotSettings,
-}
-
 impl SpotDrainer {
-    /// Puts the function together.
-    pub fn new(clients: Clients, settings: SpotSettings) -> Self {
-        Self { clients, settings }
-    }
-
     /// Handles one invocation, which began at `now` and is cut off at `deadline`.
     ///
     /// # Errors
@@ -58,16 +44,16 @@ impl SpotDrainer {
 
         let mut work = Work::triage(parse(payload, notice::read), &self.settings);
         let retry_until = clock.instant(retry_until(&work.notices(), answer_by));
-        self.work_off(&mut work, clock, retry_until, clock.instant(answer_by)).await;
+        self.settle(&mut work, clock, retry_until, clock.instant(answer_by)).await;
 
-        let concluded = work.conclude();
-        self.report(&concluded, clock).await;
-        concluded.error.map_or(Ok(concluded.answer), Err)
+        let conclusion = work.conclude();
+        self.report(&conclusion, clock).await;
+        conclusion.error.map_or(Ok(conclusion.answer), Err)
     }
 
     /// Goes through rounds until everything is dealt with or trying again helps no more. The first round is always
     /// tried: a late notice is still acted on.
-    async fn work_off(
+    async fn settle(
         &self,
         work: &mut Work,
         clock: Clock,
@@ -82,11 +68,11 @@ impl SpotDrainer {
                 self.raise_fallback_group(work, clock).await;
             });
             let timed_out = timeout_at(answer_by, round).await.is_err();
-            let pause_now = pause.mul_f64(0.5 + fastrand::f64());
-            if timed_out || !work.may_improve() || Instant::now() + pause_now >= retry_until {
+            let jittered = pause.mul_f64(0.5 + fastrand::f64());
+            if timed_out || !work.may_improve() || Instant::now() + jittered >= retry_until {
                 return;
             }
-            sleep(pause_now).await;
+            sleep(jittered).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }

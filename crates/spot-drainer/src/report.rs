@@ -6,10 +6,11 @@ use std::time::Duration;
 use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{Clock, notify};
 use ebb_core::spot::{Answer, Outcome, OutcomeKind};
+use ebb_core::words::count;
 use tracing::{info, warn};
 
-use crate::work::Concluded;
-use crate::{FUNCTION, SpotDrainer};
+use crate::drainer::{FUNCTION, SpotDrainer};
+use crate::work::Conclusion;
 
 /// A notice to people must not cost the function its answer: less than what is kept for that.
 const NOTICE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -19,8 +20,8 @@ const NOTICE_INSTANCES_MAX: usize = 50;
 
 impl SpotDrainer {
     /// Reports how the invocation came off. An error is left to the runtime, which logs it.
-    pub(crate) async fn report(&self, concluded: &Concluded, clock: Clock) {
-        let Concluded { answer, error, problems, .. } = concluded;
+    pub(crate) async fn report(&self, conclusion: &Conclusion, clock: Clock) {
+        let Conclusion { answer, error, problems, .. } = conclusion;
         if error.is_none() {
             for problem in problems {
                 warn!(error_type = %problem.error_type, "To be delivered again: {}", problem.text);
@@ -31,7 +32,7 @@ impl SpotDrainer {
             &self.settings.metrics_namespace,
             FUNCTION,
             clock.now(),
-            &metrics_of(concluded, clock),
+            &metrics_of(conclusion, clock),
         );
         info!(
             answer = %serde_json::to_string(answer).unwrap_or_default(),
@@ -55,31 +56,32 @@ impl SpotDrainer {
 }
 
 fn notice(drained: &[&Outcome]) -> (String, String) {
-    let line = |outcome: &&Outcome| {
-        format!(
-            "{} in cluster {}: {}",
-            outcome.instance_id.as_ref().map_or("an instance", |id| id.as_str()),
-            outcome.cluster.as_deref().unwrap_or("(unknown)"),
-            outcome.reason.as_deref().unwrap_or("interrupted"),
-        )
-    };
-    let mut lines: Vec<_> = drained.iter().take(NOTICE_INSTANCES_MAX).map(line).collect();
+    let named = drained.iter().take(NOTICE_INSTANCES_MAX);
+    let mut lines: Vec<_> = named.map(|outcome| notice_line(outcome)).collect();
     if drained.len() > NOTICE_INSTANCES_MAX {
         lines.push(format!("and {} more", drained.len() - NOTICE_INSTANCES_MAX));
     }
-    let plural = if drained.len() == 1 { "" } else { "s" };
-    (format!("Ebb drains {} container instance{plural}", drained.len()), lines.join("\n"))
+    (format!("Ebb drains {}", count(drained.len(), "container instance")), lines.join("\n"))
+}
+
+fn notice_line(outcome: &Outcome) -> String {
+    format!(
+        "{} in cluster {}: {}",
+        outcome.instance_id.as_ref().map_or("an instance", |id| id.as_str()),
+        outcome.cluster.as_deref().unwrap_or("(unknown)"),
+        outcome.reason.as_deref().unwrap_or("interrupted"),
+    )
 }
 
 /// The metrics of an invocation: how many instances came off which way, how many must be tried again, and how long the
 /// slowest drain came after its notice.
-fn metrics_of(concluded: &Concluded, clock: Clock) -> Vec<Metric> {
-    let Concluded { answer, problems, notices, .. } = concluded;
-    #[expect(clippy::cast_precision_loss, reason = "counts of one invocation")]
-    let count = |name, value: usize| Metric { name, unit: Unit::Count, value: value as f64 };
-    let of_kind = |kind: OutcomeKind| count(kind.metric(), answer.of_kind(kind).count());
-    let mut metrics: Vec<_> = OutcomeKind::ALL.into_iter().map(of_kind).collect();
-    metrics.push(count("Failed", problems.len()));
+fn metrics_of(conclusion: &Conclusion, clock: Clock) -> Vec<Metric> {
+    let Conclusion { answer, problems, notices, .. } = conclusion;
+    let mut metrics: Vec<_> = OutcomeKind::ALL
+        .into_iter()
+        .map(|kind| metric(kind.metric(), answer.of_kind(kind).count()))
+        .collect();
+    metrics.push(metric("Failed", problems.len()));
 
     let drained: HashSet<_> = answer
         .of_kind(OutcomeKind::Draining)
@@ -96,4 +98,9 @@ fn metrics_of(concluded: &Concluded, clock: Clock) -> Vec<Metric> {
         value,
     }));
     metrics
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of one invocation")]
+fn metric(name: &'static str, value: usize) -> Metric {
+    Metric { name, unit: Unit::Count, value: value as f64 }
 }

@@ -1,19 +1,20 @@
-//! One round: look through the clusters, decide, and drain what can be drained.
+//! One round: looks through the clusters, has `ebb_core::spot::decide` say what is to be done, and
+//! drains what can be drained.
 //!
-//! The first look asks each cluster for ACTIVE container instances only; one notice with one configured cluster then
+//! The first pass asks each cluster for ACTIVE container instances only; one notice with one configured cluster then
 //! costs two calls, the list and the drain. What no cluster shows as ACTIVE is looked for a second time in any status,
 //! to tell an instance that is DRAINING already from one that belongs to no cluster.
 
 use std::collections::HashMap;
 
 use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem, StatusFilter};
-use ebb_core::ecs::ContainerInstance;
+use ebb_core::ecs::{ContainerInstance, MissingCluster, missing_cluster};
 use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::spot::notice::Notice;
 use ebb_core::spot::{Decision, OutcomeKind, decide};
 use futures_util::{StreamExt, stream};
 
-use crate::SpotDrainer;
+use crate::drainer::SpotDrainer;
 use crate::work::{Item, Work};
 
 /// How many look-ups run at once. More would only empty the account's burst of 100 reads faster, and one waiting
@@ -23,11 +24,11 @@ const CONCURRENT_VISITS_MAX: usize = 8;
 /// What a visit to one cluster brought for some instances.
 struct Visit {
     /// The instances that were looked for.
-    asked: Vec<InstanceId>,
-    /// Those that the cluster has, and what came of it.
-    found: Vec<(ContainerInstance, Step)>,
+    instance_ids: Vec<InstanceId>,
+    /// The container instances that the cluster has of them, and how each came off.
+    steps: Vec<(ContainerInstance, Step)>,
     /// Why the cluster could not be looked through.
-    error: Option<Problem>,
+    problem: Option<Problem>,
 }
 
 /// What came of one container instance.
@@ -51,8 +52,8 @@ impl SpotDrainer {
                 return;
             }
         };
-        self.look(work, &clusters, StatusFilter::Active).await;
-        self.look(work, &clusters, StatusFilter::AnyStatus).await;
+        self.drain_in_clusters(work, &clusters, StatusFilter::Active).await;
+        self.drain_in_clusters(work, &clusters, StatusFilter::AnyStatus).await;
         for item in work.undecided().filter(|item| item.problem.is_none()) {
             let Some(notice) = item.notice.clone() else { continue };
             match decide(&notice, None, self.settings.dry_run) {
@@ -65,8 +66,14 @@ impl SpotDrainer {
         }
     }
 
-    /// Looks through all clusters at once for the undecided items without a problem, and acts on what it finds.
-    async fn look(&self, work: &mut Work, clusters: &[Cluster], look: StatusFilter) {
+    /// Looks through all clusters at once for the undecided items without a problem, and drains what
+    /// can be drained.
+    async fn drain_in_clusters(
+        &self,
+        work: &mut Work,
+        clusters: &[Cluster],
+        status_filter: StatusFilter,
+    ) {
         let notices: HashMap<InstanceId, Notice> = work
             .undecided()
             .filter(|item| item.problem.is_none())
@@ -79,12 +86,12 @@ impl SpotDrainer {
         let mut visits = Vec::new();
         for cluster in clusters {
             for ids in instance_ids.chunks(Ecs::FIND_IDS_MAX) {
-                visits.push(self.visit(cluster, ids, look, &notices));
+                visits.push(self.visit(cluster, ids, status_filter, &notices));
             }
         }
         let mut visits = stream::iter(visits).buffer_unordered(CONCURRENT_VISITS_MAX);
         while let Some(visit) = visits.next().await {
-            note(work, visit);
+            apply_visit(work, visit);
         }
     }
 
@@ -93,61 +100,64 @@ impl SpotDrainer {
         &self,
         cluster: &Cluster,
         instance_ids: &[InstanceId],
-        look: StatusFilter,
+        status_filter: StatusFilter,
         notices: &HashMap<InstanceId, Notice>,
     ) -> Visit {
-        let mut visit = Visit { asked: instance_ids.to_vec(), found: Vec::new(), error: None };
-        let seen = match self.clients.ecs.find(cluster, instance_ids, look).await {
-            Ok(seen) => seen,
-            // A cluster that was listed a moment ago and is deleted now has no container instances. A configured one
-            // that does not exist is a mistake in the settings, and the notice must not be lost to it.
+        let mut visit =
+            Visit { instance_ids: instance_ids.to_vec(), steps: Vec::new(), problem: None };
+        let instances = match self.clients.ecs.find(cluster, instance_ids, status_filter).await {
+            Ok(instances) => instances,
             Err(error)
-                if error.kind == AwsErrorKind::NotFound && self.settings.clusters.is_none() =>
+                if error.kind == AwsErrorKind::NotFound
+                    && missing_cluster(self.settings.clusters.as_deref())
+                        == MissingCluster::Deleted =>
             {
                 Vec::new()
             }
             Err(error) => {
-                visit.error = Some(error.into());
+                visit.problem = Some(error.into());
                 return visit;
             }
         };
         let mut to_drain = Vec::new();
-        for one in seen {
-            let Some(notice) = notices.get(&one.instance_id) else { continue };
-            match decide(notice, Some(&one), self.settings.dry_run) {
-                Decision::Drain => to_drain.push((one, notice.kind.to_string())),
+        for instance in instances {
+            let Some(notice) = notices.get(&instance.instance_id) else { continue };
+            match decide(notice, Some(&instance), self.settings.dry_run) {
+                Decision::Drain => to_drain.push((instance, notice.kind.to_string())),
                 Decision::LookAgain { why } => {
-                    visit.found.push((one, Step::Failed(Problem::other(why))))
+                    visit.steps.push((instance, Step::Failed(Problem::other(why))))
                 }
                 Decision::Done { outcome, reason } => {
-                    visit.found.push((one, Step::Settled(outcome, reason)))
+                    visit.steps.push((instance, Step::Settled(outcome, reason)))
                 }
             }
         }
-        visit.found.extend(self.drain(cluster, to_drain).await);
+        visit.steps.extend(self.drain(cluster, to_drain).await);
         visit
     }
 
-    /// Drains in tens. A call that fails keeps none of the other tens from being drained; its own are looked for again
-    /// in the next round, when whatever ECS objected to may be gone.
+    /// Drains in batches of ten. A call that fails keeps no other batch from being drained; its own
+    /// instances are looked for again in the next round, when whatever ECS objected to may be gone.
     async fn drain(
         &self,
         cluster: &Cluster,
         to_drain: Vec<(ContainerInstance, String)>,
     ) -> Vec<(ContainerInstance, Step)> {
         let mut steps = Vec::new();
-        for ten in to_drain.chunks(Ecs::SET_DRAINING_MAX) {
-            let arns: Vec<_> = ten.iter().map(|(one, _)| one.arn.clone()).collect();
+        for batch in to_drain.chunks(Ecs::SET_DRAINING_MAX) {
+            let arns: Vec<_> = batch.iter().map(|(instance, _)| instance.arn.clone()).collect();
             match self.clients.ecs.set_draining(cluster, &arns).await {
-                Ok(results) => steps.extend(
-                    ten.iter()
-                        .zip(results)
-                        .map(|((one, reason), result)| (one.clone(), step_of(result, reason))),
-                ),
+                Ok(results) => {
+                    steps.extend(batch.iter().zip(results).map(|((instance, reason), result)| {
+                        (instance.clone(), step_of(result, reason))
+                    }))
+                }
                 Err(error) => {
-                    let failed = Problem::from(error);
+                    let problem = Problem::from(error);
                     steps.extend(
-                        ten.iter().map(|(one, _)| (one.clone(), Step::Failed(failed.clone()))),
+                        batch
+                            .iter()
+                            .map(|(instance, _)| (instance.clone(), Step::Failed(problem.clone()))),
                     );
                 }
             }
@@ -168,18 +178,18 @@ fn step_of(result: DrainResult, reason: &str) -> Step {
 
 /// Takes over what a visit brought. A cluster that could not be looked through leaves a problem with every item that
 /// no other cluster has settled: a look-up that failed never counts as "not there".
-fn note(work: &mut Work, visit: Visit) {
-    for (seen, step) in visit.found {
-        for item in items(work, &seen.instance_id) {
-            item.found = Some((seen.cluster.clone(), seen.arn.clone()));
+fn apply_visit(work: &mut Work, visit: Visit) {
+    for (instance, step) in visit.steps {
+        for item in items(work, &instance.instance_id) {
+            item.container_instance = Some((instance.cluster.clone(), instance.arn.clone()));
             match &step {
                 Step::Settled(outcome, reason) => item.settle(*outcome, reason.clone()),
                 Step::Failed(problem) => item.problem = Some(problem.clone()),
             }
         }
     }
-    if let Some(problem) = visit.error {
-        for instance_id in &visit.asked {
+    if let Some(problem) = visit.problem {
+        for instance_id in &visit.instance_ids {
             items(work, instance_id).for_each(|item| item.problem = Some(problem.clone()));
         }
     }

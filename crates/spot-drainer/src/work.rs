@@ -25,7 +25,7 @@ pub(crate) struct Item {
     /// The notice. `None` for an event that is ignored or malformed.
     pub(crate) notice: Option<Notice>,
     /// The container instance, once it is found.
-    pub(crate) found: Option<(Cluster, ContainerInstanceArn)>,
+    pub(crate) container_instance: Option<(Cluster, ContainerInstanceArn)>,
     /// How it came off, once that is certain.
     pub(crate) outcome: Option<Outcome>,
     /// What is in the way, if anything was in the last round.
@@ -51,7 +51,7 @@ impl Work {
             };
             let twin = items
                 .iter_mut()
-                .find(|other| item.notice.is_some() && other.instance_id() == item.instance_id());
+                .find(|twin| item.notice.is_some() && twin.instance_id() == item.instance_id());
             match twin {
                 Some(twin) => twin.message_ids.push(message_id),
                 None => {
@@ -85,19 +85,14 @@ impl Work {
 
     /// Whether another round may bring more: not if all that is in the way is a missing permission.
     pub(crate) fn may_improve(&mut self) -> bool {
-        let denied = |item: &mut Item| {
-            item.problem.as_ref().is_some_and(|problem| problem.error_type == ErrorType::AwsDenied)
-        };
-        !self.undecided().all(denied) || !self.uncounted().all(denied)
+        !self.undecided().all(|item| item.is_denied())
+            || !self.uncounted().all(|item| item.is_denied())
     }
 
     /// Ends the work: what is still open has failed.
-    pub(crate) fn conclude(mut self) -> Concluded {
-        let out_of_time = |item: &mut Item| {
-            item.problem.get_or_insert_with(|| Problem::other("ran out of time"));
-        };
-        self.undecided().for_each(out_of_time);
-        self.uncounted().for_each(out_of_time);
+    pub(crate) fn conclude(mut self) -> Conclusion {
+        self.undecided().for_each(Item::run_out_of_time);
+        self.uncounted().for_each(Item::run_out_of_time);
 
         let notices = self.notices();
         let mut outcomes = Vec::new();
@@ -122,7 +117,7 @@ impl Work {
                 .map(batch_item_failure)
                 .collect(),
         };
-        Concluded { answer, error, problems, notices }
+        Conclusion { answer, error, problems, notices }
     }
 }
 
@@ -149,10 +144,19 @@ impl Item {
     }
 
     fn must_be_counted(&self) -> bool {
-        let interrupted = |outcome: &Outcome| {
-            matches!(outcome.outcome, OutcomeKind::Draining | OutcomeKind::AlreadyDraining)
-        };
-        !self.counted && self.outcome.as_ref().is_some_and(interrupted)
+        let kind = self.outcome.as_ref().map(|outcome| outcome.outcome);
+        let interrupted =
+            matches!(kind, Some(OutcomeKind::Draining | OutcomeKind::AlreadyDraining));
+        interrupted && !self.counted
+    }
+
+    fn is_denied(&self) -> bool {
+        self.problem.as_ref().is_some_and(|problem| problem.error_type == ErrorType::AwsDenied)
+    }
+
+    /// What has no other problem by now has not been dealt with for want of time.
+    fn run_out_of_time(&mut self) {
+        self.problem.get_or_insert_with(|| Problem::other("ran out of time"));
     }
 
     /// Notes how the item came off; nothing is in its way any more.
@@ -161,15 +165,15 @@ impl Item {
         self.outcome = Some(Outcome {
             instance_id: self.instance_id().cloned(),
             outcome,
-            cluster: self.found.as_ref().map(|(cluster, _)| cluster.name().to_owned()),
-            container_instance_arn: self.found.as_ref().map(|(_, arn)| arn.clone()),
+            cluster: self.container_instance.as_ref().map(|(cluster, _)| cluster.name().to_owned()),
+            container_instance_arn: self.container_instance.as_ref().map(|(_, arn)| arn.clone()),
             reason: Some(reason),
         });
     }
 }
 
 /// How an invocation came off.
-pub(crate) struct Concluded {
+pub(crate) struct Conclusion {
     /// What it returns, unless it fails.
     pub(crate) answer: Answer,
     /// Why it fails: something must be run again that cannot be named in the answer.

@@ -1,0 +1,21 @@
+//! The function, with everything that it keeps between invocations.
+
+use ebb_aws::Clients;
+use ebb_core::spot::settings::SpotSettings;
+
+/// The function's name, as in logs and metrics.
+pub const FUNCTION: &str = "spot-drainer";
+
+/// The function, with everything that it keeps between invocations.
+#[derive(Debug)]
+pub struct SpotDrainer {
+    pub(crate) clients: Clients,
+    pub(crate) settings: SpotSettings,
+}
+
+impl SpotDrainer {
+    /// Puts the function together.
+    pub fn new(clients: Clients, settings: SpotSettings) -> Self {
+        Self { clients, settings }
+    }
+}
