@@ -10,6 +10,7 @@ mod container_instances;
 mod draining;
 mod ecs_client;
 mod failures;
+mod inventory;
 mod services;
 mod task_definitions;
 mod task_protection;

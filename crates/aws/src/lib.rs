@@ -7,6 +7,7 @@ mod ecs;
 mod error;
 pub mod invocation;
 mod pace;
+mod reads;
 mod sns;
 
 pub use auto_scaling::{

@@ -59,7 +59,7 @@ pub(crate) struct Pacer {
 }
 
 impl Pacer {
-    fn unlimited() -> Self {
+    pub(crate) fn unlimited() -> Self {
         Self { due: None }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_ecs::types::{Attribute, TargetType};
+use aws_sdk_ecs::types::{Attribute, ContainerInstance, TargetType};
 use ebb_core::ids::{Cluster, ContainerInstanceArn};
 
 use crate::ecs::ecs_client::Ecs;
@@ -25,12 +25,8 @@ impl Ecs {
         arns: &[ContainerInstanceArn],
         name: &str,
     ) -> Result<HashMap<ContainerInstanceArn, String>, AwsError> {
-        let value = |one: &aws_sdk_ecs::types::ContainerInstance| {
-            let arn = ContainerInstanceArn::new(one.container_instance_arn()?);
-            let attribute = one.attributes().iter().find(|attribute| attribute.name() == name)?;
-            Some((arn, attribute.value()?.to_owned()))
-        };
-        Ok(self.describe_raw(cluster, arns).await?.iter().filter_map(value).collect())
+        let convert = |described: &ContainerInstance| attribute_value(described, name);
+        Ok(self.describe_as(cluster, arns, &convert).await?.into_iter().collect())
     }
 
     /// Writes one attribute on container instances, in tens. Writing it again replaces its value.
@@ -97,4 +93,15 @@ impl Ecs {
         }
         Ok(())
     }
+}
+
+/// `None` if it does not have the attribute.
+fn attribute_value(
+    described: &ContainerInstance,
+    name: &str,
+) -> Option<(ContainerInstanceArn, String)> {
+    let arn = ContainerInstanceArn::new(described.container_instance_arn()?);
+    let mut attributes = described.attributes().iter();
+    let attribute = attributes.find(|attribute| attribute.name() == name)?;
+    Some((arn, attribute.value()?.to_owned()))
 }

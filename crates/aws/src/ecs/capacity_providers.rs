@@ -1,11 +1,16 @@
-//! The capacity providers of the Region.
+//! The capacity providers of the Region: whose size is decided by their managed scaling.
 
 use std::collections::BTreeSet;
 
+use aws_sdk_ecs::types::CapacityProvider;
+
 use crate::ecs::ecs_client::Ecs;
 use crate::error::AwsError;
+use crate::pace::Pacer;
+use crate::reads::list;
 
-/// A Region has some dozens of capacity providers, listed by 10. A list that goes on after this is an error.
+/// A Region has some dozens of capacity providers, listed by 10 per page. A list that goes on after
+/// this is an error.
 const PROVIDER_PAGES_MAX: usize = 100;
 
 impl Ecs {
@@ -15,23 +20,23 @@ impl Ecs {
     /// If a call fails.
     pub async fn managed_groups(&self) -> Result<BTreeSet<String>, AwsError> {
         let operation = "describe the capacity providers";
-        let (mut groups, mut token) = (BTreeSet::new(), None);
-        for _ in 0..PROVIDER_PAGES_MAX {
-            let answer =
-                self.client.describe_capacity_providers().set_next_token(token).send().await;
-            let answer = answer.map_err(|error| AwsError::new(operation, error))?;
-            for provider in answer.capacity_providers() {
-                let Some(group) = provider.auto_scaling_group_provider() else { continue };
-                let managed = group.managed_scaling().and_then(|scaling| scaling.status());
-                if managed.is_some_and(|status| status.as_str() != "DISABLED") {
-                    groups.insert(group.auto_scaling_group_arn().to_owned());
-                }
+        let request = self.client.describe_capacity_providers();
+        // A few calls per invocation need no pace.
+        let pacer = Pacer::unlimited();
+        let pages = list(operation, PROVIDER_PAGES_MAX, &pacer, |token| {
+            let page = request.clone().set_next_token(token).send();
+            async {
+                page.await
+                    .map(|page| (page.capacity_providers.unwrap_or_default(), page.next_token))
             }
-            token = answer.next_token;
-            if token.is_none() {
-                return Ok(groups);
-            }
-        }
-        Err(AwsError::unusable_answer(operation, format!("more than {PROVIDER_PAGES_MAX} pages")))
+        });
+        Ok(pages.await?.iter().filter_map(managed_group).collect())
     }
+}
+
+/// `None` for a provider without a group, or without managed scaling.
+fn managed_group(provider: &CapacityProvider) -> Option<String> {
+    let group = provider.auto_scaling_group_provider()?;
+    let status = group.managed_scaling()?.status()?;
+    (status.as_str() != "DISABLED").then(|| group.auto_scaling_group_arn().to_owned())
 }

@@ -1,15 +1,17 @@
-//! Which clusters a function looks through.
+//! Which clusters a function works on.
 
 use ebb_core::ids::Cluster;
 
 use crate::ecs::ecs_client::Ecs;
 use crate::error::AwsError;
+use crate::pace::Pacer;
+use crate::reads::list;
 
-/// A Region has 10,000 clusters by default (ECS service quotas), listed by up to 100.
+/// A Region has 10,000 clusters by default (ECS service quotas), listed by up to 100 per page.
 const CLUSTER_PAGES_MAX: usize = 200;
 
 impl Ecs {
-    /// The clusters to look through: those that are configured, or else every cluster of the Region.
+    /// The clusters that are configured, or else every cluster of the Region.
     ///
     /// # Errors
     /// If they must be listed, as [`Ecs::list_clusters`].
@@ -25,15 +27,15 @@ impl Ecs {
     /// # Errors
     /// If a page cannot be read, or there are more than 200 of them.
     pub async fn list_clusters(&self) -> Result<Vec<Cluster>, AwsError> {
-        let operation = "list the clusters";
-        let mut pages =
-            self.client.list_clusters().into_paginator().stop_on_duplicate_token(false).send();
-        let mut clusters = Vec::new();
-        for _ in 0..CLUSTER_PAGES_MAX {
-            let Some(page) = pages.next().await else { return Ok(clusters) };
-            let page = page.map_err(|error| AwsError::new(operation, error))?;
-            clusters.extend(page.cluster_arns().iter().map(Cluster::new));
-        }
-        Err(AwsError::unusable_answer(operation, format!("more than {CLUSTER_PAGES_MAX} pages")))
+        let request = self.client.list_clusters();
+        // A few calls per invocation need no pace.
+        let pacer = Pacer::unlimited();
+        let pages = list("list the clusters", CLUSTER_PAGES_MAX, &pacer, |token| {
+            let page = request.clone().set_next_token(token).send();
+            async {
+                page.await.map(|page| (page.cluster_arns.unwrap_or_default(), page.next_token))
+            }
+        });
+        Ok(pages.await?.iter().map(Cluster::new).collect())
     }
 }

@@ -3,7 +3,7 @@
 use aws_sdk_ecs::types::{ContainerInstance, ContainerInstanceStatus, Failure};
 use ebb_core::ids::{Cluster, ContainerInstanceArn};
 
-use crate::ecs::container_instances::strings;
+use crate::ecs::container_instances::to_strings;
 use crate::ecs::ecs_client::Ecs;
 use crate::ecs::failures::reason;
 use crate::error::AwsError;
@@ -38,7 +38,7 @@ impl Ecs {
         let request = self.client.update_container_instances_state().cluster(cluster.as_str());
         let request = request
             .status(ContainerInstanceStatus::Draining)
-            .set_container_instances(Some(strings(arns)));
+            .set_container_instances(Some(to_strings(arns)));
         let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
         Ok(arns
             .iter()

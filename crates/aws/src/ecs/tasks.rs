@@ -2,20 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_ecs::types::DesiredStatus;
+use aws_sdk_ecs::types::{DesiredStatus, Task as SdkTask};
 use ebb_core::ecs::{Room, Task};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, TaskArn};
-use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::ecs::ecs_client::Ecs;
-use crate::ecs::failures::reason;
+use crate::ecs::failures::check_complete;
 use crate::error::AwsError;
+use crate::reads::{join_batches, list_up_to};
 
 /// Source: ECS API, `DescribeTasks`.
 const DESCRIBE_TASKS_MAX: usize = 100;
 
-/// An instance runs some hundred tasks at most, and those that stopped are listed for an hour, by up to 100 a page.
-const LIST_PAGES_MAX: usize = 100;
+/// An instance runs some hundred tasks at most, and those that stopped are listed for an hour, by up
+/// to 100 per page. A list that goes on after this is an error.
+const TASK_PAGES_MAX: usize = 100;
 
 /// A task that has not stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,16 +32,16 @@ pub struct PlacedTask {
 }
 
 /// Whose tasks are listed.
-enum Of<'a> {
+#[derive(Debug, Clone, Copy)]
+enum TaskScope<'a> {
     Cluster,
     ContainerInstance(&'a ContainerInstanceArn),
     Service(&'a str),
 }
 
 impl Ecs {
-    /// The tasks on a container instance that have not stopped. Those that have been told to stop are listed apart by
-    /// ECS, together with those that have stopped within the last hour: both lists are read, and every task in them is
-    /// described (ECS Developer Guide, container-instance-draining).
+    /// The tasks on a container instance that have not stopped, those that have been told to stop
+    /// included.
     ///
     /// # Errors
     /// If a call fails, so that no task goes uncounted.
@@ -49,82 +50,21 @@ impl Ecs {
         cluster: &Cluster,
         arn: &ContainerInstanceArn,
     ) -> Result<Vec<Task>, AwsError> {
-        let mut arns = self.list_tasks(cluster, arn, DesiredStatus::Running).await?;
-        arns.extend(self.list_tasks(cluster, arn, DesiredStatus::Stopped).await?);
-        // One that was told to stop between the two lists stands in both.
-        arns.sort();
-        arns.dedup();
+        let arns = self.list_tasks(cluster, TaskScope::ContainerInstance(arn)).await?;
         let mut tasks = self.describe_tasks(cluster, &arns).await?;
         tasks.retain(|task| !task.stopped);
         Ok(tasks)
     }
 
-    async fn list_tasks(
-        &self,
-        cluster: &Cluster,
-        arn: &ContainerInstanceArn,
-        desired_status: DesiredStatus,
-    ) -> Result<Vec<TaskArn>, AwsError> {
-        let operation =
-            || format!("list the tasks on a container instance of cluster {}", cluster.name());
-        let request =
-            self.client.list_tasks().cluster(cluster.as_str()).container_instance(arn.as_str());
-        let request = request.desired_status(desired_status).into_paginator();
-        let mut pages = request.stop_on_duplicate_token(false).send();
-        let mut arns = Vec::new();
-        for _ in 0..LIST_PAGES_MAX {
-            let Some(page) = pages.next().await else { return Ok(arns) };
-            let page = page.map_err(|error| AwsError::new(operation(), error))?;
-            arns.extend(page.task_arns().iter().map(TaskArn::new));
-        }
-        Err(AwsError::unusable_answer(operation(), format!("more than {LIST_PAGES_MAX} pages")))
-    }
-
-    /// Describes tasks. One that ECS no longer knows (reason `MISSING`) has stopped more than an hour ago.
+    /// The tasks on these container instances that have not stopped, those that have been told to
+    /// stop included.
+    ///
+    /// The tasks of the whole cluster are listed if that costs less than a list for each instance: a
+    /// page holds a hundred, and each task must be described to learn where it runs. How many there
+    /// are is only known afterwards, so the attempt ends at half as many pages as there are instances.
     ///
     /// # Errors
-    /// If a call fails.
-    pub async fn describe_tasks(
-        &self,
-        cluster: &Cluster,
-        arns: &[TaskArn],
-    ) -> Result<Vec<Task>, AwsError> {
-        let operation = || format!("describe tasks of cluster {}", cluster.name());
-        let mut tasks = Vec::new();
-        for arns in arns.chunks(DESCRIBE_TASKS_MAX) {
-            let texts = arns.iter().map(|arn| arn.as_str().to_owned()).collect();
-            let request =
-                self.client.describe_tasks().cluster(cluster.as_str()).set_tasks(Some(texts));
-            let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
-            if let Some(failure) =
-                answer.failures().iter().find(|one| one.reason() != Some("MISSING"))
-            {
-                return Err(AwsError::unusable_answer(operation(), reason(failure)));
-            }
-            let described: Option<Vec<_>> = answer.tasks().iter().map(task).collect();
-            let described = described.ok_or_else(|| {
-                AwsError::unusable_answer(operation(), "a task has no ARN or no status")
-            })?;
-            if described.len() + answer.failures().len() < arns.len() {
-                return Err(AwsError::unusable_answer(
-                    operation(),
-                    "the answer does not mention every task",
-                ));
-            }
-            tasks.extend(described);
-        }
-        Ok(tasks)
-    }
-
-    /// The tasks on these container instances that have not stopped, those that have been told to included: ECS lists
-    /// them apart, together with those that have stopped within the last hour.
-    ///
-    /// The tasks of the whole cluster are listed if that costs less than a list for each instance: a page holds a
-    /// hundred, and each must be described to learn where it runs. How many there are is only known afterwards, so the
-    /// attempt ends at half as many pages as there are instances.
-    ///
-    /// # Errors
-    /// If a call fails, so that no task goes unseen.
+    /// If a call fails, so that no task is overlooked.
     pub async fn tasks_on_all(
         &self,
         cluster: &Cluster,
@@ -133,21 +73,21 @@ impl Ecs {
         let pages_max = container_instances.len() / 2;
         let mut arns = Vec::new();
         for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
-            if let Some(all) =
-                self.list_placed(cluster, Of::Cluster, status.clone(), pages_max).await?
-            {
-                arns.extend(all);
+            let whole_cluster =
+                self.list_task_pages(cluster, TaskScope::Cluster, &status, pages_max).await?;
+            if let Some(listed) = whole_cluster {
+                arns.extend(listed);
                 continue;
             }
             let mut lists = Vec::new();
             for arn in container_instances {
-                lists.push(self.list_whole(cluster, Of::ContainerInstance(arn), status.clone()));
+                let scope = TaskScope::ContainerInstance(arn);
+                lists.push(self.list_tasks_by_status(cluster, scope, &status));
             }
-            let listed: Vec<_> =
-                stream::iter(lists).buffered(self.pace.concurrent_reads_max).try_collect().await?;
-            arns.extend(listed.into_iter().flatten());
+            arns.extend(join_batches(&self.pace, lists).await?);
         }
-        let mut tasks = self.describe_placed(cluster, arns).await?;
+        let mut tasks =
+            self.describe_tasks_as(cluster, &without_duplicates(arns), placed_tasks).await?;
         let wanted: BTreeSet<_> = container_instances.iter().collect();
         tasks.retain(|task| wanted.contains(&task.container_instance));
         Ok(tasks)
@@ -162,95 +102,21 @@ impl Ecs {
         cluster: &Cluster,
         service: &str,
     ) -> Result<Vec<PlacedTask>, AwsError> {
-        let mut arns = Vec::new();
-        for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
-            arns.extend(self.list_whole(cluster, Of::Service(service), status).await?);
-        }
-        self.describe_placed(cluster, arns).await
+        let arns = self.list_tasks(cluster, TaskScope::Service(service)).await?;
+        self.describe_tasks_as(cluster, &arns, placed_tasks).await
     }
 
-    async fn describe_placed(
-        &self,
-        cluster: &Cluster,
-        mut arns: Vec<TaskArn>,
-    ) -> Result<Vec<PlacedTask>, AwsError> {
-        // One that was told to stop between two lists stands in both.
-        arns.sort();
-        arns.dedup();
-        let mut chunks = Vec::new();
-        for arns in arns.chunks(DESCRIBE_TASKS_MAX) {
-            chunks.push(self.describe_placed_chunk(cluster, arns));
-        }
-        let described: Vec<_> =
-            stream::iter(chunks).buffered(self.pace.concurrent_reads_max).try_collect().await?;
-        Ok(described.into_iter().flatten().collect())
-    }
-
-    async fn list_whole(
-        &self,
-        cluster: &Cluster,
-        of: Of<'_>,
-        desired_status: DesiredStatus,
-    ) -> Result<Vec<TaskArn>, AwsError> {
-        let listed = self.list_placed(cluster, of, desired_status, LIST_PAGES_MAX).await?;
-        listed.ok_or_else(|| {
-            AwsError::unusable_answer(list(cluster), format!("more than {LIST_PAGES_MAX} pages"))
-        })
-    }
-
-    /// `None` if there are more pages than that.
-    async fn list_placed(
-        &self,
-        cluster: &Cluster,
-        of: Of<'_>,
-        desired_status: DesiredStatus,
-        pages_max: usize,
-    ) -> Result<Option<Vec<TaskArn>>, AwsError> {
-        let request =
-            self.client.list_tasks().cluster(cluster.as_str()).desired_status(desired_status);
-        let request = match of {
-            Of::Cluster => request,
-            Of::ContainerInstance(arn) => request.container_instance(arn.as_str()),
-            Of::Service(name) => request.service_name(name),
-        };
-        let (mut arns, mut token) = (Vec::new(), None);
-        for _ in 0..pages_max {
-            self.pace.resources.turn().await;
-            let page = request.clone().set_next_token(token).send().await;
-            let page = page.map_err(|error| AwsError::new(list(cluster), error))?;
-            arns.extend(page.task_arns().iter().map(TaskArn::new));
-            token = page.next_token;
-            if token.is_none() {
-                return Ok(Some(arns));
-            }
-        }
-        Ok(None)
-    }
-
-    /// One that ECS no longer knows (reason `MISSING`) has stopped more than an hour ago.
-    async fn describe_placed_chunk(
+    /// Describes tasks. One that ECS no longer knows (reason `MISSING`) has stopped more than an hour
+    /// ago, and is left out.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub async fn describe_tasks(
         &self,
         cluster: &Cluster,
         arns: &[TaskArn],
-    ) -> Result<Vec<PlacedTask>, AwsError> {
-        let operation = || format!("describe tasks of cluster {}", cluster.name());
-        self.pace.resources.turn().await;
-        let texts = arns.iter().map(|arn| arn.as_str().to_owned()).collect();
-        let request = self.client.describe_tasks().cluster(cluster.as_str()).set_tasks(Some(texts));
-        let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
-        if let Some(failure) = answer.failures().iter().find(|one| one.reason() != Some("MISSING"))
-        {
-            return Err(AwsError::unusable_answer(operation(), reason(failure)));
-        }
-        if answer.tasks().len() + answer.failures().len() < arns.len() {
-            return Err(AwsError::unusable_answer(
-                operation(),
-                "the answer does not mention every task",
-            ));
-        }
-        let unstopped = answer.tasks().iter().filter(|task| task.last_status() != Some("STOPPED"));
-        // A task that waits for a place has no container instance.
-        Ok(unstopped.filter_map(placed).collect())
+    ) -> Result<Vec<Task>, AwsError> {
+        self.describe_tasks_as(cluster, arns, tasks).await
     }
 
     /// Tells a task to stop. One that is stopping already stays so.
@@ -265,46 +131,148 @@ impl Ecs {
     ) -> Result<(), AwsError> {
         let request =
             self.client.stop_task().cluster(cluster.as_str()).task(arn.as_str()).reason(reason);
-        let operation = || format!("stop a task of cluster {}", cluster.name());
-        request.send().await.map_err(|error| AwsError::new(operation(), error))?;
+        request.send().await.map_err(|error| {
+            AwsError::new(format!("stop a task of cluster {}", cluster.name()), error)
+        })?;
         Ok(())
+    }
+
+    /// Lists tasks that have not stopped, and those that stopped within the last hour: ECS lists the
+    /// ones that have been told to stop together with these, and apart from the others (ECS Developer
+    /// Guide, container-instance-draining). Only describing them tells which have not stopped.
+    async fn list_tasks(
+        &self,
+        cluster: &Cluster,
+        scope: TaskScope<'_>,
+    ) -> Result<Vec<TaskArn>, AwsError> {
+        let mut arns = self.list_tasks_by_status(cluster, scope, &DesiredStatus::Running).await?;
+        arns.extend(self.list_tasks_by_status(cluster, scope, &DesiredStatus::Stopped).await?);
+        Ok(without_duplicates(arns))
+    }
+
+    async fn list_tasks_by_status(
+        &self,
+        cluster: &Cluster,
+        scope: TaskScope<'_>,
+        desired_status: &DesiredStatus,
+    ) -> Result<Vec<TaskArn>, AwsError> {
+        let arns = self.list_task_pages(cluster, scope, desired_status, TASK_PAGES_MAX).await?;
+        arns.ok_or_else(|| {
+            let problem = format!("more than {TASK_PAGES_MAX} pages");
+            AwsError::unusable_answer(listing(cluster), problem)
+        })
+    }
+
+    /// `None` if there are more pages than that.
+    async fn list_task_pages(
+        &self,
+        cluster: &Cluster,
+        scope: TaskScope<'_>,
+        desired_status: &DesiredStatus,
+        pages_max: usize,
+    ) -> Result<Option<Vec<TaskArn>>, AwsError> {
+        let request = self.client.list_tasks().cluster(cluster.as_str());
+        let request = request.desired_status(desired_status.clone());
+        let request = match scope {
+            TaskScope::Cluster => request,
+            TaskScope::ContainerInstance(arn) => request.container_instance(arn.as_str()),
+            TaskScope::Service(name) => request.service_name(name),
+        };
+        let operation = listing(cluster);
+        let pages = list_up_to(&operation, pages_max, &self.pace.resources, |token| {
+            let page = request.clone().set_next_token(token).send();
+            async { page.await.map(|page| (page.task_arns.unwrap_or_default(), page.next_token)) }
+        });
+        let arns = pages.await?;
+        Ok(arns.map(|arns| arns.iter().map(TaskArn::new).collect()))
+    }
+
+    /// Describes tasks in batches, each taken down to what is needed before the next ones arrive.
+    async fn describe_tasks_as<T>(
+        &self,
+        cluster: &Cluster,
+        arns: &[TaskArn],
+        convert: fn(&[SdkTask]) -> Option<Vec<T>>,
+    ) -> Result<Vec<T>, AwsError> {
+        let mut batches = Vec::new();
+        for batch in arns.chunks(DESCRIBE_TASKS_MAX) {
+            batches.push(self.describe_task_batch(cluster, batch, convert));
+        }
+        join_batches(&self.pace, batches).await
+    }
+
+    async fn describe_task_batch<T>(
+        &self,
+        cluster: &Cluster,
+        arns: &[TaskArn],
+        convert: fn(&[SdkTask]) -> Option<Vec<T>>,
+    ) -> Result<Vec<T>, AwsError> {
+        let operation = format!("describe tasks of cluster {}", cluster.name());
+        self.pace.resources.turn().await;
+        let texts = arns.iter().map(|arn| arn.as_str().to_owned()).collect();
+        let request = self.client.describe_tasks().cluster(cluster.as_str()).set_tasks(Some(texts));
+        let ok = request.send().await.map_err(|error| AwsError::new(&operation, error))?;
+        check_complete(&operation, arns.len(), ok.tasks().len(), ok.failures())?;
+        convert(ok.tasks())
+            .ok_or_else(|| AwsError::unusable_answer(operation, "a task has no ARN or no status"))
     }
 }
 
+/// One that was told to stop between two lists stands in both.
+fn without_duplicates(mut arns: Vec<TaskArn>) -> Vec<TaskArn> {
+    arns.sort();
+    arns.dedup();
+    arns
+}
+
+fn listing(cluster: &Cluster) -> String {
+    format!("list tasks of cluster {}", cluster.name())
+}
+
+/// `None` if ECS left out of a task what every task has.
+fn tasks(described: &[SdkTask]) -> Option<Vec<Task>> {
+    described.iter().map(task).collect()
+}
+
+/// Those that have not stopped and have a container instance: a task that waits for a place has none.
+fn placed_tasks(described: &[SdkTask]) -> Option<Vec<PlacedTask>> {
+    let unstopped = described.iter().filter(|task| task.last_status() != Some("STOPPED"));
+    Some(unstopped.filter_map(placed_task).collect())
+}
+
 /// `None` if ECS left out what every task has.
-fn task(described: &aws_sdk_ecs::types::Task) -> Option<Task> {
+fn task(described: &SdkTask) -> Option<Task> {
     Some(Task {
         arn: TaskArn::new(described.task_arn()?),
-        service: described
-            .group()
-            .and_then(|group| group.strip_prefix("service:"))
-            .map(str::to_owned),
-        told_to_stop: described.desired_status() == Some("STOPPED"),
+        service: service_name(described),
+        told_to_stop: told_to_stop(described),
         stopped: described.last_status()? == "STOPPED",
         needs: needs(described),
     })
 }
 
-/// A task definition may leave the whole task's CPU and memory open; then nothing is said.
-fn needs(described: &aws_sdk_ecs::types::Task) -> Option<Room> {
-    Some(Room {
-        cpu: described.cpu()?.parse().ok()?,
-        memory_mib: described.memory()?.parse().ok()?,
-    })
-}
-
-fn list(cluster: &Cluster) -> String {
-    format!("list tasks of cluster {}", cluster.name())
-}
-
-fn placed(described: &aws_sdk_ecs::types::Task) -> Option<PlacedTask> {
+/// `None` if it has no container instance.
+fn placed_task(described: &SdkTask) -> Option<PlacedTask> {
     Some(PlacedTask {
         arn: TaskArn::new(described.task_arn()?),
         container_instance: ContainerInstanceArn::new(described.container_instance_arn()?),
-        service: described
-            .group()
-            .and_then(|group| group.strip_prefix("service:"))
-            .map(str::to_owned),
-        told_to_stop: described.desired_status() == Some("STOPPED"),
+        service: service_name(described),
+        told_to_stop: told_to_stop(described),
+    })
+}
+
+fn service_name(described: &SdkTask) -> Option<String> {
+    described.group()?.strip_prefix("service:").map(str::to_owned)
+}
+
+fn told_to_stop(described: &SdkTask) -> bool {
+    described.desired_status() == Some("STOPPED")
+}
+
+/// A task definition may leave the whole task's CPU and memory open; then its needs are not known.
+fn needs(described: &SdkTask) -> Option<Room> {
+    Some(Room {
+        cpu: described.cpu()?.parse().ok()?,
+        memory_mib: described.memory()?.parse().ok()?,
     })
 }
