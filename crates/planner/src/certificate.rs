@@ -21,10 +21,11 @@ use crate::model::{Amounts, Kind, Model, conflicts, fits};
 /// certify more, for more work: on 30 recorded inventories, one plan without a share saves 19.4 %
 /// with 5, and 19.5 % with 13, 25 and 49.
 const WEIGHTS: usize = 25;
-/// How far the weights of the first two dimensions are apart at the ends, as a power of e: 55 to 1.
+/// The first two weights go from 1 : 55 to 55 : 1, that is from e⁻⁴ to e⁴ in equal steps of the power.
 const WEIGHT_SPREAD: f32 = 8.0;
 /// Weights are whole numbers up to this, so that sums over a cluster fit into 64 bits: 5,000
-/// instances, amounts below 2³⁰. A smaller one would round weights at the ends to the same numbers.
+/// instances, amounts below 2³⁰. A smaller one would round weights at the ends to the same
+/// numbers.
 const WEIGHT_MAX: f32 = 1024.0;
 /// An excess is compared in millionths of what is displaced, as weights differ in size.
 const MILLIONTHS: i128 = 1_000_000;

@@ -255,7 +255,8 @@ proptest! {
         let plan = plan_without_limits(&inventory);
         prop_assert_eq!(plan.remove.len() + plan.keep.len(), inventory.instances.len());
         for instance in &inventory.instances {
-            let goes = plan.remove.iter().any(|removal| removal.instance_id == instance.instance_id);
+            let id = &instance.instance_id;
+            let goes = plan.remove.iter().any(|removal| removal.instance_id == *id);
             prop_assert!(!goes || !is_contradictory(&inventory, instance), "{:?}", instance);
         }
         let is_trusted = |instance: &Instance| {

@@ -142,7 +142,8 @@ proptest! {
                 instance.group.as_ref() == Some(name) && goes
             };
             let leaving = world.inventory.instances.iter().filter(leaves);
-            let left = group.desired_capacity - leaving.map(|instance| instance.weight).sum::<i64>();
+            let leaving: i64 = leaving.map(|instance| instance.weight).sum();
+            let left = group.desired_capacity - leaving;
             let touched = world.plan.remove.iter().any(|removal| removal.group == *name);
             prop_assert!(!touched || left >= group.min_size, "{}", name);
         }
