@@ -248,12 +248,10 @@ impl<const D: usize> Model<D> {
         instance: InstanceIndex,
         scarce: &Table<KindIndex, Option<u32>>,
     ) -> Option<KindIndex> {
-        let lacks_slots = |&&(kind, count): &&(KindIndex, u16)| {
-            scarce[kind].is_some_and(|total| {
-                total - u32::from(self.slots(&self.kinds[kind], instance)) < u32::from(count)
-            })
-        };
-        self.movable.of(instance).iter().find(lacks_slots).map(|(kind, _)| *kind)
+        self.movable.of(instance).iter().find_map(|&(kind, count)| {
+            let elsewhere = scarce[kind]? - u32::from(self.slots(&self.kinds[kind], instance));
+            (elsewhere < u32::from(count)).then_some(kind)
+        })
     }
 
     /// Whether an instance may take a task of this kind, for all that its room and its conflicts
@@ -548,11 +546,13 @@ fn in_flight<const D: usize>(
         .iter()
         .map(|&service| inventory.services[service].in_flight)
         .fold(0, u64::saturating_add);
-    let could_run = |(class, &position): (&ClassIndex, &usize)| {
-        let capacity = inventory.instances[position].registered.unwrap_or_default();
-        allowed[*class] && fits(demand, &narrow(capacity))
-    };
-    if total == 0 || !classes.class.iter().zip(classes.origin.iter()).any(could_run) {
+    let mut instances = classes.class.iter().zip(classes.origin.iter());
+    let could_run = total > 0
+        && instances.any(|(&class, &position)| {
+            let capacity = inventory.instances[position].registered.unwrap_or_default();
+            allowed[class] && fits(demand, &narrow(capacity))
+        });
+    if !could_run {
         return 0;
     }
     u32::try_from(total).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX)

@@ -36,9 +36,9 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// A guard: 5,000 instances take 39 million steps at most on recorded inventories, and the search
-    /// has tighter budgets of its own that grow with the cluster. At it, the search ends with what it
-    /// has found.
+    /// A guard: 5,000 instances take 39 million steps at most on recorded inventories, and the
+    /// search has tighter budgets of its own that grow with the cluster. At it, the search ends
+    /// with what it has found.
     pub const STEPS_MAX: u64 = 150_000_000;
 }
 
