@@ -64,17 +64,19 @@ impl<const D: usize> Findings<'_, D> {
     }
 
     fn saving(&self) -> Saving {
-        let model = self.model;
-        let saved: u64 = self.safe.removed.iter().map(|&instance| model.value[instance]).sum();
-        let share = |value: f64| {
-            if model.value_total == 0 { 0.0 } else { value / model.value_total as f64 }
-        };
+        let removed = self.safe.removed.iter();
+        let saved: u64 = removed.map(|&instance| self.model.value[instance]).sum();
         Saving {
-            planned: share(saved as f64),
+            planned: self.share_of_cost(saved as f64),
             // The bound is rounded, the saving is not.
-            bound: share(self.bound.max(saved as f64)),
-            planned_microusd: model.priced.then_some(saved),
+            bound: self.share_of_cost(self.bound.max(saved as f64)),
+            planned_microusd: self.model.priced.then_some(saved),
         }
+    }
+
+    fn share_of_cost(&self, value: f64) -> f64 {
+        let total = self.model.value_total;
+        if total == 0 { 0.0 } else { value / total as f64 }
     }
 
     fn kept(&self) -> Vec<Kept> {

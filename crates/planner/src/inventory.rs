@@ -65,7 +65,7 @@ pub struct Instance {
     /// index in [`Inventory::services`], whether or not the tasks here were read: no other task of
     /// theirs finds a place here.
     pub distinct_services: BTreeSet<usize>,
-    /// What it costs an hour, in millionths of a dollar, where a price is known.
+    /// What it costs per hour, in millionths of a dollar, where a price is known.
     pub price_microusd: Option<u64>,
 }
 

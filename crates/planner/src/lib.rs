@@ -13,6 +13,7 @@
 mod bound;
 mod cast;
 mod certificate;
+mod classes;
 mod counts;
 pub mod ecs;
 mod eligibility;

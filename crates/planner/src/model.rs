@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use crate::classes::Classes;
 use crate::counts::Counts;
 use crate::ecs::{HostPort, Resources};
 use crate::eligibility::{AMOUNT_MAX, Eligibility};
-use crate::expression::{Expression, Subject};
 use crate::index::{
     ClassIndex, InstanceIndex, KeyIndex, KindIndex, Numbered, ServiceIndex, Table, indices,
 };
@@ -248,12 +248,10 @@ impl<const D: usize> Model<D> {
         instance: InstanceIndex,
         scarce: &Table<KindIndex, Option<u32>>,
     ) -> Option<KindIndex> {
-        let lacks_slots = |&&(kind, count): &&(KindIndex, u16)| {
-            scarce[kind].is_some_and(|total| {
-                total - u32::from(self.slots(&self.kinds[kind], instance)) < u32::from(count)
-            })
-        };
-        self.movable.of(instance).iter().find(lacks_slots).map(|(kind, _)| *kind)
+        self.movable.of(instance).iter().find_map(|&(kind, count)| {
+            let elsewhere = scarce[kind]? - u32::from(self.slots(&self.kinds[kind], instance));
+            (elsewhere < u32::from(count)).then_some(kind)
+        })
     }
 
     /// Whether an instance may take a task of this kind, for all that its room and its conflicts
@@ -344,97 +342,6 @@ fn services_of(instance: &Instance) -> impl Iterator<Item = (ServiceIndex, u16)>
         TaskKind::UnknownService | TaskKind::Daemon | TaskKind::Standalone | TaskKind::Stopping => {
             None
         }
-    })
-}
-
-/// Which instances may run which services' tasks.
-struct Classes {
-    /// The positions of instances in the inventory, by class, then in their order before.
-    origin: Table<InstanceIndex, usize>,
-    /// The class of each.
-    class: Table<InstanceIndex, ClassIndex>,
-    /// By class, then by set of constraints: whether the class is a member.
-    members: Vec<Vec<bool>>,
-    /// By position of a service: its set of constraints.
-    set_of: Vec<usize>,
-}
-
-/// All constraints of a service; `None` if one is not understood.
-type ConstraintSet = Option<Vec<Expression>>;
-
-impl Classes {
-    fn new(inventory: &Inventory, usable: &[usize]) -> Self {
-        let distinct: BTreeSet<&[String]> =
-            inventory.services.iter().map(|service| service.constraints.as_slice()).collect();
-        let sets: Vec<_> = distinct.into_iter().collect();
-        let parsed: Vec<ConstraintSet> = sets
-            .iter()
-            .map(|set| set.iter().map(|text| Expression::parse(text).ok()).collect())
-            .collect();
-
-        let (mut origin, mut class) = (Table::default(), Table::default());
-        let mut members = Vec::new();
-        for ((membership, _), positions) in group_by_membership(inventory, usable, &parsed) {
-            for position in positions {
-                origin.push(position);
-                class.push(ClassIndex::new(members.len()));
-            }
-            members.push(membership);
-        }
-        let set_of = inventory
-            .services
-            .iter()
-            .map(|service| sets.binary_search(&service.constraints.as_slice()).unwrap_or_default());
-        Self { origin, class, members, set_of: set_of.collect() }
-    }
-
-    /// Whether a service's tasks may run on each class.
-    fn allowed(&self, service: usize) -> Table<ClassIndex, bool> {
-        self.members.iter().map(|membership| membership[self.set_of[service]]).collect()
-    }
-}
-
-/// The positions of instances by what they are members of, and whether they have GPUs: room beside
-/// a GPU has a price of its own.
-fn group_by_membership(
-    inventory: &Inventory,
-    usable: &[usize],
-    sets: &[ConstraintSet],
-) -> BTreeMap<(Vec<bool>, bool), Vec<usize>> {
-    let mut subjects = BTreeSet::new();
-    for expression in sets.iter().flatten().flatten() {
-        expression.subjects(&mut subjects);
-    }
-    // Instances that answer every question alike are asked once.
-    let mut alike = BTreeMap::<Vec<Option<&str>>, Vec<usize>>::new();
-    for (rank, &position) in usable.iter().enumerate() {
-        let answers =
-            subjects.iter().map(|subject: &&Subject| subject.value(&inventory.instances[position]));
-        alike.entry(answers.collect()).or_default().push(rank);
-    }
-    let mut classes = BTreeMap::<(Vec<bool>, bool), Vec<usize>>::new();
-    for ranks in alike.into_values() {
-        let first = &inventory.instances[usable[ranks[0]]];
-        let membership: Vec<bool> = sets.iter().map(|set| may_be_member(set, first)).collect();
-        for rank in ranks {
-            let registered = inventory.instances[usable[rank]].registered.unwrap_or_default();
-            classes.entry((membership.clone(), registered.gpus > 0)).or_default().push(rank);
-        }
-    }
-    for ranks in classes.values_mut() {
-        ranks.sort_unstable();
-        ranks.iter_mut().for_each(|rank| *rank = usable[*rank]);
-    }
-    classes
-}
-
-/// An expression that is not understood pins its tasks. What is on its way may go anywhere, for all
-/// that is known.
-fn may_be_member(set: &ConstraintSet, instance: &Instance) -> bool {
-    set.as_ref().is_none_or(|expressions| {
-        expressions.iter().all(|expression| {
-            expression.holds(instance).unwrap_or_else(|| expression.has_pattern())
-        })
     })
 }
 
@@ -548,11 +455,13 @@ fn in_flight<const D: usize>(
         .iter()
         .map(|&service| inventory.services[service].in_flight)
         .fold(0, u64::saturating_add);
-    let could_run = |(class, &position): (&ClassIndex, &usize)| {
-        let capacity = inventory.instances[position].registered.unwrap_or_default();
-        allowed[*class] && fits(demand, &narrow(capacity))
-    };
-    if total == 0 || !classes.class.iter().zip(classes.origin.iter()).any(could_run) {
+    let mut instances = classes.class.iter().zip(classes.origin.iter());
+    let could_run = total > 0
+        && instances.any(|(&class, &position)| {
+            let capacity = inventory.instances[position].registered.unwrap_or_default();
+            allowed[class] && fits(demand, &narrow(capacity))
+        });
+    if !could_run {
         return 0;
     }
     u32::try_from(total).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX)

@@ -3,7 +3,7 @@
 //! Whether a candidate can go is for `safe` to find out.
 
 use crate::bound::Prices;
-use crate::index::InstanceIndex;
+use crate::index::{InstanceIndex, KindIndex, Table};
 use crate::model::Model;
 
 /// How much moving a mean instance's worth of tasks counts, in values of a mean instance.
@@ -30,21 +30,25 @@ pub(crate) fn gentle_order<const D: usize>(
 ) -> Vec<InstanceIndex> {
     let mean_value = model.value.iter().sum::<u64>() as f32 / model.len().max(1) as f32;
     let sizes = model.sizes();
-    let worth = |instance: InstanceIndex| {
-        let (mut moved, mut largest) = (0.0, 0.0_f32);
-        for &(kind, count) in model.movable.of(instance) {
-            moved += sizes[kind] * f32::from(count);
-            largest = largest.max(sizes[kind]);
-        }
-        let disturbance = MOVED_WEIGHT * moved + LARGEST_WEIGHT * largest;
-        let cost = prices.cost[instance] + mean_value * disturbance;
-        model.value[instance] as f32 / cost.max(f32::MIN_POSITIVE)
-    };
     let mut order: Vec<(f32, InstanceIndex)> = model
         .instances()
         .filter(|&instance| model.candidate[instance])
-        .map(|instance| (worth(instance), instance))
+        .map(|instance| {
+            let disturbance = disturbance(model.movable.of(instance), &sizes);
+            let cost = prices.cost[instance] + mean_value * disturbance;
+            (model.value[instance] as f32 / cost.max(f32::MIN_POSITIVE), instance)
+        })
         .collect();
     order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     order.into_iter().map(|(_, instance)| instance).collect()
+}
+
+/// How much moving an instance's tasks disturbs, in values of a mean instance.
+fn disturbance(movable: &[(KindIndex, u16)], sizes: &Table<KindIndex, f32>) -> f32 {
+    let (mut moved, mut largest) = (0.0, 0.0_f32);
+    for &(kind, count) in movable {
+        moved += sizes[kind] * f32::from(count);
+        largest = largest.max(sizes[kind]);
+    }
+    MOVED_WEIGHT * moved + LARGEST_WEIGHT * largest
 }

@@ -19,7 +19,7 @@ pub struct Plan {
     pub headroom_after: Headroom,
     /// What the plan saves, and what no plan could exceed.
     pub saving: Saving,
-    /// How many steps of the budget the search took.
+    /// How many counted steps the search took, of [`crate::Policy::steps_max`].
     pub steps: u64,
 }
 
@@ -36,7 +36,7 @@ pub struct Removal {
     pub zone: String,
     /// Its instance type.
     pub instance_type: String,
-    /// What it costs an hour, in millionths of a dollar, where a price is known.
+    /// What it costs per hour, in millionths of a dollar, where a price is known.
     pub price_microusd: Option<u64>,
     /// Why it can go.
     pub reason: RemoveReason,
@@ -59,6 +59,6 @@ pub struct Saving {
     pub planned: f64,
     /// What no plan within the policy could exceed, of 1.
     pub bound: f64,
-    /// What the plan saves an hour, in millionths of a dollar, if every instance has a price.
+    /// What the plan saves per hour, in millionths of a dollar, if every instance has a price.
     pub planned_microusd: Option<u64>,
 }

@@ -30,13 +30,15 @@ pub struct Policy {
     /// Whether the zones of each group must stay as balanced as they are.
     pub keep_zone_balance: bool,
     /// How much work the search may do, in counted steps, so that equal input gives an equal plan
-    /// on any machine. A step is one look at one container instance for one kind of task: a
+    /// on any machine. A step is one container instance examined for one kind of task: a
     /// nanosecond or two.
     pub steps_max: u64,
 }
 
 impl Policy {
-    /// Enough for 5,000 instances; smaller clusters end sooner.
+    /// A guard: 5,000 instances take 39 million steps at most on recorded inventories, and the
+    /// search has tighter budgets of its own that grow with the cluster. At it, the search ends
+    /// with what it has found.
     pub const STEPS_MAX: u64 = 150_000_000;
 }
 

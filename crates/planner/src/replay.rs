@@ -14,7 +14,7 @@ use crate::expression::Subject;
 use crate::index::{InstanceIndex, KeyIndex, KindIndex, Numbered, ServiceIndex, Table};
 use crate::instance_set::InstanceSet;
 use crate::inventory::{Inventory, Strategy};
-use crate::model::{Amounts, Model, conflicts, fits, ranks, subtract};
+use crate::model::{Amounts, Kind, Model, conflicts, fits, ranks, subtract};
 use crate::rng::Rng;
 
 /// In which order displaced tasks are placed, and by whom.
@@ -316,14 +316,11 @@ impl<'a, const D: usize> Replay<'a, D> {
         let mut steps = model.len() as u64;
         for same_kind in tasks.chunk_by(|a, b| a.kind == b.kind) {
             let kind = &model.kinds[same_kind[0].kind];
-            let takes = |instance: InstanceIndex, free: &Amounts<D>, key_holders: &_| {
-                fits(&kind.demand, free) && !conflicts(kind, key_holders, instance)
-            };
             let mut roomiest: BinaryHeap<(i64, InstanceIndex)> = self.with_room_for
                 [same_kind[0].kind]
                 .iter()
                 .filter(|&instance| {
-                    !is_removed[instance] && takes(instance, &free[instance], &key_holders)
+                    !is_removed[instance] && has_room(kind, instance, &free, &key_holders)
                 })
                 .map(|instance| (rooms[instance], instance))
                 .collect();
@@ -334,13 +331,23 @@ impl<'a, const D: usize> Replay<'a, D> {
                 subtract(&mut free[instance], &kind.demand);
                 kind.keys.iter().for_each(|&key| key_holders[key].insert(instance));
                 rooms[instance] = least_share(&free[instance], &scale);
-                if takes(instance, &free[instance], &key_holders) {
+                if has_room(kind, instance, &free, &key_holders) {
                     roomiest.push((rooms[instance], instance));
                 }
             }
         }
         (true, steps)
     }
+}
+
+/// Whether an instance has room for a task now, and nothing in conflict with it.
+fn has_room<const D: usize>(
+    kind: &Kind<D>,
+    instance: InstanceIndex,
+    free: &Table<InstanceIndex, Amounts<D>>,
+    key_holders: &Table<KeyIndex, InstanceSet>,
+) -> bool {
+    fits(&kind.demand, &free[instance]) && !conflicts(kind, key_holders, instance)
 }
 
 /// What is free of CPU or memory, whichever is less of a mean instance, in millionths.
@@ -615,9 +622,8 @@ impl<'r, 'a, const D: usize> Scheduler<'r, 'a, D> {
     fn takes(&self, kind: KindIndex, instance: InstanceIndex) -> bool {
         let kind = &self.replay.model.kinds[kind];
         !self.is_removed[instance]
-            && fits(&kind.demand, &self.free[instance])
             && self.replay.model.allows(kind, instance)
-            && !conflicts(kind, &self.key_holders, instance)
+            && has_room(kind, instance, &self.free, &self.key_holders)
     }
 
     /// How many tasks of a service an instance has.

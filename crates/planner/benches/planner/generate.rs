@@ -42,7 +42,7 @@ const TYPES: [Type; 5] = [
 struct Host {
     group: usize,
     zone: usize,
-    of: Type,
+    shape: Type,
     free: (i64, i64),
     services: Vec<usize>,
 }
@@ -64,21 +64,22 @@ struct Kind {
 pub(crate) fn inventory(family: Family, size: usize, slack_percent: i64, seed: u64) -> String {
     let mut rng = fastrand::Rng::with_seed(seed);
     let groups = if family == Family::Groups { 3 } else { 1 };
-    let mut hosts: Vec<Host> = (0..size).map(|at| host(family, at, groups, &mut rng)).collect();
+    let mut hosts: Vec<Host> =
+        (0..size).map(|index| host(family, index, groups, &mut rng)).collect();
     let mut kinds: Vec<Kind> =
-        (0..(size / 5).max(10)).map(|at| kind(family, at, groups, &mut rng)).collect();
-    let all: (i64, i64) =
-        hosts.iter().fold((0, 0), |sum, host| (sum.0 + host.of.0, sum.1 + host.of.1));
+        (0..(size / 5).max(10)).map(|index| kind(family, index, groups, &mut rng)).collect();
+    let capacity: (i64, i64) =
+        hosts.iter().fold((0, 0), |sum, host| (sum.0 + host.shape.0, sum.1 + host.shape.1));
     let (mut used, mut failed) = ((0, 0), 0);
     while failed < 20 * size
-        && (used.0 * 100 / all.0).max(used.1 * 100 / all.1) < 100 - slack_percent
+        && (used.0 * 100 / capacity.0).max(used.1 * 100 / capacity.1) < 100 - slack_percent
     {
-        let at = rng.usize(..kinds.len());
+        let index = rng.usize(..kinds.len());
         let chosen = rng.usize(..hosts.len());
-        if takes(&hosts[chosen], &kinds, at) {
-            let (host, kind) = (&mut hosts[chosen], &mut kinds[at]);
+        if takes(&hosts[chosen], &kinds, index) {
+            let (host, kind) = (&mut hosts[chosen], &mut kinds[index]);
             host.free = (host.free.0 - kind.cpu, host.free.1 - kind.memory);
-            host.services.push(at);
+            host.services.push(index);
             used = (used.0 + kind.cpu, used.1 + kind.memory);
             kind.desired += 1;
         } else {
@@ -88,21 +89,21 @@ pub(crate) fn inventory(family: Family, size: usize, slack_percent: i64, seed: u
     write(&hosts, &kinds, groups)
 }
 
-fn host(family: Family, at: usize, groups: usize, rng: &mut fastrand::Rng) -> Host {
-    let group = at % groups;
-    let of = match family {
+fn host(family: Family, index: usize, groups: usize, rng: &mut fastrand::Rng) -> Host {
+    let group = index % groups;
+    let shape = match family {
         Family::Homogeneous => LARGE,
         Family::Types => TYPES[rng.usize(..TYPES.len())],
         Family::Groups => {
-            let of = TYPES[[2, 4][rng.usize(..2)]];
+            let shape = TYPES[[2, 4][rng.usize(..2)]];
             // The second group is on Spot.
-            if group == 1 { (of.0, of.1, of.2 / 3) } else { of }
+            if group == 1 { (shape.0, shape.1, shape.2 / 3) } else { shape }
         }
     };
-    Host { group, zone: at / groups % 3, of, free: (of.0, of.1), services: Vec::new() }
+    Host { group, zone: index / groups % 3, shape, free: (shape.0, shape.1), services: Vec::new() }
 }
 
-fn kind(family: Family, at: usize, groups: usize, rng: &mut fastrand::Rng) -> Kind {
+fn kind(family: Family, index: usize, groups: usize, rng: &mut fastrand::Rng) -> Kind {
     let cpu = [128, 256, 256, 512, 512, 768, 1_024][rng.usize(..7)];
     let memory = cpu * [1, 2, 2, 4, 8][rng.usize(..5)];
     let limited = family == Family::Groups;
@@ -111,7 +112,7 @@ fn kind(family: Family, at: usize, groups: usize, rng: &mut fastrand::Rng) -> Ki
         cpu,
         memory,
         distinct: one_in(rng, 12),
-        port: if one_in(rng, 12) { at as i64 } else { -1 },
+        port: if one_in(rng, 12) { index as i64 } else { -1 },
         zones: if one_in(rng, 10) { rng.u64(1..7) } else { 7 },
         groups: if one_in(rng, 2) { 1 << rng.usize(..groups) } else { (1 << groups) - 1 },
         minimum: [100, 100, 100, 50, 50, 0][rng.usize(..6)],
@@ -120,10 +121,10 @@ fn kind(family: Family, at: usize, groups: usize, rng: &mut fastrand::Rng) -> Ki
     }
 }
 
-fn takes(host: &Host, kinds: &[Kind], at: usize) -> bool {
-    let kind = &kinds[at];
-    let conflict = |&other: &usize| {
-        (kind.distinct && other == at) || (kind.port >= 0 && kinds[other].port == kind.port)
+fn takes(host: &Host, kinds: &[Kind], index: usize) -> bool {
+    let kind = &kinds[index];
+    let conflict = |&running: &usize| {
+        (kind.distinct && running == index) || (kind.port >= 0 && kinds[running].port == kind.port)
     };
     kind.cpu <= host.free.0
         && kind.memory <= host.free.1
@@ -138,21 +139,22 @@ fn write(hosts: &[Host], kinds: &[Kind], groups: usize) -> String {
         let size = hosts.iter().filter(|host| host.group == group).count();
         let _ = writeln!(text, "G {group} {} {size} {} 0", size / 20, 2 * size);
     }
-    for (at, Host { group, zone, of: (cpu, memory, price), .. }) in hosts.iter().enumerate() {
-        let _ = writeln!(text, "I {at} {group} {zone} 0 {price} 0 864000 {cpu} {memory}");
+    for (index, Host { group, zone, shape: (cpu, memory, price), .. }) in hosts.iter().enumerate() {
+        let _ = writeln!(text, "I {index} {group} {zone} 0 {price} 0 864000 {cpu} {memory}");
     }
-    for (at, kind) in kinds.iter().enumerate() {
+    for (index, kind) in kinds.iter().enumerate() {
         let Kind { cpu, memory, distinct, port, zones, groups, minimum, strategy, desired } = kind;
         let distinct = u8::from(*distinct);
         let maximum = if *minimum == 0 { 100 } else { 200 };
         let _ = writeln!(
             text,
-            "S {at} {strategy} {distinct} {port} {zones} {groups} {desired} {minimum} {maximum} {cpu} {memory}"
+            "S {index} {strategy} {distinct} {port} {zones} {groups} {desired} {minimum} \
+             {maximum} {cpu} {memory}"
         );
     }
-    for (at, host) in hosts.iter().enumerate() {
+    for (index, host) in hosts.iter().enumerate() {
         for service in &host.services {
-            let _ = writeln!(text, "T {at} {service} 0");
+            let _ = writeln!(text, "T {index} {service} 0");
         }
     }
     text

@@ -44,7 +44,8 @@ fn main() {
     }
 
     println!(
-        "\nclosed loops of sweeps of {SWEEP_PERCENT} %, ECS placing by each service's strategy, or worst fit"
+        "\nclosed loops of sweeps of {SWEEP_PERCENT} %, \
+         ECS placing by each service's strategy, or worst fit"
     );
     println!(
         "{:<22}{:<11}{:>8}{:>8}{:>7}{:>15}{:>8}{:>8}{:>11}",

@@ -39,9 +39,11 @@ pub(crate) fn read(text: &str) -> Result<Inventory, String> {
         services: Vec::new(),
     };
     let (mut zones, mut groups, mut tasks) = (0, 0, Vec::new());
-    for (at, line) in text.lines().enumerate() {
-        let mut fields =
-            Fields { fields: line.split('#').next().unwrap_or("").split_whitespace(), at: at + 1 };
+    for (index, line) in text.lines().enumerate() {
+        let mut fields = Fields {
+            fields: line.split('#').next().unwrap_or("").split_whitespace(),
+            line: index + 1,
+        };
         match fields.fields.next() {
             None => {}
             Some("D") => fields.dimensions()?,
@@ -54,8 +56,8 @@ pub(crate) fn read(text: &str) -> Result<Inventory, String> {
             Some("I") => inventory.instances.push(fields.instance()?),
             Some("S") => inventory.services.push(fields.service(zones, groups)?),
             Some("T") => tasks.push(fields.task()?),
-            Some(other) => {
-                return Err(format!("line {}: {other:?} is none of D, Z, G, I, S, T", at + 1));
+            Some(word) => {
+                return Err(format!("line {}: {word:?} is none of D, Z, G, I, S, T", index + 1));
             }
         }
     }
@@ -68,23 +70,24 @@ pub(crate) fn read(text: &str) -> Result<Inventory, String> {
 fn give_tasks(inventory: &mut Inventory, tasks: &[TaskLine]) {
     let mut running = vec![0_u64; inventory.services.len()];
     let mut by_instance: Vec<usize> = (0..tasks.len()).collect();
-    by_instance.sort_by_key(|&at| tasks[at].0);
-    let mut groups = by_instance.chunk_by(|&one, &other| tasks[one].0 == tasks[other].0).peekable();
+    by_instance.sort_by_key(|&index| tasks[index].0);
+    let mut groups = by_instance.chunk_by(|&a, &b| tasks[a].0 == tasks[b].0).peekable();
     inventory.instances.sort_by_key(|instance| number(&instance.instance_id));
     for instance in &mut inventory.instances {
-        let here = |group: &&[usize]| u64::from(tasks[group[0]].0) == number(&instance.instance_id);
-        let group = groups.next_if(here).unwrap_or_default();
-        for &at in group {
-            let service = tasks[at].1 as usize;
+        let is_on =
+            |group: &&[usize]| u64::from(tasks[group[0]].0) == number(&instance.instance_id);
+        let group = groups.next_if(is_on).unwrap_or_default();
+        for &index in group {
+            let service = tasks[index].1 as usize;
             let Some(known) = inventory.services.get(service) else { continue };
             running[service] += 1;
             instance.remaining = instance.remaining.map(|free| minus(free, known.demand));
             instance.host_ports.extend(known.host_ports.iter().copied());
         }
-        let task = |&at: &usize| {
-            let (_, service, pinned) = tasks[at];
+        let task = |&index: &usize| {
+            let (_, service, pinned) = tasks[index];
             Task {
-                id: at.to_string(),
+                id: index.to_string(),
                 kind: TaskKind::Service(service as usize),
                 protected: pinned,
             }
@@ -96,12 +99,12 @@ fn give_tasks(inventory: &mut Inventory, tasks: &[TaskLine]) {
     }
 }
 
-fn minus(from: Resources, what: Resources) -> Resources {
-    let mut left = from.to_array();
-    for (left, what) in left.iter_mut().zip(what.to_array()) {
-        *left -= what;
+fn minus(resources: Resources, demand: Resources) -> Resources {
+    let mut amounts = resources.to_array();
+    for (amount, demand) in amounts.iter_mut().zip(demand.to_array()) {
+        *amount -= demand;
     }
-    left.into()
+    amounts.into()
 }
 
 const ZONE: &str = "attribute:ecs.availability-zone";
@@ -114,14 +117,15 @@ fn group_name(number: u64) -> GroupName {
 /// The fields of one line.
 struct Fields<'a> {
     fields: std::str::SplitWhitespace<'a>,
-    at: usize,
+    line: usize,
 }
 
 impl Fields<'_> {
     fn next<T: FromStr>(&mut self, name: &str) -> Result<T, String> {
         let text =
-            self.fields.next().ok_or_else(|| format!("line {}: {name} is missing", self.at))?;
-        text.parse().map_err(|_| format!("line {}: {name} is {text:?}, expected a number", self.at))
+            self.fields.next().ok_or_else(|| format!("line {}: {name} is missing", self.line))?;
+        text.parse()
+            .map_err(|_| format!("line {}: {name} is {text:?}, expected a number", self.line))
     }
 
     fn dimensions(&mut self) -> Result<(), String> {
@@ -129,7 +133,7 @@ impl Fields<'_> {
         if count > DIMENSIONS {
             return Err(format!(
                 "line {}: {count} dimensions, expected at most {DIMENSIONS}",
-                self.at
+                self.line
             ));
         }
         Ok(())
@@ -138,11 +142,13 @@ impl Fields<'_> {
     /// The rest of the line, by dimension.
     fn resources(&mut self) -> Result<Resources, String> {
         let mut amounts = [0; DIMENSIONS];
-        for (at, text) in self.fields.by_ref().enumerate() {
-            let amount =
-                text.parse().map_err(|_| format!("line {}: {text:?} is not an amount", self.at))?;
-            *amounts.get_mut(at).ok_or_else(|| format!("line {}: too many amounts", self.at))? =
-                amount;
+        for (index, text) in self.fields.by_ref().enumerate() {
+            let amount = text
+                .parse()
+                .map_err(|_| format!("line {}: {text:?} is not an amount", self.line))?;
+            *amounts
+                .get_mut(index)
+                .ok_or_else(|| format!("line {}: too many amounts", self.line))? = amount;
         }
         Ok(amounts.into())
     }
@@ -166,7 +172,7 @@ impl Fields<'_> {
         let id = InstanceId::parse(&format!("i-{number:017x}"));
         Ok(Instance {
             instance_id: id
-                .ok_or_else(|| format!("line {}: the instance's number is too large", self.at))?,
+                .ok_or_else(|| format!("line {}: the instance's number is too large", self.line))?,
             arn: ContainerInstanceArn::new(number.to_string()),
             group: Some(group_name(group)),
             lifecycle_state: "InService".to_owned(),
@@ -190,8 +196,9 @@ impl Fields<'_> {
 
     fn service(&mut self, zones: u32, groups: u32) -> Result<Service, String> {
         let number: u64 = self.next("service")?;
-        let strategy = strategy(self.next("strategy")?)
-            .ok_or_else(|| format!("line {}: the strategy is unknown, expected 0 to 6", self.at))?;
+        let strategy = strategy(self.next("strategy")?).ok_or_else(|| {
+            format!("line {}: the strategy is unknown, expected 0 to 6", self.line)
+        })?;
         let distinct: u64 = self.next("distinctInstance")?;
         let port: i64 = self.next("host port")?;
         let zone_mask: u64 = self.next("zones")?;

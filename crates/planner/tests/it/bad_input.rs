@@ -39,8 +39,10 @@ fn reason<'a>(plan: &'a Plan, instance: &Instance) -> Option<&'a KeepReason> {
 fn an_instance_that_contradicts_itself_is_kept_and_says_so() {
     type Change = fn(&mut Inventory);
     let changes: [(&str, Change); 17] = [
-        ("4000 of 2048 remain", |all| all.instances[0].remaining = Some(room(4000, 512))),
-        ("-1 of 2048 remain", |all| all.instances[0].remaining = Some(room(-1, 512))),
+        ("4000 of 2048 remain", |inventory| {
+            inventory.instances[0].remaining = Some(room(4000, 512))
+        }),
+        ("-1 of 2048 remain", |inventory| inventory.instances[0].remaining = Some(room(-1, 512))),
         ("1 of -5 remain", |all| {
             all.instances[0].registered = Some(room(-5, 512));
             all.instances[0].remaining = Some(room(1, 512));
@@ -49,10 +51,14 @@ fn an_instance_that_contradicts_itself_is_kept_and_says_so() {
             all.instances[0].registered = Some(room(i64::MAX, i64::MAX));
             all.instances[0].remaining = Some(room(i64::MAX, i64::MAX));
         }),
-        ("remain of a resource", |all| all.instances[0].remaining = Some(room(i64::MIN, i64::MIN))),
-        ("its CPU or its memory is missing", |all| all.instances[0].registered = None),
-        ("its CPU or its memory is missing", |all| all.instances[0].remaining = None),
-        ("resource FPGA", |all| all.instances[0].unknown_resource = Some("FPGA".to_owned())),
+        ("remain of a resource", |inventory| {
+            inventory.instances[0].remaining = Some(room(i64::MIN, i64::MIN))
+        }),
+        ("its CPU or its memory is missing", |inventory| inventory.instances[0].registered = None),
+        ("its CPU or its memory is missing", |inventory| inventory.instances[0].remaining = None),
+        ("resource FPGA", |inventory| {
+            inventory.instances[0].unknown_resource = Some("FPGA".to_owned())
+        }),
         ("group elsewhere was not found", |all| {
             all.instances[0].group = Some(ebb_planner::ids::GroupName::new("elsewhere"));
         }),
@@ -60,31 +66,33 @@ fn an_instance_that_contradicts_itself_is_kept_and_says_so() {
             let again = all.instances[0].clone();
             all.instances.push(again);
         }),
-        ("its weight is 0", |all| all.instances[0].weight = 0),
-        ("its weight is -3", |all| all.instances[0].weight = -3),
-        ("its weight is 9223372036854775807", |all| all.instances[0].weight = i64::MAX),
+        ("its weight is 0", |inventory| inventory.instances[0].weight = 0),
+        ("its weight is -3", |inventory| inventory.instances[0].weight = -3),
+        ("its weight is 9223372036854775807", |inventory| inventory.instances[0].weight = i64::MAX),
         ("a service that was not read", |all| {
             let task = Task { id: "x".to_owned(), kind: TaskKind::Service(7), protected: false };
             all.instances[0].tasks.as_mut().unwrap().push(task);
         }),
-        ("holds -256 of a resource", |all| all.services[0].demand.cpu = -256),
-        ("holds 9223372036854775807 of a resource", |all| all.services[0].demand.gpus = i64::MAX),
+        ("holds -256 of a resource", |inventory| inventory.services[0].demand.cpu = -256),
+        ("holds 9223372036854775807 of a resource", |inventory| {
+            inventory.services[0].demand.gpus = i64::MAX
+        }),
         ("more than", |all| {
             let tasks = all.instances[0].tasks.as_mut().unwrap();
             *tasks = vec![tasks[0].clone(); 70_000];
         }),
     ];
-    for (said, change) in changes {
+    for (problem, change) in changes {
         let mut inventory = three();
         change(&mut inventory);
         let plan = plan_without_limits(&inventory);
         let reason = reason(&plan, &inventory.instances[0]);
         let contradiction =
-            matches!(reason, Some(KeepReason::Contradiction(what)) if what.contains(said));
-        assert!(contradiction, "{said}: {reason:?}");
-        assert_eq!(plan.remove.len() + plan.keep.len(), inventory.instances.len(), "{said}");
+            matches!(reason, Some(KeepReason::Contradiction(text)) if text.contains(problem));
+        assert!(contradiction, "{problem}: {reason:?}");
+        assert_eq!(plan.remove.len() + plan.keep.len(), inventory.instances.len(), "{problem}");
         let empty = |removal: &Removal| removal.reason == RemoveReason::Empty;
-        assert!(plan.remove.iter().all(empty), "{said}: its tasks stay, and no others move");
+        assert!(plan.remove.iter().all(empty), "{problem}: its tasks stay, and no others move");
     }
 }
 
@@ -109,21 +117,25 @@ fn what_is_odd_about_the_cluster_alone_gives_a_plan() {
         vec![empty(), three(), three(), three(), three(), three(), three(), three(), three()];
     inventories[2].services.clear();
     inventories[2].instances[0].tasks = Some(Vec::new());
-    inventories[3].instances.iter_mut().for_each(|one| {
-        (one.registered, one.remaining) = (Some(Resources::default()), Some(Resources::default()));
+    inventories[3].instances.iter_mut().for_each(|instance| {
+        (instance.registered, instance.remaining) =
+            (Some(Resources::default()), Some(Resources::default()));
     });
     inventories[4].services[0].in_flight = u64::MAX;
     inventories[4].services.push(service(1, room(256, 512)));
     inventories[4].services[1].in_flight = u64::MAX;
-    inventories[5].instances.iter_mut().for_each(|one| one.price_microusd = Some(u64::MAX));
+    inventories[5]
+        .instances
+        .iter_mut()
+        .for_each(|instance| instance.price_microusd = Some(u64::MAX));
     huge(&mut inventories[6], u64::MAX);
     many(&mut inventories[7], 70_000);
     inventories[8].services[0].demand = Resources::default();
     inventories[8].services[0].in_flight = u64::MAX;
-    for (at, inventory) in inventories.iter().enumerate() {
+    for (position, inventory) in inventories.iter().enumerate() {
         let plan = plan_without_limits(inventory);
-        let said = plan.remove.len() + plan.keep.len();
-        assert_eq!(said, inventory.instances.len(), "number {at}");
+        let listed = plan.remove.len() + plan.keep.len();
+        assert_eq!(listed, inventory.instances.len(), "number {position}");
     }
     let plan = plan_without_limits(&inventories[4]);
     assert_eq!(plan.remove, [], "what is on its way fills any cluster");
@@ -166,8 +178,8 @@ fn numbers() -> impl Strategy<Value = i64> {
 
 /// Puts a number into one place or another.
 fn spoil(inventory: &mut Inventory, place: usize, which: usize, number: i64) {
-    let at = which % inventory.instances.len();
-    let instance = &mut inventory.instances[at];
+    let position = which % inventory.instances.len();
+    let instance = &mut inventory.instances[position];
     let service = which % inventory.services.len();
     let service = &mut inventory.services[service];
     let group = inventory.groups.values_mut().next().unwrap();
@@ -205,25 +217,30 @@ fn spoil(inventory: &mut Inventory, place: usize, which: usize, number: i64) {
 
 /// Whether an instance cannot be as it is said to be.
 fn is_contradictory(inventory: &Inventory, instance: &Instance) -> bool {
-    let [all, free] = [instance.registered, instance.remaining].map(|one| one.unwrap().to_array());
+    let [all, free] =
+        [instance.registered, instance.remaining].map(|amounts| amounts.unwrap().to_array());
     let twice =
-        inventory.instances.iter().filter(|one| one.instance_id == instance.instance_id).count()
+        inventory.instances.iter().filter(|twin| twin.instance_id == instance.instance_id).count()
             > 1;
     let unbelievable = |amount: &i64| !(0..=1 << 30).contains(amount);
     twice
         || instance.weight < 1
         || all.iter().zip(free).any(|(all, free)| free < 0 || *all < free || unbelievable(all))
         || instance.tasks.iter().flatten().any(|task| match task.kind {
-            TaskKind::Service(at) => inventory
+            TaskKind::Service(service) => inventory
                 .services
-                .get(at)
+                .get(service)
                 .is_none_or(|service| service.demand.to_array().iter().any(unbelievable)),
             _ => false,
         })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 96,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn no_garbage_makes_a_panic_or_removes_what_contradicts_itself(
@@ -238,7 +255,8 @@ proptest! {
         let plan = plan_without_limits(&inventory);
         prop_assert_eq!(plan.remove.len() + plan.keep.len(), inventory.instances.len());
         for instance in &inventory.instances {
-            let goes = plan.remove.iter().any(|one| one.instance_id == instance.instance_id);
+            let id = &instance.instance_id;
+            let goes = plan.remove.iter().any(|removal| removal.instance_id == *id);
             prop_assert!(!goes || !is_contradictory(&inventory, instance), "{:?}", instance);
         }
         let is_trusted = |instance: &Instance| {

@@ -45,7 +45,7 @@ fn running(inventory: &Inventory) -> Vec<usize> {
             used.iter_mut().zip(demand).for_each(|(used, demand)| *used += demand);
         }
         let all = instance.registered.unwrap().to_array();
-        let free = std::array::from_fn(|at| all[at] - used[at]);
+        let free = std::array::from_fn(|dimension| all[dimension] - used[dimension]);
         assert_eq!(
             instance.remaining,
             Some(Resources::from(free)),
@@ -74,8 +74,10 @@ fn sweep_until_rest(inventory: &mut Inventory, ecs: &mut Ecs, loops: &mut Loops)
         if plan.remove.is_empty() {
             return sweep;
         }
-        let replayed =
-            plan.remove.iter().any(|one| matches!(one.reason, RemoveReason::Replayed { .. }));
+        let replayed = plan
+            .remove
+            .iter()
+            .any(|removal| matches!(removal.reason, RemoveReason::Replayed { .. }));
         let Swept { drained, rolled_back, moved } = ecs.carry_out(inventory, &plan);
         if !replayed {
             assert_eq!(rolled_back, 0, "drains of a certified sweep that found no place");
@@ -112,17 +114,17 @@ fn sweeps_come_to_rest_and_hardly_a_drain_stalls_whoever_places_the_tasks() {
         let threads = [false, true].map(|worst_fit| scope.spawn(move || sweep_clusters(worst_fit)));
         threads.map(|thread| thread.join().unwrap())
     });
-    let seen = format!("by the declared strategies {declared:?}, by the worst choice {worst:?}");
+    let summary = format!("by the declared strategies {declared:?}, by the worst choice {worst:?}");
     let hardly = |rolled_back: usize, drained: usize| rolled_back * 1000 <= drained * 3;
-    assert!(hardly(declared.rolled_back, declared.drained), "{seen}");
+    assert!(hardly(declared.rolled_back, declared.drained), "{summary}");
     assert!(
         hardly(declared.rolled_back + worst.rolled_back, declared.drained + worst.drained),
-        "{seen}"
+        "{summary}"
     );
     for loops in [declared, worst] {
         assert!(
             loops.certified > 0 && loops.certified < loops.drained && loops.moved > loops.drained,
-            "{seen}"
+            "{summary}"
         );
     }
 }
@@ -134,7 +136,7 @@ fn one_sweep_without_limits_saves_most_of_the_bound() {
         let savings =
             (0..6).map(|seed| plan(&mixed(seed, 150, &[Strategy::Random]), &policy, now()).saving);
         let (planned, bound) =
-            savings.fold((0.0, 0.0), |sum, one| (sum.0 + one.planned, sum.1 + one.bound));
+            savings.fold((0.0, 0.0), |sum, saving| (sum.0 + saving.planned, sum.1 + saving.bound));
         assert!(planned > 0.6 * bound, "{planned} of {bound}");
     }
 }

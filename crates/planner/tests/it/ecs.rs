@@ -38,10 +38,15 @@ impl Ecs {
         let going: BTreeSet<InstanceId> =
             plan.remove.iter().map(|removal| removal.instance_id.clone()).collect();
         let mut displaced: Vec<(usize, Task)> = Vec::new();
-        for (at, instance) in inventory.instances.iter_mut().enumerate() {
+        for (position, instance) in inventory.instances.iter_mut().enumerate() {
             if going.contains(&instance.instance_id) {
                 displaced.extend(
-                    instance.tasks.take().unwrap_or_default().into_iter().map(|task| (at, task)),
+                    instance
+                        .tasks
+                        .take()
+                        .unwrap_or_default()
+                        .into_iter()
+                        .map(|task| (position, task)),
                 );
             }
         }
@@ -49,7 +54,7 @@ impl Ecs {
         if self.worst_fit {
             let size = |task: &Task| {
                 service_of(task)
-                    .map(|at| inventory.services[at].demand.memory_mib)
+                    .map(|position| inventory.services[position].demand.memory_mib)
                     .unwrap_or_default()
             };
             displaced.sort_by_key(|(_, task)| size(task));
@@ -66,8 +71,8 @@ impl Ecs {
                 None => stuck.entry(from).or_default().push(task),
             }
         }
-        for (at, instance) in inventory.instances.iter_mut().enumerate() {
-            if let Some(tasks) = stuck.remove(&at) {
+        for (position, instance) in inventory.instances.iter_mut().enumerate() {
+            if let Some(tasks) = stuck.remove(&position) {
                 // The tasks that moved are not moved back: their room is free now.
                 let mut free = instance.registered.unwrap().to_array();
                 for task in &tasks {
@@ -88,7 +93,10 @@ impl Ecs {
         swept.drained = going.len() - swept.rolled_back;
         let empty =
             |id: &InstanceId, tasks: &Option<Vec<Task>>| going.contains(id) && tasks.is_none();
-        for instance in inventory.instances.iter().filter(|one| empty(&one.instance_id, &one.tasks))
+        for instance in inventory
+            .instances
+            .iter()
+            .filter(|instance| empty(&instance.instance_id, &instance.tasks))
         {
             if let Some(group) =
                 instance.group.as_ref().and_then(|name| inventory.groups.get_mut(name))
@@ -96,7 +104,7 @@ impl Ecs {
                 group.desired_capacity -= instance.weight;
             }
         }
-        inventory.instances.retain(|one| !empty(&one.instance_id, &one.tasks));
+        inventory.instances.retain(|instance| !empty(&instance.instance_id, &instance.tasks));
         swept
     }
 
@@ -108,27 +116,29 @@ impl Ecs {
         going: &BTreeSet<InstanceId>,
     ) -> Option<usize> {
         let mut valid: Vec<usize> = (0..inventory.instances.len())
-            .filter(|&at| {
-                !going.contains(&inventory.instances[at].instance_id)
-                    && takes(inventory, at, service)
+            .filter(|&position| {
+                !going.contains(&inventory.instances[position].instance_id)
+                    && takes(inventory, position, service)
             })
             .collect();
         if self.worst_fit {
-            return valid.into_iter().max_by_key(|&at| {
+            return valid.into_iter().max_by_key(|&position| {
                 let (free, all) = (
-                    inventory.instances[at].remaining.unwrap(),
-                    inventory.instances[at].registered.unwrap(),
+                    inventory.instances[position].remaining.unwrap(),
+                    inventory.instances[position].registered.unwrap(),
                 );
                 (free.cpu * 10_000 / all.cpu).min(free.memory_mib * 10_000 / all.memory_mib)
             });
         }
         for step in &inventory.services[service].strategy {
-            let remaining = |at: usize| inventory.instances[at].remaining.unwrap();
+            let remaining = |position: usize| inventory.instances[position].remaining.unwrap();
             let keys: Vec<i64> = match step {
                 Strategy::Random => vec![0; valid.len()],
-                Strategy::BinpackCpu => valid.iter().map(|&at| remaining(at).cpu).collect(),
+                Strategy::BinpackCpu => {
+                    valid.iter().map(|&position| remaining(position).cpu).collect()
+                }
                 Strategy::BinpackMemory => {
-                    valid.iter().map(|&at| remaining(at).memory_mib).collect()
+                    valid.iter().map(|&position| remaining(position).memory_mib).collect()
                 }
                 Strategy::Spread(field) => {
                     let mut by_value = BTreeMap::new();
@@ -138,7 +148,7 @@ impl Ecs {
                     }
                     valid
                         .iter()
-                        .map(|&at| by_value[&value(&inventory.instances[at], field)])
+                        .map(|&position| by_value[&value(&inventory.instances[position], field)])
                         .collect()
                 }
             };
@@ -147,7 +157,7 @@ impl Ecs {
                 .into_iter()
                 .zip(keys)
                 .filter(|(_, key)| *key == least)
-                .map(|(at, _)| at)
+                .map(|(position, _)| position)
                 .collect();
         }
         if valid.is_empty() { None } else { Some(valid[self.rng.usize(..valid.len())]) }

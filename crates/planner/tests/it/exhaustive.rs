@@ -30,7 +30,7 @@ struct Game<'a> {
     services: &'a [Service],
     /// By service: the services that cannot share an instance with a task of it, as bits.
     conflicts: Vec<u32>,
-    seen: HashSet<State>,
+    visited: HashSet<State>,
 }
 
 impl<'a> Game<'a> {
@@ -39,10 +39,10 @@ impl<'a> Game<'a> {
         let conflicts: Vec<u32> = services
             .iter()
             .enumerate()
-            .map(|(at, one)| {
-                bits(services, |other_at, other| {
-                    !one.host_ports.is_disjoint(&other.host_ports)
-                        || at == other_at && one.distinct_instance
+            .map(|(a_index, a)| {
+                bits(services, |b_index, b| {
+                    !a.host_ports.is_disjoint(&b.host_ports)
+                        || a_index == b_index && a.distinct_instance
                 })
             })
             .collect();
@@ -64,7 +64,7 @@ impl<'a> Game<'a> {
                 closed.push(shut);
             }
         }
-        for (at, service) in services.iter().enumerate() {
+        for (position, service) in services.iter().enumerate() {
             // What would not even fit on an empty instance waits for ever, whatever the plan does.
             let could_run = inventory.instances.iter().any(|instance| {
                 let all = instance.registered.unwrap().to_array();
@@ -72,9 +72,9 @@ impl<'a> Game<'a> {
                 old && fits(&service.demand.to_array(), &all)
                     && service.constraints.iter().all(|text| is_member(instance, text))
             });
-            waiting[at] += if could_run { service.in_flight } else { 0 };
+            waiting[position] += if could_run { service.in_flight } else { 0 };
         }
-        (Self { services, conflicts, seen: HashSet::new() }, State { free, closed, waiting })
+        (Self { services, conflicts, visited: HashSet::new() }, State { free, closed, waiting })
     }
 
     /// Whether some order of tasks and some choice of instances leaves a task without a place.
@@ -82,16 +82,21 @@ impl<'a> Game<'a> {
         for service in (0..self.services.len()).filter(|&service| state.waiting[service] > 0) {
             let demand = self.services[service].demand.to_array();
             let mut nowhere = true;
-            for at in 0..state.free.len() {
-                if state.closed[at] >> service & 1 == 1 || !fits(&demand, &state.free[at]) {
+            for position in 0..state.free.len() {
+                if state.closed[position] >> service & 1 == 1
+                    || !fits(&demand, &state.free[position])
+                {
                     continue;
                 }
                 nowhere = false;
                 let mut next = state.clone();
-                next.free[at].iter_mut().zip(demand).for_each(|(free, demand)| *free -= demand);
-                next.closed[at] |= self.conflicts[service];
+                next.free[position]
+                    .iter_mut()
+                    .zip(demand)
+                    .for_each(|(free, demand)| *free -= demand);
+                next.closed[position] |= self.conflicts[service];
                 next.waiting[service] -= 1;
-                if self.seen.insert(next.clone()) && self.can_be_stuck(next) {
+                if self.visited.insert(next.clone()) && self.can_be_stuck(next) {
                     return true;
                 }
             }
@@ -110,21 +115,26 @@ impl<'a> Game<'a> {
             return true;
         };
         let demand = self.services[service].demand.to_array();
-        (0..state.free.len()).any(|at| {
-            if state.closed[at] >> service & 1 == 1 || !fits(&demand, &state.free[at]) {
+        (0..state.free.len()).any(|position| {
+            if state.closed[position] >> service & 1 == 1 || !fits(&demand, &state.free[position]) {
                 return false;
             }
             let mut next = state.clone();
-            next.free[at].iter_mut().zip(demand).for_each(|(free, demand)| *free -= demand);
-            next.closed[at] |= self.conflicts[service];
+            next.free[position].iter_mut().zip(demand).for_each(|(free, demand)| *free -= demand);
+            next.closed[position] |= self.conflicts[service];
             next.waiting[service] -= 1;
-            self.seen.insert(next.clone()) && self.can_be_placed(next)
+            self.visited.insert(next.clone()) && self.can_be_placed(next)
         })
     }
 }
 
 fn bits(services: &[Service], is_set: impl Fn(usize, &Service) -> bool) -> u32 {
-    services.iter().enumerate().filter(|(at, one)| is_set(*at, one)).map(|(at, _)| 1 << at).sum()
+    services
+        .iter()
+        .enumerate()
+        .filter(|(index, service)| is_set(*index, service))
+        .map(|(index, _)| 1 << index)
+        .sum()
 }
 
 fn fits(demand: &[i64; DIMENSIONS], free: &[i64; DIMENSIONS]) -> bool {
@@ -152,19 +162,21 @@ fn play(seeds: impl Iterator<Item = u64>) -> Played {
         let plan = plan(&inventory, &policy, now());
         let certified = |reason: &RemoveReason| matches!(reason, RemoveReason::Certified { .. });
         let holds = |reason: &RemoveReason| certified(reason) || *reason == RemoveReason::Empty;
-        if !plan.remove.iter().any(|one| certified(&one.reason))
-            || !plan.remove.iter().all(|one| holds(&one.reason))
+        if !plan.remove.iter().any(|removal| certified(&removal.reason))
+            || !plan.remove.iter().all(|removal| holds(&removal.reason))
         {
             continue;
         }
-        let gone = plan.remove.iter().map(|one| &one.instance_id).collect();
+        let gone = plan.remove.iter().map(|removal| &removal.instance_id).collect();
         let (mut game, start) = Game::new(&inventory, &gone);
         let waits = |service: usize| start.waiting[service] > 0;
-        let conflicts = (0..start.waiting.len()).any(|at| waits(at) && game.conflicts[at] != 0);
+        let conflicts = (0..start.waiting.len())
+            .any(|position| waits(position) && game.conflicts[position] != 0);
         played.certified += 1;
         played.conflicting += usize::from(conflicts);
-        played.several +=
-            usize::from(plan.remove.iter().filter(|one| certified(&one.reason)).count() > 1);
+        played.several += usize::from(
+            plan.remove.iter().filter(|removal| certified(&removal.reason)).count() > 1,
+        );
         if game.can_be_stuck(start) {
             played.stuck.push(seed);
         }
@@ -193,17 +205,18 @@ const PLANNED: u64 = 6_000;
 fn optimum(inventory: &Inventory, most: usize) -> Option<usize> {
     let old = |instance: &&Instance| instance.registered_at.unwrap() < now();
     let candidates: Vec<&InstanceId> =
-        inventory.instances.iter().filter(old).map(|one| &one.instance_id).collect();
+        inventory.instances.iter().filter(old).map(|instance| &instance.instance_id).collect();
     let can_go = |subset: &u32| {
         let gone = candidates
             .iter()
             .enumerate()
-            .filter(|(at, _)| subset >> at & 1 == 1)
+            .filter(|(position, _)| subset >> position & 1 == 1)
             .map(|(_, id)| *id)
             .collect();
         let (mut game, mut start) = Game::new(inventory, &gone);
         // Nobody knows how long a young instance stays.
-        let stays = inventory.instances.iter().filter(|one| !gone.contains(&one.instance_id));
+        let stays =
+            inventory.instances.iter().filter(|instance| !gone.contains(&instance.instance_id));
         for (closed, _) in start.closed.iter_mut().zip(stays).filter(|(_, instance)| !old(instance))
         {
             *closed = u32::MAX;

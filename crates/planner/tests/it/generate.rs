@@ -46,7 +46,7 @@ fn chance(rng: &mut Rng, percent: u32) -> bool {
     rng.u32(..100) < percent
 }
 
-fn one_of<T: Clone>(rng: &mut Rng, list: &[T]) -> T {
+fn pick<T: Clone>(rng: &mut Rng, list: &[T]) -> T {
     list[rng.usize(..list.len())].clone()
 }
 
@@ -120,11 +120,12 @@ pub(crate) fn empty() -> Inventory {
 }
 
 /// Runs a task of a service on an instance, whether it fits or not.
-pub(crate) fn run(inventory: &mut Inventory, at: usize, service: usize) {
-    let number = inventory.instances.iter().flat_map(|one| one.tasks.iter().flatten()).count();
+pub(crate) fn run(inventory: &mut Inventory, position: usize, service: usize) {
+    let number =
+        inventory.instances.iter().flat_map(|instance| instance.tasks.iter().flatten()).count();
     let task =
         Task { id: format!("t{number}"), kind: TaskKind::Service(service), protected: false };
-    place(inventory, at, service, task);
+    place(inventory, position, service, task);
 }
 
 /// Two to four instances and one to three services of few units each: small enough to be played in
@@ -157,13 +158,13 @@ pub(crate) fn tiny(seed: u64) -> Inventory {
         if chance(rng, 10) {
             service.in_flight = 1;
         }
-        service.minimum_healthy_percent = one_of(rng, &[0, 100]);
+        service.minimum_healthy_percent = pick(rng, &[0, 100]);
         inventory.services.push(service);
     }
     for _ in 0..rng.usize(1..=6) {
-        let (at, service) = (rng.usize(..count), rng.usize(..inventory.services.len()));
-        if takes(&inventory, at, service) {
-            run(&mut inventory, at, service);
+        let (position, service) = (rng.usize(..count), rng.usize(..inventory.services.len()));
+        if takes(&inventory, position, service) {
+            run(&mut inventory, position, service);
         }
     }
     inventory
@@ -190,10 +191,10 @@ pub(crate) fn mixed(seed: u64, size: usize, strategy: &[Strategy]) -> Inventory 
     let priced = rng.bool();
     for number in 0..size {
         let (cpu, memory_mib, price) = TYPES[rng.usize(..types)];
-        let mut one =
+        let mut priced_instance =
             instance(number, rng.usize(..groups), rng.usize(..zones), room(cpu, memory_mib));
-        one.price_microusd = priced.then_some(price);
-        inventory.instances.push(one);
+        priced_instance.price_microusd = priced.then_some(price);
+        inventory.instances.push(priced_instance);
     }
     for number in 0..size / 3 + 1 {
         inventory.services.push(some_service(rng, number, groups, zones, strategy));
@@ -210,7 +211,7 @@ fn some_service(
     zones: usize,
     strategy: &[Strategy],
 ) -> Service {
-    let (cpu, memory_mib) = one_of(rng, &DEMANDS);
+    let (cpu, memory_mib) = pick(rng, &DEMANDS);
     let mut service = service(number, room(cpu, memory_mib));
     service.strategy = strategy.to_vec();
     if chance(rng, 10) {
@@ -224,7 +225,7 @@ fn some_service(
         service.constraints.push(format!("attribute:group in [{}]", rng.usize(..groups)));
     }
     (service.minimum_healthy_percent, service.maximum_percent) =
-        one_of(rng, &[(100, 200), (100, 150), (50, 100), (50, 200), (0, 100)]);
+        pick(rng, &[(100, 200), (100, 150), (50, 100), (50, 200), (0, 100)]);
     service
 }
 
@@ -232,10 +233,10 @@ fn some_service(
 fn fill(rng: &mut Rng, inventory: &mut Inventory) {
     let tries = inventory.instances.len() * rng.usize(2..=6);
     for _ in 0..tries {
-        let at = rng.usize(..inventory.instances.len());
+        let position = rng.usize(..inventory.instances.len());
         let service = rng.usize(..inventory.services.len());
-        if takes(inventory, at, service) {
-            run(inventory, at, service);
+        if takes(inventory, position, service) {
+            run(inventory, position, service);
         }
     }
 }
@@ -244,8 +245,9 @@ fn fill(rng: &mut Rng, inventory: &mut Inventory) {
 fn size_groups(rng: &mut Rng, inventory: &mut Inventory, groups: usize) {
     for number in 0..groups {
         let name = group_name(number);
-        let members = inventory.instances.iter().filter(|one| one.group.as_ref() == Some(&name));
-        let desired_capacity = members.map(|one| one.weight).sum();
+        let members =
+            inventory.instances.iter().filter(|instance| instance.group.as_ref() == Some(&name));
+        let desired_capacity = members.map(|instance| instance.weight).sum();
         let min_size = rng.i64(0..=desired_capacity / 3);
         inventory.groups.insert(name, Group { min_size, desired_capacity, ..Group::default() });
     }
@@ -254,7 +256,7 @@ fn size_groups(rng: &mut Rng, inventory: &mut Inventory, groups: usize) {
 /// A cluster with everything that can keep an instance: see [`some_trouble`] and [`some_tasks`].
 pub(crate) fn wild(seed: u64, size: usize) -> Inventory {
     let rng = &mut Rng::with_seed(seed);
-    let strategy = one_of(rng, &strategies());
+    let strategy = pick(rng, &strategies());
     let mut inventory = mixed(rng.u64(..), size, &strategy);
     let groups = inventory.groups.len();
     let (weighted, with_gpus, with_interfaces) =
@@ -263,15 +265,16 @@ pub(crate) fn wild(seed: u64, size: usize) -> Inventory {
         if weighted {
             instance.weight = rng.i64(1..=3);
         }
-        let more = |instance: &mut Instance, pick: fn(&mut Resources) -> &mut i64, count: i64| {
-            *pick(instance.registered.as_mut().unwrap()) = count;
-            *pick(instance.remaining.as_mut().unwrap()) = count;
-        };
+        let set_amount =
+            |instance: &mut Instance, pick: fn(&mut Resources) -> &mut i64, count: i64| {
+                *pick(instance.registered.as_mut().unwrap()) = count;
+                *pick(instance.remaining.as_mut().unwrap()) = count;
+            };
         if with_gpus && rng.bool() {
-            more(instance, |all| &mut all.gpus, 2);
+            set_amount(instance, |resources| &mut resources.gpus, 2);
         }
         if with_interfaces {
-            more(instance, |all| &mut all.network_interfaces, 4);
+            set_amount(instance, |resources| &mut resources.network_interfaces, 4);
         }
     }
     let before = inventory.services.len();
@@ -287,12 +290,12 @@ pub(crate) fn wild(seed: u64, size: usize) -> Inventory {
         service.in_flight *= u64::from(!is_calm);
     }
     fill(rng, &mut inventory);
-    for at in 0..size {
-        some_tasks(rng, &mut inventory, at);
+    for position in 0..size {
+        some_tasks(rng, &mut inventory, position);
     }
     size_groups(rng, &mut inventory, groups);
-    for at in 0..size {
-        some_trouble(rng, &mut inventory, at);
+    for position in 0..size {
+        some_trouble(rng, &mut inventory, position);
     }
     for group in inventory.groups.values_mut() {
         if chance(rng, 40) {
@@ -326,20 +329,20 @@ fn some_doubt(rng: &mut Rng, service: &mut Service) {
 }
 
 /// Tasks that are no service's, and a protected one.
-fn some_tasks(rng: &mut Rng, inventory: &mut Inventory, at: usize) {
+fn some_tasks(rng: &mut Rng, inventory: &mut Inventory, position: usize) {
     let kinds = [
         (30, TaskKind::Daemon),
         (2, TaskKind::Standalone),
         (4, TaskKind::Stopping),
         (1, TaskKind::UnknownService),
     ];
-    let instance = &mut inventory.instances[at];
+    let instance = &mut inventory.instances[position];
     let (free, tasks) = (instance.remaining.as_mut().unwrap(), instance.tasks.as_mut().unwrap());
     for (percent, kind) in kinds {
         if chance(rng, percent) {
             free.cpu -= free.cpu.min(64);
             free.memory_mib -= free.memory_mib.min(128);
-            tasks.push(Task { id: format!("x{at}-{}", tasks.len()), kind, protected: false });
+            tasks.push(Task { id: format!("x{position}-{}", tasks.len()), kind, protected: false });
         }
     }
     if let Some(task) = tasks.first_mut().filter(|_| chance(rng, 2)) {
@@ -348,9 +351,9 @@ fn some_tasks(rng: &mut Rng, inventory: &mut Inventory, at: usize) {
 }
 
 /// What keeps an instance, whatever runs on it.
-fn some_trouble(rng: &mut Rng, inventory: &mut Inventory, at: usize) {
+fn some_trouble(rng: &mut Rng, inventory: &mut Inventory, position: usize) {
     let Inventory { instances, services, .. } = inventory;
-    let instance = &mut instances[at];
+    let instance = &mut instances[position];
     match rng.u32(..100) {
         0..4 => instance.protected_from_scale_in = true,
         4..7 => instance.registered_at = Some(now() - SignedDuration::from_secs(60)),
@@ -388,9 +391,9 @@ pub(crate) fn drain(instance: &mut Instance, services: &mut [Service]) {
 pub(crate) fn some_policy(seed: u64, size: usize) -> Policy {
     let rng = &mut Rng::with_seed(seed);
     Policy {
-        headroom_cpu_percent: one_of(rng, &[0, 0, 10, 25]),
-        headroom_memory_percent: one_of(rng, &[0, 0, 10, 25]),
-        max_removals_percent: one_of(rng, &[10, 25, 50, 100]),
+        headroom_cpu_percent: pick(rng, &[0, 0, 10, 25]),
+        headroom_memory_percent: pick(rng, &[0, 0, 10, 25]),
+        max_removals_percent: pick(rng, &[10, 25, 50, 100]),
         min_instances: if chance(rng, 40) { rng.usize(..size) } else { 0 },
         groups: chance(rng, 10).then(|| BTreeSet::from([group_name(0)])),
         allow_managed_scaling: chance(rng, 30),

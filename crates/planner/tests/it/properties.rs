@@ -9,6 +9,7 @@ use ebb_planner::{
 };
 use proptest::prelude::*;
 
+use crate::filters::is_member;
 use crate::generate::{drain, is_usable, now, some_policy, wild};
 use crate::witness::Witness;
 
@@ -27,12 +28,15 @@ impl World {
     }
 
     fn removed(&self) -> BTreeSet<&InstanceId> {
-        self.plan.remove.iter().map(|one| &one.instance_id).collect()
+        self.plan.remove.iter().map(|removal| &removal.instance_id).collect()
     }
 
     fn going(&self) -> impl Iterator<Item = &Instance> {
         let removed = self.removed();
-        self.inventory.instances.iter().filter(move |one| removed.contains(&one.instance_id))
+        self.inventory
+            .instances
+            .iter()
+            .filter(move |instance| removed.contains(&instance.instance_id))
     }
 
     fn is_usable(&self, instance: &Instance) -> bool {
@@ -47,8 +51,9 @@ impl World {
     /// The usable instances, before or after the plan.
     fn usable(&self, after: bool) -> impl Iterator<Item = &Instance> {
         let removed = if after { self.removed() } else { BTreeSet::new() };
-        let stays =
-            move |one: &&Instance| self.is_usable(one) && !removed.contains(&one.instance_id);
+        let stays = move |instance: &&Instance| {
+            self.is_usable(instance) && !removed.contains(&instance.instance_id)
+        };
         self.inventory.instances.iter().filter(stays)
     }
 }
@@ -87,8 +92,9 @@ fn shuffled(inventory: &Inventory, seed: u64) -> Inventory {
     let mut inventory = inventory.clone();
     let mut order: Vec<usize> = (0..inventory.services.len()).collect();
     rng.shuffle(&mut order);
-    inventory.services = order.iter().map(|&at| inventory.services[at].clone()).collect();
-    let renamed = |service: usize| order.iter().position(|&at| at == service).unwrap();
+    inventory.services =
+        order.iter().map(|&position| inventory.services[position].clone()).collect();
+    let renamed = |service: usize| order.iter().position(|&before| before == service).unwrap();
     rng.shuffle(&mut inventory.instances);
     for instance in &mut inventory.instances {
         for task in instance.tasks.iter_mut().flatten() {
@@ -108,29 +114,38 @@ fn spread(zones: &BTreeMap<&str, i64>) -> i64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 128,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn every_instance_is_in_the_plan_once(world in worlds()) {
-        let removed = world.plan.remove.iter().map(|one| &one.instance_id);
-        let mut said: Vec<_> = removed.chain(world.plan.keep.iter().map(|one| &one.instance_id)).collect();
-        let mut known: Vec<_> = world.inventory.instances.iter().map(|one| &one.instance_id).collect();
-        said.sort();
+        let removed = world.plan.remove.iter().map(|removal| &removal.instance_id);
+        let kept = world.plan.keep.iter().map(|kept| &kept.instance_id);
+        let mut listed: Vec<_> = removed.chain(kept).collect();
+        let instances = &world.inventory.instances;
+        let mut known: Vec<_> = instances.iter().map(|instance| &instance.instance_id).collect();
+        listed.sort();
         known.sort();
-        prop_assert_eq!(said, known);
+        prop_assert_eq!(listed, known);
     }
 
     #[test]
     fn no_group_goes_below_its_minimum(world in worlds()) {
         let removed = world.removed();
         for (name, group) in &world.inventory.groups {
-            let leaves = |one: &&Instance| {
-                let drains = one.status == ContainerInstanceStatus::Draining;
-                one.group.as_ref() == Some(name) && (drains || removed.contains(&one.instance_id))
+            let leaves = |instance: &&Instance| {
+                let drains = instance.status == ContainerInstanceStatus::Draining;
+                let goes = drains || removed.contains(&instance.instance_id);
+                instance.group.as_ref() == Some(name) && goes
             };
-            let leaving: i64 = world.inventory.instances.iter().filter(leaves).map(|one| one.weight).sum();
-            let touched = world.plan.remove.iter().any(|one| one.group == *name);
-            prop_assert!(!touched || group.desired_capacity - leaving >= group.min_size, "{}", name);
+            let leaving = world.inventory.instances.iter().filter(leaves);
+            let leaving: i64 = leaving.map(|instance| instance.weight).sum();
+            let left = group.desired_capacity - leaving;
+            let touched = world.plan.remove.iter().any(|removal| removal.group == *name);
+            prop_assert!(!touched || left >= group.min_size, "{}", name);
         }
     }
 
@@ -138,10 +153,14 @@ proptest! {
     fn the_least_number_of_instances_and_the_share_are_kept(world in worlds()) {
         let (usable, removed) = (world.usable(false).count(), world.plan.remove.len());
         prop_assert!(removed == 0 || usable - removed >= world.policy.min_instances);
-        let drains = |one: &&Instance| one.status == ContainerInstanceStatus::Draining;
+        let drains =
+            |instance: &&Instance| instance.status == ContainerInstanceStatus::Draining;
         let draining = world.inventory.instances.iter().filter(drains).count();
         let share = (usable * world.policy.max_removals_percent as usize).div_ceil(100);
-        prop_assert!(removed == 0 || removed + draining <= share, "{} and {} of {}", removed, draining, usable);
+        prop_assert!(
+            removed == 0 || removed + draining <= share,
+            "{} and {} of {}", removed, draining, usable
+        );
     }
 
     #[test]
@@ -172,7 +191,7 @@ proptest! {
         let found = witness.find();
         prop_assert!(found.is_ok(), "{:?} has no place", found);
         if world.plan.remove.iter().all(|removal| removal.reason.is_certain()) {
-            for seed in (0..8).map(|more| seed.wrapping_add(more)) {
+            for seed in (0..8).map(|offset| seed.wrapping_add(offset)) {
                 let placed = witness.random(seed);
                 prop_assert!(placed.is_ok(), "{:?} finds no place by chance", placed);
             }
@@ -181,10 +200,10 @@ proptest! {
 
     #[test]
     fn the_headroom_is_left_whoever_places_the_tasks(world in worlds()) {
-        let amounts = |one: ebb_planner::Resources| [one.cpu, one.memory_mib];
+        let amounts = |resources: ebb_planner::Resources| [resources.cpu, resources.memory_mib];
         let (mut all, mut free) = ([0; 2], [0; 2]);
-        let add = |to: &mut [i64; 2], what: [i64; 2], times: i64| {
-            to.iter_mut().zip(what).for_each(|(to, what)| *to += what * times);
+        let add = |sums: &mut [i64; 2], amounts: [i64; 2], times: i64| {
+            sums.iter_mut().zip(amounts).for_each(|(sum, amount)| *sum += amount * times);
         };
         for instance in world.usable(true) {
             add(&mut all, amounts(instance.registered.unwrap()), 1);
@@ -193,20 +212,22 @@ proptest! {
         for service in world.going().flat_map(services_of) {
             add(&mut free, amounts(world.inventory.services[service].demand), -1);
         }
-        for service in world.inventory.services.iter().filter(|one| is_movable(one)) {
-            let fits = |one: &Instance| {
-                let (all, demand) = (one.registered.unwrap().to_array(), service.demand.to_array());
+        for service in world.inventory.services.iter().filter(|service| is_movable(service)) {
+            let could_run = |instance: &Instance| {
+                let all = instance.registered.unwrap().to_array();
+                let demand = service.demand.to_array();
                 all.iter().zip(demand).all(|(all, demand)| demand <= *all)
-                    && service.constraints.iter().all(|text| crate::filters::is_member(one, text))
+                    && service.constraints.iter().all(|text| is_member(instance, text))
             };
             // What fits on no usable instance, not even an empty one, is not on its way.
-            if world.usable(false).any(fits) {
+            if world.usable(false).any(could_run) {
                 add(&mut free, amounts(service.demand), -i64::try_from(service.in_flight).unwrap());
             }
         }
-        let percent = [world.policy.headroom_cpu_percent, world.policy.headroom_memory_percent].map(i64::from);
-        for at in 0..2 {
-            let left = free[at] * 100 >= percent[at] * all[at];
+        let Policy { headroom_cpu_percent, headroom_memory_percent, .. } = world.policy;
+        let percent = [headroom_cpu_percent, headroom_memory_percent].map(i64::from);
+        for dimension in 0..2 {
+            let left = free[dimension] * 100 >= percent[dimension] * all[dimension];
             prop_assert!(left || world.plan.remove.is_empty(), "{:?} free of {:?}", free, all);
         }
     }
@@ -219,19 +240,24 @@ proptest! {
             let Some(group) = &instance.group else { continue };
             let [before, after] = groups.entry(group).or_default();
             *before.entry(&instance.zone).or_default() += 1;
-            *after.entry(&instance.zone).or_default() += i64::from(!removed.contains(&instance.instance_id));
+            let stays = !removed.contains(&instance.instance_id);
+            *after.entry(&instance.zone).or_default() += i64::from(stays);
         }
         for (name, [before, after]) in &groups {
             let balanced = spread(after) <= spread(before).max(1);
-            prop_assert!(balanced || !world.policy.keep_zone_balance, "{}: {:?} {:?}", name, before, after);
+            prop_assert!(
+                balanced || !world.policy.keep_zone_balance,
+                "{}: {:?} {:?}", name, before, after
+            );
         }
     }
 
     #[test]
     fn no_plan_saves_more_than_the_bound(world in worlds()) {
         let saving = world.plan.saving;
-        prop_assert!(saving.planned <= saving.bound + 1e-9 && saving.bound <= 1.0 + 1e-9, "{:?}", saving);
-        let price = |one: &Instance| one.price_microusd;
+        prop_assert!(saving.planned <= saving.bound + 1e-9, "{:?}", saving);
+        prop_assert!(saving.bound <= 1.0 + 1e-9, "{:?}", saving);
+        let price = |instance: &Instance| instance.price_microusd;
         let all: Option<Vec<u64>> = world.inventory.instances.iter().map(price).collect();
         let gone: u64 = world.going().filter_map(price).sum();
         prop_assert_eq!(saving.planned_microusd, all.is_some().then_some(gone));
@@ -245,21 +271,27 @@ proptest! {
     // A search that is no proof may find more with less to choose from, but never more than was
     // possible before.
     #[test]
-    fn stricter_limits_never_beat_the_bound(world in worlds(), which: prop::sample::Index, more in 1_u32..20) {
+    fn stricter_limits_never_beat_the_bound(
+        world in worlds(),
+        which: prop::sample::Index,
+        more_percent in 1_u32..20,
+    ) {
         let (mut inventory, mut policy) = (world.inventory.clone(), world.policy.clone());
         match which.index(3) {
             0 => {
-                policy.headroom_cpu_percent += more;
-                policy.headroom_memory_percent += more;
+                policy.headroom_cpu_percent += more_percent;
+                policy.headroom_memory_percent += more_percent;
             }
             1 => inventory.groups.values_mut().for_each(|group| group.min_size += 1),
             _ => {
-                let at = which.index(inventory.instances.len());
-                inventory.instances[at].tasks.iter_mut().flatten().for_each(|task| task.protected = true);
+                let position = which.index(inventory.instances.len());
+                let tasks = &mut inventory.instances[position].tasks;
+                tasks.iter_mut().flatten().for_each(|task| task.protected = true);
             }
         }
         let stricter = plan(&inventory, &policy, now());
-        prop_assert!(stricter.saving.planned <= world.plan.saving.bound + 1e-9, "{:?}", stricter.saving);
+        let bound = world.plan.saving.bound;
+        prop_assert!(stricter.saving.planned <= bound + 1e-9, "{:?}", stricter.saving);
     }
 
     #[test]
@@ -289,21 +321,25 @@ proptest! {
 
     #[test]
     fn every_reason_says_how_many_tasks_move(world in worlds()) {
-        let going: BTreeMap<_, _> = world.going().map(|one| (&one.instance_id, services_of(one).count())).collect();
+        let going: BTreeMap<_, _> = world
+            .going()
+            .map(|instance| (&instance.instance_id, services_of(instance).count()))
+            .collect();
         let certified = |reason: &RemoveReason| matches!(reason, RemoveReason::Certified { .. });
-        let any_certified = world.plan.remove.iter().any(|one| certified(&one.reason));
-        for one in &world.plan.remove {
-            let count = going[&one.instance_id];
-            let fits = match one.reason {
+        let any_certified = world.plan.remove.iter().any(|removal| certified(&removal.reason));
+        for removal in &world.plan.remove {
+            let count = going[&removal.instance_id];
+            let fits = match removal.reason {
                 RemoveReason::Empty => count == 0,
                 RemoveReason::Certified { tasks } => count == tasks && count > 0,
                 RemoveReason::Replayed { tasks } => count == tasks && count > 0 && !any_certified,
             };
-            prop_assert!(fits, "{:?}", one);
+            prop_assert!(fits, "{:?}", removal);
         }
         for kept in &world.plan.keep {
             let is_kept_for_room = matches!(kept.reason, KeepReason::NoRoom(_));
-            prop_assert!(!kept.reason.to_string().is_empty() && (!is_kept_for_room || kept.reason.code() == "no_room"));
+            prop_assert!(!kept.reason.to_string().is_empty());
+            prop_assert!(!is_kept_for_room || kept.reason.code() == "no_room");
         }
     }
 }
@@ -317,7 +353,7 @@ fn the_worlds_of_these_tests_are_worth_it() {
         removing += usize::from(!world.plan.remove.is_empty());
         moving += usize::from(world.going().flat_map(services_of).count() > 0);
         codes.extend(world.plan.keep.iter().map(|kept| kept.reason.code()));
-        codes.extend(world.plan.remove.iter().map(|one| one.reason.code()));
+        codes.extend(world.plan.remove.iter().map(|removal| removal.reason.code()));
     }
     assert!(
         removing >= 45 && moving >= 40,

@@ -14,15 +14,15 @@ fn cluster(rooms: &[(i64, i64)]) -> Inventory {
     let mut inventory = empty();
     let instances = rooms.iter().enumerate();
     inventory.instances =
-        instances.map(|(at, &(cpu, mib))| instance(at, 0, 0, room(cpu, mib))).collect();
+        instances.map(|(position, &(cpu, mib))| instance(position, 0, 0, room(cpu, mib))).collect();
     let desired_capacity = i64::try_from(rooms.len()).unwrap();
     inventory.groups.insert(group_name(0), Group { desired_capacity, ..Group::default() });
     inventory
 }
 
 fn protect(inventory: &mut Inventory, instances: impl IntoIterator<Item = usize>) {
-    for at in instances {
-        inventory.instances[at].protected_from_scale_in = true;
+    for position in instances {
+        inventory.instances[position].protected_from_scale_in = true;
     }
 }
 
@@ -30,10 +30,13 @@ fn protect(inventory: &mut Inventory, instances: impl IntoIterator<Item = usize>
 fn word(inventory: &Inventory, policy: &Policy) -> &'static str {
     let plan = plan(inventory, policy, now());
     let first = &inventory.instances[0].instance_id;
-    let removed =
-        plan.remove.iter().find(|one| one.instance_id == *first).map(|one| one.reason.code());
+    let removed = plan
+        .remove
+        .iter()
+        .find(|removal| removal.instance_id == *first)
+        .map(|removal| removal.reason.code());
     let kept =
-        || plan.keep.iter().find(|one| one.instance_id == *first).map(|one| one.reason.code());
+        || plan.keep.iter().find(|kept| kept.instance_id == *first).map(|kept| kept.reason.code());
     removed.or_else(kept).unwrap()
 }
 
@@ -42,28 +45,30 @@ type Change = fn(&mut Inventory, &mut Policy);
 
 /// Each makes one rule speak. In the order of the rules: the first that applies is given.
 const RULES: [(&str, Change); 14] = [
-    ("contradiction", |all, _| first(all).unknown_resource = Some("FPGA".to_owned())),
-    ("draining", |all, _| first(all).status = ContainerInstanceStatus::Draining),
-    ("not_active", |all, _| {
-        if first(all).status == ContainerInstanceStatus::Active {
-            first(all).status = ContainerInstanceStatus::Registering;
+    ("contradiction", |inventory, _| first(inventory).unknown_resource = Some("FPGA".to_owned())),
+    ("draining", |inventory, _| first(inventory).status = ContainerInstanceStatus::Draining),
+    ("not_active", |inventory, _| {
+        if first(inventory).status == ContainerInstanceStatus::Active {
+            first(inventory).status = ContainerInstanceStatus::Registering;
         }
     }),
-    ("agent_disconnected", |all, _| first(all).agent_connected = false),
-    ("no_group", |all, _| first(all).group = None),
-    ("not_in_service", |all, _| first(all).lifecycle_state = "Standby".to_owned()),
-    ("protected_from_scale_in", |all, _| first(all).protected_from_scale_in = true),
-    ("group_unavailable", |all, _| {
-        group(all).unavailable = Some("an instance refresh runs".to_owned())
+    ("agent_disconnected", |inventory, _| first(inventory).agent_connected = false),
+    ("no_group", |inventory, _| first(inventory).group = None),
+    ("not_in_service", |inventory, _| first(inventory).lifecycle_state = "Standby".to_owned()),
+    ("protected_from_scale_in", |inventory, _| first(inventory).protected_from_scale_in = true),
+    ("group_unavailable", |inventory, _| {
+        group(inventory).unavailable = Some("an instance refresh runs".to_owned())
     }),
     ("group_not_allowed", |_, policy| policy.groups = Some([group_name(7)].into())),
-    ("managed_scaling", |all, _| group(all).managed_scaling = true),
-    ("too_young", |all, _| first(all).registered_at = Some(now() - SignedDuration::from_secs(899))),
-    ("group_at_minimum", |all, _| group(all).min_size = 2),
-    ("not_read", |all, _| first(all).tasks = None),
-    ("pinned", |all, _| {
+    ("managed_scaling", |inventory, _| group(inventory).managed_scaling = true),
+    ("too_young", |inventory, _| {
+        first(inventory).registered_at = Some(now() - SignedDuration::from_secs(899))
+    }),
+    ("group_at_minimum", |inventory, _| group(inventory).min_size = 2),
+    ("not_read", |inventory, _| first(inventory).tasks = None),
+    ("pinned", |inventory, _| {
         let task = Task { id: "x".to_owned(), kind: TaskKind::Standalone, protected: false };
-        first(all).tasks.iter_mut().for_each(|tasks| tasks.push(task.clone()));
+        first(inventory).tasks.iter_mut().for_each(|tasks| tasks.push(task.clone()));
     }),
 ];
 
@@ -77,14 +82,14 @@ fn group(inventory: &mut Inventory) -> &mut Group {
 
 #[test]
 fn every_rule_speaks_and_the_first_that_applies_is_given() {
-    for (at, (said, change)) in RULES.iter().enumerate() {
+    for (rank, (expected, change)) in RULES.iter().enumerate() {
         let (mut inventory, mut policy) = (cluster(&[(4, 4), (4, 4)]), boundless());
         change(&mut inventory, &mut policy);
-        assert_eq!(word(&inventory, &policy), *said);
+        assert_eq!(word(&inventory, &policy), *expected);
         // One in no group has no group that could say anything.
-        let later = RULES[at + 1..].iter().filter(|(other, _)| *other != "no_group");
+        let later = RULES[rank + 1..].iter().filter(|(word, _)| *word != "no_group");
         later.for_each(|(_, change)| change(&mut inventory, &mut policy));
-        assert_eq!(word(&inventory, &policy), *said, "with every later rule");
+        assert_eq!(word(&inventory, &policy), *expected, "with every later rule");
     }
     assert_eq!(word(&cluster(&[(4, 4), (4, 4)]), &boundless()), "empty");
 }
@@ -110,7 +115,7 @@ fn with_ports(stays: usize, others: u16, protocol: Protocol) -> Inventory {
     let mut inventory = cluster(&vec![(9, 9); stays + 1]);
     inventory.services = (0..2).map(|number| service(number, room(1, 1))).collect();
     // Should one wait, its old task may be stopped: only the certificate can let it go.
-    inventory.services.iter_mut().for_each(|one| one.minimum_healthy_percent = 0);
+    inventory.services.iter_mut().for_each(|service| service.minimum_healthy_percent = 0);
     inventory.services[0].host_ports.insert(tcp(80));
     inventory.services[1].host_ports.insert(HostPort { protocol, number: 80 });
     run(&mut inventory, 0, 0);
@@ -145,7 +150,7 @@ fn room_that_chance_could_split_is_not_certified() {
     for (free, goes) in [(2, false), (3, true)] {
         let mut inventory = cluster(&[(9, 9), (free, free), (free, free)]);
         inventory.services = vec![service(0, room(2, 0)), service(1, room(1, 0))];
-        inventory.services.iter_mut().for_each(|one| one.minimum_healthy_percent = 0);
+        inventory.services.iter_mut().for_each(|service| service.minimum_healthy_percent = 0);
         [0, 1, 1].into_iter().for_each(|service| run(&mut inventory, 0, service));
         protect(&mut inventory, [1, 2]);
         assert_eq!(
@@ -174,8 +179,7 @@ fn what_is_on_its_way_counts_wherever_it_could_land() {
         inventory.services[1].in_flight = 1;
         run(&mut inventory, 0, 0);
         // In another zone, what is on its way has room.
-        let other = instance(2, 0, 1, room(2, 2));
-        inventory.instances.push(other);
+        inventory.instances.push(instance(2, 0, 1, room(2, 2)));
         for (instance, name) in inventory.instances.iter_mut().zip(["r7g", "m7g.large", "r7g"]) {
             instance.attributes.insert("type".to_owned(), name.to_owned());
         }

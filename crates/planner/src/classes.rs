@@ -1,0 +1,102 @@
+//! Which instances may run which services' tasks: instances of one class are alike to every
+//! placement constraint.
+//!
+//! Room and conflicts are not looked at here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::expression::{Expression, Subject};
+use crate::index::{ClassIndex, InstanceIndex, Numbered, Table};
+use crate::inventory::{Instance, Inventory};
+
+/// Which instances may run which services' tasks.
+pub(crate) struct Classes {
+    /// The positions of instances in the inventory, by class, then in their order before.
+    pub(crate) origin: Table<InstanceIndex, usize>,
+    /// The class of each.
+    pub(crate) class: Table<InstanceIndex, ClassIndex>,
+    /// By class, then by set of constraints: whether the class is a member.
+    pub(crate) members: Vec<Vec<bool>>,
+    /// By position of a service: its set of constraints.
+    set_of: Vec<usize>,
+}
+
+/// All constraints of a service; `None` if one is not understood.
+type ConstraintSet = Option<Vec<Expression>>;
+
+impl Classes {
+    /// Classifies the usable instances, given by their positions in the inventory.
+    pub(crate) fn new(inventory: &Inventory, usable: &[usize]) -> Self {
+        let distinct: BTreeSet<&[String]> =
+            inventory.services.iter().map(|service| service.constraints.as_slice()).collect();
+        let sets: Vec<_> = distinct.into_iter().collect();
+        let parsed: Vec<ConstraintSet> = sets
+            .iter()
+            .map(|set| set.iter().map(|text| Expression::parse(text).ok()).collect())
+            .collect();
+
+        let (mut origin, mut class) = (Table::default(), Table::default());
+        let mut members = Vec::new();
+        for ((membership, _), positions) in group_by_membership(inventory, usable, &parsed) {
+            for position in positions {
+                origin.push(position);
+                class.push(ClassIndex::new(members.len()));
+            }
+            members.push(membership);
+        }
+        let set_of = inventory
+            .services
+            .iter()
+            .map(|service| sets.binary_search(&service.constraints.as_slice()).unwrap_or_default());
+        Self { origin, class, members, set_of: set_of.collect() }
+    }
+
+    /// Whether a service's tasks may run on each class.
+    pub(crate) fn allowed(&self, service: usize) -> Table<ClassIndex, bool> {
+        self.members.iter().map(|membership| membership[self.set_of[service]]).collect()
+    }
+}
+
+/// The positions of instances by what they are members of, and whether they have GPUs: room beside
+/// a GPU has a price of its own.
+fn group_by_membership(
+    inventory: &Inventory,
+    usable: &[usize],
+    sets: &[ConstraintSet],
+) -> BTreeMap<(Vec<bool>, bool), Vec<usize>> {
+    let mut subjects = BTreeSet::new();
+    for expression in sets.iter().flatten().flatten() {
+        expression.subjects(&mut subjects);
+    }
+    // Instances that answer every question alike are asked once.
+    let mut alike = BTreeMap::<Vec<Option<&str>>, Vec<usize>>::new();
+    for (rank, &position) in usable.iter().enumerate() {
+        let answers =
+            subjects.iter().map(|subject: &&Subject| subject.value(&inventory.instances[position]));
+        alike.entry(answers.collect()).or_default().push(rank);
+    }
+    let mut classes = BTreeMap::<(Vec<bool>, bool), Vec<usize>>::new();
+    for ranks in alike.into_values() {
+        let first = &inventory.instances[usable[ranks[0]]];
+        let membership: Vec<bool> = sets.iter().map(|set| may_be_member(set, first)).collect();
+        for rank in ranks {
+            let registered = inventory.instances[usable[rank]].registered.unwrap_or_default();
+            classes.entry((membership.clone(), registered.gpus > 0)).or_default().push(rank);
+        }
+    }
+    for ranks in classes.values_mut() {
+        ranks.sort_unstable();
+        ranks.iter_mut().for_each(|rank| *rank = usable[*rank]);
+    }
+    classes
+}
+
+/// An expression that is not understood pins its tasks. What is on its way may go anywhere, for all
+/// that is known.
+fn may_be_member(set: &ConstraintSet, instance: &Instance) -> bool {
+    set.as_ref().is_none_or(|expressions| {
+        expressions.iter().all(|expression| {
+            expression.holds(instance).unwrap_or_else(|| expression.has_pattern())
+        })
+    })
+}
