@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+pub mod auto_scaling;
 pub mod ecs;
 pub mod event;
 pub mod ids;

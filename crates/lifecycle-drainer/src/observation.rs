@@ -54,7 +54,9 @@ pub(crate) struct TaskObservation {
 pub(crate) async fn observe_action_state(drain: Drain<'_>) -> Result<ActionState, Problem> {
     let answer = drain.clients.auto_scaling.lifecycle_state(&drain.action.instance_id).await;
     Ok(match answer? {
-        Some((group, state)) if group == drain.action.group => ActionState::of(&state),
+        Some((group, state)) if group == drain.action.group => {
+            ActionState::from_lifecycle_state(&state)
+        }
         Some((group, _)) => ActionState::NotWaiting(format!("in group {group}")),
         None => ActionState::NotWaiting("in no group".to_owned()),
     })

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::auto_scaling::LifecycleState;
 use crate::ecs::{ContainerInstanceStatus, HostPort, Resources};
 use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 
@@ -34,7 +35,7 @@ pub struct Instance {
     /// Its Auto Scaling group, if it is in one.
     pub group: Option<GroupName>,
     /// Where it stands in its group: Auto Scaling's `LifecycleState`, such as `InService`.
-    pub lifecycle_state: String,
+    pub lifecycle_state: LifecycleState,
     /// Whether its group protects it from scale-in.
     pub protected_from_scale_in: bool,
     /// What it counts for in its group's desired capacity: 1 unless the group has weights.
@@ -72,7 +73,7 @@ pub struct Instance {
 impl Instance {
     /// Whether it is in its group in full.
     pub fn is_in_service(&self) -> bool {
-        self.lifecycle_state == "InService"
+        self.lifecycle_state == LifecycleState::InService
     }
 }
 

@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+pub mod auto_scaling;
 mod bound;
 mod cast;
 mod certificate;

@@ -7,6 +7,7 @@ use std::fmt;
 
 use jiff::SignedDuration;
 
+use crate::auto_scaling::LifecycleState;
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::GroupName;
 use crate::words::{count, percent, seconds};
@@ -87,7 +88,7 @@ pub enum KeepReason {
     /// Its group may not be shrunk just now. The text says why.
     GroupUnavailable(GroupName, String),
     /// Its group holds it in another state than `InService`.
-    NotInService(String),
+    NotInService(LifecycleState),
     /// Its group protects it from scale-in.
     ProtectedFromScaleIn,
     /// It registered too short a time ago.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::auto_scaling::LifecycleState;
 use crate::ecs::{ContainerInstanceStatus, Resources};
 use crate::eligibility::eligibility;
 use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
@@ -24,7 +25,7 @@ pub(crate) fn instance(number: usize) -> Instance {
         instance_id: InstanceId::parse(&format!("i-{number:017x}")).unwrap(),
         arn: ContainerInstanceArn::new(number.to_string()),
         group: Some(GroupName::new("group")),
-        lifecycle_state: "InService".to_owned(),
+        lifecycle_state: LifecycleState::InService,
         protected_from_scale_in: false,
         weight: 1,
         zone: "a".to_owned(),

@@ -136,7 +136,7 @@ impl Sweep<'_> {
 
     async fn take_back(&self, cluster: &Cluster, instance: &Instance) -> TakenBack {
         match self.clients.auto_scaling.lifecycle_state(&instance.instance_id).await {
-            Ok(Some((_, state))) if state.starts_with("Terminat") => return TakenBack::Terminating,
+            Ok(Some((_, state))) if state.is_terminating() => return TakenBack::Terminating,
             Ok(_) => {}
             Err(error) => return TakenBack::Unknown(error),
         }

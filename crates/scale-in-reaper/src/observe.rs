@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_aws::{AwsError, GroupDescription, PlacedTask};
+use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskArn};
 use ebb_core::reaper::follow_up::PlacementFailure;
@@ -28,7 +29,7 @@ impl Groups {
             .iter()
             .flat_map(|group| group.members.iter().map(|member| (member, &group.name)));
         members
-            .filter(|(member, _)| member.lifecycle_state == "InService")
+            .filter(|(member, _)| member.lifecycle_state == LifecycleState::InService)
             .map(|(member, group)| (member.instance_id.clone(), group.clone()))
             .collect()
     }

@@ -1,6 +1,7 @@
 //! One instance in its group: where it stands, and terminating it.
 
 use aws_sdk_autoscaling::error::ProvideErrorMetadata;
+use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ids::{GroupName, InstanceId};
 
 use crate::auto_scaling::auto_scaling_client::AutoScaling;
@@ -29,7 +30,7 @@ impl AutoScaling {
     pub async fn lifecycle_state(
         &self,
         instance_id: &InstanceId,
-    ) -> Result<Option<(GroupName, String)>, AwsError> {
+    ) -> Result<Option<(GroupName, LifecycleState)>, AwsError> {
         let operation = || format!("describe instance {instance_id} in its Auto Scaling group");
         let request =
             self.client.describe_auto_scaling_instances().instance_ids(instance_id.as_str());
@@ -37,10 +38,7 @@ impl AutoScaling {
         let described = answer.auto_scaling_instances();
         let found = described.iter().find(|one| one.instance_id() == Some(instance_id.as_str()));
         Ok(found.and_then(|one| {
-            Some((
-                GroupName::new(one.auto_scaling_group_name()?),
-                one.lifecycle_state()?.to_owned(),
-            ))
+            Some((GroupName::new(one.auto_scaling_group_name()?), one.lifecycle_state()?.into()))
         }))
     }
 

@@ -1,6 +1,7 @@
 //! Groups with their instances, what stands in the way of shrinking one, and their size.
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup, InstanceRefreshStatus};
+use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ids::{GroupName, InstanceId};
 use ebb_core::spot::fallback::GroupSize;
 use ebb_planner::Group;
@@ -38,7 +39,7 @@ pub struct Member {
     /// Its id.
     pub instance_id: InstanceId,
     /// `LifecycleState`.
-    pub lifecycle_state: String,
+    pub lifecycle_state: LifecycleState,
     /// Whether its group protects it from scale-in.
     pub protected_from_scale_in: bool,
     /// What it counts for in its group's capacity; 0 if that cannot be read.
@@ -200,10 +201,7 @@ fn member(described: &aws_sdk_autoscaling::types::Instance) -> Option<Member> {
     let weight = described.weighted_capacity().map_or(Some(1), |text| text.parse().ok());
     Some(Member {
         instance_id: InstanceId::parse(described.instance_id()?)?,
-        lifecycle_state: described
-            .lifecycle_state()
-            .map(|state| state.as_str().to_owned())
-            .unwrap_or_default(),
+        lifecycle_state: described.lifecycle_state().map_or("", |state| state.as_str()).into(),
         protected_from_scale_in: described.protected_from_scale_in().unwrap_or(false),
         weight: weight.unwrap_or(0),
         zone: described.availability_zone().unwrap_or_default().to_owned(),

@@ -19,7 +19,7 @@ pub(super) fn planner_instance(described: &ContainerInstance) -> Option<Instance
         instance_id: InstanceId::parse(described.ec2_instance_id()?)?,
         arn: ContainerInstanceArn::new(described.container_instance_arn()?),
         group: None,
-        lifecycle_state: String::new(),
+        lifecycle_state: "".into(),
         protected_from_scale_in: false,
         weight: 1,
         zone: attributes.get("ecs.availability-zone").cloned().unwrap_or_default(),

@@ -10,6 +10,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::auto_scaling::LifecycleState;
 use crate::ecs::{ContainerInstanceStatus, Task};
 use crate::ids::TaskArn;
 use crate::lifecycle::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
@@ -30,11 +31,11 @@ pub enum ActionState {
 impl ActionState {
     /// Reads an instance's `LifecycleState`, in the group that the message names. An instance on
     /// its way back to a warm pool waits in a state of its own.
-    pub fn of(lifecycle_state: &str) -> Self {
-        match lifecycle_state {
-            "Terminating:Wait" | "Warmed:Pending:Wait" => Self::Waiting,
-            "Terminating" | "Warmed:Pending" => Self::AboutToWait,
-            state => Self::NotWaiting(state.to_owned()),
+    pub fn from_lifecycle_state(state: &LifecycleState) -> Self {
+        match state {
+            LifecycleState::TerminatingWait | LifecycleState::WarmedPendingWait => Self::Waiting,
+            LifecycleState::Terminating | LifecycleState::WarmedPending => Self::AboutToWait,
+            state => Self::NotWaiting(state.to_string()),
         }
     }
 }
@@ -366,6 +367,10 @@ mod tests {
         ");
     }
 
+    fn action_state(lifecycle_state: &str) -> ActionState {
+        ActionState::from_lifecycle_state(&lifecycle_state.into())
+    }
+
     #[test]
     fn nothing_is_done_about_an_instance_that_its_group_does_not_wait_for() {
         for state in
@@ -373,7 +378,7 @@ mod tests {
         {
             for (name, progress) in every_progress() {
                 let settings = settings(StandaloneTasks::Stop, OnTimeout::Abandon);
-                let decided = decide(&ActionState::of(state), &progress, &settings, NOW, NOW);
+                let decided = decide(&action_state(state), &progress, &settings, NOW, NOW);
                 assert!(matches!(decided, Decision::Ignore { .. }), "{state}, {name}: {decided:?}");
             }
         }
@@ -382,7 +387,7 @@ mod tests {
     #[test]
     fn an_instance_on_its_way_to_a_warm_pool_is_waited_for_too() {
         for state in ["Terminating:Wait", "Warmed:Pending:Wait"] {
-            assert_eq!(ActionState::of(state), ActionState::Waiting);
+            assert_eq!(action_state(state), ActionState::Waiting);
         }
     }
 

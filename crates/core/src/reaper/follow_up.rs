@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use ebb_planner::{Group, Headroom, Instance, Inventory, KeepReason, Policy, Resources, TaskKind};
+use ebb_planner::{
+    Group, Headroom, Instance, Inventory, Policy, Resources, TaskKind, kept_by_group,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::ecs::ContainerInstanceStatus;
@@ -191,15 +193,15 @@ impl MarkedInstance<'_> {
     fn decide_drain(&self, headroom: &Headroom, unplaced: &[PlacementFailure]) -> FollowUp {
         // 1. What its group takes away already is not the sweep's any more.
         let state = &self.instance.lifecycle_state;
-        if state.starts_with("Terminat") || state.starts_with("Warmed") {
+        if state.is_terminating() || state.is_warmed() {
             return FollowUp::LeaveAlone(format!("its group takes it away already: it is {state}"));
         }
         // 2. What no group could take away, or what may not go any more, comes back.
         let Some((name, group)) = self.group() else {
             return reactivate("it is not in an Auto Scaling group any more".to_owned());
         };
-        if let Some(why) = self.must_stay(name, group) {
-            return reactivate(why);
+        if let Some(reason) = kept_by_group(self.instance, group, self.policy) {
+            return reactivate(reason.to_string());
         }
         // 3. What the load needs comes back, whatever has come of the drain.
         if let Some(why) =
@@ -257,27 +259,6 @@ impl MarkedInstance<'_> {
     fn group(&self) -> Option<(&GroupName, &Group)> {
         let name = self.instance.group.as_ref()?;
         Some((name, self.inventory.groups.get(name)?))
-    }
-
-    /// Why it may not be removed any more, if so.
-    fn must_stay(&self, name: &GroupName, group: &Group) -> Option<String> {
-        let state = &self.instance.lifecycle_state;
-        if state != "InService" {
-            return Some(format!("its group says {state}"));
-        }
-        let is_allowed = self.policy.groups.as_ref().is_none_or(|groups| groups.contains(name));
-        let reason = if self.instance.protected_from_scale_in {
-            KeepReason::ProtectedFromScaleIn
-        } else if !is_allowed {
-            KeepReason::GroupNotAllowed(name.clone())
-        } else if group.managed_scaling && !self.policy.allow_managed_scaling {
-            KeepReason::ManagedScaling(name.clone())
-        } else if group.desired_capacity.saturating_sub(self.instance.weight) < group.min_size {
-            KeepReason::GroupAtMinimum { group: name.clone(), min_size: group.min_size }
-        } else {
-            return None;
-        };
-        Some(reason.to_string())
     }
 
     /// The service that lacks this instance, if any: it finds no place for a task, has found none
@@ -446,7 +427,7 @@ mod tests {
     }
 
     fn set_state(inventory: &mut Inventory, lifecycle_state: &str) {
-        inventory.instances[0].lifecycle_state = lifecycle_state.to_owned();
+        inventory.instances[0].lifecycle_state = lifecycle_state.into();
     }
 
     fn set_tasks(inventory: &mut Inventory, kind: TaskKind) {

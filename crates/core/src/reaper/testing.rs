@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ebb_planner::{Group, Headroom, Instance, Inventory, Resources, Task, TaskKind};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::auto_scaling::LifecycleState;
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 
@@ -34,7 +35,7 @@ pub(crate) fn instance(number: u64) -> Instance {
         instance_id: id(number),
         arn: ContainerInstanceArn::new(number.to_string()),
         group: Some(group_name()),
-        lifecycle_state: "InService".to_owned(),
+        lifecycle_state: LifecycleState::InService,
         protected_from_scale_in: false,
         weight: 1,
         zone: "eu-west-1a".to_owned(),

@@ -144,6 +144,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
+    use crate::auto_scaling::LifecycleState;
     use crate::ecs::ContainerInstanceStatus;
     use crate::ids::{Cluster, ContainerInstanceArn};
     use crate::reaper::testing::{group_name, headroom, id};
@@ -185,7 +186,7 @@ mod tests {
                 group_name(),
                 "its process Terminate is suspended".to_owned(),
             ),
-            KeepReason::NotInService("Standby".to_owned()),
+            KeepReason::NotInService(LifecycleState::Standby),
             KeepReason::ProtectedFromScaleIn,
         ];
         let min_instance_age = SignedDuration::from_secs(900);

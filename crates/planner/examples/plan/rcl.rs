@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
+use ebb_planner::auto_scaling::LifecycleState;
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_planner::{
@@ -175,7 +176,7 @@ impl Fields<'_> {
                 .ok_or_else(|| format!("line {}: the instance's number is too large", self.line))?,
             arn: ContainerInstanceArn::new(number.to_string()),
             group: Some(group_name(group)),
-            lifecycle_state: "InService".to_owned(),
+            lifecycle_state: LifecycleState::InService,
             protected_from_scale_in: protected != 0,
             weight: 1,
             zone: zone.to_string(),

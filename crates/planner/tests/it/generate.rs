@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ebb_planner::auto_scaling::LifecycleState;
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_planner::{
@@ -37,7 +38,7 @@ pub(crate) fn is_usable(instance: &Instance, policy: &Policy) -> bool {
     });
     instance.status == ContainerInstanceStatus::Active
         && instance.agent_connected
-        && (instance.group.is_none() || instance.lifecycle_state == "InService")
+        && (instance.group.is_none() || instance.lifecycle_state == LifecycleState::InService)
         && is_old
 }
 
@@ -61,7 +62,7 @@ pub(crate) fn instance(number: usize, group: usize, zone: usize, all: Resources)
         instance_id: InstanceId::parse(&format!("i-{number:017x}")).unwrap(),
         arn: ContainerInstanceArn::new(number.to_string()),
         group: Some(group_name(group)),
-        lifecycle_state: "InService".to_owned(),
+        lifecycle_state: LifecycleState::InService,
         protected_from_scale_in: false,
         weight: 1,
         zone: zone.to_string(),
@@ -359,7 +360,7 @@ fn some_trouble(rng: &mut Rng, inventory: &mut Inventory, position: usize) {
         4..7 => instance.registered_at = Some(now() - SignedDuration::from_secs(60)),
         7..9 => instance.agent_connected = false,
         9..11 => instance.status = ContainerInstanceStatus::Registering,
-        11..13 => instance.lifecycle_state = "Standby".to_owned(),
+        11..13 => instance.lifecycle_state = LifecycleState::Standby,
         13..15 => instance.group = None,
         15..17 => instance.registered_at = None,
         17..21 => drain(instance, services),

@@ -1,6 +1,7 @@
 //! The rules by which an instance is kept, one by one and in their order, and the certificate on
 //! clusters that can be worked out by hand.
 
+use ebb_planner::auto_scaling::LifecycleState;
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::{
     Group, HostPort, Instance, Inventory, KeepReason, Policy, Protocol, RemoveReason, Task,
@@ -54,7 +55,7 @@ const RULES: [(&str, Change); 14] = [
     }),
     ("agent_disconnected", |inventory, _| first(inventory).agent_connected = false),
     ("no_group", |inventory, _| first(inventory).group = None),
-    ("not_in_service", |inventory, _| first(inventory).lifecycle_state = "Standby".to_owned()),
+    ("not_in_service", |inventory, _| first(inventory).lifecycle_state = LifecycleState::Standby),
     ("protected_from_scale_in", |inventory, _| first(inventory).protected_from_scale_in = true),
     ("group_unavailable", |inventory, _| {
         group(inventory).unavailable = Some("an instance refresh runs".to_owned())

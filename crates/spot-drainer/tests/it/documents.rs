@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::GroupName;
 use ebb_core::lifecycle::settings::LifecycleSettings;
@@ -162,7 +163,7 @@ fn reasons_to_stay() -> Vec<KeepReason> {
         KeepReason::NotActive(ContainerInstanceStatus::Inactive),
         KeepReason::AgentDisconnected,
         KeepReason::NoGroup,
-        KeepReason::NotInService(text.clone()),
+        KeepReason::NotInService(LifecycleState::Standby),
         KeepReason::ProtectedFromScaleIn,
         KeepReason::GroupUnavailable(group.clone(), text.clone()),
         KeepReason::GroupNotAllowed(group.clone()),
