@@ -9,7 +9,7 @@
 //!
 //! The constants were found on 30 recorded inventories of 50 to 5,000 instances: the bound of a
 //! plan without a share is 0.3580 of the cost on average, and the figures below say what it is at
-//! other values. A tenth of it would be easy to lose, a thousandth is not worth the time.
+//! other values.
 
 use crate::cast::rounded;
 use crate::index::{

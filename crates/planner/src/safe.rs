@@ -41,8 +41,7 @@ impl SafeRemovals {
 }
 
 /// How many counted steps the certificate may take for each instance: budgets grow with the
-/// cluster. A guard: on 30 recorded inventories a fifth of it and four times as much give the same
-/// plans.
+/// cluster. A guard: on 30 recorded inventories a fifth of it and four times as much save the same.
 const CERTIFICATE_STEPS_PER_INSTANCE: u64 = 5_000;
 /// How many counted steps replays may take for each instance. They trade CPU time for a little
 /// saving: on the same inventories, plans without a share save 19.5 % in 0.42 s of CPU at 1,000,
