@@ -1,4 +1,5 @@
-//! The attributes of container instances: Ebb keeps there what an event that comes twice must not do twice.
+//! The attributes of container instances. Ebb keeps there what must survive an invocation, so that an
+//! event which is delivered twice does not act twice.
 
 use std::collections::HashMap;
 
@@ -15,7 +16,8 @@ const PUT_ATTRIBUTES_MAX: usize = 10;
 const DELETE_ATTRIBUTES_MAX: usize = 10;
 
 impl Ecs {
-    /// Reads one attribute of container instances; one that does not have it, or has left the cluster, is left out.
+    /// Reads one attribute of container instances. A container instance that does not have it, or has left
+    /// the cluster, is left out.
     ///
     /// # Errors
     /// If a call fails.
@@ -29,10 +31,10 @@ impl Ecs {
         Ok(self.describe_as(cluster, arns, &convert).await?.into_iter().collect())
     }
 
-    /// Writes one attribute on container instances, in tens. Writing it again replaces its value.
+    /// Writes one attribute on container instances, ten per call. Writing it again replaces its value.
     ///
     /// # Errors
-    /// If a call fails; those of the tens before it are written.
+    /// If a call fails. What the calls before it wrote stays written.
     pub async fn put_attribute(
         &self,
         cluster: &Cluster,
@@ -40,59 +42,57 @@ impl Ecs {
         values: &[(&ContainerInstanceArn, String)],
     ) -> Result<(), AwsError> {
         let operation =
-            || format!("put attribute {name} on container instances of cluster {}", cluster.name());
-        for values in values.chunks(PUT_ATTRIBUTES_MAX) {
-            let mut request = self.client.put_attributes().cluster(cluster.as_str());
-            for (arn, value) in values {
-                let attribute = Attribute::builder()
-                    .name(name)
-                    .value(value)
-                    .target_type(TargetType::ContainerInstance)
-                    .target_id(arn.as_str())
-                    .build()
-                    .map_err(|error| AwsError::unusable_answer(operation(), error.to_string()))?;
-                request = request.attributes(attribute);
-            }
-            request.send().await.map_err(|error| AwsError::new(operation(), error))?;
+            format!("put attribute {name} on container instances of cluster {}", cluster.name());
+        for batch in values.chunks(PUT_ATTRIBUTES_MAX) {
+            let attributes = batch.iter().map(|(arn, value)| attribute(name, arn, Some(value)));
+            let request = self.client.put_attributes().cluster(cluster.as_str());
+            let request = request.set_attributes(Some(attributes.collect::<Result<_, _>>()?));
+            request.send().await.map_err(|error| AwsError::new(&operation, error))?;
         }
         Ok(())
     }
 
-    /// Removes one attribute from container instances, in tens. One that does not have it, or has left the cluster, is
-    /// as good as without it.
+    /// Removes one attribute from container instances, ten per call. A container instance that does not
+    /// have it, or has left the cluster, counts as done.
     ///
     /// # Errors
-    /// If a call fails; from those of the tens before it, it is removed.
+    /// If a call fails. What the calls before it removed stays removed.
     pub async fn delete_attribute(
         &self,
         cluster: &Cluster,
         name: &str,
         arns: &[ContainerInstanceArn],
     ) -> Result<(), AwsError> {
-        let operation = || {
-            format!(
-                "delete attribute {name} from container instances of cluster {}",
-                cluster.name()
-            )
-        };
-        for arns in arns.chunks(DELETE_ATTRIBUTES_MAX) {
-            let mut request = self.client.delete_attributes().cluster(cluster.as_str());
-            for arn in arns {
-                let attribute = Attribute::builder()
-                    .name(name)
-                    .target_type(TargetType::ContainerInstance)
-                    .target_id(arn.as_str())
-                    .build()
-                    .map_err(|error| AwsError::unusable_answer(operation(), error.to_string()))?;
-                request = request.attributes(attribute);
-            }
-            match request.send().await.map_err(|error| AwsError::new(operation(), error)) {
+        let cluster_name = cluster.name();
+        let operation =
+            format!("delete attribute {name} from container instances of cluster {cluster_name}");
+        for batch in arns.chunks(DELETE_ATTRIBUTES_MAX) {
+            let attributes = batch.iter().map(|arn| attribute(name, arn, None));
+            let request = self.client.delete_attributes().cluster(cluster.as_str());
+            let request = request.set_attributes(Some(attributes.collect::<Result<_, _>>()?));
+            match request.send().await.map_err(|error| AwsError::new(&operation, error)) {
                 Err(error) if error.kind != AwsErrorKind::NotFound => return Err(error),
                 Ok(_) | Err(_) => {}
             }
         }
         Ok(())
     }
+}
+
+/// An attribute of a container instance, as it is put; without a value, as it is deleted.
+fn attribute(
+    name: &str,
+    arn: &ContainerInstanceArn,
+    value: Option<&str>,
+) -> Result<Attribute, AwsError> {
+    let attribute = Attribute::builder()
+        .name(name)
+        .set_value(value.map(str::to_owned))
+        .target_type(TargetType::ContainerInstance)
+        .target_id(arn.as_str());
+    attribute.build().map_err(|error| {
+        AwsError::unusable_answer(format!("build attribute {name}"), error.to_string())
+    })
 }
 
 /// `None` if it does not have the attribute.

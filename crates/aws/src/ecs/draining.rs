@@ -8,7 +8,7 @@ use crate::ecs::ecs_client::Ecs;
 use crate::ecs::failures::reason;
 use crate::error::AwsError;
 
-/// How setting one container instance to DRAINING came off.
+/// The outcome of setting one container instance to DRAINING.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DrainResult {
     /// It is DRAINING.
@@ -20,11 +20,13 @@ pub enum DrainResult {
 }
 
 impl Ecs {
-    /// How many container instances are set to DRAINING at once. Source: ECS API, `UpdateContainerInstancesState`.
+    /// How many container instances one call sets to DRAINING.
+    /// Source: ECS API, `UpdateContainerInstancesState`.
     pub const SET_DRAINING_MAX: usize = 10;
 
-    /// Sets up to [`Ecs::SET_DRAINING_MAX`] container instances of one cluster to DRAINING, and says for each, in
-    /// their order, how it came off. One that is DRAINING already stays so and counts as [`DrainResult::Draining`].
+    /// Sets up to [`Ecs::SET_DRAINING_MAX`] container instances of one cluster to DRAINING, and returns
+    /// the outcome of each, in their order. A container instance that is DRAINING already stays so and
+    /// counts as [`DrainResult::Draining`].
     ///
     /// # Errors
     /// If the call fails as a whole. It may have taken effect all the same.
@@ -34,15 +36,15 @@ impl Ecs {
         arns: &[ContainerInstanceArn],
     ) -> Result<Vec<DrainResult>, AwsError> {
         let operation =
-            || format!("set container instances of cluster {} to DRAINING", cluster.name());
+            format!("set container instances of cluster {} to DRAINING", cluster.name());
         let request = self.client.update_container_instances_state().cluster(cluster.as_str());
         let request = request
             .status(ContainerInstanceStatus::Draining)
             .set_container_instances(Some(to_strings(arns)));
-        let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
+        let ok = request.send().await.map_err(|error| AwsError::new(&operation, error))?;
         Ok(arns
             .iter()
-            .map(|arn| drain_result(arn, answer.container_instances(), answer.failures()))
+            .map(|arn| drain_result(arn, ok.container_instances(), ok.failures()))
             .collect())
     }
 
@@ -55,36 +57,37 @@ impl Ecs {
         cluster: &Cluster,
         arn: &ContainerInstanceArn,
     ) -> Result<(), AwsError> {
-        let operation =
-            || format!("set a container instance of cluster {} to ACTIVE", cluster.name());
+        let operation = format!("set a container instance of cluster {} to ACTIVE", cluster.name());
         let request = self.client.update_container_instances_state().cluster(cluster.as_str());
         let request =
             request.status(ContainerInstanceStatus::Active).container_instances(arn.as_str());
-        let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
-        match answer.failures().first() {
-            Some(failure) => Err(AwsError::unusable_answer(operation(), reason(failure))),
+        let ok = request.send().await.map_err(|error| AwsError::new(&operation, error))?;
+        match ok.failures().first() {
+            Some(failure) => Err(AwsError::unusable_answer(operation, reason(failure))),
             None => Ok(()),
         }
     }
 }
 
+/// What ECS did with one container instance. Anything but its own word that it is DRAINING is a failure.
 fn drain_result(
     arn: &ContainerInstanceArn,
     updated: &[ContainerInstance],
     failures: &[Failure],
 ) -> DrainResult {
     if let Some(failure) = failures.iter().find(|failure| failure.arn() == Some(arn.as_str())) {
-        // `INACTIVE` is what clients see for an instance that was terminated meanwhile; `MISSING` is documented for
-        // the Describe calls. The list of reasons for this call is not published.
+        // `INACTIVE` is what clients see for an instance that was terminated meanwhile; `MISSING` is
+        // documented for the Describe calls. The list of reasons for this call is not published.
         return match failure.reason() {
             Some("INACTIVE" | "MISSING") => DrainResult::Gone(reason(failure)),
             _ => DrainResult::Refused(reason(failure)),
         };
     }
-    match updated.iter().find(|one| one.container_instance_arn() == Some(arn.as_str())) {
-        Some(one) if one.status() == Some("DRAINING") => DrainResult::Draining,
-        Some(one) => {
-            DrainResult::Refused(format!("its status is {}", one.status().unwrap_or("not given")))
+    match updated.iter().find(|instance| instance.container_instance_arn() == Some(arn.as_str())) {
+        Some(instance) if instance.status() == Some("DRAINING") => DrainResult::Draining,
+        Some(instance) => {
+            let status = instance.status().unwrap_or("not given");
+            DrainResult::Refused(format!("its status is {status}"))
         }
         None => DrainResult::Refused("the answer does not mention it".to_owned()),
     }
@@ -94,15 +97,25 @@ fn drain_result(
 mod tests {
     use super::*;
 
+    fn updated(status: &str) -> ContainerInstance {
+        ContainerInstance::builder().container_instance_arn("arn-1").status(status).build()
+    }
+
+    fn failure(reason: &str) -> Failure {
+        Failure::builder().arn("arn-1").reason(reason).build()
+    }
+
+    fn gone(reason: &str) -> DrainResult {
+        DrainResult::Gone(reason.to_owned())
+    }
+
+    fn refused(reason: &str) -> DrainResult {
+        DrainResult::Refused(reason.to_owned())
+    }
+
     #[test]
     fn no_answer_about_a_container_instance_passes_as_a_success() {
         let arn = ContainerInstanceArn::new("arn-1");
-        let updated = |status: &str| {
-            ContainerInstance::builder().container_instance_arn("arn-1").status(status).build()
-        };
-        let failure = |reason: &str| Failure::builder().arn("arn-1").reason(reason).build();
-        let gone = |reason: &str| DrainResult::Gone(reason.to_owned());
-        let refused = |reason: &str| DrainResult::Refused(reason.to_owned());
 
         assert_eq!(drain_result(&arn, &[updated("DRAINING")], &[]), DrainResult::Draining);
         assert_eq!(drain_result(&arn, &[updated("ACTIVE")], &[]), refused("its status is ACTIVE"));

@@ -1,53 +1,53 @@
-//! The services of a cluster: those of some tasks, and all of them with what placement takes.
+//! The services of a cluster: those that some tasks belong to, for the drainers, and all of them with
+//! what decides where their tasks may run, for the reaper.
 
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types::{
-    DeploymentRolloutState, LaunchType, PlacementConstraintType, PlacementStrategy,
-    PlacementStrategyType, SchedulingStrategy, Service as Described, ServiceEvent,
+    CapacityProviderStrategyItem, Deployment, DeploymentRolloutState, LaunchType,
+    PlacementConstraint, PlacementConstraintType, PlacementStrategy, PlacementStrategyType,
+    SchedulingStrategy, Service as SdkService, ServiceEvent,
 };
 use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::diagnosis::{Service, placement_failure};
 use ebb_core::reaper::services::ServiceDescription;
 use ebb_planner::Strategy;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use crate::ecs::ecs_client::Ecs;
-use crate::ecs::failures::reason;
+use crate::ecs::failures::check_complete;
 use crate::error::AwsError;
+use crate::reads::{join_batches, list};
 
 /// Source: ECS API, `DescribeServices`.
 const DESCRIBE_SERVICES_MAX: usize = 10;
 
-/// A cluster has 5,000 services at most (ECS service quotas, not adjustable), listed by up to 100; pages may hold fewer.
-const LIST_PAGES_MAX: usize = 200;
+/// A cluster has 5,000 services at most (ECS service quotas, not adjustable), listed by up to 100 per
+/// page; pages may hold fewer. A list that goes on after this is an error.
+const SERVICE_PAGES_MAX: usize = 200;
 
-/// Source: ECS API, `ListServices`: 10 by default.
-const LIST_MAX_RESULTS: i32 = 100;
+/// The most that a page can hold, for fewer calls. Source: ECS API, `ListServices`: 10 by default.
+const SERVICES_PER_PAGE: i32 = 100;
+
+/// ECS's defaults for replica services. Source: ECS API, `DeploymentConfiguration`.
+const MINIMUM_HEALTHY_PERCENT: i32 = 100;
+const MAXIMUM_PERCENT: i32 = 200;
 
 impl Ecs {
-    /// Describes services of a cluster, with what they could not place `since` a moment. One that ECS no longer knows is
-    /// left out.
+    /// Describes services of a cluster, with what they could not place `since` a moment. One that ECS
+    /// no longer knows is left out.
     ///
     /// # Errors
-    /// If a call fails.
+    /// If a call fails, or an answer leaves one out without saying so.
     pub async fn services(
         &self,
         cluster: &Cluster,
         services: &BTreeSet<String>,
         since: Timestamp,
     ) -> Result<Vec<Service>, AwsError> {
-        let operation = || format!("describe services of cluster {}", cluster.name());
         let names: Vec<_> = services.iter().cloned().collect();
-        let mut described = Vec::new();
-        for names in names.chunks(DESCRIBE_SERVICES_MAX) {
-            let request = self.client.describe_services().cluster(cluster.as_str());
-            let answer = request.set_services(Some(names.to_vec())).send().await;
-            let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
-            described.extend(answer.services().iter().filter_map(|one| diagnosed(one, since)));
-        }
-        Ok(described)
+        let convert = |described: &SdkService| service(described, since);
+        self.describe_services_as(cluster, &names, &convert).await
     }
 
     /// Describes every service of a cluster. Those that were deleted meanwhile are left out.
@@ -59,154 +59,181 @@ impl Ecs {
         cluster: &Cluster,
     ) -> Result<Vec<ServiceDescription>, AwsError> {
         let arns = self.list_services(cluster).await?;
-        let mut chunks = Vec::new();
-        for arns in arns.chunks(DESCRIBE_SERVICES_MAX) {
-            chunks.push(self.describe_services(cluster, arns));
-        }
-        let described: Vec<_> =
-            stream::iter(chunks).buffered(self.pace.concurrent_reads_max).try_collect().await?;
-        Ok(described.into_iter().flatten().collect())
+        self.describe_services_as(cluster, &arns, &service_description).await
     }
 
     async fn list_services(&self, cluster: &Cluster) -> Result<Vec<String>, AwsError> {
-        let operation = || format!("list the services of cluster {}", cluster.name());
-        let request =
-            self.client.list_services().cluster(cluster.as_str()).max_results(LIST_MAX_RESULTS);
-        let mut pages = request.into_paginator().stop_on_duplicate_token(false).send();
-        let mut arns = Vec::new();
-        for _ in 0..LIST_PAGES_MAX {
-            self.pace.services.turn().await;
-            let Some(page) = pages.next().await else { return Ok(arns) };
-            let page = page.map_err(|error| AwsError::new(operation(), error))?;
-            arns.extend(page.service_arns.unwrap_or_default());
-        }
-        Err(AwsError::unusable_answer(operation(), format!("more than {LIST_PAGES_MAX} pages")))
+        let operation = format!("list the services of cluster {}", cluster.name());
+        let request = self.client.list_services().cluster(cluster.as_str());
+        let request = request.max_results(SERVICES_PER_PAGE);
+        let pages = list(&operation, SERVICE_PAGES_MAX, &self.pace.services, |token| {
+            let page = request.clone().set_next_token(token).send();
+            async {
+                page.await.map(|page| (page.service_arns.unwrap_or_default(), page.next_token))
+            }
+        });
+        pages.await
     }
 
-    async fn describe_services(
+    /// Describes services, by name or ARN, in batches. Each is taken down to what is needed before the
+    /// next ones arrive: a description carries up to a hundred events.
+    async fn describe_services_as<T>(
         &self,
         cluster: &Cluster,
-        arns: &[String],
-    ) -> Result<Vec<ServiceDescription>, AwsError> {
-        let operation = || format!("describe services of cluster {}", cluster.name());
+        services: &[String],
+        convert: &(impl Fn(&SdkService) -> Option<T> + Sync),
+    ) -> Result<Vec<T>, AwsError> {
+        let mut batches = Vec::new();
+        for batch in services.chunks(DESCRIBE_SERVICES_MAX) {
+            batches.push(self.describe_service_batch(cluster, batch, convert));
+        }
+        join_batches(&self.pace, batches).await
+    }
+
+    async fn describe_service_batch<T>(
+        &self,
+        cluster: &Cluster,
+        services: &[String],
+        convert: &(impl Fn(&SdkService) -> Option<T> + Sync),
+    ) -> Result<Vec<T>, AwsError> {
+        let operation = format!("describe services of cluster {}", cluster.name());
         self.pace.services.turn().await;
         let request = self.client.describe_services().cluster(cluster.as_str());
-        let answer = request.set_services(Some(arns.to_vec())).send().await;
-        let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
-        if let Some(failure) = answer.failures().iter().find(|one| one.reason() != Some("MISSING"))
-        {
-            return Err(AwsError::unusable_answer(operation(), reason(failure)));
-        }
-        if answer.services().len() + answer.failures().len() < arns.len() {
-            return Err(AwsError::unusable_answer(
-                operation(),
-                "the answer does not mention every one",
-            ));
-        }
-        Ok(answer.services().iter().filter_map(service).collect())
+        let request = request.set_services(Some(services.to_vec()));
+        let ok = request.send().await.map_err(|error| AwsError::new(&operation, error))?;
+        check_complete(&operation, services.len(), ok.services().len(), ok.failures())?;
+        Ok(ok.services().iter().filter_map(convert).collect())
     }
 }
 
-/// `None` if ECS left out what every service has.
-fn diagnosed(described: &Described, since: Timestamp) -> Option<Service> {
-    let recent =
-        |event: &&ServiceEvent| event.created_at().is_some_and(|at| at.secs() >= since.as_second());
+/// A service as the drainers take it. `None` without a name.
+fn service(described: &SdkService, since: Timestamp) -> Option<Service> {
     // ECS lists the newest event first.
-    let mut events = described.events().iter().filter(recent);
-    let percent = described.deployment_configuration();
+    let mut events = described.events().iter().filter(|event| is_recent(event, since));
+    let configuration = described.deployment_configuration();
     Some(Service {
         name: described.service_name()?.to_owned(),
-        daemon: described.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
-        // ECS's defaults for replica services.
-        minimum_healthy_percent: percent
-            .and_then(|one| one.minimum_healthy_percent())
-            .unwrap_or(100),
-        maximum_percent: percent.and_then(|one| one.maximum_percent()).unwrap_or(200),
+        daemon: is_daemon(described),
+        minimum_healthy_percent: configuration
+            .and_then(|configuration| configuration.minimum_healthy_percent())
+            .unwrap_or(MINIMUM_HEALTHY_PERCENT),
+        maximum_percent: configuration
+            .and_then(|configuration| configuration.maximum_percent())
+            .unwrap_or(MAXIMUM_PERCENT),
         unplaced: events.find_map(|event| placement_failure(event.message()?)),
     })
 }
 
-/// `None` for one without a name.
-fn service(described: &Described) -> Option<ServiceDescription> {
-    let percent = described.deployment_configuration();
-    let percent_of = |value: Option<i32>, default| {
-        value.and_then(|value| u32::try_from(value).ok()).unwrap_or(default)
-    };
-    let constraints = described.placement_constraints();
-    let of_type = |kind| constraints.iter().filter(move |one| one.r#type() == Some(&kind));
-    let strategy: Option<Vec<_>> = described.placement_strategy().iter().map(strategy).collect();
-    let odd_constraint = constraints.iter().find(|one| {
-        !matches!(
-            one.r#type(),
-            Some(PlacementConstraintType::DistinctInstance | PlacementConstraintType::MemberOf)
-        )
-    });
-    let unclear = if !described.task_sets().is_empty() || described.task_definition().is_none() {
-        Some("its deployments are controlled from outside")
-    } else if strategy.is_none() {
-        Some("its placement strategy is not known")
-    } else {
-        odd_constraint.map(|_| "a placement constraint of it is not known")
-    };
+fn is_recent(event: &ServiceEvent, since: Timestamp) -> bool {
+    event.created_at().is_some_and(|time| time.secs() >= since.as_second())
+}
+
+fn is_daemon(described: &SdkService) -> bool {
+    described.scheduling_strategy() == Some(&SchedulingStrategy::Daemon)
+}
+
+/// A service as the reaper takes it. `None` without a name.
+fn service_description(described: &SdkService) -> Option<ServiceDescription> {
     let deployments = described.deployments();
-    let definitions = deployments.iter().filter_map(|one| one.task_definition());
-    let in_progress = deployments
-        .iter()
-        .any(|one| one.rollout_state() == Some(&DeploymentRolloutState::InProgress));
+    let definitions = deployments.iter().filter_map(Deployment::task_definition);
+    let configuration = described.deployment_configuration();
+    let minimum = configuration.and_then(|configuration| configuration.minimum_healthy_percent());
+    let maximum = configuration.and_then(|configuration| configuration.maximum_percent());
+    let constraints = described.placement_constraints();
+    let providers = described.capacity_provider_strategy();
     Some(ServiceDescription {
         name: described.service_name()?.to_owned(),
-        daemon: described.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
-        elsewhere: elsewhere(described),
+        daemon: is_daemon(described),
+        elsewhere: runs_elsewhere(described),
         definitions: definitions.chain(described.task_definition()).map(str::to_owned).collect(),
         desired: described.desired_count().into(),
         running: described.running_count().into(),
         pending: described.pending_count().into(),
-        deploying: deployments.len() > 1 || in_progress,
-        distinct_instance: of_type(PlacementConstraintType::DistinctInstance).next().is_some(),
-        constraints: of_type(PlacementConstraintType::MemberOf)
-            .map(|one| one.expression().unwrap_or_default().to_owned())
-            .collect(),
-        strategy: strategy.unwrap_or_default(),
-        // ECS's defaults for replica services.
-        minimum_healthy_percent: percent_of(
-            percent.and_then(|one| one.minimum_healthy_percent()),
-            100,
-        ),
-        maximum_percent: percent_of(percent.and_then(|one| one.maximum_percent()), 200),
-        capacity_providers: described
-            .capacity_provider_strategy()
+        deploying: deployments.len() > 1 || deployments.iter().any(is_in_progress),
+        distinct_instance: constraints.iter().any(is_distinct_instance),
+        constraints: constraints.iter().filter_map(member_of).collect(),
+        strategy: strategies(described).unwrap_or_default(),
+        minimum_healthy_percent: percent(minimum, MINIMUM_HEALTHY_PERCENT),
+        maximum_percent: percent(maximum, MAXIMUM_PERCENT),
+        capacity_providers: providers
             .iter()
-            .map(|one| one.capacity_provider().to_owned())
+            .map(|provider| provider.capacity_provider().to_owned())
             .collect(),
-        unclear: unclear.map(str::to_owned),
+        unclear: unclear(described).map(str::to_owned),
         placement_failures: placement_failures(described),
     })
 }
 
-/// Whether its tasks run on something else than the cluster's EC2 instances.
-fn elsewhere(described: &Described) -> bool {
-    let providers = described.capacity_provider_strategy();
-    let fargate = |name: &str| matches!(name, "FARGATE" | "FARGATE_SPOT");
-    match described.launch_type() {
-        Some(LaunchType::Ec2) => false,
-        Some(_) => true,
-        None => {
-            !providers.is_empty() && providers.iter().all(|one| fargate(one.capacity_provider()))
-        }
+fn is_in_progress(deployment: &Deployment) -> bool {
+    deployment.rollout_state() == Some(&DeploymentRolloutState::InProgress)
+}
+
+fn is_distinct_instance(constraint: &PlacementConstraint) -> bool {
+    constraint.r#type() == Some(&PlacementConstraintType::DistinctInstance)
+}
+
+/// The expression of a `memberOf` constraint; `None` for a constraint of another type.
+fn member_of(constraint: &PlacementConstraint) -> Option<String> {
+    let is_member_of = constraint.r#type() == Some(&PlacementConstraintType::MemberOf);
+    is_member_of.then(|| constraint.expression().unwrap_or_default().to_owned())
+}
+
+/// A percentage that ECS sent, or its default where it sent none or a negative number.
+fn percent(percent: Option<i32>, default: i32) -> u32 {
+    let percent = percent.and_then(|percent| u32::try_from(percent).ok());
+    percent.unwrap_or_else(|| default.unsigned_abs())
+}
+
+/// Why it is not known where the service's tasks may run, if it is not.
+fn unclear(described: &SdkService) -> Option<&'static str> {
+    if !described.task_sets().is_empty() || described.task_definition().is_none() {
+        Some("its deployments are controlled from outside")
+    } else if strategies(described).is_none() {
+        Some("its placement strategy is not known")
+    } else if described.placement_constraints().iter().any(is_unknown) {
+        Some("a placement constraint of it is not known")
+    } else {
+        None
     }
 }
 
+fn is_unknown(constraint: &PlacementConstraint) -> bool {
+    !matches!(
+        constraint.r#type(),
+        Some(PlacementConstraintType::DistinctInstance | PlacementConstraintType::MemberOf)
+    )
+}
+
+/// Whether the service's tasks run on something else than the cluster's EC2 instances.
+fn runs_elsewhere(described: &SdkService) -> bool {
+    let providers = described.capacity_provider_strategy();
+    match described.launch_type() {
+        Some(LaunchType::Ec2) => false,
+        Some(_) => true,
+        None => !providers.is_empty() && providers.iter().all(is_fargate),
+    }
+}
+
+fn is_fargate(provider: &CapacityProviderStrategyItem) -> bool {
+    matches!(provider.capacity_provider(), "FARGATE" | "FARGATE_SPOT")
+}
+
 /// When ECS said that it could not place a task, newest first.
-fn placement_failures(described: &Described) -> Vec<Timestamp> {
-    let events = described
+fn placement_failures(described: &SdkService) -> Vec<Timestamp> {
+    let failures = described
         .events()
         .iter()
         .filter(|event| event.message().and_then(placement_failure).is_some());
-    let mut at: Vec<_> = events
+    let mut times: Vec<_> = failures
         .filter_map(|event| Timestamp::from_second(event.created_at()?.secs()).ok())
         .collect();
-    at.sort_by(|one, other| other.cmp(one));
-    at
+    times.sort_by(|a, b| b.cmp(a));
+    times
+}
+
+/// `None` if any of the strategies is not known.
+fn strategies(described: &SdkService) -> Option<Vec<Strategy>> {
+    described.placement_strategy().iter().map(strategy).collect()
 }
 
 /// `None` for a strategy that is not known.

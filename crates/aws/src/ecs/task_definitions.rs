@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types::{
-    Compatibility, ContainerDefinition, CpuArchitecture, NetworkMode, PortMapping,
-    ResourceRequirement, ResourceType, TaskDefinition, TaskDefinitionPlacementConstraintType,
-    TransportProtocol,
+    Attribute, Compatibility, ContainerDefinition, CpuArchitecture, NetworkMode, PortMapping,
+    ResourceRequirement, ResourceType, RuntimePlatform, TaskDefinition,
+    TaskDefinitionPlacementConstraint, TaskDefinitionPlacementConstraintType, TransportProtocol,
 };
 use ebb_core::reaper::services::TaskRequirements;
 use ebb_planner::{HostPort, Protocol, Resources};
@@ -19,39 +19,36 @@ impl Ecs {
     /// # Errors
     /// If the call fails.
     pub async fn task_definition(&self, arn: &str) -> Result<TaskRequirements, AwsError> {
-        let operation = || format!("describe task definition {arn}");
+        let operation = format!("describe task definition {arn}");
         self.pace.task_definitions.turn().await;
-        let answer = self.client.describe_task_definition().task_definition(arn).send().await;
-        let answer = answer.map_err(|error| AwsError::new(operation(), error))?;
-        let described = answer.task_definition();
+        let request = self.client.describe_task_definition().task_definition(arn);
+        let ok = request.send().await.map_err(|error| AwsError::new(&operation, error))?;
+        let described = ok.task_definition();
         described
-            .map(definition)
-            .ok_or_else(|| AwsError::unusable_answer(operation(), "nothing is answered"))
+            .map(task_requirements)
+            .ok_or_else(|| AwsError::unusable_answer(operation, "nothing is answered"))
     }
 }
 
-fn definition(described: &TaskDefinition) -> TaskRequirements {
+fn task_requirements(described: &TaskDefinition) -> TaskRequirements {
     let containers = described.container_definitions();
-    let awsvpc = described.network_mode() == Some(&NetworkMode::Awsvpc);
-    let fargate_only = described.compatibilities() == [Compatibility::Fargate];
     let gpus: Option<i64> = containers.iter().map(gpus).sum();
-    let cpu = containers.iter().map(|one| i64::from(one.cpu())).sum();
+    let cpu = containers.iter().map(|container| i64::from(container.cpu())).sum();
     let memory_mib = containers.iter().map(memory_mib).sum();
     let demand = Resources {
-        cpu: described.cpu().map_or(Some(cpu), |text| text.parse().ok()).unwrap_or(-1),
-        memory_mib: described
-            .memory()
-            .map_or(Some(memory_mib), |text| text.parse().ok())
-            .unwrap_or(-1),
+        cpu: task_size(described.cpu(), cpu),
+        memory_mib: task_size(described.memory(), memory_mib),
         gpus: gpus.unwrap_or(0),
-        network_interfaces: i64::from(awsvpc),
+        network_interfaces: (described.network_mode() == Some(&NetworkMode::Awsvpc)).into(),
     };
     let unclear = if gpus.is_none() {
         Some("it needs a device that Ebb does not know")
     } else if demand.cpu < 0 || demand.memory_mib < 0 {
         Some("its CPU or its memory is not a number")
+    } else if described.compatibilities() == [Compatibility::Fargate] {
+        Some("its task definition is for Fargate only")
     } else {
-        fargate_only.then_some("its task definition is for Fargate only")
+        None
     };
     TaskRequirements {
         demand,
@@ -61,63 +58,87 @@ fn definition(described: &TaskDefinition) -> TaskRequirements {
     }
 }
 
-/// What counts for placement: the reservation where there is one. Source: ECS API, `ContainerDefinition.memory`.
+/// The size of the whole task if it is set, or else the sum of its containers'. Negative if it is not a
+/// number.
+fn task_size(size: Option<&str>, containers_size: i64) -> i64 {
+    size.map_or(containers_size, |text| text.parse().unwrap_or(-1))
+}
+
+/// What counts for placement: the reservation if there is one. Source: ECS API,
+/// `ContainerDefinition.memory`.
 fn memory_mib(container: &ContainerDefinition) -> i64 {
     container.memory_reservation().or_else(|| container.memory()).unwrap_or(0).into()
 }
 
-/// `None` if it needs something else, or a share of one.
+/// How many GPUs a container needs. `None` if it needs another device, or a share of a GPU.
 fn gpus(container: &ContainerDefinition) -> Option<i64> {
-    let of = |one: &ResourceRequirement| match one.r#type() {
-        ResourceType::Gpu if one.sharing_strategy().is_none() => one.value().parse::<i64>().ok(),
-        _ => None,
-    };
-    container.resource_requirements().iter().map(of).sum()
+    container.resource_requirements().iter().map(whole_gpus).sum()
 }
 
-/// The ports that a task takes on its instance, whichever that is. In network mode `bridge`, port 0 or none is one that
-/// the agent assigns; in mode `host` it is the container's. Source: ECS API, `PortMapping.hostPort`.
-fn host_ports(described: &TaskDefinition) -> BTreeSet<HostPort> {
-    let host = match described.network_mode() {
-        Some(NetworkMode::Host) => true,
-        Some(NetworkMode::Bridge) | None => false,
-        Some(_) => return BTreeSet::new(),
-    };
-    let number = |port: &PortMapping| {
-        let given = port.host_port().filter(|number| *number != 0);
-        u16::try_from(given.or_else(|| port.container_port().filter(|_| host))?).ok()
-    };
-    let port = |port: &PortMapping| {
-        let udp = port.protocol() == Some(&TransportProtocol::Udp);
-        Some(HostPort {
-            protocol: if udp { Protocol::Udp } else { Protocol::Tcp },
-            number: number(port)?,
-        })
-    };
-    let mappings =
-        described.container_definitions().iter().flat_map(ContainerDefinition::port_mappings);
-    mappings.filter_map(port).collect()
-}
-
-/// Its `memberOf` expressions, and the attributes that it requires as such.
-fn constraints(described: &TaskDefinition) -> Vec<String> {
-    let member_of = described.placement_constraints().iter().map(|one| match one.r#type() {
-        Some(TaskDefinitionPlacementConstraintType::MemberOf) => {
-            one.expression().unwrap_or_default().to_owned()
+fn whole_gpus(requirement: &ResourceRequirement) -> Option<i64> {
+    match requirement.r#type() {
+        ResourceType::Gpu if requirement.sharing_strategy().is_none() => {
+            requirement.value().parse().ok()
         }
-        // No expression is one that nobody understands: it pins the task.
-        _ => String::new(),
-    });
-    let required = described.requires_attributes().iter().map(|one| match one.value() {
-        Some(value) if !value.is_empty() => format!("attribute:{} == {value}", one.name()),
-        _ => format!("attribute:{} exists", one.name()),
-    });
-    let architecture =
-        described.runtime_platform().and_then(|platform| platform.cpu_architecture());
-    let architecture = architecture.and_then(|architecture| match architecture {
-        CpuArchitecture::Arm64 => Some("attribute:ecs.cpu-architecture == arm64".to_owned()),
-        CpuArchitecture::X8664 => Some("attribute:ecs.cpu-architecture == x86_64".to_owned()),
         _ => None,
-    });
-    member_of.chain(required).chain(architecture).collect()
+    }
+}
+
+/// The ports that a task takes on its instance, whichever instance that is.
+fn host_ports(described: &TaskDefinition) -> BTreeSet<HostPort> {
+    let containers = described.container_definitions().iter();
+    let mappings = containers.flat_map(ContainerDefinition::port_mappings);
+    mappings.filter_map(|mapping| host_port(mapping, described.network_mode())).collect()
+}
+
+/// The host port that a mapping takes. In network mode `bridge`, port 0 or none is assigned by the
+/// agent; in mode `host` it is the container's; in the other modes a task takes none of its instance's.
+/// Source: ECS API, `PortMapping.hostPort`.
+fn host_port(mapping: &PortMapping, network_mode: Option<&NetworkMode>) -> Option<HostPort> {
+    let mapped_port = mapping.host_port().filter(|number| *number != 0);
+    let number = match network_mode {
+        Some(NetworkMode::Host) => mapped_port.or_else(|| mapping.container_port()),
+        Some(NetworkMode::Bridge) | None => mapped_port,
+        Some(_) => None,
+    };
+    let protocol = match mapping.protocol() {
+        Some(TransportProtocol::Udp) => Protocol::Udp,
+        _ => Protocol::Tcp,
+    };
+    Some(HostPort { protocol, number: u16::try_from(number?).ok()? })
+}
+
+/// The `memberOf` expressions, and what the task definition requires as an attribute.
+fn constraints(described: &TaskDefinition) -> Vec<String> {
+    let expressions = described.placement_constraints().iter().map(expression);
+    let attributes = described.requires_attributes().iter().map(required_attribute);
+    let platform = described.runtime_platform();
+    let architecture =
+        platform.and_then(RuntimePlatform::cpu_architecture).and_then(architecture_constraint);
+    expressions.chain(attributes).chain(architecture.map(str::to_owned)).collect()
+}
+
+fn expression(constraint: &TaskDefinitionPlacementConstraint) -> String {
+    match constraint.r#type() {
+        Some(TaskDefinitionPlacementConstraintType::MemberOf) => {
+            constraint.expression().unwrap_or_default().to_owned()
+        }
+        // An empty expression is one that Ebb cannot read: it keeps the task where it is.
+        _ => String::new(),
+    }
+}
+
+fn required_attribute(attribute: &Attribute) -> String {
+    match attribute.value() {
+        Some(value) if !value.is_empty() => format!("attribute:{} == {value}", attribute.name()),
+        _ => format!("attribute:{} exists", attribute.name()),
+    }
+}
+
+fn architecture_constraint(architecture: &CpuArchitecture) -> Option<&'static str> {
+    match architecture {
+        CpuArchitecture::Arm64 => Some("attribute:ecs.cpu-architecture == arm64"),
+        CpuArchitecture::X8664 => Some("attribute:ecs.cpu-architecture == x86_64"),
+        _ => None,
+    }
 }
