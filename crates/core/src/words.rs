@@ -2,23 +2,7 @@
 //!
 //! What the sentences say is left to those who write them.
 
-use std::fmt::Display;
-
-/// "1 task", "2 tasks". For nouns whose plural takes an s.
-pub fn count<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
-    let plural = if number == N::from(1) { "" } else { "s" };
-    format!("{number} {noun}{plural}")
-}
-
-/// "20 %": a whole number of percent, as settings have it.
-pub fn percent(percent: u32) -> String {
-    format!("{percent} %")
-}
-
-/// "45.2 %": a measured share, from a number of percent.
-pub fn share(percent: f64) -> String {
-    format!("{percent:.1} %")
-}
+pub use ebb_planner::words::{count, percent, seconds, share};
 
 /// "19.9 %" for 19.99: rounded down, so that it can stand beside the limit that it is below.
 pub fn share_below(percent: f64) -> String {
@@ -47,16 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_singular_and_every_other_number_plural() {
-        assert_eq!(count(0, "task"), "0 tasks");
-        assert_eq!(count(1, "task"), "1 task");
-        assert_eq!(count(2_u32, "task"), "2 tasks");
-    }
-
-    #[test]
-    fn a_unit_stands_behind_its_number() {
-        assert_eq!(percent(20), "20 %");
-        assert_eq!(share(45.249), "45.2 %");
+    fn a_share_below_a_limit_never_reads_as_the_limit() {
         assert_eq!(share_below(19.99), "19.9 %");
     }
 

@@ -1,4 +1,5 @@
-//! What a sweep costs, in API calls and in virtual seconds, by the size of the cluster: with ECS's real request rates.
+//! What a sweep costs, in API calls and in virtual seconds, by the size of the cluster: with ECS's
+//! real request rates.
 #![expect(clippy::print_stdout, reason = "prints its table")]
 #![expect(clippy::expect_used, reason = "a benchmark that fails may panic")]
 

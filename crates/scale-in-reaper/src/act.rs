@@ -86,8 +86,8 @@ impl Sweep<'_> {
     }
 
     /// The instances that their groups may terminate as soon as they drain: there a hook holds them
-    /// until they are empty, and their tasks are sure to find a place. A termination cannot be taken
-    /// back, a drain can.
+    /// until they are empty, and their tasks are sure to find a place. A termination cannot be
+    /// taken back, a drain can.
     async fn terminate_at_once(&self, plan: &Plan) -> Result<BTreeSet<InstanceId>, Problem> {
         let certain: Vec<_> =
             plan.remove.iter().filter(|removal| removal.reason.is_certain()).collect();

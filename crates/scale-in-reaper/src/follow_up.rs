@@ -1,5 +1,5 @@
-//! How a sweep follows up what an earlier one drained, and how a drain is taken back. What becomes of
-//! each is decided by `ebb_core::reaper::follow_up`.
+//! How a sweep follows up what an earlier one drained, and how a drain is taken back. What becomes
+//! of each is decided by `ebb_core::reaper::follow_up`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,8 @@ enum TakenBack {
 }
 
 impl Sweep<'_> {
-    /// The groups among these whose hooks hold an instance until it is empty. Each is asked once a sweep.
+    /// The groups among these whose hooks hold an instance until it is empty. Each is asked once a
+    /// sweep.
     pub(crate) async fn holding_groups(
         &self,
         groups: BTreeSet<GroupName>,
@@ -90,8 +91,8 @@ impl Sweep<'_> {
         }
     }
 
-    /// Has the group terminate a DRAINING instance. If it does not, the drain is taken back: no instance stays DRAINING
-    /// for a termination that was refused.
+    /// Has the group terminate a DRAINING instance. If it does not, the drain is taken back: no
+    /// instance stays DRAINING for a termination that was refused.
     pub(crate) async fn terminate(
         &self,
         cluster: &Cluster,
@@ -121,8 +122,9 @@ impl Sweep<'_> {
         after_roll_back(id, outcome, &reason, taken_back)
     }
 
-    /// Takes a drain back that is ours: sets the instance to ACTIVE, and then removes the mark. One that its group
-    /// terminates by now stays as it is; if that cannot be looked up, the next sweep sees to it.
+    /// Takes a drain back that is ours: sets the instance to ACTIVE, and then removes the mark. One
+    /// that its group terminates by now stays as it is; if that cannot be looked up, the next sweep
+    /// sees to it.
     pub(crate) async fn roll_back(
         &self,
         cluster: &Cluster,

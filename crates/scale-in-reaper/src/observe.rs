@@ -1,5 +1,6 @@
-//! How a sweep observes a cluster: instances, groups and services as a whole, tasks of few instances
-//! only. It decides nothing: what the facts come to is said in `ebb_core::reaper::services`.
+//! How a sweep observes a cluster: instances, groups and services as a whole, tasks of few
+//! instances only. It decides nothing: what the facts come to is said in
+//! `ebb_core::reaper::services`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::sweep::Sweep;
 
-/// How many task definitions are asked for at once. The pace bounds how fast the calls follow each other.
+/// How many task definitions are asked for at once. The pace bounds how fast the calls follow each
+/// other.
 const CONCURRENT_READS_MAX: usize = 8;
 
 /// The Auto Scaling groups of the Region, for all clusters.
@@ -161,8 +163,8 @@ impl Sweep<'_> {
         indices
     }
 
-    /// Adds the replica services that matter: those of the tasks that were read, and those with tasks
-    /// on their way. Returns their descriptions, in the order in which they were added.
+    /// Adds the replica services that matter: those of the tasks that were read, and those with
+    /// tasks on their way. Returns their descriptions, in the order in which they were added.
     async fn add_services<'s>(
         &self,
         inventory: &mut Inventory,

@@ -1,5 +1,5 @@
-//! What an invocation leaves behind for people: each cluster's plan as text, its closing log line, its metrics, and a
-//! notice to a topic.
+//! What an invocation leaves behind for people: each cluster's plan as text, its closing log line,
+//! its metrics, and a notice to a topic.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use crate::sweep::FUNCTION;
 /// A notice to people must not cost the function its answer: less than what is kept for that.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many characters a notice has at most: SNS takes 256 KiB (SNS API, `Publish`), and people read less.
+/// How many characters a notice has at most: SNS takes 256 KiB (SNS API, `Publish`), and people
+/// read less.
 const NOTICE_CHARS_MAX: usize = 20_000;
 
 /// Reports how the invocation came off. An error is left to the runtime, which logs it.
@@ -77,7 +78,8 @@ fn reactivated(answer: &Answer) -> usize {
     outcomes.filter(|outcome| outcome.reactivated).count()
 }
 
-/// One line for the sweep, and one for each cluster: CloudWatch puts the values of several clusters together.
+/// One line for the sweep, and one for each cluster: CloudWatch puts the values of several clusters
+/// together.
 fn metrics_of(answer: &Answer, problems: &[Problem], clock: Clock) -> Vec<Vec<Metric>> {
     let removable = answer.clusters.iter().map(|report| report.plan.remove.len()).sum();
     let outcomes = answer.clusters.iter().flat_map(ClusterReport::all_done);

@@ -1,5 +1,5 @@
-//! What the Spot drainer costs, in API calls and in virtual seconds: for single notices, and for mass interruptions
-//! under the real request rates of ECS, beside the least that those rates allow.
+//! What the Spot drainer costs, in API calls and in virtual seconds: for single notices, and for
+//! mass interruptions under the real request rates of ECS, beside the least that those rates allow.
 #![expect(clippy::print_stdout, reason = "prints its tables")]
 #![expect(clippy::expect_used, reason = "a benchmark that fails may panic")]
 

@@ -1,5 +1,5 @@
-//! Raises the on-demand fallback group. By how much, and how the count is kept, is decided in `ebb_core::spot::fallback`;
-//! the order of the calls here is the one that its documentation gives.
+//! Raises the on-demand fallback group. By how much, and how the count is kept, is decided in
+//! `ebb_core::spot::fallback`; the order of the calls here is the one that its documentation gives.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,8 +14,8 @@ use crate::work::Work;
 type ByCluster = BTreeMap<Cluster, Vec<ContainerInstanceArn>>;
 
 impl SpotDrainer {
-    /// Counts the interrupted container instances into the fallback group, if there is one. What stays uncounted has a
-    /// problem.
+    /// Counts the interrupted container instances into the fallback group, if there is one. What
+    /// stays uncounted has a problem.
     pub(crate) async fn raise_fallback_group(&self, work: &mut Work, clock: Clock) {
         let Some(group) = &self.settings.fallback_group else { return };
         let mut interrupted = ByCluster::new();
@@ -42,8 +42,8 @@ impl SpotDrainer {
         }
     }
 
-    /// Raises the group, and returns the container instances that another invocation is counting. What this one `claimed` in an earlier round, and could not
-    /// count, it tries again.
+    /// Raises the group, and returns the container instances that another invocation is counting.
+    /// What this one `claimed` in an earlier round, and could not count, it tries again.
     async fn raise_group(
         &self,
         group: &GroupName,

@@ -18,21 +18,22 @@ use tokio::time::{Instant, sleep, timeout_at};
 pub use crate::drainer::{FUNCTION, SpotDrainer};
 use crate::work::Work;
 
-/// What is kept of the invocation's time for the answer, so that Lambda never cuts the function off without one.
+/// What is kept of the invocation's time for the answer, so that Lambda never cuts the function off
+/// without one.
 const ANSWER_MARGIN: SignedDuration = SignedDuration::from_secs(2);
 
-/// Pauses between rounds, on top of the SDK's own attempts: one second, then twice as long each time, up to the
-/// longest; each is drawn from half to one and a half of that, so that many invocations do not call in step.
+/// Pauses between rounds, on top of the SDK's own attempts: one second, then twice as long each
+/// time, up to the longest; each is drawn from half to one and a half of that, so that many
+/// invocations do not call in step.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 impl SpotDrainer {
     /// Handles one invocation, which began at `now` and is cut off at `deadline`.
     ///
-    /// # Errors
-    /// Only for "run this event again": a malformed notice, or one that could not be dealt with in time. For an SQS
-    /// batch these are named in the answer instead, so that only they are delivered again. Every other notice of the
-    /// invocation is dealt with first.
+    /// # Errors Only for "run this event again": a malformed notice, or one that could not be dealt
+    /// with in time. For an SQS batch these are named in the answer instead, so that only they are
+    /// delivered again. Every other notice of the invocation is dealt with first.
     pub async fn handle(
         &self,
         payload: &Value,
@@ -51,8 +52,8 @@ impl SpotDrainer {
         conclusion.error.map_or(Ok(conclusion.answer), Err)
     }
 
-    /// Goes through rounds until everything is dealt with or trying again helps no more. The first round is always
-    /// tried: a late notice is still acted on.
+    /// Goes through rounds until everything is dealt with or trying again helps no more. The first
+    /// round is always tried: a late notice is still acted on.
     async fn settle(
         &self,
         work: &mut Work,

@@ -1,4 +1,5 @@
-//! What an invocation leaves behind for people: its closing log line, its metrics, and a notice to a topic.
+//! What an invocation leaves behind for people: its closing log line, its metrics, and a notice to
+//! a topic.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -42,8 +43,8 @@ impl SpotDrainer {
         );
     }
 
-    /// Tells people what is being drained. Best effort: the instance is DRAINING already, and running the event again
-    /// for want of a notice would help nobody.
+    /// Tells people what is being drained. Best effort: the instance is DRAINING already, and
+    /// running the event again for want of a notice would help nobody.
     async fn notify(&self, answer: &Answer) {
         let drained: Vec<_> = answer.of_kind(OutcomeKind::Draining).collect();
         let Some(topic) = self.settings.notification_topic.as_ref().filter(|_| !drained.is_empty())
@@ -73,8 +74,8 @@ fn notice_line(outcome: &Outcome) -> String {
     )
 }
 
-/// The metrics of an invocation: how many instances came off which way, how many must be tried again, and how long the
-/// slowest drain came after its notice.
+/// The metrics of an invocation: how many instances came off which way, how many must be tried
+/// again, and how long the slowest drain came after its notice.
 fn metrics_of(conclusion: &Conclusion, clock: Clock) -> Vec<Metric> {
     let Conclusion { answer, problems, notices, .. } = conclusion;
     let mut metrics: Vec<_> = OutcomeKind::ALL

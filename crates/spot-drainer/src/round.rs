@@ -1,9 +1,10 @@
 //! One round: looks through the clusters, has `ebb_core::spot::decide` say what is to be done, and
 //! drains what can be drained.
 //!
-//! The first pass asks each cluster for ACTIVE container instances only; one notice with one configured cluster then
-//! costs two calls, the list and the drain. What no cluster shows as ACTIVE is looked for a second time in any status,
-//! to tell an instance that is DRAINING already from one that belongs to no cluster.
+//! The first pass asks each cluster for ACTIVE container instances only; one notice with one
+//! configured cluster then costs two calls, the list and the drain. What no cluster shows as ACTIVE
+//! is looked for a second time in any status, to tell an instance that is DRAINING already from one
+//! that belongs to no cluster.
 
 use std::collections::HashMap;
 
@@ -17,8 +18,8 @@ use futures_util::{StreamExt, stream};
 use crate::drainer::SpotDrainer;
 use crate::work::{Item, Work};
 
-/// How many look-ups run at once. More would only empty the account's burst of 100 reads faster, and one waiting
-/// look-up holds up none but its own cluster.
+/// How many look-ups run at once. More would only empty the account's burst of 100 reads faster,
+/// and one waiting look-up holds up none but its own cluster.
 const CONCURRENT_VISITS_MAX: usize = 8;
 
 /// What a visit to one cluster brought for some instances.
@@ -66,8 +67,8 @@ impl SpotDrainer {
         }
     }
 
-    /// Looks through all clusters at once for the undecided items without a problem, and drains what
-    /// can be drained.
+    /// Looks through all clusters at once for the undecided items without a problem, and drains
+    /// what can be drained.
     async fn drain_in_clusters(
         &self,
         work: &mut Work,
@@ -176,8 +177,9 @@ fn step_of(result: DrainResult, reason: &str) -> Step {
     }
 }
 
-/// Takes over what a visit brought. A cluster that could not be looked through leaves a problem with every item that
-/// no other cluster has settled: a look-up that failed never counts as "not there".
+/// Takes over what a visit brought. A cluster that could not be looked through leaves a problem
+/// with every item that no other cluster has settled: a look-up that failed never counts as "not
+/// there".
 fn apply_visit(work: &mut Work, visit: Visit) {
     for (instance, step) in visit.steps {
         for item in items(work, &instance.instance_id) {

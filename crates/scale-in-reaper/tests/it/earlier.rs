@@ -15,7 +15,8 @@ use crate::support::{
     CLUSTER, GROUP, Sim, hooked, instance_id, outcomes, removed, settings, small, start_time,
 };
 
-/// A cluster whose group has no hook, with a service whose tasks take this long to leave, on every instance.
+/// A cluster whose group has no hook, with a service whose tasks take this long to leave, on every
+/// instance.
 fn slow(deregistration_delay: Duration) -> World {
     let mut world = small(1);
     let spec = TaskSpec { deregistration_delay: Some(deregistration_delay), ..TaskSpec::default() };

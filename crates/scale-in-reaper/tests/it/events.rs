@@ -1,4 +1,5 @@
-//! Every sample event: what it means stands in a reviewed snapshot, and what asks for no sweep makes no call.
+//! Every sample event: what it means stands in a reviewed snapshot, and what asks for no sweep
+//! makes no call.
 
 use std::fs;
 use std::path::{Path, PathBuf};

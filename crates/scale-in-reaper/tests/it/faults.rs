@@ -1,4 +1,5 @@
-//! What AWS refuses, what fails, and what dies half-way: whatever it is, nothing stays DRAINING for ever.
+//! What AWS refuses, what fails, and what dies half-way: whatever it is, nothing stays DRAINING for
+//! ever.
 
 use ebb_core::reaper::OutcomeKind;
 use ebb_region::fault::Fault;

@@ -1,7 +1,8 @@
-//! Seeded simulation: random clusters, loads that change while they are swept, deliveries, faults, deaths and instances
-//! that vanish, and what must hold in each of them.
+//! Seeded simulation: random clusters, loads that change while they are swept, deliveries, faults,
+//! deaths and instances that vanish, and what must hold in each of them.
 //!
-//! `SEEDS=n` runs the first n seeds, `SEED=n` runs one. A seed that failed is printed, and kept in [`KEPT`].
+//! `SEEDS=n` runs the first n seeds, `SEED=n` runs one. A seed that failed is printed, and kept in
+//! [`KEPT`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -165,7 +166,8 @@ fn draw_cluster(rng: &mut Rng) -> (World, usize) {
     (world, number)
 }
 
-/// Adds services of every strategy, with as many tasks as find a place. Returns their names and counts.
+/// Adds services of every strategy, with as many tasks as find a place. Returns their names and
+/// counts.
 fn draw_services(rng: &mut Rng, world: &mut World, instances: usize) -> Vec<(String, usize)> {
     let strategies = [
         vec![],
@@ -216,7 +218,8 @@ fn draw_services(rng: &mut Rng, world: &mut World, instances: usize) -> Vec<(Str
     services
 }
 
-/// Plays a story to its end and returns the world as it is then, and how it was when it had come to rest.
+/// Plays a story to its end and returns the world as it is then, and how it was when it had come to
+/// rest.
 async fn play(story: &mut Story) -> (World, Vec<usize>) {
     fastrand::seed(story.rng.u64(..));
     let region = Region::start(story.world.clone(), 1.0);

@@ -381,7 +381,8 @@ async fn with_no_time_left_nothing_is_begun() {
     let begun = sim.region.now();
     sim.invoke(&json!({"mode": "plan"})).await.unwrap();
     let look = Duration::try_from(sim.region.now().duration_since(begun)).unwrap();
-    // Half of the time is kept for what was begun already, and a look takes more than the other half.
+    // Half of the time is kept for what was begun already, and a look takes more than the other
+    // half.
     let now = sim.region.now();
     let swept = sim
         .reaper
@@ -494,7 +495,8 @@ async fn in_a_cluster_of_many_tasks_only_those_of_the_candidates_are_listed() {
     let sim = Sim::start(world, ReaperSettings { mode: ReaperMode::Plan, ..settings() }).await;
     let swept = sim.swept().await;
 
-    // Three pages of the cluster's tasks are not all of them; then one list for each instance. Few have stopped.
+    // Three pages of the cluster's tasks are not all of them; then one list for each instance. Few
+    // have stopped.
     assert_eq!((sim.calls("ListTasks"), sim.calls("DescribeTasks")), (3 + 6 + 1, 4));
     assert!(!swept.plan.remove.is_empty(), "{swept:?}");
 }

@@ -1,4 +1,5 @@
-//! The reaper on a simulated Region, with the lifecycle drainer behind the groups' hooks, ready to be told a story.
+//! The reaper on a simulated Region, with the lifecycle drainer behind the groups' hooks, ready to
+//! be told a story.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,8 @@ pub(crate) fn start_time() -> Timestamp {
     "2025-03-04T05:00:00Z".parse().unwrap()
 }
 
-/// May act, and may remove everything at once: what it removes is then bounded by the group and the headroom only.
+/// May act, and may remove everything at once: what it removes is then bounded by the group and the
+/// headroom only.
 pub(crate) fn settings() -> ReaperSettings {
     ReaperSettings {
         clusters: Some(vec![Cluster::new(CLUSTER)]),
@@ -42,8 +44,8 @@ pub(crate) fn settings() -> ReaperSettings {
     }
 }
 
-/// A cluster of six instances in one group of at least `min_size`, with three tasks of a service: three instances are
-/// empty, as they are spread.
+/// A cluster of six instances in one group of at least `min_size`, with three tasks of a service:
+/// three instances are empty, as they are spread.
 pub(crate) fn small(min_size: i32) -> World {
     let mut world = World::new(start_time(), 1);
     add_small(&mut world, CLUSTER, GROUP, 1..=6, min_size);
@@ -215,7 +217,8 @@ impl Sim {
         self.region.world().calls.iter().filter(|call| call.operation == operation).count()
     }
 
-    /// What must hold at any time: no task was cut off, every wanted task runs, no group is below its minimum.
+    /// What must hold at any time: no task was cut off, every wanted task runs, no group is below
+    /// its minimum.
     pub(crate) fn assert_unharmed(&self) {
         let world = self.region.world();
         let cut_off: Vec<_> =

@@ -1,5 +1,5 @@
-//! Every sample event, run by the function on the shop's cluster. What each must come to stands in a reviewed
-//! snapshot, so that no file goes unread and none changes its meaning unseen.
+//! Every sample event, run by the function on the shop's cluster. What each must come to stands in
+//! a reviewed snapshot, so that no file goes unread and none changes its meaning unseen.
 
 use std::fs;
 use std::path::{Path, PathBuf};

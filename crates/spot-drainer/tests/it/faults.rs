@@ -1,4 +1,5 @@
-//! Every fault at every call: the instance ends DRAINING, or the invocation ends as something that is run again.
+//! Every fault at every call: the instance ends DRAINING, or the invocation ends as something that
+//! is run again.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The Terraform module and the code say the same: settings and their defaults, metrics, and what is called.
+//! The Terraform module and the code say the same: settings and their defaults, metrics, and what
+//! is called.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

@@ -65,7 +65,8 @@ fn an_invocation_prints_one_closing_json_line_and_one_line_of_metrics() {
     assert_eq!(answer["outcomes"][0]["outcome"], "ignored");
 }
 
-/// Plays Lambda's Runtime API: hands out one event, and then keeps whoever asks for the next one waiting.
+/// Plays Lambda's Runtime API: hands out one event, and then keeps whoever asks for the next one
+/// waiting.
 fn hand_out_one_event(runtime_api: &TcpListener) {
     let mut handed_out = false;
     for connection in runtime_api.incoming() {

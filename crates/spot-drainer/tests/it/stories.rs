@@ -1,4 +1,5 @@
-//! What the Spot drainer does, told as stories: one for each outcome, and for each rule that peers broke.
+//! What the Spot drainer does, told as stories: one for each outcome, and for each rule that peers
+//! broke.
 
 use std::time::Duration;
 

@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use spot_drainer::SpotDrainer;
 
-/// The function's time-out, as `infra/` sets it: as long as its queue's visibility time-out, so that a notice gets four
-/// tries within its two minutes.
+/// The function's time-out, as `infra/` sets it: as long as its queue's visibility time-out, so
+/// that a notice gets four tries within its two minutes.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) fn start_time() -> Timestamp {

@@ -12,8 +12,8 @@ use crate::world::agenda::Due;
 use crate::world::history::Happening;
 use crate::world::state::World;
 
-/// From Auto Scaling's decision, or the end of the last hook, until EC2 has taken the instance away.
-/// Assumed: AWS documents no figures.
+/// From Auto Scaling's decision, or the end of the last hook, until EC2 has taken the instance
+/// away. Assumed: AWS documents no figures.
 const SHUT_DOWN: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(10));
 
 impl World {
