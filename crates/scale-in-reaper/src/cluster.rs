@@ -37,25 +37,26 @@ pub(crate) async fn sweep_cluster(
     let now = sweep.clock.now();
     let planned = plan(inventory, &sweep.policy, now);
     let load = Load { headroom: planned.headroom_before, unplaced: observation.unplaced };
-    let follow_ups = follow_up(inventory, &sweep.policy, &load, FUNCTION, now);
+    let decided = follow_up(inventory, &sweep.policy, &load, FUNCTION, now);
 
     // Act: earlier drains first, as they say whether load has come back.
-    let (earlier, load_is_back) = sweep.carry_out_follow_ups(inventory, follow_ups).await;
-    let (plan, done) = if sweep.mode == ReaperMode::Plan {
+    let (follow_ups, load_is_back) = sweep.carry_out_follow_ups(inventory, decided).await;
+    let (plan, outcomes) = if sweep.mode == ReaperMode::Plan {
         would_remove(planned)
     } else if load_is_back {
         postpone(planned, "load has come back")
     } else {
         sweep.remove(cluster, planned).await?
     };
-    let never_joined = unregistered_members(inventory, &groups.members_in_service());
-    Ok(Some(ClusterReport { mode: sweep.mode, plan, done, earlier, never_joined }))
+    let mode = sweep.mode;
+    let unregistered_members = unregistered_members(inventory, &groups.members_in_service());
+    Ok(Some(ClusterReport { mode, plan, outcomes, follow_ups, unregistered_members }))
 }
 
 /// A missing permission is a problem of the sweep, so that it is noticed. The first one is enough:
 /// it names the action that is to be allowed.
 pub(crate) fn missing_permissions(reports: &[ClusterReport]) -> Option<Problem> {
-    let mut outcomes = reports.iter().flat_map(ClusterReport::all_done);
+    let mut outcomes = reports.iter().flat_map(ClusterReport::all_outcomes);
     let denied = outcomes.find(|outcome| outcome.outcome == OutcomeKind::Denied)?;
     let text = denied.detail.clone().unwrap_or_default();
     Some(Problem { error_type: ErrorType::AwsDenied, text })

@@ -51,7 +51,7 @@ pub(crate) async fn report(
 fn notice(answer: &Answer) -> Option<(String, String)> {
     let clusters = answer.clusters.iter();
     let texts: Vec<_> =
-        clusters.filter(|report| report.all_done().any(is_notable)).map(text).collect();
+        clusters.filter(|report| report.all_outcomes().any(is_notable)).map(text).collect();
     if texts.is_empty() {
         return None;
     }
@@ -74,7 +74,7 @@ fn removed(answer: &Answer) -> usize {
 }
 
 fn reactivated(answer: &Answer) -> usize {
-    let outcomes = answer.clusters.iter().flat_map(ClusterReport::all_done);
+    let outcomes = answer.clusters.iter().flat_map(ClusterReport::all_outcomes);
     outcomes.filter(|outcome| outcome.reactivated).count()
 }
 
@@ -82,7 +82,7 @@ fn reactivated(answer: &Answer) -> usize {
 /// together.
 fn metrics_of(answer: &Answer, problems: &[Problem], clock: Clock) -> Vec<Vec<Metric>> {
     let removable = answer.clusters.iter().map(|report| report.plan.remove.len()).sum();
-    let outcomes = answer.clusters.iter().flat_map(ClusterReport::all_done);
+    let outcomes = answer.clusters.iter().flat_map(ClusterReport::all_outcomes);
     let failed = problems.len() + outcomes.filter(|outcome| outcome.outcome.is_failure()).count();
     let mut lines = vec![vec![
         metric("Sweeps", usize::from(answer.ignored.is_none())),

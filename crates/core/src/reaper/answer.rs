@@ -59,7 +59,7 @@ impl Answer {
     pub fn of_kind(&self, kind: OutcomeKind) -> impl Iterator<Item = &RemovalOutcome> {
         self.clusters
             .iter()
-            .flat_map(ClusterReport::all_done)
+            .flat_map(ClusterReport::all_outcomes)
             .filter(move |outcome| outcome.outcome == kind)
     }
 }

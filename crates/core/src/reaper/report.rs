@@ -79,17 +79,17 @@ pub struct ClusterReport {
     /// The plan, as far as it held.
     pub plan: Plan,
     /// What was done about the instances that go, in the plan's order.
-    pub done: Vec<RemovalOutcome>,
+    pub outcomes: Vec<RemovalOutcome>,
     /// What became of those that an earlier sweep drained.
-    pub earlier: Vec<RemovalOutcome>,
+    pub follow_ups: Vec<RemovalOutcome>,
     /// Instances of the cluster's groups that are not in the cluster.
-    pub never_joined: Vec<(InstanceId, GroupName)>,
+    pub unregistered_members: Vec<(InstanceId, GroupName)>,
 }
 
 impl ClusterReport {
     /// The outcomes of all instances, earlier drains first.
-    pub fn all_done(&self) -> impl Iterator<Item = &RemovalOutcome> {
-        self.earlier.iter().chain(&self.done)
+    pub fn all_outcomes(&self) -> impl Iterator<Item = &RemovalOutcome> {
+        self.follow_ups.iter().chain(&self.outcomes)
     }
 
     /// The report as it stands in the answer, with `kept_max` of the instances that stay.
@@ -100,12 +100,12 @@ impl ClusterReport {
             "cluster": cluster.name(),
             "remove": remove
                 .iter()
-                .zip(&self.done)
+                .zip(&self.outcomes)
                 .map(|(removal, outcome)| removal_json(removal, outcome))
                 .collect::<Vec<_>>(),
             "keep": keep.iter().take(kept_max).map(kept_json).collect::<Vec<_>>(),
             "kept": keep.len(),
-            "earlier": self.earlier.iter().map(earlier_json).collect::<Vec<_>>(),
+            "earlier": self.follow_ups.iter().map(earlier_json).collect::<Vec<_>>(),
             "headroom_before": headroom_json(headroom_before),
             "headroom_after": headroom_json(headroom_after),
             "saving": {
@@ -114,7 +114,7 @@ impl ClusterReport {
                 "usd_per_hour": saving.planned_microusd.map(usd),
             },
             "never_joined": self
-                .never_joined
+                .unregistered_members
                 .iter()
                 .map(|(id, group)| json!({"instance_id": id, "group": group}))
                 .collect::<Vec<_>>(),

@@ -24,8 +24,8 @@ pub fn text(report: &ClusterReport) -> String {
     let mut lines = vec![headline(report)];
     lines.extend(removal_lines(report));
     lines.extend(kept_lines(&plan.keep));
-    lines.extend(earlier_lines(&report.earlier));
-    lines.extend(report.never_joined.iter().map(unregistered_line));
+    lines.extend(earlier_lines(&report.follow_ups));
+    lines.extend(report.unregistered_members.iter().map(unregistered_line));
     lines.extend(headroom_lines(&plan.headroom_before, &plan.headroom_after));
     lines.push(saving_line(plan));
     lines.iter().map(|line| format!("{line}\n")).collect()
@@ -44,7 +44,7 @@ fn headline(ClusterReport { plan, mode, .. }: &ClusterReport) -> String {
 
 fn removal_lines(report: &ClusterReport) -> Vec<String> {
     let mut lines = Vec::new();
-    for (removal, outcome) in report.plan.remove.iter().zip(&report.done) {
+    for (removal, outcome) in report.plan.remove.iter().zip(&report.outcomes) {
         let Removal { instance_id, instance_type, zone, group, reason, .. } = removal;
         lines.push(format!("  - {instance_id}  {instance_type}  {zone}  {group}  {reason}"));
         // A plan has the same outcome for all of them.
@@ -258,12 +258,12 @@ mod tests {
                 },
                 steps: 12_345,
             },
-            done: outcomes(mode),
-            earlier: vec![
+            outcomes: outcomes(mode),
+            follow_ups: vec![
                 outcome(11, OutcomeKind::Waiting, Some("3 tasks left")),
                 outcome(12, OutcomeKind::Reactivated, Some(load)),
             ],
-            never_joined: vec![(id(21), group_name())],
+            unregistered_members: vec![(id(21), group_name())],
         }
     }
 
@@ -350,7 +350,8 @@ mod tests {
             saving: Saving::default(),
             ..report.plan
         };
-        (report.done, report.earlier, report.never_joined) = (Vec::new(), Vec::new(), Vec::new());
+        (report.outcomes, report.follow_ups, report.unregistered_members) =
+            (Vec::new(), Vec::new(), Vec::new());
         insta::assert_snapshot!(text(&report), @r"
         Cluster shop: 0 of 0 container instances can go (plan: nothing is changed)
           0 stay

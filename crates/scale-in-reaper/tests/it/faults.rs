@@ -52,14 +52,14 @@ async fn every_refusal_to_terminate_has_its_word_and_the_instance_is_active_agai
     ];
     for (refuse, outcome) in refusals {
         let sim = Sim::start(hooked(small(1)), settings()).await;
-        let swept = sim.sweep_while(UPDATE, 1, |world| refuse(world)).await;
+        let report = sim.sweep_while(UPDATE, 1, |world| refuse(world)).await;
 
-        assert!(!swept.done.is_empty());
+        assert!(!report.outcomes.is_empty());
         assert!(
-            outcomes(&swept.done).iter().all(|kind| *kind == outcome),
-            "{outcome:?}: {swept:?}"
+            outcomes(&report.outcomes).iter().all(|kind| *kind == outcome),
+            "{outcome:?}: {report:?}"
         );
-        assert!(swept.done.iter().all(|done| done.reactivated), "{swept:?}");
+        assert!(report.outcomes.iter().all(|outcome| outcome.reactivated), "{report:?}");
         assert_eq!((sim.active(), sim.marked().len()), (6, 0), "{outcome:?}");
         sim.region.world().faults = ebb_region::fault::Faults::default();
         sim.until_next().await;
@@ -70,18 +70,18 @@ async fn every_refusal_to_terminate_has_its_word_and_the_instance_is_active_agai
 #[tokio::test(start_paused = true)]
 async fn a_termination_whose_answer_was_lost_has_happened() {
     let sim = Sim::start(hooked(small(1)), settings()).await;
-    let swept = sim
+    let report = sim
         .sweep_while(UPDATE, 1, |world| world.faults.plan(TERMINATE, Fault::AnswerLost, MANY))
         .await;
 
-    assert!(!swept.done.is_empty());
+    assert!(!report.outcomes.is_empty());
     assert!(
-        outcomes(&swept.done).iter().all(|kind| *kind == OutcomeKind::Terminating),
-        "{swept:?}"
+        outcomes(&report.outcomes).iter().all(|kind| *kind == OutcomeKind::Terminating),
+        "{report:?}"
     );
     assert_eq!(
         sim.draining().len(),
-        swept.done.len(),
+        report.outcomes.len(),
         "none is set to ACTIVE while its group terminates it"
     );
     sim.region.world().faults = ebb_region::fault::Faults::default();
@@ -93,21 +93,21 @@ async fn a_termination_whose_answer_was_lost_has_happened() {
 async fn a_drain_that_cannot_be_taken_back_at_once_is_by_the_next_sweep() {
     for lookup in ["DescribeAutoScalingInstances", UPDATE] {
         let sim = Sim::start(hooked(small(1)), settings()).await;
-        let swept = sim
+        let report = sim
             .sweep_while(UPDATE, 1, |world| {
                 world.groups.get_mut(GROUP).unwrap().min_size = 6;
                 world.faults.plan(lookup, Fault::ServerError, MANY);
             })
             .await;
-        assert!(swept.done.iter().all(|done| !done.reactivated), "{swept:?}");
-        assert_eq!(sim.draining().len(), swept.done.len());
+        assert!(report.outcomes.iter().all(|outcome| !outcome.reactivated), "{report:?}");
+        assert_eq!(sim.draining().len(), report.outcomes.len());
 
         sim.region.world().faults = ebb_region::fault::Faults::default();
         sim.until_next().await;
-        let next = sim.swept().await;
+        let next = sim.report().await;
         assert_eq!(
-            outcomes(&next.earlier),
-            vec![OutcomeKind::Reactivated; swept.done.len()],
+            outcomes(&next.follow_ups),
+            vec![OutcomeKind::Reactivated; report.outcomes.len()],
             "{next:?}"
         );
         sim.assert_at_rest();
@@ -117,13 +117,16 @@ async fn a_drain_that_cannot_be_taken_back_at_once_is_by_the_next_sweep() {
 #[tokio::test(start_paused = true)]
 async fn a_drain_whose_answer_never_came_is_taken_back() {
     let sim = Sim::start(hooked(small(1)), settings()).await;
-    let swept = sim
+    let report = sim
         .sweep_while("PutAttributes", 1, |world| world.faults.plan(UPDATE, Fault::AnswerLost, 5))
         .await;
 
     assert!(
-        swept.done.iter().all(|done| done.outcome == OutcomeKind::Failed && done.reactivated),
-        "{swept:?}"
+        report
+            .outcomes
+            .iter()
+            .all(|outcome| outcome.outcome == OutcomeKind::Failed && outcome.reactivated),
+        "{report:?}"
     );
     assert_eq!(sim.calls(TERMINATE), 0);
     sim.assert_at_rest();
@@ -135,7 +138,7 @@ async fn an_instance_that_vanishes_meanwhile_takes_none_of_the_others_with_it() 
     let mut vanished = String::new();
     let planned =
         removed(&sim.invoke(&serde_json::json!({"mode": "plan"})).await.unwrap().clusters[0]);
-    let swept = sim
+    let report = sim
         .sweep_while("DescribeLifecycleHooks", 1, |world| {
             vanished.clone_from(&planned[0]);
             world.terminate(&planned[0], std::time::Duration::ZERO);
@@ -143,11 +146,11 @@ async fn an_instance_that_vanishes_meanwhile_takes_none_of_the_others_with_it() 
         })
         .await;
 
-    let gone = swept.done.iter().find(|done| done.instance_id.as_str() == vanished);
-    assert!(gone.is_none_or(|done| done.outcome == OutcomeKind::Gone), "{swept:?}");
-    let others = swept.done.iter().filter(|done| done.instance_id.as_str() != vanished);
-    let others: Vec<_> = others.map(|done| done.outcome).collect();
-    assert_eq!(others, vec![OutcomeKind::Terminating; planned.len() - 1], "{swept:?}");
+    let gone = report.outcomes.iter().find(|outcome| outcome.instance_id.as_str() == vanished);
+    assert!(gone.is_none_or(|outcome| outcome.outcome == OutcomeKind::Gone), "{report:?}");
+    let others = report.outcomes.iter().filter(|outcome| outcome.instance_id.as_str() != vanished);
+    let others: Vec<_> = others.map(|outcome| outcome.outcome).collect();
+    assert_eq!(others, vec![OutcomeKind::Terminating; planned.len() - 1], "{report:?}");
     sim.until_next().await;
     sim.assert_unharmed();
 }
@@ -160,10 +163,13 @@ async fn one_fault_at_each_call_changes_nothing() {
         for fault in Fault::TRANSIENT {
             let sim = Sim::start(hooked(small(1)), settings()).await;
             sim.region.world().faults.plan(operation, fault, 1);
-            let swept = sim.swept().await;
-            assert!(!swept.done.is_empty());
+            let report = sim.report().await;
+            assert!(!report.outcomes.is_empty());
             let wanted = |kind: &OutcomeKind| *kind == OutcomeKind::Terminating;
-            assert!(outcomes(&swept.done).iter().all(wanted), "{operation} {fault:?}: {swept:?}");
+            assert!(
+                outcomes(&report.outcomes).iter().all(wanted),
+                "{operation} {fault:?}: {report:?}"
+            );
             sim.until_next().await;
             sim.assert_at_rest();
         }
@@ -175,9 +181,9 @@ async fn a_look_that_fails_removes_nothing() {
     for operation in &READS[..12] {
         let sim = Sim::start(hooked(small(1)), settings()).await;
         sim.region.world().faults.plan(operation, Fault::ServerError, MANY);
-        let swept = sim.invoke(&serde_json::json!({})).await;
+        let report = sim.invoke(&serde_json::json!({})).await;
 
-        assert!(swept.is_err(), "{operation}: {swept:?}");
+        assert!(report.is_err(), "{operation}: {report:?}");
         assert_eq!((sim.draining().len(), sim.marked().len()), (0, 0), "{operation}");
     }
 }

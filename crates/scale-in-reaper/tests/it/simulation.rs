@@ -1,4 +1,4 @@
-//! Seeded simulation: random clusters, loads that change while they are swept, deliveries, faults,
+//! Seeded simulation: random clusters, loads that change while they are report, deliveries, faults,
 //! deaths and instances that vanish, and what must hold in each of them.
 //!
 //! `SEEDS=n` runs the first n seeds, `SEED=n` runs one. A seed that failed is printed, and kept in
@@ -281,8 +281,8 @@ fn apply(region: &Region, change: Change) {
         Change::Standalone { instance_id } => {
             let found = world
                 .container_instance(&instance_id)
-                .filter(|(_, one)| one.status == Status::Active);
-            let Some(id) = found.map(|(_, one)| one.id.clone()) else { return };
+                .filter(|(_, instance)| instance.status == Status::Active);
+            let Some(id) = found.map(|(_, instance)| instance.id.clone()) else { return };
             world.run_task(CLUSTER, &id, "report", TaskSpec::default());
         }
     }
@@ -297,8 +297,8 @@ fn check(story: &Story, world: &World, active: &[usize]) -> Result<(), String> {
     // What somebody else took away is not our doing: groups balance their zones, instances vanish.
     let instances = world.clusters[CLUSTER].instances.values();
     let ours: BTreeSet<_> = instances
-        .filter(|one| one.attribute(DRAINED_BY).is_some())
-        .map(|one| one.instance_id.as_str())
+        .filter(|instance| instance.attribute(DRAINED_BY).is_some())
+        .map(|instance| instance.instance_id.as_str())
         .collect();
     let vanished: BTreeSet<_> = story
         .changes

@@ -13,12 +13,12 @@ fn wrong_settings_end_the_start_and_are_all_named() {
     let output = command.env_clear().envs(variables).output().expect("the binary starts");
 
     assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    let output = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
     for expected in [
         "REAPER_MODE is \"ACT\", expected `plan` or `act`",
         "HEADROOM_CPU_PERCENT is \"95\"",
         "INSTANCE_PRICES is \"m7g.large: -1\"",
     ] {
-        assert!(said.contains(expected), "{expected} is not in: {said}");
+        assert!(output.contains(expected), "{expected} is not in: {output}");
     }
 }

@@ -37,10 +37,10 @@ async fn plan_mode_says_what_would_go_and_changes_nothing() {
     let settings = ReaperSettings { mode: ReaperMode::Plan, ..settings() };
     let sim = Sim::start(hooked(small(1)), settings).await;
     let before = sim.region.world().history.len();
-    let swept = sim.swept().await;
+    let report = sim.report().await;
 
-    assert!(swept.plan.remove.len() >= 3, "{swept:?}");
-    assert!(outcomes(&swept.done).iter().all(|outcome| *outcome == OutcomeKind::WouldRemove));
+    assert!(report.plan.remove.len() >= 3, "{report:?}");
+    assert!(outcomes(&report.outcomes).iter().all(|outcome| *outcome == OutcomeKind::WouldRemove));
     assert_eq!(sim.region.world().history.len(), before);
     assert_eq!(WRITES.map(|write| sim.calls(write)), [0; 5]);
 }
@@ -85,14 +85,14 @@ async fn the_answer_names_every_instance_and_its_log_line_is_short() {
 #[tokio::test(start_paused = true)]
 async fn what_nobody_needs_is_drained_and_terminated_and_no_task_is_cut_off() {
     let sim = Sim::start(hooked(scenario::idle_shop(start_time(), 1)), settings()).await;
-    let swept = sim.swept().await;
+    let report = sim.report().await;
 
-    let mut removed = removed(&swept);
+    let mut removed = removed(&report);
     removed.sort();
-    assert!(!removed.is_empty(), "{swept:?}");
+    assert!(!removed.is_empty(), "{report:?}");
     assert!(
-        outcomes(&swept.done).iter().all(|outcome| *outcome == OutcomeKind::Terminating),
-        "{swept:?}"
+        outcomes(&report.outcomes).iter().all(|outcome| *outcome == OutcomeKind::Terminating),
+        "{report:?}"
     );
     assert_eq!(sim.draining(), removed, "they are DRAINING");
     sim.until_next().await;
@@ -103,7 +103,7 @@ async fn what_nobody_needs_is_drained_and_terminated_and_no_task_is_cut_off() {
     let completed = sim.region.world().completed_actions.clone();
     assert_eq!(completed.len(), removed.len());
     assert!(
-        completed.iter().all(|one| one.cause == CompletedBy::Caller),
+        completed.iter().all(|action| action.cause == CompletedBy::Caller),
         "the drainer held them: {completed:?}"
     );
 }
@@ -115,15 +115,15 @@ async fn repeated_sweeps_take_their_share_and_come_to_rest_with_the_headroom_lef
     let mut counts = Vec::new();
     for _ in 0..12 {
         let usable = sim.active();
-        let swept = sim.swept().await;
-        assert!(swept.plan.remove.len() <= usable.div_ceil(10), "{swept:?}");
-        counts.push(swept.plan.remove.len());
+        let report = sim.report().await;
+        assert!(report.plan.remove.len() <= usable.div_ceil(10), "{report:?}");
+        counts.push(report.plan.remove.len());
         sim.until_next().await;
         sim.assert_at_rest();
     }
 
     assert!(counts[0] > 0 && counts[8..] == [0; 4], "{counts:?}");
-    let last = sim.swept().await.plan;
+    let last = sim.report().await.plan;
     assert_eq!(last.headroom_before, last.headroom_after);
     assert!(
         last.headroom_after.cpu_percent() >= 20.0 && last.headroom_after.memory_percent() >= 20.0
@@ -163,10 +163,10 @@ async fn people_are_told_what_was_removed() {
     let topic = "arn:aws:sns:eu-west-1:111122223333:sweeps";
     let settings = ReaperSettings { notification_topic: Some(TopicArn::new(topic)), ..settings() };
     let sim = Sim::start(hooked(small(1)), settings).await;
-    let removed = removed(&sim.swept().await);
+    let removed = removed(&sim.report().await);
 
     let published = sim.region.world().published.clone();
-    let notice = published.iter().find(|one| one.topic_arn == topic).expect("a notice");
+    let notice = published.iter().find(|message| message.topic_arn == topic).expect("a notice");
     assert!(removed.iter().all(|id| notice.message.contains(id)), "{notice:?}");
     assert!(
         notice.subject.as_ref().is_some_and(|subject| subject.starts_with("Ebb removes ")),
@@ -183,17 +183,17 @@ async fn people_are_told_what_was_removed() {
 #[tokio::test(start_paused = true)]
 async fn a_group_at_its_minimum_keeps_its_instances() {
     let sim = Sim::start(hooked(small(6)), settings()).await;
-    let swept = sim.swept().await;
+    let report = sim.report().await;
 
-    assert_eq!(removed(&swept), [""; 0]);
-    assert_eq!(reason(&swept, &instance_id(1)).code(), "group_at_minimum");
+    assert_eq!(removed(&report), [""; 0]);
+    assert_eq!(reason(&report, &instance_id(1)).code(), "group_at_minimum");
     assert_eq!(sim.calls("ListTasks"), 0, "nothing is worth reading");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_group_never_goes_below_its_minimum() {
     let sim = Sim::start(hooked(small(4)), settings()).await;
-    assert_eq!(removed(&sim.swept().await).len(), 2);
+    assert_eq!(removed(&sim.report().await).len(), 2);
     sim.until_next().await;
     assert_eq!((sim.active(), sim.region.world().groups[GROUP].desired_capacity), (4, 4));
     sim.assert_at_rest();
@@ -213,9 +213,9 @@ async fn what_others_drained_is_not_touched_and_counts_into_the_share() {
     }
     sim.run(Duration::from_secs(300)).await;
     for _ in 0..3 {
-        let swept = sim.swept().await;
+        let report = sim.report().await;
         assert_eq!(
-            (removed(&swept).len(), swept.earlier.len()),
+            (removed(&report).len(), report.follow_ups.len()),
             (0, 0),
             "two of four usable ones drain already"
         );
@@ -241,9 +241,9 @@ async fn instances_with_a_reason_to_stay_stay() {
         world.protect_task(CLUSTER, &task, Duration::from_secs(7_200));
     }
     let sim = Sim::start(world, settings()).await;
-    let swept = sim.swept().await;
+    let report = sim.report().await;
 
-    let code = |number: usize| reason(&swept, &instance_id(number)).code();
+    let code = |number: usize| reason(&report, &instance_id(number)).code();
     assert_eq!(code(1), "agent_disconnected");
     assert_eq!(code(2), "protected_from_scale_in");
     assert_eq!(code(3), "not_in_service");
@@ -255,7 +255,7 @@ async fn instances_with_a_reason_to_stay_stay() {
         .values()
         .map(|task| task.container_instance.clone())
         .collect();
-    for removed in removed(&swept) {
+    for removed in removed(&report) {
         let arn = sim.region.world().container_instance(&removed).unwrap().1.id.clone();
         assert!(!holders.contains(&arn), "a protected task is on {removed}");
     }
@@ -276,9 +276,9 @@ async fn a_task_that_is_protected_pins_its_instance() {
     let busy: Vec<_> = planned.into_iter().filter(|id| holds(id)).collect();
     assert!(!busy.is_empty(), "else nothing is shown");
 
-    let swept = sim.swept().await;
+    let report = sim.report().await;
     for id in busy {
-        assert_eq!(reason(&swept, &id).code(), "pinned", "{id}");
+        assert_eq!(reason(&report, &id).code(), "pinned", "{id}");
     }
 }
 
@@ -288,14 +288,14 @@ async fn groups_that_may_not_be_shrunk_are_left_alone() {
     let mut world = hooked(small(1));
     world.attach_capacity_provider(CLUSTER, "provider", managed);
     let sim = Sim::start(world, settings()).await;
-    let swept = sim.swept().await;
+    let report = sim.report().await;
     assert_eq!(
-        (removed(&swept).len(), reason(&swept, &instance_id(1)).code()),
+        (removed(&report).len(), reason(&report, &instance_id(1)).code()),
         (0, "managed_scaling")
     );
 
     let allowed = sim.with(ReaperSettings { allow_managed_scaling: true, ..settings() }).await;
-    assert!(!removed(&allowed.swept().await).is_empty());
+    assert!(!removed(&allowed.report().await).is_empty());
 
     let suspended = |group: Group| group.suspending(&["Terminate"]);
     let refreshed = |group: Group| Group { refresh: Some("InProgress".to_owned()), ..group };
@@ -308,11 +308,11 @@ async fn groups_that_may_not_be_shrunk_are_left_alone() {
         let mut world = hooked(small(1));
         let group = change(world.groups[GROUP].clone());
         world.groups.insert(GROUP.to_owned(), group);
-        let swept = Sim::start(world, settings()).await.swept().await;
-        assert_eq!(!removed(&swept).is_empty(), removes, "{swept:?}");
+        let report = Sim::start(world, settings()).await.report().await;
+        assert_eq!(!removed(&report).is_empty(), removes, "{report:?}");
         let told =
             |kept: &ebb_planner::Kept| matches!(kept.reason, KeepReason::GroupUnavailable(..));
-        assert_eq!(swept.plan.keep.iter().all(told), !removes, "{swept:?}");
+        assert_eq!(report.plan.keep.iter().all(told), !removes, "{report:?}");
     }
 }
 
@@ -320,9 +320,9 @@ async fn groups_that_may_not_be_shrunk_are_left_alone() {
 async fn only_the_groups_that_are_named_are_shrunk() {
     let groups = Some(["another".to_owned()].map(ebb_core::ids::GroupName::new).into());
     let sim = Sim::start(hooked(small(1)), ReaperSettings { groups, ..settings() }).await;
-    let swept = sim.swept().await;
+    let report = sim.report().await;
     assert_eq!(
-        (removed(&swept).len(), reason(&swept, &instance_id(1)).code()),
+        (removed(&report).len(), reason(&report, &instance_id(1)).code()),
         (0, "group_not_allowed")
     );
 }
@@ -332,10 +332,13 @@ async fn instances_that_joined_the_group_but_never_the_cluster_are_reported() {
     let mut world = small(1);
     world.groups.get_mut(GROUP).unwrap().instances.push(Instance::in_service(instance_id(9)));
     let sim = Sim::start(world, settings()).await;
-    let swept = sim.swept().await;
+    let report = sim.report().await;
 
-    let strangers: Vec<_> =
-        swept.never_joined.iter().map(|(id, group)| (id.as_str(), group.as_str())).collect();
+    let strangers: Vec<_> = report
+        .unregistered_members
+        .iter()
+        .map(|(id, group)| (id.as_str(), group.as_str()))
+        .collect();
     assert_eq!(strangers, [(instance_id(9).as_str(), GROUP)]);
 }
 
@@ -345,20 +348,23 @@ async fn instances_that_joined_the_group_but_never_the_cluster_are_reported() {
 async fn what_was_protected_since_the_plan_stays() {
     let sim = Sim::start(hooked(small(1)), settings()).await;
     let planned = removed(&sim.invoke(&json!({"mode": "plan"})).await.unwrap().clusters[0]);
-    let swept = sim
+    let report = sim
         .sweep_while("GetTaskProtection", 1, |world| {
             let group = world.groups.get_mut(GROUP).unwrap();
-            let instance =
-                group.instances.iter_mut().find(|one| one.instance_id == planned[0]).unwrap();
+            let instance = group
+                .instances
+                .iter_mut()
+                .find(|instance| instance.instance_id == planned[0])
+                .unwrap();
             instance.protected_from_scale_in = true;
         })
         .await;
 
-    assert_eq!(reason(&swept, &planned[0]), KeepReason::ProtectedFromScaleIn);
-    let going = removed(&swept);
+    assert_eq!(reason(&report, &planned[0]), KeepReason::ProtectedFromScaleIn);
+    let going = removed(&report);
     assert!(
         !going.is_empty() && going.iter().all(|id| planned[1..].contains(id)),
-        "others go: {swept:?}"
+        "others go: {report:?}"
     );
     assert!(!sim.draining().contains(&planned[0]));
 }
@@ -366,11 +372,11 @@ async fn what_was_protected_since_the_plan_stays() {
 #[tokio::test(start_paused = true)]
 async fn nothing_goes_if_load_came_while_the_plan_was_made() {
     let sim = Sim::start(hooked(small(1)), settings()).await;
-    let swept = sim
+    let report = sim
         .sweep_while("GetTaskProtection", 1, |world| world.set_desired_count(CLUSTER, "web", 40))
         .await;
 
-    assert_eq!((removed(&swept).len(), sim.draining().len()), (0, 0), "{swept:?}");
+    assert_eq!((removed(&report).len(), sim.draining().len()), (0, 0), "{report:?}");
     sim.until_next().await;
     sim.assert_at_rest();
 }
@@ -384,7 +390,7 @@ async fn with_no_time_left_nothing_is_begun() {
     // Half of the time is kept for what was begun already, and a look takes more than the other
     // half.
     let now = sim.region.now();
-    let swept = sim
+    let report = sim
         .reaper
         .handle(&json!({}), now, now + look.mul_f64(1.6))
         .await
@@ -392,8 +398,11 @@ async fn with_no_time_left_nothing_is_begun() {
         .clusters
         .remove(0);
 
-    assert!(!swept.done.is_empty());
-    assert!(outcomes(&swept.done).iter().all(|kind| *kind == OutcomeKind::Postponed), "{swept:?}");
+    assert!(!report.outcomes.is_empty());
+    assert!(
+        outcomes(&report.outcomes).iter().all(|kind| *kind == OutcomeKind::Postponed),
+        "{report:?}"
+    );
     assert_eq!((sim.draining().len(), sim.marked().len()), (0, 0));
 }
 
@@ -415,7 +424,7 @@ async fn one_cluster_that_cannot_be_looked_at_does_not_hide_the_others() {
         world.clusters[cluster]
             .instances
             .values()
-            .filter(|one| one.status == Status::Active)
+            .filter(|instance| instance.status == Status::Active)
             .count()
     };
     assert!(left("back-office") < 6 && left(CLUSTER) < 6);
@@ -430,7 +439,7 @@ async fn every_cluster_of_the_region_is_swept_if_none_is_configured() {
     let answer = sim.sweep().await;
 
     let names: Vec<_> =
-        answer.clusters.iter().map(|swept| swept.plan.cluster.name().to_owned()).collect();
+        answer.clusters.iter().map(|report| report.plan.cluster.name().to_owned()).collect();
     assert_eq!(names, ["back-office", CLUSTER]);
     assert_eq!(
         sim.calls("DescribeCapacityProviders"),
@@ -493,10 +502,10 @@ async fn in_a_cluster_of_many_tasks_only_those_of_the_candidates_are_listed() {
     let tiny = TaskSpec { cpu: 1, memory_mib: 4, ..TaskSpec::default() };
     world.add_service(CLUSTER, "tiny", ServiceKind::replica(360), tiny);
     let sim = Sim::start(world, ReaperSettings { mode: ReaperMode::Plan, ..settings() }).await;
-    let swept = sim.swept().await;
+    let report = sim.report().await;
 
     // Three pages of the cluster's tasks are not all of them; then one list for each instance. Few
     // have stopped.
     assert_eq!((sim.calls("ListTasks"), sim.calls("DescribeTasks")), (3 + 6 + 1, 4));
-    assert!(!swept.plan.remove.is_empty(), "{swept:?}");
+    assert!(!report.plan.remove.is_empty(), "{report:?}");
 }

@@ -120,7 +120,7 @@ impl Sim {
     }
 
     /// A sweep of the one cluster that there is.
-    pub(crate) async fn swept(&self) -> ClusterReport {
+    pub(crate) async fn report(&self) -> ClusterReport {
         let mut answer = self.sweep().await;
         assert_eq!(answer.clusters.len(), 1, "{answer:?}");
         answer.clusters.remove(0)
@@ -144,8 +144,8 @@ impl Sim {
             }
             happens(&mut self.region.world());
         };
-        let (swept, ()) = tokio::join!(self.swept(), meanwhile);
-        swept
+        let (report, ()) = tokio::join!(self.report(), meanwhile);
+        report
     }
 
     /// A sweep that is killed once it has made this many calls. Says whether it came that far.
@@ -160,7 +160,7 @@ impl Sim {
         tokio::select! {
             biased;
             () = killed => true,
-            swept = self.invoke(&payload) => { swept.unwrap(); false }
+            report = self.invoke(&payload) => { report.unwrap(); false }
         }
     }
 
@@ -203,9 +203,10 @@ impl Sim {
     pub(crate) fn marked(&self) -> Vec<String> {
         let world = self.region.world();
         let instances = world.clusters.values().flat_map(|cluster| cluster.instances.values());
-        let marked = instances
-            .filter(|one| one.status != Status::Inactive && one.attribute(DRAINED_BY).is_some());
-        marked.map(|one| one.instance_id.clone()).collect()
+        let marked = instances.filter(|instance| {
+            instance.status != Status::Inactive && instance.attribute(DRAINED_BY).is_some()
+        });
+        marked.map(|instance| instance.instance_id.clone()).collect()
     }
 
     pub(crate) fn state_of(&self, instance_id: &str) -> Option<LifecycleState> {
@@ -238,16 +239,16 @@ impl Sim {
 }
 
 /// The instances that went, or would go.
-pub(crate) fn removed(swept: &ClusterReport) -> Vec<String> {
-    swept.plan.remove.iter().map(|removal| removal.instance_id.to_string()).collect()
+pub(crate) fn removed(report: &ClusterReport) -> Vec<String> {
+    report.plan.remove.iter().map(|removal| removal.instance_id.to_string()).collect()
 }
 
 pub(crate) fn outcomes(done: &[RemovalOutcome]) -> Vec<OutcomeKind> {
-    done.iter().map(|done| done.outcome).collect()
+    done.iter().map(|outcome| outcome.outcome).collect()
 }
 
 /// Why an instance stays.
-pub(crate) fn reason(swept: &ClusterReport, instance_id: &str) -> KeepReason {
-    let kept = swept.plan.keep.iter().find(|kept| kept.instance_id.as_str() == instance_id);
-    kept.unwrap_or_else(|| panic!("{instance_id} is not kept: {:?}", swept.plan)).reason.clone()
+pub(crate) fn reason(report: &ClusterReport, instance_id: &str) -> KeepReason {
+    let kept = report.plan.keep.iter().find(|kept| kept.instance_id.as_str() == instance_id);
+    kept.unwrap_or_else(|| panic!("{instance_id} is not kept: {:?}", report.plan)).reason.clone()
 }

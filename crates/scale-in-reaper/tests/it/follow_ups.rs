@@ -45,17 +45,17 @@ fn no_more() -> ReaperSettings {
 #[tokio::test(start_paused = true)]
 async fn without_a_hook_a_later_sweep_terminates_once_the_instance_is_empty() {
     let sim = Sim::start(slow(Duration::from_secs(2_400)), settings()).await;
-    let first = sim.swept().await;
+    let first = sim.report().await;
     let removed = removed(&first);
     assert!(
         !removed.is_empty()
-            && outcomes(&first.done).iter().all(|kind| *kind == OutcomeKind::Draining)
+            && outcomes(&first.outcomes).iter().all(|kind| *kind == OutcomeKind::Draining)
     );
 
     sim.until_next().await;
-    let second = sim.swept().await;
+    let second = sim.report().await;
     assert!(
-        outcomes(&second.earlier).iter().all(|kind| *kind == OutcomeKind::Waiting),
+        outcomes(&second.follow_ups).iter().all(|kind| *kind == OutcomeKind::Waiting),
         "{second:?}"
     );
     for instance_id in &removed {
@@ -66,9 +66,9 @@ async fn without_a_hook_a_later_sweep_terminates_once_the_instance_is_empty() {
         );
     }
     sim.until_next().await;
-    let third = sim.swept().await;
+    let third = sim.report().await;
     assert!(
-        outcomes(&third.earlier).iter().all(|kind| *kind == OutcomeKind::Terminating),
+        outcomes(&third.follow_ups).iter().all(|kind| *kind == OutcomeKind::Terminating),
         "{third:?}"
     );
     sim.until_next().await;
@@ -81,12 +81,14 @@ async fn without_a_hook_a_later_sweep_terminates_once_the_instance_is_empty() {
 #[tokio::test(start_paused = true)]
 async fn plan_mode_leaves_earlier_drains_as_they_are() {
     let sim = Sim::start(slow(Duration::from_secs(30)), settings()).await;
-    let removed = removed(&sim.swept().await);
+    let removed = removed(&sim.report().await);
     sim.until_next().await;
     let planned = sim.invoke(&json!({"mode": "plan"})).await.unwrap();
 
     assert!(
-        outcomes(&planned.clusters[0].earlier).iter().all(|kind| *kind == OutcomeKind::WouldRemove)
+        outcomes(&planned.clusters[0].follow_ups)
+            .iter()
+            .all(|kind| *kind == OutcomeKind::WouldRemove)
     );
     assert_eq!(sim.draining().len(), removed.len());
     assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), 0);
@@ -95,23 +97,23 @@ async fn plan_mode_leaves_earlier_drains_as_they_are() {
 #[tokio::test(start_paused = true)]
 async fn load_that_comes_back_finds_its_instances_again() {
     let sim = Sim::start(slow(Duration::from_secs(2_400)), settings()).await;
-    let removed = removed(&sim.swept().await);
+    let removed = removed(&sim.report().await);
     assert!(removed.len() >= 2);
     // More than what is left takes at the chosen headroom.
     sim.region.world().set_desired_count(CLUSTER, "web", 26);
     sim.until_next().await;
     let before = sim.draining().len();
-    let swept = sim.swept().await;
+    let report = sim.report().await;
 
-    let reactivated = swept.earlier.iter().filter(|done| done.reactivated).count();
-    assert!(reactivated > 0, "{swept:?}");
+    let reactivated = report.follow_ups.iter().filter(|outcome| outcome.reactivated).count();
+    assert!(reactivated > 0, "{report:?}");
     assert_eq!(sim.draining().len(), before - reactivated);
     assert!(
-        swept.done.iter().all(|done| done.outcome == OutcomeKind::Postponed),
-        "nothing more goes: {swept:?}"
+        report.outcomes.iter().all(|outcome| outcome.outcome == OutcomeKind::Postponed),
+        "nothing more goes: {report:?}"
     );
-    let said = swept.earlier.iter().filter_map(|done| done.detail.as_deref());
-    assert!(said.into_iter().any(|said| said.contains("load has come back")), "{swept:?}");
+    let said = report.follow_ups.iter().filter_map(|outcome| outcome.detail.as_deref());
+    assert!(said.into_iter().any(|said| said.contains("load has come back")), "{report:?}");
     for _ in 0..4 {
         sim.until_next().await;
         sim.sweep().await;
@@ -139,9 +141,9 @@ async fn a_service_that_finds_no_place_since_the_drain_gets_its_instance_back() 
     sim.region.world().add_service(CLUSTER, "large", ServiceKind::replica(0), large);
     sim.region.world().set_desired_count(CLUSTER, "large", 1);
     sim.until_next().await;
-    let swept = sim.swept().await;
+    let report = sim.report().await;
 
-    assert_eq!(outcomes(&swept.earlier), [OutcomeKind::Reactivated], "{swept:?}");
+    assert_eq!(outcomes(&report.follow_ups), [OutcomeKind::Reactivated], "{report:?}");
     sim.until_next().await;
     sim.assert_at_rest();
 }
@@ -158,11 +160,11 @@ async fn a_drain_that_has_stalled_is_taken_back() {
     drained_by_us(&mut sim.region.world(), &instance_id(1), Duration::ZERO);
     for _ in 0..3 {
         sim.until_next().await;
-        assert_eq!(outcomes(&sim.swept().await.earlier), [OutcomeKind::Waiting]);
+        assert_eq!(outcomes(&sim.report().await.follow_ups), [OutcomeKind::Waiting]);
     }
     sim.until_next().await;
-    let swept = sim.swept().await;
-    assert_eq!(outcomes(&swept.earlier), [OutcomeKind::Reactivated], "{swept:?}");
+    let report = sim.report().await;
+    assert_eq!(outcomes(&report.follow_ups), [OutcomeKind::Reactivated], "{report:?}");
     sim.assert_at_rest();
 }
 
@@ -175,7 +177,7 @@ async fn a_drain_waits_for_standalone_tasks_that_it_may_wait_for() {
     drained_by_us(&mut sim.region.world(), &instance_id(1), Duration::ZERO);
     for _ in 0..6 {
         sim.until_next().await;
-        assert_eq!(outcomes(&sim.swept().await.earlier), [OutcomeKind::Waiting]);
+        assert_eq!(outcomes(&sim.report().await.follow_ups), [OutcomeKind::Waiting]);
     }
 }
 
@@ -196,23 +198,26 @@ async fn a_drain_whose_group_says_no_by_now_is_taken_back() {
         drained_by_us(&mut world, &instance_id(1), Duration::from_secs(1_800));
         change(&mut world);
         let sim = Sim::start(world, no_more()).await;
-        let swept = sim.swept().await;
+        let report = sim.report().await;
 
-        assert_eq!(outcomes(&swept.earlier), [OutcomeKind::Reactivated], "{swept:?}");
-        assert_eq!((sim.draining().len(), sim.marked().len()), (0, 0), "{swept:?}");
+        assert_eq!(outcomes(&report.follow_ups), [OutcomeKind::Reactivated], "{report:?}");
+        assert_eq!((sim.draining().len(), sim.marked().len()), (0, 0), "{report:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_instance_that_its_group_terminates_is_left_to_the_lifecycle_drainer() {
     let sim = Sim::start(hooked(slow(Duration::from_secs(3_000))), settings()).await;
-    let removed = removed(&sim.swept().await);
+    let removed = removed(&sim.report().await);
     let calls = sim.calls("TerminateInstanceInAutoScalingGroup");
     sim.run(Duration::from_secs(300)).await;
-    let swept = sim.with(no_more()).await.swept().await;
+    let report = sim.with(no_more()).await.report().await;
 
     assert!(!removed.is_empty());
-    assert!(outcomes(&swept.earlier).iter().all(|kind| *kind == OutcomeKind::Waiting), "{swept:?}");
+    assert!(
+        outcomes(&report.follow_ups).iter().all(|kind| *kind == OutcomeKind::Waiting),
+        "{report:?}"
+    );
     assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), calls);
 }
 
@@ -221,9 +226,9 @@ async fn the_mark_on_an_active_instance_is_removed_once_no_sweep_can_be_at_it() 
     let sim = Sim::start(small(1), no_more()).await;
     mark(&mut sim.region.world(), &instance_id(1), Duration::from_secs(60));
     mark(&mut sim.region.world(), &instance_id(2), Duration::from_secs(1_000));
-    let swept = sim.swept().await;
+    let report = sim.report().await;
 
-    assert_eq!(outcomes(&swept.earlier), [OutcomeKind::Reactivated]);
+    assert_eq!(outcomes(&report.follow_ups), [OutcomeKind::Reactivated]);
     assert_eq!(sim.marked(), [instance_id(1)], "a sweep may be about to drain it");
 }
 
@@ -240,11 +245,11 @@ async fn a_mark_that_is_not_ours_is_nobodys_business() {
     }
     for _ in 0..6 {
         assert_eq!(
-            sim.swept()
+            sim.report()
                 .await
-                .earlier
+                .follow_ups
                 .iter()
-                .filter(|done| done.instance_id.as_str() <= instance_id(2).as_str())
+                .filter(|outcome| outcome.instance_id.as_str() <= instance_id(2).as_str())
                 .count(),
             0
         );
@@ -259,9 +264,9 @@ async fn a_mark_that_is_not_ours_is_nobodys_business() {
     assert_eq!(
         sim.with(ReaperSettings { mode: ReaperMode::Plan, ..settings() })
             .await
-            .swept()
+            .report()
             .await
-            .earlier,
+            .follow_ups,
         []
     );
 }
