@@ -106,7 +106,7 @@ impl<'a> Hop<'a> {
         self.start_heartbeats().await?;
         let observation = observe_container_instance(self.drain(), known).await?;
         if let Some(container_instance) = &observation.container_instance {
-            self.state.found = Some(container_instance.clone());
+            self.state.container_instance = Some(container_instance.clone());
         }
         Ok(observation)
     }
@@ -262,7 +262,7 @@ fn first_state(
         first_seen: now,
         deadline: deadline
             .map_err(|error| Problem::other(format!("the message's time: {error}")))?,
-        found: None,
+        container_instance: None,
         heartbeat_timeout_seconds: None,
         stuck_reported: false,
     })

@@ -20,7 +20,7 @@ const CONCURRENT_SEARCHES_MAX: usize = 8;
 pub(crate) async fn find_container_instance(
     drain: Drain<'_>,
 ) -> Result<Option<ContainerInstance>, Problem> {
-    if let Some((cluster, arn)) = &drain.state.found
+    if let Some((cluster, arn)) = &drain.state.container_instance
         && let Some(container_instance) = describe_carried(drain, cluster, arn).await?
     {
         return Ok(Some(container_instance));

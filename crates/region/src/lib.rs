@@ -8,6 +8,7 @@ pub mod in_process;
 pub mod invoke_api;
 pub mod lambda;
 mod region;
+pub mod seeds;
 pub mod server;
 pub mod wire;
 pub mod world;

@@ -42,7 +42,7 @@ pub struct HandoffState {
     /// When the drain gives up.
     pub deadline: Timestamp,
     /// The container instance and its cluster, once they are found.
-    pub found: Option<(Cluster, ContainerInstanceArn)>,
+    pub container_instance: Option<(Cluster, ContainerInstanceArn)>,
     /// The hook's heartbeat time-out, once it is read.
     pub heartbeat_timeout_seconds: Option<u64>,
     /// Whether people have been told what holds the drain.
@@ -72,7 +72,7 @@ impl HandoffState {
             hop: fields.hop()?,
             first_seen,
             deadline,
-            found: fields.container_instance()?,
+            container_instance: fields.container_instance()?,
             heartbeat_timeout_seconds: fields.heartbeat_timeout_seconds()?,
             stuck_reported: fields.stuck_reported()?,
         }))
@@ -91,7 +91,7 @@ impl HandoffState {
             "deadline": self.deadline,
             "stuck_reported": self.stuck_reported,
         });
-        if let Some((cluster, arn)) = &self.found {
+        if let Some((cluster, arn)) = &self.container_instance {
             state["cluster"] = json!(cluster);
             state["container_instance_arn"] = json!(arn);
         }
@@ -204,7 +204,7 @@ mod tests {
             hop: 3,
             first_seen: "2025-03-04T05:06:07Z".parse().unwrap(),
             deadline: "2025-03-04T05:21:07Z".parse().unwrap(),
-            found: Some((
+            container_instance: Some((
                 Cluster::new("shop"),
                 ContainerInstanceArn::new("arn:aws:ecs:…:container-instance/shop/1"),
             )),
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn what_a_hop_writes_the_next_one_reads() {
         let bare = HandoffState {
-            found: None,
+            container_instance: None,
             heartbeat_timeout_seconds: None,
             stuck_reported: false,
             ..carried()

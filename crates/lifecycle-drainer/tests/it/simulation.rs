@@ -17,7 +17,7 @@ use ebb_region::world::autoscaling::{CompletedBy, Hook};
 use ebb_region::world::ecs::task::TaskStatus;
 use ebb_region::world::ecs::{ServiceKind, Status, TaskSpec};
 use ebb_region::world::{Happening, World};
-use ebb_region::{Region, RunEnd};
+use ebb_region::{Region, RunEnd, seeds};
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use lifecycle_drainer::LifecycleDrainer;
@@ -286,7 +286,7 @@ fn check_calls(story: &Story, world: &World) -> Result<(), String> {
     )
 }
 
-fn run(seed: u64) -> Result<(), String> {
+fn simulate(seed: u64) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -297,38 +297,7 @@ fn run(seed: u64) -> Result<(), String> {
     check(&story, &world, rest)
 }
 
-fn number_from_environment(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
-}
-
-/// Runs some of the seeds, and describes those that failed.
-fn run_seeds(seeds: impl Iterator<Item = u64>) -> Vec<String> {
-    seeds
-        .filter_map(|seed| run(seed).err().map(|broken| format!("seed {seed}: {broken}")))
-        .collect()
-}
-
 #[test]
 fn what_must_hold_holds_for_every_seed() {
-    let seeds: Vec<u64> = match (number_from_environment("SEED"), number_from_environment("SEEDS"))
-    {
-        (Some(seed), _) => vec![seed],
-        (None, seeds) => KEPT.into_iter().chain(0..seeds.unwrap_or(SEEDS)).collect(),
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let failed: Vec<_> = std::thread::scope(|scope| {
-        let started: Vec<_> = (0..threads)
-            .map(|first| seeds.iter().copied().skip(first).step_by(threads))
-            .map(|share| scope.spawn(move || run_seeds(share)))
-            .collect();
-        started.into_iter().flat_map(|thread| thread.join().expect("no seed panics")).collect()
-    });
-    assert!(
-        failed.is_empty(),
-        "{} of {} seeds failed:\n{}",
-        failed.len(),
-        seeds.len(),
-        failed.join("\n")
-    );
-    println!("{} seeds held", seeds.len());
+    seeds::run(SEEDS, &KEPT, simulate);
 }

@@ -148,9 +148,10 @@ async fn an_instance_that_vanishes_meanwhile_takes_none_of_the_others_with_it() 
 
     let gone = report.outcomes.iter().find(|outcome| outcome.instance_id.as_str() == vanished);
     assert!(gone.is_none_or(|outcome| outcome.outcome == OutcomeKind::Gone), "{report:?}");
-    let others = report.outcomes.iter().filter(|outcome| outcome.instance_id.as_str() != vanished);
-    let others: Vec<_> = others.map(|outcome| outcome.outcome).collect();
-    assert_eq!(others, vec![OutcomeKind::Terminating; planned.len() - 1], "{report:?}");
+    let remaining =
+        report.outcomes.iter().filter(|outcome| outcome.instance_id.as_str() != vanished);
+    let remaining: Vec<_> = remaining.map(|outcome| outcome.outcome).collect();
+    assert_eq!(remaining, vec![OutcomeKind::Terminating; planned.len() - 1], "{report:?}");
     sim.until_next().await;
     sim.assert_unharmed();
 }

@@ -112,8 +112,8 @@ async fn load_that_comes_back_finds_its_instances_again() {
         report.outcomes.iter().all(|outcome| outcome.outcome == OutcomeKind::Postponed),
         "nothing more goes: {report:?}"
     );
-    let said = report.follow_ups.iter().filter_map(|outcome| outcome.detail.as_deref());
-    assert!(said.into_iter().any(|said| said.contains("load has come back")), "{report:?}");
+    let mut details = report.follow_ups.iter().filter_map(|outcome| outcome.detail.as_deref());
+    assert!(details.any(|detail| detail.contains("load has come back")), "{report:?}");
     for _ in 0..4 {
         sim.until_next().await;
         sim.sweep().await;

@@ -1,4 +1,4 @@
-//! Seeded simulation: random clusters, loads that change while they are report, deliveries, faults,
+//! Seeded simulation: random clusters, loads that change while they are swept, deliveries, faults,
 //! deaths and instances that vanish, and what must hold in each of them.
 //!
 //! `SEEDS=n` runs the first n seeds, `SEED=n` runs one. A seed that failed is printed, and kept in
@@ -22,7 +22,7 @@ use ebb_region::world::ecs::{
 };
 use ebb_region::world::ecs::{Port, TaskSpec};
 use ebb_region::world::{Happening, REGION, World};
-use ebb_region::{Region, scenario};
+use ebb_region::{Region, scenario, seeds};
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use lifecycle_drainer::LifecycleDrainer;
@@ -245,8 +245,9 @@ async fn play(story: &mut Story) -> (World, Vec<usize>) {
         .handling(scenario::SCALE_IN_REAPER, &region, &reaper, sweep);
     let changes = async {
         for (after, change) in story.changes.clone() {
-            let at = start_time() + after;
-            sleep(Duration::try_from(at.duration_since(region.now())).unwrap_or_default()).await;
+            let change_time = start_time() + after;
+            sleep(Duration::try_from(change_time.duration_since(region.now())).unwrap_or_default())
+                .await;
             apply(&region, change);
         }
         sleep(Duration::try_from(calm_from.duration_since(region.now())).unwrap_or_default()).await;
@@ -279,10 +280,10 @@ fn apply(region: &Region, change: Change) {
         }
         Change::Fault { operation, fault, calls } => world.faults.plan(operation, fault, calls),
         Change::Standalone { instance_id } => {
-            let found = world
+            let active = world
                 .container_instance(&instance_id)
                 .filter(|(_, instance)| instance.status == Status::Active);
-            let Some(id) = found.map(|(_, instance)| instance.id.clone()) else { return };
+            let Some(id) = active.map(|(_, instance)| instance.id.clone()) else { return };
             world.run_task(CLUSTER, &id, "report", TaskSpec::default());
         }
     }
@@ -291,8 +292,8 @@ fn apply(region: &Region, change: Change) {
 }
 
 fn check(story: &Story, world: &World, active: &[usize]) -> Result<(), String> {
-    let must = |holds: bool, rule: &str, seen: String| {
-        if holds { Ok(()) } else { Err(format!("{rule}: {seen}")) }
+    let must = |holds: bool, rule: &str, detail: String| {
+        if holds { Ok(()) } else { Err(format!("{rule}: {detail}")) }
     };
     // What somebody else took away is not our doing: groups balance their zones, instances vanish.
     let instances = world.clusters[CLUSTER].instances.values();
@@ -356,7 +357,7 @@ fn check(story: &Story, world: &World, active: &[usize]) -> Result<(), String> {
     Ok(())
 }
 
-fn run(seed: u64) -> Result<(), String> {
+fn simulate(seed: u64) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -369,28 +370,5 @@ fn run(seed: u64) -> Result<(), String> {
 
 #[test]
 fn what_must_hold_holds_for_every_seed() {
-    let variable =
-        |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let seeds: Vec<u64> = match (variable("SEED"), variable("SEEDS")) {
-        (Some(seed), _) => vec![seed],
-        (None, seeds) => KEPT.into_iter().chain(0..seeds.unwrap_or(SEEDS)).collect(),
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = &|first: usize| -> Vec<String> {
-        let mine = seeds.iter().skip(first).step_by(threads);
-        mine.filter_map(|&seed| run(seed).err().map(|broken| format!("seed {seed}: {broken}")))
-            .collect()
-    };
-    let failed: Vec<_> = std::thread::scope(|scope| {
-        let started: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
-        started.into_iter().flat_map(|thread| thread.join().expect("no seed panics")).collect()
-    });
-    assert!(
-        failed.is_empty(),
-        "{} of {} seeds failed:\n{}",
-        failed.len(),
-        seeds.len(),
-        failed.join("\n")
-    );
-    println!("{} seeds held", seeds.len());
+    seeds::run(SEEDS, &KEPT, simulate);
 }

@@ -151,8 +151,8 @@ async fn a_sweep_delivered_twice_at_once_does_no_more_than_one() {
 
     let twice = Sim::start(hooked(small(1)), settings()).await;
     let payload = json!({});
-    let (one, other) = tokio::join!(twice.invoke(&payload), twice.invoke(&payload));
-    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+    let (a, b) = tokio::join!(twice.invoke(&payload), twice.invoke(&payload));
+    assert!(a.is_ok() && b.is_ok(), "{a:?} {b:?}");
     twice.until_next().await;
     twice.assert_at_rest();
     assert_eq!(twice.active(), once.active());
@@ -310,9 +310,9 @@ async fn groups_that_may_not_be_shrunk_are_left_alone() {
         world.groups.insert(GROUP.to_owned(), group);
         let report = Sim::start(world, settings()).await.report().await;
         assert_eq!(!removed(&report).is_empty(), removes, "{report:?}");
-        let told =
+        let is_unavailable =
             |kept: &ebb_planner::Kept| matches!(kept.reason, KeepReason::GroupUnavailable(..));
-        assert_eq!(report.plan.keep.iter().all(told), !removes, "{report:?}");
+        assert_eq!(report.plan.keep.iter().all(is_unavailable), !removes, "{report:?}");
     }
 }
 
@@ -419,7 +419,7 @@ async fn one_cluster_that_cannot_be_looked_at_does_not_hide_the_others() {
 
     assert!(error.to_string().contains("cluster gone"), "{error}");
     sim.until_next().await;
-    let left = |cluster: &str| {
+    let active_in = |cluster: &str| {
         let world = sim.region.world();
         world.clusters[cluster]
             .instances
@@ -427,7 +427,7 @@ async fn one_cluster_that_cannot_be_looked_at_does_not_hide_the_others() {
             .filter(|instance| instance.status == Status::Active)
             .count()
     };
-    assert!(left("back-office") < 6 && left(CLUSTER) < 6);
+    assert!(active_in("back-office") < 6 && active_in(CLUSTER) < 6);
     sim.assert_at_rest();
 }
 

@@ -134,12 +134,12 @@ impl Sim {
         happens: impl FnOnce(&mut World),
     ) -> ClusterReport {
         let begun = self.region.world().calls.len();
-        let seen = || {
+        let calls_made = || {
             let world = self.region.world();
             world.calls[begun..].iter().filter(|call| call.operation == operation).count()
         };
         let meanwhile = async {
-            while seen() < nth {
+            while calls_made() < nth {
                 sleep(Duration::from_millis(1)).await;
             }
             happens(&mut self.region.world());

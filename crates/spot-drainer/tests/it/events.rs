@@ -26,10 +26,10 @@ async fn every_sample_event_comes_to_what_was_reviewed() {
         lines.push(format!("{name}:"));
         match sim.invoke(&payload).await {
             Ok(answer) => {
-                lines.extend(answer.outcomes.iter().map(|one| {
-                    let instance_id = one.instance_id.as_ref().map_or("-", |id| id.as_str());
-                    let reason = one.reason.as_deref().unwrap_or_default();
-                    format!("  {instance_id} {}: {reason}", one.outcome.as_str())
+                lines.extend(answer.outcomes.iter().map(|outcome| {
+                    let instance_id = outcome.instance_id.as_ref().map_or("-", |id| id.as_str());
+                    let reason = outcome.reason.as_deref().unwrap_or_default();
+                    format!("  {instance_id} {}: {reason}", outcome.outcome.as_str())
                 }));
                 lines.extend(
                     failed(&answer)

@@ -23,13 +23,14 @@ fn wrong_settings_end_the_start_and_are_all_named() {
         .expect("the binary starts");
 
     assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    let output_text =
+        String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
     for expected in [
         "ECS_CLUSTERS is \"shop,,back\"",
         "DRY_RUN is \"maybe\", expected `true` or `false`",
         "FALLBACK_ASG is \"\"",
     ] {
-        assert!(said.contains(expected), "{expected} is not in: {said}");
+        assert!(output_text.contains(expected), "{expected} is not in: {output_text}");
     }
 }
 

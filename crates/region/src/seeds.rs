@@ -1,0 +1,47 @@
+//! Runs a seeded simulation: many seeds on all cores, and those that fail named, so that each can be
+//! run again alone.
+
+use std::thread;
+
+/// Runs `simulate` for each seed. `SEED=n` in the environment runs that seed alone, `SEEDS=n` the
+/// first n in place of the first `count`; seeds that are `kept`, as they failed once, run as well.
+///
+/// # Panics
+/// If a seed fails, with every failing seed and what it says; or if a variable is no number.
+#[expect(clippy::print_stdout, clippy::expect_used, reason = "a test's way to speak")]
+pub fn run(count: u64, kept: &[u64], simulate: fn(u64) -> Result<(), String>) {
+    let seeds: Vec<u64> = match (from_environment("SEED"), from_environment("SEEDS")) {
+        (Some(seed), _) => vec![seed],
+        (None, chosen) => kept.iter().copied().chain(0..chosen.unwrap_or(count)).collect(),
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let failures: Vec<String> = thread::scope(|scope| {
+        let started: Vec<_> = (0..threads)
+            .map(|first| seeds.iter().copied().skip(first).step_by(threads))
+            .map(|share| scope.spawn(move || failures_of(share, simulate)))
+            .collect();
+        started.into_iter().flat_map(|thread| thread.join().expect("no seed panics")).collect()
+    });
+    assert!(
+        failures.is_empty(),
+        "{} of {} seeds failed:\n{}",
+        failures.len(),
+        seeds.len(),
+        failures.join("\n")
+    );
+    println!("{} seeds held", seeds.len());
+}
+
+#[expect(clippy::expect_used, reason = "a test's way to speak")]
+fn from_environment(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("SEED and SEEDS are numbers"))
+}
+
+fn failures_of(
+    seeds: impl Iterator<Item = u64>,
+    simulate: fn(u64) -> Result<(), String>,
+) -> Vec<String> {
+    seeds
+        .filter_map(|seed| simulate(seed).err().map(|broken| format!("seed {seed}: {broken}")))
+        .collect()
+}
