@@ -1,7 +1,8 @@
-//! One set of SDK clients, with the time-outs and attempts of a function that has two minutes at most.
+//! One set of SDK clients, with the time-outs and attempts of a function that has two minutes at
+//! most.
 //!
-//! The SDK sets no read or attempt time-out by itself: a connection that answers nothing would hang for as long as the
-//! function may run.
+//! The SDK sets no read or attempt time-out by itself: a connection that never answers would hang
+//! for as long as the function may run.
 
 use std::time::Duration;
 
@@ -15,18 +16,22 @@ use crate::auto_scaling::AutoScaling;
 use crate::ecs::Ecs;
 use crate::sns::Topics;
 
-/// For one attempt, connection included. An ECS call takes well under a second; what takes longer is lost.
+/// For one attempt, connection included. An ECS call takes well under a second; one that takes
+/// longer than this is lost, and a new attempt is likely to succeed sooner.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
-/// For one call with all its attempts and pauses.
+/// For one call with all its attempts and pauses: an interruption notice leaves two minutes, so
+/// several calls in a row may fail this way.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
+/// Half of an attempt: what cannot be connected to by then leaves no time for an answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The SDK tries again after throttles, 5xx, time-outs and broken connections, with jitter, after 0.25 s at the first
-/// time and twice as long each time after that.
+/// The SDK tries again after throttles, 5xx, time-outs and broken connections, with jitter, after
+/// 0.25 s at first and twice as long each time after that.
 const ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
-/// A client for each service that Ebb calls. Cheap to clone: they share connections and credentials.
+/// A client for each service that Ebb calls. Cheap to clone: they share connections and
+/// credentials.
 #[derive(Debug, Clone)]
 pub struct Clients {
     /// Amazon ECS.
@@ -53,8 +58,8 @@ impl Clients {
         }
     }
 
-    /// Builds the clients as they run in Lambda: credentials, Region and `AWS_ENDPOINT_URL` from the environment,
-    /// TLS by rustls.
+    /// Builds the clients as they run in Lambda: credentials, Region and `AWS_ENDPOINT_URL` from
+    /// the environment, TLS by rustls.
     pub async fn from_environment() -> Self {
         let https = aws_smithy_http_client::Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -63,14 +68,14 @@ impl Clients {
     }
 }
 
-/// A bucket of retries for one client. By default all clients of a process share one a service, and what befalls one of
-/// them depends on what befell the others.
+/// A retry bucket per client. By default all clients of a service share one, and one client's
+/// throttling would affect the others.
 fn retry_partition() -> RetryPartition {
     RetryPartition::custom("ebb").build()
 }
 
-/// The SDK's configuration, complete but for the HTTP client. The behaviour version is pinned: `latest()` would change
-/// its meaning with an update of the SDK.
+/// The SDK's configuration, complete but for the HTTP client. The behaviour version is pinned:
+/// `latest()` would change its meaning with an update of the SDK.
 pub fn config_loader() -> ConfigLoader {
     let retries = RetryConfig::standard()
         .with_max_attempts(ATTEMPTS)

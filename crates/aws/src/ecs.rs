@@ -1,7 +1,7 @@
 //! Amazon ECS, one file for each thing that is read or written.
 //!
-//! ECS reports partial failures inside an HTTP 200 (`failures[]`): no method here lets one pass as a success. Nor is a
-//! list ever taken for complete that is not: the SDK would end one silently at a token that comes twice.
+//! ECS reports partial failures inside an HTTP 200 (`failures[]`): no method here lets one pass as
+//! a success. Nor is a list taken for complete that is not.
 
 mod attributes;
 mod capacity_providers;

@@ -6,7 +6,8 @@ use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 
 /// A call that failed, after the SDK's own attempts.
 ///
-/// The text does not include the source: it completes "failed to …", and the chain below it says why.
+/// The text does not include the source: it completes "failed to …", and the chain below it says
+/// why.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation}")]
 pub struct AwsError {
@@ -21,13 +22,14 @@ pub struct AwsError {
 /// The failures that callers tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AwsErrorKind {
-    /// AWS said no for want of permission. Trying again does not help.
+    /// A permission is missing. Trying again does not help.
     Denied,
     /// What the call is about does not exist.
     NotFound,
     /// Too many calls. Trying again later helps.
     Throttled,
-    /// Anything else: time-outs, broken connections, server errors, and what is not known. Trying again may help.
+    /// Anything else: time-outs, broken connections, server errors, and codes that are not known.
+    /// Trying again may help.
     Other,
 }
 
@@ -49,8 +51,9 @@ impl AwsError {
 }
 
 impl AwsErrorKind {
-    /// Sources: the API references' "Common Errors" of ECS, Auto Scaling and SNS; `Throttling` is what the query
-    /// protocol sends, `ThrottlingException` and `RequestLimitExceeded` the JSON protocol.
+    /// Sources: the "Common Errors" of ECS, Auto Scaling and SNS in their API references. The query
+    /// protocol sends `Throttling`, the JSON protocol `ThrottlingException` and
+    /// `RequestLimitExceeded`.
     fn of_code(code: Option<&str>) -> Self {
         match code {
             Some(

@@ -1,5 +1,5 @@
-//! What belongs to one Lambda invocation: its clock, what stands in its way, its metrics, and its notices
-//! to people.
+//! What belongs to one Lambda invocation: its clock, what stands in its way, its metrics, and its
+//! notices to people.
 
 pub mod metrics;
 

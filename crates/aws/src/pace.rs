@@ -1,7 +1,9 @@
-//! How fast reads may follow each other: within the request rates of ECS, with room left for everybody else.
+//! How fast reads may follow each other: within the request rates of ECS, with room left for
+//! everybody else.
 //!
-//! ECS counts calls in token buckets that the whole account shares, one for each class of calls (ECS API Reference,
-//! request-throttling). A sweep of a large cluster would empty one and throttle the functions that cannot wait.
+//! ECS counts calls in token buckets that the whole account shares, one for each class of calls
+//! (ECS API Reference, request-throttling). A sweep of a large cluster would empty one and throttle
+//! the functions that cannot wait.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,10 +12,12 @@ use tokio::time::{Instant, sleep_until};
 
 /// How many calls of one class may follow each other at once: well under the buckets' 50 and 100.
 const BURST: u32 = 30;
-/// After that one every this often: 16 a second, of the 20 that each bucket gets back.
+/// The time between calls after a burst: 16 calls per second, of the 20 that each bucket gets back.
 const INTERVAL: Duration = Duration::from_micros(62_500);
 
-/// How many calls wait for their answers at once. The pacers bound how fast they follow each other.
+/// How many calls wait for their answers at once. The pacers bound how fast calls follow each
+/// other; this bounds how many answers are held in memory. At 16 per second, 8 suffice for answers
+/// that take half a second.
 const CONCURRENT_READS_MAX: usize = 8;
 
 /// The pace of a client's reads. Cheap to clone: every clone keeps the same pace.

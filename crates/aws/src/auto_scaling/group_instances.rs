@@ -1,13 +1,14 @@
 //! One instance in its group: where it stands, and terminating it.
 
 use aws_sdk_autoscaling::error::ProvideErrorMetadata;
+use aws_sdk_autoscaling::types::AutoScalingInstanceDetails;
 use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ids::{GroupName, InstanceId};
 
 use crate::auto_scaling::auto_scaling_client::AutoScaling;
 use crate::error::AwsError;
 
-/// How having a group terminate an instance came off. The texts are Auto Scaling's.
+/// The outcome of having a group terminate an instance. The texts are Auto Scaling's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Termination {
     /// The group terminates it, and wants one instance less.
@@ -23,7 +24,7 @@ pub enum Termination {
 }
 
 impl AutoScaling {
-    /// Where an instance stands in its group: the group, and its `LifecycleState`. `None` if it is in no group.
+    /// The group of an instance, and its `LifecycleState` there. `None` if it is in no group.
     ///
     /// # Errors
     /// If the call fails.
@@ -31,42 +32,49 @@ impl AutoScaling {
         &self,
         instance_id: &InstanceId,
     ) -> Result<Option<(GroupName, LifecycleState)>, AwsError> {
-        let operation = || format!("describe instance {instance_id} in its Auto Scaling group");
-        let request =
-            self.client.describe_auto_scaling_instances().instance_ids(instance_id.as_str());
-        let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
-        let described = answer.auto_scaling_instances();
-        let found = described.iter().find(|one| one.instance_id() == Some(instance_id.as_str()));
-        Ok(found.and_then(|one| {
-            Some((GroupName::new(one.auto_scaling_group_name()?), one.lifecycle_state()?.into()))
-        }))
+        let request = self.client.describe_auto_scaling_instances();
+        let request = request.instance_ids(instance_id.as_str());
+        let ok = request.send().await.map_err(|error| {
+            let operation = format!("describe instance {instance_id} in its Auto Scaling group");
+            AwsError::new(operation, error)
+        })?;
+        let mut described = ok.auto_scaling_instances().iter();
+        let instance =
+            described.find(|instance| instance.instance_id() == Some(instance_id.as_str()));
+        Ok(instance.and_then(group_and_state))
     }
 
-    /// Has its group terminate an instance and want one less. Scale-in protection does not keep it from doing so (EC2
-    /// Auto Scaling User Guide, ec2-auto-scaling-instance-protection).
+    /// Has its group terminate an instance, and want one instance less.
+    /// Scale-in protection does not prevent that (EC2 Auto Scaling User Guide,
+    /// ec2-auto-scaling-instance-protection).
     ///
     /// # Errors
-    /// If the call fails for another reason than those of [`Termination`]. It may have taken effect all the same.
+    /// If the call fails for another reason than those of [`Termination`]. It may have taken effect
+    /// all the same.
     pub async fn terminate(&self, instance_id: &InstanceId) -> Result<Termination, AwsError> {
         let request = self
             .client
             .terminate_instance_in_auto_scaling_group()
             .instance_id(instance_id.as_str());
-        let answer = request.should_decrement_desired_capacity(true).send().await;
-        let Err(error) = answer else { return Ok(Termination::Accepted) };
-        let said = error.message().unwrap_or_default().to_owned();
-        // Refusals for the minimum and for strangers have the code of every mistake; the message tells them apart
-        // (aws-cli#47, nomad-autoscaler#1290).
+        let request = request.should_decrement_desired_capacity(true);
+        let Err(error) = request.send().await else { return Ok(Termination::Accepted) };
+        let message = error.message().unwrap_or_default().to_owned();
+        // Refusals for the minimum, and for instances of no group, have the code of every mistake;
+        // the message tells them apart (aws-cli#47, nomad-autoscaler#1290).
         match error.code() {
-            Some("ScalingActivityInProgress") => Ok(Termination::ScalingActivityInProgress(said)),
-            Some("ResourceContention") => Ok(Termination::ResourceContention(said)),
-            Some("ValidationError") if said.contains("min size") || said.contains("minSize") => {
-                Ok(Termination::BelowMinimum(said))
+            Some("ScalingActivityInProgress") => {
+                Ok(Termination::ScalingActivityInProgress(message))
+            }
+            Some("ResourceContention") => Ok(Termination::ResourceContention(message)),
+            Some("ValidationError")
+                if message.contains("min size") || message.contains("minSize") =>
+            {
+                Ok(Termination::BelowMinimum(message))
             }
             Some("ValidationError")
-                if said.contains("not found") || said.contains("No managed instance") =>
+                if message.contains("not found") || message.contains("No managed instance") =>
             {
-                Ok(Termination::NotManaged(said))
+                Ok(Termination::NotManaged(message))
             }
             _ => Err(AwsError::new(
                 format!("terminate instance {instance_id} in its Auto Scaling group"),
@@ -74,4 +82,9 @@ impl AutoScaling {
             )),
         }
     }
+}
+
+fn group_and_state(instance: &AutoScalingInstanceDetails) -> Option<(GroupName, LifecycleState)> {
+    let group = GroupName::new(instance.auto_scaling_group_name()?);
+    Some((group, instance.lifecycle_state()?.into()))
 }

@@ -1,6 +1,9 @@
-//! Groups with their instances, what stands in the way of shrinking one, and their size.
+//! Groups with their instances, their size, and what stands in the way of shrinking them.
 
-use aws_sdk_autoscaling::types::{AutoScalingGroup, InstanceRefreshStatus};
+use aws_sdk_autoscaling::types::{
+    AutoScalingGroup, Instance as SdkInstance, InstanceRefresh, InstanceRefreshStatus,
+    LifecycleHook, SuspendedProcess,
+};
 use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ids::{GroupName, InstanceId};
 use ebb_core::spot::fallback::GroupSize;
@@ -8,16 +11,18 @@ use ebb_planner::Group;
 
 use crate::auto_scaling::auto_scaling_client::AutoScaling;
 use crate::error::AwsError;
+use crate::pace::Pacer;
+use crate::reads::list;
 
 /// Source: Auto Scaling API, `DescribeAutoScalingGroups`.
-const GROUPS_A_PAGE: i32 = 100;
+const GROUPS_PER_PAGE: i32 = 100;
 
-/// A Region has 500 groups by default (Auto Scaling service quotas, adjustable). A list that goes on after this is an
-/// error.
+/// A Region has 500 groups by default (Auto Scaling service quotas, adjustable). A list that goes
+/// on after this is an error.
 const GROUP_PAGES_MAX: usize = 100;
 
-/// The hook that ECS puts on the groups of capacity providers with managed draining: ECS holds the instance then.
-/// Source: ECS Developer Guide, managed-instance-draining.
+/// The hook that ECS puts on the groups of capacity providers with managed draining: ECS then holds
+/// an instance until it is empty. Source: ECS Developer Guide, managed-instance-draining.
 const MANAGED_DRAINING_HOOK: &str = "ecs-managed-draining-termination-hook";
 
 /// A group with its instances.
@@ -27,7 +32,8 @@ pub struct GroupDescription {
     pub name: GroupName,
     /// Its ARN.
     pub arn: String,
-    /// Its sizes, and whether it may be shrunk. Whether managed scaling decides them is not known here.
+    /// Its sizes, and whether it may be shrunk. Whether managed scaling decides them is not known
+    /// here.
     pub group: Group,
     /// Its instances.
     pub members: Vec<Member>,
@@ -57,22 +63,21 @@ impl AutoScaling {
     /// If a call fails, or a group lacks what every group has.
     pub async fn groups(&self) -> Result<Vec<GroupDescription>, AwsError> {
         let operation = "describe the Auto Scaling groups";
-        let request = self.client.describe_auto_scaling_groups().max_records(GROUPS_A_PAGE);
-        let mut pages = request.into_paginator().stop_on_duplicate_token(false).send();
-        let mut groups = Vec::new();
-        for _ in 0..GROUP_PAGES_MAX {
-            let Some(page) = pages.next().await else { return Ok(groups) };
-            let page = page.map_err(|error| AwsError::new(operation, error))?;
-            for described in page.auto_scaling_groups() {
-                groups.push(group(described).ok_or_else(|| {
-                    AwsError::unusable_answer(
-                        operation,
-                        "a group lacks its name, a size, or an instance its id",
-                    )
-                })?);
+        let request = self.client.describe_auto_scaling_groups().max_records(GROUPS_PER_PAGE);
+        // A few calls per invocation need no pace.
+        let pacer = Pacer::unlimited();
+        let pages = list(operation, GROUP_PAGES_MAX, &pacer, |token| {
+            let page = request.clone().set_next_token(token).send();
+            async {
+                page.await
+                    .map(|page| (page.auto_scaling_groups.unwrap_or_default(), page.next_token))
             }
-        }
-        Err(AwsError::unusable_answer(operation, format!("more than {GROUP_PAGES_MAX} pages")))
+        });
+        let groups: Option<Vec<_>> = pages.await?.iter().map(group).collect();
+        groups.ok_or_else(|| {
+            let problem = "a group lacks its name, a size, or an instance its id";
+            AwsError::unusable_answer(operation, problem)
+        })
     }
 
     /// Whether an instance refresh is under way in a group, and how it stands.
@@ -80,47 +85,28 @@ impl AutoScaling {
     /// # Errors
     /// If the call fails.
     pub async fn instance_refresh(&self, group: &GroupName) -> Result<Option<String>, AwsError> {
-        // The newest come first, and a group has one at a time.
-        let request =
-            self.client.describe_instance_refreshes().auto_scaling_group_name(group.as_str());
-        let answer = request.max_records(1).send().await;
-        let answer = answer.map_err(|error| {
+        // The newest comes first, and a group has at most one that is under way.
+        let request = self.client.describe_instance_refreshes().max_records(1);
+        let request = request.auto_scaling_group_name(group.as_str());
+        let ok = request.send().await.map_err(|error| {
             AwsError::new(format!("describe the instance refreshes of group {group}"), error)
         })?;
-        let over = |status: &InstanceRefreshStatus| {
-            matches!(
-                status,
-                InstanceRefreshStatus::Successful
-                    | InstanceRefreshStatus::Failed
-                    | InstanceRefreshStatus::Cancelled
-                    | InstanceRefreshStatus::RollbackSuccessful
-                    | InstanceRefreshStatus::RollbackFailed
-            )
-        };
-        let mut statuses = answer.instance_refreshes().iter().filter_map(|one| one.status());
-        Ok(statuses.find(|status| !over(status)).map(|status| status.as_str().to_owned()))
+        let mut statuses = ok.instance_refreshes().iter().filter_map(InstanceRefresh::status);
+        Ok(statuses.find(|status| !is_over(status)).map(|status| status.as_str().to_owned()))
     }
 
-    /// Whether a termination hook of a group holds its instances until they are empty: one that notifies a topic, as the
-    /// lifecycle drainer's does, or that of ECS's managed draining.
+    /// Whether a termination hook of a group holds its instances until they are empty: a hook that
+    /// notifies a topic, as the lifecycle drainer's does, or that of ECS's managed draining.
     ///
     /// # Errors
     /// If the call fails.
     pub async fn holds_until_empty(&self, group: &GroupName) -> Result<bool, AwsError> {
-        let request =
-            self.client.describe_lifecycle_hooks().auto_scaling_group_name(group.as_str());
-        let answer = request.send().await;
-        let answer = answer.map_err(|error| {
+        let request = self.client.describe_lifecycle_hooks();
+        let request = request.auto_scaling_group_name(group.as_str());
+        let ok = request.send().await.map_err(|error| {
             AwsError::new(format!("describe the lifecycle hooks of group {group}"), error)
         })?;
-        Ok(answer.lifecycle_hooks().iter().any(|hook| {
-            let terminating =
-                hook.lifecycle_transition() == Some("autoscaling:EC2_INSTANCE_TERMINATING");
-            let to_topic = hook
-                .notification_target_arn()
-                .is_some_and(|arn| arn.split(':').nth(2) == Some("sns"));
-            terminating && (to_topic || hook.lifecycle_hook_name() == Some(MANAGED_DRAINING_HOOK))
-        }))
+        Ok(ok.lifecycle_hooks().iter().any(hook_holds_until_empty))
     }
 
     /// Reads the size of a group.
@@ -128,25 +114,24 @@ impl AutoScaling {
     /// # Errors
     /// If the call fails, or there is no such group (AWS answers with an empty list).
     pub async fn group_size(&self, group: &GroupName) -> Result<GroupSize, AwsError> {
-        let operation = || format!("describe Auto Scaling group {group}");
-        let request =
-            self.client.describe_auto_scaling_groups().auto_scaling_group_names(group.as_str());
-        let answer = request.send().await.map_err(|error| AwsError::new(operation(), error))?;
-        let Some(described) = answer.auto_scaling_groups().first() else {
-            return Err(AwsError::unusable_answer(operation(), "there is no such group"));
+        let operation = format!("describe Auto Scaling group {group}");
+        let request = self.client.describe_auto_scaling_groups();
+        let request = request.auto_scaling_group_names(group.as_str());
+        let ok = request.send().await.map_err(|error| AwsError::new(&operation, error))?;
+        let Some(described) = ok.auto_scaling_groups().first() else {
+            return Err(AwsError::unusable_answer(operation, "there is no such group"));
         };
         let (Some(desired_capacity), Some(max_size)) =
             (described.desired_capacity(), described.max_size())
         else {
-            return Err(AwsError::unusable_answer(
-                operation(),
-                "it has no desired capacity or no maximum",
-            ));
+            let problem = "it has no desired capacity or no maximum";
+            return Err(AwsError::unusable_answer(operation, problem));
         };
         Ok(GroupSize { desired_capacity, max_size })
     }
 
-    /// Sets the desired capacity of a group at once, whatever its cooldown. Setting it again changes nothing.
+    /// Sets the desired capacity of a group at once, whatever its cooldown. Setting it again
+    /// changes nothing.
     ///
     /// # Errors
     /// If the call fails.
@@ -157,12 +142,30 @@ impl AutoScaling {
     ) -> Result<(), AwsError> {
         let request = self.client.set_desired_capacity().auto_scaling_group_name(group.as_str());
         let request = request.desired_capacity(desired_capacity).honor_cooldown(false);
-        let operation = || {
-            format!("set the desired capacity of Auto Scaling group {group} to {desired_capacity}")
-        };
-        request.send().await.map_err(|error| AwsError::new(operation(), error))?;
+        request.send().await.map_err(|error| {
+            let change = format!("desired capacity of Auto Scaling group {group}");
+            AwsError::new(format!("set the {change} to {desired_capacity}"), error)
+        })?;
         Ok(())
     }
+}
+
+fn is_over(status: &InstanceRefreshStatus) -> bool {
+    matches!(
+        status,
+        InstanceRefreshStatus::Successful
+            | InstanceRefreshStatus::Failed
+            | InstanceRefreshStatus::Cancelled
+            | InstanceRefreshStatus::RollbackSuccessful
+            | InstanceRefreshStatus::RollbackFailed
+    )
+}
+
+fn hook_holds_until_empty(hook: &LifecycleHook) -> bool {
+    let terminating = hook.lifecycle_transition() == Some("autoscaling:EC2_INSTANCE_TERMINATING");
+    let notifies_topic =
+        hook.notification_target_arn().is_some_and(|arn| arn.split(':').nth(2) == Some("sns"));
+    terminating && (notifies_topic || hook.lifecycle_hook_name() == Some(MANAGED_DRAINING_HOOK))
 }
 
 fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
@@ -180,24 +183,29 @@ fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
     })
 }
 
+/// Why the group may not be shrunk, if it may not.
 fn unavailable(described: &AutoScalingGroup) -> Option<String> {
-    let suspended =
-        |name| described.suspended_processes().iter().any(|one| one.process_name() == Some(name));
-    let unit =
-        described.desired_capacity_type().filter(|unit| !unit.is_empty() && *unit != "units");
+    let unit = described.desired_capacity_type().unwrap_or_default();
     if let Some(status) = described.status() {
+        // Auto Scaling sends a status only for a group that is being deleted.
         Some(status.to_owned())
-    } else if suspended("Terminate") {
+    } else if described.suspended_processes().iter().any(is_terminate) {
         Some("its process Terminate is suspended".to_owned())
-    } else if let Some(operator) = described.operator().and_then(|one| one.principal()) {
+    } else if let Some(operator) = described.operator().and_then(|operator| operator.principal()) {
         Some(format!("only {operator} may change it"))
+    } else if !matches!(unit, "" | "units") {
+        Some(format!("its capacity counts {unit}"))
     } else {
-        unit.map(|unit| format!("its capacity counts {unit}"))
+        None
     }
 }
 
-/// `None` for one without an id that can be read.
-fn member(described: &aws_sdk_autoscaling::types::Instance) -> Option<Member> {
+fn is_terminate(process: &SuspendedProcess) -> bool {
+    process.process_name() == Some("Terminate")
+}
+
+/// `None` for an instance without an id that can be read.
+fn member(described: &SdkInstance) -> Option<Member> {
     let weight = described.weighted_capacity().map_or(Some(1), |text| text.parse().ok());
     Some(Member {
         instance_id: InstanceId::parse(described.instance_id()?)?,

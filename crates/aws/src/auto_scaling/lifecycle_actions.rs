@@ -1,5 +1,7 @@
 //! The lifecycle actions of termination hooks.
 
+use std::error::Error;
+use std::fmt::Debug;
 use std::time::Duration;
 
 use aws_sdk_autoscaling::error::{ProvideErrorMetadata, SdkError};
@@ -8,19 +10,20 @@ use ebb_core::lifecycle::action::LifecycleAction;
 use crate::auto_scaling::auto_scaling_client::AutoScaling;
 use crate::error::AwsError;
 
-/// The result that an action is completed with.
+/// The result that a lifecycle action is completed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionResult {
     /// CONTINUE: the group goes on to terminate the instance, after its other hooks.
     Continue,
-    /// ABANDON: as above, but the other hooks are cancelled; a group may retain the instance instead.
+    /// ABANDON: as above, but the other hooks are cancelled; a group may retain the instance
+    /// instead.
     Abandon,
 }
 
-/// Whether an action was there to be touched.
+/// Whether a lifecycle action was still open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionStatus {
-    /// It was, and it is done.
+    /// It was, and the call took effect.
     Active,
     /// It is over: completed, timed out, or gone with its instance.
     Over,
@@ -35,20 +38,20 @@ impl AutoScaling {
         &self,
         action: &LifecycleAction,
     ) -> Result<Option<Duration>, AwsError> {
-        let operation =
-            || format!("describe lifecycle hook {} of group {}", action.hook, action.group);
-        let request =
-            self.client.describe_lifecycle_hooks().auto_scaling_group_name(action.group.as_str());
-        let request = request.lifecycle_hook_names(action.hook.as_str());
-        let answer = match request.send().await {
-            Ok(answer) => answer,
+        let request = self.client.describe_lifecycle_hooks();
+        let request = request.auto_scaling_group_name(action.group.as_str());
+        let ok = match request.lifecycle_hook_names(action.hook.as_str()).send().await {
+            Ok(ok) => ok,
+            // A group that is gone took its hooks along.
             Err(error) if error.code() == Some("ValidationError") => return Ok(None),
-            Err(error) => return Err(AwsError::new(operation(), error)),
+            Err(error) => {
+                let (hook, group) = (&action.hook, &action.group);
+                let operation = format!("describe lifecycle hook {hook} of group {group}");
+                return Err(AwsError::new(operation, error));
+            }
         };
-        let hook = answer
-            .lifecycle_hooks()
-            .iter()
-            .find(|hook| hook.lifecycle_hook_name() == Some(action.hook.as_str()));
+        let mut hooks = ok.lifecycle_hooks().iter();
+        let hook = hooks.find(|hook| hook.lifecycle_hook_name() == Some(action.hook.as_str()));
         let seconds = hook.and_then(|hook| u64::try_from(hook.heartbeat_timeout()?).ok());
         Ok(seconds.map(Duration::from_secs))
     }
@@ -66,14 +69,13 @@ impl AutoScaling {
             ActionResult::Continue => "CONTINUE",
             ActionResult::Abandon => "ABANDON",
         };
-        let request =
-            self.client.complete_lifecycle_action().auto_scaling_group_name(action.group.as_str());
-        let request =
-            request.lifecycle_hook_name(action.hook.as_str()).lifecycle_action_result(result);
-        let answer = request.lifecycle_action_token(action.token.as_str()).send().await;
-        found(answer, || {
-            format!("complete the lifecycle action of {} with {result}", action.instance_id)
-        })
+        let request = self.client.complete_lifecycle_action().lifecycle_action_result(result);
+        let request = request.auto_scaling_group_name(action.group.as_str());
+        let request = request.lifecycle_hook_name(action.hook.as_str());
+        let request = request.lifecycle_action_token(action.token.as_str());
+        let instance_id = &action.instance_id;
+        let operation = format!("complete the lifecycle action of {instance_id} with {result}");
+        action_status(request.send().await, operation)
     }
 
     /// Keeps an action from timing out for another heartbeat time-out, within its global one.
@@ -84,33 +86,32 @@ impl AutoScaling {
         let request = self.client.record_lifecycle_action_heartbeat();
         let request = request.auto_scaling_group_name(action.group.as_str());
         let request = request.lifecycle_hook_name(action.hook.as_str());
-        let answer = request.lifecycle_action_token(action.token.as_str()).send().await;
-        found(answer, || {
-            format!("record a heartbeat for the lifecycle action of {}", action.instance_id)
-        })
+        let request = request.lifecycle_action_token(action.token.as_str());
+        let instance_id = &action.instance_id;
+        let operation = format!("record a heartbeat for the lifecycle action of {instance_id}");
+        action_status(request.send().await, operation)
     }
 }
 
-/// Auto Scaling says that an action is over by an error which the SDK does not model, and whose code it also uses for
-/// real mistakes: the message tells them apart (convox/rack#2432, spacelift-io/terraform-aws-spacelift-workerpool#197).
-fn found<O, E, R>(
-    answer: Result<O, SdkError<E, R>>,
-    operation: impl Fn() -> String,
+/// Whether a call found its lifecycle action. Auto Scaling says that an action is over by an error
+/// which the SDK does not model, and whose code it also uses for real mistakes: the message tells
+/// them apart (convox/rack#2432, spacelift-io/terraform-aws-spacelift-workerpool#197).
+fn action_status<O, E, R>(
+    result: Result<O, SdkError<E, R>>,
+    operation: String,
 ) -> Result<ActionStatus, AwsError>
 where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    R: Debug + Send + Sync + 'static,
 {
-    match answer {
+    match result {
         Ok(_) => Ok(ActionStatus::Active),
-        Err(error)
-            if error.code() == Some("ValidationError")
-                && error
-                    .message()
-                    .is_some_and(|text| text.contains("No active Lifecycle Action found")) =>
-        {
-            Ok(ActionStatus::Over)
-        }
-        Err(error) => Err(AwsError::new(operation(), error)),
+        Err(error) if is_over(&error) => Ok(ActionStatus::Over),
+        Err(error) => Err(AwsError::new(operation, error)),
     }
+}
+
+fn is_over(error: &impl ProvideErrorMetadata) -> bool {
+    error.code() == Some("ValidationError")
+        && error.message().is_some_and(|text| text.contains("No active Lifecycle Action found"))
 }

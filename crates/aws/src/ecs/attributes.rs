@@ -1,5 +1,5 @@
-//! The attributes of container instances. Ebb keeps there what must survive an invocation, so that an
-//! event which is delivered twice does not act twice.
+//! The attributes of container instances. Ebb keeps there what must survive an invocation, so that
+//! an event which is delivered twice does not act twice.
 
 use std::collections::HashMap;
 
@@ -16,8 +16,8 @@ const PUT_ATTRIBUTES_MAX: usize = 10;
 const DELETE_ATTRIBUTES_MAX: usize = 10;
 
 impl Ecs {
-    /// Reads one attribute of container instances. A container instance that does not have it, or has left
-    /// the cluster, is left out.
+    /// Reads one attribute of container instances. A container instance that does not have it, or
+    /// has left the cluster, is left out.
     ///
     /// # Errors
     /// If a call fails.
@@ -31,7 +31,8 @@ impl Ecs {
         Ok(self.describe_as(cluster, arns, &convert).await?.into_iter().collect())
     }
 
-    /// Writes one attribute on container instances, ten per call. Writing it again replaces its value.
+    /// Writes one attribute on container instances, ten per call. Writing it again replaces its
+    /// value.
     ///
     /// # Errors
     /// If a call fails. What the calls before it wrote stays written.
@@ -52,8 +53,8 @@ impl Ecs {
         Ok(())
     }
 
-    /// Removes one attribute from container instances, ten per call. A container instance that does not
-    /// have it, or has left the cluster, counts as done.
+    /// Removes one attribute from container instances, ten per call. A container instance that does
+    /// not have it, or has left the cluster, counts as done.
     ///
     /// # Errors
     /// If a call fails. What the calls before it removed stays removed.

@@ -14,7 +14,8 @@ use crate::reads::list;
 const PROVIDER_PAGES_MAX: usize = 100;
 
 impl Ecs {
-    /// The ARNs of the Auto Scaling groups whose size a capacity provider's managed scaling decides.
+    /// The ARNs of the Auto Scaling groups whose size a capacity provider's managed scaling
+    /// decides.
     ///
     /// # Errors
     /// If a call fails.

@@ -1,4 +1,5 @@
-//! Container instances: finding them by their EC2 instance, describing them, and reading all of a cluster.
+//! Container instances: finding them by their EC2 instance, describing them, and reading all of a
+//! cluster.
 
 use aws_sdk_ecs::operation::list_container_instances::builders::ListContainerInstancesFluentBuilder;
 use aws_sdk_ecs::types::{
@@ -17,12 +18,12 @@ use crate::reads::{join_batches, list};
 /// Source: ECS API, `DescribeContainerInstances`.
 const DESCRIBE_MAX: usize = 100;
 
-/// A cluster has 5,000 container instances at most (ECS service quotas, not adjustable), listed by up
-/// to 100 per page; pages may hold fewer. A list that goes on after this is an error.
+/// A cluster has 5,000 container instances at most (ECS service quotas, not adjustable), listed by
+/// up to 100 per page; pages may hold fewer. A list that goes on after this is an error.
 const INSTANCE_PAGES_MAX: usize = 200;
 
-/// How many other container instances are looked at for free room: with the one in question, as many
-/// as one Describe takes.
+/// How many other container instances are looked at for free room: with the one in question, as
+/// many as one Describe takes.
 const ROOMS_MAX: i32 = 99;
 
 /// Which container instances a look-up takes into account.
@@ -42,8 +43,8 @@ struct AgentAndRoom {
 }
 
 impl Ecs {
-    /// How many EC2 instance ids a look-up names at most: 80 ids of 19 characters, quoted, stay below
-    /// the 2,000 characters of a filter expression. Source: ECS Developer Guide,
+    /// How many EC2 instance ids a look-up names at most: 80 ids of 19 characters, quoted, stay
+    /// below the 2,000 characters of a filter expression. Source: ECS Developer Guide,
     /// cluster-query-language.
     pub const FIND_IDS_MAX: usize = 80;
 
@@ -102,8 +103,8 @@ impl Ecs {
     /// cluster meanwhile are left out.
     ///
     /// # Errors
-    /// If a call fails, or an answer leaves one out without saying so: a cluster that was read in part
-    /// is not known.
+    /// If a call fails, or an answer leaves one out without saying so: a cluster that was read in
+    /// part is not known.
     pub async fn container_instances(&self, cluster: &Cluster) -> Result<Vec<Instance>, AwsError> {
         let request = self.list_request(cluster, None);
         let arns = self.list_container_instances(cluster, request).await?;

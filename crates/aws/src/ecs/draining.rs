@@ -24,9 +24,9 @@ impl Ecs {
     /// Source: ECS API, `UpdateContainerInstancesState`.
     pub const SET_DRAINING_MAX: usize = 10;
 
-    /// Sets up to [`Ecs::SET_DRAINING_MAX`] container instances of one cluster to DRAINING, and returns
-    /// the outcome of each, in their order. A container instance that is DRAINING already stays so and
-    /// counts as [`DrainResult::Draining`].
+    /// Sets up to [`Ecs::SET_DRAINING_MAX`] container instances of one cluster to DRAINING, and
+    /// returns the outcome of each, in their order. A container instance that is DRAINING already
+    /// stays so and counts as [`DrainResult::Draining`].
     ///
     /// # Errors
     /// If the call fails as a whole. It may have taken effect all the same.
@@ -69,15 +69,16 @@ impl Ecs {
     }
 }
 
-/// What ECS did with one container instance. Anything but its own word that it is DRAINING is a failure.
+/// What ECS did with one container instance. Anything but its own word that it is DRAINING is a
+/// failure.
 fn drain_result(
     arn: &ContainerInstanceArn,
     updated: &[ContainerInstance],
     failures: &[Failure],
 ) -> DrainResult {
     if let Some(failure) = failures.iter().find(|failure| failure.arn() == Some(arn.as_str())) {
-        // `INACTIVE` is what clients see for an instance that was terminated meanwhile; `MISSING` is
-        // documented for the Describe calls. The list of reasons for this call is not published.
+        // `INACTIVE` is what clients see for an instance that was terminated meanwhile; `MISSING`
+        // is documented for the Describe calls. The list of reasons for this call is not published.
         return match failure.reason() {
             Some("INACTIVE" | "MISSING") => DrainResult::Gone(reason(failure)),
             _ => DrainResult::Refused(reason(failure)),

@@ -17,8 +17,8 @@ impl Ecs {
         Self { client, pace: Pace::unlimited() }
     }
 
-    /// The same client for a function that can wait: its reads of container instances, tasks, services and task
-    /// definitions keep within ECS's request rates. Clones share one pace.
+    /// The same client for a function that can wait: its reads of container instances, tasks,
+    /// services and task definitions keep within ECS's request rates. Clones share one pace.
     #[must_use]
     pub fn paced(&self) -> Self {
         Self { pace: Pace::within_request_rates(), ..self.clone() }

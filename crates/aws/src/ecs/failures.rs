@@ -1,11 +1,12 @@
-//! Partial failures: ECS reports them inside an HTTP 200 (`failures[]`), and none may pass as a success.
+//! Partial failures: ECS reports them inside an HTTP 200 (`failures[]`), and none may pass as a
+//! success.
 
 use aws_sdk_ecs::types::Failure;
 
 use crate::error::AwsError;
 
-/// Fails unless ECS described everything that was asked for. What is `MISSING` has gone since it was
-/// listed, and counts as described.
+/// Fails unless ECS described everything that was asked for. What is `MISSING` has gone since it
+/// was listed, and counts as described.
 pub(super) fn check_complete(
     operation: &str,
     asked: usize,

@@ -8,9 +8,9 @@ use ebb_core::reaper::services::{CAPACITY_PROVIDER, network_interfaces};
 use ebb_planner::{HostPort, Instance, Protocol, Resources};
 use jiff::Timestamp;
 
-/// A container instance in the planner's words, without what Auto Scaling knows of it and without its
-/// tasks. `None` if it is not on an EC2 instance (an external instance has an SSM id): Ebb never
-/// removes it, and tasks that may run on EC2 are not placed on it.
+/// A container instance in the planner's words, without what Auto Scaling knows of it and without
+/// its tasks. `None` if it is not on an EC2 instance (an external instance has an SSM id): Ebb
+/// never removes it, and tasks that may run on EC2 are not placed on it.
 pub(super) fn planner_instance(described: &ContainerInstance) -> Option<Instance> {
     let attributes = attributes(described);
     let (registered, remaining) =
@@ -39,8 +39,8 @@ pub(super) fn planner_instance(described: &ContainerInstance) -> Option<Instance
         attributes,
     };
     let interfaces = network_interfaces(&instance);
-    // In network mode awsvpc, a task holds a network interface of its own. Which tasks do is known for
-    // few instances only, so each is taken to hold one.
+    // In network mode awsvpc, a task holds a network interface of its own. Which tasks do is known
+    // for few instances only, so each is taken to hold one.
     let tasks =
         i64::from(described.running_tasks_count()) + i64::from(described.pending_tasks_count());
     if let Some(registered) = &mut instance.registered {

@@ -1,5 +1,5 @@
-//! The services of a cluster: those that some tasks belong to, for the drainers, and all of them with
-//! what decides where their tasks may run, for the reaper.
+//! The services of a cluster: those that some tasks belong to, for the drainers, and all of them
+//! with what decides where their tasks may run, for the reaper.
 
 use std::collections::BTreeSet;
 
@@ -22,8 +22,8 @@ use crate::reads::{join_batches, list};
 /// Source: ECS API, `DescribeServices`.
 const DESCRIBE_SERVICES_MAX: usize = 10;
 
-/// A cluster has 5,000 services at most (ECS service quotas, not adjustable), listed by up to 100 per
-/// page; pages may hold fewer. A list that goes on after this is an error.
+/// A cluster has 5,000 services at most (ECS service quotas, not adjustable), listed by up to 100
+/// per page; pages may hold fewer. A list that goes on after this is an error.
 const SERVICE_PAGES_MAX: usize = 200;
 
 /// The most that a page can hold, for fewer calls. Source: ECS API, `ListServices`: 10 by default.
@@ -34,8 +34,8 @@ const MINIMUM_HEALTHY_PERCENT: i32 = 100;
 const MAXIMUM_PERCENT: i32 = 200;
 
 impl Ecs {
-    /// Describes services of a cluster, with what they could not place `since` a moment. One that ECS
-    /// no longer knows is left out.
+    /// Describes services of a cluster, with what they could not place `since` a moment. One that
+    /// ECS no longer knows is left out.
     ///
     /// # Errors
     /// If a call fails, or an answer leaves one out without saying so.
@@ -75,8 +75,8 @@ impl Ecs {
         pages.await
     }
 
-    /// Describes services, by name or ARN, in batches. Each is taken down to what is needed before the
-    /// next ones arrive: a description carries up to a hundred events.
+    /// Describes services, by name or ARN, in batches. Each is taken down to what is needed before
+    /// the next ones arrive: a description carries up to a hundred events.
     async fn describe_services_as<T>(
         &self,
         cluster: &Cluster,

@@ -58,8 +58,8 @@ fn task_requirements(described: &TaskDefinition) -> TaskRequirements {
     }
 }
 
-/// The size of the whole task if it is set, or else the sum of its containers'. Negative if it is not a
-/// number.
+/// The size of the whole task if it is set, or else the sum of its containers'. Negative if it is
+/// not a number.
 fn task_size(size: Option<&str>, containers_size: i64) -> i64 {
     size.map_or(containers_size, |text| text.parse().unwrap_or(-1))
 }
@@ -92,8 +92,8 @@ fn host_ports(described: &TaskDefinition) -> BTreeSet<HostPort> {
 }
 
 /// The host port that a mapping takes. In network mode `bridge`, port 0 or none is assigned by the
-/// agent; in mode `host` it is the container's; in the other modes a task takes none of its instance's.
-/// Source: ECS API, `PortMapping.hostPort`.
+/// agent; in mode `host` it is the container's; in the other modes a task takes none of its
+/// instance's. Source: ECS API, `PortMapping.hostPort`.
 fn host_port(mapping: &PortMapping, network_mode: Option<&NetworkMode>) -> Option<HostPort> {
     let mapped_port = mapping.host_port().filter(|number| *number != 0);
     let number = match network_mode {

@@ -15,9 +15,9 @@ use crate::error::AwsError;
 const PROTECTION_MAX: usize = 100;
 
 impl Ecs {
-    /// Until when tasks of services are protected from scale-in; those that are not are left out. ECS
-    /// answers for 100 tasks at most, and no more are asked about: the answer is for people, so a
-    /// failure for a single task is no error either.
+    /// Until when tasks of services are protected from scale-in; those that are not are left out.
+    /// ECS answers for 100 tasks at most, and no more are asked about: the answer is for people, so
+    /// a failure for a single task is no error either.
     ///
     /// # Errors
     /// If the call fails.
@@ -31,8 +31,8 @@ impl Ecs {
         Ok(ok.protected_tasks().iter().filter_map(arn_and_expiration).collect())
     }
 
-    /// Which of these tasks of services are protected from scale-in. Those that have stopped meanwhile
-    /// are not.
+    /// Which of these tasks of services are protected from scale-in. Those that have stopped
+    /// meanwhile are not.
     ///
     /// # Errors
     /// If a call fails, or ECS does not answer for a task that it knows.

@@ -14,8 +14,8 @@ use crate::reads::{join_batches, list_up_to};
 /// Source: ECS API, `DescribeTasks`.
 const DESCRIBE_TASKS_MAX: usize = 100;
 
-/// An instance runs some hundred tasks at most, and those that stopped are listed for an hour, by up
-/// to 100 per page. A list that goes on after this is an error.
+/// An instance runs some hundred tasks at most, and those that stopped are listed for an hour, by
+/// up to 100 per page. A list that goes on after this is an error.
 const TASK_PAGES_MAX: usize = 100;
 
 /// A task that has not stopped.
@@ -59,9 +59,10 @@ impl Ecs {
     /// The tasks on these container instances that have not stopped, those that have been told to
     /// stop included.
     ///
-    /// The tasks of the whole cluster are listed if that costs less than a list for each instance: a
-    /// page holds a hundred, and each task must be described to learn where it runs. How many there
-    /// are is only known afterwards, so the attempt ends at half as many pages as there are instances.
+    /// The tasks of the whole cluster are listed if that costs less than a list for each instance:
+    /// a page holds a hundred, and each task must be described to learn where it runs. How many
+    /// there are is only known afterwards, so the attempt ends at half as many pages as there are
+    /// instances.
     ///
     /// # Errors
     /// If a call fails, so that no task is overlooked.
@@ -106,8 +107,8 @@ impl Ecs {
         self.describe_tasks_as(cluster, &arns, placed_tasks).await
     }
 
-    /// Describes tasks. One that ECS no longer knows (reason `MISSING`) has stopped more than an hour
-    /// ago, and is left out.
+    /// Describes tasks. One that ECS no longer knows (reason `MISSING`) has stopped more than an
+    /// hour ago, and is left out.
     ///
     /// # Errors
     /// If a call fails.
@@ -137,9 +138,10 @@ impl Ecs {
         Ok(())
     }
 
-    /// Lists tasks that have not stopped, and those that stopped within the last hour: ECS lists the
-    /// ones that have been told to stop together with these, and apart from the others (ECS Developer
-    /// Guide, container-instance-draining). Only describing them tells which have not stopped.
+    /// Lists tasks that have not stopped, and those that stopped within the last hour: ECS lists
+    /// the ones that have been told to stop together with these, and apart from the others (ECS
+    /// Developer Guide, container-instance-draining). Only describing them tells which have not
+    /// stopped.
     async fn list_tasks(
         &self,
         cluster: &Cluster,
@@ -234,7 +236,8 @@ fn tasks(described: &[SdkTask]) -> Option<Vec<Task>> {
     described.iter().map(task).collect()
 }
 
-/// Those that have not stopped and have a container instance: a task that waits for a place has none.
+/// Those that have not stopped and have a container instance: a task that waits for a place has
+/// none.
 fn placed_tasks(described: &[SdkTask]) -> Option<Vec<PlacedTask>> {
     let unstopped = described.iter().filter(|task| task.last_status() != Some("STOPPED"));
     Some(unstopped.filter_map(placed_task).collect())

@@ -1,5 +1,5 @@
-//! What time it is within an invocation, counted from the `now` that it began with: with tokio's clock paused, virtual
-//! time.
+//! The time within an invocation, counted from the `now` that it began with: virtual time while
+//! tokio's clock is paused.
 
 use std::time::Duration;
 
@@ -7,14 +7,15 @@ use jiff::Timestamp;
 use lambda_runtime::Context;
 use tokio::time::Instant;
 
-/// Lambda's longest time-out (Lambda Developer Guide, gettingstarted-limits): no moment further ahead matters.
+/// Lambda's longest time-out (Lambda Developer Guide, gettingstarted-limits): no moment further
+/// ahead matters.
 const INVOCATION_MAX: Duration = Duration::from_secs(900);
 
-/// The time that a function gives itself where no deadline is set.
+/// The time that a function gives itself where no deadline is set, as under `cargo lambda watch`.
 const DEFAULT_TIME: Duration = Duration::from_secs(30);
 
-/// When Lambda cuts an invocation off that begins `now`. `cargo lambda watch` names a moment in 1970 and cuts nothing
-/// off.
+/// When Lambda cuts off an invocation that begins `now`. `cargo lambda watch` names a moment in
+/// 1970 and cuts nothing off.
 pub fn deadline(context: &Context, now: Timestamp) -> Timestamp {
     let deadline = Timestamp::try_from(context.deadline()).ok();
     deadline.filter(|deadline| *deadline > now).unwrap_or(now + DEFAULT_TIME)

@@ -1,8 +1,8 @@
-//! Metrics as one line of CloudWatch's embedded metric format (EMF): printed to standard output, it becomes metrics
-//! without a call.
+//! Metrics as one line of CloudWatch's embedded metric format (EMF): printed to standard output,
+//! the line becomes metrics without a call.
 //!
-//! Ours, because the maintained crates for it bring some hundred dependencies for this one JSON object. Source: CloudWatch User
-//! Guide, `CloudWatch_Embedded_Metric_Format_Specification`.
+//! Written here because the maintained crates for it bring some hundred dependencies for this one
+//! JSON object. Source: CloudWatch User Guide, `CloudWatch_Embedded_Metric_Format_Specification`.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -56,7 +56,11 @@ pub fn line(namespace: &str, function: &str, now: Timestamp, metrics: &[Metric])
         "_aws".to_owned(),
         json!({
             "Timestamp": now.as_millisecond(),
-            "CloudWatchMetrics": [{"Namespace": namespace, "Dimensions": [[DIMENSION]], "Metrics": definitions}],
+            "CloudWatchMetrics": [{
+                "Namespace": namespace,
+                "Dimensions": [[DIMENSION]],
+                "Metrics": definitions,
+            }],
         }),
     );
     line.insert(DIMENSION.to_owned(), json!(function));
@@ -111,9 +115,9 @@ mod tests {
 
     #[test]
     fn a_line_carries_a_hundred_metrics_at_most() {
-        let many = [Metric { name: "Draining", unit: Unit::Count, value: 1.0 }; 130];
+        let metrics = [Metric { name: "Draining", unit: Unit::Count, value: 1.0 }; 130];
         let line: Value =
-            serde_json::from_str(&line("Ebb", "f", Timestamp::UNIX_EPOCH, &many)).unwrap();
+            serde_json::from_str(&line("Ebb", "f", Timestamp::UNIX_EPOCH, &metrics)).unwrap();
         assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 100);
     }
 }

@@ -1,4 +1,5 @@
-//! What stands in the way of a function, and the one error of its handler: "run this event again", and nothing else.
+//! What stands in the way of a function, and the one error of its handler: "run this event again",
+//! and nothing else.
 
 use std::error::Error;
 use std::fmt;
