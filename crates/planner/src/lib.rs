@@ -126,7 +126,7 @@ fn is_settled<const D: usize>(inventory: &Inventory, model: &Model<D>) -> bool {
 
 /// The instances whose tasks are worth reading, by their position in the inventory, best first:
 /// those that every other rule would let go. To be asked about an inventory without tasks.
-pub fn worth_reading(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Vec<usize> {
+pub fn candidates_to_inspect(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Vec<usize> {
     let eligibility = eligibility(inventory, policy, now);
     let mut positions: Vec<usize> = (0..inventory.instances.len())
         .filter(|&position| eligibility.kept[position] == Some(KeepReason::NotRead))

@@ -190,7 +190,8 @@ async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
 /// Scales the on-demand group in by these instances, one of which also runs a standalone task.
 fn scale_in(region: &Region, instance_ids: &[String]) -> Result<(), String> {
     let mut world = region.world();
-    let standalone_on = world.container_instance(&instance_ids[0]).map(|(_, one)| one.id.clone());
+    let standalone_on =
+        world.container_instance(&instance_ids[0]).map(|(_, instance)| instance.id.clone());
     if let Some(container_instance) = standalone_on {
         world.run_task(scenario::CLUSTER, &container_instance, "report", TaskSpec::default());
     }
@@ -240,7 +241,8 @@ async fn tell(region: &Region, lambda: &InvokeApi, limit: Duration, timeline: &m
 }
 
 fn describe(cluster: &ebb_region::world::ecs::Cluster) -> String {
-    let active = cluster.instances.values().filter(|one| one.status == Status::Active).count();
+    let active =
+        cluster.instances.values().filter(|instance| instance.status == Status::Active).count();
     let services: Vec<_> = cluster.services.keys().map(String::as_str).collect();
     format!(
         "{active} container instances, {} tasks of the services {}",

@@ -11,7 +11,7 @@ use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskAr
 use ebb_core::reaper::follow_up::PlacementFailure;
 use ebb_core::reaper::reading::reads_max;
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
-use ebb_planner::{Group, Instance, Inventory, Task, TaskKind, worth_reading};
+use ebb_planner::{Group, Instance, Inventory, Task, TaskKind, candidates_to_inspect};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::sweep::Sweep;
@@ -152,7 +152,8 @@ impl Sweep<'_> {
             indices_of(inventory, |instance| instance.status == ContainerInstanceStatus::Draining);
         indices.extend(match candidates {
             Candidates::ToInspect => {
-                let mut candidates = worth_reading(inventory, &self.policy, self.clock.now());
+                let mut candidates =
+                    candidates_to_inspect(inventory, &self.policy, self.clock.now());
                 candidates.truncate(reads_max(inventory, &self.policy));
                 candidates.into_iter().collect()
             }

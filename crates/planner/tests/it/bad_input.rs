@@ -4,7 +4,7 @@
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::{
     Instance, Inventory, KeepReason, Plan, Policy, Removal, RemoveReason, Resources, Task,
-    TaskKind, plan, worth_reading,
+    TaskKind, candidates_to_inspect, plan,
 };
 use proptest::prelude::*;
 
@@ -27,7 +27,7 @@ fn three() -> Inventory {
 /// Plans without limits; what is asked before the tasks are read must not panic either.
 fn plan_without_limits(inventory: &Inventory) -> Plan {
     let policy = Policy { steps_max: 100_000, ..boundless() };
-    let _ = worth_reading(inventory, &policy, now());
+    let _ = candidates_to_inspect(inventory, &policy, now());
     plan(inventory, &policy, now())
 }
 
