@@ -22,7 +22,7 @@ locals {
       stat     = "Sum"
     },
     {
-      title    = "Terminations: seconds a drain"
+      title    = "Terminations: seconds per drain"
       function = "lifecycle-drainer"
       metrics  = ["DrainSeconds"]
       stat     = "Maximum"
