@@ -41,7 +41,8 @@ impl ScaleInReaper {
     /// Handles one invocation, which began at `now` and is cut off at `deadline`: one sweep over
     /// every cluster.
     ///
-    /// # Errors Only for "run this event again": a malformed request, a cluster that could not be
+    /// # Errors
+    /// Only for "run this event again": a malformed request, a cluster that could not be
     /// observed, or a missing permission. Every other cluster is swept first. What AWS refuses is
     /// no error: it stands in the answer.
     pub async fn handle(

@@ -31,7 +31,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 impl SpotDrainer {
     /// Handles one invocation, which began at `now` and is cut off at `deadline`.
     ///
-    /// # Errors Only for "run this event again": a malformed notice, or one that could not be dealt
+    /// # Errors
+    /// Only for "run this event again": a malformed notice, or one that could not be dealt
     /// with in time. For an SQS batch these are named in the answer instead, so that only they are
     /// delivered again. Every other notice of the invocation is dealt with first.
     pub async fn handle(

@@ -48,7 +48,8 @@ const EVENTBRIDGE_TERMINATE: &str = "EC2 Instance-terminate Lifecycle Action";
 /// Reads a termination lifecycle action. Test notifications, launch transitions and whatever else
 /// shares the topic are ignored.
 ///
-/// # Errors If a termination action lacks what it takes to complete it, or carries state that Ebb
+/// # Errors
+/// If a termination action lacks what it takes to complete it, or carries state that Ebb
 /// never wrote.
 pub fn read(message: &Message) -> Result<Event<LifecycleAction>, ParseError> {
     let in_detail = match message.eventbridge() {

@@ -449,7 +449,7 @@ async fn every_cluster_of_the_region_is_swept_if_none_is_configured() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_permission_that_is_lacking_is_an_error() {
+async fn a_missing_permission_is_an_error() {
     let sim = Sim::start(hooked(small(1)), settings()).await;
     sim.region.world().faults.plan("PutAttributes", Fault::Denied, 1);
     let error = sim.invoke(&json!({})).await.unwrap_err();
