@@ -71,6 +71,32 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// An ACTIVE container instance of which nothing else is known yet: in no group, with no
+    /// resources, and with tasks that were not read. As it is, it is kept as a contradiction.
+    pub fn new(instance_id: InstanceId, arn: ContainerInstanceArn) -> Self {
+        Self {
+            instance_id,
+            arn,
+            group: None,
+            lifecycle_state: LifecycleState::Other(String::new()),
+            protected_from_scale_in: false,
+            weight: 1,
+            zone: String::new(),
+            instance_type: String::new(),
+            attributes: BTreeMap::new(),
+            status: ContainerInstanceStatus::Active,
+            agent_connected: true,
+            registered_at: None,
+            registered: None,
+            remaining: None,
+            unknown_resource: None,
+            host_ports: BTreeSet::new(),
+            tasks: None,
+            distinct_services: BTreeSet::new(),
+            price_microusd: None,
+        }
+    }
+
     /// Whether it is in its group in full.
     pub fn is_in_service(&self) -> bool {
         self.lifecycle_state == LifecycleState::InService

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::auto_scaling::LifecycleState;
-use crate::ecs::{ContainerInstanceStatus, Resources};
+use crate::ecs::Resources;
 use crate::eligibility::eligibility;
 use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use crate::inventory::{Group, Instance, Inventory, Service, Task, TaskKind};
@@ -21,26 +21,17 @@ pub(crate) fn now() -> Timestamp {
 /// first zone.
 pub(crate) fn instance(number: usize) -> Instance {
     let registered = Resources { cpu: 2048, memory_mib: 4096, ..Resources::default() };
+    let id = InstanceId::parse(&format!("i-{number:017x}")).unwrap();
     Instance {
-        instance_id: InstanceId::parse(&format!("i-{number:017x}")).unwrap(),
-        arn: ContainerInstanceArn::new(number.to_string()),
         group: Some(GroupName::new("group")),
         lifecycle_state: LifecycleState::InService,
-        protected_from_scale_in: false,
-        weight: 1,
         zone: "a".to_owned(),
         instance_type: "m7g.large".to_owned(),
-        attributes: BTreeMap::new(),
-        status: ContainerInstanceStatus::Active,
-        agent_connected: true,
         registered_at: Some(now() - SignedDuration::from_hours(24)),
         registered: Some(registered),
         remaining: Some(registered),
-        unknown_resource: None,
-        host_ports: BTreeSet::new(),
         tasks: Some(Vec::new()),
-        distinct_services: BTreeSet::new(),
-        price_microusd: None,
+        ..Instance::new(id, ContainerInstanceArn::new(number.to_string()))
     }
 }
 

@@ -15,13 +15,9 @@ pub(super) fn planner_instance(described: &ContainerInstance) -> Option<Instance
     let attributes = attributes(described);
     let (registered, remaining) =
         (described.registered_resources(), described.remaining_resources());
+    let id = InstanceId::parse(described.ec2_instance_id()?)?;
+    let arn = ContainerInstanceArn::new(described.container_instance_arn()?);
     let mut instance = Instance {
-        instance_id: InstanceId::parse(described.ec2_instance_id()?)?,
-        arn: ContainerInstanceArn::new(described.container_instance_arn()?),
-        group: None,
-        lifecycle_state: "".into(),
-        protected_from_scale_in: false,
-        weight: 1,
         zone: attributes.get("ecs.availability-zone").cloned().unwrap_or_default(),
         instance_type: attributes.get("ecs.instance-type").cloned().unwrap_or_default(),
         status: described.status().unwrap_or_default().into(),
@@ -33,10 +29,8 @@ pub(super) fn planner_instance(described: &ContainerInstance) -> Option<Instance
         remaining: resources(remaining),
         unknown_resource: unknown_resource(registered).or_else(|| unknown_resource(remaining)),
         host_ports: host_ports(remaining),
-        tasks: None,
-        distinct_services: BTreeSet::new(),
-        price_microusd: None,
         attributes,
+        ..Instance::new(id, arn)
     };
     let interfaces = network_interfaces(&instance);
     // In network mode awsvpc, a task holds a network interface of its own. Which tasks do is known

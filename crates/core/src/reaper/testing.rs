@@ -1,13 +1,10 @@
 //! What the reaper's tests are made of: instances of one cluster and one group, with defaults. The
 //! planner's tests have their own, with services and tasks that move.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use ebb_planner::{Group, Headroom, Instance, Inventory, Resources, Task, TaskKind};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::auto_scaling::LifecycleState;
-use crate::ecs::ContainerInstanceStatus;
 use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 
 /// The moment of every test.
@@ -32,25 +29,15 @@ pub(crate) fn resources(cpu: i64, memory_mib: i64) -> Resources {
 /// An empty ACTIVE instance of the group.
 pub(crate) fn instance(number: u64) -> Instance {
     Instance {
-        instance_id: id(number),
-        arn: ContainerInstanceArn::new(number.to_string()),
         group: Some(group_name()),
         lifecycle_state: LifecycleState::InService,
-        protected_from_scale_in: false,
-        weight: 1,
         zone: "eu-west-1a".to_owned(),
         instance_type: "m7g.large".to_owned(),
-        attributes: BTreeMap::new(),
-        status: ContainerInstanceStatus::Active,
-        agent_connected: true,
         registered_at: Some(seconds_ago(86_400)),
         registered: Some(resources(2_048, 7_680)),
         remaining: Some(resources(2_048, 7_680)),
-        unknown_resource: None,
-        host_ports: BTreeSet::new(),
         tasks: Some(Vec::new()),
-        distinct_services: BTreeSet::new(),
-        price_microusd: None,
+        ..Instance::new(id(number), ContainerInstanceArn::new(number.to_string()))
     }
 }
 

@@ -5,11 +5,10 @@
 //! service, `T` a task. A service's masks of zones and groups become `memberOf` expressions; groups
 //! pass for instance types there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use ebb_planner::auto_scaling::LifecycleState;
-use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_planner::{
     DIMENSIONS, Group, HostPort, Instance, Inventory, Protocol, Resources, Service, Strategy, Task,
@@ -170,28 +169,19 @@ impl Fields<'_> {
         let protected: u64 = self.next("protection")?;
         let age: i64 = self.next("age")?;
         let registered = self.resources()?;
-        let id = InstanceId::parse(&format!("i-{number:017x}"));
+        let id = InstanceId::parse(&format!("i-{number:017x}"))
+            .ok_or_else(|| format!("line {}: the instance's number is too large", self.line))?;
         Ok(Instance {
-            instance_id: id
-                .ok_or_else(|| format!("line {}: the instance's number is too large", self.line))?,
-            arn: ContainerInstanceArn::new(number.to_string()),
             group: Some(group_name(group)),
             lifecycle_state: LifecycleState::InService,
             protected_from_scale_in: protected != 0,
-            weight: 1,
             zone: zone.to_string(),
             instance_type: group.to_string(),
-            attributes: BTreeMap::new(),
-            status: ContainerInstanceStatus::Active,
-            agent_connected: true,
             registered_at: Some(now() - SignedDuration::from_secs(age)),
             registered: Some(registered),
             remaining: Some(registered),
-            unknown_resource: None,
-            host_ports: BTreeSet::new(),
-            tasks: None,
-            distinct_services: BTreeSet::new(),
             price_microusd: Some(price),
+            ..Instance::new(id, ContainerInstanceArn::new(number.to_string()))
         })
     }
 

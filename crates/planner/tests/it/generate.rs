@@ -58,29 +58,21 @@ pub(crate) fn group_name(number: usize) -> GroupName {
 
 /// An empty instance, a day old.
 pub(crate) fn instance(number: usize, group: usize, zone: usize, all: Resources) -> Instance {
+    let id = InstanceId::parse(&format!("i-{number:017x}")).unwrap();
     Instance {
-        instance_id: InstanceId::parse(&format!("i-{number:017x}")).unwrap(),
-        arn: ContainerInstanceArn::new(number.to_string()),
         group: Some(group_name(group)),
         lifecycle_state: LifecycleState::InService,
-        protected_from_scale_in: false,
-        weight: 1,
         zone: zone.to_string(),
         instance_type: format!("{}x{}", all.cpu, all.memory_mib),
         attributes: BTreeMap::from([
             ("zone".to_owned(), zone.to_string()),
             ("group".to_owned(), group.to_string()),
         ]),
-        status: ContainerInstanceStatus::Active,
-        agent_connected: true,
         registered_at: Some(now() - SignedDuration::from_hours(24)),
         registered: Some(all),
         remaining: Some(all),
-        unknown_resource: None,
-        host_ports: BTreeSet::new(),
         tasks: Some(Vec::new()),
-        distinct_services: BTreeSet::new(),
-        price_microusd: None,
+        ..Instance::new(id, ContainerInstanceArn::new(number.to_string()))
     }
 }
 
