@@ -46,6 +46,7 @@ impl World {
         let mut places = Vec::new();
         for _ in 0..tasks {
             let place = search.choose(&mut self.rng);
+            // Each task counts before the next is placed, so that the strategies see it.
             if let Ok(container_instance) = place {
                 search.take(container_instance);
             }
@@ -64,6 +65,7 @@ impl World {
             .instances
             .values()
             .filter(|instance| instance.status != Status::Inactive)
+            // A daemon service has one task per container instance at most.
             .filter(|instance| search.siblings_on(instance) == 0)
             .filter(|instance| search.misfits(instance).is_empty())
             .map(|instance| instance.id.clone())

@@ -104,10 +104,15 @@ impl Rates {
         let Some(bucket) =
             Class::for_operation(operation).and_then(|class| self.buckets.get_mut(&class))
         else {
+            // An operation whose bucket is not published is never throttled here; a planned fault
+            // can still do it.
             return true;
         };
+        // Tokens come back bit by bit and are added up when somebody calls, so an idle bucket needs
+        // no entry in the agenda.
         let passed = now.duration_since(bucket.filled_at).as_secs_f64().max(0.0);
         bucket.tokens = (bucket.tokens + passed * bucket.per_second).min(bucket.burst);
+        // Also for a call that is throttled: what has been filled up must not be filled up twice.
         bucket.filled_at = now;
         let allowed = bucket.tokens >= 1.0;
         if allowed {

@@ -24,6 +24,8 @@ impl World {
         else {
             return;
         };
+        // The flag is cleared before the scheduler acts, so that whatever happens from now on plans
+        // another look.
         service.reconcile_planned = false;
         match service.kind {
             ServiceKind::Replica { desired, min_percent, max_percent } => {
@@ -57,9 +59,14 @@ impl World {
                 cluster.instances[&task.container_instance].status == Status::Draining
             });
 
+        // Tasks on draining instances count as healthy until they are told to stop: they still
+        // serve.
         let mut healthy = desired_running.iter().filter(|task| is_healthy(task, now)).count();
         let mut to_stop = Vec::new();
         for task in leaving {
+            // The documentation promises task protection against scale-in and deployments only (ECS
+            // Developer Guide, task-scale-in-protection), so by default it does not hold up a
+            // drain.
             if self.protection_holds_drain && task.protection(now).is_some() {
                 continue;
             }
@@ -70,6 +77,8 @@ impl World {
                 to_stop.push(task.id.clone());
             }
         }
+        // Draining comes before scale-in: both draw on the tasks above the minimum, and what is on
+        // a draining instance has to go in any case.
         for task in surplus(cluster, &staying, desired, now) {
             let healthy_after = healthy - usize::from(is_healthy(task, now));
             if !is_healthy(task, now) || healthy_after >= min_healthy {
@@ -77,11 +86,15 @@ impl World {
                 to_stop.push(task.id.clone());
             }
         }
+        // A leaving task counts as missing even while it runs: its replacement may start beside it,
+        // as far as the maximum allows.
         let missing = desired.saturating_sub(staying.len());
         let startable = max_running.saturating_sub(desired_running.len() - to_stop.len());
         for task in to_stop {
             self.stop_task(cluster_name, &task);
         }
+        // All tasks of a service need the same, so once one finds no place the next would not find
+        // any either.
         for _ in 0..missing.min(startable) {
             if self.start_task(cluster_name, service, None).is_none() {
                 break;
@@ -127,6 +140,8 @@ impl World {
         };
         let now = self.now;
         for place in places {
+            // Why there is no place has been recorded by `create_task`; the service begins with one
+            // task fewer.
             let Some(task_id) = self.create_task(cluster, service, place) else { continue };
             let task =
                 self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(&task_id));
@@ -155,6 +170,7 @@ impl World {
             }
         };
         let task_id = self.create_task(cluster, service_name, place)?;
+        // Only the first step is planned here: each step plans the next.
         self.plan_step(cluster, &task_id);
         Some(task_id)
     }
@@ -209,6 +225,8 @@ fn surplus<'a>(
     while kept.len() > desired {
         let unprotected =
             kept.iter().enumerate().filter(|(_, task)| task.protection(now).is_none());
+        // The crowding is measured anew after each removal, which keeps the zones even. When only
+        // protected tasks are left to remove, the service stays larger than desired.
         let Some((index, _)) = unprotected.max_by_key(|(_, task)| crowding(cluster, &kept, task))
         else {
             break;
