@@ -45,8 +45,11 @@ impl World {
         let message_id = self.uuid();
         let functions =
             self.topics.get(topic_arn).map(|topic| topic.functions.clone()).unwrap_or_default();
+        // Each subscriber gets a delivery of its own: mishaps befall one without the others.
         for function in functions {
             let payload = self.sns_event(&message_id, &published);
+            // The chain goes on through the topic: this is what Lambda's recursion detection counts
+            // (Lambda Developer Guide, invocation-recursion).
             let hop = Hop::after(cause);
             for after in self.delivery_delays(LATENCY) {
                 let (function, payload) = (function.clone(), payload.clone());
