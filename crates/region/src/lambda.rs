@@ -33,8 +33,11 @@ pub(crate) fn run(
 ) -> impl Future<Output = (Invocation, Result<Value, String>)> + Send + use<> {
     let invoked =
         lambda.invoke(&invocation.function, invocation.payload.clone(), clock.now() + time);
+    // The deadline is in the world's time, and the time-out below counts on tokio's clock.
     let time = clock.scaled(time);
     async move {
+        // A future that runs out of time is dropped where it stands, as Lambda stops a function in
+        // the middle of whatever it does.
         let result = HOP.scope(invocation.hop(), timeout(time, invoked)).await;
         (invocation, result.unwrap_or_else(|_| Err("Task timed out".to_owned())))
     }
@@ -56,6 +59,7 @@ pub(crate) fn calling_hop() -> Option<Hop> {
 /// Developer Guide, invocation-recursion.
 pub(crate) fn hop_in_trace(trace_id: &str) -> Option<Hop> {
     let lineage = trace_id.split(';').find_map(|part| part.trim().strip_prefix("Lineage="))?;
+    // The longest chain counts if several are joined.
     lineage.split('|').filter_map(|entry| entry.rsplit(':').next()?.parse().ok()).max().map(Hop)
 }
 
