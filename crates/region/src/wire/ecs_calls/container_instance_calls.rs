@@ -32,10 +32,7 @@ pub(super) fn list_container_instances(world: &World, input: Input<'_>) -> Resul
         // `ListContainerInstances`).
         .filter(|instance| instance.status != Status::Inactive)
         .filter(|instance| status.is_none_or(|status| instance.status == status))
-        .filter(|instance| {
-            let values = |subject: &str| cluster.subject(instance, subject);
-            filter.as_ref().is_none_or(|filter| filter.holds(&values))
-        })
+        .filter(|instance| filter.as_ref().is_none_or(|filter| cluster.satisfies(instance, filter)))
         .map(|instance| instance.arn(cluster_name))
         .collect();
     page(input, "containerInstanceArns", arns)

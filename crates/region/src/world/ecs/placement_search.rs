@@ -97,8 +97,7 @@ impl<'a> Search<'a> {
     }
 
     fn is_member(&self, instance: &ContainerInstance) -> bool {
-        let values = |subject: &str| self.cluster.subject(instance, subject);
-        self.expressions.iter().all(|expression| expression.holds(&values))
+        self.expressions.iter().all(|expression| self.cluster.satisfies(instance, expression))
     }
 
     pub(super) fn siblings_on(&self, instance: &ContainerInstance) -> usize {
@@ -215,8 +214,8 @@ fn with_daemons(cluster: &Cluster) -> BTreeMap<&str, HeldResources> {
         let active =
             cluster.instances.values().filter(|instance| instance.status == Status::Active);
         for instance in active {
-            let values = |subject: &str| cluster.subject(instance, subject);
-            let may_run = expressions.iter().all(|expression| expression.holds(&values));
+            let may_run =
+                expressions.iter().all(|expression| cluster.satisfies(instance, expression));
             // A daemon task that is there already is in what is held.
             if may_run && !placed.contains(&(instance.id.as_str(), name.as_str())) {
                 held.entry(instance.id.as_str()).or_default().reserve(&daemon.spec);
