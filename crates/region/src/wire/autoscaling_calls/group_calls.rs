@@ -99,20 +99,20 @@ pub(super) fn describe_auto_scaling_instances(
             "The number of instance ids that may be passed in is limited to {INSTANCE_IDS_MAX}"
         )));
     }
-    let is_requested =
-        |instance: &&Instance| ids.is_empty() || ids.contains(&instance.instance_id.as_str());
     let instances = world
         .groups
         .iter()
         .flat_map(|(name, group)| {
-            group.instances.iter().filter(is_requested).map(|instance| {
-                [
-                    instance_xml(world, group, instance),
-                    element("HealthStatus", if instance.healthy { "HEALTHY" } else { "UNHEALTHY" }),
-                    element("AutoScalingGroupName", name),
-                ]
-                .concat()
-            })
+            group.instances.iter().map(move |instance| (name, group, instance))
+        })
+        .filter(|(.., instance)| ids.is_empty() || ids.contains(&instance.instance_id.as_str()))
+        .map(|(name, group, instance)| {
+            [
+                instance_xml(world, group, instance),
+                element("HealthStatus", if instance.healthy { "HEALTHY" } else { "UNHEALTHY" }),
+                element("AutoScalingGroupName", name),
+            ]
+            .concat()
         })
         .collect();
     page(form, "AutoScalingInstances", PAGE_DEFAULT, instances)
