@@ -126,6 +126,10 @@ mod tests {
         assert_eq!(described["failures"][0]["reason"], "MISSING");
     }
 
+    fn task_count(page: &Value) -> usize {
+        page["taskArns"].as_array().unwrap().len()
+    }
+
     #[test]
     fn tasks_are_listed_page_by_page() {
         let (mut world, ..) = world();
@@ -133,7 +137,6 @@ mod tests {
         let second =
             call(&mut world, "ListTasks", json!({"nextToken": first["nextToken"]})).unwrap();
 
-        let task_count = |page: &Value| page["taskArns"].as_array().unwrap().len();
         assert_eq!(
             (task_count(&first), task_count(&second), second.get("nextToken")),
             (3, 2, None)

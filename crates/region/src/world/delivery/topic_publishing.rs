@@ -115,6 +115,10 @@ mod tests {
         world.take_ready().into_iter().map(|(invocation, _)| invocation.payload).collect()
     }
 
+    fn members(value: &Value) -> Vec<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    }
+
     #[test]
     fn a_subscriber_gets_the_message_as_lambda_wraps_it() {
         let mut world = world(Mishaps::default());
@@ -128,8 +132,6 @@ mod tests {
         );
         assert_eq!(record["Sns"]["Subject"], Value::Null);
         assert_eq!(record["Sns"]["Timestamp"], "1970-01-01T00:00:00.000Z");
-        let members =
-            |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(members(record), ["EventSource", "EventSubscriptionArn", "EventVersion", "Sns"]);
         let expected = "Message MessageAttributes MessageId Signature SignatureVersion \
                      SigningCertUrl Subject Timestamp TopicArn Type UnsubscribeUrl";

@@ -192,21 +192,22 @@ mod tests {
     use super::*;
 
     fn holds(expression: &str) -> bool {
-        let values = |subject: &str| -> Vec<String> {
-            let values: &[&str] = match subject {
-                "attribute:ecs.instance-type" => &["g4dn.xlarge"],
-                "attribute:stack" => &["prod"],
-                "ec2InstanceId" => &["i-1"],
-                "runningTasksCount" => &["9"],
-                "registeredAt" => &["2026-11-20T00:00:00Z"],
-                "task:group" => &["service:web", "service:logs"],
-                _ => &[],
-            };
-            values.iter().map(|&value| value.to_owned()).collect()
-        };
         Expression::parse(expression)
             .unwrap_or_else(|| panic!("{expression} is understood"))
-            .holds(&values)
+            .holds(&subject_values)
+    }
+
+    fn subject_values(subject: &str) -> Vec<String> {
+        let values: &[&str] = match subject {
+            "attribute:ecs.instance-type" => &["g4dn.xlarge"],
+            "attribute:stack" => &["prod"],
+            "ec2InstanceId" => &["i-1"],
+            "runningTasksCount" => &["9"],
+            "registeredAt" => &["2026-11-20T00:00:00Z"],
+            "task:group" => &["service:web", "service:logs"],
+            _ => &[],
+        };
+        values.iter().map(|&value| value.to_owned()).collect()
     }
 
     #[test]

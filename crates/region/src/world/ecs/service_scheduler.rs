@@ -292,6 +292,27 @@ mod tests {
         (None, fewest)
     }
 
+    /// Where in the history a task of a service last stopped on the first instance.
+    fn last_stop(world: &World, service: &str) -> Option<usize> {
+        world.history.iter().rposition(|entry| {
+            matches!(&entry.happening,
+                Happening::Task { name, instance_id, status: TaskStatus::Stopping, .. }
+                if name.starts_with(service) && instance_id == "i-0")
+        })
+    }
+
+    /// Changes the desired count, and returns how many tasks run on each of three instances then.
+    fn settle(world: &mut World, count: usize) -> [usize; 3] {
+        world.set_desired_count("shop", "web", count);
+        world.advance(world.now() + Duration::from_secs(300));
+        ["i-0", "i-1", "i-2"].map(|id| running_on(&world.clusters["shop"], id))
+    }
+
+    fn running_on(cluster: &Cluster, instance_id: &str) -> usize {
+        let instance = cluster.registered_instance(instance_id).unwrap();
+        cluster.tasks_on(&instance.id).filter(|task| task.status == TaskStatus::Running).count()
+    }
+
     #[test]
     fn a_replacement_is_healthy_before_the_old_task_stops() {
         let (mut world, first) = drained(ServiceKind::replica(3), 3);
@@ -356,14 +377,7 @@ mod tests {
         world.add_service("shop", "logs", ServiceKind::Daemon, TaskSpec::default());
         assert!(watch(&mut world, &first).0.is_some());
 
-        let last_stop = |name: &str| {
-            world.history.iter().rposition(|entry| {
-                matches!(&entry.happening,
-                    Happening::Task { name: task, instance_id, status: TaskStatus::Stopping, .. }
-                    if task.starts_with(name) && instance_id == "i-0")
-            })
-        };
-        assert!(last_stop("logs").unwrap() > last_stop("web").unwrap());
+        assert!(last_stop(&world, "logs").unwrap() > last_stop(&world, "web").unwrap());
     }
 
     #[test]
@@ -373,16 +387,6 @@ mod tests {
             world.add_instance("shop", NewInstance::new(format!("i-{number}")).zone(zone));
         }
         world.add_service("shop", "web", ServiceKind::replica(3), TaskSpec::default());
-        let settle = |world: &mut World, count| {
-            world.set_desired_count("shop", "web", count);
-            world.advance(world.now() + Duration::from_secs(300));
-            let cluster = &world.clusters["shop"];
-            let tasks_on = |id: &str| {
-                let instance = &cluster.registered_instance(id).unwrap().id;
-                cluster.tasks_on(instance).filter(|task| task.status == TaskStatus::Running).count()
-            };
-            ["i-0", "i-1", "i-2"].map(tasks_on)
-        };
         assert_eq!(settle(&mut world, 9), [3, 3, 3]);
         assert_eq!(settle(&mut world, 3), [1, 1, 1]);
 
