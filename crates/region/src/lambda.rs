@@ -59,7 +59,6 @@ pub(crate) fn calling_hop() -> Option<Hop> {
 /// Developer Guide, invocation-recursion.
 pub(crate) fn hop_in_trace(trace_id: &str) -> Option<Hop> {
     let lineage = trace_id.split(';').find_map(|part| part.trim().strip_prefix("Lineage="))?;
-    // The longest chain counts if several are joined.
     lineage.split('|').filter_map(|entry| entry.rsplit(':').next()?.parse().ok()).max().map(Hop)
 }
 

@@ -34,7 +34,7 @@ pub(super) fn list_services(world: &World, input: Input<'_>) -> Result<Value, Re
         })
         .map(|(name, _)| arn_of("service", cluster_name, name))
         .collect();
-    // Ten by default, unlike the other lists: a client that does not page misses the rest.
+    // Ten by default, where most lists have 100: a client that does not page misses the rest.
     page_of(input, "serviceArns", arns, LIST_DEFAULT, PAGE_MAX)
 }
 
