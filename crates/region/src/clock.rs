@@ -29,6 +29,7 @@ impl Clock {
     /// When tokio's clock will show that the world has come to `time`. A little late rather than
     /// early, as `now` must have reached `time` then.
     pub fn instant_of(&self, time: Timestamp) -> Instant {
+        // A moment before the start has been reached already.
         let ahead =
             Duration::try_from(time.duration_since(self.world_start)).unwrap_or(Duration::ZERO);
         self.started + ahead.div_f64(self.speed) + Duration::from_micros(1)

@@ -55,6 +55,7 @@ impl Faults {
 
     /// Takes the fault that is planned for this call, if there is one.
     pub fn take(&mut self, operation: &str) -> Option<Fault> {
+        // The first plan that fits and is not used up: plans of one operation follow each other.
         let planned = self
             .planned
             .iter_mut()

@@ -62,6 +62,8 @@ impl RegionHttpClient {
         hop: Option<Hop>,
     ) -> Result<HttpResponse, ConnectorError> {
         let request = read(request)?.called_from(hop);
+        // The fault is taken when the request arrives, not when it is sent, so that calls meet
+        // faults in the order in which AWS sees them.
         sleep(ONE_WAY).await;
         let fault = self.region.world().faults.take(request.operation());
         match fault {
@@ -70,7 +72,10 @@ impl RegionHttpClient {
             _ => {}
         }
         let answer = request.call(&mut self.region.world(), fault);
+        // The call may have planned something earlier than what the running Region sleeps for.
         self.region.notify();
+        // After the effect: the caller cannot tell this from a request that never arrived, and must
+        // be able to repeat it.
         if fault == Some(Fault::AnswerLost) {
             return Err(reset());
         }

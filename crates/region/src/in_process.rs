@@ -50,6 +50,7 @@ impl InProcess {
     {
         let (clock, function) = (region.clone(), Arc::clone(function));
         self.with(name, move |payload, deadline| {
+            // The time is read when the invocation begins, not when its future is first polled.
             let handled = handle(Arc::clone(&function), payload, clock.now(), deadline);
             async move {
                 let answer = handled.await.map_err(|error| error.to_string())?;

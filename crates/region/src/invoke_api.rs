@@ -29,6 +29,7 @@ impl InvokeApi {
     async fn post(self, function: String, payload: Value) -> Result<Value, String> {
         let uri = format!("http://{}/2015-03-31/functions/{function}/invocations", self.address);
         let mut request = http::Request::post(uri).header("content-type", "application/json");
+        // The function's SDK passes the trace on, so that its calls can be counted into the chain.
         if let Some(hop) = calling_hop() {
             request = request.header("x-amzn-trace-id", trace_id(hop));
         }

@@ -33,8 +33,11 @@ pub(crate) fn run(
 ) -> impl Future<Output = (Invocation, Result<Value, String>)> + Send + use<> {
     let invoked =
         lambda.invoke(&invocation.function, invocation.payload.clone(), clock.now() + time);
+    // The deadline is in the world's time, and the time-out below counts on tokio's clock.
     let time = clock.scaled(time);
     async move {
+        // A future that runs out of time is dropped where it stands, as Lambda stops a function in
+        // the middle of whatever it does.
         let result = HOP.scope(invocation.hop(), timeout(time, invoked)).await;
         (invocation, result.unwrap_or_else(|_| Err("Task timed out".to_owned())))
     }

@@ -101,6 +101,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             },
         }
     };
+    // The story ends the program, and so does a server that can accept nothing more.
     tokio::select! {
         failed = serve(region.clone(), listener) => {
             failed.map(|never| match never {}).map_err(Into::into)
@@ -178,6 +179,8 @@ async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
         [interrupted].iter().chain(&scaled_in).all(|id| world.container_instance(id).is_none());
     let completed =
         world.completed_actions.iter().all(|action| action.cause == CompletedBy::Caller);
+    // Every removal must have ended its action by now: one that still waits is missing in this
+    // count.
     let completed = completed && world.completed_actions.len() == scaled_in.len() + removed;
     let unharmed = world.tasks_cut_off().is_empty() && world.missing_tasks().is_empty();
     if unharmed && gone && completed && removed > 0 && failures.is_empty() {
@@ -190,6 +193,8 @@ async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
 /// Scales the on-demand group in by these instances, one of which also runs a standalone task.
 fn scale_in(region: &Region, instance_ids: &[String]) -> Result<(), String> {
     let mut world = region.world();
+    // Nothing replaces a standalone task, so the drainer has to wait for it or stop it: the
+    // demonstration should show that too.
     let standalone_on =
         world.container_instance(&instance_ids[0]).map(|(_, instance)| instance.id.clone());
     if let Some(container_instance) = standalone_on {
@@ -231,6 +236,7 @@ async fn tell(region: &Region, lambda: &InvokeApi, limit: Duration, timeline: &m
     loop {
         let over = tokio::select! {
             _ = &mut run => true,
+            // The lines should appear while things happen, not when the story is over.
             () = sleep(Duration::from_millis(100)) => false,
         };
         timeline.lines(&region.world()).iter().for_each(|line| println!("{line}"));

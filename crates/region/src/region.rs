@@ -43,6 +43,8 @@ impl Region {
     /// The world as it is now. Nobody else can use it until the guard is dropped, so drop it before
     /// any `await`.
     pub fn world(&self) -> MutexGuard<'_, World> {
+        // A panic that held the guard is reported by itself; to refuse the world to everybody else
+        // would only hide it.
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         world.advance(self.clock.now());
         world
@@ -68,16 +70,22 @@ impl Region {
     /// until nothing more is to happen. Invocations that still run when the time is up are waited
     /// for; their time-outs bound that.
     pub async fn run(&self, lambda: &dyn Lambda, limit: Duration) -> RunEnd {
+        // The limit is turned into one moment of tokio's clock, so that it does not depend on how
+        // often the loop goes round.
         let end = self.clock.instant_of(self.clock.now() + limit);
         let mut running = JoinSet::new();
         loop {
             let next = self.start_ready(lambda, &mut running);
             let time_up = Instant::now() >= end;
             match (running.is_empty(), next) {
+                // An agenda without entries is not the end while an invocation runs, as its calls
+                // can still plan something.
                 (true, None) => return RunEnd::Quiet,
                 (true, Some(_)) if time_up => return RunEnd::TimeUp,
                 _ => {}
             }
+            // Once the time is up nothing that is due wakes the loop any more, or it would spin
+            // until the last invocation ends.
             let wake = next.filter(|_| !time_up).map(|next| self.clock.instant_of(next).min(end));
             self.wait(&mut running, wake).await;
         }
@@ -95,6 +103,8 @@ impl Region {
 
     /// Starts the invocations that are due, and returns when something is due next.
     fn start_ready(&self, lambda: &dyn Lambda, running: &mut JoinSet<Run>) -> Option<Timestamp> {
+        // The guard is dropped before the functions start, as their calls lock the world
+        // themselves.
         let (ready, next) = {
             let mut world = self.world();
             (world.take_ready(), world.next_due())

@@ -17,6 +17,7 @@ pub fn run(count: u64, kept: &[u64], simulate: fn(u64) -> Result<(), String>) {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let failures: Vec<String> = thread::scope(|scope| {
         let started: Vec<_> = (0..threads)
+            // Dealt out in turn, so that all threads have about as much to do.
             .map(|first| seeds.iter().copied().skip(first).step_by(threads))
             .map(|share| scope.spawn(move || failures_of(share, simulate)))
             .collect();

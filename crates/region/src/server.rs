@@ -38,6 +38,8 @@ pub async fn serve(region: Region, listener: TcpListener) -> io::Result<Infallib
         let region = region.clone();
         tokio::spawn(async move {
             let service = service_fn(move |request| handle(region.clone(), request));
+            // A client that goes away, and a fault that breaks the connection, are errors of this
+            // connection only.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -71,6 +73,7 @@ async fn handle(
 async fn call(region: &Region, request: &Request) -> Result<Response<Full<Bytes>>, io::Error> {
     let fault = region.world().faults.take(request.operation());
     match fault {
+        // The client's own time-out ends the wait.
         Some(Fault::Timeout) => return std::future::pending().await,
         Some(Fault::ConnectionReset) => return Err(connection_reset()),
         _ => {}
@@ -100,6 +103,7 @@ fn control(
         serde_json::from_slice(body).map_err(|_| "not JSON").and_then(|body| apply(region, &body));
     match applied {
         Ok(()) => {
+            // The Region may be asleep until something later than what was just planned.
             region.notify();
             text(StatusCode::OK, "done")
         }

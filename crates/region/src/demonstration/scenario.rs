@@ -99,6 +99,7 @@ pub fn idle_shop(now: Timestamp, seed: u64) -> World {
     world.add_group(ON_DEMAND_GROUP, Group { min_size: 1, template: large, ..on_demand });
     let spot = group_of_numbers(7..=12);
     world.add_group(SPOT_GROUP, Group { min_size: 1, template: xlarge, ..spot });
+    // After the group, from which the provider learns its instances.
     world.attach_capacity_provider(CLUSTER, SPOT_GROUP, CapacityProvider::for_group(SPOT_GROUP));
     add_idle_services(&mut world);
     world
@@ -159,6 +160,7 @@ pub fn mass_interruption(now: Timestamp, instances: u64) -> World {
 /// Sends EC2's notices to the Spot drainer by way of a queue.
 pub fn route_notices(world: &mut World, queue: Queue, function: Function) {
     world.delivery.rules.push(notices_to(Target::Queue(SPOT_DRAINER.to_owned())));
+    // The function comes before the queue, which refuses one that does not exist.
     world.delivery.functions.insert(SPOT_DRAINER.to_owned(), function);
     world.add_queue(SPOT_DRAINER, queue);
 }

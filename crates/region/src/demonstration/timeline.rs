@@ -56,6 +56,7 @@ impl Timeline {
                 | TaskStatus::Stopped => {
                     format!("{instance_id}    task {name} is {}", status.as_str())
                 }
+                // Steps that take moments or say nothing to a reader would only bury the others.
                 TaskStatus::Provisioning
                 | TaskStatus::Pending
                 | TaskStatus::Activating
@@ -108,6 +109,8 @@ impl Timeline {
         let mut steps_by_instance = BTreeMap::<_, Vec<_>>::new();
         for Entry { time, happening } in self.since_start(world) {
             let (instance_id, step) = match happening {
+                // An INACTIVE container instance follows from an instance that is gone, which has
+                // its own step.
                 Happening::ContainerInstance { status: Status::Inactive, .. } => continue,
                 Happening::ContainerInstance { instance_id, status } => {
                     (instance_id, status.as_str())
@@ -154,6 +157,8 @@ impl Timeline {
         }
         let mut lines = Vec::new();
         for (service, ended) in ended {
+            // Nothing ties a replacement to the task that it replaces, so they are paired in the
+            // order of the history.
             let mut started = started.remove(service).unwrap_or_default().into_iter();
             lines.extend(ended.into_iter().map(|ended| match started.next() {
                 Some(started) => format!("{ended} -> {started}"),

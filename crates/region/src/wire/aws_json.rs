@@ -43,6 +43,7 @@ impl<'a> Input<'a> {
         let list =
             self.value.get(key).and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
         match list.len() {
+            // An absent list is treated as an empty one: both are the caller's mistake.
             0 => Err(invalid(format!("{key} can not be empty."))),
             len if len > max_items => {
                 Err(invalid(format!("{key} can have at most {max_items} items.")))
@@ -106,6 +107,8 @@ pub(super) fn page_of<T: Into<Value>>(
             .filter(|size| (1..=max_size).contains(size))
             .ok_or_else(|| invalid(format!("maxResults should be between 1 and {max_size}.")))?,
     };
+    // A page of nothing with a token: a client that stops at the first empty page would miss the
+    // rest.
     let size = if input.fault == Some(Fault::EmptyPage) { 0 } else { size };
     // A token says where to go on and how many pages came before, so that no two are alike.
     let (start, pages) = match input.text("nextToken")? {

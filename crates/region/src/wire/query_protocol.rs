@@ -26,6 +26,8 @@ pub(super) fn answer(
 ) -> Answer {
     let content_type = "text/xml";
     let id = element("RequestId", &request_id);
+    // A form does not name its service, but `Publish` is the only operation of SNS that is
+    // simulated.
     let namespace = if operation == "Publish" { SNS } else { AUTO_SCALING };
     match result {
         Ok(result) => {
@@ -78,6 +80,7 @@ impl Form {
 
     /// The items `KEY.member.1`, `KEY.member.2`, …
     pub(super) fn list(&self, key: &str) -> Vec<&str> {
+        // A gap in the numbers ends the list.
         (1..)
             .map_while(|number| self.0.get(&format!("{key}.member.{number}")))
             .map(String::as_str)

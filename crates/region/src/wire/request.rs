@@ -42,6 +42,7 @@ impl Request {
     /// Says which invocation calls, if one does and its trace does not say so.
     #[must_use]
     pub(crate) fn called_from(self, hop: Option<Hop>) -> Self {
+        // The trace wins, as it is what AWS would see.
         Self { hop: self.hop.or(hop), ..self }
     }
 
@@ -67,6 +68,8 @@ impl Request {
                 | Fault::EmptyPage,
             )
             | None => {
+                // A call that a fault refuses takes no token: the fault stands for trouble of its
+                // own.
                 let now = world.now();
                 if world.rates.allow(&self.operation, now) {
                     self.run(world, fault)
@@ -75,6 +78,7 @@ impl Request {
                 }
             }
         };
+        // Refused calls are recorded too, so that it can be counted how often AWS was asked.
         let error = result.as_ref().err().map(|refusal| refusal.code.clone());
         world.calls.push(Call { time: world.now(), operation: self.operation.clone(), error });
         let request_id = world.uuid();

@@ -20,6 +20,7 @@ pub(super) fn publish(world: &mut World, form: &Form, hop: Option<Hop>) -> Resul
     {
         return Err(Refusal::new("InvalidParameter", "Invalid parameter: Subject"));
     }
+    // AWS limits bytes and not characters.
     if message.len() > MESSAGE_BYTES_MAX {
         return Err(Refusal::new("InvalidParameter", "Invalid parameter: Message too long"));
     }

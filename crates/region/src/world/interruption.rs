@@ -19,6 +19,7 @@ impl World {
     /// Interrupts a Spot Instance: EC2 gives notice now and takes it away when the notice period is
     /// over.
     pub fn interrupt(&mut self, instance_id: &str, action: Action) {
+        // The notice of an instance that no cluster has still needs some zone in its ARN.
         let zone = self
             .container_instance(instance_id)
             .map_or_else(|| format!("{REGION}a"), |(_, instance)| instance.zone.clone());
@@ -54,9 +55,13 @@ impl World {
         if self.terminated.contains(instance_id) {
             return;
         }
+        // The end of the instance stands in the history before what it does to the tasks, as a
+        // cause before its effects.
         self.record(Happening::InstanceGone { instance_id: instance_id.to_owned() });
         self.remove_from_cluster(instance_id, action);
         if action == Action::Terminate {
+            // A stopped or hibernated instance can come back, so it is not remembered as gone and
+            // stays in its group.
             self.terminated.insert(instance_id.to_owned());
             self.leave_group(instance_id);
         }
@@ -69,6 +74,7 @@ impl World {
         let mut cut_off = Vec::new();
         if let Some(cluster) = self.clusters.get_mut(&cluster_name) {
             for task in cluster.tasks.values_mut().filter(|task| task.container_instance == id) {
+                // Before the status changes, as a task that is set to STOPPED no longer executes.
                 task.cut_off = task.is_executing();
                 if task.cut_off {
                     cut_off.push((task.id.clone(), task.name.clone()));
@@ -76,6 +82,8 @@ impl World {
                 if action == Action::Terminate {
                     task.stop_requested = true;
                     task.status = TaskStatus::Stopped;
+                    // A task that had stopped before keeps its time, on which it depends for how
+                    // long it stays visible.
                     task.stopped_at = task.stopped_at.or(Some(now));
                 }
             }
@@ -87,6 +95,8 @@ impl World {
             self.record(Happening::TaskCutOff { task, name, instance_id: instance_id.to_owned() });
         }
         if action == Action::Terminate {
+            // Last of all: it makes the schedulers look for replacements, and the history tells of
+            // the tasks first.
             self.set_status(&cluster_name, &id, Status::Inactive);
         }
     }

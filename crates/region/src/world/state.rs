@@ -90,8 +90,12 @@ impl World {
     /// Lets time pass until `now`; what was due by then happens, each at its moment. Time never
     /// goes back.
     pub fn advance(&mut self, now: Timestamp) {
+        // The agenda is asked anew each time, because what happens may plan more that is due by
+        // then.
         while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= now) {
             let ((time, _), due) = entry.remove_entry();
+            // What happens must see its own moment and not the end of the span, or everything that
+            // it plans would be late.
             self.now = self.now.max(time);
             self.carry_out(due);
         }
@@ -128,6 +132,8 @@ impl World {
     }
 
     pub(super) fn plan_at(&mut self, time: Timestamp, due: Due) {
+        // The number makes the key unique and keeps what is due at one moment in the order of
+        // planning, so that a seed repeats exactly.
         self.planned += 1;
         self.agenda.insert((time, self.planned), due);
     }

@@ -70,6 +70,7 @@ fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> 
 
 /// What both descriptions of an instance have in common.
 fn instance_xml(world: &World, group: &Group, instance: &Instance) -> String {
+    // An instance that still boots has no container instance yet, but it is made from the template.
     let machine = match world.container_instance(&instance.instance_id) {
         Some((_, registered)) => &registered.machine,
         None => &group.template,
@@ -98,20 +99,20 @@ pub(super) fn describe_auto_scaling_instances(
             "The number of instance ids that may be passed in is limited to {INSTANCE_IDS_MAX}"
         )));
     }
-    let is_requested =
-        |instance: &&Instance| ids.is_empty() || ids.contains(&instance.instance_id.as_str());
     let instances = world
         .groups
         .iter()
         .flat_map(|(name, group)| {
-            group.instances.iter().filter(is_requested).map(|instance| {
-                [
-                    instance_xml(world, group, instance),
-                    element("HealthStatus", if instance.healthy { "HEALTHY" } else { "UNHEALTHY" }),
-                    element("AutoScalingGroupName", name),
-                ]
-                .concat()
-            })
+            group.instances.iter().map(move |instance| (name, group, instance))
+        })
+        .filter(|(.., instance)| ids.is_empty() || ids.contains(&instance.instance_id.as_str()))
+        .map(|(name, group, instance)| {
+            [
+                instance_xml(world, group, instance),
+                element("HealthStatus", if instance.healthy { "HEALTHY" } else { "UNHEALTHY" }),
+                element("AutoScalingGroupName", name),
+            ]
+            .concat()
         })
         .collect();
     page(form, "AutoScalingInstances", PAGE_DEFAULT, instances)
@@ -135,6 +136,7 @@ pub(super) fn describe_instance_refreshes(world: &World, form: &Form) -> Result<
 
 pub(super) fn set_desired_capacity(world: &mut World, form: &Form) -> Result<String, Refusal> {
     let name = form.required("AutoScalingGroupName")?;
+    // An absent number must not pass for 0, which would scale the group in to nothing.
     form.required("DesiredCapacity")?;
     let desired_capacity = form.number("DesiredCapacity", 0, i32::MAX)?.unwrap_or_default();
     world.set_desired_capacity(name, desired_capacity)?;

@@ -62,6 +62,8 @@ pub(super) fn put_lifecycle_hook(world: &mut World, form: &Form) -> Result<Strin
             return Err(invalid(format!("The simulated Region has no hooks for {transition}")));
         }
     }
+    // What the call leaves out stays as it was: `PutLifecycleHook` changes a hook as well as it
+    // creates one.
     let mut hook = existing.cloned().unwrap_or_else(|| Hook::new(name));
     if let Some(seconds) = form.number("HeartbeatTimeout", 30, 7_200)? {
         hook.heartbeat_timeout = Duration::from_secs(u64::from(seconds.unsigned_abs()));
@@ -75,6 +77,7 @@ pub(super) fn put_lifecycle_hook(world: &mut World, form: &Form) -> Result<Strin
         ("NotificationMetadata", &mut hook.metadata),
     ] {
         if let Some(text) = form.text(key) {
+            // An empty text takes a value away.
             *value = Some(text.to_owned()).filter(|text| !text.is_empty());
         }
     }

@@ -16,6 +16,7 @@ pub(super) fn list_clusters(world: &World, input: Input<'_>) -> Result<Value, Re
 pub(super) fn describe_clusters(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
     let names = match input.value.get("clusters").and_then(Value::as_array) {
         Some(clusters) if !clusters.is_empty() => input.texts("clusters", DESCRIBE_MAX)?,
+        // Without a name the call means the cluster `default`, and not every cluster.
         _ => vec!["default"],
     };
     let includes_statistics = input.value["include"]

@@ -22,16 +22,17 @@ pub(super) fn list_container_instances(world: &World, input: Input<'_>) -> Resul
     let (cluster_name, cluster) = input.cluster(world)?;
     let status = input.text("status")?.map(listable_status).transpose()?;
     let filter = input.text("filter")?.filter(|_| input.fault != Some(Fault::FilterIgnored));
+    // A filter that is no expression is refused, as one that were ignored would select the whole
+    // cluster.
     let filter = filter.map(parse_filter).transpose()?;
     let arns = cluster
         .instances
         .values()
+        // Without a status DRAINING instances are listed as well: all but INACTIVE ones (ECS API,
+        // `ListContainerInstances`).
         .filter(|instance| instance.status != Status::Inactive)
         .filter(|instance| status.is_none_or(|status| instance.status == status))
-        .filter(|instance| {
-            let values = |subject: &str| cluster.subject(instance, subject);
-            filter.as_ref().is_none_or(|filter| filter.holds(&values))
-        })
+        .filter(|instance| filter.as_ref().is_none_or(|filter| cluster.satisfies(instance, filter)))
         .map(|instance| instance.arn(cluster_name))
         .collect();
     page(input, "containerInstanceArns", arns)
@@ -53,6 +54,8 @@ pub(super) fn describe_container_instances(
     for id_or_arn in input.texts("containerInstances", DESCRIBE_MAX)? {
         match cluster.instances.get(id_of(id_or_arn)) {
             Some(instance) => described.push(describe(cluster_name, cluster, instance)),
+            // A partial failure is an HTTP 200 with `failures`, not an error (ECS Developer Guide,
+            // api_failures_messages): a client has to look for it.
             None => failures.push(failure(cluster_name, id_or_arn, "MISSING")),
         }
     }
@@ -91,6 +94,7 @@ pub(super) fn update_container_instances_state(
             None => failures.push(failure(&cluster_name, id_or_arn, "MISSING")),
         }
     }
+    // Only after every instance has been looked at, so that a refused call changes nothing.
     for id in &ids {
         world.set_status(&cluster_name, id, status);
     }
@@ -105,6 +109,8 @@ pub(super) fn update_container_instances_state(
 fn describe(cluster_name: &str, cluster: &Cluster, instance: &ContainerInstance) -> Value {
     let (running, pending): (Vec<&Task>, Vec<&Task>) = cluster
         .tasks_on(&instance.id)
+        // A task that was told to stop is in neither count although it still runs, as in AWS (ECS
+        // API, `ContainerInstance`): a count of 0 does not mean that the instance is drained.
         .filter(|task| task.is_desired_running())
         .partition(|task| task.status >= TaskStatus::Running);
     let attributes: Vec<_> = instance
@@ -116,6 +122,7 @@ fn describe(cluster_name: &str, cluster: &Cluster, instance: &ContainerInstance)
         .collect();
     let held = cluster.resources_held_on(&instance.id);
     let (cpu, memory_mib) = held.remaining(instance);
+    // `None` leaves the resource out, and an empty list says that every GPU is taken.
     let has_gpus = !instance.machine.gpus.is_empty();
     let free_gpus = has_gpus.then(|| held.free_gpus(instance).collect());
     let all_gpus = has_gpus.then(|| instance.machine.gpus.iter().collect());

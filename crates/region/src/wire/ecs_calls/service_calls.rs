@@ -34,6 +34,7 @@ pub(super) fn list_services(world: &World, input: Input<'_>) -> Result<Value, Re
         })
         .map(|(name, _)| arn_of("service", cluster_name, name))
         .collect();
+    // Ten by default, where most lists have 100: a client that does not page misses the rest.
     page_of(input, "serviceArns", arns, LIST_DEFAULT, PAGE_MAX)
 }
 
@@ -85,6 +86,14 @@ pub(super) fn deployment_id(service: &str) -> String {
     format!("ecs-svc/{:019}", number % 10_000_000_000_000_000_000)
 }
 
+/// The tasks of a service that it wants, that run, and that are to run soon.
+#[derive(Clone, Copy)]
+struct TaskCounts {
+    desired: usize,
+    running: usize,
+    pending: usize,
+}
+
 fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service) -> Value {
     let (running, pending): (Vec<&Task>, Vec<&Task>) = cluster
         .tasks
@@ -108,26 +117,11 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
     let (running, pending) = (running.len(), pending.len());
     let created_at = service.created_at.as_duration().as_secs_f64();
     let definition = definition_arn(&service.spec.definition(name));
-    let deployment = |status: &str, rollout: &str| {
-        json!({
-            "id": deployment_id(name),
-            "status": status,
-            "taskDefinition": definition,
-            "desiredCount": desired,
-            "pendingCount": pending,
-            "runningCount": running,
-            "failedTasks": 0,
-            "createdAt": created_at,
-            "updatedAt": created_at,
-            "launchType": "EC2",
-            "rolloutState": rollout,
-        })
-    };
-    let deployments = if service.deployment_in_progress {
-        vec![deployment("PRIMARY", "IN_PROGRESS"), deployment("ACTIVE", "COMPLETED")]
-    } else {
-        vec![deployment("PRIMARY", "COMPLETED")]
-    };
+    let counts = TaskCounts { desired, running, pending };
+    let deployments: Vec<_> = deployment_states(service)
+        .iter()
+        .map(|state| deployment(name, service, counts, state))
+        .collect();
     let constraints: Vec<_> = service.placement.constraints.iter().map(constraint_json).collect();
     let strategies: Vec<_> = service.placement.strategies.iter().map(strategy_json).collect();
     let rebalancing = if service.zone_rebalancing { "ENABLED" } else { "DISABLED" };
@@ -158,6 +152,37 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
     })
 }
 
+/// The status and the rollout state of each deployment of a service, the newest first.
+fn deployment_states(service: &Service) -> &'static [(&'static str, &'static str)] {
+    if service.deployment_in_progress {
+        &[("PRIMARY", "IN_PROGRESS"), ("ACTIVE", "COMPLETED")]
+    } else {
+        &[("PRIMARY", "COMPLETED")]
+    }
+}
+
+fn deployment(
+    name: &str,
+    service: &Service,
+    counts: TaskCounts,
+    (status, rollout_state): &(&str, &str),
+) -> Value {
+    let created_at = service.created_at.as_duration().as_secs_f64();
+    json!({
+        "id": deployment_id(name),
+        "status": status,
+        "taskDefinition": definition_arn(&service.spec.definition(name)),
+        "desiredCount": counts.desired,
+        "pendingCount": counts.pending,
+        "runningCount": counts.running,
+        "failedTasks": 0,
+        "createdAt": created_at,
+        "updatedAt": created_at,
+        "launchType": "EC2",
+        "rolloutState": rollout_state,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
@@ -172,6 +197,20 @@ mod tests {
             .map(|output| serde_json::from_str(&output).unwrap())
     }
 
+    /// The strategy of a described service, its percentages and its counts.
+    fn summary(service: &Value) -> Value {
+        let percentages = &service["deploymentConfiguration"];
+        json!([
+            service["serviceName"],
+            service["schedulingStrategy"],
+            percentages["minimumHealthyPercent"],
+            percentages["maximumPercent"],
+            service["desiredCount"],
+            service["runningCount"],
+            service["pendingCount"],
+        ])
+    }
+
     #[test]
     fn a_service_tells_its_strategy_its_percentages_and_its_counts() {
         let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
@@ -183,18 +222,6 @@ mod tests {
         world.add_service("shop", "logs", ServiceKind::Daemon, TaskSpec::default());
         let output = describe(&mut world, &["web", "logs", "x"]).unwrap();
 
-        let summary = |service: &Value| {
-            let percentages = &service["deploymentConfiguration"];
-            json!([
-                service["serviceName"],
-                service["schedulingStrategy"],
-                percentages["minimumHealthyPercent"],
-                percentages["maximumPercent"],
-                service["desiredCount"],
-                service["runningCount"],
-                service["pendingCount"],
-            ])
-        };
         assert_eq!(summary(&output["services"][0]), json!(["web", "REPLICA", 50, 150, 3, 3, 0]));
         assert_eq!(summary(&output["services"][1]), json!(["logs", "DAEMON", 0, 100, 2, 2, 0]));
         let missing = json!([{

@@ -66,6 +66,8 @@ pub(super) fn describe_tasks(world: &World, input: Input<'_>) -> Result<Value, R
 pub(super) fn stop_task(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
     let cluster_name = input.cluster(world)?.0.to_owned();
     let task_id = input.text("task")?.ok_or_else(|| invalid("Task can not be blank."))?;
+    // A task that has stopped is visible for a while, so stopping it again succeeds and changes
+    // nothing.
     let id = visible(world, &cluster_name, task_id).ok_or_else(task_not_found)?.id.clone();
     world.stop_task(&cluster_name, &id);
     let task = visible(world, &cluster_name, &id).ok_or_else(task_not_found)?;
@@ -124,6 +126,10 @@ mod tests {
         assert_eq!(described["failures"][0]["reason"], "MISSING");
     }
 
+    fn task_count(page: &Value) -> usize {
+        page["taskArns"].as_array().unwrap().len()
+    }
+
     #[test]
     fn tasks_are_listed_page_by_page() {
         let (mut world, ..) = world();
@@ -131,7 +137,6 @@ mod tests {
         let second =
             call(&mut world, "ListTasks", json!({"nextToken": first["nextToken"]})).unwrap();
 
-        let task_count = |page: &Value| page["taskArns"].as_array().unwrap().len();
         assert_eq!(
             (task_count(&first), task_count(&second), second.get("nextToken")),
             (3, 2, None)

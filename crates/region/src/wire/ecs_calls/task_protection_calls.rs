@@ -41,6 +41,7 @@ pub(super) fn update_task_protection(
             .ok_or_else(|| invalid("expiresInMinutes must be from 1 to 2880."))?,
     };
     for task in &tasks {
+        // A protection that lasts no time is over at once, which is how it is taken away.
         let period = Duration::from_secs(if enabled { minutes * 60 } else { 0 });
         world.protect_task(&name, id_of(task), period);
     }

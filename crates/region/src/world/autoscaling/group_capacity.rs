@@ -30,6 +30,8 @@ impl World {
         desired_capacity: i32,
     ) -> Result<(), Refused> {
         let group = self.group(name)?;
+        // Out of bounds is an error and never clamped, as in AWS: a caller must learn that it asked
+        // for too much.
         if desired_capacity > group.max_size {
             return Err(Refused::validation(format!(
                 "New SetDesiredCapacity value {desired_capacity} is above max value {} for \
@@ -80,6 +82,8 @@ impl World {
         };
         let (name, min_size) = (name.to_owned(), group.min_size);
         let decremented = group.desired_capacity - group.weight();
+        // The state is read before anything changes, so that a refused call leaves the group as it
+        // was.
         let counts_into_capacity = match self.lifecycle_state(instance_id) {
             Some(
                 LifecycleState::Terminating
@@ -91,6 +95,8 @@ impl World {
             }
             state => state.is_some_and(LifecycleState::counts_into_capacity),
         };
+        // An instance outside the capacity, such as one that was retained, leaves no gap when it
+        // goes: there is nothing to decrement.
         if decrement && counts_into_capacity {
             if decremented < min_size {
                 return Err(Refused::validation(format!(
@@ -101,6 +107,8 @@ impl World {
             }
             self.change_desired_capacity(&name, decremented);
         }
+        // The termination starts before the launch: only then does the instance no longer count, so
+        // that the group sees what is missing.
         self.start_termination(&name, instance_id);
         self.launch_missing(&name);
         self.rebalance_later(&name);
@@ -110,6 +118,8 @@ impl World {
 
     /// An instance was taken away: it leaves its group, and no hook waits for it any more.
     pub(in crate::world) fn leave_group(&mut self, instance_id: &str) {
+        // An action must not outlive the instance that it holds, or a caller could still complete
+        // it.
         self.end_actions_of(instance_id);
         let Some(name) = self.group_of(instance_id).map(|(name, _)| name.to_owned()) else {
             return;
@@ -127,6 +137,7 @@ impl World {
             .values_mut()
             .flat_map(|group| &mut group.instances)
             .find(|instance| instance.instance_id == instance_id);
+        // A state that stays the same is not a change, so the history does not get an entry.
         let Some(instance) = instance.filter(|instance| instance.state != state) else { return };
         instance.state = state;
         self.record(Happening::LifecycleState { instance_id: instance_id.to_owned(), state });
@@ -151,7 +162,11 @@ impl World {
     /// than it wants.
     pub(super) fn scale_in(&mut self, name: &str) {
         loop {
+            // The group is read anew each time, because every termination changes its size. The
+            // loop ends, as an instance that terminates no longer counts.
             let group = self.groups.get(name).filter(|group| !group.is_suspended("Terminate"));
+            // With weights a group may exceed its desired capacity by less than one instance. That
+            // is no surplus: without the instance the group would be too small.
             let has_surplus =
                 group.is_some_and(|group| group.size() - group.weight() >= group.desired_capacity);
             let chosen = if has_surplus { self.choose_instance_to_terminate(name) } else { None };

@@ -25,6 +25,8 @@ impl World {
             return;
         }
         self.set_lifecycle_state(instance_id, LifecycleState::TerminatingWait);
+        // All hooks of a group hold an instance side by side, each with an action and a token of
+        // its own.
         for hook in hooks {
             let action = LifecycleAction {
                 group: group.to_owned(),
@@ -50,6 +52,8 @@ impl World {
         key: ActionKey<'_>,
         result: ActionResult,
     ) -> Result<(), Refused> {
+        // An action that has ended is not found any more: completing twice is refused, as in AWS,
+        // and callers must put up with it.
         let token = self.find_action(key)?.token.clone();
         self.complete(&token, result, CompletedBy::Caller);
         Ok(())
@@ -67,8 +71,10 @@ impl World {
         else {
             return Ok(());
         };
+        // The heartbeat timeout begins anew; it is not added to what was left of it.
         action.heartbeat_deadline = now + action.hook.heartbeat_timeout;
         let deadline = action.deadline();
+        // The old timeout must go before the new one is planned: both have the same token.
         self.forget_timeout(&token);
         self.plan_at(deadline, Due::ActionTimeout { token });
         Ok(())
@@ -77,8 +83,11 @@ impl World {
     /// The sentences are quoted in convox/rack#2432 and spacelift-io's
     /// terraform-aws-spacelift-workerpool-on-ec2#197.
     fn find_action(&self, key: ActionKey<'_>) -> Result<&LifecycleAction, Refused> {
+        // An unknown group is reported before an unknown action, so that the error names what is
+        // wrong.
         self.group(key.group)?;
         let named_by = match (key.token, key.instance_id) {
+            // With both given both must fit, but the sentence names the token alone.
             (Some(token), _) => format!("token {token}"),
             (None, Some(instance_id)) => format!("instance ID {instance_id}"),
             (None, None) => {
@@ -98,6 +107,8 @@ impl World {
         else {
             return;
         };
+        // If both deadlines come at the same moment it is the global one that counts, as no
+        // heartbeat could have helped.
         let cause = if action.global_deadline <= self.now {
             CompletedBy::GlobalTimeout
         } else {
@@ -111,6 +122,8 @@ impl World {
         else {
             return;
         };
+        // The action is removed first, so that it does not count among those that still hold the
+        // instance.
         let action = self.lifecycle_actions.remove(index);
         self.forget_timeout(token);
         let instance_id = action.instance_id;
@@ -124,6 +137,8 @@ impl World {
         };
         self.record(Happening::ActionCompleted { action: completed.clone() });
         self.completed_actions.push(completed);
+        // ABANDON cancels what other hooks still wait for, and they are not recorded as completed
+        // (Auto Scaling User Guide, lifecycle-hooks).
         if result == ActionResult::Abandon {
             self.end_actions_of(&instance_id);
             if self.groups[&action.group].retains_abandoned {
@@ -131,6 +146,7 @@ impl World {
                 return;
             }
         }
+        // The last hook to end lets the instance go; until then the others hold it.
         if !self.lifecycle_actions.iter().any(|action| action.instance_id == instance_id) {
             self.set_lifecycle_state(&instance_id, LifecycleState::TerminatingProceed);
             self.shut_down(&instance_id);

@@ -19,6 +19,8 @@ impl World {
     /// If there is no such group.
     pub fn put_hook(&mut self, group: &str, hook: Hook) -> Result<(), Refused> {
         self.group(group)?;
+        // A changed hook sends its test notification as a new one does, since `PutLifecycleHook` is
+        // the call for both.
         if let Some(topic_arn) = &hook.topic_arn {
             let message = json!({
                 "AccountId": ACCOUNT,
@@ -64,13 +66,17 @@ impl World {
             "resources": [group_arn(&action.group)],
             "detail": detail,
         });
+        // EventBridge gets every lifecycle action, whether or not the hook has a target of its own.
         self.put_event(event);
         let Some(topic_arn) = &action.hook.topic_arn else { return };
+        // The envelope of an event says whose it is and from when; a message on a topic has to say
+        // so itself.
         let mut message = detail;
         message.insert("AccountId".to_owned(), json!(ACCOUNT));
         message.insert("RequestId".to_owned(), json!(self.uuid()));
         message.insert("Service".to_owned(), json!("AWS Auto Scaling"));
         message.insert("Time".to_owned(), json!(format!("{:.3}", self.now)));
+        // Both spaces after the colon are AWS's.
         let subject = format!(
             "Auto Scaling:  Lifecycle action 'TERMINATING' for instance {} in progress.",
             action.instance_id

@@ -35,6 +35,8 @@ impl World {
                 return;
             };
             let protected = group.protects_new_instances;
+            // The zone is chosen anew for each instance, because every launch changes which one is
+            // the emptiest.
             let zone = self.emptiest_zone(name);
             self.launch(name, zone, protected);
         }
@@ -48,6 +50,8 @@ impl World {
             protected_from_scale_in,
             ..Instance::in_service(&instance_id)
         };
+        // The instance counts from its launch on, before it has booted, or the group would launch
+        // it again.
         if let Some(group) = self.groups.get_mut(name) {
             group.instances.push(pending);
         }
@@ -59,6 +63,7 @@ impl World {
     /// launched to move the group's capacity, another one goes now.
     pub(in crate::world) fn register_launched_instance(&mut self, name: &str, instance_id: &str) {
         let Some(group) = self.groups.get(name) else { return };
+        // An instance that was terminated while it booted is in another state by now, or gone.
         if group
             .instance(instance_id)
             .is_none_or(|instance| instance.state != LifecycleState::Pending)
@@ -75,6 +80,8 @@ impl World {
             instance_id: instance_id.to_owned(),
             status: Status::Active,
         });
+        // Balancing launches before it terminates, so the surplus goes only now that its
+        // replacement has registered.
         self.scale_in(name);
     }
 
@@ -97,11 +104,16 @@ impl World {
         };
         let (size, weight, protected) =
             (group.size(), group.weight(), group.protects_new_instances);
+        // Only balancing may pass the maximum size, by 10 % or one instance (Auto Scaling User
+        // Guide, auto-scaling-benefits).
         let size_max = group.max_size.saturating_add((group.max_size / 10).max(1));
+        // Above the desired capacity a move is under way already, or scale-in is not over: the next
+        // move waits for that.
         if !group.ec2_has_capacity || size > group.desired_capacity || size + weight > size_max {
             return;
         }
         let zone = self.emptiest_zone(name);
+        // One move may not be enough, so the group looks again for as long as it is unbalanced.
         self.launch(name, zone, protected);
         self.rebalance_later(name);
     }
@@ -112,6 +124,7 @@ impl World {
         let (Some(min), Some(max)) = (counts.values().min(), counts.values().max()) else {
             return false;
         };
+        // A difference of one cannot be made any smaller by a move: it would only change sides.
         max - min >= 2 && !group.is_suspended("AZRebalance") && !group.is_suspended("Launch")
     }
 
@@ -128,6 +141,8 @@ impl World {
     /// How many instances count in each of a group's zones.
     fn instances_per_zone(&self, name: &str) -> BTreeMap<String, usize> {
         let Some(group) = self.groups.get(name) else { return BTreeMap::new() };
+        // Every zone that the group is enabled in is counted, as one without any instance is the
+        // emptiest of all.
         let mut counts: BTreeMap<_, _> = group.zones.iter().map(|zone| (zone.clone(), 0)).collect();
         for instance in
             group.instances.iter().filter(|instance| instance.state.counts_into_capacity())

@@ -46,6 +46,8 @@ impl World {
     /// given up.
     pub fn end(&mut self, invocation: Invocation, result: Result<Value, String>) {
         if let Some(function) = self.delivery.functions.get_mut(&invocation.function) {
+            // The execution is free before anything is tried again, so that what is tried again can
+            // use it.
             function.running -= 1;
         }
         match invocation.origin.clone() {
@@ -53,6 +55,8 @@ impl World {
             Origin::Asynchronous { retries, since, .. } if result.is_err() => {
                 self.end_failed(&invocation, retries, since);
             }
+            // Nobody reads the answer of an asynchronous invocation, and whoever invokes
+            // synchronously has to deal with an error.
             Origin::Asynchronous { .. } | Origin::Synchronous => {}
         }
         self.delivery.ended.push(Ended { invocation, time: self.now, result });
@@ -61,6 +65,8 @@ impl World {
     fn end_failed(&mut self, invocation: &Invocation, retries: usize, since: Timestamp) {
         match ASYNC_RETRIES.get(retries) {
             Some(&pause) => {
+                // The event keeps its age but not its throttles: the pauses after throttles begin
+                // from the shortest again.
                 let origin = Origin::Asynchronous { retries: retries + 1, throttles: 0, since };
                 let retry = Invocation { origin, ..invocation.clone() };
                 self.plan(pause, Due::Invoke { invocation: retry });

@@ -28,6 +28,8 @@ impl World {
         function_name: &str,
         payload: Value,
     ) -> Result<u64, &'static str> {
+        // What is ready counts as running, because it will have its execution before anybody can
+        // ask again.
         let about_to_run = self
             .delivery
             .ready
@@ -59,6 +61,9 @@ impl World {
             if function.running < function.concurrency {
                 function.running += 1;
                 taken.push((invocation, function.timeout));
+            // A throttled event goes back to Lambda's own queue, which tries again after a pause; a
+            // batch from SQS and a synchronous call got past the limit already and only wait for
+            // their turn.
             } else if matches!(invocation.origin, Origin::Asynchronous { .. }) {
                 function.throttles += 1;
                 throttled.push(invocation);
@@ -78,6 +83,7 @@ impl World {
         *throttles += 1;
         let (retry_at, since) = (self.now + pause, *since);
         let Some(function) = self.delivery.functions.get_mut(&invocation.function) else { return };
+        // Given up now rather than at the next attempt, at which it would be too old.
         if retry_at > since + function.event_age_max {
             function.dead_letters.push(invocation.payload);
         } else {

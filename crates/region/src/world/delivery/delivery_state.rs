@@ -35,6 +35,7 @@ impl Delivery {
 
     /// Whether an invocation waits to be taken.
     pub fn has_ready(&self) -> bool {
+        // One whose function is fully used stays where it is, so it is not waited for here.
         self.ready.iter().any(|invocation| {
             self.functions
                 .get(&invocation.function)

@@ -19,6 +19,8 @@ const LATE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(
 impl World {
     /// Sends an event to EventBridge. It reaches the rules a little later.
     pub fn put_event(&mut self, event: Value) {
+        // Both copies of a duplicate carry the same id, by which a consumer can tell that they are
+        // one event.
         for after in self.delivery_delays(EVENT_LATENCY) {
             self.plan(after, Due::Event { event: event.clone() });
         }
@@ -60,6 +62,7 @@ impl World {
     /// An event reaches the rules, and the targets of those that match it.
     pub(in crate::world) fn route(&mut self, event: &Value) {
         let matching = self.delivery.rules.iter().filter(|rule| rule.matches(event));
+        // An event that no rule matches is dropped, as it is by EventBridge.
         let targets: Vec<_> = matching.map(|rule| rule.target.clone()).collect();
         for target in targets {
             match target {

@@ -36,6 +36,8 @@ impl World {
         if let Some(queue) = self.delivery.queues.get_mut(queue_name) {
             let message = Message { id, body, sent_at: now, visible_at: now, receive_count: 0 };
             queue.messages.push(message);
+            // Each message plans a poll of its own. The poll of the first one takes what is there
+            // by then, so the later ones often find nothing.
             let batch_window = queue.batch_window;
             self.plan(batch_window, Due::Poll { queue: queue_name.to_owned() });
         }
@@ -47,15 +49,20 @@ impl World {
     pub(in crate::world) fn poll(&mut self, name: &str) {
         let now = self.now;
         loop {
+            // Counted anew for each batch, as the batch that was just made ready counts as well.
             let about_to_run =
                 self.delivery.ready.iter().filter(|invocation| invocation.comes_from(name)).count();
             let Some(queue) = self.delivery.queues.get_mut(name) else { return };
             let Some(function) = self.delivery.functions.get(&queue.function) else { return };
+            // Without room nothing is received, so that no message uses up a receive or its
+            // visibility. The end of an invocation plans the next poll.
             if function.running + about_to_run
                 >= queue.maximum_concurrency.min(function.concurrency)
             {
                 return;
             }
+            // A message goes to the dead-letter queue when it would be received once too often, not
+            // when its last attempt fails (SQS Developer Guide, dead-letter queues).
             let (expired, live) =
                 std::mem::take(&mut queue.messages).into_iter().partition(|message| {
                     message.is_visible(now) && message.receive_count >= queue.max_receive_count
@@ -77,11 +84,13 @@ impl World {
                 return;
             }
             let (function, visibility_timeout) = (queue.function.clone(), queue.visibility_timeout);
+            // If the batch fails its messages become visible again then, and somebody must look.
             self.plan(visibility_timeout, Due::Poll { queue: name.to_owned() });
             let records: Vec<_> = batch.iter().map(|message| sqs_record(name, message)).collect();
             let payload = json!({"Records": records});
             let message_ids = batch.into_iter().map(|message| message.id).collect();
             let origin = Origin::Queue { name: name.to_owned(), message_ids };
+            // A queue begins a new chain here: only loops through topics are counted.
             let invocation = self.invocation(&function, payload, Hop::FIRST, origin);
             self.delivery.make_ready(invocation);
         }
@@ -94,6 +103,8 @@ impl World {
         result: &Result<Value, String>,
     ) {
         if let Some(queue) = self.delivery.queues.get_mut(name) {
+            // What failed stays invisible until its visibility time-out ends (Lambda Developer
+            // Guide, services-sqs-errorhandling).
             queue.messages.retain(|message| {
                 !message_ids.contains(&message.id) || has_failed(&message.id, result)
             });

@@ -34,6 +34,8 @@ impl World {
     /// A schedule's time has come. One that was removed meanwhile does nothing any more.
     pub(in crate::world) fn run_schedule(&mut self, name: &str) {
         let Some(schedule) = self.delivery.schedules.get(name) else { return };
+        // The next time is planned first: it depends on the interval alone, whatever becomes of
+        // this one.
         self.plan(schedule.interval, Due::Schedule { name: name.to_owned() });
         let since = self.now;
         for after in self.delivery_delays_at_least_once(LATENCY) {
@@ -49,6 +51,8 @@ impl World {
         since: Timestamp,
     ) {
         let Some(schedule) = self.delivery.schedules.get(name).cloned() else { return };
+        // Whether the function then fails is none of Scheduler's business: taking the event is all
+        // that Lambda owes it.
         let exists = self.delivery.functions.contains_key(&schedule.function);
         if self.faults.take(INVOKE).is_none() && exists {
             self.deliver(&schedule.function, schedule.input, Hop::FIRST);

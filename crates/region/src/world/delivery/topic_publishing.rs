@@ -45,8 +45,11 @@ impl World {
         let message_id = self.uuid();
         let functions =
             self.topics.get(topic_arn).map(|topic| topic.functions.clone()).unwrap_or_default();
+        // Each subscriber gets a delivery of its own: mishaps befall one without the others.
         for function in functions {
             let payload = self.sns_event(&message_id, &published);
+            // The chain goes on through the topic: this is what Lambda's recursion detection counts
+            // (Lambda Developer Guide, invocation-recursion).
             let hop = Hop::after(cause);
             for after in self.delivery_delays(LATENCY) {
                 let (function, payload) = (function.clone(), payload.clone());
@@ -112,6 +115,10 @@ mod tests {
         world.take_ready().into_iter().map(|(invocation, _)| invocation.payload).collect()
     }
 
+    fn members(value: &Value) -> Vec<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    }
+
     #[test]
     fn a_subscriber_gets_the_message_as_lambda_wraps_it() {
         let mut world = world(Mishaps::default());
@@ -125,8 +132,6 @@ mod tests {
         );
         assert_eq!(record["Sns"]["Subject"], Value::Null);
         assert_eq!(record["Sns"]["Timestamp"], "1970-01-01T00:00:00.000Z");
-        let members =
-            |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(members(record), ["EventSource", "EventSubscriptionArn", "EventVersion", "Sns"]);
         let expected = "Message MessageAttributes MessageId Signature SignatureVersion \
                      SigningCertUrl Subject Timestamp TopicArn Type UnsubscribeUrl";

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cluster_query::Expression;
 use super::container_instance::{AGENT_VERSION, ContainerInstance, Status};
 use super::held_resources::HeldResources;
 use super::service::{Service, ServiceKind};
@@ -69,6 +70,11 @@ impl Cluster {
     pub fn is_daemon(&self, task: &Task) -> bool {
         let service = task.service.as_ref().and_then(|name| self.services.get(name));
         service.is_some_and(|service| service.kind == ServiceKind::Daemon)
+    }
+
+    /// Whether an expression of the cluster query language holds for a container instance.
+    pub fn satisfies(&self, instance: &ContainerInstance, expression: &Expression) -> bool {
+        expression.holds(&|subject: &str| self.subject(instance, subject))
     }
 
     /// The values that a subject of the cluster query language has for a container instance.

@@ -14,6 +14,7 @@ impl World {
     /// Adds a container instance to a cluster, and returns its ARN.
     pub fn add_instance(&mut self, cluster: &str, new_instance: NewInstance) -> String {
         let capacity_provider = self.capacity_provider_of(&new_instance.instance_id);
+        // The machine's attributes come first, so that those given for this instance win.
         let mut attributes = new_instance.machine.attributes.clone();
         attributes.extend(new_instance.attributes);
         let instance = ContainerInstance {
@@ -29,6 +30,8 @@ impl World {
             registered_at: self.now - new_instance.age,
         };
         let arn = instance.arn(cluster);
+        // An id may be registered again, and the new instance must be able to go as the old one
+        // did.
         self.terminated.remove(&instance.instance_id);
         self.add_cluster(cluster);
         if let Some(cluster) = self.clusters.get_mut(cluster) {
@@ -108,6 +111,8 @@ impl World {
         if previous_value != value {
             let (instance_id, name) = (instance.instance_id.clone(), name.to_owned());
             self.record(Happening::Attribute { instance_id, name, value });
+            // A changed attribute can open a place only to tasks whose placement asks for
+            // attributes.
             if self.clusters[cluster].has_constraints() {
                 self.reconcile_soon(cluster);
             }

@@ -54,6 +54,8 @@ impl Node {
             Self::Not(node) => !node.holds(values),
             Self::Test { subject, test } => {
                 let values = values(subject);
+                // A subject can have several values, of which one must pass: so `task:group == x`
+                // asks whether any task is of that group.
                 match test {
                     Test::Exists => !values.is_empty(),
                     Test::In(allowed) => values.iter().any(|value| allowed.contains(value)),

@@ -19,6 +19,8 @@ impl Expression {
     pub fn parse(text: &str) -> Option<Self> {
         let mut reader = Reader { unread: text };
         let node = reader.disjunction()?;
+        // What is left over would be ignored silently, so an expression that is followed by
+        // anything is none.
         reader.unread.trim_start().is_empty().then_some(Self(node))
     }
 }
@@ -46,6 +48,8 @@ impl<'a> Reader<'a> {
     }
 
     fn negated(&mut self) -> Option<Node> {
+        // No expression begins with an operator, so a `!` in this place can only negate what
+        // follows.
         if self.symbol("!") || self.keyword("not") {
             return Some(Node::Not(Box::new(self.negated()?)));
         }
@@ -62,6 +66,8 @@ impl<'a> Reader<'a> {
         if !is_attribute && !SUBJECTS.contains(&subject.as_str()) {
             return None;
         }
+        // A negated operator is the plain one inside a `Not`, so that `!=` holds for an instance
+        // without the attribute, as is assumed in `cluster_query`.
         let (negated, test) = self.test()?;
         let node = Node::Test { subject, test };
         Some(if negated { Node::Not(Box::new(node)) } else { node })
@@ -69,6 +75,8 @@ impl<'a> Reader<'a> {
 
     /// An operator with its argument, and whether it is a negated one.
     fn test(&mut self) -> Option<(bool, Test)> {
+        // The symbols of two characters are tried before the lone `!` that begins `!in` and
+        // `!exists`.
         for (symbol, negated) in [("=~", false), ("!~", true)] {
             if self.symbol(symbol) {
                 return Some((negated, Test::Matches(self.regex()?)));
@@ -80,6 +88,7 @@ impl<'a> Reader<'a> {
             }
         }
         for (symbol, order) in [
+            // The longer symbol comes first: `<` would match the beginning of `<=`.
             ("<=", Order::LessOrEqual),
             (">=", Order::GreaterOrEqual),
             ("<", Order::Less),
@@ -91,6 +100,7 @@ impl<'a> Reader<'a> {
         }
         let negated = self.symbol("!");
         let keyword = self.word()?;
+        // `!not_in` is no operator: after a `!` the prefix stays on, and no keyword matches.
         let (negated, keyword) = match keyword.strip_prefix("not_") {
             Some(keyword) if !negated => (true, keyword),
             _ => (negated, keyword.as_str()),
@@ -117,6 +127,7 @@ impl<'a> Reader<'a> {
                 return None;
             }
         }
+        // An empty list would select nothing, or with `!in` everything: it is taken for a mistake.
         (!words.is_empty()).then_some(words)
     }
 
@@ -149,6 +160,7 @@ impl<'a> Reader<'a> {
             return Some(word.to_owned());
         }
         let end = text.find(|character| !is_word(character)).unwrap_or(text.len());
+        // An empty word is not a word, so that a missing argument is an error.
         self.unread = &text[end..];
         (end > 0).then(|| text[..end].to_owned())
     }
@@ -164,6 +176,7 @@ impl<'a> Reader<'a> {
             .unread
             .trim_start()
             .strip_prefix(keyword)
+            // A keyword must end where a word ends, or `order` would begin with `or`.
             .filter(|unread| !unread.starts_with(is_word));
         self.unread = unread.unwrap_or(self.unread);
         unread.is_some()
@@ -179,21 +192,22 @@ mod tests {
     use super::*;
 
     fn holds(expression: &str) -> bool {
-        let values = |subject: &str| -> Vec<String> {
-            let values: &[&str] = match subject {
-                "attribute:ecs.instance-type" => &["g4dn.xlarge"],
-                "attribute:stack" => &["prod"],
-                "ec2InstanceId" => &["i-1"],
-                "runningTasksCount" => &["9"],
-                "registeredAt" => &["2026-11-20T00:00:00Z"],
-                "task:group" => &["service:web", "service:logs"],
-                _ => &[],
-            };
-            values.iter().map(|&value| value.to_owned()).collect()
-        };
         Expression::parse(expression)
             .unwrap_or_else(|| panic!("{expression} is understood"))
-            .holds(&values)
+            .holds(&subject_values)
+    }
+
+    fn subject_values(subject: &str) -> Vec<String> {
+        let values: &[&str] = match subject {
+            "attribute:ecs.instance-type" => &["g4dn.xlarge"],
+            "attribute:stack" => &["prod"],
+            "ec2InstanceId" => &["i-1"],
+            "runningTasksCount" => &["9"],
+            "registeredAt" => &["2026-11-20T00:00:00Z"],
+            "task:group" => &["service:web", "service:logs"],
+            _ => &[],
+        };
+        values.iter().map(|&value| value.to_owned()).collect()
     }
 
     #[test]

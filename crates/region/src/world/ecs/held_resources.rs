@@ -70,6 +70,8 @@ impl HeldResources {
     fn hold(&mut self, spec: &TaskSpec, bindings: &[Port], gpus: &[String]) {
         self.gpus.extend(gpus.iter().cloned());
         for (requested, bound) in spec.ports.iter().zip(bindings) {
+            // Assigned ports are kept apart: the scheduler does not count them, but the agent must
+            // not assign them twice.
             let ports =
                 if requested.number == 0 { &mut self.dynamic_ports } else { &mut self.ports };
             ports.insert(*bound);
@@ -96,6 +98,7 @@ impl HeldResources {
         let checks = [
             (Shortage::Cpu, spec.cpu > cpu),
             (Shortage::Memory, spec.memory_mib > memory_mib),
+            // In awsvpc mode a task has an interface, and so all ports, to itself.
             (Shortage::Port, spec.network != Network::Awsvpc && self.has_taken_port(spec)),
             (Shortage::Gpu, spec.gpus > self.free_gpus(instance).count()),
             (
@@ -109,6 +112,7 @@ impl HeldResources {
     fn has_taken_port(&self, spec: &TaskSpec) -> bool {
         spec.ports.iter().any(|port| {
             self.ports.contains(port)
+                // The agent reserves its ports for TCP only, so the same numbers are free for UDP.
                 || port.protocol == Protocol::Tcp && RESERVED_PORTS.contains(&port.number)
         })
     }
@@ -126,6 +130,7 @@ impl HeldResources {
             for &requested in &spec.ports {
                 let bound =
                     if requested.number == 0 { dynamic_port(&taken, requested) } else { requested };
+                // Within one task no port may be assigned twice either.
                 taken.insert(bound);
                 bindings.push(bound);
             }

@@ -46,6 +46,7 @@ impl World {
         let mut places = Vec::new();
         for _ in 0..tasks {
             let place = search.choose(&mut self.rng);
+            // Each task counts before the next is placed, so that the strategies see it.
             if let Ok(container_instance) = place {
                 search.take(container_instance);
             }
@@ -64,6 +65,7 @@ impl World {
             .instances
             .values()
             .filter(|instance| instance.status != Status::Inactive)
+            // A daemon service has one task per container instance at most.
             .filter(|instance| search.siblings_on(instance) == 0)
             .filter(|instance| search.misfits(instance).is_empty())
             .map(|instance| instance.id.clone())
@@ -124,6 +126,17 @@ mod tests {
         .collect()
     }
 
+    /// How four tasks are spread over two small instances in each of two zones. The counts of a
+    /// zone are sorted, because chance decides between its instances.
+    fn sorted_spread(strategies: Vec<Strategy>) -> Vec<usize> {
+        let mut world = world(&["a", "a", "b", "b"], &Machine::new("t3.small", 1024, 2048));
+        let placement = Placement::with_strategies(strategies);
+        let mut counts = add(&mut world, 4, TaskSpec::default(), placement);
+        counts[..2].sort_unstable();
+        counts[2..].sort_unstable();
+        counts
+    }
+
     /// Why a task found no place, in ECS's words.
     fn not_placed_reason(world: &World) -> &str {
         let reason = world.history.iter().find_map(|entry| match &entry.happening {
@@ -139,20 +152,13 @@ mod tests {
 
     #[test]
     fn strategies_apply_in_their_order() {
-        let small = Machine::new("t3.small", 1024, 2048);
-        let zones = ["a", "a", "b", "b"];
-        let place = |strategies: Vec<Strategy>| {
-            let placement = Placement::with_strategies(strategies);
-            let mut counts = add(&mut world(&zones, &small), 4, TaskSpec::default(), placement);
-            counts[..2].sort_unstable();
-            counts[2..].sort_unstable();
-            counts
-        };
-
-        assert_eq!(place(vec![]), [1, 1, 1, 1]);
-        assert_eq!(place(vec![Strategy::spread_zones(), Strategy::BinpackMemory]), [0, 2, 0, 2]);
-        assert_eq!(place(vec![Strategy::spread_instances()]), [1, 1, 1, 1]);
-        let packed = place(vec![Strategy::BinpackCpu, Strategy::spread_zones()]);
+        assert_eq!(sorted_spread(vec![]), [1, 1, 1, 1]);
+        assert_eq!(
+            sorted_spread(vec![Strategy::spread_zones(), Strategy::BinpackMemory]),
+            [0, 2, 0, 2]
+        );
+        assert_eq!(sorted_spread(vec![Strategy::spread_instances()]), [1, 1, 1, 1]);
+        let packed = sorted_spread(vec![Strategy::BinpackCpu, Strategy::spread_zones()]);
         assert!(packed == [0, 4, 0, 0] || packed == [0, 0, 0, 4], "{packed:?}");
     }
 

@@ -61,12 +61,15 @@ impl<'a> Search<'a> {
     ) -> Self {
         let mut siblings = BTreeMap::new();
         for task in cluster.tasks.values().filter(|task| task.is_desired_running()) {
+            // Standalone tasks have no service in common, so none of them is another's sibling.
             if service.is_some() && task.service.as_deref() == service {
                 *siblings.entry(task.container_instance.as_str()).or_default() += 1;
             }
         }
         let is_daemon =
             service.is_some_and(|name| cluster.services[name].kind == ServiceKind::Daemon);
+        // Room that is kept for daemon tasks is kept from all others, and a daemon task must be
+        // able to use it.
         let held = if is_daemon { cluster.resources_held() } else { with_daemons(cluster) };
         let expressions = placement.expressions(spec).filter_map(Expression::parse).collect();
         Self { cluster, service, spec, placement, expressions, held, siblings }
@@ -77,6 +80,8 @@ impl<'a> Search<'a> {
         let lacks_attribute =
             self.spec.required_attributes.iter().any(|name| instance.attribute(name).is_none());
         let must_differ = self.placement.constraints.contains(&Constraint::DistinctInstance);
+        // Their order is the order in which they are reported: an event names the first that speaks
+        // against the closest container instance.
         let checks = [
             (Misfit::Agent, !instance.agent_connected),
             (Misfit::MemberOf, !self.is_member(instance)),
@@ -92,8 +97,7 @@ impl<'a> Search<'a> {
     }
 
     fn is_member(&self, instance: &ContainerInstance) -> bool {
-        let values = |subject: &str| self.cluster.subject(instance, subject);
-        self.expressions.iter().all(|expression| expression.holds(&values))
+        self.expressions.iter().all(|expression| self.cluster.satisfies(instance, expression))
     }
 
     pub(super) fn siblings_on(&self, instance: &ContainerInstance) -> usize {
@@ -117,6 +121,7 @@ impl<'a> Search<'a> {
         if candidates.is_empty() {
             return Err(no_place(closest.as_ref().map(|(misfits, id)| (misfits[0], *id))));
         }
+        // Zones come first; container instances decide among what that leaves.
         let default_strategies = [Strategy::spread_zones(), Strategy::spread_instances()];
         // Only services are spread by default; a standalone task goes anywhere.
         let strategies: &[Strategy] = match self.placement.strategies.as_slice() {
@@ -126,6 +131,7 @@ impl<'a> Search<'a> {
         let best = strategies
             .iter()
             .fold(candidates, |candidates, strategy| self.narrow(candidates, strategy));
+        // Nothing that Ebb does may rely on an order among equals, so chance decides.
         Ok(&best[rng.usize(..best.len())].id)
     }
 
@@ -208,8 +214,9 @@ fn with_daemons(cluster: &Cluster) -> BTreeMap<&str, HeldResources> {
         let active =
             cluster.instances.values().filter(|instance| instance.status == Status::Active);
         for instance in active {
-            let values = |subject: &str| cluster.subject(instance, subject);
-            let may_run = expressions.iter().all(|expression| expression.holds(&values));
+            let may_run =
+                expressions.iter().all(|expression| cluster.satisfies(instance, expression));
+            // A daemon task that is there already is in what is held.
             if may_run && !placed.contains(&(instance.id.as_str(), name.as_str())) {
                 held.entry(instance.id.as_str()).or_default().reserve(&daemon.spec);
             }

@@ -67,11 +67,14 @@ impl World {
             return;
         };
         let mut names = Vec::new();
+        // Several changes within seconds are answered by one look, which sees them all.
         for (name, service) in services.iter_mut().filter(|(_, service)| !service.reconcile_planned)
         {
             service.reconcile_planned = true;
             names.push(name.clone());
         }
+        // Each scheduler looks at a moment of its own, as nothing says that those of different
+        // services act in step.
         for service in names {
             let after = self.random_duration(Duration::from_secs(1), Duration::from_secs(4));
             self.plan(after, Due::Reconcile { cluster: cluster.to_owned(), service });

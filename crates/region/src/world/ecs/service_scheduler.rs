@@ -24,6 +24,8 @@ impl World {
         else {
             return;
         };
+        // The flag is cleared before the scheduler acts, so that whatever happens from now on plans
+        // another look.
         service.reconcile_planned = false;
         match service.kind {
             ServiceKind::Replica { desired, min_percent, max_percent } => {
@@ -57,9 +59,14 @@ impl World {
                 cluster.instances[&task.container_instance].status == Status::Draining
             });
 
+        // Tasks on draining instances count as healthy until they are told to stop: they still
+        // serve.
         let mut healthy = desired_running.iter().filter(|task| is_healthy(task, now)).count();
         let mut to_stop = Vec::new();
         for task in leaving {
+            // The documentation promises task protection against scale-in and deployments only (ECS
+            // Developer Guide, task-scale-in-protection), so by default it does not hold up a
+            // drain.
             if self.protection_holds_drain && task.protection(now).is_some() {
                 continue;
             }
@@ -70,6 +77,8 @@ impl World {
                 to_stop.push(task.id.clone());
             }
         }
+        // Draining comes before scale-in: both draw on the tasks above the minimum, and what is on
+        // a draining instance has to go in any case.
         for task in surplus(cluster, &staying, desired, now) {
             let healthy_after = healthy - usize::from(is_healthy(task, now));
             if !is_healthy(task, now) || healthy_after >= min_healthy {
@@ -77,11 +86,15 @@ impl World {
                 to_stop.push(task.id.clone());
             }
         }
+        // A leaving task counts as missing even while it runs: its replacement may start beside it,
+        // as far as the maximum allows.
         let missing = desired.saturating_sub(staying.len());
         let startable = max_running.saturating_sub(desired_running.len() - to_stop.len());
         for task in to_stop {
             self.stop_task(cluster_name, &task);
         }
+        // All tasks of a service need the same, so once one finds no place the next would not find
+        // any either.
         for _ in 0..missing.min(startable) {
             if self.start_task(cluster_name, service, None).is_none() {
                 break;
@@ -127,6 +140,8 @@ impl World {
         };
         let now = self.now;
         for place in places {
+            // Why there is no place has been recorded by `create_task`; the service begins with one
+            // task fewer.
             let Some(task_id) = self.create_task(cluster, service, place) else { continue };
             let task =
                 self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(&task_id));
@@ -155,6 +170,7 @@ impl World {
             }
         };
         let task_id = self.create_task(cluster, service_name, place)?;
+        // Only the first step is planned here: each step plans the next.
         self.plan_step(cluster, &task_id);
         Some(task_id)
     }
@@ -209,6 +225,8 @@ fn surplus<'a>(
     while kept.len() > desired {
         let unprotected =
             kept.iter().enumerate().filter(|(_, task)| task.protection(now).is_none());
+        // The crowding is measured anew after each removal, which keeps the zones even. When only
+        // protected tasks are left to remove, the service stays larger than desired.
         let Some((index, _)) = unprotected.max_by_key(|(_, task)| crowding(cluster, &kept, task))
         else {
             break;
@@ -272,6 +290,27 @@ mod tests {
             }
         }
         (None, fewest)
+    }
+
+    /// Where in the history a task of a service last stopped on the first instance.
+    fn last_stop(world: &World, service: &str) -> Option<usize> {
+        world.history.iter().rposition(|entry| {
+            matches!(&entry.happening,
+                Happening::Task { name, instance_id, status: TaskStatus::Stopping, .. }
+                if name.starts_with(service) && instance_id == "i-0")
+        })
+    }
+
+    /// Changes the desired count, and returns how many tasks run on each of three instances then.
+    fn settle(world: &mut World, count: usize) -> [usize; 3] {
+        world.set_desired_count("shop", "web", count);
+        world.advance(world.now() + Duration::from_secs(300));
+        ["i-0", "i-1", "i-2"].map(|id| running_on(&world.clusters["shop"], id))
+    }
+
+    fn running_on(cluster: &Cluster, instance_id: &str) -> usize {
+        let instance = cluster.registered_instance(instance_id).unwrap();
+        cluster.tasks_on(&instance.id).filter(|task| task.status == TaskStatus::Running).count()
     }
 
     #[test]
@@ -338,14 +377,7 @@ mod tests {
         world.add_service("shop", "logs", ServiceKind::Daemon, TaskSpec::default());
         assert!(watch(&mut world, &first).0.is_some());
 
-        let last_stop = |name: &str| {
-            world.history.iter().rposition(|entry| {
-                matches!(&entry.happening,
-                    Happening::Task { name: task, instance_id, status: TaskStatus::Stopping, .. }
-                    if task.starts_with(name) && instance_id == "i-0")
-            })
-        };
-        assert!(last_stop("logs").unwrap() > last_stop("web").unwrap());
+        assert!(last_stop(&world, "logs").unwrap() > last_stop(&world, "web").unwrap());
     }
 
     #[test]
@@ -355,16 +387,6 @@ mod tests {
             world.add_instance("shop", NewInstance::new(format!("i-{number}")).zone(zone));
         }
         world.add_service("shop", "web", ServiceKind::replica(3), TaskSpec::default());
-        let settle = |world: &mut World, count| {
-            world.set_desired_count("shop", "web", count);
-            world.advance(world.now() + Duration::from_secs(300));
-            let cluster = &world.clusters["shop"];
-            let tasks_on = |id: &str| {
-                let instance = &cluster.registered_instance(id).unwrap().id;
-                cluster.tasks_on(instance).filter(|task| task.status == TaskStatus::Running).count()
-            };
-            ["i-0", "i-1", "i-2"].map(tasks_on)
-        };
         assert_eq!(settle(&mut world, 9), [3, 3, 3]);
         assert_eq!(settle(&mut world, 3), [1, 1, 1]);
 

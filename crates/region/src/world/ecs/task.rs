@@ -164,10 +164,14 @@ impl Task {
             }
             (TaskStatus::Pending, false) => Some((self.spec.pull, TaskStatus::Running)),
             (TaskStatus::Activating, false) => Some((Duration::from_secs(2), TaskStatus::Running)),
+            // A RUNNING task stays so until somebody tells it to stop: tasks do not end by
+            // themselves here.
             (TaskStatus::Running, false) => None,
             (TaskStatus::Running | TaskStatus::Activating, true)
                 if behind_load_balancer.is_some() =>
             {
+                // It must leave its target group first, which takes the deregistration delay, and
+                // gets SIGTERM only then.
                 Some((Duration::ZERO, TaskStatus::Deactivating))
             }
             (
@@ -182,6 +186,7 @@ impl Task {
             }
             (TaskStatus::Stopping, _) if self.spec.never_stops => None,
             (TaskStatus::Stopping, _) => Some((
+                // After the `stopTimeout` the agent kills what has not stopped by itself.
                 self.spec.stops_after.min(self.spec.stop_timeout),
                 TaskStatus::Deprovisioning,
             )),

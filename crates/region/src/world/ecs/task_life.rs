@@ -27,6 +27,8 @@ impl World {
         let now = self.now;
         let Some(cluster) = self.clusters.get_mut(cluster_name) else { return };
         let Some(task) = cluster.tasks.get_mut(task_id) else { return };
+        // The next step is asked for now, not when it was planned: a task that was told to stop
+        // meanwhile goes towards its end instead.
         let Some((_, status)) = task.next_step() else { return };
         // Only the agent makes steps; what waited for it is planned anew when it is back.
         if !cluster.instances[&task.container_instance].agent_connected {
@@ -35,6 +37,8 @@ impl World {
         task.status = status;
         if status == TaskStatus::Stopped {
             task.stopped_at = Some(now);
+            // The task gives its resources back, which changes the description of its container
+            // instance.
             if let Some(instance) = cluster.instances.get_mut(&task.container_instance) {
                 instance.version += 1;
             }
@@ -43,8 +47,12 @@ impl World {
             task.healthy_at = Some(now + task.spec.healthy_after);
         }
         let (service, healthy_after) = (task.service.clone(), task.spec.healthy_after);
+        // The history gets the status before anything reacts to it, so that a cause precedes its
+        // effect.
         self.record_task(cluster_name, task_id);
         self.plan_step(cluster_name, task_id);
+        // A RUNNING task helps its service only once it counts as healthy, so that is when the
+        // scheduler looks again.
         if status == TaskStatus::Running
             && let Some(service) = &service
         {
@@ -53,6 +61,8 @@ impl World {
                 Due::Reconcile { cluster: cluster_name.to_owned(), service: service.clone() },
             );
         }
+        // A task that leaves frees room that any service may be waiting for, so every scheduler of
+        // the cluster looks.
         if status > TaskStatus::Running {
             self.reconcile_soon(cluster_name);
         }
@@ -107,6 +117,8 @@ impl World {
     /// Gives a task its ports and GPUs and puts it onto its container instance.
     pub(in crate::world) fn put_task(&mut self, cluster_name: &str, mut task: Task) {
         let Some(cluster) = self.clusters.get_mut(cluster_name) else { return };
+        // What is held is read before the task is among the tasks, as the task must not count
+        // against itself.
         let held = cluster.resources_held_on(&task.container_instance);
         let Some(instance) = cluster.instances.get_mut(&task.container_instance) else { return };
         instance.version += 1;
@@ -123,6 +135,7 @@ impl World {
         let Some(task) = task else { return };
         let Some(service) = task.service.clone() else { return };
         task.protected_until = Some(protected_until);
+        // When the protection ends, the scheduler may stop what it had to spare until then.
         self.plan_at(protected_until, Due::Reconcile { cluster: cluster.to_owned(), service });
     }
 
@@ -137,6 +150,8 @@ impl World {
         let Some((cluster, id)) = self.set_agent_connected(instance_id, true) else { return };
         let waiting_tasks: Vec<_> =
             self.clusters[&cluster].tasks_on(&id).map(|task| task.id.clone()).collect();
+        // Steps that were planned before would come too early: each task has the whole time of its
+        // present status before it again.
         self.agenda.retain(
             |_, due| !matches!(due, Due::TaskStep { task, .. } if waiting_tasks.contains(task)),
         );
@@ -195,6 +210,10 @@ mod tests {
 
     fn task_named<'a>(world: &'a World, name: &str) -> &'a Task {
         world.clusters["shop"].tasks.values().find(|task| task.name == name).unwrap()
+    }
+
+    fn is_protected(world: &World, id: &str) -> bool {
+        world.clusters["shop"].tasks[id].protection(world.now()).is_some()
     }
 
     #[test]
@@ -266,9 +285,10 @@ mod tests {
         pass(&mut world, 10);
 
         let stopped_at = task_named(&world, "web-1").stopped_at.unwrap();
-        let minutes_later = |minutes: u64| stopped_at + Duration::from_secs(minutes * 60);
-        assert!(task_named(&world, "web-1").is_visible(minutes_later(59)));
-        assert!(!task_named(&world, "web-1").is_visible(minutes_later(60)));
+        let hour_later = stopped_at + Duration::from_secs(3600);
+        let minute_before = hour_later - Duration::from_secs(60);
+        assert!(task_named(&world, "web-1").is_visible(minute_before));
+        assert!(!task_named(&world, "web-1").is_visible(hour_later));
     }
 
     #[test]
@@ -280,14 +300,9 @@ mod tests {
             world.protect_task("shop", id, Duration::from_secs(600));
         }
 
-        let protected = |world: &World, id: &str| {
-            world.clusters["shop"].tasks[id].protection(world.now()).is_some()
-        };
-        assert_eq!(
-            (protected(&world, &service_task), protected(&world, &standalone)),
-            (true, false)
-        );
+        assert!(is_protected(&world, &service_task));
+        assert!(!is_protected(&world, &standalone));
         pass(&mut world, 600);
-        assert!(!protected(&world, &service_task));
+        assert!(!is_protected(&world, &service_task));
     }
 }
