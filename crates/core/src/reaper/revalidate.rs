@@ -21,14 +21,18 @@ pub fn revalidate(planned: &Plan, mut fresh: Inventory, policy: &Policy, now: Ti
         if instance.status != ContainerInstanceStatus::Draining
             && !candidates.contains(&instance.instance_id)
         {
+            // Without tasks the planner keeps an instance as not read, which is how it stops being
+            // a candidate.
             instance.tasks = None;
         }
     }
     let mut replanned = ebb_planner::plan(&fresh, policy, now);
+    // A guard: nothing but the candidates had its tasks left to be planned by.
     replanned.remove.retain(|removal| candidates.contains(&removal.instance_id));
 
     let mut keep = planned.keep.clone();
     keep.extend(dropped(&candidates, &replanned));
+    // A plan lists what stays by id, and `dropped` was added at the end.
     keep.sort_by(|a, b| a.instance_id.cmp(&b.instance_id));
     Plan {
         keep,
