@@ -78,6 +78,7 @@ pub(crate) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
             policy,
             now,
         };
+        // Asked apart, as what stays for a reason of its own may well take tasks of others.
         (usable(&facts), RULES.iter().find_map(|rule| rule(&facts)))
     });
     let (usable, kept) = verdicts.unzip();

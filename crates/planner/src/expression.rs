@@ -58,6 +58,7 @@ impl Expression {
         match self {
             Self::And(parts) => fold(parts, instance, false),
             Self::Or(parts) => fold(parts, instance, true),
+            // What is not known stays so under a negation.
             Self::Not(inner) => inner.holds(instance).map(|holds| !holds),
             Self::Is { subject, test } => test.holds(subject.value(instance)),
         }
@@ -91,6 +92,7 @@ fn fold(parts: &[Expression], instance: &Instance, decisive: bool) -> Option<boo
         match part.holds(instance) {
             Some(holds) if holds == decisive => return Some(decisive),
             Some(_) => {}
+            // The next part may still decide, whatever this one means.
             None => result = None,
         }
     }
@@ -212,6 +214,7 @@ impl Parser {
     }
 
     fn any_of(&mut self) -> Result<Expression, String> {
+        // `and` binds more tightly than `or`, as in most languages, and so is read inside of it.
         let mut parts = vec![self.all_of()?];
         while self.take("||", "or") {
             parts.push(self.all_of()?);
@@ -228,6 +231,7 @@ impl Parser {
     }
 
     fn operand(&mut self) -> Result<Expression, String> {
+        // Parentheses and negations recurse, so that their depth bounds the stack.
         self.depth += 1;
         if self.depth > DEPTH_MAX {
             return Err("it nests too deeply".to_owned());
@@ -269,6 +273,8 @@ impl Parser {
                 word => return Err(format!("operator {word:?} is not understood")),
             },
         };
+        // Negated tests become `Not`, so that an attribute that is missing passes `!=` and `!~`
+        // alike.
         let is = Expression::Is { subject, test };
         Ok(if negated { Expression::Not(Box::new(is)) } else { is })
     }

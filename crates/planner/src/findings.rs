@@ -94,6 +94,7 @@ impl<const D: usize> Findings<'_, D> {
                 Some(Kept { instance_id: instance.instance_id.clone(), reason })
             })
             .collect();
+        // The plan must not depend on the order of the inventory.
         kept.sort_by(|a, b| a.instance_id.cmp(&b.instance_id));
         kept
     }

@@ -85,7 +85,7 @@ impl TasksLeft {
         match policy {
             StandaloneTasks::Wait | StandaloneTasks::Stop => {
                 // Daemon tasks never count: ECS stops them last, so that waiting for them would
-                // hold up every drain (ECS Developer Guide, container-instance-draining).
+                // hold up every drain (ECS Developer Guide, managed-instance-draining).
                 self.service + self.standalone_stopping + self.standalone
             }
             StandaloneTasks::Ignore => self.service,

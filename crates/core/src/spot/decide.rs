@@ -85,7 +85,8 @@ pub fn ignore_reason(notice: &Notice, settings: &SpotSettings) -> Option<String>
 pub fn retry_until(notices: &[Notice], answer_by: Timestamp) -> Timestamp {
     // A notice without a time may be fresh, so it is tried for as long as the invocation lasts.
     match notices.iter().map(interrupted_at).collect::<Option<Vec<_>>>() {
-        // The latest of them: one moment serves the whole batch, and no instance may be given up early.
+        // The latest of them, as one moment serves the whole batch and no instance may be given up
+        // early.
         Some(times) => times.into_iter().max().unwrap_or(answer_by).min(answer_by),
         None => answer_by,
     }
