@@ -171,9 +171,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
         }
         // `!exists` and `!in` are words; so is a lone `!`.
         let begin = usize::from(first == '!');
-        let ends =
-            |character: char| character.is_whitespace() || "=!<>()[],&|'\"".contains(character);
-        let mut end = unread[begin..].find(ends).map_or(unread.len(), |end| begin + end);
+        let mut end = unread[begin..].find(ends_word).map_or(unread.len(), |end| begin + end);
         if !["!exists", "!in"].contains(&&unread[..end]) && begin == 1 {
             end = 1;
         }
@@ -184,6 +182,10 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
         unread = unread[end..].trim_start();
     }
     Ok(tokens)
+}
+
+fn ends_word(character: char) -> bool {
+    character.is_whitespace() || "=!<>()[],&|'\"".contains(character)
 }
 
 struct Parser {
@@ -307,9 +309,11 @@ fn subject(word: &str) -> Result<Subject, String> {
 }
 
 fn pattern(text: &str) -> Result<Test, String> {
-    let regex =
-        |text: &str| Regex::new(text).map_err(|_| format!("pattern {text:?} is not understood"));
     Ok(Test::Matches { whole: regex(&format!("^(?:{text})$"))?, anywhere: regex(text)? })
+}
+
+fn regex(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|_| format!("pattern {text:?} is not understood"))
 }
 
 #[cfg(test)]
