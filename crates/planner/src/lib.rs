@@ -143,6 +143,7 @@ pub fn candidates_to_inspect(inventory: &Inventory, policy: &Policy, now: Timest
 /// What is held of an instance's fuller resource, in thousandths.
 fn fullness(instance: &Instance) -> i64 {
     let (Some(registered), Some(remaining)) = (instance.registered, instance.remaining) else {
+        // Of unknown size: taken for full, and so inspected last.
         return i64::MAX;
     };
     let cpu = held_thousandths(registered.cpu, remaining.cpu);
