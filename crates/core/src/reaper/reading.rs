@@ -42,7 +42,7 @@ pub fn unregistered_members(
         .filter(|(id, group)| !registered.contains(id) && inventory.groups.contains_key(group))
         .cloned()
         .collect();
-    // In an order of their own: the members come in the order in which AWS lists them.
+    // Sorted, so that the report does not depend on the order of `members`.
     unregistered.sort();
     unregistered
 }
