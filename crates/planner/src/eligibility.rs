@@ -194,7 +194,7 @@ fn impossible_demand(facts: &Facts<'_>) -> Option<String> {
 }
 
 fn draining(facts: &Facts<'_>) -> Option<KeepReason> {
-    (facts.instance.status == ContainerInstanceStatus::Draining).then_some(KeepReason::Draining)
+    facts.instance.is_draining().then_some(KeepReason::Draining)
 }
 
 fn not_active(facts: &Facts<'_>) -> Option<KeepReason> {

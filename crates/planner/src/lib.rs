@@ -43,7 +43,6 @@ pub mod words;
 use jiff::Timestamp;
 
 use crate::bound::prices;
-use crate::ecs::ContainerInstanceStatus;
 pub use crate::ecs::{DIMENSIONS, HostPort, Protocol, Resources};
 use crate::eligibility::{Eligibility, eligibility};
 use crate::findings::Findings;
@@ -119,9 +118,8 @@ fn plan_in_dimensions<const D: usize>(
 
 /// Whether nothing is on its way and nothing drains: replays know of neither.
 fn is_settled<const D: usize>(inventory: &Inventory, model: &Model<D>) -> bool {
-    let is_draining = |instance: &Instance| instance.status == ContainerInstanceStatus::Draining;
     model.kinds.iter().all(|kind| kind.in_flight == 0)
-        && !inventory.instances.iter().any(is_draining)
+        && !inventory.instances.iter().any(Instance::is_draining)
 }
 
 /// The instances whose tasks are worth reading, by their position in the inventory, best first:

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::ecs::ContainerInstanceStatus;
 use crate::headroom::headroom;
 use crate::ids::GroupName;
 use crate::index::{GroupIndex, InstanceIndex, Table, ZoneIndex};
@@ -306,8 +305,7 @@ impl GroupMembership {
 fn draining_capacity(inventory: &Inventory) -> BTreeMap<&GroupName, i64> {
     let mut draining = BTreeMap::<&GroupName, i64>::new();
     for instance in &inventory.instances {
-        let counts =
-            instance.status == ContainerInstanceStatus::Draining && instance.is_in_service();
+        let counts = instance.is_draining() && instance.is_in_service();
         if let Some(group) = instance.group.as_ref().filter(|_| counts) {
             let capacity: &mut i64 = draining.entry(group).or_default();
             // A weight that cannot be true gives the group no room.
@@ -320,11 +318,7 @@ fn draining_capacity(inventory: &Inventory) -> BTreeMap<&GroupName, i64> {
 /// How many instances may go, and which limit says so. Those that drain already count towards the
 /// share.
 fn removals(inventory: &Inventory, policy: &Policy, usable: usize) -> (usize, KeepReason) {
-    let draining = inventory
-        .instances
-        .iter()
-        .filter(|instance| instance.status == ContainerInstanceStatus::Draining)
-        .count();
+    let draining = inventory.instances.iter().filter(|instance| instance.is_draining()).count();
     let Policy { min_instances, max_removals_percent, .. } = *policy;
     let percent = usize::try_from(max_removals_percent).unwrap_or(100).min(100);
     // Rounded up, or a cluster of few instances could never lose one.
