@@ -712,9 +712,12 @@ mod tests {
         Replay::new(&inventory, &model, &with_room_for).places_all(&is_removed, order)
     }
 
+    fn spread(field: &str) -> Strategy {
+        Strategy::Spread(field.to_owned())
+    }
+
     #[test]
     fn each_strategy_places_as_it_says() {
-        let spread = |field: &str| Strategy::Spread(field.to_owned());
         let zone = "attribute:ecs.availability-zone";
         let stands = |strategy: &[Strategy]| stands(strategy, Order::SmallestFirst, [1, 0, 1], "a");
         // Where least is left, which is not where the large one must go.

@@ -318,9 +318,12 @@ mod tests {
         assert!(service_with(&["spot", "on-demand"]).unclear.is_some());
     }
 
+    fn spread(field: &str) -> Strategy {
+        Strategy::Spread(field.to_owned())
+    }
+
     #[test]
     fn a_service_without_a_strategy_is_spread_over_zones_then_instances() {
-        let spread = |field: &str| Strategy::Spread(field.to_owned());
         assert_eq!(
             described(1, 1, 0).service(&[], 0).strategy,
             [spread(ZONE), spread("instanceId")]
@@ -329,9 +332,12 @@ mod tests {
         assert_eq!(random.service(&[], 0).strategy, [Strategy::Random]);
     }
 
+    fn time(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
     #[test]
     fn a_service_whose_tasks_all_have_a_place_lacks_none_whatever_was_said_before() {
-        let time = |seconds| Timestamp::from_second(seconds).unwrap();
         let failing = ServiceDescription {
             placement_failures: vec![time(30), time(20), time(10)],
             ..described(3, 2, 0)
