@@ -6,6 +6,7 @@ pub use ebb_planner::words::{count, percent, seconds, share};
 
 /// "19.9 %" for 19.99: rounded down, so that it can stand beside the limit that it is below.
 pub fn share_below(percent: f64) -> String {
+    // Rounded down, as 19.96 % shown as 20.0 % would not look less than 20 %.
     share((percent * 10.0).floor() / 10.0)
 }
 

@@ -73,6 +73,7 @@ impl LifecycleState {
     /// Whether the group terminates the instance, by whatever stage of it. Words that AWS may add
     /// begin as the known ones do, so the beginning of the word decides.
     pub fn is_terminating(&self) -> bool {
+        // By how the word begins, so that a state that AWS adds to these later counts as well.
         self.as_str().starts_with("Terminat")
     }
 

@@ -72,6 +72,7 @@ pub(crate) fn prices<const D: usize>(model: &Model<D>, limits: &Limits) -> Price
     // From the dual's unit, the mean value, back to values.
     Prices {
         cost: best.cost.iter().map(|cost| cost * value_unit).collect(),
+        // No plan saves more than all usable instances are worth, whatever the prices say.
         bound: (best.bound * f64::from(value_unit)).min(model.value.iter().sum::<u64>() as f64),
         with_room_for: rooms.with_room_for,
         steps,
@@ -174,6 +175,7 @@ impl<'a, const D: usize> Dual<'a, D> {
             task: Table::filled(0.0, model.kinds.len()),
             cheapest: Table::filled(RoomClassIndex::new(0), model.kinds.len()),
             cost: Table::filled(0.0, model.len()),
+            // Any evaluation is better than none, so that the first becomes the best.
             bound: f64::INFINITY,
         };
         let mut supply = supply(rooms, &free, &held_keys, width);
@@ -183,6 +185,8 @@ impl<'a, const D: usize> Dual<'a, D> {
             model,
             limits,
             rooms,
+            // Neither an empty cluster nor instances that cost nothing may make the unit zero:
+            // values are divided by it.
             value_unit: (values as f32 / model.len().max(1) as f32).max(f32::MIN_POSITIVE),
             free,
             spare_taken: model
@@ -207,6 +211,8 @@ impl<'a, const D: usize> Dual<'a, D> {
         self.start();
         let turns = self.descend(STEPS_TOGETHER, FIRST_STEP, Pricing::PerInstanceClass)
             + self.descend(STEPS_APART, FIRST_STEP_APART, Pricing::PerRoomClass);
+        // Counted from what each evaluation goes through, so that the work is the same number on
+        // any machine.
         let movable: usize =
             self.candidates.iter().map(|&instance| self.model.movable.of(instance).len()).sum();
         let open: usize = self.rooms.classes.iter().map(Vec::len).sum();
@@ -218,6 +224,8 @@ impl<'a, const D: usize> Dual<'a, D> {
         // Where all room is free, the bound is what the limits allow.
         self.evaluate();
         for cpu in CPU_SPLITS {
+            // GPUs and network interfaces begin without a price: the subgradient raises it where
+            // they are short.
             let room: [f32; D] = std::array::from_fn(|dimension| {
                 [cpu, 1.0 - cpu].get(dimension).copied().unwrap_or(0.0)
             });
@@ -264,6 +272,7 @@ impl<'a, const D: usize> Dual<'a, D> {
         self.price_instances();
         self.choose();
         self.current.bound = self.value();
+        // Any lower bound is kept, but only a clearly lower one counts as progress.
         let is_better = self.current.bound < self.best.bound * (1.0 - IMPROVEMENT_MIN);
         if self.current.bound < self.best.bound {
             self.best.clone_from(&self.current);
@@ -295,6 +304,8 @@ impl<'a, const D: usize> Dual<'a, D> {
         for &instance in &self.candidates {
             let class = self.rooms.class[instance];
             let row = prices.row(class);
+            // All slots are charged at first and those of the held keys are taken back below: an
+            // instance that holds a key has no slot of it to lose.
             let mut cost = all_slots[class];
             for &(kind, count) in self.model.movable.of(instance) {
                 cost += task[kind] * f32::from(count);
@@ -334,6 +345,7 @@ impl<'a, const D: usize> Dual<'a, D> {
                 let mut members: Vec<_> = chosen
                     .extract_if(.., |(_, instance)| self.limits.group_of(*instance) == group)
                     .collect();
+                // In range, as there are more members than may go.
                 members.select_nth_unstable_by(most, best_first);
                 chosen.extend(members.drain(..most));
             }
@@ -353,6 +365,8 @@ impl<'a, const D: usize> Dual<'a, D> {
         let mut value: f64 =
             self.supply.iter().zip(prices).map(|(supply, price)| supply * f64::from(*price)).sum();
         for (kind, price) in self.model.kinds.iter().zip(self.current.task.iter()) {
+            // A kind that fits nowhere has an infinite price, which would make the bound minus
+            // infinity instead of a bound.
             if kind.in_flight > 0 && price.is_finite() {
                 value -= f64::from(*price) * f64::from(kind.in_flight);
             }
@@ -388,6 +402,7 @@ impl<'a, const D: usize> Dual<'a, D> {
             subgradient.row_mut(class)[D..].iter_mut().for_each(|slack| *slack -= removed);
         }
         for (index, kind) in model.kinds.enumerate() {
+            // What fits nowhere uses no room, and its `cheapest` class means nothing.
             if moving[index] == 0 || !self.current.task[index].is_finite() {
                 continue;
             }
@@ -406,6 +421,7 @@ impl<'a, const D: usize> Dual<'a, D> {
     /// stay equal.
     fn pool_subgradient(&mut self) {
         let classes = &self.rooms.instance_class;
+        // Classes are numbered from 0, so that the highest one tells how many there are.
         let count = classes.iter().max().map_or(0, |last| last.position() + 1);
         let mut sums = Table::<ClassIndex, _>::filled(vec![0.0; self.subgradient.width], count);
         for (room_class, &class) in classes.enumerate() {
@@ -426,6 +442,8 @@ impl<'a, const D: usize> Dual<'a, D> {
         for ((price, direction), slack) in prices.zip(direction.iter_mut()).zip(subgradient.iter())
         {
             *direction = *direction * MOMENTUM + slack * (1.0 - MOMENTUM);
+            // A price of zero cannot fall: its direction would only lengthen the vector, and so
+            // shorten the step of all others.
             if *price <= 0.0 && *direction > 0.0 {
                 *direction = 0.0;
             }
@@ -436,6 +454,7 @@ impl<'a, const D: usize> Dual<'a, D> {
             let weight = if pricing == Pricing::PerInstanceClass { *share } else { 1.0 };
             square += sum_of_squares(direction.row(class)) * weight;
         }
+        // No direction is left to go in, and the division below needs a length.
         if square <= 0.0 {
             return;
         }

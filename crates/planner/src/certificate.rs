@@ -15,7 +15,7 @@
 
 use crate::cast::whole;
 use crate::index::{InstanceIndex, KindIndex, Table};
-use crate::model::{Amounts, Kind, Model, conflicts, fits};
+use crate::model::{Amounts, Model, conflicts, fits};
 
 /// How many weights are tried: shares of the first two dimensions, from one end to the other. More
 /// certify more, for more work: on 30 recorded inventories, one plan without a share saves 19.4 %
@@ -89,6 +89,7 @@ impl<'a, const D: usize> Certificate<'a, D> {
             self.steps += self.families[family].kinds.len() as u64;
             for (kind, least_demand) in self.largest_kinds(family, displaced, checked) {
                 if !self.holds(family, kind, &least_demand, displaced) {
+                    // A rotation keeps the order of the others, which earlier failures gave them.
                     self.families[..=family].rotate_right(1);
                     return Err(kind);
                 }
@@ -111,6 +112,8 @@ impl<'a, const D: usize> Certificate<'a, D> {
                 displaced.count[kind] > 0 && checked.is_none_or(|checked| checked[kind])
             })
             .collect();
+        // The largest first: a kind that fits into another one is never larger in sum, so that
+        // whoever speaks for it comes before it.
         kinds.sort_by_key(|&kind| std::cmp::Reverse(self.model.kinds[kind].total_demand()));
         let mut largest = Vec::<(KindIndex, Amounts<D>)>::new();
         for kind in kinds {
@@ -146,6 +149,8 @@ impl<'a, const D: usize> Certificate<'a, D> {
         // From the weights that did last time, on to better ones as long as there are any.
         let mut weights = self.families[family].weights;
         let mut best = self.excess(&check, weights);
+        // Any weights that hold are proof enough, so that the first end the search; a neighbour
+        // that is no better ends its direction.
         for step in [1, -1] {
             while best <= 0 {
                 let next = weights.checked_add_signed(step).filter(|&next| next < WEIGHTS);
@@ -170,6 +175,7 @@ impl<'a, const D: usize> Certificate<'a, D> {
     ) -> Check<'b, D> {
         let mut landing = self.landing(family, displaced);
         for (sum, least) in landing.iter_mut().zip(least_demand) {
+            // One task of the kind is the one that looks for a place. It takes no room from itself.
             *sum -= i64::from(*least);
         }
         let conflicting = self.conflicting(kind, displaced);
@@ -196,15 +202,19 @@ impl<'a, const D: usize> Certificate<'a, D> {
             return 0;
         }
         self.steps += self.model.kinds.len() as u64;
-        let shares_key = |kind: &Kind<D>| kind.keys.iter().any(|key| keys.contains(key));
         let counts = self.model.kinds.iter().zip(displaced.count.iter());
-        let total: u32 = counts.filter(|(kind, _)| shares_key(kind)).map(|(_, count)| *count).sum();
+        let total: u32 = counts
+            .filter(|(kind, _)| kind.keys.iter().any(|key| keys.contains(key)))
+            .map(|(_, count)| *count)
+            .sum();
+        // Less the task itself, which is not in conflict with itself.
         total.saturating_sub(1) as usize
     }
 
     /// The infeasibility cut of a kind that has just been refused.
     pub(crate) fn cut(&mut self, kind: KindIndex, displaced: Displaced<'_>) -> InfeasibilityCut<D> {
         let mut families = self.families.iter();
+        // Every kind is in exactly one family, so that it is always found.
         let family = families.position(|family| family.kinds.contains(&kind)).unwrap_or_default();
         let check = self.prepare(family, kind, self.demand(kind), displaced);
         let fills = (0..WEIGHTS)
@@ -229,6 +239,7 @@ impl<'a, const D: usize> Certificate<'a, D> {
         let excess = i128::from(fill) - needed;
         let share = excess * MILLIONTHS / needed.max(1);
         if excess > 0 {
+            // The division rounds towards zero, and must not turn an excess into none.
             i64::try_from(share).unwrap_or(i64::MAX).max(1)
         } else {
             i64::try_from(share).unwrap_or(i64::MIN).min(0)
@@ -269,9 +280,12 @@ impl<'a, const D: usize> Certificate<'a, D> {
             }
         }
         if check.conflicting > 0 {
+            // Each task in conflict may close another instance, and none would be left.
             if check.conflicting >= fills.len() {
                 return None;
             }
+            // Whoever is unkind closes the instances that have most room, so that the largest fills
+            // do not count.
             fills.select_nth_unstable_by(check.conflicting, |a, b| b.cmp(a));
             sum -= fills[..check.conflicting].iter().sum::<i64>();
         }
@@ -345,6 +359,8 @@ fn weights<const D: usize>(model: &Model<D>) -> Vec<[i64; D]> {
                     }
             });
             let largest = raw.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+            // A dimension that the cluster has none of stays without weight; any other keeps some,
+            // or it would not count at all.
             raw.map(|weight| {
                 if weight > 0.0 {
                     whole(f64::from(weight / largest * WEIGHT_MAX)).max(1)
@@ -380,6 +396,8 @@ impl<const D: usize> InfeasibilityCut<D> {
         movable: &[(KindIndex, u16)],
         displaced: &Table<KindIndex, u32>,
     ) -> bool {
+        // The certificate asks about displaced kinds only: without a task of this kind, it would
+        // not refuse.
         if displaced[self.kind] == 0 && movable.iter().all(|(kind, _)| *kind != self.kind) {
             return false;
         }

@@ -29,6 +29,7 @@ impl Classes {
     pub(crate) fn new(inventory: &Inventory, usable: &[usize]) -> Self {
         let distinct: BTreeSet<&[String]> =
             inventory.services.iter().map(|service| service.constraints.as_slice()).collect();
+        // Sorted, as the set was: `set_of` below finds them by binary search.
         let sets: Vec<_> = distinct.into_iter().collect();
         let parsed: Vec<ConstraintSet> = sets
             .iter()
@@ -85,6 +86,7 @@ fn group_by_membership(
         }
     }
     for ranks in classes.values_mut() {
+        // By rank and not by position: ranks follow the ids, positions the order of the inventory.
         ranks.sort_unstable();
         ranks.iter_mut().for_each(|rank| *rank = usable[*rank]);
     }

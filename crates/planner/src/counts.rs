@@ -21,8 +21,10 @@ impl<K: Copy + Ord> Counts<K> {
         let mut sorted = Vec::new();
         for list in lists {
             sorted.extend(list);
+            // Equal keys must stand side by side to be added up.
             sorted.sort_unstable();
             let start = entries.len();
+            // Only the entries from `start` on are of this instance.
             for (key, count) in sorted.drain(..) {
                 match entries[start..].last_mut() {
                     // More than eligibility believes are on an instance that stays.

@@ -78,6 +78,7 @@ pub(crate) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
             policy,
             now,
         };
+        // Asked apart, as what stays for a reason of its own may well take tasks of others.
         (usable(&facts), RULES.iter().find_map(|rule| rule(&facts)))
     });
     let (usable, kept) = verdicts.unzip();
@@ -193,7 +194,7 @@ fn impossible_demand(facts: &Facts<'_>) -> Option<String> {
 }
 
 fn draining(facts: &Facts<'_>) -> Option<KeepReason> {
-    (facts.instance.status == ContainerInstanceStatus::Draining).then_some(KeepReason::Draining)
+    facts.instance.is_draining().then_some(KeepReason::Draining)
 }
 
 fn not_active(facts: &Facts<'_>) -> Option<KeepReason> {

@@ -58,6 +58,7 @@ impl Expression {
         match self {
             Self::And(parts) => fold(parts, instance, false),
             Self::Or(parts) => fold(parts, instance, true),
+            // What is not known stays so under a negation.
             Self::Not(inner) => inner.holds(instance).map(|holds| !holds),
             Self::Is { subject, test } => test.holds(subject.value(instance)),
         }
@@ -91,6 +92,7 @@ fn fold(parts: &[Expression], instance: &Instance, decisive: bool) -> Option<boo
         match part.holds(instance) {
             Some(holds) if holds == decisive => return Some(decisive),
             Some(_) => {}
+            // The next part may still decide, whatever this one means.
             None => result = None,
         }
     }
@@ -169,9 +171,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
         }
         // `!exists` and `!in` are words; so is a lone `!`.
         let begin = usize::from(first == '!');
-        let ends =
-            |character: char| character.is_whitespace() || "=!<>()[],&|'\"".contains(character);
-        let mut end = unread[begin..].find(ends).map_or(unread.len(), |end| begin + end);
+        let mut end = unread[begin..].find(ends_word).map_or(unread.len(), |end| begin + end);
         if !["!exists", "!in"].contains(&&unread[..end]) && begin == 1 {
             end = 1;
         }
@@ -182,6 +182,10 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
         unread = unread[end..].trim_start();
     }
     Ok(tokens)
+}
+
+fn ends_word(character: char) -> bool {
+    character.is_whitespace() || "=!<>()[],&|'\"".contains(character)
 }
 
 struct Parser {
@@ -212,6 +216,7 @@ impl Parser {
     }
 
     fn any_of(&mut self) -> Result<Expression, String> {
+        // `and` binds more tightly than `or`, as in most languages, and so is read inside of it.
         let mut parts = vec![self.all_of()?];
         while self.take("||", "or") {
             parts.push(self.all_of()?);
@@ -228,6 +233,7 @@ impl Parser {
     }
 
     fn operand(&mut self) -> Result<Expression, String> {
+        // Parentheses and negations recurse, so that their depth bounds the stack.
         self.depth += 1;
         if self.depth > DEPTH_MAX {
             return Err("it nests too deeply".to_owned());
@@ -269,6 +275,8 @@ impl Parser {
                 word => return Err(format!("operator {word:?} is not understood")),
             },
         };
+        // Negated tests become `Not`, so that an attribute that is missing passes `!=` and `!~`
+        // alike.
         let is = Expression::Is { subject, test };
         Ok(if negated { Expression::Not(Box::new(is)) } else { is })
     }
@@ -301,9 +309,11 @@ fn subject(word: &str) -> Result<Subject, String> {
 }
 
 fn pattern(text: &str) -> Result<Test, String> {
-    let regex =
-        |text: &str| Regex::new(text).map_err(|_| format!("pattern {text:?} is not understood"));
     Ok(Test::Matches { whole: regex(&format!("^(?:{text})$"))?, anywhere: regex(text)? })
+}
+
+fn regex(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|_| format!("pattern {text:?} is not understood"))
 }
 
 #[cfg(test)]

@@ -27,7 +27,6 @@ pub(crate) struct Findings<'a, const D: usize> {
 impl<const D: usize> Findings<'_, D> {
     /// The plan: every instance of the inventory goes or stays.
     pub(crate) fn into_plan(self) -> Plan {
-        let is_removed = |instance| self.safe.is_removed[instance];
         Plan {
             cluster: self.inventory.cluster.clone(),
             remove: self
@@ -38,7 +37,7 @@ impl<const D: usize> Findings<'_, D> {
                 .collect(),
             keep: self.kept(),
             headroom_before: headroom(self.model, |_| false),
-            headroom_after: headroom(self.model, is_removed),
+            headroom_after: headroom(self.model, |instance| self.safe.is_removed[instance]),
             saving: self.saving(),
             steps: self.steps,
         }
@@ -94,6 +93,7 @@ impl<const D: usize> Findings<'_, D> {
                 Some(Kept { instance_id: instance.instance_id.clone(), reason })
             })
             .collect();
+        // The plan must not depend on the order of the inventory.
         kept.sort_by(|a, b| a.instance_id.cmp(&b.instance_id));
         kept
     }

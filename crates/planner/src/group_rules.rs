@@ -28,7 +28,8 @@ pub(crate) fn not_in_service(instance: &Instance) -> Option<KeepReason> {
     (!instance.is_in_service()).then(|| KeepReason::NotInService(instance.lifecycle_state.clone()))
 }
 
-/// The group would refuse to terminate it.
+/// Somebody wants it kept, and `TerminateInstanceInAutoScalingGroup` would not: it ignores the
+/// protection (EC2 Auto Scaling User Guide, ec2-auto-scaling-instance-protection).
 pub(crate) fn protected_from_scale_in(instance: &Instance) -> Option<KeepReason> {
     instance.protected_from_scale_in.then_some(KeepReason::ProtectedFromScaleIn)
 }
@@ -51,6 +52,7 @@ pub(crate) fn managed_scaling(
 
 /// Auto Scaling would launch another instance at once.
 pub(crate) fn group_at_minimum(instance: &Instance, group: &Group) -> Option<KeepReason> {
+    // In capacity, not in instances: one instance may count for more than one.
     let is_at_minimum = group.capacity_above_minimum() < instance.weight;
     let min_size = group.min_size;
     is_at_minimum

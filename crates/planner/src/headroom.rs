@@ -43,6 +43,8 @@ pub(crate) fn headroom<const D: usize>(
     let (mut registered, mut free, mut instances) = ([0; DIMENSIONS], [0; DIMENSIONS], 0);
     for instance in model.instances() {
         if is_removed(instance) {
+            // Its own free room was never added; what its tasks hold is taken from the room of
+            // those that stay.
             for &(kind, count) in model.movable.of(instance) {
                 add(&mut free, &model.kinds[kind].demand, -i64::from(count));
             }

@@ -101,6 +101,11 @@ impl Instance {
     pub fn is_in_service(&self) -> bool {
         self.lifecycle_state == LifecycleState::InService
     }
+
+    /// Whether ECS drains it.
+    pub fn is_draining(&self) -> bool {
+        self.status == ContainerInstanceStatus::Draining
+    }
 }
 
 /// A task on a container instance that has not stopped.

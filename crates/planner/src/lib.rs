@@ -43,7 +43,6 @@ pub mod words;
 use jiff::Timestamp;
 
 use crate::bound::prices;
-use crate::ecs::ContainerInstanceStatus;
 pub use crate::ecs::{DIMENSIONS, HostPort, Protocol, Resources};
 use crate::eligibility::{Eligibility, eligibility};
 use crate::findings::Findings;
@@ -119,9 +118,8 @@ fn plan_in_dimensions<const D: usize>(
 
 /// Whether nothing is on its way and nothing drains: replays know of neither.
 fn is_settled<const D: usize>(inventory: &Inventory, model: &Model<D>) -> bool {
-    let is_draining = |instance: &Instance| instance.status == ContainerInstanceStatus::Draining;
     model.kinds.iter().all(|kind| kind.in_flight == 0)
-        && !inventory.instances.iter().any(is_draining)
+        && !inventory.instances.iter().any(Instance::is_draining)
 }
 
 /// The instances whose tasks are worth reading, by their position in the inventory, best first:
@@ -143,6 +141,7 @@ pub fn candidates_to_inspect(inventory: &Inventory, policy: &Policy, now: Timest
 /// What is held of an instance's fuller resource, in thousandths.
 fn fullness(instance: &Instance) -> i64 {
     let (Some(registered), Some(remaining)) = (instance.registered, instance.remaining) else {
+        // Of unknown size: taken for full, and so inspected last.
         return i64::MAX;
     };
     let cpu = held_thousandths(registered.cpu, remaining.cpu);

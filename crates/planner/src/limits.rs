@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::ecs::ContainerInstanceStatus;
 use crate::headroom::headroom;
 use crate::ids::GroupName;
 use crate::index::{GroupIndex, InstanceIndex, Table, ZoneIndex};
@@ -68,7 +67,10 @@ impl GroupLimit {
         Self {
             name: name.cloned().unwrap_or_else(|| GroupName::new("")),
             min_size: group.map_or(0, |group| group.min_size),
+            // What drains is on its way out of the desired capacity, and so has used up its part
+            // already.
             capacity_left: above_minimum.saturating_sub(draining),
+            // Every group gets an instance right after this, which lowers it.
             weight_min: i64::MAX,
             zones: Table::default(),
             spread_max: 0,
@@ -95,12 +97,15 @@ impl Limits {
         let GroupMembership { groups, group_of, zone_of } = GroupMembership::new(inventory, model);
         let (removals, removals_reason) = removals(inventory, policy, model.len());
         let headroom_percent = [policy.headroom_cpu_percent, policy.headroom_memory_percent];
-        let instance = |&position: &usize| &inventory.instances[position];
         Self {
             groups,
             group_of,
             zone_of,
-            weight: model.origin.iter().map(|position| instance(position).weight).collect(),
+            weight: model
+                .origin
+                .iter()
+                .map(|&position| inventory.instances[position].weight)
+                .collect(),
             keep_zone_balance: policy.keep_zone_balance,
             removals,
             removals_reason,
@@ -141,6 +146,7 @@ impl Limits {
     /// The first limit that removing an instance would break. Cheap, as the search asks all the
     /// time.
     fn limit(&self, instance: InstanceIndex) -> Option<Limit> {
+        // The order decides which reason people read where several limits are reached.
         if self.removals == 0 {
             return Some(Limit::Removals);
         }
@@ -161,6 +167,7 @@ impl Limits {
     /// Whether the zone of an instance would be too far behind another of its group's without it.
     fn unbalances_zones(&self, instance: InstanceIndex) -> bool {
         let GroupLimit { zones, spread_max, .. } = &self.groups[self.group_of[instance]];
+        // Its own zone needs no exception: it loses one instance, which is always allowed.
         let left = zones[self.zone_of[instance]] - 1;
         self.keep_zone_balance && zones.iter().any(|zone| zone - left > *spread_max)
     }
@@ -204,6 +211,8 @@ impl Limits {
     /// Upper bound on how many instances of a group may go.
     pub(crate) fn group_removals(&self, group: GroupIndex) -> usize {
         let GroupLimit { capacity_left, weight_min, .. } = self.groups[group];
+        // Negative where a group is below its minimum or drains more than it may lose: none may go
+        // then.
         usize::try_from(capacity_left / weight_min.max(1)).unwrap_or(0)
     }
 
@@ -246,6 +255,8 @@ fn spare_taken<const D: usize>(
     }
     let (free, capacity) = (model.free[instance], model.capacity[instance]);
     std::array::from_fn(|dimension| {
+        // Below zero where free room and moving tasks come to less than the headroom that the
+        // instance calls for: removing it gives some back.
         let taken = i64::from(free[dimension]) + moved[dimension];
         100 * taken - i64::from(headroom_percent[dimension]) * i64::from(capacity[dimension])
     })
@@ -281,6 +292,8 @@ impl GroupMembership {
             zone_of.push(zone);
         }
         for limit in groups.iter_mut() {
+            // Zones that differ by more already may go on doing so, as long as no removal makes it
+            // worse.
             limit.spread_max = limit.spread().max(SPREAD_ALLOWED);
         }
         Self { groups, group_of, zone_of }
@@ -292,8 +305,7 @@ impl GroupMembership {
 fn draining_capacity(inventory: &Inventory) -> BTreeMap<&GroupName, i64> {
     let mut draining = BTreeMap::<&GroupName, i64>::new();
     for instance in &inventory.instances {
-        let counts =
-            instance.status == ContainerInstanceStatus::Draining && instance.is_in_service();
+        let counts = instance.is_draining() && instance.is_in_service();
         if let Some(group) = instance.group.as_ref().filter(|_| counts) {
             let capacity: &mut i64 = draining.entry(group).or_default();
             // A weight that cannot be true gives the group no room.
@@ -306,13 +318,10 @@ fn draining_capacity(inventory: &Inventory) -> BTreeMap<&GroupName, i64> {
 /// How many instances may go, and which limit says so. Those that drain already count towards the
 /// share.
 fn removals(inventory: &Inventory, policy: &Policy, usable: usize) -> (usize, KeepReason) {
-    let draining = inventory
-        .instances
-        .iter()
-        .filter(|instance| instance.status == ContainerInstanceStatus::Draining)
-        .count();
+    let draining = inventory.instances.iter().filter(|instance| instance.is_draining()).count();
     let Policy { min_instances, max_removals_percent, .. } = *policy;
     let percent = usize::try_from(max_removals_percent).unwrap_or(100).min(100);
+    // Rounded up, or a cluster of few instances could never lose one.
     let share = (usable * percent).div_ceil(100).saturating_sub(draining);
     let above_minimum = usable.saturating_sub(min_instances);
     if above_minimum < share {

@@ -111,6 +111,7 @@ impl<const D: usize> Model<D> {
         let Kinds { kinds, kind_of, keys } =
             Kinds::new(inventory, &classes, &candidate, &service_tasks);
         let movable = Counts::new(candidate.enumerate().map(|(instance, can_go)| {
+            // Tasks of what stays do not move: they hold their room, which `free` does not count.
             let services = if *can_go { service_tasks.of(instance) } else { &[] };
             services.iter().filter_map(|&(service, count)| Some((kind_of[service]?, count)))
         }));
@@ -180,6 +181,7 @@ impl<const D: usize> Model<D> {
         let mut with_room = InstanceSet::new(self.len());
         for class in kind.classes() {
             for instance in self.members(class) {
+                // `&` instead of `&&`: without a branch, as `insert_if` is.
                 let takes = fits(&kind.demand, &self.free[instance])
                     & !conflicts(kind, &self.key_holders, instance);
                 with_room.insert_if(takes, instance);
@@ -194,11 +196,13 @@ impl<const D: usize> Model<D> {
         if !self.allows(kind, instance) || conflicts(kind, &self.key_holders, instance) {
             return 0;
         }
+        // The first task takes the key, so that a second one finds a conflict.
         let most = if kind.keys.is_empty() { i32::from(u16::MAX) } else { 1 };
         let fitting = (0..D)
             .filter(|&dimension| kind.demand[dimension] > 0)
             .map(|dimension| self.free[instance][dimension] / kind.demand[dimension])
             .min();
+        // A kind that needs nothing is limited by its keys alone.
         u16::try_from(fitting.unwrap_or(most).min(most)).unwrap_or_default()
     }
 
@@ -236,6 +240,8 @@ impl<const D: usize> Model<D> {
         for instance in self.instances() {
             let slots = u32::from(self.slots(kind, instance));
             (total, most) = (total + slots, slots.max(most));
+            // Without the instance that has the most slots there are enough, and so without any
+            // other.
             if total - most >= needed {
                 return None;
             }
@@ -249,6 +255,7 @@ impl<const D: usize> Model<D> {
         scarce: &Table<KindIndex, Option<u32>>,
     ) -> Option<KindIndex> {
         self.movable.of(instance).iter().find_map(|&(kind, count)| {
+            // Never below zero: the sum was taken over all instances, this one among them.
             let elsewhere = scarce[kind]? - u32::from(self.slots(&self.kinds[kind], instance));
             (elsewhere < u32::from(count)).then_some(kind)
         })
@@ -388,6 +395,7 @@ impl<const D: usize> Kinds<D> {
         let mut kinds = Table::<KindIndex, Kind<D>>::default();
         for ((demand, allowed, conflict, stops_first), services) in services_by_traits {
             for &service in &services {
+                // `None` where there are more kinds than can be numbered.
                 kind_of[ServiceIndex::new(service)] = KindIndex::checked(kinds.len());
             }
             let allowed = Table::from(allowed);
@@ -395,8 +403,10 @@ impl<const D: usize> Kinds<D> {
                 in_flight: in_flight(inventory, classes, &services, &demand, &allowed),
                 demand,
                 allowed,
+                // Each was collected into `keys` above, so that it is found.
                 keys: conflict.iter().map(|key| key_index(&keys, key)).collect(),
                 stops_first,
+                // The first by name speaks for the others when people are told what finds no place.
                 service: services[0],
             });
         }
@@ -413,6 +423,7 @@ fn services_to_place(
     candidate: &Table<InstanceIndex, bool>,
     service_tasks: &Counts<ServiceIndex>,
 ) -> Vec<usize> {
+    // No instance is usable: there is no class to run on, and nothing to plan.
     if candidate.len() == 0 {
         return Vec::new();
     }
@@ -490,6 +501,8 @@ fn key_holders(
     let ranks = ranks(&inventory.services);
     for (instance, &position) in origin.enumerate() {
         let Instance { host_ports, distinct_services, .. } = &inventory.instances[position];
+        // Tasks of services without `distinctInstance` give keys as well, but no kind has those:
+        // they are dropped below.
         let running = service_tasks.of(instance).iter().map(|(service, _)| service.position());
         let services = distinct_services.iter().copied().chain(running);
         let distinct = services.filter_map(|service| ranks.get(service)).copied();

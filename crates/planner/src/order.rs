@@ -39,6 +39,8 @@ pub(crate) fn gentle_order<const D: usize>(
             (model.value[instance] as f32 / cost.max(f32::MIN_POSITIVE), instance)
         })
         .collect();
+    // The index decides between equals, so that the plan does not depend on the order of the
+    // inventory.
     order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     order.into_iter().map(|(_, instance)| instance).collect()
 }

@@ -239,10 +239,13 @@ mod tests {
         );
     }
 
+    fn headroom(resource: HeadroomResource) -> KeepReason {
+        KeepReason::Headroom { resource, percent: 20 }
+    }
+
     #[test]
     fn a_limit_names_its_setting_and_the_value_of_it() {
         let min_instance_age = SignedDuration::from_mins(15);
-        let headroom = |resource| KeepReason::Headroom { resource, percent: 20 };
         let group = GroupName::new("shop");
         for (reason, sentence) in [
             (

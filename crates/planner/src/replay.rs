@@ -170,6 +170,8 @@ impl<'a, const D: usize> Replay<'a, D> {
         let mut pools = BTreeSet::new();
         for criteria in self.strategies.iter() {
             match *criteria.as_slice() {
+                // Whatever follows a binpacking criterion only decides between equals, which
+                // `least_free` leaves to the index.
                 [Criterion::Binpack(dimension), ..] => {
                     pools.insert((Pool::Cluster, dimension));
                 }
@@ -195,6 +197,7 @@ impl<'a, const D: usize> Replay<'a, D> {
     }
 
     fn count_spread_tasks(&mut self) {
+        // Counted beside `self.spreads`, as `for_each_spread` borrows all of `self`.
         let mut counts: Vec<Vec<u32>> =
             self.spreads.iter().map(|spread| spread.tasks.clone()).collect();
         for instance in self.model.instances() {
@@ -239,6 +242,7 @@ impl<'a, const D: usize> Replay<'a, D> {
         let mut tasks = self.displaced_tasks(is_removed);
         let mut rng = Rng::new(match order {
             Order::Shuffled(seed) | Order::WorstFit(seed) => seed,
+            // The order of the tasks is fixed; chance decides only what the strategies leave open.
             Order::SmallestFirst => 0,
         });
         self.sort(&mut tasks, order, &mut rng);
@@ -277,8 +281,7 @@ impl<'a, const D: usize> Replay<'a, D> {
             }
             // Those of one kind stand together.
             Order::SmallestFirst | Order::WorstFit(0) => {
-                let size = |task: &DisplacedTask| (self.sizes[task.kind], task.kind);
-                tasks.sort_by(|a, b| size(a).partial_cmp(&size(b)).unwrap_or(Ordering::Equal));
+                tasks.sort_by(|a, b| self.by_size(*a, *b));
             }
             Order::WorstFit(_) => {
                 let ranks: Table<KindIndex, usize> =
@@ -286,6 +289,13 @@ impl<'a, const D: usize> Replay<'a, D> {
                 tasks.sort_by_key(|task| (ranks[task.kind], task.kind));
             }
         }
+    }
+
+    /// The smaller task first, then the lower kind.
+    fn by_size(&self, a: DisplacedTask, b: DisplacedTask) -> Ordering {
+        let (size_a, size_b) = (self.sizes[a.kind], self.sizes[b.kind]);
+        // Sizes are finite, so that they can always be compared.
+        size_a.partial_cmp(&size_b).unwrap_or(Ordering::Equal).then(a.kind.cmp(&b.kind))
     }
 
     /// Each task by its service's strategy.
@@ -327,10 +337,14 @@ impl<'a, const D: usize> Replay<'a, D> {
             steps += (model.len() + roomiest.len()) as u64;
             for _ in same_kind {
                 steps += PLACE_STEPS;
+                // The heap holds every instance that can still take one of this kind, so that an
+                // empty one means none.
                 let Some((_, instance)) = roomiest.pop() else { return (false, steps) };
                 subtract(&mut free[instance], &kind.demand);
                 kind.keys.iter().for_each(|&key| key_holders[key].insert(instance));
                 rooms[instance] = least_share(&free[instance], &scale);
+                // Put back only if it can take one more. The others did not change, so that their
+                // places in the heap are still right.
                 if has_room(kind, instance, &free, &key_holders) {
                     roomiest.push((rooms[instance], instance));
                 }
@@ -388,12 +402,14 @@ fn criteria(
     strategy
         .iter()
         .filter_map(|strategy| match strategy {
+            // Chance is what decides where the criteria leave it open: it needs no criterion.
             Strategy::Random => None,
             Strategy::Spread(name) => Some(match names.binary_search(&name.as_str()) {
                 Ok(field) => {
                     spreads.push(Spread { field, tasks: vec![0; fields[field].members.len()] });
                     Criterion::Spread(spreads.len() - 1)
                 }
+                // Every field but the instance itself is in `names`.
                 Err(_) => Criterion::SpreadInstances,
             }),
             Strategy::BinpackCpu => Some(Criterion::Binpack(0)),
@@ -413,6 +429,7 @@ impl Field {
             let value =
                 *values.entry(subject.value(&inventory.instances[position])).or_insert_with(|| {
                     field.members.push(Vec::new());
+                    // An attribute has no more values than there are instances, far fewer than 2¹⁶.
                     u16::try_from(field.members.len() - 1).unwrap_or(u16::MAX)
                 });
             field.members[usize::from(value)].push(instance);
@@ -453,6 +470,7 @@ impl<'r, 'a, const D: usize> Scheduler<'r, 'a, D> {
             replay.sorted_pools.iter().map(|pool| pool.by_free.clone()).collect();
         for instance in model.instances().filter(|&instance| is_removed[instance]) {
             replay.for_each_spread(instance, |spread, value, tasks| {
+                // Never below zero, as the same tasks were counted in before.
                 spread_tasks[spread][value] -= tasks;
             });
             for (by_free, pool) in by_free.iter_mut().zip(&replay.sorted_pools) {
@@ -496,6 +514,8 @@ impl<'r, 'a, const D: usize> Scheduler<'r, 'a, D> {
         let field = self.replay.spreads[spread].field;
         let tasks = &self.spread_tasks[spread];
         let mut values: Vec<(u32, usize, usize)> =
+            // Chance decides between values with as many tasks: the strategy says nothing about
+            // them.
             (0..tasks.len()).map(|value| (tasks[value], self.rng.below(1 << 16), value)).collect();
         values.sort_unstable();
         values
@@ -544,8 +564,10 @@ impl<'r, 'a, const D: usize> Scheduler<'r, 'a, D> {
                 Pool::Cluster => InstanceIndex::new(position),
                 Pool::Value { field, value } => self.replay.fields[field].members[value][position],
             };
-            let is_first = || self.tasks_of(task.service, instance) == 0;
-            if self.takes(task.kind, instance) && (!must_be_first || is_first()) {
+            // Asked last, as it goes through the tasks of the instance.
+            if self.takes(task.kind, instance)
+                && (!must_be_first || self.tasks_of(task.service, instance) == 0)
+            {
                 return Some(instance);
             }
         }
@@ -690,9 +712,12 @@ mod tests {
         Replay::new(&inventory, &model, &with_room_for).places_all(&is_removed, order)
     }
 
+    fn spread(field: &str) -> Strategy {
+        Strategy::Spread(field.to_owned())
+    }
+
     #[test]
     fn each_strategy_places_as_it_says() {
-        let spread = |field: &str| Strategy::Spread(field.to_owned());
         let zone = "attribute:ecs.availability-zone";
         let stands = |strategy: &[Strategy]| stands(strategy, Order::SmallestFirst, [1, 0, 1], "a");
         // Where least is left, which is not where the large one must go.

@@ -73,6 +73,7 @@ fn room_classes<const D: usize>(
         .iter()
         .zip(fitting_kinds.iter())
         .map(|(&class, fitting)| {
+            // Rounded up, so that an instance on which nothing fits has a class of its own: 0.
             let share = (fitting * ROOM_CLASSES).div_ceil(kinds);
             *indices.entry((class, share)).or_insert_with(|| instance_class.push(class))
         })
@@ -132,6 +133,7 @@ fn sorted_ratios<const D: usize>(
             needed => (f64::from(kind.demand[dimension]) / f64::from(needed), index),
         })
         .collect();
+    // Stable, so that kinds of equal ratio stay in the order of their index.
     ratios.sort_by(|a, b| b.0.total_cmp(&a.0));
     ratios
 }

@@ -103,9 +103,11 @@ pub(crate) fn extended<const D: usize>(
     let mut search = Search::new(model, safe, steps_max);
     let stops_first: Table<KindIndex, bool> =
         model.kinds.iter().map(|kind| kind.stops_first).collect();
+    // Prepared once for all tries: it sorts and counts what stays the same.
     let mut replay = Replay::new(inventory, model, &prices.with_room_for);
     search.grow(order, |search| {
         search.check(Some(&stops_first))?;
+        // The order that fails first, as a rule, is the only one asked while the plan grows.
         let stands = replay.places_all(&search.safe.is_removed, ORDERS[0]);
         search.safe.steps += std::mem::take(&mut replay.steps);
         if stands { Ok(()) } else { Err(None) }
@@ -116,6 +118,8 @@ pub(crate) fn extended<const D: usize>(
         && !ORDERS.iter().all(|&order| replay.places_all(&search.safe.is_removed, order))
     {
         let certified = search.safe.certified;
+        // The certified core is never given up: it holds without any replay. Halving ends, as each
+        // round leaves fewer beyond it.
         search.shrink_to(certified + (search.safe.removed.len() - certified) / 2);
     }
     search.safe.steps += replay.steps;
@@ -160,6 +164,7 @@ impl<'a, const D: usize> Search<'a, D> {
         order: &[InstanceIndex],
         mut holds: impl FnMut(&mut Self) -> Result<(), Option<KindIndex>>,
     ) {
+        // The whole order is tried first: on a cluster with much room it holds at once.
         let (mut start, mut chunk) = (0, order.len().max(1));
         while start < order.len() && self.safe.steps + self.certificate.steps < self.steps_max {
             let before = self.safe.removed.len();
@@ -180,6 +185,8 @@ impl<'a, const D: usize> Search<'a, D> {
                 }
                 Err(kind) => {
                     let tried = self.safe.removed.len() - before;
+                    // Read before it is given back, as it is the one that is blocked if it was
+                    // tried alone.
                     let last = self.safe.removed.last().copied();
                     self.shrink_to(before);
                     if tried == 1 {
@@ -187,6 +194,8 @@ impl<'a, const D: usize> Search<'a, D> {
                             self.block(instance, kind);
                         }
                         start = end;
+                        // Small steps after one that is in the way; they double as soon as they
+                        // hold.
                         chunk = 1;
                     } else {
                         chunk = (end - start) / 2;

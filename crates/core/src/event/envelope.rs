@@ -53,12 +53,14 @@ impl Message {
 /// Reads the payload of an invocation: a bare event, SNS records, or an SQS batch. Total: every
 /// JSON value has a meaning, if only to be ignored.
 pub fn parse<T>(payload: &Value, read: fn(&Message) -> Result<Event<T>, ParseError>) -> Batch<T> {
+    // Without records, the payload is the event itself, as EventBridge invokes a function.
     let Some(records) = payload.get("Records").and_then(Value::as_array) else {
         let message = Message { body: payload.clone(), text: payload.to_string(), topic: None };
         let record = Record { message_id: None, event: read(&message) };
         return Batch { from_queue: false, records: vec![record] };
     };
     Batch {
+        // Lambda hands over records of one source per invocation, so any of them tells which it is.
         from_queue: records.iter().any(is_sqs),
         records: records.iter().map(|record| read_record(record, read)).collect(),
     }
@@ -67,6 +69,7 @@ pub fn parse<T>(payload: &Value, read: fn(&Message) -> Result<Event<T>, ParseErr
 fn read_record<T>(record: &Value, read: fn(&Message) -> Result<Event<T>, ParseError>) -> Record<T> {
     let event = open_record(record).and_then(|opened| match opened {
         Opened::Message(message) => read(&message),
+        // Ignored and not an error: no retry would make it readable, and it is not ours.
         Opened::Nothing(why) => Ok(Event::ignored(why)),
     });
     Record { message_id: message_id(record), event }
@@ -108,6 +111,7 @@ fn open_sqs(record: &Value) -> Result<Opened, ParseError> {
     let Ok(message) = SqsMessage::deserialize(record) else {
         return Err(sqs_error(record, "body", "a message as Lambda passes it on from a queue"));
     };
+    // A message without an id could not be reported in `batchItemFailures`.
     if message.message_id.is_none() {
         return Err(sqs_error(record, "messageId", "the message's id"));
     }
@@ -129,6 +133,7 @@ fn sqs_error(record: &Value, field: &'static str, expected: &'static str) -> Par
 /// An SQS body is the event itself or, where the queue is subscribed to a topic, an SNS
 /// notification around it.
 fn open_queue_body(body: &str) -> Result<Opened, ParseError> {
+    // Whoever may write to the queue may write plain text; no retry mends that.
     let Ok(value) = serde_json::from_str::<Value>(body) else { return Ok(NOT_JSON) };
     if is_notification(&value) {
         return open_sns(&value);

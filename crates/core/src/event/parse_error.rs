@@ -35,6 +35,7 @@ pub(crate) fn describe(value: Option<&Value>) -> String {
             format!("{text:?}")
         }
         Some(Value::String(text)) => {
+            // By characters and not by bytes, which might end in the middle of one.
             let shown: String = text.chars().take(TEXT_CHARS_MAX).collect();
             format!("{shown:?}… ({} bytes)", text.len())
         }

@@ -52,6 +52,8 @@ const EVENTBRIDGE_TERMINATE: &str = "EC2 Instance-terminate Lifecycle Action";
 /// If a termination action lacks what it takes to complete it, or carries state that Ebb
 /// never wrote.
 pub fn read(message: &Message) -> Result<Event<LifecycleAction>, ParseError> {
+    // EventBridge's envelope is asked about first: its `source` says for certain who sent the
+    // event, while a bare message is only known by its keys.
     let in_detail = match message.eventbridge() {
         Some(("aws.autoscaling", EVENTBRIDGE_TERMINATE)) => true,
         Some((source, detail_type)) => {
@@ -75,7 +77,9 @@ pub fn read(message: &Message) -> Result<Event<LifecycleAction>, ParseError> {
             .get("detail.NotificationMetadata")
             .and_then(Value::as_str)
             .map(str::to_owned),
+        // A time that cannot be read is no reason to leave an instance waiting: it is `None`.
         time: time.and_then(Value::as_str).and_then(|text| text.parse().ok()),
+        // The state stands at the top level in either form, where a hop writes it.
         carried: HandoffState::read(&message.body)?,
         message: message.clone(),
     }))
@@ -144,6 +148,8 @@ impl<'a> Fields<'a> {
 /// The cluster that a hook's `NotificationMetadata` names, by its name: as the whole text, or as
 /// `cluster` in a JSON object. Only a hint where to look first.
 pub fn cluster_hint(metadata: &str) -> Option<String> {
+    // Text that parses as JSON but names no cluster is metadata of somebody else's, such as a
+    // number; only what is no JSON at all is taken for a name.
     let text = match serde_json::from_str::<Value>(metadata) {
         Ok(json) => json["cluster"].as_str()?.to_owned(),
         Err(_) => metadata.to_owned(),

@@ -67,6 +67,7 @@ impl TasksLeft {
         let mut counts = Self::default();
         for task in tasks.iter().filter(|task| !task.stopped) {
             match &task.service {
+                // Daemon services come first, as their tasks name a service like any other.
                 Some(service) if daemons.contains(service) => counts.daemon += 1,
                 Some(_) => {
                     counts.service += 1;
@@ -83,6 +84,8 @@ impl TasksLeft {
     pub fn holding(&self, policy: StandaloneTasks) -> usize {
         match policy {
             StandaloneTasks::Wait | StandaloneTasks::Stop => {
+                // Daemon tasks never count: ECS stops them last, so that waiting for them would
+                // hold up every drain (ECS Developer Guide, managed-instance-draining).
                 self.service + self.standalone_stopping + self.standalone
             }
             StandaloneTasks::Ignore => self.service,
@@ -225,9 +228,11 @@ pub fn decide(
 fn decide_by_group(action: &ActionState, deadline: Timestamp, now: Timestamp) -> Option<Decision> {
     match action {
         ActionState::Waiting => None,
+        // The message may be faster than the group; soon it waits, and the action can be completed.
         ActionState::AboutToWait if now < deadline => {
             Some(Decision::Wait { why: "the group is about to wait".to_owned() })
         }
+        // Nothing is given up here: an action that does not wait cannot be completed.
         ActionState::AboutToWait => {
             Some(Decision::Ignore { why: "its group never came to wait for it".to_owned() })
         }

@@ -43,6 +43,8 @@ impl Service {
 /// Guide, service-event-messages-list.
 pub fn placement_failure(message: &str) -> Option<String> {
     let reason = message.split_once("was unable to place a task because ")?.1;
+    // ECS ends the message with a pointer to its troubleshooting page, which would repeat on every
+    // line.
     let reason = reason.split(" For more information").next().unwrap_or(reason);
     Some(reason.trim_end_matches('.').to_owned())
 }
@@ -122,6 +124,7 @@ impl fmt::Display for HoldReason {
 
 /// Says what holds the instance, one line per service and reason, with the number of tasks.
 pub fn diagnose(facts: &DrainFacts) -> Vec<String> {
+    // A map keeps the lines in one order, so that two reports on the same facts read alike.
     let mut counts = BTreeMap::<(Option<&str>, HoldReason), usize>::new();
     for task in facts.tasks.iter().filter(|task| !task.stopped) {
         *counts.entry((task.service.as_deref(), hold_reason(task, facts))).or_default() += 1;
@@ -138,6 +141,7 @@ pub fn diagnose(facts: &DrainFacts) -> Vec<String> {
 /// The first reason that applies. Each hides those below it: what a task's service allows matters
 /// only if the task can be stopped at all, and a place for a replacement only if there may be one.
 fn hold_reason(task: &Task, facts: &DrainFacts) -> HoldReason {
+    // A disconnected agent stops no task, so that nothing else about the task matters yet.
     if !facts.agent_connected {
         return HoldReason::AgentDisconnected;
     }
@@ -146,12 +150,16 @@ fn hold_reason(task: &Task, facts: &DrainFacts) -> HoldReason {
     }
     let Some(name) = &task.service else { return HoldReason::Standalone };
     let service = facts.services.iter().find(|service| service.name == *name);
+    // Known for certain from the settings, and so named before protection, of which AWS does not
+    // say whether DRAINING honours it.
     if service.is_some_and(Service::cannot_replace) {
         return HoldReason::CannotBeReplaced;
     }
     if let Some(&until) = facts.protected_until.get(&task.arn) {
         return HoldReason::Protected { until };
     }
+    // ECS's own words come before our arithmetic: they know ports, GPUs and attributes, which free
+    // room does not show.
     if let Some(obstacle) = service.and_then(|service| service.unplaced.clone()) {
         return HoldReason::Unplaced { obstacle };
     }

@@ -60,6 +60,8 @@ impl HandoffState {
         if !state.is_object() {
             return Err(fields.error("ebb", "an object"));
         }
+        // The version comes before any field: of another version, the fields may mean something
+        // else.
         fields.check_version()?;
         let first_seen = fields.time("ebb.first_seen")?;
         let deadline = fields.time("ebb.deadline")?;
@@ -98,6 +100,8 @@ impl HandoffState {
         if let Some(seconds) = self.heartbeat_timeout_seconds {
             state["heartbeat_timeout_seconds"] = json!(seconds);
         }
+        // Raw values keep every other field's text as it came. Parsed and written again, numbers
+        // and escapes might change.
         let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(message)?;
         fields.insert(KEY.to_owned(), serde_json::value::to_raw_value(&state)?);
         serde_json::to_string(&fields)

@@ -57,6 +57,8 @@ impl Mark {
 /// `Attribute.value`).
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whole seconds keep the value short; a time that was in range stays so without its
+        // fraction.
         let seconds = Timestamp::from_second(self.at.as_second()).unwrap_or(self.at);
         write!(f, "{}/{seconds}", self.function)
     }
@@ -134,6 +136,8 @@ pub fn follow_up(
     let mut decisions = Vec::new();
     for (index, instance, mark) in marked_instances(inventory, function) {
         let marked = MarkedInstance { instance, mark, inventory, policy, now };
+        // The headroom is the one that those before it left: the order of `marked_instances`
+        // decides who comes back first.
         let Some(decision) = marked.decide(&headroom, &load.unplaced) else { continue };
         // What comes back counts at once, so that no more comes back than the load needs.
         if matches!(decision, FollowUp::Reactivate { .. }) {
@@ -157,6 +161,8 @@ fn marked_instances<'a>(
         }
     }
     marked.sort_by(|(_, a, mark_a), (_, b, mark_b)| {
+        // The id decides between drains of one second: marks hold whole seconds, and the answer
+        // must not depend on the order of the inventory.
         mark_b.at.cmp(&mark_a.at).then_with(|| a.instance_id.cmp(&b.instance_id))
     });
     marked
@@ -177,6 +183,7 @@ impl MarkedInstance<'_> {
     fn decide(&self, headroom: &Headroom, unplaced: &[PlacementFailure]) -> Option<FollowUp> {
         match self.instance.status {
             ContainerInstanceStatus::Draining => Some(self.decide_drain(headroom, unplaced)),
+            // A sweep that is running may have marked it and be about to drain it.
             ContainerInstanceStatus::Active if self.age() < FORGOTTEN_AFTER => None,
             ContainerInstanceStatus::Active => {
                 Some(FollowUp::Unmark("it is ACTIVE, and still has the mark of a drain".to_owned()))
@@ -264,6 +271,7 @@ impl MarkedInstance<'_> {
     /// The service that lacks this instance, if any: it finds no place for a task, has found none
     /// since the drain began and not before, and one of its tasks could run here.
     fn needed_by(&self, unplaced: &[PlacementFailure]) -> Option<String> {
+        // An instance of unknown size is not called back for a task that may not fit on it.
         let registered = self.instance.registered?;
         let failure = unplaced.iter().find(|failure| {
             failure.began_after(self.mark.at) && fits(failure.demand, registered)
@@ -345,6 +353,7 @@ fn add_to_headroom(headroom: &mut Headroom, inventory: &Inventory, instance: &In
     let (Some(registered), Some(remaining)) = (instance.registered, instance.remaining) else {
         return;
     };
+    // Without both amounts it is no capacity for a plan either, so that it adds nothing.
     headroom.instances += 1;
     headroom.registered = sum(headroom.registered, registered);
     headroom.free = sum(headroom.free, remaining);

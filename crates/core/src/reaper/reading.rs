@@ -25,6 +25,7 @@ pub fn reads_max(inventory: &Inventory, policy: &Policy) -> usize {
         .count();
     let percent = usize::try_from(policy.max_removals_percent).unwrap_or(100);
     let removals = (usable * percent).div_ceil(100);
+    // Nothing may go, so that no request need be spent on reading tasks.
     if removals == 0 { 0 } else { READ_MIN.max(READ_PER_REMOVAL * removals) }
 }
 
@@ -41,6 +42,7 @@ pub fn unregistered_members(
         .filter(|(id, group)| !registered.contains(id) && inventory.groups.contains_key(group))
         .cloned()
         .collect();
+    // Sorted, so that the report does not depend on the order of `members`.
     unregistered.sort();
     unregistered
 }

@@ -26,6 +26,7 @@ impl Request {
 
     /// Whether it asked for more than the settings allow.
     pub fn exceeds(self, allowed: ReaperMode) -> bool {
+        // `None` is less than any mode: who asks for none asks for no more than is allowed.
         self.mode > Some(allowed)
     }
 }
@@ -61,6 +62,8 @@ fn why_not_a_request(payload: &Value) -> Option<String> {
             "a message of SNS or SQS: sweeps are not asked for over topics or queues".to_owned(),
         );
     }
+    // A rule's event has a source and a detail-type too, and so is let through before those are
+    // taken for another service's.
     if is_scheduled(payload) {
         return None;
     }

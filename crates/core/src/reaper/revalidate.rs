@@ -18,17 +18,19 @@ pub fn revalidate(planned: &Plan, mut fresh: Inventory, policy: &Policy, now: Ti
         planned.remove.iter().map(|removal| &removal.instance_id).collect();
     for instance in &mut fresh.instances {
         // Those that drain were read for what is on its way, not to be removed.
-        if instance.status != ContainerInstanceStatus::Draining
-            && !candidates.contains(&instance.instance_id)
-        {
+        if !instance.is_draining() && !candidates.contains(&instance.instance_id) {
+            // Without tasks the planner keeps an instance as not read, which is how it stops being
+            // a candidate.
             instance.tasks = None;
         }
     }
     let mut replanned = ebb_planner::plan(&fresh, policy, now);
+    // A guard, as what drains still has its tasks, and is kept by its status alone.
     replanned.remove.retain(|removal| candidates.contains(&removal.instance_id));
 
     let mut keep = planned.keep.clone();
     keep.extend(dropped(&candidates, &replanned));
+    // A plan lists what stays by id, and `dropped` was added at the end.
     keep.sort_by(|a, b| a.instance_id.cmp(&b.instance_id));
     Plan {
         keep,

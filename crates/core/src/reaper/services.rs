@@ -76,11 +76,17 @@ impl ServiceDescription {
     /// as pending while they hold no place (ECS Developer Guide, cluster-auto-scaling).
     pub fn in_flight(&self, on_draining: u64) -> u64 {
         let most = self.desired.saturating_mul(self.maximum_percent.into()) / 100;
+        // With `maximumPercent` 100 or less a deployment stops tasks first, but what is wanted in
+        // the end still needs its place.
         let wanted = if self.deploying { most.max(self.desired) } else { self.desired };
         let pending = if self.capacity_providers.is_empty() { self.pending } else { 0 };
         let on_draining = i64::try_from(on_draining).unwrap_or(i64::MAX);
+        // A task on a draining instance runs now but needs another place soon, and so is counted as
+        // missing.
         let missing =
             wanted.saturating_add(on_draining).saturating_sub(self.running).saturating_sub(pending);
+        // More tasks run than are wanted while a service shrinks or a deployment overlaps: nothing
+        // is missing then.
         u64::try_from(missing).unwrap_or(0)
     }
 
@@ -138,9 +144,11 @@ impl ServiceDescription {
     /// and 100 %, or 100 and 150 %, can never be replaced.
     fn effective_percents(&self) -> (u32, u32) {
         let least =
+            // Adding 99 before dividing by 100 rounds up, as ECS does with the minimum.
             self.desired.saturating_mul(self.minimum_healthy_percent.into()).saturating_add(99)
                 / 100;
         let most = self.desired.saturating_mul(self.maximum_percent.into()) / 100;
+        // A service without tasks has none to replace, whatever its percentages.
         if self.desired > 0 && least >= self.desired && most <= self.desired {
             return (100, 100);
         }
@@ -162,6 +170,7 @@ impl ServiceDescription {
         if service.in_flight == 0 {
             return None;
         }
+        // Newest first, as ECS lists a service's events.
         let latest = *self.placement_failures.first()?;
         Some(PlacementFailure {
             service: self.name.clone(),
@@ -309,9 +318,12 @@ mod tests {
         assert!(service_with(&["spot", "on-demand"]).unclear.is_some());
     }
 
+    fn spread(field: &str) -> Strategy {
+        Strategy::Spread(field.to_owned())
+    }
+
     #[test]
     fn a_service_without_a_strategy_is_spread_over_zones_then_instances() {
-        let spread = |field: &str| Strategy::Spread(field.to_owned());
         assert_eq!(
             described(1, 1, 0).service(&[], 0).strategy,
             [spread(ZONE), spread("instanceId")]
@@ -320,9 +332,12 @@ mod tests {
         assert_eq!(random.service(&[], 0).strategy, [Strategy::Random]);
     }
 
+    fn time(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
     #[test]
     fn a_service_whose_tasks_all_have_a_place_lacks_none_whatever_was_said_before() {
-        let time = |seconds| Timestamp::from_second(seconds).unwrap();
         let failing = ServiceDescription {
             placement_failures: vec![time(30), time(20), time(10)],
             ..described(3, 2, 0)

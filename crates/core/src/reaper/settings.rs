@@ -92,6 +92,7 @@ const GROUPS: Whole<BTreeSet<GroupName>> = Whole {
 fn groups(text: &str) -> Option<BTreeSet<GroupName>> {
     let names: Vec<_> = text.split(',').map(str::trim).map(group_name).collect::<Option<_>>()?;
     let distinct: BTreeSet<_> = names.iter().cloned().collect();
+    // A name that is there twice is likely a slip for another group, which would then not be swept.
     (distinct.len() == names.len()).then_some(distinct)
 }
 
@@ -126,6 +127,8 @@ impl Format for InstancePrices {
                 }),
             }
         }
+        // All or nothing: with some prices left out, a plan would weigh instances wrongly without
+        // saying so.
         if problems.is_empty() { Ok(microusd) } else { Err(problems) }
     }
 }

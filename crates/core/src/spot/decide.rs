@@ -51,6 +51,8 @@ pub fn decide(
             done(OutcomeKind::WouldDrain, format!("{}; DRY_RUN is set", notice.kind))
         }
         ContainerInstanceStatus::Active => Decision::Drain,
+        // Somebody drains it already, be it an earlier delivery, the reaper or a person: nothing is
+        // left to do.
         ContainerInstanceStatus::Draining => {
             done(OutcomeKind::AlreadyDraining, "was DRAINING before this notice was handled")
         }
@@ -83,6 +85,8 @@ pub fn ignore_reason(notice: &Notice, settings: &SpotSettings) -> Option<String>
 pub fn retry_until(notices: &[Notice], answer_by: Timestamp) -> Timestamp {
     // A notice without a time may be fresh, so it is tried for as long as the invocation lasts.
     match notices.iter().map(interrupted_at).collect::<Option<Vec<_>>>() {
+        // The latest of them, as one moment serves the whole batch and no instance may be given up
+        // early.
         Some(times) => times.into_iter().max().unwrap_or(answer_by).min(answer_by),
         None => answer_by,
     }

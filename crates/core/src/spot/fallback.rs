@@ -62,6 +62,7 @@ impl Claim {
             _ => return None,
         };
         let (since, desired_capacity) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        // More words than Ebb writes make it another's value.
         words.next().is_none().then_some(Self::Taken { since, desired_capacity, retaken })
     }
 }
@@ -122,6 +123,7 @@ pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Ra
     let (mut to_count, mut counted, mut busy) = (Vec::new(), Vec::new(), Vec::new());
     for Interrupted { arn, claim, own } in interrupted {
         match *claim {
+            // A later delivery of the same notice: the group has grown for it already.
             Some(Claim::Counted) => {}
             Some(Claim::Taken { since, .. }) if !own && now.duration_since(since) < CLAIM_LEASE => {
                 busy.push(arn.clone());
@@ -137,8 +139,11 @@ pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Ra
             None => to_count.push((arn, false)),
         }
     }
+    // All are added in one call, so that a batch needs no conditional update between its own
+    // notices.
     let desired_capacity = size
         .desired_capacity
+        // Saturation is harmless, as the group's maximum caps the sum.
         .saturating_add(i32::try_from(to_count.len()).unwrap_or(i32::MAX))
         .min(size.max_size);
     let mut to_claim = Vec::new();
@@ -149,6 +154,7 @@ pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Ra
     Raise {
         reason: reason(size, &to_claim, interrupted, &busy),
         to_claim,
+        // Never lowered, nor set to what was read: such a call could only undo another's raise.
         desired_capacity: (desired_capacity > size.desired_capacity).then_some(desired_capacity),
         counted,
         busy,

@@ -109,6 +109,8 @@ pub fn read(message: &Message) -> Result<Event<Notice>, ParseError> {
         ("aws.ec2", REBALANCE_RECOMMENDATION) => NoticeKind::RebalanceRecommendation,
         _ => {
             return Ok(Event::Ignored {
+                // The id, if there is one, lets the log say which instance the ignored event was
+                // about.
                 instance_id: detail.instance_id().ok(),
                 why: format!(
                     "`{detail_type}` of {source} is not a notice that an instance is taken away"
