@@ -84,8 +84,7 @@ async fn stop_standalone_tasks(
     // Services stop their own tasks, once there are replacements.
     for task in tasks.tasks.iter_mut().filter(|task| task.service.is_none() && !task.told_to_stop) {
         let reason = "Ebb: its container instance is drained";
-        let stopped = drain.clients.ecs.stop_task(cluster, &task.arn, reason).await;
-        stopped?;
+        drain.clients.ecs.stop_task(cluster, &task.arn, reason).await?;
         task.told_to_stop = true;
     }
     Ok(observation.with_tasks(tasks))
@@ -129,8 +128,7 @@ async fn give_up(
         }
         OnTimeout::Reactivate => {
             let (cluster, arn) = observation.container_instance()?;
-            let active = drain.clients.ecs.set_active(cluster, arn).await;
-            active?;
+            drain.clients.ecs.set_active(cluster, arn).await?;
             Ok(Effect::Settled(OutcomeKind::TimedOut, why))
         }
     }

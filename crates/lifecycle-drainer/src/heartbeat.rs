@@ -55,8 +55,7 @@ impl Heartbeat {
 
 /// Reads the heartbeat time-out of the action's hook, in seconds. `None` if the hook is gone.
 pub(crate) async fn read_timeout(drain: Drain<'_>) -> Result<Option<u64>, Problem> {
-    let timeout = drain.clients.auto_scaling.heartbeat_timeout(drain.action).await;
-    let timeout = timeout?;
+    let timeout = drain.clients.auto_scaling.heartbeat_timeout(drain.action).await?;
     Ok(timeout.map(|timeout| timeout.as_secs()))
 }
 

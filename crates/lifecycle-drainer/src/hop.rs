@@ -201,6 +201,7 @@ impl<'a> Hop<'a> {
         let deadline = self.clock.instant(self.state.deadline);
         if deadline > Instant::now() { wake.min(deadline) } else { wake }
     }
+
     /// Starts the heartbeats, and bounds the drain by the action's global time-out. Later hops get
     /// the heartbeat time-out handed on; where the hook is gone there is none to keep.
     async fn start_heartbeats(&mut self) -> Result<(), Problem> {
@@ -226,9 +227,10 @@ impl<'a> Hop<'a> {
                 "still waiting ({why}), and it came over no topic to go on by"
             )));
         };
-        let message = self.state.write(&self.action.message.text);
-        let message =
-            message.map_err(|error| Problem::other(format!("write the message: {error}")))?;
+        let message = self
+            .state
+            .write(&self.action.message.text)
+            .map_err(|error| Problem::other(format!("write the message: {error}")))?;
         let subject = format!("Ebb: hop {} for {}", self.state.hop + 1, self.action.instance_id);
         Ok(self.clients.topics.publish(topic, &subject, &message).await?)
     }

@@ -130,8 +130,7 @@ pub(crate) async fn recheck_tasks(
         return count_tasks(drain, known).await;
     };
     let (cluster, _) = known.container_instance()?;
-    let described = drain.clients.ecs.describe_tasks(cluster, &arns).await;
-    let described = described?;
+    let described = drain.clients.ecs.describe_tasks(cluster, &arns).await?;
     let mut tasks = tasks.clone();
     tasks.tasks.retain(|task| !arns.contains(&task.arn));
     tasks.tasks.extend(described.into_iter().filter(|task| !task.stopped));
