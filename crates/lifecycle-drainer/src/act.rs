@@ -64,6 +64,7 @@ async fn start_drain(drain: Drain<'_>, observation: &Observation) -> Result<Obse
             );
             ContainerInstanceStatus::Draining
         }
+        // An instance that has left its cluster has no tasks that could be waited for.
         Some(DrainResult::Gone(_)) => ContainerInstanceStatus::Inactive,
         Some(DrainResult::Refused(why)) => {
             return Err(Problem::other(format!("ECS did not set it to DRAINING: {why}")));
@@ -104,6 +105,8 @@ async fn complete(
             report::print_drain_seconds(drain);
             Effect::Settled(outcome, why)
         }
+        // A chain of hops beside this one, or the hook's time-out, was faster. That is no failure,
+        // and another try would find the same.
         ActionStatus::Over => {
             Effect::Settled(outcome, format!("{why}; the action was over already"))
         }
@@ -118,6 +121,8 @@ async fn give_up(
     why: String,
 ) -> Result<Effect, Problem> {
     let why = format!("its deadline {} has passed: {why}", drain.state.deadline);
+    // Before the action is completed: its group terminates the instance then, and its tasks cannot
+    // be looked up any more.
     report_holding_tasks(drain, observation, "Ebb gives up draining").await;
     match on_timeout {
         OnTimeout::Continue => {

@@ -45,6 +45,8 @@ impl Heartbeat {
     /// Sends a heartbeat. One that fails is not repeated: the next one is due soon enough.
     pub(crate) async fn send(&mut self, drain: Drain<'_>) -> ActionStatus {
         let sent = drain.clients.auto_scaling.heartbeat(drain.action).await;
+        // Counted from the end of the call, and also after a failure: a call that was slow or
+        // throttled is not followed by another at once.
         self.due = Instant::now() + self.interval;
         sent.unwrap_or_else(|error| {
             warn!("Waiting for the next heartbeat: {}", Problem::from(error).text);

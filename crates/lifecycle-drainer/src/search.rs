@@ -25,6 +25,8 @@ pub(crate) async fn find_container_instance(
     {
         return Ok(Some(container_instance));
     }
+    // Nothing was carried, or what was carried is not on this instance: its agent may have
+    // registered anew, in any cluster.
     search_all_clusters(drain).await
 }
 
@@ -71,9 +73,13 @@ async fn search_clusters(
         match result {
             Ok(Some(container_instance)) => return Ok(Some(container_instance)),
             Ok(None) => {}
+            // The search goes on: if another cluster has the instance, this failure does not
+            // matter.
             Err(failed) => problem = Some(failed),
         }
     }
+    // "None" completes the action and ends the instance, so a single cluster that could not be
+    // searched forbids that answer.
     problem.map_or(Ok(None), Err)
 }
 
