@@ -55,6 +55,8 @@ pub(crate) struct Observation {
 impl Sweep<'_> {
     /// Reads the groups, and which of them a capacity provider scales.
     pub(crate) async fn observe_groups(&self) -> Result<Groups, AwsError> {
+        // Whether ECS's managed scaling sizes a group stands with its capacity provider (ECS API,
+        // `DescribeCapacityProviders`).
         let managed = self.clients.ecs.managed_groups().await?;
         let mut groups = self.clients.auto_scaling.groups().await?;
         for description in &mut groups {
@@ -124,6 +126,8 @@ impl Sweep<'_> {
             instance.price_microusd =
                 self.settings.instance_prices.get(&instance.instance_type).copied();
         }
+        // Instance refreshes can only be asked for group by group, so groups that would be kept
+        // anyway are left out.
         for (name, group) in &mut inventory.groups {
             if self.may_shrink(name, group) {
                 let refresh = self.clients.auto_scaling.instance_refresh(name).await?;
@@ -203,6 +207,7 @@ impl Sweep<'_> {
         &self,
         services: &[&ServiceDescription],
     ) -> Result<BTreeMap<String, TaskRequirements>, AwsError> {
+        // A revision never changes, so what one cluster has read serves the next.
         let mut known = self.task_requirements.lock().await;
         let wanted: BTreeSet<_> =
             services.iter().flat_map(|service| &service.definitions).collect();
@@ -317,6 +322,8 @@ fn add_tasks(
     for task in tasks {
         let kind = match &task.service {
             Some(name) if daemons.contains(name.as_str()) => TaskKind::Daemon,
+            // Daemon tasks are told apart before this: they leave with their instance, stopping or
+            // not.
             _ if task.told_to_stop => TaskKind::Stopping,
             Some(name) => indices
                 .get(name)
