@@ -52,8 +52,9 @@ impl SpotDrainer {
         clock: Clock,
     ) -> Result<HashSet<ContainerInstanceArn>, AwsError> {
         let ecs = &self.clients.ecs;
-        // Read first: without a size nothing can be raised, and no claim is left behind for others
-        // to wait for.
+        // The size is read before the claims: a delivery that reads a capacity which another one
+        // has raised already then also finds the claim that was written before it, and does not
+        // raise it a second time.
         let size = self.clients.auto_scaling.group_size(group).await?;
         let mut to_count = Vec::new();
         for (cluster, arns) in interrupted {
