@@ -179,15 +179,12 @@ impl Sweep<'_> {
         let with_tasks: BTreeSet<_> =
             tasks.iter().filter_map(|task| task.service.as_deref()).collect();
         let on_draining = tasks_on_draining(inventory, tasks);
-        let leaving = |service: &ServiceDescription| {
-            on_draining.get(service.name.as_str()).copied().unwrap_or(0)
-        };
         let relevant: Vec<_> = services
             .iter()
             .filter(|service| !service.daemon && !service.elsewhere)
             .filter(|service| {
                 with_tasks.contains(service.name.as_str())
-                    || service.in_flight(leaving(service)) > 0
+                    || service.in_flight(tasks_leaving(service, &on_draining)) > 0
             })
             .collect();
         let requirements = self.task_requirements(&relevant).await?;
@@ -196,7 +193,7 @@ impl Sweep<'_> {
             .map(|service| {
                 let definitions: Vec<_> =
                     service.definitions.iter().filter_map(|arn| requirements.get(arn)).collect();
-                service.service(&definitions, leaving(service))
+                service.service(&definitions, tasks_leaving(service, &on_draining))
             })
             .collect();
         Ok(relevant)
@@ -292,6 +289,11 @@ fn tasks_on_draining<'t>(inventory: &Inventory, tasks: &'t [PlacedTask]) -> BTre
         }
     }
     counts
+}
+
+/// How many of a service's tasks on draining instances need another place.
+fn tasks_leaving(service: &ServiceDescription, on_draining: &BTreeMap<&str, u64>) -> u64 {
+    on_draining.get(service.name.as_str()).copied().unwrap_or(0)
 }
 
 /// Whether the ARN of a group, or its name, names this group.
