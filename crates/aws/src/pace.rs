@@ -74,6 +74,8 @@ impl Pacer {
     /// Waits until a call may be made. Whoever asks first is served first.
     pub(crate) async fn turn(&self) {
         let Some(due) = &self.due else { return };
+        // The lock is held for the reservation alone, and not while sleeping: other calls reserve
+        // their turns meanwhile.
         let turn = reserve(&mut due.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
         sleep_until(turn).await;
     }
@@ -81,6 +83,7 @@ impl Pacer {
 
 /// Takes the next turn, and says when it is: up to [`BURST`] of them are early.
 fn reserve(due: &mut Option<Instant>, now: Instant) -> Instant {
+    // A due time in the past must not add up to a burst larger than the bucket's.
     let regular_turn = due.unwrap_or(now).max(now);
     *due = Some(regular_turn + INTERVAL);
     let early_max = INTERVAL * (BURST - 1);

@@ -51,6 +51,8 @@ where
     R: Debug + Send + Sync + 'static,
 {
     let (mut items, mut token) = (Vec::new(), None);
+    // A page may hold fewer items than asked for and the list go on all the same: only a missing
+    // token ends it.
     for _ in 0..pages_max {
         pacer.turn().await;
         let (page, next_token) =

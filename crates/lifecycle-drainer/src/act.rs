@@ -64,6 +64,7 @@ async fn start_drain(drain: Drain<'_>, observation: &Observation) -> Result<Obse
             );
             ContainerInstanceStatus::Draining
         }
+        // An instance that has left its cluster has no tasks that could be waited for.
         Some(DrainResult::Gone(_)) => ContainerInstanceStatus::Inactive,
         Some(DrainResult::Refused(why)) => {
             return Err(Problem::other(format!("ECS did not set it to DRAINING: {why}")));
@@ -84,8 +85,7 @@ async fn stop_standalone_tasks(
     // Services stop their own tasks, once there are replacements.
     for task in tasks.tasks.iter_mut().filter(|task| task.service.is_none() && !task.told_to_stop) {
         let reason = "Ebb: its container instance is drained";
-        let stopped = drain.clients.ecs.stop_task(cluster, &task.arn, reason).await;
-        stopped?;
+        drain.clients.ecs.stop_task(cluster, &task.arn, reason).await?;
         task.told_to_stop = true;
     }
     Ok(observation.with_tasks(tasks))
@@ -105,6 +105,8 @@ async fn complete(
             report::print_drain_seconds(drain);
             Effect::Settled(outcome, why)
         }
+        // A chain of hops beside this one, or the hook's time-out, was faster. That is no failure,
+        // and another try would find the same.
         ActionStatus::Over => {
             Effect::Settled(outcome, format!("{why}; the action was over already"))
         }
@@ -119,6 +121,8 @@ async fn give_up(
     why: String,
 ) -> Result<Effect, Problem> {
     let why = format!("its deadline {} has passed: {why}", drain.state.deadline);
+    // Before the action is completed: its group terminates the instance then, and its tasks cannot
+    // be looked up any more.
     report_holding_tasks(drain, observation, "Ebb gives up draining").await;
     match on_timeout {
         OnTimeout::Continue => {
@@ -129,8 +133,7 @@ async fn give_up(
         }
         OnTimeout::Reactivate => {
             let (cluster, arn) = observation.container_instance()?;
-            let active = drain.clients.ecs.set_active(cluster, arn).await;
-            active?;
+            drain.clients.ecs.set_active(cluster, arn).await?;
             Ok(Effect::Settled(OutcomeKind::TimedOut, why))
         }
     }

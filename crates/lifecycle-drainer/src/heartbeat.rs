@@ -45,6 +45,8 @@ impl Heartbeat {
     /// Sends a heartbeat. One that fails is not repeated: the next one is due soon enough.
     pub(crate) async fn send(&mut self, drain: Drain<'_>) -> ActionStatus {
         let sent = drain.clients.auto_scaling.heartbeat(drain.action).await;
+        // Counted from the end of the call, and also after a failure: a call that was slow or
+        // throttled is not followed by another at once.
         self.due = Instant::now() + self.interval;
         sent.unwrap_or_else(|error| {
             warn!("Waiting for the next heartbeat: {}", Problem::from(error).text);
@@ -55,8 +57,7 @@ impl Heartbeat {
 
 /// Reads the heartbeat time-out of the action's hook, in seconds. `None` if the hook is gone.
 pub(crate) async fn read_timeout(drain: Drain<'_>) -> Result<Option<u64>, Problem> {
-    let timeout = drain.clients.auto_scaling.heartbeat_timeout(drain.action).await;
-    let timeout = timeout?;
+    let timeout = drain.clients.auto_scaling.heartbeat_timeout(drain.action).await?;
     Ok(timeout.map(|timeout| timeout.as_secs()))
 }
 

@@ -91,6 +91,8 @@ impl<'a> Hop<'a> {
             };
             step = match next {
                 Ok(next) => next,
+                // A failed call says nothing about the tasks, so it is a pause and never an end of
+                // the drain.
                 Err(problem) => self.pause_after(problem, known.as_ref()).await?,
             };
         }
@@ -106,6 +108,8 @@ impl<'a> Hop<'a> {
         self.start_heartbeats().await?;
         let observation = observe_container_instance(self.drain(), known).await?;
         if let Some(container_instance) = &observation.container_instance {
+            // Carried to the next hop, which describes it with one call and need not search the
+            // clusters.
             self.state.container_instance = Some(container_instance.clone());
         }
         Ok(observation)
@@ -130,6 +134,8 @@ impl<'a> Hop<'a> {
     async fn wait(&mut self, why: &str, observation: &Observation) -> Result<Step, Problem> {
         let half_time = self.state.deadline.duration_since(self.state.first_seen) / 2;
         if !self.state.stuck_reported && self.clock.now() >= self.state.first_seen + half_time {
+            // Set before the report, which may fail: one that did is not tried again in every turn
+            // of the loop.
             self.state.stuck_reported = true;
             report_holding_tasks(self.drain(), observation, "Ebb still drains").await;
         }
@@ -175,6 +181,8 @@ impl<'a> Hop<'a> {
     ) -> Result<Option<Outcome>, Problem> {
         let wake = self.next_wake();
         if wake >= self.end {
+            // The hop is used to its end before it publishes: an earlier message would only mean
+            // more hops.
             sleep_until(self.end).await;
             self.republish(why).await?;
             return Ok(Some(self.outcome(OutcomeKind::Republished, why.to_owned(), known)));
@@ -183,6 +191,8 @@ impl<'a> Hop<'a> {
             sleep_until(heartbeat.due).await;
             let status = heartbeat.send(self.drain()).await;
             self.heartbeat = Some(heartbeat);
+            // Nobody waits for the drain any more. Whoever ended the action has decided about the
+            // instance.
             if status == ActionStatus::Over {
                 let why = "the action is over".to_owned();
                 return Ok(Some(self.outcome(OutcomeKind::Ignored, why, known)));
@@ -201,6 +211,7 @@ impl<'a> Hop<'a> {
         let deadline = self.clock.instant(self.state.deadline);
         if deadline > Instant::now() { wake.min(deadline) } else { wake }
     }
+
     /// Starts the heartbeats, and bounds the drain by the action's global time-out. Later hops get
     /// the heartbeat time-out handed on; where the hook is gone there is none to keep.
     async fn start_heartbeats(&mut self) -> Result<(), Problem> {
@@ -226,9 +237,10 @@ impl<'a> Hop<'a> {
                 "still waiting ({why}), and it came over no topic to go on by"
             )));
         };
-        let message = self.state.write(&self.action.message.text);
-        let message =
-            message.map_err(|error| Problem::other(format!("write the message: {error}")))?;
+        let message = self
+            .state
+            .write(&self.action.message.text)
+            .map_err(|error| Problem::other(format!("write the message: {error}")))?;
         let subject = format!("Ebb: hop {} for {}", self.state.hop + 1, self.action.instance_id);
         Ok(self.clients.topics.publish(topic, &subject, &message).await?)
     }

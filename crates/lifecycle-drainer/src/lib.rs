@@ -56,6 +56,8 @@ impl LifecycleDrainer {
         let records = parse(payload, action::read).records.into_iter();
         let hops = records.map(|record| self.handle_record(record, clock, deadline));
         let (mut outcomes, mut problems) = (Vec::new(), Vec::new());
+        // Every message is waited for, also after one has failed: the others' outcomes must not be
+        // lost with it.
         for result in join_all(hops).await {
             match result {
                 Ok(outcome) => outcomes.push(outcome),

@@ -73,6 +73,7 @@ pub(crate) async fn observe_container_instance(
         }
         None => (None, DrainProgress::NotInCluster),
     };
+    // Kept, so that an outcome after a failed call can still say how many tasks were left.
     let tasks = known.and_then(|known| known.tasks.clone());
     Ok(Observation { action_state: ActionState::Waiting, progress, container_instance, tasks })
 }
@@ -106,6 +107,8 @@ async fn describe_services(
         Some(tasks) => (tasks.services.clone(), tasks.services_requested.clone()),
         None => (Vec::new(), BTreeSet::new()),
     };
+    // DescribeServices takes ten names per call (ECS API, `DescribeServices`), so a large instance
+    // would cost several calls in every count.
     if names.is_subset(&requested) {
         return Ok((services, requested));
     }
@@ -130,12 +133,13 @@ pub(crate) async fn recheck_tasks(
         return count_tasks(drain, known).await;
     };
     let (cluster, _) = known.container_instance()?;
-    let described = drain.clients.ecs.describe_tasks(cluster, &arns).await;
-    let described = described?;
+    let described = drain.clients.ecs.describe_tasks(cluster, &arns).await?;
     let mut tasks = tasks.clone();
     tasks.tasks.retain(|task| !arns.contains(&task.arn));
     tasks.tasks.extend(described.into_iter().filter(|task| !task.stopped));
     let rechecked = known.with_tasks(tasks);
+    // New tasks may have appeared since the last full count, and only that count may say that the
+    // drain is over.
     if rechecked.holding_tasks(policy).is_empty() {
         count_tasks(drain, &rechecked).await
     } else {

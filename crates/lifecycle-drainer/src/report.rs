@@ -51,10 +51,10 @@ fn print_metric(drain: Drain<'_>, name: &'static str, unit: Unit, value: f64) {
 /// The metrics of an invocation: how many messages had which outcome, how many drains it began, how
 /// many tasks a deadline cut off, and how many messages must be tried again.
 fn metrics_of(answer: &Answer, problems: &[Problem], on_timeout: OnTimeout) -> Vec<Metric> {
-    #[expect(clippy::cast_precision_loss, reason = "counts of one invocation")]
-    let count = |name, value: usize| Metric { name, unit: Unit::Count, value: value as f64 };
-    let of_kind = |kind: OutcomeKind| count(kind.metric(), answer.of_kind(kind).count());
-    let mut metrics: Vec<_> = OutcomeKind::ALL.into_iter().map(of_kind).collect();
+    let mut metrics: Vec<_> = OutcomeKind::ALL
+        .into_iter()
+        .map(|kind| count(kind.metric(), answer.of_kind(kind).count()))
+        .collect();
     metrics.push(count(
         "Started",
         answer.outcomes.iter().filter(|outcome| starts_drain(outcome)).count(),
@@ -62,6 +62,11 @@ fn metrics_of(answer: &Answer, problems: &[Problem], on_timeout: OnTimeout) -> V
     metrics.push(count("TasksCutOff", tasks_cut_off(answer, on_timeout)));
     metrics.push(count("Failed", problems.len()));
     metrics
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of one invocation")]
+fn count(name: &'static str, value: usize) -> Metric {
+    Metric { name, unit: Unit::Count, value: value as f64 }
 }
 
 /// Whether a drain began with this outcome: its first hop did more than to look.

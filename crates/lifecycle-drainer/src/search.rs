@@ -25,6 +25,8 @@ pub(crate) async fn find_container_instance(
     {
         return Ok(Some(container_instance));
     }
+    // Nothing was carried, or what was carried is not on this instance: its agent may have
+    // registered anew, in any cluster.
     search_all_clusters(drain).await
 }
 
@@ -36,8 +38,7 @@ async fn describe_carried(
     cluster: &Cluster,
     arn: &ContainerInstanceArn,
 ) -> Result<Option<ContainerInstance>, Problem> {
-    let described = drain.clients.ecs.describe(cluster, std::slice::from_ref(arn)).await;
-    let described = described?;
+    let described = drain.clients.ecs.describe(cluster, std::slice::from_ref(arn)).await?;
     Ok(described
         .into_iter()
         .find(|container_instance| container_instance.instance_id == drain.action.instance_id))
@@ -46,8 +47,7 @@ async fn describe_carried(
 /// Searches the cluster that the hook's metadata names, and then all others. The hint only says
 /// where to begin: what it names must be a cluster that may be searched.
 async fn search_all_clusters(drain: Drain<'_>) -> Result<Option<ContainerInstance>, Problem> {
-    let clusters = drain.clients.ecs.clusters(drain.settings.clusters.as_deref()).await;
-    let clusters = clusters?;
+    let clusters = drain.clients.ecs.clusters(drain.settings.clusters.as_deref()).await?;
     let hint = drain.action.metadata.as_deref().and_then(cluster_hint);
     let (hinted, unhinted): (Vec<_>, Vec<_>) =
         clusters.into_iter().partition(|cluster| Some(cluster.name()) == hint.as_deref());
@@ -73,9 +73,13 @@ async fn search_clusters(
         match result {
             Ok(Some(container_instance)) => return Ok(Some(container_instance)),
             Ok(None) => {}
+            // The search goes on: if another cluster has the instance, this failure does not
+            // matter.
             Err(failed) => problem = Some(failed),
         }
     }
+    // "None" completes the action and ends the instance, so a single cluster that could not be
+    // searched forbids that answer.
     problem.map_or(Ok(None), Err)
 }
 

@@ -59,9 +59,12 @@ impl Sweep<'_> {
         }
         let ids: BTreeSet<_> =
             planned.remove.iter().map(|removal| removal.instance_id.clone()).collect();
+        // The plan was made from what may be minutes old. Both groups and cluster are read again,
+        // as either may forbid a removal by now.
         let groups = self.observe_groups().await?;
         let inventory = self.observe(cluster, &groups, Candidates::Only(&ids)).await?.inventory;
         let plan = revalidate(&planned, inventory.clone(), &self.policy, self.clock.now());
+        // Asked before the first drain: a failure here has changed nothing yet.
         let at_once = self.terminate_at_once(&plan).await?;
         let instances = by_id(&inventory);
         let to_remove: Vec<_> = plan
@@ -71,6 +74,7 @@ impl Sweep<'_> {
             .collect();
         let mut outcomes = BTreeMap::new();
         for batch in to_remove.chunks(Ecs::SET_DRAINING_MAX) {
+            // Asked for each batch: a drain that is begun needs time to be taken back if it fails.
             let removed = if self.has_time() {
                 self.remove_batch(cluster, batch, &at_once).await
             } else {
@@ -107,6 +111,9 @@ impl Sweep<'_> {
         at_once: &BTreeSet<InstanceId>,
     ) -> Vec<RemovalOutcome> {
         let mut outcomes = Vec::new();
+        // The mark precedes the drain: a death in between leaves an ACTIVE instance with a mark,
+        // which the next sweep removes. The other order would leave it DRAINING with nobody to
+        // answer for it.
         let marked = self.mark(cluster, batch, &mut outcomes).await;
         for instance in self.drain(cluster, &marked, &mut outcomes).await {
             let id = &instance.instance_id;

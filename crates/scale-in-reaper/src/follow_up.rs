@@ -36,6 +36,8 @@ impl Sweep<'_> {
                 Some(&holds) => holds,
                 None => self.clients.auto_scaling.holds_until_empty(&group).await?,
             };
+            // Only answers are remembered: a failure has returned above, and the group is asked
+            // again.
             known.insert(group.clone(), holds);
             if holds {
                 holding.insert(group);
@@ -137,11 +139,15 @@ impl Sweep<'_> {
     }
 
     async fn take_back(&self, cluster: &Cluster, instance: &Instance) -> TakenBack {
+        // Asked first: tasks that ECS places on an instance which its group terminates would be
+        // lost.
         match self.clients.auto_scaling.lifecycle_state(&instance.instance_id).await {
             Ok(Some((_, state))) if state.is_terminating() => return TakenBack::Terminating,
             Ok(_) => {}
             Err(error) => return TakenBack::Unknown(error),
         }
+        // ACTIVE first, and the mark after it: a death in between leaves a mark that a later sweep
+        // finds and removes. Without its mark a DRAINING instance would be nobody's.
         if let Err(error) = self.clients.ecs.set_active(cluster, &instance.arn).await {
             return TakenBack::Unknown(error);
         }

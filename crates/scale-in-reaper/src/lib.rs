@@ -102,6 +102,8 @@ impl ScaleInReaper {
                 }
             }
         }
+        // A denied call is in the report as an outcome; as a problem it fails the invocation, too,
+        // so that an alarm sees it.
         problems.extend(missing_permissions(&reports));
         (reports, problems)
     }

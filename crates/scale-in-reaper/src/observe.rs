@@ -55,6 +55,8 @@ pub(crate) struct Observation {
 impl Sweep<'_> {
     /// Reads the groups, and which of them a capacity provider scales.
     pub(crate) async fn observe_groups(&self) -> Result<Groups, AwsError> {
+        // Whether ECS's managed scaling sizes a group stands with its capacity provider (ECS API,
+        // `DescribeCapacityProviders`).
         let managed = self.clients.ecs.managed_groups().await?;
         let mut groups = self.clients.auto_scaling.groups().await?;
         for description in &mut groups {
@@ -124,6 +126,8 @@ impl Sweep<'_> {
             instance.price_microusd =
                 self.settings.instance_prices.get(&instance.instance_type).copied();
         }
+        // Instance refreshes can only be asked for group by group, so groups that would be kept
+        // anyway are left out.
         for (name, group) in &mut inventory.groups {
             if self.may_shrink(name, group) {
                 let refresh = self.clients.auto_scaling.instance_refresh(name).await?;
@@ -175,15 +179,12 @@ impl Sweep<'_> {
         let with_tasks: BTreeSet<_> =
             tasks.iter().filter_map(|task| task.service.as_deref()).collect();
         let on_draining = tasks_on_draining(inventory, tasks);
-        let leaving = |service: &ServiceDescription| {
-            on_draining.get(service.name.as_str()).copied().unwrap_or(0)
-        };
         let relevant: Vec<_> = services
             .iter()
             .filter(|service| !service.daemon && !service.elsewhere)
             .filter(|service| {
                 with_tasks.contains(service.name.as_str())
-                    || service.in_flight(leaving(service)) > 0
+                    || service.in_flight(tasks_leaving(service, &on_draining)) > 0
             })
             .collect();
         let requirements = self.task_requirements(&relevant).await?;
@@ -192,7 +193,7 @@ impl Sweep<'_> {
             .map(|service| {
                 let definitions: Vec<_> =
                     service.definitions.iter().filter_map(|arn| requirements.get(arn)).collect();
-                service.service(&definitions, leaving(service))
+                service.service(&definitions, tasks_leaving(service, &on_draining))
             })
             .collect();
         Ok(relevant)
@@ -203,6 +204,7 @@ impl Sweep<'_> {
         &self,
         services: &[&ServiceDescription],
     ) -> Result<BTreeMap<String, TaskRequirements>, AwsError> {
+        // A revision never changes, so what one cluster has read serves the next.
         let mut known = self.task_requirements.lock().await;
         let wanted: BTreeSet<_> =
             services.iter().flat_map(|service| &service.definitions).collect();
@@ -289,6 +291,11 @@ fn tasks_on_draining<'t>(inventory: &Inventory, tasks: &'t [PlacedTask]) -> BTre
     counts
 }
 
+/// How many of a service's tasks on draining instances need another place.
+fn tasks_leaving(service: &ServiceDescription, on_draining: &BTreeMap<&str, u64>) -> u64 {
+    on_draining.get(service.name.as_str()).copied().unwrap_or(0)
+}
+
 /// Whether the ARN of a group, or its name, names this group.
 fn arn_names(arn: &str, group: &GroupName) -> bool {
     arn.rsplit_once("autoScalingGroupName/").map_or(arn, |(_, name)| name) == group.as_str()
@@ -317,6 +324,8 @@ fn add_tasks(
     for task in tasks {
         let kind = match &task.service {
             Some(name) if daemons.contains(name.as_str()) => TaskKind::Daemon,
+            // Daemon tasks are told apart before this: they leave with their instance, stopping or
+            // not.
             _ if task.told_to_stop => TaskKind::Stopping,
             Some(name) => indices
                 .get(name)

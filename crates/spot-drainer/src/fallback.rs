@@ -52,6 +52,9 @@ impl SpotDrainer {
         clock: Clock,
     ) -> Result<HashSet<ContainerInstanceArn>, AwsError> {
         let ecs = &self.clients.ecs;
+        // The size is read before the claims: a delivery that reads a capacity which another one
+        // has raised already then also finds the claim that was written before it, and does not
+        // raise it a second time.
         let size = self.clients.auto_scaling.group_size(group).await?;
         let mut to_count = Vec::new();
         for (cluster, arns) in interrupted {
@@ -62,8 +65,12 @@ impl SpotDrainer {
             }));
         }
         let raise = raise(size, &to_count, clock.now());
+        // Remembered before the write, which may take effect and fail all the same: the next round
+        // must know the claim as its own.
         claimed.extend(raise.to_claim.iter().map(|(arn, _)| arn.clone()));
 
+        // The claim comes before the raise: another invocation that reads it leaves the count to
+        // this one, so that two deliveries do not both raise the group.
         self.write_claims(interrupted, &raise.to_claim).await?;
         if let Some(desired_capacity) = raise.desired_capacity {
             self.clients.auto_scaling.set_desired_capacity(group, desired_capacity).await?;
@@ -73,6 +80,8 @@ impl SpotDrainer {
                 "Raised {group} to {desired_capacity}: {}", raise.reason
             );
         }
+        // Marked as counted only after the raise: whoever dies between the two leaves a claim, and
+        // not a count that never happened.
         let counted: Vec<_> = raise.counted.into_iter().map(|arn| (arn, Claim::Counted)).collect();
         self.write_claims(interrupted, &counted).await?;
         Ok(raise.busy.into_iter().collect())

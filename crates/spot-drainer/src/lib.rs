@@ -49,6 +49,8 @@ impl SpotDrainer {
         self.settle(&mut work, clock, retry_until, clock.instant(answer_by)).await;
 
         let conclusion = work.conclude();
+        // Reported also when the invocation fails: what was drained was drained, and its metrics
+        // count.
         self.report(&conclusion, clock).await;
         conclusion.error.map_or(Ok(conclusion.answer), Err)
     }
@@ -69,6 +71,8 @@ impl SpotDrainer {
                 self.round(work).await;
                 self.raise_fallback_group(work, clock).await;
             });
+            // A call that hangs past the time for an answer is dropped with its round; what the
+            // round had settled stays in `work`.
             let timed_out = timeout_at(answer_by, round).await.is_err();
             let jittered = pause.mul_f64(0.5 + fastrand::f64());
             if timed_out || !work.may_improve() || Instant::now() + jittered >= retry_until {

@@ -44,6 +44,7 @@ impl SpotDrainer {
         if work.undecided().next().is_none() {
             return;
         }
+        // A problem belongs to one round: one that is kept would exclude its item from this round.
         work.undecided().for_each(|item| item.problem = None);
         let clusters = match self.clients.ecs.clusters(self.settings.clusters.as_deref()).await {
             Ok(clusters) => clusters,
@@ -53,9 +54,13 @@ impl SpotDrainer {
                 return;
             }
         };
+        // The drains come with the first pass, as the two minutes of an interruption notice do not
+        // wait for the second.
         self.drain_in_clusters(work, &clusters, StatusFilter::Active).await;
         self.drain_in_clusters(work, &clusters, StatusFilter::AnyStatus).await;
         for item in work.undecided().filter(|item| item.problem.is_none()) {
+            // Both passes have looked through every cluster without a problem, so the instance is
+            // in none of them.
             let Some(notice) = item.notice.clone() else { continue };
             match decide(&notice, None, self.settings.dry_run) {
                 Decision::Done { outcome, reason } => item.settle(outcome, reason),
@@ -82,6 +87,7 @@ impl SpotDrainer {
             .map(|notice| (notice.instance_id.clone(), notice))
             .collect();
         let mut instance_ids: Vec<_> = notices.keys().cloned().collect();
+        // A map has no order of its own: sorted, the same event leads to the same calls.
         instance_ids.sort();
 
         let mut visits = Vec::new();
@@ -108,6 +114,8 @@ impl SpotDrainer {
             Visit { instance_ids: instance_ids.to_vec(), steps: Vec::new(), problem: None };
         let instances = match self.clients.ecs.find(cluster, instance_ids, status_filter).await {
             Ok(instances) => instances,
+            // A listed cluster that was deleted meanwhile has no instances. A configured one that
+            // does not exist is a mistake in the settings, and stays a problem.
             Err(error)
                 if error.kind == AwsErrorKind::NotFound
                     && missing_cluster(self.settings.clusters.as_deref())
@@ -122,6 +130,7 @@ impl SpotDrainer {
         };
         let mut to_drain = Vec::new();
         for instance in instances {
+            // What nobody gave notice of is not drained, whatever the list answers.
             let Some(notice) = notices.get(&instance.instance_id) else { continue };
             match decide(notice, Some(&instance), self.settings.dry_run) {
                 Decision::Drain => to_drain.push((instance, notice.kind.to_string())),
@@ -153,6 +162,8 @@ impl SpotDrainer {
                         (instance.clone(), step_of(result, reason))
                     }))
                 }
+                // The call may have taken effect before it failed. The next round then finds the
+                // instance DRAINING, which is as good.
                 Err(error) => {
                     let problem = Problem::from(error);
                     steps.extend(
@@ -190,6 +201,8 @@ fn apply_visit(work: &mut Work, visit: Visit) {
             }
         }
     }
+    // Only items that are still undecided are touched, so an instance that another cluster had
+    // already settled stays settled.
     if let Some(problem) = visit.problem {
         for instance_id in &visit.instance_ids {
             items(work, instance_id).for_each(|item| item.problem = Some(problem.clone()));

@@ -49,6 +49,9 @@ impl Work {
                 Ok(Event::Ignored { instance_id, why }) => Item::ignored(instance_id, why),
                 Err(error) => Item { problem: Some(error.into()), ..Item::default() },
             };
+            // EventBridge and SQS may deliver a notice twice, and the other event types name the
+            // same instance: one drain answers them all. Ignored events are never merged, as each
+            // has its own reason.
             let twin = items
                 .iter_mut()
                 .find(|twin| item.notice.is_some() && twin.instance_id() == item.instance_id());
@@ -85,12 +88,16 @@ impl Work {
 
     /// Whether another round may bring more: not if all that is in the way is a missing permission.
     pub(crate) fn may_improve(&mut self) -> bool {
+        // A permission does not come by waiting, so pausing would only delay the error that tells
+        // somebody to grant it.
         !self.undecided().all(|item| item.is_denied())
             || !self.uncounted().all(|item| item.is_denied())
     }
 
     /// Ends the work: what is still open has failed.
     pub(crate) fn conclude(mut self) -> Conclusion {
+        // Before the items are read below: an open item without a problem would otherwise pass as a
+        // success, and its message would never be delivered again.
         self.undecided().for_each(Item::run_out_of_time);
         self.uncounted().for_each(Item::run_out_of_time);
 
@@ -100,6 +107,9 @@ impl Work {
         let mut failed_message_ids = BTreeSet::new();
         for item in self.items {
             let subject = item.instance_id().map(|id| format!("{id}: ")).unwrap_or_default();
+            // An item may have both: it was drained, but could not be counted into the fallback
+            // group. Its message is delivered again then, and the second delivery finds it
+            // DRAINING.
             outcomes.extend(item.outcome);
             if let Some(Problem { error_type, text }) = item.problem {
                 problems.push(Problem { error_type, text: format!("{subject}{text}") });
@@ -145,6 +155,8 @@ impl Item {
 
     fn must_be_counted(&self) -> bool {
         let kind = self.outcome.as_ref().map(|outcome| outcome.outcome);
+        // An instance that was DRAINING already counts, too: an earlier delivery may have died
+        // between draining it and counting it.
         let interrupted =
             matches!(kind, Some(OutcomeKind::Draining | OutcomeKind::AlreadyDraining));
         interrupted && !self.counted

@@ -56,6 +56,7 @@ impl AutoScaling {
             .client
             .terminate_instance_in_auto_scaling_group()
             .instance_id(instance_id.as_str());
+        // Without this the group would launch a replacement at once.
         let request = request.should_decrement_desired_capacity(true);
         let Err(error) = request.send().await else { return Ok(Termination::Accepted) };
         let message = error.message().unwrap_or_default().to_owned();

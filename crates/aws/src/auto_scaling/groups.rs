@@ -163,6 +163,8 @@ fn is_over(status: &InstanceRefreshStatus) -> bool {
 
 fn hook_holds_until_empty(hook: &LifecycleHook) -> bool {
     let terminating = hook.lifecycle_transition() == Some("autoscaling:EC2_INSTANCE_TERMINATING");
+    // Anybody may have termination hooks on a group; only one whose consumer waits for the tasks
+    // holds an instance, and Ebb's drainer is reached over a topic.
     let notifies_topic =
         hook.notification_target_arn().is_some_and(|arn| arn.split(':').nth(2) == Some("sns"));
     terminating && (notifies_topic || hook.lifecycle_hook_name() == Some(MANAGED_DRAINING_HOOK))
@@ -193,6 +195,8 @@ fn unavailable(described: &AutoScalingGroup) -> Option<String> {
         Some("its process Terminate is suspended".to_owned())
     } else if let Some(operator) = described.operator().and_then(|operator| operator.principal()) {
         Some(format!("only {operator} may change it"))
+    // With vCPUs or MiB as the unit, one instance counts for more than one, and a removal would
+    // shrink the capacity by another amount than planned.
     } else if !matches!(unit, "" | "units") {
         Some(format!("its capacity counts {unit}"))
     } else {

@@ -70,6 +70,8 @@ impl Ecs {
         let arns = self.list_container_instances(cluster, request).await?;
         match (status_filter, instance_ids, arns.as_slice()) {
             (_, _, []) => Ok(Vec::new()),
+            // One id was asked for and one container instance came back: a Describe would cost a
+            // call and tell nothing new.
             (StatusFilter::Active, [instance_id], [arn]) => Ok(vec![ContainerInstance {
                 arn: arn.clone(),
                 cluster: cluster.clone(),
@@ -164,6 +166,8 @@ impl Ecs {
         let request = self.client.describe_container_instances().cluster(cluster.as_str());
         let request = request.set_container_instances(Some(to_strings(arns)));
         let ok = request.send().await.map_err(|error| AwsError::new(&operation, error))?;
+        // ECS reports what it could not describe inside an HTTP 200 (ECS Developer Guide,
+        // api_failures_messages), which the SDK takes for a success.
         check_complete(&operation, arns.len(), ok.container_instances().len(), ok.failures())?;
         Ok(ok.container_instances().iter().filter_map(convert).collect())
     }

@@ -73,6 +73,8 @@ impl Ecs {
     ) -> Result<Vec<PlacedTask>, AwsError> {
         let pages_max = container_instances.len() / 2;
         let mut arns = Vec::new();
+        // ListTasks shows tasks with the desired status RUNNING only, unless asked otherwise (ECS
+        // API, `ListTasks`). A task that is told to stop may still run.
         for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
             let whole_cluster =
                 self.list_task_pages(cluster, TaskScope::Cluster, &status, pages_max).await?;

@@ -36,14 +36,15 @@ type Refusal<'a> = (&'a dyn Fn(&mut World), OutcomeKind);
 async fn every_refusal_to_terminate_has_its_word_and_the_instance_is_active_again() {
     let plan = |fault| move |world: &mut World| world.faults.plan(TERMINATE, fault, MANY);
     let at_minimum = |world: &mut World| world.groups.get_mut(GROUP).unwrap().min_size = 6;
-    let left = |world: &mut World| world.groups.get_mut(GROUP).unwrap().instances.clear();
+    let without_instances =
+        |world: &mut World| world.groups.get_mut(GROUP).unwrap().instances.clear();
     let (busy, contended) =
         (plan(Fault::ScalingActivityInProgress), plan(Fault::ResourceContention));
     let (throttled, failed) = (plan(Fault::Throttle), plan(Fault::ServerError));
     let silent = plan(Fault::Timeout);
     let refusals: [Refusal<'_>; 7] = [
         (&at_minimum, OutcomeKind::BelowMinimum),
-        (&left, OutcomeKind::NotManaged),
+        (&without_instances, OutcomeKind::NotManaged),
         (&busy, OutcomeKind::ScalingActivityInProgress),
         (&contended, OutcomeKind::ResourceContention),
         (&throttled, OutcomeKind::Throttled),

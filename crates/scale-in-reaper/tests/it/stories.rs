@@ -70,13 +70,13 @@ async fn the_answer_names_every_instance_and_its_log_line_is_short() {
     let sim = Sim::start(world, settings).await;
     let answer = sim.sweep().await;
 
-    let (whole, logged) = (answer.to_json(), answer.to_log());
-    let named = |key: &str| whole["clusters"][0][key].as_array().unwrap().len();
+    let (json, logged) = (answer.to_json(), answer.to_log());
+    let named = |key: &str| json["clusters"][0][key].as_array().unwrap().len();
     assert_eq!(named("remove") + named("keep"), 96);
     assert_eq!(logged["clusters"][0]["keep"].as_array().unwrap().len(), 25);
     assert_eq!(logged["clusters"][0]["kept"], named("keep"));
     for key in ["cpu_percent", "memory_percent"] {
-        assert!(whole["clusters"][0]["headroom_after"][key].as_f64().unwrap() >= 20.0, "{whole}");
+        assert!(json["clusters"][0]["headroom_after"][key].as_f64().unwrap() >= 20.0, "{json}");
     }
 }
 
@@ -386,13 +386,13 @@ async fn with_no_time_left_nothing_is_begun() {
     let sim = Sim::start(hooked(small(1)), settings()).await;
     let begun = sim.region.now();
     sim.invoke(&json!({"mode": "plan"})).await.unwrap();
-    let look = Duration::try_from(sim.region.now().duration_since(begun)).unwrap();
+    let observation_time = Duration::try_from(sim.region.now().duration_since(begun)).unwrap();
     // Half of the time is kept for what was begun already, and a look takes more than the other
     // half.
     let now = sim.region.now();
     let report = sim
         .reaper
-        .handle(&json!({}), now, now + look.mul_f64(1.6))
+        .handle(&json!({}), now, now + observation_time.mul_f64(1.6))
         .await
         .unwrap()
         .clusters

@@ -176,10 +176,10 @@ impl Sim {
             .handling(scenario::LIFECYCLE_DRAINER, &self.region, &self.drainer, handle)
             .handling(scenario::SCALE_IN_REAPER, &self.region, &self.reaper, sweep);
         let end = self.region.now() + limit;
-        let rest = self.region.run(&lambda, limit).await;
+        let later_results = self.region.run(&lambda, limit).await;
         // The Region comes back as soon as nothing more is to happen.
         sleep(Duration::try_from(end.duration_since(self.region.now())).unwrap_or_default()).await;
-        rest
+        later_results
     }
 
     /// The time until the next sweep.
@@ -243,8 +243,8 @@ pub(crate) fn removed(report: &ClusterReport) -> Vec<String> {
     report.plan.remove.iter().map(|removal| removal.instance_id.to_string()).collect()
 }
 
-pub(crate) fn outcomes(done: &[RemovalOutcome]) -> Vec<OutcomeKind> {
-    done.iter().map(|outcome| outcome.outcome).collect()
+pub(crate) fn outcomes(removals: &[RemovalOutcome]) -> Vec<OutcomeKind> {
+    removals.iter().map(|outcome| outcome.outcome).collect()
 }
 
 /// Why an instance stays.

@@ -89,8 +89,8 @@ fn check_settings<S: PartialEq + Debug>(
 
 /// `60 to 172800`, as numbers.
 fn range(limits: &str) -> Option<(i64, i64)> {
-    let (least, most) = limits.split_once(" to ")?;
-    Some((least.parse().ok()?, most.parse().ok()?))
+    let (minimum, maximum) = limits.split_once(" to ")?;
+    Some((minimum.parse().ok()?, maximum.parse().ok()?))
 }
 
 /// The values that limits such as `plan, act` list, if they are such.
@@ -101,13 +101,13 @@ fn listed(limits: &str) -> Vec<String> {
 }
 
 fn accepted_values(limits: &str) -> Vec<String> {
-    let ends = range(limits).map(|(least, most)| [least.to_string(), most.to_string()]);
+    let ends = range(limits).map(|(minimum, maximum)| [minimum.to_string(), maximum.to_string()]);
     ends.map_or_else(|| listed(limits), Vec::from)
 }
 
 fn refused_values(limits: &str) -> Vec<String> {
-    let outside =
-        range(limits).map(|(least, most)| [(least - 1), (most + 1)].map(|n| n.to_string()));
+    let outside = range(limits)
+        .map(|(minimum, maximum)| [(minimum - 1), (maximum + 1)].map(|n| n.to_string()));
     let unlisted = if listed(limits).is_empty() { vec![] } else { vec!["unlisted".to_owned()] };
     outside.map_or(unlisted, Vec::from)
 }

@@ -39,8 +39,8 @@ fn code(crate_name: &str) -> String {
 }
 
 fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
-    let rest = text.split_once(begin).unwrap_or_else(|| panic!("there is no {begin}")).1;
-    rest.split_once(end).unwrap_or_else(|| panic!("there is no {end} after {begin}")).0
+    let after_begin = text.split_once(begin).unwrap_or_else(|| panic!("there is no {begin}")).1;
+    after_begin.split_once(end).unwrap_or_else(|| panic!("there is no {end} after {begin}")).0
 }
 
 /// The texts in quotes.
@@ -125,7 +125,7 @@ fn what_the_dashboard_and_the_alarms_show_is_emitted() {
     for function in FUNCTIONS {
         let code = code(function);
         let metrics: Vec<_> =
-            shown.iter().filter(|(of, _)| of == function).map(|(_, metric)| metric).collect();
+            shown.iter().filter(|(name, _)| name == function).map(|(_, metric)| metric).collect();
         assert!(!metrics.is_empty(), "nothing of {function} is shown");
         let outcomes = outcome_metrics(function);
         for metric in metrics {
