@@ -5,7 +5,7 @@
 //! was searched.
 
 use ebb_aws::{AwsErrorKind, Problem, StatusFilter};
-use ebb_core::ecs::ContainerInstance;
+use ebb_core::ecs::{ContainerInstance, MissingCluster, missing_cluster};
 use ebb_core::ids::{Cluster, ContainerInstanceArn};
 use ebb_core::lifecycle::action::cluster_hint;
 use futures_util::{StreamExt, stream};
@@ -93,11 +93,11 @@ async fn search_cluster(
         match drain.clients.ecs.find(cluster, ids, status_filter).await {
             Ok(matches) if matches.is_empty() => {}
             Ok(matches) => return Ok(matches.into_iter().next()),
-            // Listed a moment ago and deleted now: it has no container instances. A configured
-            // cluster that does not exist is a mistake in the settings, and an instance must not
-            // be given up for it.
+            // An instance must not be given up for a mistake in the settings.
             Err(error)
-                if error.kind == AwsErrorKind::NotFound && drain.settings.clusters.is_none() =>
+                if error.kind == AwsErrorKind::NotFound
+                    && missing_cluster(drain.settings.clusters.as_deref())
+                        == MissingCluster::Deleted =>
             {
                 return Ok(None);
             }

@@ -23,6 +23,15 @@ pub fn kept_by_group(instance: &Instance, group: &Group, policy: &Policy) -> Opt
         .or_else(|| group_at_minimum(instance, group))
 }
 
+/// Whether a group may shrink at all, whichever instance goes: for whoever must find out more about
+/// a group, and would ask about none that stays as it is.
+pub fn group_may_shrink(name: &GroupName, group: &Group, policy: &Policy) -> bool {
+    group_not_allowed(name, policy).is_none()
+        && managed_scaling(name, group, policy).is_none()
+        && group.unavailable.is_none()
+        && group.capacity_above_minimum() > 0
+}
+
 /// Only what is in service counts towards a group's desired capacity, and is its to terminate.
 pub(crate) fn not_in_service(instance: &Instance) -> Option<KeepReason> {
     (!instance.is_in_service()).then(|| KeepReason::NotInService(instance.lifecycle_state.clone()))

@@ -46,7 +46,7 @@ use crate::bound::prices;
 pub use crate::ecs::{DIMENSIONS, HostPort, Protocol, Resources};
 use crate::eligibility::{Eligibility, eligibility};
 use crate::findings::Findings;
-pub use crate::group_rules::kept_by_group;
+pub use crate::group_rules::{group_may_shrink, kept_by_group};
 pub use crate::headroom::Headroom;
 pub use crate::inventory::{Group, Instance, Inventory, Service, Strategy, Task, TaskKind};
 use crate::limits::Limits;

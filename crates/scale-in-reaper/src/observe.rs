@@ -11,7 +11,7 @@ use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskAr
 use ebb_core::reaper::follow_up::PlacementFailure;
 use ebb_core::reaper::reading::reads_max;
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
-use ebb_planner::{Group, Instance, Inventory, Task, TaskKind, candidates_to_inspect};
+use ebb_planner::{Instance, Inventory, Task, TaskKind, candidates_to_inspect, group_may_shrink};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::sweep::Sweep;
@@ -129,20 +129,14 @@ impl Sweep<'_> {
         // Instance refreshes can only be asked for group by group, so groups that would be kept
         // anyway are left out.
         for (name, group) in &mut inventory.groups {
-            if self.may_shrink(name, group) {
+            // A group that stays as it is need not be asked about: that would cost a call.
+            if group_may_shrink(name, group, &self.policy) {
                 let refresh = self.clients.auto_scaling.instance_refresh(name).await?;
                 group.unavailable =
                     refresh.map(|status| format!("an instance refresh is {status}"));
             }
         }
         Ok(())
-    }
-
-    /// Whether a group would be shrunk unless it is being refreshed: only then it is worth asking.
-    fn may_shrink(&self, name: &GroupName, group: &Group) -> bool {
-        let allowed = self.policy.groups.as_ref().is_none_or(|groups| groups.contains(name));
-        let ours = !group.managed_scaling || self.policy.allow_managed_scaling;
-        allowed && ours && group.unavailable.is_none() && group.desired_capacity > group.min_size
     }
 
     /// The instances whose tasks are read, by index: the tasks of what drains are on their way, and

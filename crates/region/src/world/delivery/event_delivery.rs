@@ -35,7 +35,7 @@ impl World {
         self.delivery_delays_at_least_once(latency)
     }
 
-    /// Like `deliveries`, but it is never lost.
+    /// Like [`Self::delivery_delays`], but never none: it is not lost.
     pub(super) fn delivery_delays_at_least_once(
         &mut self,
         latency: (Duration, Duration),
