@@ -126,7 +126,7 @@ fn sqs_error(record: &Value, field: &'static str, expected: &'static str) -> Par
         event: "SQS message".to_owned(),
         field,
         expected,
-        found: describe(record.get(field)),
+        actual: describe(record.get(field)),
     }
 }
 
@@ -152,7 +152,7 @@ fn open_sns(notification: &Value) -> Result<Opened, ParseError> {
             event: "SNS notification".to_owned(),
             field: "Message",
             expected: "text",
-            found: describe(notification.get("Message")),
+            actual: describe(notification.get("Message")),
         });
     };
     let topic = notification.get("TopicArn").and_then(Value::as_str).map(TopicArn::new);

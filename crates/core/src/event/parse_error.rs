@@ -5,7 +5,7 @@ use serde_json::Value;
 /// An event that claims to be one of ours and cannot be read. It is an error, so that it reaches
 /// the dead-letter queue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read `{field}` of the {event}: expected {expected}, found {found}")]
+#[error("read `{field}` of the {event}: expected {expected}, found {actual}")]
 pub struct ParseError {
     /// What the event says it is.
     pub event: String,
@@ -14,7 +14,7 @@ pub struct ParseError {
     /// What should have stood there.
     pub expected: &'static str,
     /// What stood there, shortened.
-    pub found: String,
+    pub actual: String,
 }
 
 /// How much of a text an error shows: enough for an id or a word of AWS, and not a whole event,

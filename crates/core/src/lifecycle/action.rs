@@ -140,7 +140,7 @@ impl<'a> Fields<'a> {
             event: "termination lifecycle action".to_owned(),
             field: self.name(field),
             expected,
-            found: describe(self.get(field)),
+            actual: describe(self.get(field)),
         }
     }
 }

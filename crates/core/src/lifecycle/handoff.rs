@@ -187,12 +187,12 @@ impl<'a> Fields<'a> {
     }
 
     fn error(&self, field: &'static str, expected: &'static str) -> ParseError {
-        let found = if field == "ebb" { Some(self.0) } else { self.get(field) };
+        let actual = if field == "ebb" { Some(self.0) } else { self.get(field) };
         ParseError {
             event: "state that Ebb carries in a lifecycle message".to_owned(),
             field,
             expected,
-            found: describe(found),
+            actual: describe(actual),
         }
     }
 }
@@ -239,7 +239,7 @@ mod tests {
     }
 
     /// A message of the release before, without a version.
-    fn message_with_told(told: &str) -> String {
+    fn message_with_told(value: &str) -> String {
         format!(
             r#"{{"ebb": {{
                 "hop": 3,
@@ -248,7 +248,7 @@ mod tests {
                 "cluster": "shop",
                 "container_instance_arn": "arn:aws:ecs:…:container-instance/shop/1",
                 "heartbeat_timeout_seconds": 3600,
-                "told": {told}
+                "told": {value}
             }}}}"#
         )
     }

@@ -87,8 +87,13 @@ fn text<'a>(payload: &'a Value, key: &str) -> Option<&'a str> {
     payload.get(key).and_then(Value::as_str)
 }
 
-fn error(field: &'static str, expected: &'static str, found: Option<&Value>) -> ParseError {
-    ParseError { event: "request for a sweep".to_owned(), field, expected, found: describe(found) }
+fn error(field: &'static str, expected: &'static str, actual: Option<&Value>) -> ParseError {
+    ParseError {
+        event: "request for a sweep".to_owned(),
+        field,
+        expected,
+        actual: describe(actual),
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +140,7 @@ mod tests {
 
     #[test]
     fn an_unknown_mode_and_what_is_no_object_are_errors_that_name_the_field() {
-        for (payload, field, found) in [
+        for (payload, field, actual) in [
             (json!({"mode": "dry"}), "mode", "\"dry\""),
             (json!({"mode": null}), "mode", "null"),
             (json!({"mode": true}), "mode", "a boolean"),
@@ -144,7 +149,7 @@ mod tests {
             (json!("plan"), "payload", "\"plan\""),
         ] {
             let error = read(&payload).unwrap_err();
-            assert_eq!((error.field, error.found.as_str()), (field, found), "{payload}");
+            assert_eq!((error.field, error.actual.as_str()), (field, actual), "{payload}");
         }
     }
 }

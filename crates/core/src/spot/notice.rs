@@ -163,9 +163,9 @@ impl Detail<'_> {
         &self,
         field: &'static str,
         expected: &'static str,
-        found: Option<&Value>,
+        actual: Option<&Value>,
     ) -> ParseError {
-        ParseError { event: self.event.to_owned(), field, expected, found: describe(found) }
+        ParseError { event: self.event.to_owned(), field, expected, actual: describe(actual) }
     }
 }
 
@@ -199,12 +199,12 @@ mod tests {
                 "a list",
             ),
         ];
-        for (detail, field, found) in cases {
+        for (detail, field, actual) in cases {
             let error = only_event(&spot_warning(&detail)).unwrap_err();
-            assert_eq!((error.field, error.found.as_str()), (field, found));
+            assert_eq!((error.field, error.actual.as_str()), (field, actual));
             assert_eq!(error.event, "EC2 Spot Instance Interruption Warning");
             let message = error.to_string();
-            for part in [field, error.expected, found] {
+            for part in [field, error.expected, actual] {
                 assert!(message.contains(part), "{part} is not in {message}");
             }
         }

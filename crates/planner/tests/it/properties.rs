@@ -188,8 +188,8 @@ proptest! {
     #[test]
     fn every_displaced_task_finds_a_place(world in worlds(), seed: u64) {
         let witness = world.witness();
-        let found = witness.find();
-        prop_assert!(found.is_ok(), "{:?} has no place", found);
+        let places = witness.find();
+        prop_assert!(places.is_ok(), "{:?} has no place", places);
         if world.plan.remove.iter().all(|removal| removal.reason.is_certain()) {
             for seed in (0..8).map(|offset| seed.wrapping_add(offset)) {
                 let placed = witness.random(seed);
