@@ -14,7 +14,7 @@ use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
 use ebb_planner::{Instance, Plan};
 use tracing::{info, warn};
 
-use crate::follow_up::{by_id, outcome, outcome_kind};
+use crate::follow_up::{outcome, outcome_kind};
 use crate::observe::Candidates;
 use crate::sweep::{FUNCTION, Sweep};
 
@@ -63,15 +63,18 @@ impl Sweep<'_> {
         // as either may forbid a removal by now.
         let groups = self.observe_groups().await?;
         let inventory = self.observe(cluster, &groups, Candidates::Only(&ids)).await?.inventory;
-        let plan = revalidate(&planned, inventory.clone(), &self.policy, self.clock.now());
+        // Kept apart, as the new plan takes the inventory up. It names no other instances.
+        let candidates: BTreeMap<_, _> = inventory
+            .instances
+            .iter()
+            .filter(|instance| ids.contains(&instance.instance_id))
+            .map(|instance| (instance.instance_id.clone(), instance.clone()))
+            .collect();
+        let plan = revalidate(&planned, inventory, &self.policy, self.clock.now());
         // Asked before the first drain: a failure here has changed nothing yet.
         let at_once = self.terminate_at_once(&plan).await?;
-        let instances = by_id(&inventory);
-        let to_remove: Vec<_> = plan
-            .remove
-            .iter()
-            .filter_map(|removal| instances.get(&removal.instance_id).copied())
-            .collect();
+        let to_remove: Vec<_> =
+            plan.remove.iter().filter_map(|removal| candidates.get(&removal.instance_id)).collect();
         let mut outcomes = BTreeMap::new();
         for batch in to_remove.chunks(Ecs::SET_DRAINING_MAX) {
             // Asked for each batch: a drain that is begun needs time to be taken back if it fails.
@@ -83,9 +86,11 @@ impl Sweep<'_> {
             outcomes
                 .extend(removed.into_iter().map(|outcome| (outcome.instance_id.clone(), outcome)));
         }
-        let in_order =
-            plan.remove.iter().filter_map(|removal| outcomes.remove(&removal.instance_id));
-        let in_order = in_order.collect();
+        let in_order = plan
+            .remove
+            .iter()
+            .filter_map(|removal| outcomes.remove(&removal.instance_id))
+            .collect();
         Ok((plan, in_order))
     }
 

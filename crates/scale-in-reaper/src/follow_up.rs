@@ -1,7 +1,7 @@
 //! How a sweep follows up what an earlier one drained, and how a drain is taken back. What becomes
 //! of each is decided by `ebb_core::reaper::follow_up`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ebb_aws::{AwsError, AwsErrorKind, Problem, Termination};
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
@@ -215,9 +215,4 @@ pub(crate) fn outcome_kind(error: &AwsError) -> OutcomeKind {
         AwsErrorKind::NotFound => OutcomeKind::Gone,
         AwsErrorKind::Other => OutcomeKind::Failed,
     }
-}
-
-/// The instances of an inventory by their ids.
-pub(crate) fn by_id(inventory: &Inventory) -> BTreeMap<&InstanceId, &Instance> {
-    inventory.instances.iter().map(|instance| (&instance.instance_id, instance)).collect()
 }
