@@ -168,8 +168,8 @@ impl Limits {
     fn unbalances_zones(&self, instance: InstanceIndex) -> bool {
         let GroupLimit { zones, spread_max, .. } = &self.groups[self.group_of[instance]];
         // Its own zone needs no exception: it loses one instance, which is always allowed.
-        let left = zones[self.zone_of[instance]] - 1;
-        self.keep_zone_balance && zones.iter().any(|zone| zone - left > *spread_max)
+        let remaining = zones[self.zone_of[instance]] - 1;
+        self.keep_zone_balance && zones.iter().any(|zone| zone - remaining > *spread_max)
     }
 
     /// Takes a removed instance from the limits.

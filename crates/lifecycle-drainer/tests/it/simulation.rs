@@ -155,9 +155,9 @@ async fn play(story: &mut Story) -> (World, RunEnd) {
         handle_until_killed(drainer, payload, now, deadline, lifetime)
     };
     let lambda = InProcess::default().handling(FUNCTION, &region, &drainer, handle);
-    let rest = region.run(&lambda, Duration::from_secs(60 * 3600)).await;
+    let run_end = region.run(&lambda, Duration::from_secs(60 * 3600)).await;
     let world = region.world().clone();
-    (world, rest)
+    (world, run_end)
 }
 
 /// The tasks that ran on an instance and had not stopped at a moment.
@@ -180,8 +180,8 @@ fn must(holds: bool, rule: &str, details: String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(format!("{rule}: {details}")) }
 }
 
-fn check(story: &Story, world: &World, rest: RunEnd) -> Result<(), String> {
-    must(rest == RunEnd::Quiet, "every drain ends", format!("{rest:?}"))?;
+fn check(story: &Story, world: &World, run_end: RunEnd) -> Result<(), String> {
+    must(run_end == RunEnd::Quiet, "every drain ends", format!("{run_end:?}"))?;
     for (after, instance_id) in &story.terminations {
         check_completion(story, world, *after, instance_id)?;
     }
@@ -293,8 +293,8 @@ fn simulate(seed: u64) -> Result<(), String> {
         .build()
         .unwrap();
     let mut story = draw(seed);
-    let (world, rest) = runtime.block_on(play(&mut story));
-    check(&story, &world, rest)
+    let (world, run_end) = runtime.block_on(play(&mut story));
+    check(&story, &world, run_end)
 }
 
 #[test]

@@ -143,9 +143,9 @@ proptest! {
             };
             let leaving = world.inventory.instances.iter().filter(leaves);
             let leaving: i64 = leaving.map(|instance| instance.weight).sum();
-            let left = group.desired_capacity - leaving;
+            let remaining = group.desired_capacity - leaving;
             let touched = world.plan.remove.iter().any(|removal| removal.group == *name);
-            prop_assert!(!touched || left >= group.min_size, "{}", name);
+            prop_assert!(!touched || remaining >= group.min_size, "{}", name);
         }
     }
 
@@ -227,8 +227,8 @@ proptest! {
         let Policy { headroom_cpu_percent, headroom_memory_percent, .. } = world.policy;
         let percent = [headroom_cpu_percent, headroom_memory_percent].map(i64::from);
         for dimension in 0..2 {
-            let left = free[dimension] * 100 >= percent[dimension] * all[dimension];
-            prop_assert!(left || world.plan.remove.is_empty(), "{:?} free of {:?}", free, all);
+            let is_left = free[dimension] * 100 >= percent[dimension] * all[dimension];
+            prop_assert!(is_left || world.plan.remove.is_empty(), "{:?} free of {:?}", free, all);
         }
     }
 

@@ -158,8 +158,7 @@ fn what_is_called_is_allowed_and_nothing_else() {
         .map(|(_, operation)| operation.to_owned())
         .filter(|operation| operation != "cluster")
         .collect();
-    let not_in =
-        |some: &BTreeSet<String>, others| some.difference(others).cloned().collect::<Vec<_>>();
+    let not_in = |a: &BTreeSet<String>, b| a.difference(b).cloned().collect::<Vec<_>>();
     assert_eq!(not_in(&called, &allowed), [""; 0], "is not allowed");
     assert_eq!(not_in(&allowed, &called), [""; 0], "is not called");
 }
