@@ -2,7 +2,7 @@
 //! any invocation does.
 //!
 //! Source: Lambda Developer Guide, invocation-async-error-handling (two retries, after one and two
-//! minutes).
+//! minutes; an event that is too old by then is discarded).
 
 use std::time::Duration;
 
@@ -63,8 +63,11 @@ impl World {
     }
 
     fn end_failed(&mut self, invocation: &Invocation, retries: usize, since: Timestamp) {
-        match ASYNC_RETRIES.get(retries) {
-            Some(&pause) => {
+        let function = self.delivery.functions.get(&invocation.function);
+        let event_age_max = function.map(|function| function.event_age_max).unwrap_or_default();
+        let pause = ASYNC_RETRIES.get(retries).copied();
+        match pause.filter(|&pause| self.now + pause <= since + event_age_max) {
+            Some(pause) => {
                 // The event keeps its age but not its throttles: the pauses after throttles begin
                 // from the shortest again.
                 let origin = Origin::Asynchronous { retries: retries + 1, throttles: 0, since };
@@ -94,5 +97,38 @@ impl World {
             hop,
             origin,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::world::delivery::Function;
+
+    /// The seconds at which an event is tried whose every attempt fails at once, by a function that
+    /// keeps events for so long.
+    fn attempts(event_age_max: Duration) -> Vec<i64> {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        let function = Function { event_age_max, ..Function::new(Duration::from_secs(10)) };
+        world.delivery.functions.insert("drainer".to_owned(), function);
+        world.invoke("drainer", json!({}));
+        let mut attempts = Vec::new();
+        for _ in 0..600 {
+            for (invocation, _) in world.take_ready() {
+                attempts.push(world.now().as_second());
+                world.end(invocation, Err("failed".to_owned()));
+            }
+            world.advance(world.now() + Duration::from_secs(1));
+        }
+        assert_eq!(world.delivery.functions["drainer"].dead_letters, [json!({})]);
+        attempts
+    }
+
+    #[test]
+    fn a_failed_event_is_tried_twice_more_unless_it_is_too_old_by_then() {
+        assert_eq!(attempts(Duration::from_secs(6 * 3600)), [0, 60, 180]);
+        assert_eq!(attempts(Duration::from_secs(120)), [0, 60]);
     }
 }
