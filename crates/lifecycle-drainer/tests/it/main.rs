@@ -3,6 +3,7 @@
 
 mod draining;
 mod events;
+mod executions;
 mod hops;
 mod messages;
 mod search;
