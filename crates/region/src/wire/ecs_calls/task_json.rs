@@ -38,6 +38,7 @@ pub(super) fn describe(cluster_name: &str, cluster: &Cluster, task: &Task) -> Va
         ("cpu", has_size.then(|| json!(task.spec.cpu.to_string()))),
         ("memory", has_size.then(|| json!(task.spec.memory_mib.to_string()))),
         ("startedBy", task.service.as_deref().map(deployment_id).map(Value::from)),
+        ("stoppingAt", task.stopping_at.map(seconds).map(Value::from)),
         ("stoppedAt", task.stopped_at.map(seconds).map(Value::from)),
     ];
     for (member, value) in optional {

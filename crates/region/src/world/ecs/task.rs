@@ -68,6 +68,8 @@ pub struct Task {
     pub status: TaskStatus,
     /// Whether it has been told to stop: `desiredStatus` STOPPED.
     pub stop_requested: bool,
+    /// When it was told to stop: `stoppingAt`. `None` where EC2 ended it.
+    pub stopping_at: Option<Timestamp>,
     /// Since when it is healthy, if it is.
     pub healthy_at: Option<Timestamp>,
     /// Whether its instance was taken away while it ran.
@@ -103,6 +105,7 @@ impl Task {
             gpus: Vec::new(),
             status: TaskStatus::Provisioning,
             stop_requested: false,
+            stopping_at: None,
             healthy_at: None,
             cut_off: false,
             created_at: now,

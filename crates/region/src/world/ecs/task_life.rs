@@ -70,6 +70,7 @@ impl World {
 
     /// Tells a task to stop. A second time changes nothing.
     pub fn stop_task(&mut self, cluster: &str, task_id: &str) {
+        let now = self.now;
         let Some(task) =
             self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(task_id))
         else {
@@ -79,6 +80,7 @@ impl World {
             return;
         }
         task.stop_requested = true;
+        task.stopping_at = Some(now);
         // A task that still starts has a step planned already, which now leads towards its end.
         if task.status == TaskStatus::Running {
             self.plan_step(cluster, task_id);
