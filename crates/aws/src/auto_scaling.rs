@@ -8,4 +8,4 @@ mod lifecycle_actions;
 pub use self::auto_scaling_client::AutoScaling;
 pub use self::group_instances::Termination;
 pub use self::groups::{GroupDescription, Member};
-pub use self::lifecycle_actions::{ActionResult, ActionStatus};
+pub use self::lifecycle_actions::{ActionResult, ActionStatus, Completion};

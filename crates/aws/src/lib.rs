@@ -11,7 +11,7 @@ mod reads;
 mod sns;
 
 pub use auto_scaling::{
-    ActionResult, ActionStatus, AutoScaling, GroupDescription, Member, Termination,
+    ActionResult, ActionStatus, AutoScaling, Completion, GroupDescription, Member, Termination,
 };
 pub use clients::Clients;
 pub use ecs::{DrainResult, Ecs, PlacedTask, StatusFilter};

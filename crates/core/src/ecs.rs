@@ -3,6 +3,8 @@
 //!
 //! Reading them is left to `ebb-aws`; deciding about them to `spot`, `lifecycle` and `reaper`.
 
+use jiff::Timestamp;
+
 pub use ebb_planner::ecs::{ContainerInstanceStatus, DIMENSIONS, HostPort, Protocol, Resources};
 
 use crate::ids::{Cluster, ContainerInstanceArn, InstanceId, TaskArn};
@@ -20,6 +22,20 @@ pub struct ContainerInstance {
     pub status: ContainerInstanceStatus,
 }
 
+/// A container instance with what changes while it drains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedContainerInstance {
+    /// The container instance.
+    pub container_instance: ContainerInstance,
+    /// Whether its agent is connected.
+    pub agent_connected: bool,
+    /// How many of its tasks have not been told to stop: `runningTasksCount` and
+    /// `pendingTasksCount`, which count by the desired status.
+    pub tasks_wanted: i32,
+    /// The value of the attribute that was asked for, if it has that.
+    pub attribute: Option<String>,
+}
+
 /// A task on a container instance, as ECS describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
@@ -29,6 +45,11 @@ pub struct Task {
     pub service: Option<String>,
     /// Whether it has been told to stop: `desiredStatus` STOPPED.
     pub told_to_stop: bool,
+    /// When it was told to stop: `stoppingAt`. `None` if ECS does not say so.
+    pub stopping_at: Option<Timestamp>,
+    /// Whether it leaves its load balancers before it stops: `lastStatus` DEACTIVATING. That takes
+    /// as long as the deregistration delay of its target groups.
+    pub deactivating: bool,
     /// Whether it has stopped: `lastStatus` STOPPED. Until then its containers may run, whatever it
     /// has been told (ECS Developer Guide, container-instance-draining).
     pub stopped: bool,

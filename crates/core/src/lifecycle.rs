@@ -5,10 +5,19 @@
 
 pub mod action;
 mod answer;
+mod deadline;
 mod decide;
 pub mod diagnosis;
 pub mod handoff;
+mod look;
+pub mod reactivation;
 pub mod settings;
+mod unattended;
 
 pub use self::answer::{Answer, Outcome, OutcomeKind};
-pub use self::decide::{ActionState, Decision, DrainProgress, TasksLeft, decide};
+pub use self::deadline::drain_deadline;
+pub use self::decide::{
+    ActionState, Decision, DrainProgress, Evidence, READ_LAG_MAX, TasksLeft, decide,
+};
+pub use self::look::{LookTarget, NextLook, PastLooks, count_stopping_looks, jittered, next_look};
+pub use self::unattended::{UNATTENDED_MAX, unattended_share};

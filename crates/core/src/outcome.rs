@@ -70,7 +70,15 @@ mod tests {
         );
         assert_eq!(
             lifecycle::OutcomeKind::ALL.map(lifecycle::OutcomeKind::as_str),
-            ["completed", "republished", "timed_out", "ignored", "would_drain"]
+            [
+                "completed",
+                "republished",
+                "timed_out",
+                "retained",
+                "reactivated",
+                "ignored",
+                "would_drain"
+            ]
         );
         assert_eq!(
             reaper::OutcomeKind::ALL.map(reaper::OutcomeKind::as_str),
@@ -104,7 +112,15 @@ mod tests {
         );
         assert_eq!(
             lifecycle::OutcomeKind::ALL.map(lifecycle::OutcomeKind::metric),
-            ["Completed", "Republished", "TimedOut", "Ignored", "WouldDrain"]
+            [
+                "Completed",
+                "Republished",
+                "TimedOut",
+                "Retained",
+                "Reactivated",
+                "Ignored",
+                "WouldDrain"
+            ]
         );
     }
 }

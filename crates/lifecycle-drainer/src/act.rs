@@ -2,23 +2,29 @@
 //!
 //! Why a step is taken is decided by `ebb_core::lifecycle::decide`.
 
-use ebb_aws::{ActionResult, ActionStatus, DrainResult, Problem};
+use std::collections::BTreeMap;
+
+use ebb_aws::{ActionResult, Completion, DrainResult, Ecs, Problem};
 use ebb_core::ecs::ContainerInstanceStatus;
+use ebb_core::ids::{Cluster, ContainerInstanceArn};
 use ebb_core::lifecycle::settings::OnTimeout;
-use ebb_core::lifecycle::{Decision, DrainProgress, OutcomeKind};
+use ebb_core::lifecycle::{Decision, OutcomeKind};
 use tracing::info;
 
-use crate::diagnosis::report_holding_tasks;
 use crate::drain::Drain;
-use crate::observation::{Observation, count_tasks};
+use crate::observation::{DrainedContainerInstance, Observation, count_tasks};
 use crate::report;
 
 /// What a step leads to.
 pub(crate) enum Effect {
     /// The message is settled.
     Settled(OutcomeKind, String),
+    /// As above, by somebody else: the action was over before.
+    OverBefore(OutcomeKind, String),
     /// This is known now, and to be decided about next.
     Observed(Observation),
+    /// This is to be looked at again within seconds.
+    Doubted(String),
     /// There is nothing to do but to wait, for this.
     Waiting(String),
 }
@@ -31,6 +37,7 @@ pub(crate) async fn act(
 ) -> Result<Effect, Problem> {
     match decision {
         Decision::Ignore { why } => Ok(Effect::Settled(OutcomeKind::Ignored, why)),
+        Decision::LookAgain { why } => Ok(Effect::Doubted(why)),
         // Whatever would be done next to an action that is waited for ends a dry run.
         decision if drain.settings.dry_run => Ok(Effect::Settled(
             OutcomeKind::WouldDrain,
@@ -49,29 +56,61 @@ pub(crate) async fn act(
     }
 }
 
-/// Sets the container instance to DRAINING. One that has left its cluster meanwhile counts as
-/// INACTIVE: there is nothing left to wait for.
+/// Sets the container instances that are ACTIVE to DRAINING. One that has left its cluster meanwhile
+/// counts as INACTIVE: there is nothing left to wait for.
 async fn start_drain(drain: Drain<'_>, observation: &Observation) -> Result<Observation, Problem> {
-    let (cluster, arn) = observation.container_instance()?;
-    let results = drain.clients.ecs.set_draining(cluster, std::slice::from_ref(arn)).await;
-    let status = match results?.into_iter().next() {
-        Some(DrainResult::Draining) => {
-            info!(
-                ec2.instance_id = %drain.action.instance_id,
-                ecs.cluster = cluster.name(),
-                asg.name = %drain.action.group,
-                "Draining {} until {}", drain.action.instance_id, drain.state.deadline
-            );
-            ContainerInstanceStatus::Draining
+    let is_active =
+        |drained: &&DrainedContainerInstance| *drained.status() == ContainerInstanceStatus::Active;
+    let mut by_cluster = BTreeMap::<&Cluster, Vec<ContainerInstanceArn>>::new();
+    for drained in observation.container_instances.iter().filter(is_active) {
+        by_cluster.entry(drained.cluster()).or_default().push(drained.arn().clone());
+    }
+    let mut statuses = BTreeMap::new();
+    let mut refusal = None;
+    for (cluster, arns) in by_cluster {
+        for batch in arns.chunks(Ecs::SET_DRAINING_MAX) {
+            // Those after a failure are tried all the same.
+            match drain.clients.ecs.set_draining(cluster, batch).await {
+                Ok(results) => {
+                    for (arn, result) in batch.iter().zip(results) {
+                        match status_after(&result) {
+                            Ok(status) => drop(statuses.insert(arn.clone(), status)),
+                            Err(problem) => refusal = Some(problem),
+                        }
+                    }
+                }
+                Err(error) => refusal = Some(error.into()),
+            }
         }
-        // An instance that has left its cluster has no tasks that could be waited for.
-        Some(DrainResult::Gone(_)) => ContainerInstanceStatus::Inactive,
-        Some(DrainResult::Refused(why)) => {
-            return Err(Problem::other(format!("ECS did not set it to DRAINING: {why}")));
+        info!(
+            ec2.instance_id = %drain.action.instance_id,
+            ecs.cluster = cluster.name(),
+            asg.name = %drain.action.group,
+            "Draining {} until {}", drain.action.instance_id, drain.state.deadline
+        );
+    }
+    if let Some(problem) = refusal {
+        return Err(problem);
+    }
+    let container_instances = observation.container_instances.iter().map(|drained| {
+        let status = statuses.get(drained.arn()).cloned();
+        match status {
+            Some(status) => drained.clone().with_status(status),
+            None => drained.clone(),
         }
-        None => return Err(Problem::other("ECS did not say whether it is DRAINING")),
-    };
-    Ok(observation.with_progress(DrainProgress::Status(status)))
+    });
+    Ok(observation.with_container_instances(container_instances.collect()))
+}
+
+fn status_after(result: &DrainResult) -> Result<ContainerInstanceStatus, Problem> {
+    match result {
+        DrainResult::Draining => Ok(ContainerInstanceStatus::Draining),
+        // A container instance that has left its cluster has no tasks that could be waited for.
+        DrainResult::Gone(_) => Ok(ContainerInstanceStatus::Inactive),
+        DrainResult::Refused(why) => {
+            Err(Problem::other(format!("ECS did not set it to DRAINING: {why}")))
+        }
+    }
 }
 
 /// Tells the standalone tasks to stop that were not told yet. They count as stopping from then on:
@@ -80,15 +119,20 @@ async fn stop_standalone_tasks(
     drain: Drain<'_>,
     observation: &Observation,
 ) -> Result<Observation, Problem> {
-    let (cluster, _) = observation.container_instance()?;
-    let Some(mut tasks) = observation.tasks.clone() else { return Ok(observation.clone()) };
-    // Services stop their own tasks, once there are replacements.
-    for task in tasks.tasks.iter_mut().filter(|task| task.service.is_none() && !task.told_to_stop) {
-        let reason = "Ebb: its container instance is drained";
-        drain.clients.ecs.stop_task(cluster, &task.arn, reason).await?;
-        task.told_to_stop = true;
+    let mut stopped = observation.clone();
+    for drained in &mut stopped.container_instances {
+        let cluster = drained.cluster().clone();
+        let Some(tasks) = &mut drained.tasks else { continue };
+        // Services stop their own tasks, once there are replacements.
+        for task in
+            tasks.tasks.iter_mut().filter(|task| task.service.is_none() && !task.told_to_stop)
+        {
+            let reason = "Ebb: its container instance is drained";
+            drain.clients.ecs.stop_task(&cluster, &task.arn, reason).await?;
+            task.told_to_stop = true;
+        }
     }
-    Ok(observation.with_tasks(tasks))
+    Ok(stopped.with_progress_of_tasks())
 }
 
 /// Completes the action. Only the hop that does so measures the drain, so each counts once,
@@ -99,21 +143,17 @@ async fn complete(
     outcome: OutcomeKind,
     why: String,
 ) -> Result<Effect, Problem> {
-    let completed = drain.clients.auto_scaling.complete(drain.action, result).await;
-    Ok(match completed? {
-        ActionStatus::Active => {
+    let completion = drain.clients.auto_scaling.complete(drain.action, result).await?;
+    Ok(match completion {
+        Completion::Completed | Completion::CompletedUnanswered => {
             report::print_drain_seconds(drain);
             Effect::Settled(outcome, why)
         }
-        // A chain of hops beside this one, or the hook's time-out, was faster. That is no failure,
-        // and another try would find the same.
-        ActionStatus::Over => {
-            Effect::Settled(outcome, format!("{why}; the action was over already"))
-        }
+        Completion::OverBefore => Effect::OverBefore(outcome, why),
     })
 }
 
-/// Does what the operator chose for a drain that takes too long, after telling people why it does.
+/// Does what the operator chose for a drain that takes too long.
 async fn give_up(
     drain: Drain<'_>,
     observation: &Observation,
@@ -121,9 +161,6 @@ async fn give_up(
     why: String,
 ) -> Result<Effect, Problem> {
     let why = format!("its deadline {} has passed: {why}", drain.state.deadline);
-    // Before the action is completed: its group terminates the instance then, and its tasks cannot
-    // be looked up any more.
-    report_holding_tasks(drain, observation, "Ebb gives up draining").await;
     match on_timeout {
         OnTimeout::Continue => {
             complete(drain, ActionResult::Continue, OutcomeKind::TimedOut, why).await
@@ -131,10 +168,30 @@ async fn give_up(
         OnTimeout::Abandon => {
             complete(drain, ActionResult::Abandon, OutcomeKind::TimedOut, why).await
         }
+        OnTimeout::Retain => retain(drain, why).await,
         OnTimeout::Reactivate => {
-            let (cluster, arn) = observation.container_instance()?;
-            drain.clients.ecs.set_active(cluster, arn).await?;
+            let is_draining = |drained: &&DrainedContainerInstance| {
+                *drained.status() == ContainerInstanceStatus::Draining
+            };
+            for drained in observation.container_instances.iter().filter(is_draining) {
+                drain.clients.ecs.set_active(drained.cluster(), drained.arn()).await?;
+            }
             Ok(Effect::Settled(OutcomeKind::TimedOut, why))
         }
     }
+}
+
+/// Has the group keep the instance, if it does so with one whose hook is abandoned. Where it does
+/// not, ABANDON would terminate it like CONTINUE, and cancel the group's other hooks besides.
+/// Source: EC2 Auto Scaling User Guide, configure-instance-retention.
+async fn retain(drain: Drain<'_>, why: String) -> Result<Effect, Problem> {
+    let group = &drain.action.group;
+    if drain.clients.auto_scaling.group(group).await?.retains_abandoned {
+        return complete(drain, ActionResult::Abandon, OutcomeKind::Retained, why).await;
+    }
+    let why = format!(
+        "{why}; ON_TIMEOUT is retain, but group {group} retains nothing: set TerminateHookAbandon to \
+         retain in its instance lifecycle policy"
+    );
+    complete(drain, ActionResult::Continue, OutcomeKind::TimedOut, why).await
 }

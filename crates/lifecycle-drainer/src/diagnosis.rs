@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use crate::drain::Drain;
-use crate::observation::Observation;
+use crate::observation::{DrainedContainerInstance, Observation};
 use crate::report;
 
 /// How long a report may take, look-ups and notice together: no longer than the pause between two
@@ -35,10 +35,12 @@ pub(crate) async fn report_holding_tasks(
 
 async fn diagnose_and_report(drain: Drain<'_>, observation: &Observation, subject: &str) {
     let Drain { action, state, .. } = drain;
-    let lines = match gather_facts(drain, observation).await {
-        Some(facts) => diagnose(&facts),
-        None => Vec::new(),
-    };
+    let mut lines = Vec::new();
+    for drained in &observation.container_instances {
+        if let Some(facts) = gather_facts(drain, drained).await {
+            lines.extend(diagnose(&facts));
+        }
+    }
     let reasons = if lines.is_empty() {
         "nothing is known of what holds it".to_owned()
     } else {
@@ -63,24 +65,21 @@ async fn diagnose_and_report(drain: Drain<'_>, observation: &Observation, subjec
     notify(&drain.clients.topics, topic, &subject, &message, REPORT_TIME).await;
 }
 
-/// `None` if the container instance was never found, or cannot be looked at: a wrong diagnosis is
-/// worse than none.
-async fn gather_facts(drain: Drain<'_>, observation: &Observation) -> Option<DrainFacts> {
-    let (cluster, arn) = observation.container_instance.as_ref()?;
-    let ecs = &drain.clients.ecs;
-    let (agent_connected, rooms) = ecs.agent_and_rooms(cluster, arn).await.ok()?;
-    let tasks = observation.holding_tasks(drain.settings.standalone_tasks);
+/// `None` if its tasks were never counted, or it cannot be looked at: a wrong diagnosis is worse than
+/// none.
+async fn gather_facts(drain: Drain<'_>, drained: &DrainedContainerInstance) -> Option<DrainFacts> {
+    let (cluster, ecs) = (drained.cluster(), &drain.clients.ecs);
+    let counted = drained.tasks.as_ref()?.with_protection(drain, cluster).await;
+    let (agent_connected, rooms) = ecs.agent_and_rooms(cluster, drained.arn()).await.ok()?;
+    let tasks = counted.holding(drain.settings.standalone_tasks);
     let names = tasks.iter().filter_map(|task| task.service.clone()).collect();
     // Asked for again, as ECS may have said meanwhile why a replacement finds no place.
     let services = ecs.services(cluster, &names, drain.state.first_seen).await.ok();
-    let counted = observation.tasks.as_ref();
     Some(DrainFacts {
-        services: services
-            .or_else(|| counted.map(|tasks| tasks.services.clone()))
-            .unwrap_or_default(),
-        protected_until: counted.map(|tasks| tasks.protected_until.clone()).unwrap_or_default(),
         tasks: tasks.into_iter().cloned().collect(),
+        services: services.unwrap_or_else(|| counted.services.clone()),
         agent_connected,
         rooms,
+        protected_until: counted.protected_until.clone(),
     })
 }

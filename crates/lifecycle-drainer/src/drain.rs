@@ -2,6 +2,7 @@
 //! anything in it.
 
 use ebb_aws::{Clients, Clock};
+use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::action::LifecycleAction;
 use ebb_core::lifecycle::handoff::HandoffState;
 use ebb_core::lifecycle::settings::LifecycleSettings;
@@ -20,8 +21,17 @@ pub(crate) struct Drain<'a> {
 }
 
 impl Drain<'_> {
-    /// When Auto Scaling began to wait for the drain: its message's own time, where it has one.
+    /// When Auto Scaling began to wait for the drain: its message's own time, where it has one that
+    /// does not lie ahead.
     pub(crate) fn began(&self) -> Timestamp {
-        self.action.time.unwrap_or(self.state.first_seen)
+        self.action.time.map_or(self.state.first_seen, |time| time.min(self.state.first_seen))
+    }
+
+    /// Whether the settings allow to look for container instances in a cluster.
+    pub(crate) fn may_look_in(&self, cluster: &Cluster) -> bool {
+        match &self.settings.clusters {
+            None => true,
+            Some(clusters) => clusters.iter().any(|allowed| allowed.name() == cluster.name()),
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ebb_aws::{ActionStatus, Problem};
+use ebb_aws::{ActionStatus, AwsErrorKind, Problem};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tracing::warn;
@@ -33,25 +33,39 @@ pub(crate) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Starts the heartbeats of a hop.
-    pub(crate) fn start(timeout: Duration, hop: u64) -> Self {
+    /// Sends the first heartbeat of a hop. It comes before anything is done: it proves that the
+    /// action is open, and a message that was long on its way may have left it little time.
+    /// `None` if the action is over.
+    ///
+    /// # Errors
+    /// If the call fails: what is not proven is not acted on.
+    pub(crate) async fn start(
+        drain: Drain<'_>,
+        timeout: Duration,
+    ) -> Result<Option<Self>, Problem> {
+        let status = drain.clients.auto_scaling.heartbeat(drain.action).await?;
         let interval = timeout / HEARTBEATS_PER_TIMEOUT;
-        // The action is new to the first hop. A later one does not know when the hop before it
-        // sent its last heartbeat, so its own first is due at once.
-        let first_after = if hop == 1 { interval } else { Duration::ZERO };
-        Self { interval, due: Instant::now() + first_after }
+        Ok(match status {
+            ActionStatus::Active => Some(Self { interval, due: Instant::now() + interval }),
+            ActionStatus::Over => None,
+        })
     }
 
-    /// Sends a heartbeat. One that fails is not repeated: the next one is due soon enough.
-    pub(crate) async fn send(&mut self, drain: Drain<'_>) -> ActionStatus {
+    /// Sends a heartbeat. One that fails is not repeated, the next one is due soon enough: but for
+    /// one that is denied, as all that follow would be.
+    pub(crate) async fn send(&mut self, drain: Drain<'_>) -> Result<ActionStatus, Problem> {
         let sent = drain.clients.auto_scaling.heartbeat(drain.action).await;
         // Counted from the end of the call, and also after a failure: a call that was slow or
         // throttled is not followed by another at once.
         self.due = Instant::now() + self.interval;
-        sent.unwrap_or_else(|error| {
-            warn!("Waiting for the next heartbeat: {}", Problem::from(error).text);
-            ActionStatus::Active
-        })
+        match sent {
+            Ok(status) => Ok(status),
+            Err(error) if error.kind == AwsErrorKind::Denied => Err(error.into()),
+            Err(error) => {
+                warn!("Waiting for the next heartbeat: {}", Problem::from(error).text);
+                Ok(ActionStatus::Active)
+            }
+        }
     }
 }
 
@@ -65,5 +79,6 @@ pub(crate) async fn read_timeout(drain: Drain<'_>) -> Result<Option<u64>, Proble
 pub(crate) fn global_deadline(drain: Drain<'_>, timeout: Duration) -> Timestamp {
     let timeout = SignedDuration::try_from(timeout).unwrap_or(GLOBAL_TIMEOUT);
     let global_timeout = (timeout * GLOBAL_TIMEOUT_HEARTBEATS).min(GLOBAL_TIMEOUT);
-    drain.began() + (global_timeout - GLOBAL_TIMEOUT_MARGIN)
+    let end = drain.began().checked_add(global_timeout - GLOBAL_TIMEOUT_MARGIN);
+    end.unwrap_or(Timestamp::MAX)
 }

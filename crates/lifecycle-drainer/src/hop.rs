@@ -7,45 +7,74 @@
 //! - The decided step is taken by [`act`], see `act.rs`.
 //!
 //! Every step is idempotent, so two chains of hops for one action may run side by side: both end
-//! when the first of them has completed it. A call that fails is a pause; it never completes an
-//! action.
+//! when the first of them has completed it, or earlier, see `chain.rs`. A call that fails is a
+//! pause; it never completes an action.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ebb_aws::{ActionStatus, Clients, Clock, ErrorType, Problem};
+use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::action::LifecycleAction;
 use ebb_core::lifecycle::handoff::HandoffState;
-use ebb_core::lifecycle::settings::LifecycleSettings;
-use ebb_core::lifecycle::{ActionState, DrainProgress, Outcome, OutcomeKind, decide};
+use ebb_core::lifecycle::reactivation::Reactivation;
+use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout};
+use ebb_core::lifecycle::{
+    ActionState, Decision, DrainProgress, LookTarget, Outcome, OutcomeKind, decide, drain_deadline,
+};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use crate::act::{Effect, act};
+use crate::chain::Mark;
 use crate::diagnosis::report_holding_tasks;
 use crate::drain::Drain;
 use crate::heartbeat::{self, Heartbeat};
+use crate::looks::Looks;
 use crate::observation::{
-    Observation, observe_action_state, observe_container_instance, recheck_tasks,
+    Observation, count_tasks, observe_action_state, observe_container_instances,
+    observe_protection, recheck_statuses, recheck_tasks,
 };
+use crate::reactivation::look_and_reactivate;
+use crate::report;
+use crate::unattended::{Surroundings, waiting_members};
 
 /// What a hop keeps of the invocation's time for its last look at the drain and for publishing the
 /// message. With less, slow calls would cut it off; with more, hops would be shorter, and each of
 /// them observes everything anew.
 const HOP_MARGIN: SignedDuration = SignedDuration::from_secs(20);
 
+/// What a hop that stands in for another leaves behind at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtEnd {
+    /// The message, published again: the next hop goes on.
+    Publish,
+    /// Nothing: a message about the drain is on its way already.
+    Leave,
+}
+
 /// One hop of a drain.
 pub(crate) struct Hop<'a> {
     clients: &'a Clients,
     settings: &'a LifecycleSettings,
     action: &'a LifecycleAction,
+    at_end: AtEnd,
+    /// Where to leave what it sees of other instances, if anybody asks.
+    surroundings: Option<&'a Surroundings>,
     /// What the next hop will get.
     state: HandoffState,
     clock: Clock,
     /// When the hop ends.
     end: Instant,
-    /// `None` until the hook is read, and for good if it is gone.
+    looks: Looks,
+    mark: Mark,
+    /// `None` until the first one is sent, and for good if the hook is gone.
     heartbeat: Option<Heartbeat>,
+    /// What the action was to be completed with, if no answer has come to that.
+    unanswered: Option<(OutcomeKind, String)>,
+    /// Whether people have been told that the drain is given up.
+    give_up_reported: bool,
 }
 
 /// What a hop does next.
@@ -64,23 +93,48 @@ impl<'a> Hop<'a> {
         clients: &'a Clients,
         settings: &'a LifecycleSettings,
         action: &'a LifecycleAction,
+        at_end: AtEnd,
         clock: Clock,
         cut_off: Timestamp,
-    ) -> Result<Self, Problem> {
+    ) -> Self {
         let now = clock.now();
         let state = match &action.carried {
             Some(carried) => HandoffState { hop: carried.hop + 1, ..carried.clone() },
-            None => first_state(settings, action, now)?,
+            None => first_state(settings, action, now),
         };
         // A function with little time waits for half of it, so that its hops do not chase each
         // other.
         let time = cut_off.duration_since(now);
         let end = clock.instant(now + settings.hop.min(time - HOP_MARGIN.min(time / 2)));
-        Ok(Self { clients, settings, action, state, clock, end, heartbeat: None })
+        // The time of a message that was published again says nothing about its group's lag.
+        let message_time = if state.hop == 1 { action.time } else { Some(state.first_seen) };
+        Self {
+            clients,
+            settings,
+            action,
+            at_end,
+            surroundings: None,
+            mark: Mark::new(state.hop),
+            looks: Looks::new(message_time, now),
+            state,
+            clock,
+            end,
+            heartbeat: None,
+            unanswered: None,
+            give_up_reported: false,
+        }
+    }
+
+    /// Has the hop leave what it sees of other instances.
+    pub(crate) fn observing(self, surroundings: &'a Surroundings) -> Self {
+        Self { surroundings: Some(surroundings), ..self }
     }
 
     /// Runs the hop to its end. Every wait on the way ends with the hop.
     pub(crate) async fn run(mut self) -> Result<Outcome, Problem> {
+        if let Some(since) = self.state.returning_since {
+            return self.reactivate(since).await;
+        }
         let mut known = None;
         let mut step = Step::Observe;
         loop {
@@ -98,34 +152,125 @@ impl<'a> Hop<'a> {
         }
     }
 
-    /// Observes the action, and the container instance if the action is waited for.
+    /// Observes the action, and the container instances if the action is waited for.
     async fn observe(&mut self, known: Option<&Observation>) -> Result<Observation, Problem> {
         let action_state = observe_action_state(self.drain()).await?;
-        if action_state != ActionState::Waiting {
+        if !action_state.is_waiting() {
             return Ok(Observation::not_waiting(action_state, known));
         }
         // Before the search: if that fails there is a pause, which the action must outlive.
-        self.start_heartbeats().await?;
-        let observation = observe_container_instance(self.drain(), known).await?;
-        if let Some(container_instance) = &observation.container_instance {
-            // Carried to the next hop, which describes it with one call and need not search the
-            // clusters.
-            self.state.container_instance = Some(container_instance.clone());
+        if self.start_heartbeats().await? == ActionStatus::Over {
+            return Ok(Observation::not_waiting(ActionState::Over, known));
+        }
+        let observation = observe_container_instances(self.drain(), action_state, known).await?;
+        // Carried to the next hop, which describes them with one call and need not search the
+        // clusters.
+        self.state.container_instances = observation.keys();
+        self.state.search_incomplete = observation.search_incomplete;
+        if let (Some(surroundings), false) = (self.surroundings, observation.keys().is_empty()) {
+            surroundings.clusters.get_or_init(|| self.clusters());
         }
         Ok(observation)
     }
 
     /// Decides about what is known, and takes the decided step.
     async fn decide_and_act(&mut self, observation: &Observation) -> Result<Step, Problem> {
+        let now = self.clock.now();
+        self.note_draining(observation, now);
+        self.looks.add(observation, self.settings, now);
         let Observation { action_state, progress, .. } = observation;
-        let (deadline, now) = (self.state.deadline, self.clock.now());
-        let decision = decide(action_state, progress, self.settings, deadline, now);
-        match act(self.drain(), decision, observation).await? {
-            Effect::Settled(kind, why) => {
-                Ok(Step::Settle(self.outcome(kind, why, Some(observation))))
+        let (evidence, deadline) = (self.looks.evidence, self.state.deadline);
+        let decision = decide(action_state, progress, &evidence, self.settings, deadline, now);
+        // Whoever ended the action: a call of this hop had no answer, and did it.
+        if let (Decision::Ignore { .. }, Some((kind, why))) = (&decision, self.unanswered.take()) {
+            report::print_drain_seconds(self.drain());
+            return self.settle(kind, why, observation).await;
+        }
+        if matches!(decision, Decision::GiveUp { .. }) {
+            self.report_give_up(observation).await;
+        }
+        let completion = completion_of(&decision);
+        let effect = act(self.drain(), decision, observation).await;
+        if effect.is_err() && completion.is_some() {
+            self.unanswered = completion;
+        }
+        match effect? {
+            Effect::Settled(kind, why) => self.settle(kind, why, observation).await,
+            Effect::OverBefore(kind, why) => {
+                let why = match self.unanswered.take() {
+                    Some(_) => {
+                        report::print_drain_seconds(self.drain());
+                        why
+                    }
+                    // A chain of hops beside this one, or the hook's time-out, was faster. That is
+                    // no failure, and another try would find the same.
+                    None => format!("{why}; the action was over already"),
+                };
+                self.settle(kind, why, observation).await
             }
             Effect::Observed(observation) => Ok(Step::Decide(observation)),
+            Effect::Doubted(why) => self.look_again(&why, observation).await,
             Effect::Waiting(why) => self.wait(&why, observation).await,
+        }
+    }
+
+    /// Settles the message. An instance that only gets a new root volume comes back: the next hops
+    /// wait for that.
+    async fn settle(
+        &mut self,
+        kind: OutcomeKind,
+        why: String,
+        observation: &Observation,
+    ) -> Result<Step, Problem> {
+        let returns = observation.action_state == ActionState::WaitingToReplaceRootVolume
+            && matches!(kind, OutcomeKind::Completed | OutcomeKind::TimedOut)
+            && self.at_end == AtEnd::Publish;
+        if returns && self.action.topic().is_some() {
+            self.state.returning_since = Some(self.clock.now());
+            self.publish().await?;
+        }
+        Ok(Step::Settle(self.outcome(kind, why, Some(observation))))
+    }
+
+    /// Tells people what holds the drain that is given up, once.
+    async fn report_give_up(&mut self, observation: &Observation) {
+        if self.give_up_reported {
+            return;
+        }
+        self.give_up_reported = true;
+        // Before the action is completed: its group terminates the instance then, and its tasks
+        // cannot be looked up any more.
+        report_holding_tasks(self.drain(), observation, "Ebb gives up draining").await;
+    }
+
+    /// Notes when the drain began, which gives a late one more time.
+    fn note_draining(&mut self, observation: &Observation, now: Timestamp) {
+        let is_draining = match observation.progress {
+            DrainProgress::Draining(_) => true,
+            DrainProgress::NotInCluster | DrainProgress::Status(_) => false,
+        };
+        if is_draining && self.state.draining_since.is_none() {
+            self.state.draining_since = Some(now);
+            let HandoffState { first_seen, draining_since, deadline, .. } = self.state;
+            let timeout = self.settings.drain_timeout;
+            let extended = drain_deadline(self.action.time, first_seen, draining_since, timeout);
+            // Never beyond the end of the action, where that is known to be nearer.
+            let action_end = self.action_end().unwrap_or(Timestamp::MAX);
+            self.state.deadline = deadline.max(extended).min(action_end);
+        }
+    }
+
+    /// Looks again within seconds, to confirm a look or to refute it.
+    async fn look_again(&mut self, why: &str, observation: &Observation) -> Result<Step, Problem> {
+        let pause = self.looks.confirming_pause(self.settings, self.clock.now());
+        if let Some(outcome) = self.pause(pause, why, Some(observation)).await? {
+            return Ok(Step::Settle(outcome));
+        }
+        match observation.progress {
+            DrainProgress::Draining(_) if !observation.search_incomplete => {
+                count_tasks(self.drain(), observation).await.map(Step::Decide)
+            }
+            _ => Ok(Step::Observe),
         }
     }
 
@@ -139,17 +284,55 @@ impl<'a> Hop<'a> {
             self.state.stuck_reported = true;
             report_holding_tasks(self.drain(), observation, "Ebb still drains").await;
         }
-        if let Some(outcome) = self.pause(why, Some(observation)).await? {
+        let (pause, target) = self.looks.next(observation, self.settings, self.clock.now());
+        if let Some(outcome) = self.pause(pause, why, Some(observation)).await? {
             return Ok(Step::Settle(outcome));
         }
-        match observation.progress {
-            // Whether the action is still there is not asked again: a heartbeat or its completion
-            // finds out, and asking in each turn would double the calls of a drain.
-            DrainProgress::Draining(_) => {
-                recheck_tasks(self.drain(), observation).await.map(Step::Decide)
-            }
-            DrainProgress::NotInCluster | DrainProgress::Status(_) => Ok(Step::Observe),
+        if !matches!(observation.progress, DrainProgress::Draining(_))
+            || observation.search_incomplete
+        {
+            return Ok(Step::Observe);
         }
+        // Whether the action is still there is not asked again: a heartbeat or its completion finds
+        // out, and asking in each turn would double the calls of a drain.
+        let observation = match target {
+            LookTarget::Group if self.look_at_group().await => observation.clone(),
+            LookTarget::Group => return Ok(Step::Observe),
+            LookTarget::Statuses => recheck_statuses(self.drain(), observation).await?,
+            LookTarget::Tasks => recheck_tasks(self.drain(), observation).await?,
+        };
+        // Only a look at the container instances reads the mark anew.
+        if target == LookTarget::Statuses && self.mark.is_superseded(&observation) {
+            let why = "another invocation looks after this drain".to_owned();
+            return Ok(Step::Settle(self.outcome(OutcomeKind::Ignored, why, Some(&observation))));
+        }
+        let Self { clients, settings, action, ref state, clock, ref mut mark, .. } = *self;
+        let drain = Drain { clients, settings, action, state, clock };
+        mark.write_if_due(drain, &observation).await;
+        Ok(Step::Decide(observation))
+    }
+
+    /// Looks at the group. Returns whether it still waits for the instance, as far as it says. Which
+    /// others it waits for is left to whoever stands in for them, see `unattended.rs`.
+    async fn look_at_group(&mut self) -> bool {
+        let members = match self.clients.auto_scaling.group(&self.action.group).await {
+            Ok(group) => group.members,
+            Err(error) => {
+                // The drain does not need it.
+                warn!("Could not look for other instances: {}", Problem::from(error).text);
+                return true;
+            }
+        };
+        let own = members.iter().find(|member| member.instance_id == self.action.instance_id);
+        // One of its warm pool is not among them.
+        let still_waits = own
+            .is_none_or(|own| ActionState::from_lifecycle_state(&own.lifecycle_state).is_waiting());
+        let waiting = waiting_members(&members);
+        self.looks.share_with(waiting.len());
+        if let Some(surroundings) = self.surroundings {
+            surroundings.waiting.get_or_init(|| waiting);
+        }
+        still_waits
     }
 
     /// What follows upon a failure: a pause, and then everything is observed again.
@@ -158,17 +341,23 @@ impl<'a> Hop<'a> {
         problem: Problem,
         known: Option<&Observation>,
     ) -> Result<Step, Problem> {
-        // Past the deadline nothing is waited for any more, not even for a call that succeeds. Nor
-        // does a permission come by waiting: whoever has to grant it should hear of it at once.
-        let is_over = self.clock.now() >= self.state.deadline;
-        if is_over || problem.error_type == ErrorType::AwsDenied {
+        // A permission does not come by waiting: whoever has to grant it should hear of it at once.
+        if problem.error_type == ErrorType::AwsDenied {
             return Err(problem);
         }
         warn!(
             ec2.instance_id = %self.action.instance_id,
             "Looking again after a pause: {}", problem.text
         );
-        let settled = self.pause(&problem.text, known).await?;
+        let pause = Looks::pause_after_failure(self.settings);
+        // Past the deadline the hop still tries to its end, but no other hop follows: the event is
+        // run again, and then it is for people to see.
+        let is_over = self.clock.now() >= self.state.deadline;
+        let ends_here = is_over || self.action.topic().is_none();
+        if ends_here && Instant::now() + pause >= self.end {
+            return Err(problem);
+        }
+        let settled = self.pause(pause, &problem.text, known).await?;
         Ok(settled.map_or(Step::Observe, Step::Settle))
     }
 
@@ -176,66 +365,117 @@ impl<'a> Hop<'a> {
     /// again instead, and that settles it.
     async fn pause(
         &mut self,
+        pause: Duration,
         why: &str,
         known: Option<&Observation>,
     ) -> Result<Option<Outcome>, Problem> {
-        let wake = self.next_wake();
-        if wake >= self.end {
-            // The hop is used to its end before it publishes: an earlier message would only mean
-            // more hops.
-            sleep_until(self.end).await;
-            self.republish(why).await?;
-            return Ok(Some(self.outcome(OutcomeKind::Republished, why.to_owned(), known)));
-        }
+        // The hop is used to its end before it publishes: an earlier message would only mean more
+        // hops.
+        let wake = self.wake_after(pause).min(self.end);
         while let Some(mut heartbeat) = self.heartbeat.filter(|next| next.due <= wake) {
             sleep_until(heartbeat.due).await;
-            let status = heartbeat.send(self.drain()).await;
+            let status = heartbeat.send(self.drain()).await?;
             self.heartbeat = Some(heartbeat);
             // Nobody waits for the drain any more. Whoever ended the action has decided about the
             // instance.
             if status == ActionStatus::Over {
-                let why = "the action is over".to_owned();
-                return Ok(Some(self.outcome(OutcomeKind::Ignored, why, known)));
+                let (kind, why) = self
+                    .unanswered
+                    .take()
+                    .unwrap_or((OutcomeKind::Ignored, "the action is over".to_owned()));
+                return Ok(Some(self.outcome(kind, why, known)));
             }
         }
         sleep_until(wake).await;
-        Ok(None)
+        if wake >= self.end { self.end_hop(why, known).await.map(Some) } else { Ok(None) }
+    }
+
+    async fn end_hop(
+        &mut self,
+        why: &str,
+        known: Option<&Observation>,
+    ) -> Result<Outcome, Problem> {
+        if self.at_end == AtEnd::Leave {
+            let why = format!("{why}; its own message goes on");
+            return Ok(self.outcome(OutcomeKind::Ignored, why, known));
+        }
+        let known = match known {
+            Some(known) => Some(observe_protection(self.drain(), known).await),
+            None => None,
+        };
+        let why = match &known {
+            Some(Observation { progress: DrainProgress::Draining(left), .. }) => left.to_string(),
+            _ => why.to_owned(),
+        };
+        if self.action.topic().is_none() {
+            return Err(Problem::other(format!(
+                "still waiting: {why}. The event came over no topic that it could be published to \
+                 again: have the hook notify an SNS topic that the function subscribes to"
+            )));
+        }
+        self.publish().await?;
+        Ok(self.outcome(OutcomeKind::Republished, why, known.as_ref()))
     }
 
     /// When a pause that begins now ends: by the deadline, if that is still ahead.
-    fn next_wake(&self) -> Instant {
-        let interval =
-            Duration::try_from(self.settings.poll_interval).unwrap_or(Duration::from_secs(15));
-        // Up to a quarter less by chance, so that many drains do not call in step.
-        let wake = Instant::now() + interval.mul_f64(0.75 + fastrand::f64() / 4.0);
+    fn wake_after(&self, pause: Duration) -> Instant {
+        let wake = Instant::now() + pause;
         let deadline = self.clock.instant(self.state.deadline);
         if deadline > Instant::now() { wake.min(deadline) } else { wake }
     }
 
-    /// Starts the heartbeats, and bounds the drain by the action's global time-out. Later hops get
-    /// the heartbeat time-out handed on; where the hook is gone there is none to keep.
-    async fn start_heartbeats(&mut self) -> Result<(), Problem> {
-        if self.heartbeat.is_some() {
-            return Ok(());
+    /// Sends the first heartbeat of the hop, and bounds the drain by the action's global time-out.
+    /// Later hops get the heartbeat time-out handed on; where the hook is gone there is none to
+    /// keep. A dry run sends none.
+    async fn start_heartbeats(&mut self) -> Result<ActionStatus, Problem> {
+        if self.heartbeat.is_some() || self.settings.dry_run {
+            return Ok(ActionStatus::Active);
         }
         if self.state.heartbeat_timeout_seconds.is_none() {
             self.state.heartbeat_timeout_seconds = heartbeat::read_timeout(self.drain()).await?;
         }
-        if let Some(seconds) = self.state.heartbeat_timeout_seconds {
-            let timeout = Duration::from_secs(seconds);
-            let global_deadline = heartbeat::global_deadline(self.drain(), timeout);
-            self.state.deadline = self.state.deadline.min(global_deadline);
-            self.heartbeat = Some(Heartbeat::start(timeout, self.state.hop));
+        let Some(seconds) = self.state.heartbeat_timeout_seconds else {
+            return Ok(ActionStatus::Active);
+        };
+        if let Some(action_end) = self.action_end() {
+            self.state.deadline = self.state.deadline.min(action_end);
         }
-        Ok(())
+        self.heartbeat = Heartbeat::start(self.drain(), Duration::from_secs(seconds)).await?;
+        Ok(if self.heartbeat.is_some() { ActionStatus::Active } else { ActionStatus::Over })
+    }
+
+    /// When the action ends by itself, if that is known.
+    fn action_end(&self) -> Option<Timestamp> {
+        let timeout = Duration::from_secs(self.state.heartbeat_timeout_seconds?);
+        Some(heartbeat::global_deadline(self.drain(), timeout))
+    }
+
+    /// Waits for an instance that is away for a new root volume, and sets it ACTIVE again.
+    async fn reactivate(mut self, since: Timestamp) -> Result<Outcome, Problem> {
+        loop {
+            let why = match look_and_reactivate(self.drain(), since).await {
+                Ok(Reactivation::SetActive(_)) => {
+                    let why = "its instance is back with a new root volume".to_owned();
+                    return Ok(self.outcome(OutcomeKind::Reactivated, why, None));
+                }
+                Ok(Reactivation::Leave { why }) => {
+                    return Ok(self.outcome(OutcomeKind::Ignored, why, None));
+                }
+                Ok(Reactivation::Wait) => "its root volume is replaced".to_owned(),
+                Err(problem) if problem.error_type == ErrorType::AwsDenied => return Err(problem),
+                Err(problem) => problem.text,
+            };
+            let pause = Looks::pause_after_failure(self.settings);
+            if let Some(outcome) = self.pause(pause, &why, None).await? {
+                return Ok(outcome);
+            }
+        }
     }
 
     /// Publishes the message, with the state for the next hop, to the topic that it came over.
-    async fn republish(&self, why: &str) -> Result<(), Problem> {
+    async fn publish(&self) -> Result<(), Problem> {
         let Some(topic) = self.action.topic() else {
-            return Err(Problem::other(format!(
-                "still waiting ({why}), and it came over no topic to go on by"
-            )));
+            return Err(Problem::other("it came over no topic"));
         };
         let message = self
             .state
@@ -243,6 +483,13 @@ impl<'a> Hop<'a> {
             .map_err(|error| Problem::other(format!("write the message: {error}")))?;
         let subject = format!("Ebb: hop {} for {}", self.state.hop + 1, self.action.instance_id);
         Ok(self.clients.topics.publish(topic, &subject, &message).await?)
+    }
+
+    /// The clusters in which the container instances are.
+    fn clusters(&self) -> Vec<Cluster> {
+        let found = self.state.container_instances.iter();
+        let clusters: BTreeSet<_> = found.map(|(cluster, _)| cluster.clone()).collect();
+        clusters.into_iter().collect()
     }
 
     fn drain(&self) -> Drain<'_> {
@@ -261,21 +508,31 @@ impl<'a> Hop<'a> {
     }
 }
 
-/// The state of a drain that no hop has handled yet. Its time counts from the message's own, so
-/// that a message which was long on its way does not get more of it.
+/// What a step completes the action with, if it does.
+fn completion_of(decision: &Decision) -> Option<(OutcomeKind, String)> {
+    match decision {
+        Decision::Complete { why } => Some((OutcomeKind::Completed, why.clone())),
+        Decision::GiveUp { on_timeout: OnTimeout::Reactivate, .. } => None,
+        Decision::GiveUp { why, .. } => Some((OutcomeKind::TimedOut, why.clone())),
+        _ => None,
+    }
+}
+
+/// The state of a drain that no hop has handled yet.
 fn first_state(
     settings: &LifecycleSettings,
     action: &LifecycleAction,
     now: Timestamp,
-) -> Result<HandoffState, Problem> {
-    let deadline = action.time.unwrap_or(now).checked_add(settings.drain_timeout);
-    Ok(HandoffState {
+) -> HandoffState {
+    HandoffState {
         hop: 1,
         first_seen: now,
-        deadline: deadline
-            .map_err(|error| Problem::other(format!("the message's time: {error}")))?,
-        container_instance: None,
+        deadline: drain_deadline(action.time, now, None, settings.drain_timeout),
+        draining_since: None,
+        container_instances: Vec::new(),
+        search_incomplete: false,
+        returning_since: None,
         heartbeat_timeout_seconds: None,
         stuck_reported: false,
-    })
+    }
 }

@@ -1,27 +1,37 @@
 #![doc = include_str!("../README.md")]
 
 mod act;
+mod chain;
 mod diagnosis;
 mod drain;
 mod heartbeat;
 mod hop;
+mod looks;
 mod observation;
+mod reactivation;
 mod report;
 mod search;
+mod tasks;
+mod unattended;
+
+use std::iter;
 
 use ebb_aws::{Clients, Clock, HandlerError, Problem};
 use ebb_core::event::{Event, Record, parse};
 use ebb_core::lifecycle::action::{self, LifecycleAction};
 use ebb_core::lifecycle::settings::LifecycleSettings;
-use ebb_core::lifecycle::{Answer, Outcome, OutcomeKind};
-use futures_util::future::join_all;
+use ebb_core::lifecycle::{Answer, Outcome, OutcomeKind, UNATTENDED_MAX};
+use futures_util::StreamExt;
+use futures_util::future::{AbortHandle, Abortable, join, join_all, ready};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::time::timeout_at;
+use tracing::{info, warn};
 
 pub use self::report::FUNCTION;
-use crate::hop::Hop;
+use crate::hop::{AtEnd, Hop};
 use crate::report::report_invocation;
+use crate::unattended::{Surroundings, UnattendedLooks};
 
 /// What is kept of the invocation's time for the answer, so that Lambda never cuts the function off
 /// without one. A hop ends earlier by itself; this is for one whose last call hangs.
@@ -60,7 +70,7 @@ impl LifecycleDrainer {
         // lost with it.
         for result in join_all(hops).await {
             match result {
-                Ok(outcome) => outcomes.push(outcome),
+                Ok(settled) => outcomes.extend(settled),
                 Err(problem) => problems.push(problem),
             }
         }
@@ -74,36 +84,93 @@ impl LifecycleDrainer {
         record: Record<LifecycleAction>,
         clock: Clock,
         deadline: Timestamp,
-    ) -> Result<Outcome, Problem> {
+    ) -> Result<Vec<Outcome>, Problem> {
         match record.event {
-            Ok(Event::Ours(action)) => self.run_hop(action, clock, deadline).await,
-            Ok(Event::Ignored { instance_id, why }) => Ok(Outcome {
+            Ok(Event::Ours(action)) => self.run_hops(action, clock, deadline).await,
+            Ok(Event::Ignored { instance_id, why }) => Ok(vec![Outcome {
                 instance_id,
                 outcome: OutcomeKind::Ignored,
                 reason: Some(why),
                 tasks_left: None,
                 hop: None,
-            }),
+            }]),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn run_hop(
+    /// Runs the hop of a message, and those of instances of its group that nobody attends to
+    /// meanwhile. Returns the outcomes, that of the message first.
+    async fn run_hops(
         &self,
         action: LifecycleAction,
         clock: Clock,
         deadline: Timestamp,
-    ) -> Result<Outcome, Problem> {
-        let answer_by = clock.instant(deadline - ANSWER_MARGIN);
-        // Boxed, as the SDK's futures are large and deeply nested.
-        let run = Box::pin(async {
-            Hop::begin(&self.clients, &self.settings, &action, clock, deadline)?.run().await
-        });
-        let result = timeout_at(answer_by, run).await;
-        let result = result.unwrap_or_else(|_| Err(Problem::other("ran out of time")));
-        result.map_err(|Problem { error_type, text }| Problem {
-            error_type,
-            text: format!("{}: {text}", action.instance_id),
-        })
+    ) -> Result<Vec<Outcome>, Problem> {
+        let surroundings = Surroundings::default();
+        let (is_over, on_over) = AbortHandle::new_pair();
+        let own = async {
+            let hop = self.hop(&action, AtEnd::Publish, clock, deadline).observing(&surroundings);
+            let outcome = run_hop(hop, &action, clock, deadline).await;
+            is_over.abort();
+            outcome
+        };
+        let looks = UnattendedLooks::new(&self.settings, &self.clients, &action, &surroundings);
+        // Nobody looks for others any more once the message's own hop is over, but what was taken up
+        // is brought to its end.
+        let others = Abortable::new(looks.actions(), on_over)
+            .map(|action| self.stand_in(action, clock, deadline))
+            .buffer_unordered(UNATTENDED_MAX)
+            .filter_map(ready);
+        let (own, others) = join(own, Box::pin(others.collect::<Vec<_>>())).await;
+        own.map(|outcome| iter::once(outcome).chain(others).collect())
     }
+
+    /// Runs the first hop of an action whose message has not come yet. `None` if it did not end: it
+    /// is left to its message.
+    async fn stand_in(
+        &self,
+        action: LifecycleAction,
+        clock: Clock,
+        deadline: Timestamp,
+    ) -> Option<Outcome> {
+        info!(
+            ec2.instance_id = %action.instance_id,
+            "Draining {} as well: its message waits for a free execution", action.instance_id
+        );
+        let hop = self.hop(&action, AtEnd::Leave, clock, deadline);
+        match run_hop(hop, &action, clock, deadline).await {
+            Ok(outcome) => (outcome.outcome != OutcomeKind::Ignored).then_some(outcome),
+            // Its own message is run all the same, and fails visibly if that does not help.
+            Err(problem) => {
+                warn!("Left to its own message: {}", problem.text);
+                None
+            }
+        }
+    }
+
+    fn hop<'a>(
+        &'a self,
+        action: &'a LifecycleAction,
+        at_end: AtEnd,
+        clock: Clock,
+        deadline: Timestamp,
+    ) -> Hop<'a> {
+        Hop::begin(&self.clients, &self.settings, action, at_end, clock, deadline)
+    }
+}
+
+async fn run_hop(
+    hop: Hop<'_>,
+    action: &LifecycleAction,
+    clock: Clock,
+    deadline: Timestamp,
+) -> Result<Outcome, Problem> {
+    let answer_by = clock.instant(deadline - ANSWER_MARGIN);
+    // Boxed, as the SDK's futures are large and deeply nested.
+    let result = timeout_at(answer_by, Box::pin(hop.run())).await;
+    let result = result.unwrap_or_else(|_| Err(Problem::other("ran out of time")));
+    result.map_err(|Problem { error_type, text }| Problem {
+        error_type,
+        text: format!("{}: {text}", action.instance_id),
+    })
 }

@@ -3,23 +3,15 @@
 //!
 //! What is to be done about an observation is decided by `ebb_core::lifecycle::decide`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use ebb_aws::Problem;
-use ebb_core::ecs::{ContainerInstance, Task};
-use ebb_core::ids::{Cluster, ContainerInstanceArn, TaskArn};
-use ebb_core::lifecycle::diagnosis::Service;
+use ebb_core::ecs::{ContainerInstanceStatus, ObservedContainerInstance, Task};
+use ebb_core::ids::{Cluster, ContainerInstanceArn};
 use ebb_core::lifecycle::settings::StandaloneTasks;
 use ebb_core::lifecycle::{ActionState, DrainProgress, TasksLeft};
-use jiff::Timestamp;
 
 use crate::drain::Drain;
-use crate::search::find_container_instance;
-
-/// How many tasks a recheck describes: as many as one call takes. As long as one of them holds the
-/// instance, the others need not be looked at.
-/// Source: ECS API, `DescribeTasks`.
-const RECHECK_TASKS_MAX: usize = 100;
+use crate::search::{Search, describe_known, find_container_instances};
+use crate::tasks::TaskObservation;
 
 /// What is known of a drain.
 #[derive(Debug, Clone)]
@@ -28,25 +20,42 @@ pub(crate) struct Observation {
     pub(crate) action_state: ActionState,
     /// How far the drain has come.
     pub(crate) progress: DrainProgress,
-    /// Where the container instance is, once it is found.
-    pub(crate) container_instance: Option<(Cluster, ContainerInstanceArn)>,
-    /// The tasks as they were last counted. They may be older than `progress`, which includes them
-    /// only while it is [`DrainProgress::Draining`].
+    /// The container instances on the EC2 instance, once they are found.
+    pub(crate) container_instances: Vec<DrainedContainerInstance>,
+    /// Whether clusters are left in which more may be.
+    pub(crate) search_incomplete: bool,
+}
+
+/// A container instance that is drained.
+#[derive(Debug, Clone)]
+pub(crate) struct DrainedContainerInstance {
+    pub(crate) observed: ObservedContainerInstance,
+    /// Its tasks as they were last counted. They may be older than the drain's progress, which
+    /// includes them only while it is [`DrainProgress::Draining`].
     pub(crate) tasks: Option<TaskObservation>,
 }
 
-/// The tasks on a container instance.
-#[derive(Debug, Clone)]
-pub(crate) struct TaskObservation {
-    /// Those that had not stopped.
-    pub(crate) tasks: Vec<Task>,
-    /// Their services, as far as ECS knows them.
-    pub(crate) services: Vec<Service>,
-    /// The services that were asked for. A service may be asked for and not known: without this it
-    /// would be asked for again in every count.
-    services_requested: BTreeSet<String>,
-    /// Until when tasks are protected from scale-in.
-    pub(crate) protected_until: BTreeMap<TaskArn, Timestamp>,
+impl DrainedContainerInstance {
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.observed.container_instance.cluster
+    }
+
+    pub(crate) fn arn(&self) -> &ContainerInstanceArn {
+        &self.observed.container_instance.arn
+    }
+
+    pub(crate) fn status(&self) -> &ContainerInstanceStatus {
+        &self.observed.container_instance.status
+    }
+
+    pub(crate) fn with_status(self, status: ContainerInstanceStatus) -> Self {
+        let container_instance =
+            ebb_core::ecs::ContainerInstance { status, ..self.observed.container_instance };
+        Self {
+            observed: ObservedContainerInstance { container_instance, ..self.observed },
+            tasks: self.tasks,
+        }
+    }
 }
 
 /// Asks the group where the instance stands. A message that names another group than the
@@ -62,89 +71,128 @@ pub(crate) async fn observe_action_state(drain: Drain<'_>) -> Result<ActionState
     })
 }
 
-/// Finds the container instance of an action that is waited for, and reads its status.
-pub(crate) async fn observe_container_instance(
+/// Finds the container instances of an action that is waited for, and reads their statuses.
+pub(crate) async fn observe_container_instances(
     drain: Drain<'_>,
+    action_state: ActionState,
     known: Option<&Observation>,
 ) -> Result<Observation, Problem> {
-    let (container_instance, progress) = match find_container_instance(drain).await? {
-        Some(ContainerInstance { cluster, arn, status, .. }) => {
-            (Some((cluster, arn)), DrainProgress::Status(status))
-        }
-        None => (None, DrainProgress::NotInCluster),
-    };
-    // Kept, so that an outcome after a failed call can still say how many tasks were left.
-    let tasks = known.and_then(|known| known.tasks.clone());
-    Ok(Observation { action_state: ActionState::Waiting, progress, container_instance, tasks })
+    let carried = &drain.state.container_instances;
+    let Search { found, incomplete } =
+        find_container_instances(drain, carried, !drain.state.search_incomplete).await?;
+    let container_instances: Vec<_> = found
+        .into_iter()
+        .map(|observed| DrainedContainerInstance {
+            // Kept, so that an outcome after a failed call can still say how many tasks were left.
+            tasks: known.and_then(|known| known.tasks_on(&observed)).cloned(),
+            observed,
+        })
+        .collect();
+    Ok(Observation {
+        action_state,
+        progress: progress_of(&container_instances),
+        container_instances,
+        search_incomplete: incomplete,
+    })
 }
 
-/// Counts all tasks that have not stopped.
+/// Counts all tasks that have not stopped, on every container instance that is DRAINING.
 pub(crate) async fn count_tasks(
     drain: Drain<'_>,
     known: &Observation,
 ) -> Result<Observation, Problem> {
-    let (cluster, arn) = known.container_instance()?;
-    let ecs = &drain.clients.ecs;
-    let tasks = ecs.tasks_on(cluster, arn).await?;
-    let (services, services_requested) = describe_services(drain, known, &tasks).await?;
-    let service_tasks: Vec<_> =
-        tasks.iter().filter(|task| task.service.is_some()).map(|task| task.arn.clone()).collect();
-    // Protection is only shown to people, so a drain goes on without it.
-    let protected_until = ecs.protected_until(cluster, &service_tasks).await.unwrap_or_default();
-    Ok(known.with_tasks(TaskObservation { tasks, services, services_requested, protected_until }))
-}
-
-/// Describes the services of the tasks, unless all of them were asked for already: whether a
-/// service is a daemon does not change. Returns them, and the names that were asked for.
-async fn describe_services(
-    drain: Drain<'_>,
-    known: &Observation,
-    tasks: &[Task],
-) -> Result<(Vec<Service>, BTreeSet<String>), Problem> {
-    let (cluster, _) = known.container_instance()?;
-    let names: BTreeSet<_> = tasks.iter().filter_map(|task| task.service.clone()).collect();
-    let (services, requested) = match &known.tasks {
-        Some(tasks) => (tasks.services.clone(), tasks.services_requested.clone()),
-        None => (Vec::new(), BTreeSet::new()),
-    };
-    // DescribeServices takes ten names per call (ECS API, `DescribeServices`), so a large instance
-    // would cost several calls in every count.
-    if names.is_subset(&requested) {
-        return Ok((services, requested));
+    let mut counted = known.clone();
+    for drained in &mut counted.container_instances {
+        drained.tasks = if *drained.status() == ContainerInstanceStatus::Draining {
+            let tasks = drained.tasks.as_ref();
+            Some(TaskObservation::count(drain, drained.cluster(), drained.arn(), tasks).await?)
+        } else {
+            None
+        };
     }
-    let described = drain.clients.ecs.services(cluster, &names, drain.state.first_seen).await;
-    Ok((described?, names))
+    Ok(counted.with_progress_of_tasks())
 }
 
-/// Looks again at the tasks that held the instance when they were last counted, with one call.
-/// Only when none of them does any more are all tasks counted.
+/// Looks again at the tasks that held the instance when they were last counted, with one call for
+/// each of its container instances. Only when none of them does any more are all tasks counted.
 pub(crate) async fn recheck_tasks(
     drain: Drain<'_>,
     known: &Observation,
 ) -> Result<Observation, Problem> {
-    let policy = drain.settings.standalone_tasks;
-    let arns: Vec<_> = known
-        .holding_tasks(policy)
-        .into_iter()
-        .take(RECHECK_TASKS_MAX)
-        .map(|task| task.arn.clone())
-        .collect();
-    let Some(tasks) = known.tasks.as_ref().filter(|_| !arns.is_empty()) else {
-        return count_tasks(drain, known).await;
-    };
-    let (cluster, _) = known.container_instance()?;
-    let described = drain.clients.ecs.describe_tasks(cluster, &arns).await?;
-    let mut tasks = tasks.clone();
-    tasks.tasks.retain(|task| !arns.contains(&task.arn));
-    tasks.tasks.extend(described.into_iter().filter(|task| !task.stopped));
-    let rechecked = known.with_tasks(tasks);
+    let mut rechecked = known.clone();
+    for drained in &mut rechecked.container_instances {
+        if let Some(tasks) = &drained.tasks {
+            let now = tasks.recheck(drain, drained.cluster()).await?;
+            // What ECS counts has changed by as much. Otherwise the next look at the statuses would
+            // find another number than before, and look at the tasks once more.
+            drained.observed.tasks_wanted -= tasks.wanted() - now.wanted();
+            drained.tasks = Some(now);
+        }
+    }
     // New tasks may have appeared since the last full count, and only that count may say that the
     // drain is over.
-    if rechecked.holding_tasks(policy).is_empty() {
+    if rechecked.holding_tasks(drain.settings.standalone_tasks).is_empty() {
         count_tasks(drain, &rechecked).await
     } else {
-        Ok(rechecked)
+        Ok(rechecked.with_progress_of_tasks())
     }
+}
+
+/// Looks again at the statuses of the container instances, with one call for each cluster: somebody
+/// may have set them ACTIVE. Their tasks are looked at again if their number has changed.
+pub(crate) async fn recheck_statuses(
+    drain: Drain<'_>,
+    known: &Observation,
+) -> Result<Observation, Problem> {
+    let keys: Vec<_> = known.keys();
+    let described = describe_known(drain, &keys).await?;
+    let mut rechecked = known.clone();
+    let mut has_changed = false;
+    for drained in &mut rechecked.container_instances {
+        let arn = drained.arn().clone();
+        let now = described.iter().find(|observed| observed.container_instance.arn == arn);
+        has_changed |= now.is_none_or(|now| {
+            now.tasks_wanted != drained.observed.tasks_wanted
+                || now.container_instance.status != *drained.status()
+        });
+        *drained = match now {
+            Some(observed) => {
+                DrainedContainerInstance { observed: observed.clone(), ..drained.clone() }
+            }
+            // ECS describes what left its cluster for an hour; what it knows no more is longer
+            // gone.
+            None => drained.clone().with_status(ContainerInstanceStatus::Inactive),
+        };
+    }
+    let progress = progress_of(&rechecked.container_instances);
+    match progress {
+        DrainProgress::Status(ContainerInstanceStatus::Draining) if has_changed => {
+            recheck_tasks(drain, &rechecked).await
+        }
+        DrainProgress::Status(ContainerInstanceStatus::Draining) => {
+            Ok(rechecked.with_progress_of_tasks())
+        }
+        progress => Ok(Observation { progress, ..rechecked }),
+    }
+}
+
+/// Asks until when the service tasks are protected, for people.
+pub(crate) async fn observe_protection(drain: Drain<'_>, known: &Observation) -> Observation {
+    let mut observed = known.clone();
+    for drained in &mut observed.container_instances {
+        if let Some(tasks) = &drained.tasks {
+            drained.tasks = Some(tasks.with_protection(drain, drained.cluster()).await);
+        }
+    }
+    if matches!(observed.progress, DrainProgress::Draining(_)) {
+        observed.with_progress_of_tasks()
+    } else {
+        observed
+    }
+}
+
+fn progress_of(container_instances: &[DrainedContainerInstance]) -> DrainProgress {
+    DrainProgress::of_statuses(container_instances.iter().map(DrainedContainerInstance::status))
 }
 
 impl Observation {
@@ -154,64 +202,51 @@ impl Observation {
             action_state,
             // Nothing is decided by it: the action's state comes first.
             progress: DrainProgress::NotInCluster,
-            container_instance: known.and_then(|known| known.container_instance.clone()),
-            tasks: known.and_then(|known| known.tasks.clone()),
+            container_instances: known
+                .map(|known| known.container_instances.clone())
+                .unwrap_or_default(),
+            search_incomplete: false,
         }
     }
 
-    /// The same drain, further on.
-    pub(crate) fn with_progress(&self, progress: DrainProgress) -> Self {
-        Self { progress, ..self.clone() }
+    /// The same drain, with other container instances.
+    pub(crate) fn with_container_instances(
+        &self,
+        container_instances: Vec<DrainedContainerInstance>,
+    ) -> Self {
+        let progress = progress_of(&container_instances);
+        Self { progress, container_instances, ..self.clone() }
     }
 
-    /// The same drain, with its tasks as they were just observed.
-    pub(crate) fn with_tasks(&self, tasks: TaskObservation) -> Self {
-        let progress = DrainProgress::Draining(tasks.left());
-        Self { progress, tasks: Some(tasks), ..self.clone() }
+    /// The same drain, with the tasks as they were just counted.
+    pub(crate) fn with_progress_of_tasks(self) -> Self {
+        let counted = self.counted().map(TaskObservation::left).sum();
+        Self { progress: DrainProgress::Draining(counted), ..self }
     }
 
-    /// The container instance, for steps that follow upon its having been found.
-    pub(crate) fn container_instance(&self) -> Result<&(Cluster, ContainerInstanceArn), Problem> {
-        self.container_instance
-            .as_ref()
-            .ok_or_else(|| Problem::other("its container instance was not looked for"))
+    /// The container instances with their clusters, as they are handed on.
+    pub(crate) fn keys(&self) -> Vec<(Cluster, ContainerInstanceArn)> {
+        let drained = self.container_instances.iter();
+        drained.map(|drained| (drained.cluster().clone(), drained.arn().clone())).collect()
     }
 
     /// How many tasks were left when they were last counted.
     pub(crate) fn tasks_left(&self) -> Option<TasksLeft> {
-        self.tasks.as_ref().map(TaskObservation::left)
+        self.counted().next()?;
+        Some(self.counted().map(TaskObservation::left).sum())
     }
 
     /// The tasks that are waited for, of those that were last counted.
     pub(crate) fn holding_tasks(&self, policy: StandaloneTasks) -> Vec<&Task> {
-        self.tasks.as_ref().map(|tasks| tasks.holding(policy)).unwrap_or_default()
-    }
-}
-
-impl TaskObservation {
-    /// The tasks by kind.
-    fn left(&self) -> TasksLeft {
-        TasksLeft::count(&self.tasks, &self.daemons(), &self.protected_until)
+        self.counted().flat_map(|tasks| tasks.holding(policy)).collect()
     }
 
-    fn holding(&self, policy: StandaloneTasks) -> Vec<&Task> {
-        let daemons = self.daemons();
-        self.tasks
-            .iter()
-            .filter(|task| {
-                let task = std::slice::from_ref(*task);
-                TasksLeft::count(task, &daemons, &self.protected_until).holding(policy) > 0
-            })
-            .collect()
+    fn counted(&self) -> impl Iterator<Item = &TaskObservation> {
+        self.container_instances.iter().filter_map(|drained| drained.tasks.as_ref())
     }
 
-    /// The daemon services among those of the tasks. A service that ECS does not know counts as
-    /// none: its tasks are waited for.
-    fn daemons(&self) -> BTreeSet<String> {
-        self.services
-            .iter()
-            .filter(|service| service.daemon)
-            .map(|service| service.name.clone())
-            .collect()
+    fn tasks_on(&self, observed: &ObservedContainerInstance) -> Option<&TaskObservation> {
+        let arn = &observed.container_instance.arn;
+        self.container_instances.iter().find(|drained| drained.arn() == arn)?.tasks.as_ref()
     }
 }

@@ -72,8 +72,11 @@ fn count(name: &'static str, value: usize) -> Metric {
 /// Whether a drain began with this outcome: its first hop did more than to look.
 fn starts_drain(outcome: &Outcome) -> bool {
     let drains = match outcome.outcome {
-        OutcomeKind::Completed | OutcomeKind::Republished | OutcomeKind::TimedOut => true,
-        OutcomeKind::Ignored | OutcomeKind::WouldDrain => false,
+        OutcomeKind::Completed
+        | OutcomeKind::Republished
+        | OutcomeKind::TimedOut
+        | OutcomeKind::Retained => true,
+        OutcomeKind::Reactivated | OutcomeKind::Ignored | OutcomeKind::WouldDrain => false,
     };
     drains && outcome.hop == Some(1)
 }
@@ -82,7 +85,8 @@ fn starts_drain(outcome: &Outcome) -> bool {
 /// the end.
 fn tasks_cut_off(answer: &Answer, on_timeout: OnTimeout) -> usize {
     match on_timeout {
-        OnTimeout::Continue | OnTimeout::Abandon => answer
+        // One that was retained keeps its tasks, and has an outcome of its own.
+        OnTimeout::Continue | OnTimeout::Abandon | OnTimeout::Retain => answer
             .of_kind(OutcomeKind::TimedOut)
             .filter_map(|outcome| outcome.tasks_left)
             .map(|tasks| tasks.service + tasks.standalone + tasks.standalone_stopping)

@@ -1,8 +1,8 @@
 //! Groups with their instances, their size, and what stands in the way of shrinking them.
 
 use aws_sdk_autoscaling::types::{
-    AutoScalingGroup, Instance as SdkInstance, InstanceRefresh, InstanceRefreshStatus,
-    LifecycleHook, SuspendedProcess,
+    AutoScalingGroup, Instance as SdkInstance, InstanceLifecyclePolicy, InstanceRefresh,
+    InstanceRefreshStatus, LifecycleHook, RetentionAction, RetentionTriggers, SuspendedProcess,
 };
 use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ids::{GroupName, InstanceId};
@@ -25,6 +25,9 @@ const GROUP_PAGES_MAX: usize = 100;
 /// an instance until it is empty. Source: ECS Developer Guide, managed-instance-draining.
 const MANAGED_DRAINING_HOOK: &str = "ecs-managed-draining-termination-hook";
 
+/// What an answer lacks that every group has.
+const INCOMPLETE_GROUP: &str = "a group lacks its name, a size, or an instance its id";
+
 /// A group with its instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupDescription {
@@ -35,6 +38,9 @@ pub struct GroupDescription {
     /// Its sizes, and whether it may be shrunk. Whether managed scaling decides them is not known
     /// here.
     pub group: Group,
+    /// Whether it keeps an instance whose termination hook is abandoned: `TerminateHookAbandon`
+    /// `retain` of its instance lifecycle policy.
+    pub retains_abandoned: bool,
     /// Its instances.
     pub members: Vec<Member>,
 }
@@ -74,10 +80,23 @@ impl AutoScaling {
             }
         });
         let groups: Option<Vec<_>> = pages.await?.iter().map(group).collect();
-        groups.ok_or_else(|| {
-            let problem = "a group lacks its name, a size, or an instance its id";
-            AwsError::unusable_answer(operation, problem)
-        })
+        groups.ok_or_else(|| AwsError::unusable_answer(operation, INCOMPLETE_GROUP))
+    }
+
+    /// Reads one group, with its instances but for those of its warm pool.
+    ///
+    /// # Errors
+    /// If the call fails, there is no such group, or it lacks what every group has.
+    pub async fn group(&self, name: &GroupName) -> Result<GroupDescription, AwsError> {
+        let operation = format!("describe Auto Scaling group {name}");
+        let request = self.client.describe_auto_scaling_groups();
+        let request = request.auto_scaling_group_names(name.as_str());
+        let ok = request.send().await.map_err(|error| AwsError::new(&operation, error))?;
+        match ok.auto_scaling_groups().first().map(group) {
+            Some(Some(group)) => Ok(group),
+            Some(None) => Err(AwsError::unusable_answer(operation, INCOMPLETE_GROUP)),
+            None => Err(AwsError::unusable_answer(operation, "there is no such group")),
+        }
     }
 
     /// Whether an instance refresh is under way in a group, and how it stands.
@@ -181,8 +200,16 @@ fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
             managed_scaling: false,
             unavailable: unavailable(described),
         },
+        retains_abandoned: retains_abandoned(described),
         members: members?,
     })
+}
+
+fn retains_abandoned(described: &AutoScalingGroup) -> bool {
+    let policy = described.instance_lifecycle_policy();
+    let triggers = policy.and_then(InstanceLifecyclePolicy::retention_triggers);
+    let on_abandon = triggers.and_then(RetentionTriggers::terminate_hook_abandon);
+    on_abandon == Some(&RetentionAction::Retain)
 }
 
 /// Why the group may not be shrunk, if it may not.

@@ -2,9 +2,14 @@
 
 use std::error::Error;
 use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use aws_sdk_autoscaling::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_autoscaling::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_autoscaling::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_autoscaling::error::{BoxError, ProvideErrorMetadata, SdkError};
+use ebb_core::ids::{ActionToken, InstanceId};
 use ebb_core::lifecycle::action::LifecycleAction;
 
 use crate::auto_scaling::auto_scaling_client::AutoScaling;
@@ -27,6 +32,18 @@ pub enum ActionStatus {
     Active,
     /// It is over: completed, timed out, or gone with its instance.
     Over,
+}
+
+/// What came of completing a lifecycle action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completion {
+    /// The call completed it.
+    Completed,
+    /// It was over before.
+    OverBefore,
+    /// It is over, and an attempt of the call before the last had no answer: by all appearances that
+    /// one completed it.
+    CompletedUnanswered,
 }
 
 impl AutoScaling {
@@ -59,37 +76,82 @@ impl AutoScaling {
     /// Completes an action. A second time finds it over.
     ///
     /// # Errors
-    /// If the call fails for any other reason than that the action is over.
+    /// If the call fails for any other reason than that the action is over. It may have taken
+    /// effect all the same.
     pub async fn complete(
         &self,
         action: &LifecycleAction,
         result: ActionResult,
-    ) -> Result<ActionStatus, AwsError> {
+    ) -> Result<Completion, AwsError> {
         let result = match result {
             ActionResult::Continue => "CONTINUE",
             ActionResult::Abandon => "ABANDON",
         };
+        let attempts = AttemptCount::default();
+        let (token, instance_id) = identity(action);
         let request = self.client.complete_lifecycle_action().lifecycle_action_result(result);
         let request = request.auto_scaling_group_name(action.group.as_str());
         let request = request.lifecycle_hook_name(action.hook.as_str());
-        let request = request.lifecycle_action_token(action.token.as_str());
+        let request = request.set_lifecycle_action_token(token).set_instance_id(instance_id);
+        let request = request.customize().interceptor(attempts.clone());
         let instance_id = &action.instance_id;
         let operation = format!("complete the lifecycle action of {instance_id} with {result}");
-        action_status(request.send().await, operation)
+        Ok(match action_status(request.send().await, operation)? {
+            ActionStatus::Active => Completion::Completed,
+            ActionStatus::Over if attempts.count() > 1 => Completion::CompletedUnanswered,
+            ActionStatus::Over => Completion::OverBefore,
+        })
     }
 
-    /// Keeps an action from timing out for another heartbeat time-out, within its global one.
+    /// Keeps an action from timing out for another heartbeat time-out, within its global one. That
+    /// it succeeds proves that the action is open.
     ///
     /// # Errors
     /// If the call fails for any other reason than that the action is over.
     pub async fn heartbeat(&self, action: &LifecycleAction) -> Result<ActionStatus, AwsError> {
+        let (token, instance_id) = identity(action);
         let request = self.client.record_lifecycle_action_heartbeat();
         let request = request.auto_scaling_group_name(action.group.as_str());
         let request = request.lifecycle_hook_name(action.hook.as_str());
-        let request = request.lifecycle_action_token(action.token.as_str());
+        let request = request.set_lifecycle_action_token(token).set_instance_id(instance_id);
         let instance_id = &action.instance_id;
         let operation = format!("record a heartbeat for the lifecycle action of {instance_id}");
         action_status(request.send().await, operation)
+    }
+}
+
+/// What tells an action from others of its hook: its token, or else its instance.
+/// Source: Auto Scaling API, `CompleteLifecycleAction`.
+fn identity(action: &LifecycleAction) -> (Option<String>, Option<String>) {
+    match &action.token {
+        Some(token) => (Some(ActionToken::as_str(token).to_owned()), None),
+        None => (None, Some(InstanceId::as_str(&action.instance_id).to_owned())),
+    }
+}
+
+/// Counts the attempts of one call, which the SDK otherwise keeps to itself.
+#[derive(Debug, Clone, Default)]
+struct AttemptCount(Arc<AtomicU32>);
+
+impl AttemptCount {
+    fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Intercept for AttemptCount {
+    fn name(&self) -> &'static str {
+        "AttemptCount"
+    }
+
+    fn read_before_attempt(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 }
 

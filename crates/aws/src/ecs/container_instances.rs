@@ -1,14 +1,16 @@
 //! Container instances: finding them by their EC2 instance, describing them, and reading all of a
 //! cluster.
 
+use aws_sdk_ecs::config::retry::RetryConfig;
 use aws_sdk_ecs::operation::list_container_instances::builders::ListContainerInstancesFluentBuilder;
 use aws_sdk_ecs::types::{
     ContainerInstance as SdkContainerInstance, ContainerInstanceStatus as SdkStatus,
 };
-use ebb_core::ecs::{ContainerInstance, ContainerInstanceStatus, Room};
+use ebb_core::ecs::{ContainerInstance, ContainerInstanceStatus, ObservedContainerInstance, Room};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
 use ebb_planner::Instance;
 
+use crate::ecs::attributes::attribute_value;
 use crate::ecs::ecs_client::Ecs;
 use crate::ecs::failures::check_complete;
 use crate::ecs::inventory::planner_instance;
@@ -86,6 +88,29 @@ impl Ecs {
         }
     }
 
+    /// Which of up to [`Ecs::FIND_IDS_MAX`] EC2 instances have an ACTIVE container instance in a
+    /// cluster. Not tried again where ECS throttles the list: for a question that can wait, and that
+    /// must not take requests from what cannot.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub async fn active_among(
+        &self,
+        cluster: &Cluster,
+        instance_ids: &[InstanceId],
+    ) -> Result<Vec<InstanceId>, AwsError> {
+        let request = self.list_request(cluster, Some(SdkStatus::Active));
+        let request = request.filter(instance_filter(instance_ids)).customize();
+        let once = aws_sdk_ecs::config::Builder::new().retry_config(RetryConfig::disabled());
+        let page = request.config_override(once).send().await;
+        let page = page.map_err(|error| AwsError::new(listing(cluster), error))?;
+        let arns: Vec<_> =
+            page.container_instance_arns().iter().map(ContainerInstanceArn::new).collect();
+        let described = self.describe(cluster, &arns).await?;
+        let found = described.into_iter().map(|instance| instance.instance_id);
+        Ok(found.filter(|id| instance_ids.contains(id)).collect())
+    }
+
     /// Describes container instances. Those that left the cluster meanwhile (reason `MISSING`) are
     /// left out.
     ///
@@ -98,6 +123,48 @@ impl Ecs {
     ) -> Result<Vec<ContainerInstance>, AwsError> {
         let convert = |described: &SdkContainerInstance| container_instance(cluster, described);
         self.describe_as(cluster, arns, &convert).await
+    }
+
+    /// Describes container instances with what changes while they drain, and the value of one
+    /// attribute. Those that left the cluster (reason `MISSING`) are left out.
+    ///
+    /// # Errors
+    /// As [`Ecs::describe`].
+    pub async fn observe(
+        &self,
+        cluster: &Cluster,
+        arns: &[ContainerInstanceArn],
+        attribute: &str,
+    ) -> Result<Vec<ObservedContainerInstance>, AwsError> {
+        let convert = |described: &SdkContainerInstance| {
+            Some(ObservedContainerInstance {
+                container_instance: container_instance(cluster, described)?,
+                agent_connected: described.agent_connected(),
+                tasks_wanted: described.running_tasks_count() + described.pending_tasks_count(),
+                attribute: attribute_value(described, attribute).map(|(_, value)| value),
+            })
+        };
+        self.describe_as(cluster, arns, &convert).await
+    }
+
+    /// Finds all container instances on an EC2 instance in one cluster, in any status but INACTIVE,
+    /// and describes them as [`Ecs::observe`] does.
+    ///
+    /// # Errors
+    /// If a call fails, so that an absent instance is really absent.
+    pub async fn observe_all_on(
+        &self,
+        cluster: &Cluster,
+        instance_id: &InstanceId,
+        attribute: &str,
+    ) -> Result<Vec<ObservedContainerInstance>, AwsError> {
+        let filter = instance_filter(std::slice::from_ref(instance_id));
+        let request = self.list_request(cluster, None).filter(filter);
+        let arns = self.list_container_instances(cluster, request).await?;
+        let mut observed = self.observe(cluster, &arns, attribute).await?;
+        // A filter that was ignored must not drain a cluster.
+        observed.retain(|observed| observed.container_instance.instance_id == *instance_id);
+        Ok(observed)
     }
 
     /// Reads every container instance of a cluster on an EC2 instance, in any status but INACTIVE.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use aws_sdk_ecs::types::{DesiredStatus, Task as SdkTask};
 use ebb_core::ecs::{Room, Task};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, TaskArn};
+use jiff::Timestamp;
 
 use crate::ecs::ecs_client::Ecs;
 use crate::ecs::failures::check_complete;
@@ -40,8 +41,8 @@ enum TaskScope<'a> {
 }
 
 impl Ecs {
-    /// The tasks on a container instance that have not stopped, those that have been told to stop
-    /// included.
+    /// The tasks on a container instance, those that have been told to stop included. Those that
+    /// are known to have `stopped` are left out.
     ///
     /// # Errors
     /// If a call fails, so that no task goes uncounted.
@@ -49,11 +50,11 @@ impl Ecs {
         &self,
         cluster: &Cluster,
         arn: &ContainerInstanceArn,
+        stopped: &BTreeSet<TaskArn>,
     ) -> Result<Vec<Task>, AwsError> {
-        let arns = self.list_tasks(cluster, TaskScope::ContainerInstance(arn)).await?;
-        let mut tasks = self.describe_tasks(cluster, &arns).await?;
-        tasks.retain(|task| !task.stopped);
-        Ok(tasks)
+        let mut arns = self.list_tasks(cluster, TaskScope::ContainerInstance(arn)).await?;
+        arns.retain(|arn| !stopped.contains(arn));
+        self.describe_tasks(cluster, &arns).await
     }
 
     /// The tasks on these container instances that have not stopped, those that have been told to
@@ -251,6 +252,8 @@ fn task(described: &SdkTask) -> Option<Task> {
         arn: TaskArn::new(described.task_arn()?),
         service: service_name(described),
         told_to_stop: told_to_stop(described),
+        stopping_at: described.stopping_at().and_then(timestamp),
+        deactivating: described.last_status() == Some("DEACTIVATING"),
         stopped: described.last_status()? == "STOPPED",
         needs: needs(described),
     })
@@ -272,6 +275,11 @@ fn service_name(described: &SdkTask) -> Option<String> {
 
 fn told_to_stop(described: &SdkTask) -> bool {
     described.desired_status() == Some("STOPPED")
+}
+
+/// `None` for a time out of range.
+fn timestamp(time: &aws_sdk_ecs::primitives::DateTime) -> Option<Timestamp> {
+    Timestamp::from_millisecond(time.to_millis().ok()?).ok()
 }
 
 /// A task definition may leave the whole task's CPU and memory open; then its needs are not known.

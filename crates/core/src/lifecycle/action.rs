@@ -23,8 +23,9 @@ pub struct LifecycleAction {
     pub group: GroupName,
     /// The hook that made the action.
     pub hook: HookName,
-    /// The token that stands for the action.
-    pub token: ActionToken,
+    /// The token that stands for the action. `None` where no message about it has come: then its
+    /// instance stands for it.
+    pub token: Option<ActionToken>,
     /// The hook's `NotificationMetadata`, if it has any.
     pub metadata: Option<String>,
     /// When Auto Scaling sent the message. `None` where that cannot be read.
@@ -72,7 +73,9 @@ pub fn read(message: &Message) -> Result<Event<LifecycleAction>, ParseError> {
         instance_id: fields.instance_id()?,
         group: GroupName::new(fields.text("detail.AutoScalingGroupName", "the group's name")?),
         hook: HookName::new(fields.text("detail.LifecycleHookName", "the hook's name")?),
-        token: ActionToken::new(fields.text("detail.LifecycleActionToken", "the action's token")?),
+        token: Some(ActionToken::new(
+            fields.text("detail.LifecycleActionToken", "the action's token")?,
+        )),
         metadata: fields
             .get("detail.NotificationMetadata")
             .and_then(Value::as_str)

@@ -20,6 +20,10 @@ outcomes! {
         Republished = "republished", metric "Republished",
         /// The deadline has passed, and what the operator chose was done.
         TimedOut = "timed_out", metric "TimedOut",
+        /// The deadline has passed, and the group keeps the instance with its tasks.
+        Retained = "retained", metric "Retained",
+        /// The instance is back with a new root volume, and its container instance ACTIVE again.
+        Reactivated = "reactivated", metric "Reactivated",
         /// Not a message to act on.
         Ignored = "ignored", metric "Ignored",
         /// `DRY_RUN` is set: it would have been drained.

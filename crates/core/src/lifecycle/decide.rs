@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::iter::Sum;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::auto_scaling::LifecycleState;
@@ -16,27 +17,61 @@ use crate::ids::TaskArn;
 use crate::lifecycle::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
 use crate::words;
 
+/// For how long what a look does not show may still be on its way: ECS and Auto Scaling answer
+/// reads with what was true some seconds ago. Sources: ECS API Reference,
+/// `ListContainerInstances` and `ListTasks`; EC2 Auto Scaling API Reference, welcome ("eventually
+/// consistent").
+pub const READ_LAG_MAX: SignedDuration = SignedDuration::from_secs(5);
+
+/// A message younger than this may be faster than what its group says of itself.
+const YOUNG_MESSAGE: SignedDuration = SignedDuration::from_secs(60);
+
+/// For how long a hop looks again at a group that does not wait yet for what a young message
+/// says: twice the lag of a read, after which the message counts as forged or stale.
+const GROUP_LAG_MAX: SignedDuration = SignedDuration::from_secs(10);
+
 /// Where the instance stands in its group. Source: EC2 Auto Scaling User Guide,
-/// ec2-auto-scaling-lifecycle.
+/// ec2-auto-scaling-lifecycle and warm-pool-instance-lifecycle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionState {
     /// The group waits for its hooks: the one state in which an action can be completed.
     Waiting,
+    /// The group waits for its hooks before it replaces the instance's root volume. The instance
+    /// stays, and comes back.
+    WaitingToReplaceRootVolume,
     /// The group is about to wait.
     AboutToWait,
-    /// The group does not wait. The text is what it says instead.
+    /// The group does not wait, or not yet. The text is what it says instead.
     NotWaiting(String),
+    /// The instance waits, but not for this action: it is over.
+    Over,
+    /// The group keeps the instance, outside its capacity, after an action that was abandoned.
+    Retained(String),
 }
 
 impl ActionState {
-    /// Reads an instance's `LifecycleState`, in the group that the message names. An instance on
-    /// its way back to a warm pool waits in a state of its own.
+    /// Reads an instance's `LifecycleState`, in the group that the message names. An instance of a
+    /// warm pool, or on its way back to one, waits in states of its own.
     pub fn from_lifecycle_state(state: &LifecycleState) -> Self {
         match state {
-            LifecycleState::TerminatingWait | LifecycleState::WarmedPendingWait => Self::Waiting,
-            LifecycleState::Terminating | LifecycleState::WarmedPending => Self::AboutToWait,
+            LifecycleState::TerminatingWait
+            | LifecycleState::WarmedPendingWait
+            | LifecycleState::WarmedTerminatingWait => Self::Waiting,
+            LifecycleState::ReplacingRootVolumeWait => Self::WaitingToReplaceRootVolume,
+            LifecycleState::Terminating
+            | LifecycleState::WarmedPending
+            | LifecycleState::WarmedTerminating
+            | LifecycleState::ReplacingRootVolume => Self::AboutToWait,
+            LifecycleState::TerminatingRetained
+            | LifecycleState::WarmedPendingRetained
+            | LifecycleState::WarmedTerminatingRetained => Self::Retained(state.to_string()),
             state => Self::NotWaiting(state.to_string()),
         }
+    }
+
+    /// Whether the group waits for the drain.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting | Self::WaitingToReplaceRootVolume)
     }
 }
 
@@ -93,6 +128,18 @@ impl TasksLeft {
     }
 }
 
+impl Sum for TasksLeft {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |sum, next| Self {
+            service: sum.service + next.service,
+            protected: sum.protected + next.protected,
+            daemon: sum.daemon + next.daemon,
+            standalone_stopping: sum.standalone_stopping + next.standalone_stopping,
+            standalone: sum.standalone + next.standalone,
+        })
+    }
+}
+
 /// `2 service tasks (1 protected), 1 standalone task and 1 daemon task left`. Kinds of which there
 /// is none are left out.
 impl fmt::Display for TasksLeft {
@@ -118,16 +165,75 @@ impl fmt::Display for TasksLeft {
     }
 }
 
-/// The state of the container instance.
+/// How far the drain of an EC2 instance has come. It may have several container instances: an
+/// agent that lost its state registers anew, in the same cluster or in another
+/// (amazon-ecs-agent#782, containers-roadmap#1901).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DrainProgress {
     /// Every cluster was looked through and none has it. A look-up that failed must not be passed
     /// as this.
     NotInCluster,
-    /// A cluster has it, in this status; its tasks were not counted.
+    /// Its container instances are in this status, see [`DrainProgress::of_statuses`]; their tasks
+    /// were not counted.
     Status(ContainerInstanceStatus),
-    /// It is DRAINING, with these tasks left.
+    /// It is DRAINING, with these tasks left on all its container instances.
     Draining(TasksLeft),
+}
+
+impl DrainProgress {
+    /// The progress of an EC2 instance whose container instances are in these statuses: that of
+    /// the one that is furthest from its end, as the drain ends with the last of them.
+    pub fn of_statuses<'a>(
+        statuses: impl IntoIterator<Item = &'a ContainerInstanceStatus>,
+    ) -> Self {
+        let slowest = statuses.into_iter().min_by_key(|status| match status {
+            ContainerInstanceStatus::Active => 0,
+            ContainerInstanceStatus::Registering | ContainerInstanceStatus::Other(_) => 1,
+            ContainerInstanceStatus::Draining => 2,
+            ContainerInstanceStatus::Deregistering
+            | ContainerInstanceStatus::Inactive
+            | ContainerInstanceStatus::RegistrationFailed => 3,
+        });
+        slowest.map_or(Self::NotInCluster, |status| Self::Status(status.clone()))
+    }
+}
+
+/// What the looks of a hop have shown so far. A single one may be wrong by some seconds, so that
+/// nothing is ended by it alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evidence {
+    /// When the hop looked first.
+    pub first_look: Timestamp,
+    /// When Auto Scaling sent the message; `None` if that is not known.
+    pub message_time: Option<Timestamp>,
+    /// Whether a cluster could not be searched: more container instances may be in it.
+    pub search_incomplete: bool,
+    /// Whether tasks that are waited for have been seen: what was seen and has gone is no error of
+    /// a single look.
+    pub tasks_seen: bool,
+    /// Since when every look has found nothing to wait for; `None` if the last one found
+    /// something.
+    pub nothing_since: Option<Timestamp>,
+}
+
+impl Evidence {
+    /// Whether it is certain that nothing is left. Tasks that were seen and have stopped are no
+    /// error of a single look; that no container instance is there may be, however many tasks were
+    /// seen: the agent may have registered anew.
+    fn confirms_end(&self, progress: &DrainProgress, now: Timestamp) -> bool {
+        let tasks_stopped = self.tasks_seen && matches!(progress, DrainProgress::Draining(_));
+        let is_certain =
+            tasks_stopped || self.nothing_since.is_some_and(|since| now >= since + READ_LAG_MAX);
+        is_certain && !self.search_incomplete
+    }
+
+    /// Whether a group that does not wait may not know yet what the message says.
+    fn group_may_lag(&self, now: Timestamp) -> bool {
+        let is_young = self
+            .message_time
+            .is_none_or(|time| self.first_look.duration_since(time) < YOUNG_MESSAGE);
+        is_young && now < self.first_look + GROUP_LAG_MAX
+    }
 }
 
 /// The next step.
@@ -144,6 +250,11 @@ pub enum Decision {
     StopStandaloneTasks,
     /// Count the tasks that are left.
     CountTasks,
+    /// Observe again within seconds: a single look does not end anything.
+    LookAgain {
+        /// What it showed.
+        why: String,
+    },
     /// Wait, and observe again.
     Wait {
         /// For what.
@@ -170,6 +281,7 @@ impl fmt::Display for Decision {
             Self::StartDrain => f.write_str("set its container instance to DRAINING"),
             Self::StopStandaloneTasks => f.write_str("tell its standalone tasks to stop"),
             Self::CountTasks => f.write_str("count its tasks"),
+            Self::LookAgain { why } => write!(f, "look again: {why}"),
             Self::Wait { why } => write!(f, "wait: {why}"),
             Self::Complete { why } => write!(f, "complete its action: {why}"),
             Self::GiveUp { why, .. } => write!(f, "give up: {why}"),
@@ -177,38 +289,34 @@ impl fmt::Display for Decision {
     }
 }
 
-/// Decides the next step for an instance whose group is in state `action`, whose container instance
-/// was observed as `progress`, and whose drain must end by `deadline`. The first rule that
-/// applies decides.
+/// Decides the next step for an instance whose group is in state `action`, whose container
+/// instances were observed as `progress`, and whose drain must end by `deadline`. The first rule
+/// that applies decides.
 pub fn decide(
     action: &ActionState,
     progress: &DrainProgress,
+    evidence: &Evidence,
     settings: &LifecycleSettings,
     deadline: Timestamp,
     now: Timestamp,
 ) -> Decision {
     // 1. The group must wait for the instance: a message may be stale or forged, and must not drain
     //    a healthy instance.
-    if let Some(decision) = decide_by_group(action, deadline, now) {
+    if let Some(decision) = decide_by_group(action, evidence, deadline, now) {
         return decision;
     }
     match progress {
         // 2. A drain that is over completes the action, even if it is late.
-        DrainProgress::NotInCluster
-        | DrainProgress::Status(
-            ContainerInstanceStatus::Deregistering
-            | ContainerInstanceStatus::Inactive
-            | ContainerInstanceStatus::RegistrationFailed,
-        ) => Decision::Complete { why: describe_progress(progress) },
-        DrainProgress::Draining(tasks_left)
-            if tasks_left.holding(settings.standalone_tasks) == 0 =>
-        {
-            Decision::Complete { why: all_stopped(*tasks_left) }
+        progress if is_over(progress, settings) && evidence.confirms_end(progress, now) => {
+            Decision::Complete { why: describe_end(progress) }
         }
         // 3. Whether it is over is found out before anything is given up.
         DrainProgress::Status(ContainerInstanceStatus::Draining) => Decision::CountTasks,
+        progress if is_over(progress, settings) && now < deadline + READ_LAG_MAX => {
+            Decision::LookAgain { why: describe_end(progress) }
+        }
         // 4. At the deadline the operator's choice is carried out.
-        DrainProgress::Status(_) | DrainProgress::Draining(_) if now >= deadline => {
+        progress if now >= deadline => {
             Decision::GiveUp { on_timeout: settings.on_timeout, why: describe_progress(progress) }
         }
         // 5. Until then the drain goes on. Only an ACTIVE container instance can be set to DRAINING
@@ -217,17 +325,38 @@ pub fn decide(
         DrainProgress::Draining(tasks_left) if must_stop_standalone_tasks(tasks_left, settings) => {
             Decision::StopStandaloneTasks
         }
-        DrainProgress::Status(
-            ContainerInstanceStatus::Registering | ContainerInstanceStatus::Other(_),
-        )
-        | DrainProgress::Draining(_) => Decision::Wait { why: describe_progress(progress) },
+        progress => Decision::Wait { why: describe_progress(progress) },
+    }
+}
+
+/// Ignores a message, unless it may be faster than what its group says.
+fn ignore_unless_young(why: String, evidence: &Evidence, now: Timestamp) -> Decision {
+    if evidence.group_may_lag(now) { Decision::LookAgain { why } } else { Decision::Ignore { why } }
+}
+
+/// Whether nothing is left that the drain waits for.
+fn is_over(progress: &DrainProgress, settings: &LifecycleSettings) -> bool {
+    match progress {
+        DrainProgress::NotInCluster
+        | DrainProgress::Status(
+            ContainerInstanceStatus::Deregistering
+            | ContainerInstanceStatus::Inactive
+            | ContainerInstanceStatus::RegistrationFailed,
+        ) => true,
+        DrainProgress::Status(_) => false,
+        DrainProgress::Draining(tasks_left) => tasks_left.holding(settings.standalone_tasks) == 0,
     }
 }
 
 /// What to do if the group does not wait, or not yet.
-fn decide_by_group(action: &ActionState, deadline: Timestamp, now: Timestamp) -> Option<Decision> {
+fn decide_by_group(
+    action: &ActionState,
+    evidence: &Evidence,
+    deadline: Timestamp,
+    now: Timestamp,
+) -> Option<Decision> {
     match action {
-        ActionState::Waiting => None,
+        ActionState::Waiting | ActionState::WaitingToReplaceRootVolume => None,
         // The message may be faster than the group; soon it waits, and the action can be completed.
         ActionState::AboutToWait if now < deadline => {
             Some(Decision::Wait { why: "the group is about to wait".to_owned() })
@@ -236,19 +365,30 @@ fn decide_by_group(action: &ActionState, deadline: Timestamp, now: Timestamp) ->
         ActionState::AboutToWait => {
             Some(Decision::Ignore { why: "its group never came to wait for it".to_owned() })
         }
-        ActionState::NotWaiting(state) => Some(Decision::Ignore {
-            why: format!("its group does not wait to terminate it: it is {state}"),
+        ActionState::NotWaiting(state) => {
+            let why = format!("its group does not wait to terminate it: it is {state}");
+            Some(ignore_unless_young(why, evidence, now))
+        }
+        ActionState::Over => {
+            Some(ignore_unless_young("the action is over".to_owned(), evidence, now))
+        }
+        ActionState::Retained(state) => Some(Decision::Ignore {
+            why: format!("its group retains it, {state}, until somebody terminates it there"),
         }),
     }
 }
 
 /// Why nothing is waited for. Tasks may be left all the same: those of daemon services end with the
 /// instance, and standalone ones may be ignored.
-fn all_stopped(tasks_left: TasksLeft) -> String {
-    if tasks_left == TasksLeft::default() {
-        "its tasks have stopped".to_owned()
-    } else {
-        format!("its tasks that are waited for have stopped: {tasks_left}")
+fn describe_end(progress: &DrainProgress) -> String {
+    match progress {
+        DrainProgress::Draining(tasks_left) if *tasks_left == TasksLeft::default() => {
+            "its tasks have stopped".to_owned()
+        }
+        DrainProgress::Draining(tasks_left) => {
+            format!("its tasks that are waited for have stopped: {tasks_left}")
+        }
+        progress => describe_progress(progress),
     }
 }
 
@@ -292,6 +432,17 @@ mod tests {
         })
     }
 
+    /// Evidence that leaves no doubt.
+    fn certain() -> Evidence {
+        Evidence {
+            first_look: NOW,
+            message_time: Some(NOW - SignedDuration::from_hours(1)),
+            search_incomplete: false,
+            tasks_seen: true,
+            nothing_since: Some(NOW - SignedDuration::from_hours(1)),
+        }
+    }
+
     fn every_progress() -> Vec<(String, DrainProgress)> {
         let statuses = [
             "REGISTERING",
@@ -321,6 +472,7 @@ mod tests {
             Decision::StartDrain => "start drain".to_owned(),
             Decision::StopStandaloneTasks => "stop standalone tasks".to_owned(),
             Decision::CountTasks => "count tasks".to_owned(),
+            Decision::LookAgain { .. } => "look again".to_owned(),
             Decision::Wait { .. } => "wait".to_owned(),
             Decision::Complete { .. } => "complete".to_owned(),
             Decision::GiveUp { on_timeout, .. } => {
@@ -333,6 +485,15 @@ mod tests {
         LifecycleSettings { standalone_tasks, on_timeout, ..LifecycleSettings::default() }
     }
 
+    fn decided(
+        progress: &DrainProgress,
+        evidence: &Evidence,
+        settings: &LifecycleSettings,
+        deadline: Timestamp,
+    ) -> Decision {
+        decide(&ActionState::Waiting, progress, evidence, settings, deadline, NOW)
+    }
+
     #[test]
     fn every_combination_of_observations_has_its_decision() {
         use StandaloneTasks::{Ignore, Stop, Wait};
@@ -340,9 +501,8 @@ mod tests {
         for (name, progress) in every_progress() {
             for policy in [Wait, Stop, Ignore] {
                 let settings = settings(policy, OnTimeout::Continue);
-                let [before, after] = [NOW + SignedDuration::from_secs(1), NOW].map(|deadline| {
-                    word(&decide(&ActionState::Waiting, &progress, &settings, deadline, NOW))
-                });
+                let [before, after] = [NOW + SignedDuration::from_secs(1), NOW]
+                    .map(|deadline| word(&decided(&progress, &certain(), &settings, deadline)));
                 lines.push(format!(
                     "{name}, standalone {policy:?}: {before}; at the deadline: {after}"
                 ));
@@ -378,22 +538,108 @@ mod tests {
 
     #[test]
     fn nothing_is_done_about_an_instance_that_its_group_does_not_wait_for() {
-        for state in
-            ["InService", "Terminating:Proceed", "Terminated", "Standby", "Pending:Wait", "NewWord"]
-        {
+        for state in [
+            "InService",
+            "Terminating:Proceed",
+            "Terminating:Retained",
+            "Warmed:Terminating:Retained",
+            "Terminated",
+            "Standby",
+            "Pending:Wait",
+            "NewWord",
+        ] {
             for (name, progress) in every_progress() {
                 let settings = settings(StandaloneTasks::Stop, OnTimeout::Abandon);
-                let decided = decide(&action_state(state), &progress, &settings, NOW, NOW);
+                let decided =
+                    decide(&action_state(state), &progress, &certain(), &settings, NOW, NOW);
                 assert!(matches!(decided, Decision::Ignore { .. }), "{state}, {name}: {decided:?}");
             }
         }
     }
 
     #[test]
-    fn an_instance_on_its_way_to_a_warm_pool_is_waited_for_too() {
-        for state in ["Terminating:Wait", "Warmed:Pending:Wait"] {
-            assert_eq!(action_state(state), ActionState::Waiting);
+    fn every_state_in_which_a_group_waits_for_its_hooks_is_waited_for() {
+        for state in ["Terminating:Wait", "Warmed:Pending:Wait", "Warmed:Terminating:Wait"] {
+            assert_eq!(action_state(state), ActionState::Waiting, "{state}");
         }
+        let replacing = action_state("ReplacingRootVolume:Wait");
+        assert_eq!(replacing, ActionState::WaitingToReplaceRootVolume);
+        for state in ["Terminating", "Warmed:Pending", "Warmed:Terminating", "ReplacingRootVolume"]
+        {
+            assert_eq!(action_state(state), ActionState::AboutToWait, "{state}");
+        }
+    }
+
+    #[test]
+    fn a_retained_instance_is_left_alone_and_called_so() {
+        let settings = settings(StandaloneTasks::Wait, OnTimeout::Continue);
+        let state = action_state("Terminating:Retained");
+        let decided = decide(&state, &draining(1, 0, 0, 0), &certain(), &settings, NOW, NOW);
+        assert_eq!(
+            decided.to_string(),
+            "ignore it: its group retains it, Terminating:Retained, until somebody terminates it \
+             there"
+        );
+    }
+
+    #[test]
+    fn nothing_is_ended_by_a_single_look_that_shows_nothing() {
+        let later = NOW + SignedDuration::from_hours(1);
+        let settings = settings(StandaloneTasks::Wait, OnTimeout::Continue);
+        let nothing_for = |seconds| Evidence {
+            tasks_seen: false,
+            nothing_since: Some(NOW - SignedDuration::from_secs(seconds)),
+            ..certain()
+        };
+        let inactive = DrainProgress::Status(ContainerInstanceStatus::Inactive);
+        for progress in [DrainProgress::NotInCluster, inactive, draining(0, 1, 0, 0)] {
+            let at_once = word(&decided(&progress, &nothing_for(0), &settings, later));
+            assert_eq!(at_once, "look again", "{progress:?}");
+            let confirmed = word(&decided(&progress, &nothing_for(5), &settings, later));
+            assert_eq!(confirmed, "complete", "{progress:?}");
+            // Also where the deadline has passed meanwhile.
+            let at_deadline = word(&decided(&progress, &nothing_for(0), &settings, NOW));
+            assert_eq!(at_deadline, "look again", "{progress:?}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_was_not_searched_forbids_the_end_until_the_deadline() {
+        let settings = settings(StandaloneTasks::Wait, OnTimeout::Continue);
+        let evidence = Evidence { search_incomplete: true, ..certain() };
+        let over = draining(0, 0, 0, 0);
+        let [before, long_after] = [SignedDuration::from_secs(1), SignedDuration::from_secs(-5)]
+            .map(|until| word(&decided(&over, &evidence, &settings, NOW + until)));
+        assert_eq!([before.as_str(), long_after.as_str()], ["look again", "give up: continue"]);
+    }
+
+    #[test]
+    fn a_group_that_lags_behind_a_young_message_is_looked_at_again() {
+        let settings = settings(StandaloneTasks::Wait, OnTimeout::Continue);
+        let word_after = |message_age, since_first_look| {
+            let evidence = Evidence {
+                first_look: NOW - SignedDuration::from_secs(since_first_look),
+                message_time: Some(NOW - SignedDuration::from_secs(message_age)),
+                ..certain()
+            };
+            let in_service = action_state("InService");
+            let progress = DrainProgress::NotInCluster;
+            word(&decide(&in_service, &progress, &evidence, &settings, NOW, NOW))
+        };
+        assert_eq!(word_after(1, 0), "look again");
+        assert_eq!(word_after(12, 10), "ignore", "after ten seconds of looks");
+        assert_eq!(word_after(90, 0), "ignore", "the message is old: its group has known for long");
+    }
+
+    #[test]
+    fn the_container_instance_that_is_furthest_from_its_end_decides() {
+        use ContainerInstanceStatus::{Active, Draining, Inactive, Registering};
+        let progress = |statuses: &[ContainerInstanceStatus]| DrainProgress::of_statuses(statuses);
+        assert_eq!(progress(&[]), DrainProgress::NotInCluster);
+        assert_eq!(progress(&[Draining, Active]), DrainProgress::Status(Active));
+        assert_eq!(progress(&[Inactive, Draining]), DrainProgress::Status(Draining));
+        assert_eq!(progress(&[Draining, Registering]), DrainProgress::Status(Registering));
+        assert_eq!(progress(&[Inactive]), DrainProgress::Status(Inactive));
     }
 
     fn task(number: u8, service: Option<&str>, told_to_stop: bool, stopped: bool) -> Task {
@@ -401,6 +647,8 @@ mod tests {
             arn: TaskArn::new(number.to_string()),
             service: service.map(str::to_owned),
             told_to_stop,
+            stopping_at: None,
+            deactivating: false,
             stopped,
             needs: None,
         }
@@ -444,7 +692,7 @@ mod tests {
 
     fn complete_text(progress: DrainProgress) -> String {
         let settings = settings(StandaloneTasks::Wait, OnTimeout::Continue);
-        decide(&ActionState::Waiting, &progress, &settings, NOW, NOW).to_string()
+        decided(&progress, &certain(), &settings, NOW).to_string()
     }
 
     #[test]
@@ -461,9 +709,9 @@ mod tests {
 
     #[test]
     fn the_operator_chooses_what_happens_at_the_deadline() {
-        for on_timeout in [OnTimeout::Continue, OnTimeout::Abandon, OnTimeout::Reactivate] {
+        for on_timeout in OnTimeout::ALL {
             let settings = settings(StandaloneTasks::Wait, on_timeout);
-            let decided = decide(&ActionState::Waiting, &draining(1, 0, 0, 0), &settings, NOW, NOW);
+            let decided = decided(&draining(1, 0, 0, 0), &certain(), &settings, NOW);
             let why = "1 service task left".to_owned();
             assert_eq!(decided, Decision::GiveUp { on_timeout, why });
         }

@@ -180,6 +180,8 @@ mod tests {
             arn: TaskArn::new("arn-1"),
             service: service.map(str::to_owned),
             told_to_stop: false,
+            stopping_at: None,
+            deactivating: false,
             stopped: false,
             needs: Some(Room { cpu: 512, memory_mib: 1_024 }),
         }

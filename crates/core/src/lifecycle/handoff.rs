@@ -32,6 +32,10 @@ const HOPS_MAX: u64 = 20_000;
 /// `PutLifecycleHook.HeartbeatTimeout`.
 const HEARTBEAT_SECONDS: RangeInclusive<u64> = 30..=7_200;
 
+/// More container instances than an EC2 instance ever has: as many as one call describes. A longer
+/// list was not written by Ebb.
+pub const CONTAINER_INSTANCES_MAX: usize = 100;
+
 /// What a hop leaves for the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandoffState {
@@ -41,8 +45,15 @@ pub struct HandoffState {
     pub first_seen: Timestamp,
     /// When the drain gives up.
     pub deadline: Timestamp,
-    /// The container instance and its cluster, once they are found.
-    pub container_instance: Option<(Cluster, ContainerInstanceArn)>,
+    /// When its container instances were first seen to be DRAINING, all of them.
+    pub draining_since: Option<Timestamp>,
+    /// The container instances on the EC2 instance, with their clusters, once they are found.
+    pub container_instances: Vec<(Cluster, ContainerInstanceArn)>,
+    /// Whether a cluster could not be searched for container instances.
+    pub search_incomplete: bool,
+    /// When the action was completed of an instance that only gets a new root volume: it comes back,
+    /// and is to be ACTIVE again then. `None` until then, and for all others.
+    pub returning_since: Option<Timestamp>,
     /// The hook's heartbeat time-out, once it is read.
     pub heartbeat_timeout_seconds: Option<u64>,
     /// Whether people have been told what holds the drain.
@@ -74,7 +85,10 @@ impl HandoffState {
             hop: fields.hop()?,
             first_seen,
             deadline,
-            container_instance: fields.container_instance()?,
+            draining_since: fields.optional_time("ebb.draining_since")?,
+            container_instances: fields.container_instances()?,
+            search_incomplete: fields.flag("ebb.search_incomplete")?.unwrap_or(false),
+            returning_since: fields.optional_time("ebb.returning_since")?,
             heartbeat_timeout_seconds: fields.heartbeat_timeout_seconds()?,
             stuck_reported: fields.stuck_reported()?,
         }))
@@ -93,9 +107,22 @@ impl HandoffState {
             "deadline": self.deadline,
             "stuck_reported": self.stuck_reported,
         });
-        if let Some((cluster, arn)) = &self.container_instance {
+        if let Some((cluster, arn)) = self.container_instances.first() {
+            // What the release before reads. It drained one container instance.
             state["cluster"] = json!(cluster);
             state["container_instance_arn"] = json!(arn);
+            let listed = self.container_instances.iter();
+            state["container_instances"] =
+                listed.map(|(cluster, arn)| json!({"cluster": cluster, "arn": arn})).collect();
+        }
+        if let Some(since) = self.draining_since {
+            state["draining_since"] = json!(since);
+        }
+        if self.search_incomplete {
+            state["search_incomplete"] = json!(true);
+        }
+        if let Some(since) = self.returning_since {
+            state["returning_since"] = json!(since);
         }
         if let Some(seconds) = self.heartbeat_timeout_seconds {
             state["heartbeat_timeout_seconds"] = json!(seconds);
@@ -127,8 +154,23 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.error("ebb.hop", "a number of hops from 1 to 20000"))
     }
 
+    /// The release before wrote one container instance in two fields of its own: messages are
+    /// under way while this one is deployed.
+    fn container_instances(&self) -> Result<Vec<(Cluster, ContainerInstanceArn)>, ParseError> {
+        let field = "ebb.container_instances";
+        let expected = "a list of up to 100 objects with the texts `cluster` and `arn`";
+        let Some(listed) = self.get(field) else {
+            return Ok(self.single_container_instance()?.into_iter().collect());
+        };
+        let listed = listed.as_array().filter(|list| list.len() <= CONTAINER_INSTANCES_MAX);
+        let read = listed.and_then(|list| list.iter().map(container_instance).collect());
+        read.ok_or_else(|| self.error(field, expected))
+    }
+
     /// A cluster without a container instance, or the other way round, says nothing.
-    fn container_instance(&self) -> Result<Option<(Cluster, ContainerInstanceArn)>, ParseError> {
+    fn single_container_instance(
+        &self,
+    ) -> Result<Option<(Cluster, ContainerInstanceArn)>, ParseError> {
         let (cluster, arn) = ("ebb.cluster", "ebb.container_instance_arn");
         match (self.text(cluster)?, self.text(arn)?) {
             (Some(cluster), Some(arn)) => {
@@ -186,6 +228,10 @@ impl<'a> Fields<'a> {
         time.ok_or_else(|| self.error(field, "a time such as 2025-01-02T03:04:05Z"))
     }
 
+    fn optional_time(&self, field: &'static str) -> Result<Option<Timestamp>, ParseError> {
+        self.get(field).map(|_| self.time(field)).transpose()
+    }
+
     fn error(&self, field: &'static str, expected: &'static str) -> ParseError {
         let actual = if field == "ebb" { Some(self.0) } else { self.get(field) };
         ParseError {
@@ -197,21 +243,35 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// `None` if it is no object with both texts.
+fn container_instance(listed: &Value) -> Option<(Cluster, ContainerInstanceArn)> {
+    let cluster = listed["cluster"].as_str().filter(|cluster| !cluster.is_empty())?;
+    let arn = listed["arn"].as_str().filter(|arn| !arn.is_empty())?;
+    Some((Cluster::new(cluster), ContainerInstanceArn::new(arn)))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
+    fn on_cluster(cluster: &str, arn: &str) -> (Cluster, ContainerInstanceArn) {
+        (Cluster::new(cluster), ContainerInstanceArn::new(arn))
+    }
+
     fn carried() -> HandoffState {
         HandoffState {
             hop: 3,
             first_seen: "2025-03-04T05:06:07Z".parse().unwrap(),
             deadline: "2025-03-04T05:21:07Z".parse().unwrap(),
-            container_instance: Some((
-                Cluster::new("shop"),
-                ContainerInstanceArn::new("arn:aws:ecs:…:container-instance/shop/1"),
-            )),
+            draining_since: Some("2025-03-04T05:06:09Z".parse().unwrap()),
+            container_instances: vec![
+                on_cluster("shop", "arn:aws:ecs:…:container-instance/shop/1"),
+                on_cluster("old", "arn:aws:ecs:…:container-instance/old/2"),
+            ],
+            search_incomplete: false,
+            returning_since: None,
             heartbeat_timeout_seconds: Some(3_600),
             stuck_reported: true,
         }
@@ -224,7 +284,10 @@ mod tests {
     #[test]
     fn what_a_hop_writes_the_next_one_reads() {
         let bare = HandoffState {
-            container_instance: None,
+            draining_since: None,
+            container_instances: Vec::new(),
+            search_incomplete: true,
+            returning_since: Some("2025-03-04T05:20:00Z".parse().unwrap()),
             heartbeat_timeout_seconds: None,
             stuck_reported: false,
             ..carried()
@@ -255,8 +318,16 @@ mod tests {
 
     #[test]
     fn state_of_the_release_before_is_read_under_its_old_name() {
-        assert_eq!(read(&message_with_told("true")), Ok(Some(carried())));
-        let not_reported = HandoffState { stuck_reported: false, ..carried() };
+        let written_before = HandoffState {
+            draining_since: None,
+            container_instances: vec![on_cluster(
+                "shop",
+                "arn:aws:ecs:…:container-instance/shop/1",
+            )],
+            ..carried()
+        };
+        assert_eq!(read(&message_with_told("true")), Ok(Some(written_before.clone())));
+        let not_reported = HandoffState { stuck_reported: false, ..written_before };
         assert_eq!(read(&message_with_told("false")), Ok(Some(not_reported)));
         assert_eq!(read(&message_with_told("7")).unwrap_err().field, "ebb.told");
     }
@@ -281,8 +352,13 @@ mod tests {
                 "hop": 3,
                 "first_seen": "2025-03-04T05:06:07Z",
                 "deadline": "2025-03-04T05:21:07Z",
+                "draining_since": "2025-03-04T05:06:09Z",
                 "cluster": "shop",
                 "container_instance_arn": "arn:aws:ecs:…:container-instance/shop/1",
+                "container_instances": [
+                    {"cluster": "shop", "arn": "arn:aws:ecs:…:container-instance/shop/1"},
+                    {"cluster": "old", "arn": "arn:aws:ecs:…:container-instance/old/2"},
+                ],
                 "heartbeat_timeout_seconds": 3_600,
                 "stuck_reported": true,
             }})
@@ -323,9 +399,16 @@ mod tests {
             ("first_seen", json!(null), "ebb.first_seen"),
             ("deadline", json!("tomorrow"), "ebb.deadline"),
             ("deadline", json!("2035-01-01T00:00:00Z"), "ebb.deadline"),
-            ("cluster", json!(7), "ebb.cluster"),
-            ("cluster", json!(null), "ebb.cluster"),
-            ("container_instance_arn", json!(""), "ebb.container_instance_arn"),
+            ("draining_since", json!("soon"), "ebb.draining_since"),
+            ("container_instances", json!("shop"), "ebb.container_instances"),
+            ("container_instances", json!([{"cluster": "shop"}]), "ebb.container_instances"),
+            (
+                "container_instances",
+                json!([{"cluster": "", "arn": "a"}]),
+                "ebb.container_instances",
+            ),
+            ("search_incomplete", json!(1), "ebb.search_incomplete"),
+            ("returning_since", json!(1), "ebb.returning_since"),
             ("heartbeat_timeout_seconds", json!(7_201), "ebb.heartbeat_timeout_seconds"),
             ("stuck_reported", json!("yes"), "ebb.stuck_reported"),
             ("version", json!(0), "ebb.version"),
@@ -335,6 +418,8 @@ mod tests {
             assert_eq!(read_with(field, value.clone()), Err(named), "{field}: {value}");
         }
         assert_eq!(read("{\"ebb\": \"hop 3\"}").unwrap_err().field, "ebb");
+        let message = message_with_told("true").replace("\"shop\",", "7,");
+        assert_eq!(read(&message).unwrap_err().field, "ebb.cluster");
     }
 
     proptest! {

@@ -55,6 +55,9 @@ vocabulary! {
         Abandon = "abandon",
         /// The container instance is set ACTIVE again and the action is left to its own time-out.
         Reactivate = "reactivate",
+        /// As `abandon`, where the group's instance lifecycle policy retains the instance then;
+        /// elsewhere as `continue`.
+        Retain = "retain",
     }
 }
 

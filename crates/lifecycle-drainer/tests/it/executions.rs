@@ -89,25 +89,21 @@ async fn as_many_executions_as_terminations_are_enough() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "drains hold their executions for so long that others come too late for theirs"]
 async fn thirty_terminations_get_their_turn_at_ten_executions() {
     every_drain_gets_its_turn(30, 10).await;
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "drains hold their executions for so long that others come too late for theirs"]
 async fn forty_terminations_get_their_turn_at_ten_executions() {
     every_drain_gets_its_turn(40, 10).await;
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "drains hold their executions for so long that others come too late for theirs"]
 async fn forty_terminations_get_their_turn_at_five_executions() {
     every_drain_gets_its_turn(40, 5).await;
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "a message that has waited past the deadline is given up before its first drain"]
 async fn messages_that_wait_for_a_quarter_of_an_hour_still_drain_their_instances() {
     for seed in 0..SEEDS {
         let mut world = world(seed, 10, 10);

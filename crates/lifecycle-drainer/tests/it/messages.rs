@@ -41,7 +41,7 @@ async fn forged_state_that_names_another_container_instance_does_not_drain_it() 
     let healthy_arn =
         sim.region.world().container_instance(&instance_id(10)).unwrap().1.arn("shop");
     sim.region.world().terminate_in_group(&instance_id(9), false).unwrap();
-    let mut forged = message(&instance_id(9), scenario::SPOT_GROUP);
+    let mut forged = sim.message(&instance_id(9));
     forged["ebb"] = json!({
         "hop": 1,
         "first_seen": start_time(),
@@ -96,10 +96,8 @@ async fn one_bad_record_does_not_hide_the_others_and_fails_at_the_end() {
     let mut malformed = message(&instance_id(9), scenario::SPOT_GROUP);
     malformed["EC2InstanceId"] = json!("web-1");
     sim.region.world().terminate_in_group(&instance_id(10), false).unwrap();
-    let error = sim
-        .invoke(&over_sns(&[malformed, message(&instance_id(10), scenario::SPOT_GROUP)]))
-        .await
-        .unwrap_err();
+    let error =
+        sim.invoke(&over_sns(&[malformed, sim.message(&instance_id(10))])).await.unwrap_err();
 
     assert!(error.to_string().contains("EC2InstanceId"), "{error}");
     assert!(!sim.region.world().instances_with(Status::Draining).is_empty());

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use ebb_aws::ErrorType;
 use ebb_region::fault::Fault;
-use ebb_region::scenario;
 use ebb_region::world::autoscaling::{CompletedBy, Hook, LifecycleState};
 use ebb_region::world::ecs::Status;
 use jiff::SignedDuration;
 
 use crate::support::{
-    HOOK, Sim, TOPIC, instance_id, last_stop, message, over_sns, quiet_shop, settings, shop,
-    shop_with_hook, since_start,
+    HOOK, Sim, TOPIC, instance_id, last_stop, over_sns, quiet_shop, settings, shop, shop_with_hook,
+    since_start,
 };
 
 #[tokio::test(start_paused = true)]
@@ -51,6 +50,7 @@ async fn a_missing_permission_ends_the_hop_at_once() {
     for operation in [
         "DescribeAutoScalingInstances",
         "DescribeLifecycleHooks",
+        "RecordLifecycleActionHeartbeat",
         "ListContainerInstances",
         "UpdateContainerInstancesState",
         "ListTasks",
@@ -63,7 +63,7 @@ async fn a_missing_permission_ends_the_hop_at_once() {
             world.terminate_in_group(&instance_id(9), false).unwrap();
             world.faults.plan(operation, Fault::Denied, u32::MAX);
         }
-        let answer = sim.invoke(&over_sns(&[message(&instance_id(9), scenario::SPOT_GROUP)])).await;
+        let answer = sim.invoke(&over_sns(&[sim.message(&instance_id(9))])).await;
 
         let error = answer.expect_err("the function lacks a permission");
         assert_eq!(error.error_type, ErrorType::AwsDenied, "{operation}: {error}");
@@ -122,12 +122,11 @@ async fn the_hooks_metadata_says_where_to_look_first() {
     let sim = Sim::start(world, settings()).await;
     sim.terminate(&instance_id(9)).await;
 
-    let lists = sim
-        .region
-        .world()
-        .calls
-        .iter()
-        .filter(|call| call.operation == "ListContainerInstances")
-        .count();
-    assert_eq!(lists, 1);
+    let world = sim.region.world();
+    let position = |operation| {
+        let lists = world.calls.iter().take_while(|call| call.operation != operation);
+        lists.filter(|call| call.operation == "ListContainerInstances").count()
+    };
+    assert_eq!(position("UpdateContainerInstancesState"), 1, "lists before it drains");
+    assert_eq!(position("CompleteLifecycleAction"), 32, "and before it completes the action");
 }

@@ -267,7 +267,7 @@ fn check_hops(world: &World) -> Result<(), String> {
     must(hops <= 15, "a drain takes 15 hops at most", hops.to_string())
 }
 
-/// Some twenty calls begin and end a drain, and one call in ten seconds follows it.
+/// Some thirty calls begin and end a drain, and one call in ten seconds follows it.
 fn check_calls(story: &Story, world: &World) -> Result<(), String> {
     let lasted: i64 = world
         .completed_actions
@@ -280,7 +280,7 @@ fn check_calls(story: &Story, world: &World) -> Result<(), String> {
     let drains = i64::try_from(story.terminations.len()).unwrap_or(i64::MAX);
     let calls = i64::try_from(world.calls.len()).unwrap_or(i64::MAX);
     must(
-        calls <= lasted / 10 + 20 * drains,
+        calls <= lasted / 10 + 30 * drains,
         "few calls",
         format!("{calls} in {lasted} s, {drains} drains"),
     )

@@ -73,7 +73,21 @@ pub(crate) fn since_start(moment: Timestamp) -> SignedDuration {
     moment.duration_since(start_time())
 }
 
-/// The message that Auto Scaling publishes about an instance, as it comes over SNS.
+impl Sim {
+    /// The message that Auto Scaling publishes about an instance, with the token of its action.
+    pub(crate) fn message(&self, instance_id: &str) -> Value {
+        let world = self.region.world();
+        let actions = world.lifecycle_actions.iter();
+        let action = actions.filter(|action| action.instance_id == instance_id).next_back();
+        let action = action.expect("its group waits for it");
+        let mut message = message(instance_id, &action.group);
+        message["LifecycleActionToken"] = json!(action.token);
+        message
+    }
+}
+
+/// What a message looks like that Auto Scaling publishes about an instance, as it comes over SNS. No
+/// action has its token.
 pub(crate) fn message(instance_id: &str, group: &str) -> Value {
     json!({
         "LifecycleHookName": HOOK,
