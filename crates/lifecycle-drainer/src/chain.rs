@@ -61,7 +61,7 @@ impl Mark {
 
     /// Whether another hop has written its mark since this one did.
     pub(crate) fn is_superseded(&self, observation: &Observation) -> bool {
-        let mark = marked(observation).and_then(|marked| marked.observed.attribute.as_deref());
+        let mark = marked(observation).and_then(|marked| marked.mark.as_deref());
         let is_foreign = mark.is_some_and(|mark| mark != self.value);
         is_foreign && self.written.is_some_and(|at| at.elapsed() >= MARK_IS_READ_AFTER)
     }

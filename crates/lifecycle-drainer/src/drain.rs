@@ -1,6 +1,8 @@
 //! The drain that a hop is about, as the parts of the hop read it. Only the hop itself changes
 //! anything in it.
 
+use std::sync::{Mutex, PoisonError};
+
 use ebb_aws::{Clients, Clock};
 use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::action::LifecycleAction;
@@ -17,7 +19,24 @@ pub(crate) struct Drain<'a> {
     pub(crate) action: &'a LifecycleAction,
     /// What the hops hand on to each other.
     pub(crate) state: &'a HandoffState,
+    /// The clusters as they were last listed.
+    pub(crate) clusters: &'a ListedClusters,
     pub(crate) clock: Clock,
+}
+
+/// The clusters that may be looked in, as they were last listed in this hop.
+#[derive(Debug, Default)]
+pub(crate) struct ListedClusters(Mutex<Option<Vec<Cluster>>>);
+
+impl ListedClusters {
+    pub(crate) fn get(&self) -> Option<Vec<Cluster>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set(&self, clusters: &[Cluster]) {
+        let mut listed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *listed = Some(clusters.to_vec());
+    }
 }
 
 impl Drain<'_> {

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ebb_aws::{ActionStatus, Clients, Clock, ErrorType, Problem};
+use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::action::LifecycleAction;
 use ebb_core::lifecycle::handoff::HandoffState;
@@ -29,11 +30,11 @@ use tracing::warn;
 use crate::act::{Effect, act};
 use crate::chain::Mark;
 use crate::diagnosis::report_holding_tasks;
-use crate::drain::Drain;
+use crate::drain::{Drain, ListedClusters};
 use crate::heartbeat::{self, Heartbeat};
 use crate::looks::Looks;
 use crate::observation::{
-    Observation, count_tasks, observe_action_state, observe_container_instances,
+    Observation, count_tasks, observe_action_state, observe_container_instances, observe_others,
     observe_protection, recheck_statuses, recheck_tasks,
 };
 use crate::reactivation::look_and_reactivate;
@@ -64,6 +65,7 @@ pub(crate) struct Hop<'a> {
     surroundings: Option<&'a Surroundings>,
     /// What the next hop will get.
     state: HandoffState,
+    clusters: ListedClusters,
     clock: Clock,
     /// When the hop ends.
     end: Instant,
@@ -115,6 +117,7 @@ impl<'a> Hop<'a> {
             at_end,
             surroundings: None,
             mark: Mark::new(state.hop),
+            clusters: ListedClusters::default(),
             looks: Looks::new(message_time, now),
             state,
             clock,
@@ -262,12 +265,16 @@ impl<'a> Hop<'a> {
 
     /// Looks again within seconds, to confirm a look or to refute it.
     async fn look_again(&mut self, why: &str, observation: &Observation) -> Result<Step, Problem> {
+        // What is found by the rest of the search may refute it as well, and waits for nothing.
+        if observation.search_incomplete {
+            return self.observe_others(observation).await.map(Step::Decide);
+        }
         let pause = self.looks.confirming_pause(self.settings, self.clock.now());
         if let Some(outcome) = self.pause(pause, why, Some(observation)).await? {
             return Ok(Step::Settle(outcome));
         }
         match observation.progress {
-            DrainProgress::Draining(_) if !observation.search_incomplete => {
+            DrainProgress::Draining(_) => {
                 count_tasks(self.drain(), observation).await.map(Step::Decide)
             }
             _ => Ok(Step::Observe),
@@ -288,11 +295,36 @@ impl<'a> Hop<'a> {
         if let Some(outcome) = self.pause(pause, why, Some(observation)).await? {
             return Ok(Step::Settle(outcome));
         }
-        if !matches!(observation.progress, DrainProgress::Draining(_))
-            || observation.search_incomplete
-        {
+        if !matches!(observation.progress, DrainProgress::Draining(_)) {
             return Ok(Step::Observe);
         }
+        if observation.search_incomplete {
+            match self.observe_others(observation).await {
+                Ok(observation) if !matches!(observation.progress, DrainProgress::Draining(_)) => {
+                    return Ok(Step::Decide(observation));
+                }
+                Ok(observation) => return self.look_at(target, &observation).await,
+                // It is tried again at the next look; what is known is not kept waiting for it.
+                Err(problem) => warn!("Searching again later: {}", problem.text),
+            }
+        }
+        self.look_at(target, observation).await
+    }
+
+    /// Finds the container instances that are not known yet.
+    async fn observe_others(&mut self, known: &Observation) -> Result<Observation, Problem> {
+        let observation = observe_others(self.drain(), known).await?;
+        self.state.container_instances = observation.keys();
+        self.state.search_incomplete = observation.search_incomplete;
+        Ok(observation)
+    }
+
+    /// Looks at a drain that goes on.
+    async fn look_at(
+        &mut self,
+        target: LookTarget,
+        observation: &Observation,
+    ) -> Result<Step, Problem> {
         // Whether the action is still there is not asked again: a heartbeat or its completion finds
         // out, and asking in each turn would double the calls of a drain.
         let observation = match target {
@@ -306,8 +338,10 @@ impl<'a> Hop<'a> {
             let why = "another invocation looks after this drain".to_owned();
             return Ok(Step::Settle(self.outcome(OutcomeKind::Ignored, why, Some(&observation))));
         }
-        let Self { clients, settings, action, ref state, clock, ref mut mark, .. } = *self;
-        let drain = Drain { clients, settings, action, state, clock };
+        let Self {
+            clients, settings, action, ref state, ref clusters, clock, ref mut mark, ..
+        } = *self;
+        let drain = Drain { clients, settings, action, state, clusters, clock };
         mark.write_if_due(drain, &observation).await;
         Ok(Step::Decide(observation))
     }
@@ -357,8 +391,19 @@ impl<'a> Hop<'a> {
         if ends_here && Instant::now() + pause >= self.end {
             return Err(problem);
         }
-        let settled = self.pause(pause, &problem.text, known).await?;
-        Ok(settled.map_or(Step::Observe, Step::Settle))
+        if let Some(outcome) = self.pause(pause, &problem.text, known).await? {
+            return Ok(Step::Settle(outcome));
+        }
+        // What is DRAINING is known for long enough to go on with its tasks: many drains at once
+        // that began anew after each throttle would be throttled for it.
+        let is_draining = known.filter(|known| {
+            matches!(
+                known.progress,
+                DrainProgress::Draining(_)
+                    | DrainProgress::Status(ContainerInstanceStatus::Draining)
+            )
+        });
+        Ok(is_draining.map_or(Step::Observe, |known| Step::Decide(known.clone())))
     }
 
     /// Waits for a while, keeping the action alive. At the end of the hop the message is published
@@ -382,7 +427,7 @@ impl<'a> Hop<'a> {
                 let (kind, why) = self
                     .unanswered
                     .take()
-                    .unwrap_or((OutcomeKind::Ignored, "the action is over".to_owned()));
+                    .unwrap_or_else(|| (OutcomeKind::Ignored, "the action is over".to_owned()));
                 return Ok(Some(self.outcome(kind, why, known)));
             }
         }
@@ -493,8 +538,8 @@ impl<'a> Hop<'a> {
     }
 
     fn drain(&self) -> Drain<'_> {
-        let Self { clients, settings, action, ref state, clock, .. } = *self;
-        Drain { clients, settings, action, state, clock }
+        let Self { clients, settings, action, ref state, ref clusters, clock, .. } = *self;
+        Drain { clients, settings, action, state, clusters, clock }
     }
 
     fn outcome(&self, kind: OutcomeKind, why: String, known: Option<&Observation>) -> Outcome {

@@ -4,13 +4,13 @@
 //! What is to be done about an observation is decided by `ebb_core::lifecycle::decide`.
 
 use ebb_aws::Problem;
-use ebb_core::ecs::{ContainerInstanceStatus, ObservedContainerInstance, Task};
+use ebb_core::ecs::{ContainerInstance, ContainerInstanceStatus, Task};
 use ebb_core::ids::{Cluster, ContainerInstanceArn};
 use ebb_core::lifecycle::settings::StandaloneTasks;
 use ebb_core::lifecycle::{ActionState, DrainProgress, TasksLeft};
 
 use crate::drain::Drain;
-use crate::search::{Search, describe_known, find_container_instances};
+use crate::search::{Search, describe_known, find_container_instances, find_others};
 use crate::tasks::TaskObservation;
 
 /// What is known of a drain.
@@ -22,39 +22,41 @@ pub(crate) struct Observation {
     pub(crate) progress: DrainProgress,
     /// The container instances on the EC2 instance, once they are found.
     pub(crate) container_instances: Vec<DrainedContainerInstance>,
-    /// Whether clusters are left in which more may be.
+    /// Whether there may be more: in other statuses, or in clusters that were not searched.
     pub(crate) search_incomplete: bool,
 }
 
 /// A container instance that is drained.
 #[derive(Debug, Clone)]
 pub(crate) struct DrainedContainerInstance {
-    pub(crate) observed: ObservedContainerInstance,
+    pub(crate) container_instance: ContainerInstance,
+    /// The mark of the last hop that wrote one, if it was looked at.
+    pub(crate) mark: Option<String>,
     /// Its tasks as they were last counted. They may be older than the drain's progress, which
     /// includes them only while it is [`DrainProgress::Draining`].
     pub(crate) tasks: Option<TaskObservation>,
 }
 
 impl DrainedContainerInstance {
+    fn new(container_instance: ContainerInstance) -> Self {
+        Self { container_instance, mark: None, tasks: None }
+    }
+
     pub(crate) fn cluster(&self) -> &Cluster {
-        &self.observed.container_instance.cluster
+        &self.container_instance.cluster
     }
 
     pub(crate) fn arn(&self) -> &ContainerInstanceArn {
-        &self.observed.container_instance.arn
+        &self.container_instance.arn
     }
 
     pub(crate) fn status(&self) -> &ContainerInstanceStatus {
-        &self.observed.container_instance.status
+        &self.container_instance.status
     }
 
     pub(crate) fn with_status(self, status: ContainerInstanceStatus) -> Self {
-        let container_instance =
-            ebb_core::ecs::ContainerInstance { status, ..self.observed.container_instance };
-        Self {
-            observed: ObservedContainerInstance { container_instance, ..self.observed },
-            tasks: self.tasks,
-        }
+        let container_instance = ContainerInstance { status, ..self.container_instance };
+        Self { container_instance, ..self }
     }
 }
 
@@ -82,10 +84,10 @@ pub(crate) async fn observe_container_instances(
         find_container_instances(drain, carried, !drain.state.search_incomplete).await?;
     let container_instances: Vec<_> = found
         .into_iter()
-        .map(|observed| DrainedContainerInstance {
+        .map(|found| DrainedContainerInstance {
             // Kept, so that an outcome after a failed call can still say how many tasks were left.
-            tasks: known.and_then(|known| known.tasks_on(&observed)).cloned(),
-            observed,
+            tasks: known.and_then(|known| known.tasks_on(&found.arn)).cloned(),
+            ..DrainedContainerInstance::new(found)
         })
         .collect();
     Ok(Observation {
@@ -122,11 +124,7 @@ pub(crate) async fn recheck_tasks(
     let mut rechecked = known.clone();
     for drained in &mut rechecked.container_instances {
         if let Some(tasks) = &drained.tasks {
-            let now = tasks.recheck(drain, drained.cluster()).await?;
-            // What ECS counts has changed by as much. Otherwise the next look at the statuses would
-            // find another number than before, and look at the tasks once more.
-            drained.observed.tasks_wanted -= tasks.wanted() - now.wanted();
-            drained.tasks = Some(now);
+            drained.tasks = Some(tasks.recheck(drain, drained.cluster()).await?);
         }
     }
     // New tasks may have appeared since the last full count, and only that count may say that the
@@ -150,15 +148,15 @@ pub(crate) async fn recheck_statuses(
     let mut has_changed = false;
     for drained in &mut rechecked.container_instances {
         let arn = drained.arn().clone();
-        let now = described.iter().find(|observed| observed.container_instance.arn == arn);
-        has_changed |= now.is_none_or(|now| {
-            now.tasks_wanted != drained.observed.tasks_wanted
-                || now.container_instance.status != *drained.status()
-        });
-        *drained = match now {
-            Some(observed) => {
-                DrainedContainerInstance { observed: observed.clone(), ..drained.clone() }
-            }
+        let observed = described.iter().find(|now| now.container_instance.arn == arn);
+        let wanted = drained.tasks.as_ref().map(TaskObservation::wanted);
+        has_changed |= observed.map(|now| now.tasks_wanted) != wanted;
+        *drained = match observed {
+            Some(now) => DrainedContainerInstance {
+                container_instance: now.container_instance.clone(),
+                mark: now.attribute.clone(),
+                tasks: drained.tasks.clone(),
+            },
             // ECS describes what left its cluster for an hour; what it knows no more is longer
             // gone.
             None => drained.clone().with_status(ContainerInstanceStatus::Inactive),
@@ -174,6 +172,21 @@ pub(crate) async fn recheck_statuses(
         }
         progress => Ok(Observation { progress, ..rechecked }),
     }
+}
+
+/// Looks for container instances that are not known yet, in any status and any cluster.
+pub(crate) async fn observe_others(
+    drain: Drain<'_>,
+    known: &Observation,
+) -> Result<Observation, Problem> {
+    let Search { found, incomplete } = find_others(drain, &known.keys()).await?;
+    let mut observation = Observation { search_incomplete: incomplete, ..known.clone() };
+    if found.is_empty() {
+        return Ok(observation);
+    }
+    observation.container_instances.extend(found.into_iter().map(DrainedContainerInstance::new));
+    let progress = progress_of(&observation.container_instances);
+    Ok(Observation { progress, ..observation })
 }
 
 /// Asks until when the service tasks are protected, for people.
@@ -245,8 +258,7 @@ impl Observation {
         self.container_instances.iter().filter_map(|drained| drained.tasks.as_ref())
     }
 
-    fn tasks_on(&self, observed: &ObservedContainerInstance) -> Option<&TaskObservation> {
-        let arn = &observed.container_instance.arn;
+    fn tasks_on(&self, arn: &ContainerInstanceArn) -> Option<&TaskObservation> {
         self.container_instances.iter().find(|drained| drained.arn() == arn)?.tasks.as_ref()
     }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tracing::info;
 
 use crate::drain::Drain;
-use crate::search::{Search, find_container_instances};
+use crate::search::{describe_known, find_others};
 
 /// Looks where the instance is, and sets its container instances ACTIVE if it is back. Returns what
 /// was decided.
@@ -20,7 +20,10 @@ pub(crate) async fn look_and_reactivate(
     let drained = &drain.state.container_instances;
     let state = drain.clients.auto_scaling.lifecycle_state(&drain.action.instance_id).await?;
     let state = state.filter(|(group, _)| *group == drain.action.group).map(|(_, state)| state);
-    let Search { found, .. } = find_container_instances(drain, drained, false).await?;
+    let others = find_others(drain, drained).await?.found.into_iter();
+    let others = others.map(|found| (found.cluster, found.arn));
+    let all: Vec<_> = drained.iter().cloned().chain(others).collect();
+    let found = describe_known(drain, &all).await?;
     let now = drain.clock.now();
     let decision = decide_reactivation(state.as_ref(), &found, drained, since, now);
     if let Reactivation::SetActive(container_instances) = &decision {

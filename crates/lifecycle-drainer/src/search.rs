@@ -3,14 +3,16 @@
 //! state registers anew, in any cluster, and the registration before stays with its tasks
 //! (amazon-ecs-agent#782, containers-roadmap#1901).
 //!
-//! The answer "no cluster has one" completes the action, so it is given only if every cluster
-//! was searched.
+//! What is ACTIVE is searched for first, as it must be drained at once. Others, which drain already,
+//! are searched for before the action is completed. The answer "no cluster has one" completes it, so
+//! it is given only if every cluster was searched.
 
 use std::collections::BTreeMap;
 
-use ebb_aws::{AwsErrorKind, Problem};
+use ebb_aws::{AwsErrorKind, Problem, StatusFilter};
 use ebb_core::ecs::{
-    ContainerInstanceStatus, MissingCluster, ObservedContainerInstance, missing_cluster,
+    ContainerInstance, ContainerInstanceStatus, MissingCluster, ObservedContainerInstance,
+    missing_cluster,
 };
 use ebb_core::ids::{Cluster, ContainerInstanceArn};
 use ebb_core::lifecycle::action::cluster_hint;
@@ -29,13 +31,13 @@ const CONCURRENT_SEARCHES_MAX: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Search {
     /// The container instances.
-    pub(crate) found: Vec<ObservedContainerInstance>,
-    /// Whether clusters are left in which more may be.
+    pub(crate) found: Vec<ContainerInstance>,
+    /// Whether there may be more: in other statuses, or in clusters that were not searched.
     pub(crate) incomplete: bool,
 }
 
-/// Finds the container instances. Those that are known are described; unless they are all that
-/// there can be, the clusters are searched as well.
+/// Finds the container instances: those that are known, as long as one of them is registered, or
+/// else those that are ACTIVE, or else all there are.
 ///
 /// # Errors
 /// If nothing was found and something could not be searched. What was found is drained without
@@ -46,31 +48,53 @@ pub(crate) async fn find_container_instances(
     known_are_all: bool,
 ) -> Result<Search, Problem> {
     let described = describe_known(drain, known).await?;
-    // Where all that is known is gone, the agent may have registered anew.
-    if known_are_all && described.iter().any(is_registered) {
-        return Ok(Search { found: described, incomplete: false });
+    let described: Vec<_> =
+        described.into_iter().map(|observed| observed.container_instance).collect();
+    if described.iter().any(is_registered) {
+        return Ok(Search { found: described, incomplete: !known_are_all });
     }
-    let searched = search_clusters(drain, known.is_empty()).await;
-    let Search { found, incomplete } = match searched {
-        Ok(search) => search,
-        Err(problem) if described.is_empty() => return Err(problem),
-        Err(problem) => {
-            warn!("Some clusters are searched again later: {}", problem.text);
-            Search { found: Vec::new(), incomplete: true }
-        }
-    };
-    let mut all = described;
-    let is_new = |observed: &ObservedContainerInstance| {
-        all.iter().all(|known| known.container_instance.arn != observed.container_instance.arn)
-    };
-    let new: Vec<_> = found.into_iter().filter(is_new).collect();
-    all.extend(new);
-    Ok(Search { found: all, incomplete })
+    // Where all that was known is gone, the agent may have registered anew.
+    let clusters = drain.clients.ecs.clusters(drain.settings.clusters.as_deref()).await?;
+    drain.clusters.set(&clusters);
+    let active = search_active(drain, &clusters).await;
+    if let Ok(found) = &active
+        && !found.is_empty()
+    {
+        return active.map(|found| Search { found, incomplete: true });
+    }
+    let Search { found, incomplete } =
+        search_each(drain, &clusters, StatusFilter::AnyStatus).await?;
+    let gone = described.into_iter().filter(|known| found.iter().all(|new| new.arn != known.arn));
+    let found = gone.chain(found.iter().cloned()).collect();
+    // What is ACTIVE where the search for that failed is found here as well.
+    Ok(Search { found, incomplete })
 }
 
-fn is_registered(observed: &ObservedContainerInstance) -> bool {
+/// Finds container instances in any status and any cluster, those that are `known` left out.
+///
+/// # Errors
+/// If a cluster could not be searched and nothing new was found.
+pub(crate) async fn find_others(
+    drain: Drain<'_>,
+    known: &[(Cluster, ContainerInstanceArn)],
+) -> Result<Search, Problem> {
+    // As they were listed when the search began, in the same hop or else now.
+    let clusters = match drain.clusters.get() {
+        Some(clusters) => clusters,
+        None => drain.clients.ecs.clusters(drain.settings.clusters.as_deref()).await?,
+    };
+    let Search { mut found, incomplete } =
+        search_each(drain, &clusters, StatusFilter::AnyStatus).await?;
+    found.retain(|found| known.iter().all(|(_, arn)| *arn != found.arn));
+    if incomplete && found.is_empty() {
+        return Err(Problem::other("some clusters could not be searched"));
+    }
+    Ok(Search { found, incomplete })
+}
+
+fn is_registered(container_instance: &ContainerInstance) -> bool {
     !matches!(
-        observed.container_instance.status,
+        container_instance.status,
         ContainerInstanceStatus::Inactive | ContainerInstanceStatus::RegistrationFailed
     )
 }
@@ -103,30 +127,19 @@ pub(crate) async fn describe_known(
     Ok(described)
 }
 
-/// Searches the clusters. At first only that which the hook's metadata names, if it has the
-/// instance: the drain begins there, and the others are searched after that.
-async fn search_clusters(drain: Drain<'_>, is_first: bool) -> Result<Search, Problem> {
-    let clusters = drain.clients.ecs.clusters(drain.settings.clusters.as_deref()).await?;
+/// Searches for what is ACTIVE: in the cluster that the hook's metadata names, and if that has
+/// nothing in all others.
+async fn search_active(
+    drain: Drain<'_>,
+    clusters: &[Cluster],
+) -> Result<Vec<ContainerInstance>, Problem> {
     let hint = drain.action.metadata.as_deref().and_then(cluster_hint);
     let (hinted, unhinted): (Vec<_>, Vec<_>) =
-        clusters.into_iter().partition(|cluster| Some(cluster.name()) == hint.as_deref());
-    let in_hinted = search_each(drain, &hinted).await;
-    if is_first
-        && let Ok(Search { found, .. }) = &in_hinted
-        && !found.is_empty()
-    {
-        return in_hinted.map(|search| Search { incomplete: !unhinted.is_empty(), ..search });
-    }
-    let in_unhinted = search_each(drain, &unhinted).await;
-    match (in_hinted, in_unhinted) {
-        (Ok(hinted), Ok(unhinted)) => Ok(Search {
-            incomplete: hinted.incomplete || unhinted.incomplete,
-            found: hinted.found.into_iter().chain(unhinted.found).collect(),
-        }),
-        (Ok(search), Err(_)) | (Err(_), Ok(search)) if !search.found.is_empty() => {
-            Ok(Search { incomplete: true, ..search })
-        }
-        (Err(problem), _) | (_, Err(problem)) => Err(problem),
+        clusters.iter().cloned().partition(|cluster| Some(cluster.name()) == hint.as_deref());
+    let in_hinted = search_each(drain, &hinted, StatusFilter::Active).await;
+    match in_hinted {
+        Ok(Search { found, .. }) if !found.is_empty() => Ok(found),
+        Ok(_) | Err(_) => Ok(search_each(drain, &unhinted, StatusFilter::Active).await?.found),
     }
 }
 
@@ -135,16 +148,20 @@ async fn search_clusters(drain: Drain<'_>, is_first: bool) -> Result<Search, Pro
 /// # Errors
 /// If nothing was found and one of them could not be searched: "none" completes the action and ends
 /// the instance, so a single cluster that could not be searched forbids that answer.
-async fn search_each(drain: Drain<'_>, clusters: &[Cluster]) -> Result<Search, Problem> {
+async fn search_each(
+    drain: Drain<'_>,
+    clusters: &[Cluster],
+    status_filter: StatusFilter,
+) -> Result<Search, Problem> {
     let mut searches = Vec::new();
     for cluster in clusters {
-        searches.push(search_cluster(drain, cluster));
+        searches.push(search_cluster(drain, cluster, status_filter));
     }
     let mut searches = stream::iter(searches).buffer_unordered(CONCURRENT_SEARCHES_MAX);
     let (mut found, mut failure) = (Vec::new(), None);
     while let Some(result) = searches.next().await {
         match result {
-            Ok(observed) => found.extend(observed),
+            Ok(in_cluster) => found.extend(in_cluster),
             // The search goes on: what is found elsewhere is drained all the same.
             Err(problem) => failure = Some(problem),
         }
@@ -162,10 +179,11 @@ async fn search_each(drain: Drain<'_>, clusters: &[Cluster]) -> Result<Search, P
 async fn search_cluster(
     drain: Drain<'_>,
     cluster: &Cluster,
-) -> Result<Vec<ObservedContainerInstance>, Problem> {
-    let instance_id = &drain.action.instance_id;
-    match drain.clients.ecs.observe_all_on(cluster, instance_id, ATTRIBUTE).await {
-        Ok(observed) => Ok(observed),
+    status_filter: StatusFilter,
+) -> Result<Vec<ContainerInstance>, Problem> {
+    let instance_ids = std::slice::from_ref(&drain.action.instance_id);
+    match drain.clients.ecs.find(cluster, instance_ids, status_filter).await {
+        Ok(found) => Ok(found),
         // An instance must not be given up for a mistake in the settings.
         Err(error) if is_deleted(drain, error.kind) => Ok(Vec::new()),
         Err(error) => Err(error.into()),

@@ -8,7 +8,7 @@ use crate::ecs::Task;
 
 /// The first pause once only tasks are left that are told to stop: containers take seconds to stop
 /// after SIGTERM, and 30 at most unless their task definition says otherwise (ECS Developer Guide,
-/// task_definition_parameters, `stopTimeout`).
+/// `task_definition_parameters`, `stopTimeout`).
 const STOPPING_PAUSE: SignedDuration = SignedDuration::from_secs(3);
 
 /// How much of a second each drain has for a look of its own where there are many at once: half of the
