@@ -9,6 +9,7 @@ mod account;
 mod agenda;
 pub mod autoscaling;
 pub mod delivery;
+pub mod ec2;
 pub mod ecs;
 mod history;
 mod interruption;

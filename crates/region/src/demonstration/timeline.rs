@@ -48,7 +48,7 @@ impl Timeline {
             Happening::Attribute { instance_id, name, value: None } => {
                 format!("{instance_id}  is no longer marked {name}")
             }
-            Happening::InstanceGone { instance_id } => format!("{instance_id}  is taken away"),
+            Happening::InstanceGone { instance_id, .. } => format!("{instance_id}  is taken away"),
             Happening::Task { name, instance_id, status, .. } => match status {
                 TaskStatus::Running
                 | TaskStatus::Deactivating
@@ -115,7 +115,7 @@ impl Timeline {
                 Happening::ContainerInstance { instance_id, status } => {
                     (instance_id, status.as_str())
                 }
-                Happening::InstanceGone { instance_id } => (instance_id, "gone"),
+                Happening::InstanceGone { instance_id, .. } => (instance_id, "gone"),
                 _ => continue,
             };
             let steps = steps_by_instance

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::delivery::{Hop, Invocation};
+use super::ec2::EndedBy;
 use super::spot;
 
 /// Something that is due at a moment.
@@ -15,6 +16,8 @@ pub(super) enum Due {
     Reconcile { cluster: String, service: String },
     /// EC2 takes an instance away.
     Interruption { instance_id: String, action: spot::Action },
+    /// An instance is terminated, and everybody knows it at once.
+    Removal { instance_id: String, by: EndedBy },
     /// A launched instance has booted and joins its cluster.
     Joined { group: String, instance_id: String },
     /// A group looks at the balance of its Availability Zones.

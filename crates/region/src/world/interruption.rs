@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::account::{ACCOUNT, REGION};
 use super::agenda::Due;
+use super::ec2::EndedBy;
 use super::ecs::Status;
 use super::ecs::task::TaskStatus;
 use super::history::Happening;
@@ -42,14 +43,17 @@ impl World {
 
     /// Terminates an instance without notice, after a while.
     pub fn terminate(&mut self, instance_id: &str, after: Duration) {
-        let instance_id = instance_id.to_owned();
-        self.plan(after, Due::Interruption { instance_id, action: Action::Terminate });
+        self.remove_later(instance_id, after, EndedBy::Ec2);
+    }
+
+    pub(super) fn remove_later(&mut self, instance_id: &str, after: Duration, by: EndedBy) {
+        self.plan(after, Due::Removal { instance_id: instance_id.to_owned(), by });
     }
 
     /// The instance goes away; what still executes on it is cut off. A terminated instance is
     /// deregistered; a stopped or hibernated one stays registered, its agent disconnected, and its
     /// tasks stay as they were in the API (ECS API, `DeregisterContainerInstance`).
-    pub(super) fn remove_instance(&mut self, instance_id: &str, action: Action) {
+    pub(super) fn remove_instance(&mut self, instance_id: &str, action: Action, by: EndedBy) {
         // An instance that terminates for two reasons, such as an interruption during a scale-in,
         // goes once.
         if self.terminated.contains(instance_id) {
@@ -57,8 +61,8 @@ impl World {
         }
         // The end of the instance stands in the history before what it does to the tasks, as a
         // cause before its effects.
-        self.record(Happening::InstanceGone { instance_id: instance_id.to_owned() });
-        self.remove_from_cluster(instance_id, action);
+        self.record(Happening::InstanceGone { instance_id: instance_id.to_owned(), by });
+        self.remove_from_cluster(instance_id, action, by);
         if action == Action::Terminate {
             // A stopped or hibernated instance can come back, so it is not remembered as gone and
             // stays in its group.
@@ -67,7 +71,7 @@ impl World {
         }
     }
 
-    fn remove_from_cluster(&mut self, instance_id: &str, action: Action) {
+    fn remove_from_cluster(&mut self, instance_id: &str, action: Action, by: EndedBy) {
         let Some((cluster_name, instance)) = self.container_instance(instance_id) else { return };
         let (cluster_name, id) = (cluster_name.to_owned(), instance.id.clone());
         let now = self.now;
@@ -75,8 +79,8 @@ impl World {
         if let Some(cluster) = self.clusters.get_mut(&cluster_name) {
             for task in cluster.tasks.values_mut().filter(|task| task.container_instance == id) {
                 // Before the status changes, as a task that is set to STOPPED no longer executes.
-                task.cut_off = task.is_executing();
-                if task.cut_off {
+                if task.cut_off.is_none() && task.is_executing() {
+                    task.cut_off = Some(by);
                     cut_off.push((task.id.clone(), task.name.clone()));
                 }
                 if action == Action::Terminate {

@@ -8,9 +8,11 @@ use jiff::Timestamp;
 use super::agenda::Due;
 use super::autoscaling::{CompletedAction, Group, LifecycleAction};
 use super::delivery::{Delivery, Topic};
+use super::ec2::EndedBy;
 use super::ecs::request_rates::Rates;
 use super::ecs::{CapacityProvider, Cluster};
 use super::history::{Call, Entry, Happening, Published};
+use super::spot::Action;
 use crate::fault::Faults;
 
 /// Everything that is in the Region.
@@ -106,7 +108,12 @@ impl World {
         match due {
             Due::TaskStep { cluster, task } => self.step_task(&cluster, &task),
             Due::Reconcile { cluster, service } => self.reconcile(&cluster, &service),
-            Due::Interruption { instance_id, action } => self.remove_instance(&instance_id, action),
+            Due::Interruption { instance_id, action } => {
+                self.remove_instance(&instance_id, action, EndedBy::Ec2)
+            }
+            Due::Removal { instance_id, by } => {
+                self.remove_instance(&instance_id, Action::Terminate, by)
+            }
             Due::Joined { group, instance_id } => {
                 self.register_launched_instance(&group, &instance_id)
             }
