@@ -12,6 +12,7 @@ pub mod delivery;
 pub mod ec2;
 pub mod ecs;
 mod history;
+mod instance_end;
 mod interruption;
 pub mod spot;
 mod state;

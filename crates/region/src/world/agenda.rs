@@ -16,6 +16,16 @@ pub(super) enum Due {
     Reconcile { cluster: String, service: String },
     /// EC2 takes an instance away.
     Interruption { instance_id: String, action: spot::Action },
+    /// ECS says that the agent of an instance that has ended is not connected.
+    AgentLoss { cluster: String, container_instance: String },
+    /// ECS deregisters an instance that has ended.
+    Deregistration { cluster: String, container_instance: String },
+    /// A group's health check looks at an instance that has ended.
+    HealthCheck { instance_id: String },
+    /// Somebody marks an instance of a group as unhealthy.
+    Unhealthy { instance_id: String },
+    /// A group replaces an instance that is unhealthy.
+    UnhealthyReplacement { instance_id: String },
     /// An instance is terminated, and everybody knows it at once.
     Removal { instance_id: String, by: EndedBy },
     /// A launched instance has booted and joins its cluster.

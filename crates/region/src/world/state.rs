@@ -32,8 +32,8 @@ pub struct World {
     pub lifecycle_actions: Vec<LifecycleAction>,
     /// Those that were completed, in order.
     pub completed_actions: Vec<CompletedAction>,
-    /// The EC2 instances that were terminated.
-    pub(super) terminated: BTreeSet<String>,
+    /// The EC2 instances that are gone for good. ECS and their groups may not know it yet.
+    pub(super) ended: BTreeSet<String>,
     /// SNS topics by ARN. Messages can be published to others too: they are recorded and reach
     /// nobody.
     pub topics: BTreeMap<String, Topic>,
@@ -67,7 +67,7 @@ impl World {
             groups: BTreeMap::new(),
             lifecycle_actions: Vec::new(),
             completed_actions: Vec::new(),
-            terminated: BTreeSet::new(),
+            ended: BTreeSet::new(),
             topics: BTreeMap::new(),
             delivery: Delivery::default(),
             protection_holds_drain: false,
@@ -108,9 +108,21 @@ impl World {
         match due {
             Due::TaskStep { cluster, task } => self.step_task(&cluster, &task),
             Due::Reconcile { cluster, service } => self.reconcile(&cluster, &service),
+            Due::Interruption { instance_id, action: Action::Terminate } => {
+                self.end_in_ec2(&instance_id)
+            }
             Due::Interruption { instance_id, action } => {
                 self.remove_instance(&instance_id, action, EndedBy::Ec2)
             }
+            Due::AgentLoss { cluster, container_instance } => {
+                self.set_agent_connected(&cluster, &container_instance, false)
+            }
+            Due::Deregistration { cluster, container_instance } => {
+                self.deregister(&cluster, &container_instance)
+            }
+            Due::HealthCheck { instance_id } => self.check_health(&instance_id),
+            Due::Unhealthy { instance_id } => self.set_unhealthy(&instance_id),
+            Due::UnhealthyReplacement { instance_id } => self.replace_unhealthy(&instance_id),
             Due::Removal { instance_id, by } => {
                 self.remove_instance(&instance_id, Action::Terminate, by)
             }

@@ -303,16 +303,19 @@ mod tests {
     }
 
     #[test]
-    fn an_interruption_ends_the_actions_of_its_instance() {
+    fn an_action_outlives_its_instance_and_holds_it_in_its_group() {
         let mut world = terminating([hook("drain")]);
         world.interrupt("i-1", Action::Terminate);
         pass(&mut world, 121);
+        assert_eq!(world.lifecycle_state("i-1"), Some(LifecycleState::TerminatingWait));
+        assert_eq!(world.lifecycle_actions.len(), 1);
 
-        assert_eq!((world.lifecycle_state("i-1"), world.lifecycle_actions.len()), (None, 0));
-        assert!(world.complete_action(key("drain"), ActionResult::Continue).is_err());
-        pass(&mut world, 100);
-        assert_eq!(world.next_due(), None, "the heartbeat timeout of 300 s is forgotten");
-        assert_eq!(world.completed_actions, []);
+        world.complete_action(key("drain"), ActionResult::Continue).unwrap();
+        pass(&mut world, 10);
+        assert_eq!(world.lifecycle_state("i-1"), None);
+        assert_eq!(completed(&world), [("drain", ActionResult::Continue, CompletedBy::Caller)]);
+        pass(&mut world, 600);
+        assert_eq!(world.next_due(), None);
     }
 
     #[test]
