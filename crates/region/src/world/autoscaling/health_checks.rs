@@ -107,9 +107,13 @@ mod tests {
     fn an_instance_that_terminates_already_is_not_replaced_a_second_time() {
         let mut world = terminating([hook("drain")]);
         world.mark_unhealthy("i-1", Duration::ZERO);
+        world.mark_unhealthy("i-2", Duration::ZERO);
+        pass(&mut world, 0);
+        assert!(world.groups["group"].instance("i-1").unwrap().healthy);
+        world.terminate_in_group("i-2", true).unwrap();
         pass(&mut world, 60);
 
-        assert_eq!(world.lifecycle_actions.len(), 1);
+        assert_eq!(world.lifecycle_actions.len(), 2, "one for each instance");
         assert_eq!(world.groups["group"].instances.len(), 2);
     }
 }
