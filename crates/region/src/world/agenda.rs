@@ -28,6 +28,8 @@ pub(super) enum Due {
     UnhealthyReplacement { instance_id: String },
     /// An instance is terminated, and everybody knows it at once.
     Removal { instance_id: String, by: EndedBy },
+    /// EC2 runs a launched instance.
+    Running { group: String, instance_id: String },
     /// A launched instance has booted and joins its cluster.
     Joined { group: String, instance_id: String },
     /// A group looks at the balance of its Availability Zones.

@@ -126,6 +126,7 @@ impl World {
             Due::Removal { instance_id, by } => {
                 self.remove_instance(&instance_id, Action::Terminate, by)
             }
+            Due::Running { group, instance_id } => self.enter_service(&group, &instance_id),
             Due::Joined { group, instance_id } => {
                 self.register_launched_instance(&group, &instance_id)
             }

@@ -179,6 +179,7 @@ mod tests {
     use super::*;
     use crate::world::autoscaling::Hook;
     use crate::world::autoscaling::hook_testing::{hook, terminating};
+    use crate::world::ecs::Status;
     use crate::world::spot::Action;
 
     fn key(hook: &str) -> ActionKey<'_> {
@@ -319,15 +320,17 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_that_waits_for_a_hook_when_it_has_booted_does_not_join() {
+    fn an_instance_that_waits_for_a_hook_joins_when_it_has_booted_as_its_agent_knows_no_group() {
         let mut world = terminating([hook("drain")]);
         world.set_desired_capacity("group", 2).unwrap();
         let launched = world.groups["group"].instances[2].instance_id.clone();
         world.terminate_in_group(&launched, true).unwrap();
-        pass(&mut world, 200);
+        pass(&mut world, 59);
+        assert_eq!(world.status_of(&launched), None);
+        pass(&mut world, 31);
 
         assert_eq!(world.lifecycle_state(&launched), Some(LifecycleState::TerminatingWait));
-        assert_eq!(world.status_of(&launched), None);
+        assert_eq!(world.status_of(&launched), Some(Status::Active));
     }
 
     #[test]
