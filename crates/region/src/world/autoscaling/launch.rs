@@ -250,6 +250,11 @@ mod tests {
         world.terminate_in_ec2(&launched, Duration::from_secs(5));
         pass(&mut world, 400);
 
+        let in_service = Happening::LifecycleState {
+            instance_id: launched.clone(),
+            state: LifecycleState::InService,
+        };
+        assert!(world.history.iter().all(|entry| entry.happening != in_service));
         assert_eq!(world.lifecycle_state(&launched), None);
         assert_eq!(world.groups["group"].instances.len(), 4);
         let mut registered = world.clusters["shop"].instances.values();
