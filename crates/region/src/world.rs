@@ -14,6 +14,8 @@ pub mod ecs;
 mod history;
 mod instance_end;
 mod interruption;
+pub mod lag;
+mod lagged_reads;
 pub mod spot;
 mod state;
 

@@ -12,6 +12,7 @@ use super::ec2::EndedBy;
 use super::ecs::request_rates::Rates;
 use super::ecs::{CapacityProvider, Cluster};
 use super::history::{Call, Entry, Happening, Published};
+use super::lag::Lag;
 use super::spot::Action;
 use crate::fault::Faults;
 
@@ -46,6 +47,8 @@ pub struct World {
     pub rates: Rates,
     /// Faults that are to befall calls.
     pub faults: Faults,
+    /// How far what ECS and Auto Scaling say lags behind what there is.
+    pub lag: Lag,
     /// What was published to SNS topics.
     pub published: Vec<Published>,
     /// Every API call that reached AWS, throttled ones included.
@@ -73,6 +76,7 @@ impl World {
             protection_holds_drain: false,
             rates: Rates::new(now),
             faults: Faults::default(),
+            lag: Lag::default(),
             published: Vec::new(),
             calls: Vec::new(),
             history: Vec::new(),
@@ -96,11 +100,14 @@ impl World {
         // then.
         while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= now) {
             let ((time, _), due) = entry.remove_entry();
+            self.keep_snapshot(time);
             // What happens must see its own moment and not the end of the span, or everything that
             // it plans would be late.
             self.now = self.now.max(time);
             self.carry_out(due);
         }
+        // Whoever advances the world may be about to change it.
+        self.keep_snapshot(now);
         self.now = self.now.max(now);
     }
 
