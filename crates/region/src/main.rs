@@ -40,9 +40,9 @@ const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
 const LONGEST_FUNCTION_TIMEOUT: Duration = Duration::from_secs(900);
 /// How long a function may take to be compiled and started, on the wall clock.
 const START_LIMIT: Duration = Duration::from_secs(120);
-/// The interruption is over by then, in the world's time: its two minutes, and those until its group
-/// and ECS have noticed.
-const SPOT_STORY: Duration = Duration::from_secs(600);
+/// How much of the world's time the interruption gets: its two minutes, and up to five until its
+/// group and ECS have noticed.
+const SPOT_STORY: Duration = Duration::from_secs(420);
 /// The scale-in, and each sweep, is over by then, in the world's time.
 const DRAIN_LIMIT: Duration = Duration::from_secs(600);
 /// By then the reaper finds nothing more to remove.
