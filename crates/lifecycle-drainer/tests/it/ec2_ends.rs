@@ -17,13 +17,13 @@ use crate::support::{
     FUNCTION, HOOK, Sim, TIMEOUT, instance_id, last_stop, settings, since_start, start_time,
 };
 
-const SEEDS: u64 = 12;
+pub(crate) const SEEDS: u64 = 12;
 
 /// A drain looks again after this long at the latest, and its calls take a moment.
-const NEXT_LOOK: SignedDuration = SignedDuration::from_secs(17);
+pub(crate) const NEXT_LOOK: SignedDuration = SignedDuration::from_secs(17);
 
 /// The shop with a hook on both of its groups; `seed` says how long everything takes.
-fn shop(seed: u64) -> World {
+pub(crate) fn shop(seed: u64) -> World {
     let mut world = scenario::shop(start_time(), seed);
     scenario::route_terminations(&mut world, &Hook::new(HOOK), Function::new(TIMEOUT));
     world
@@ -31,7 +31,7 @@ fn shop(seed: u64) -> World {
 
 /// Plays a story on the shop for each seed until nothing more happens, and tells what must always
 /// hold: the action of the instance is completed by the function, once, and no invocation fails.
-async fn play(seed: u64, change: impl Fn(&mut World), instance_id: &str) -> Sim {
+pub(crate) async fn play(seed: u64, change: impl Fn(&mut World), instance_id: &str) -> Sim {
     let mut world = shop(seed);
     change(&mut world);
     let sim = Sim::start(world, settings()).await;
@@ -57,7 +57,7 @@ fn completions_of(world: &World, instance_id: &str) -> Vec<(Timestamp, Completed
         .collect()
 }
 
-fn completed_at(sim: &Sim, instance_id: &str) -> Timestamp {
+pub(crate) fn completed_at(sim: &Sim, instance_id: &str) -> Timestamp {
     completions_of(&sim.region.world(), instance_id)[0].0
 }
 
@@ -197,7 +197,7 @@ async fn a_drain_whose_instance_ec2_ends_meanwhile_is_over_when_ecs_knows() {
 
 /// A service with a task that finds room on a new instance only, from which it may go without a
 /// replacement, and a group that launches one.
-fn launching(world: &mut World) -> String {
+pub(crate) fn launching(world: &mut World) -> String {
     let whole_instance = TaskSpec {
         cpu: 1900,
         memory_mib: 4096,
@@ -234,7 +234,7 @@ async fn an_instance_that_goes_long_before_its_agent_has_registered_it_is_let_go
 }
 
 /// How long after its launch the agent of a new instance registers it.
-fn registered_after(seed: u64) -> Duration {
+pub(crate) fn registered_after(seed: u64) -> Duration {
     let mut world = shop(seed);
     let id = launching(&mut world);
     world.advance(start_time() + Duration::from_secs(100));

@@ -5,6 +5,7 @@ mod draining;
 mod ec2_ends;
 mod events;
 mod hops;
+mod lagging_reads;
 mod messages;
 mod search;
 mod simulation;
