@@ -187,7 +187,7 @@ mod tests {
 
     use super::*;
     use crate::world::autoscaling::{Group, LifecycleState};
-    use crate::world::ecs::{NewInstance, Status};
+    use crate::world::ecs::{NewInstance, Status, TaskSpec};
     use crate::world::lag::Lag;
 
     /// Four container instances of a group, in a Region whose reads lag behind.
@@ -234,6 +234,24 @@ mod tests {
         assert_eq!(drained["containerInstances"][0]["status"], "DRAINING");
         assert_eq!(described["containerInstances"][0]["status"], "ACTIVE");
         assert_eq!(world.status_of("i-1"), Some(Status::Draining));
+    }
+
+    /// It has left one list and has not come to the other: two questions, two answers.
+    #[test]
+    fn a_task_that_is_told_to_stop_may_be_on_neither_list_for_a_moment() {
+        let on_neither = (0..100).filter(|&seed| {
+            let mut world = world(seed);
+            let id = world.container_instance("i-1").unwrap().1.id.clone();
+            let task = world.run_task("shop", &id, "report", TaskSpec::default());
+            pass(&mut world, 60_000);
+            world.stop_task("shop", &task);
+            pass(&mut world, 1_000);
+            ["RUNNING", "STOPPED"].iter().all(|desired_status| {
+                let input = json!({"containerInstance": id, "desiredStatus": desired_status});
+                ecs(&mut world, "ListTasks", input)["taskArns"] == json!([])
+            })
+        });
+        assert!((5..=30).contains(&on_neither.count()));
     }
 
     #[test]
