@@ -110,6 +110,26 @@ async fn a_spot_interruption_that_nobody_drains_does_not_leave_the_hook_hanging(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_spot_interruption_that_was_drained_in_time_is_over_at_the_first_look() {
+    for seed in 0..SEEDS {
+        let id = instance_id(9);
+        let interrupt = |world: &mut World| {
+            let container_instance = world.container_instance(&id).unwrap().1.id.clone();
+            world.interrupt(&id, Action::Terminate);
+            // As the Spot drainer does upon the notice.
+            world.set_status("shop", &container_instance, Status::Draining);
+        };
+        let sim = play(seed, interrupt, &id).await;
+
+        let completed = completed_at(&sim, &id);
+        let world = sim.region.world();
+        let took = completed.duration_since(held_since(&world, &id));
+        assert!(took < SignedDuration::from_secs(5), "seed {seed}: {took}");
+        assert!(world.tasks_cut_off().is_empty(), "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instance_that_a_person_terminates_at_ec2_does_not_leave_the_hook_hanging() {
     for seed in 0..SEEDS {
         let id = instance_id(3);
