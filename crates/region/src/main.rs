@@ -40,8 +40,9 @@ const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
 const LONGEST_FUNCTION_TIMEOUT: Duration = Duration::from_secs(900);
 /// How long a function may take to be compiled and started, on the wall clock.
 const START_LIMIT: Duration = Duration::from_secs(120);
-/// How much of the world's time the interruption gets: its two minutes and what follows.
-const SPOT_STORY: Duration = Duration::from_secs(150);
+/// How much of the world's time the interruption gets: its two minutes, and up to five until its
+/// group and ECS have noticed.
+const SPOT_STORY: Duration = Duration::from_secs(420);
 /// The scale-in, and each sweep, is over by then, in the world's time.
 const DRAIN_LIMIT: Duration = Duration::from_secs(600);
 /// By then the reaper finds nothing more to remove.
@@ -179,9 +180,10 @@ async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
         [interrupted].iter().chain(&scaled_in).all(|id| world.container_instance(id).is_none());
     let completed =
         world.completed_actions.iter().all(|action| action.cause == CompletedBy::Caller);
-    // Every removal must have ended its action by now: one that still waits is missing in this
-    // count.
-    let completed = completed && world.completed_actions.len() == scaled_in.len() + removed;
+    // Every removal must have ended its action by now, that of the interrupted instance too: one
+    // that still waits is missing in this count.
+    let terminated = 1 + scaled_in.len() + removed;
+    let completed = completed && world.completed_actions.len() == terminated;
     let unharmed = world.tasks_cut_off().is_empty() && world.missing_tasks().is_empty();
     if unharmed && gone && completed && removed > 0 && failures.is_empty() {
         ExitCode::SUCCESS

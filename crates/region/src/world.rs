@@ -9,9 +9,13 @@ mod account;
 mod agenda;
 pub mod autoscaling;
 pub mod delivery;
+pub mod ec2;
 pub mod ecs;
 mod history;
+mod instance_end;
 mod interruption;
+pub mod lag;
+mod lagged_reads;
 pub mod spot;
 mod state;
 

@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
 
 mod draining;
+mod ec2_ends;
 mod events;
 mod executions;
 mod hops;
+mod lagging_reads;
 mod messages;
 mod search;
 mod simulation;

@@ -48,7 +48,7 @@ impl Timeline {
             Happening::Attribute { instance_id, name, value: None } => {
                 format!("{instance_id}  is no longer marked {name}")
             }
-            Happening::InstanceGone { instance_id } => format!("{instance_id}  is taken away"),
+            Happening::InstanceGone { instance_id, .. } => format!("{instance_id}  is taken away"),
             Happening::Task { name, instance_id, status, .. } => match status {
                 TaskStatus::Running
                 | TaskStatus::Deactivating
@@ -115,7 +115,7 @@ impl Timeline {
                 Happening::ContainerInstance { instance_id, status } => {
                     (instance_id, status.as_str())
                 }
-                Happening::InstanceGone { instance_id } => (instance_id, "gone"),
+                Happening::InstanceGone { instance_id, .. } => (instance_id, "gone"),
                 _ => continue,
             };
             let steps = steps_by_instance
@@ -202,7 +202,7 @@ mod tests {
         let mut world = scenario::shop("2025-03-04T05:00:00Z".parse().unwrap(), 1);
         let mut timeline = Timeline::begin(&world);
         world.interrupt(&scenario::instance_id(9), Action::Terminate);
-        world.advance(world.now() + Duration::from_secs(200));
+        world.advance(world.now() + Duration::from_secs(600));
 
         insta::assert_snapshot!(timeline.lines(&world).join("\n"), @r"
         00:00  i-0a1b2c3d4e5f60009  Spot interruption notice: terminate in two minutes
@@ -210,17 +210,18 @@ mod tests {
         02:00  i-0a1b2c3d4e5f60009    task web-11 is CUT OFF
         02:00  i-0a1b2c3d4e5f60009    task logs-6 is CUT OFF
         02:00  i-0a1b2c3d4e5f60009    task worker-1 is CUT OFF
-        02:00  i-0a1b2c3d4e5f60009  is INACTIVE
-        02:09  i-0a1b2c3d4e5f60007    task worker-9 is RUNNING
-        02:12  i-0a1b2c3d4e5f60010    task web-13 is RUNNING
+        02:19  i-0a1b2c3d4e5f60009  is Terminating
+        03:26  i-0a1b2c3d4e5f60009  is INACTIVE
+        03:37  i-0a1b2c3d4e5f60008    task worker-9 is RUNNING
+        03:38  i-0a1b2c3d4e5f60010    task web-13 is RUNNING
         ");
         insta::assert_snapshot!(timeline.summary(&world), @r"
         Container instances
           i-0a1b2c3d4e5f60009  ACTIVE -> gone at 02:00
         Tasks
           logs-6 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00, not replaced
-          web-11 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00 -> web-13 on i-0a1b2c3d4e5f60010 from 02:12
-          worker-1 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00 -> worker-9 on i-0a1b2c3d4e5f60007 from 02:09
+          web-11 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00 -> web-13 on i-0a1b2c3d4e5f60010 from 03:38
+          worker-1 on i-0a1b2c3d4e5f60009 CUT OFF at 02:00 -> worker-9 on i-0a1b2c3d4e5f60008 from 03:37
         2 tasks were cut off, daemon tasks not counted.
         ");
         assert_eq!(timeline.lines(&world), [""; 0], "nothing is told twice");

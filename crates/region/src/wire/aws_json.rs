@@ -22,6 +22,13 @@ pub(super) fn answer(request_id: String, result: Result<String, Refusal>) -> Ans
     }
 }
 
+/// An input without its token, and whether it has one.
+pub(super) fn question(body: &[u8]) -> (String, bool) {
+    let mut input: Value = serde_json::from_slice(body).unwrap_or_default();
+    let token = input.as_object_mut().and_then(|input| input.remove("nextToken"));
+    (input.to_string(), token.is_some())
+}
+
 /// An input structure, or a part of one.
 #[derive(Clone, Copy)]
 pub(super) struct Input<'a> {

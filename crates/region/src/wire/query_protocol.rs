@@ -19,6 +19,13 @@ pub(super) fn operation(body: &[u8]) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
+/// A form without its token, and whether it has one.
+pub(super) fn question(body: &[u8]) -> (String, bool) {
+    let mut fields: BTreeMap<_, _> = form_urlencoded::parse(body).collect();
+    let token = fields.remove("NextToken");
+    (format!("{fields:?}"), token.is_some())
+}
+
 pub(super) fn answer(
     request_id: String,
     operation: &str,

@@ -89,6 +89,27 @@ impl Request {
     }
 
     fn run(&self, world: &mut World, fault: Option<Fault>) -> Result<String, Refusal> {
+        if !(world.lag.is_on() && self.is_read()) {
+            return self.take_effect(world, fault);
+        }
+        let (question, is_next_page) = self.question();
+        world.read_lagged(&question, is_next_page, |world| self.take_effect(world, fault))
+    }
+
+    fn is_read(&self) -> bool {
+        ["List", "Describe", "Get"].iter().any(|verb| self.operation.starts_with(verb))
+    }
+
+    /// What the call asks, and whether for a further page: every page is of the same question.
+    fn question(&self) -> (String, bool) {
+        let (input, is_next_page) = match self.protocol {
+            Protocol::Json => aws_json::question(&self.body),
+            Protocol::Query => query_protocol::question(&self.body),
+        };
+        (format!("{} {input}", self.operation), is_next_page)
+    }
+
+    fn take_effect(&self, world: &mut World, fault: Option<Fault>) -> Result<String, Refusal> {
         match self.protocol {
             Protocol::Json => ecs_calls::run(world, &self.operation, &self.body, fault),
             Protocol::Query => {
@@ -155,4 +176,118 @@ fn scaling_activity_in_progress() -> Refusal {
     let message =
         "The operation can't be performed because there are scaling activities in progress.";
     Refusal::new("ScalingActivityInProgress", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::HeaderValue;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::world::autoscaling::{Group, LifecycleState};
+    use crate::world::ecs::{NewInstance, Status, TaskSpec};
+    use crate::world::lag::Lag;
+
+    /// Four container instances of a group, in a Region whose reads lag behind.
+    fn world(seed: u64) -> World {
+        let mut world = World::new("2025-03-04T05:00:00Z".parse().unwrap(), 1);
+        world.lag = Lag::up_to(Duration::from_secs(5), seed);
+        let ids: Vec<_> = (1..=4).map(|number| format!("i-{number}")).collect();
+        for id in &ids {
+            world.add_instance("shop", NewInstance::new(id));
+        }
+        world.add_group("group", Group::with_instances("shop", ids));
+        pass(&mut world, 60_000);
+        world
+    }
+
+    fn pass(world: &mut World, milliseconds: u64) {
+        world.advance(world.now() + Duration::from_millis(milliseconds));
+    }
+
+    fn ecs(world: &mut World, operation: &str, mut input: Value) -> Value {
+        input["cluster"] = json!("shop");
+        let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
+        let mut headers = HeaderMap::new();
+        headers.insert("x-amz-target", HeaderValue::from_str(&target).unwrap());
+        let request = Request::read(&headers, input.to_string().into()).unwrap();
+        serde_json::from_str(&request.call(world, None).body).unwrap()
+    }
+
+    fn auto_scaling(world: &mut World, form: &'static str) -> String {
+        let request = Request::read(&HeaderMap::new(), Bytes::from_static(form.as_bytes()));
+        request.unwrap().call(world, None).body
+    }
+
+    #[test]
+    fn a_change_answers_truly_and_what_is_described_after_it_may_be_as_before() {
+        let mut world = world(1);
+        let id = world.container_instance("i-1").unwrap().1.id.clone();
+        let drain = json!({"containerInstances": [id], "status": "DRAINING"});
+        let drained = ecs(&mut world, "UpdateContainerInstancesState", drain);
+        pass(&mut world, 20);
+        let described =
+            ecs(&mut world, "DescribeContainerInstances", json!({"containerInstances": [id]}));
+
+        assert_eq!(drained["containerInstances"][0]["status"], "DRAINING");
+        assert_eq!(described["containerInstances"][0]["status"], "ACTIVE");
+        assert_eq!(world.status_of("i-1"), Some(Status::Draining));
+    }
+
+    /// It has left one list and has not come to the other: two questions, two answers.
+    #[test]
+    fn a_task_that_is_told_to_stop_may_be_on_neither_list_for_a_moment() {
+        let on_neither = (0..100).filter(|&seed| {
+            let mut world = world(seed);
+            let id = world.container_instance("i-1").unwrap().1.id.clone();
+            let task = world.run_task("shop", &id, "report", TaskSpec::default());
+            pass(&mut world, 60_000);
+            world.stop_task("shop", &task);
+            pass(&mut world, 1_000);
+            ["RUNNING", "STOPPED"].iter().all(|desired_status| {
+                let input = json!({"containerInstance": id, "desiredStatus": desired_status});
+                ecs(&mut world, "ListTasks", input)["taskArns"] == json!([])
+            })
+        });
+        assert!((5..=30).contains(&on_neither.count()));
+    }
+
+    #[test]
+    fn an_instance_that_waits_for_its_hook_may_still_be_described_as_in_service() {
+        let mut world = world(1);
+        world.set_lifecycle_state("i-1", LifecycleState::TerminatingWait);
+        pass(&mut world, 20);
+        let form = "Action=DescribeAutoScalingInstances&InstanceIds.member.1=i-1";
+
+        assert!(auto_scaling(&mut world, form).contains("InService"));
+        pass(&mut world, 5_000);
+        assert!(auto_scaling(&mut world, form).contains("Terminating:Wait"));
+    }
+
+    /// An instance that leaves makes the later ones move up by one.
+    #[test]
+    fn the_pages_of_a_list_are_from_one_moment_so_that_none_that_stays_is_missed() {
+        for seed in 0..50 {
+            let mut world = world(seed);
+            let ids: Vec<_> = world.clusters["shop"].instances.keys().cloned().collect();
+            world.set_status("shop", &ids[0], Status::Inactive);
+            let (mut listed, mut token) = (String::new(), None);
+            loop {
+                pass(&mut world, 1_500);
+                let input = match token {
+                    Some(token) => json!({"maxResults": 1, "nextToken": token}),
+                    None => json!({"maxResults": 1}),
+                };
+                let page = ecs(&mut world, "ListContainerInstances", input);
+                listed.push_str(&page["containerInstanceArns"].to_string());
+                token = page.get("nextToken").cloned();
+                if token.is_none() {
+                    break;
+                }
+            }
+            assert!(ids[1..].iter().all(|id| listed.contains(id)), "seed {seed}: {listed}");
+        }
+    }
 }

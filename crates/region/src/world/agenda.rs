@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::delivery::{Hop, Invocation};
+use super::ec2::EndedBy;
 use super::spot;
 
 /// Something that is due at a moment.
@@ -15,6 +16,20 @@ pub(super) enum Due {
     Reconcile { cluster: String, service: String },
     /// EC2 takes an instance away.
     Interruption { instance_id: String, action: spot::Action },
+    /// ECS says that the agent of an instance that has ended is not connected.
+    AgentLoss { cluster: String, container_instance: String },
+    /// ECS deregisters an instance that has ended.
+    Deregistration { cluster: String, container_instance: String },
+    /// A group's health check looks at an instance that has ended.
+    HealthCheck { instance_id: String },
+    /// Somebody marks an instance of a group as unhealthy.
+    Unhealthy { instance_id: String },
+    /// A group replaces an instance that is unhealthy.
+    UnhealthyReplacement { instance_id: String },
+    /// An instance is terminated, and everybody knows it at once.
+    Removal { instance_id: String, by: EndedBy },
+    /// EC2 runs a launched instance.
+    Running { group: String, instance_id: String },
     /// A launched instance has booted and joins its cluster.
     Joined { group: String, instance_id: String },
     /// A group looks at the balance of its Availability Zones.

@@ -4,6 +4,7 @@
 mod group;
 mod group_capacity;
 mod group_lookup;
+mod health_checks;
 mod hook_actions;
 mod hook_notifications;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::autoscaling::{CompletedAction, LifecycleState};
+use super::ec2::EndedBy;
 use super::ecs::task;
 use super::{ecs, spot};
 
@@ -67,6 +68,8 @@ pub enum Happening {
     InstanceGone {
         /// The EC2 instance.
         instance_id: String,
+        /// Who ended it.
+        by: EndedBy,
     },
     /// A task has a new status.
     Task {

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::account::{ACCOUNT, REGION};
 use super::agenda::Due;
+use super::ec2::EndedBy;
 use super::ecs::Status;
 use super::ecs::task::TaskStatus;
 use super::history::Happening;
@@ -17,7 +18,7 @@ use super::state::World;
 
 impl World {
     /// Interrupts a Spot Instance: EC2 gives notice now and takes it away when the notice period is
-    /// over.
+    /// over. Its group and ECS find out after that.
     pub fn interrupt(&mut self, instance_id: &str, action: Action) {
         // The notice of an instance that no cluster has still needs some zone in its ARN.
         let zone = self
@@ -40,45 +41,44 @@ impl World {
         self.plan(after, Due::Interruption { instance_id: instance_id.to_owned(), action });
     }
 
-    /// Terminates an instance without notice, after a while.
+    /// Terminates an instance without notice, after a while, and lets its group and ECS know in the
+    /// same moment. See [`Self::terminate_in_ec2`] for how AWS finds out.
     pub fn terminate(&mut self, instance_id: &str, after: Duration) {
-        let instance_id = instance_id.to_owned();
-        self.plan(after, Due::Interruption { instance_id, action: Action::Terminate });
+        self.remove_later(instance_id, after, EndedBy::Ec2);
+    }
+
+    pub(super) fn remove_later(&mut self, instance_id: &str, after: Duration, by: EndedBy) {
+        self.plan(after, Due::Removal { instance_id: instance_id.to_owned(), by });
     }
 
     /// The instance goes away; what still executes on it is cut off. A terminated instance is
     /// deregistered; a stopped or hibernated one stays registered, its agent disconnected, and its
     /// tasks stay as they were in the API (ECS API, `DeregisterContainerInstance`).
-    pub(super) fn remove_instance(&mut self, instance_id: &str, action: Action) {
+    pub(super) fn remove_instance(&mut self, instance_id: &str, action: Action, by: EndedBy) {
         // An instance that terminates for two reasons, such as an interruption during a scale-in,
-        // goes once.
-        if self.terminated.contains(instance_id) {
-            return;
+        // goes once. It still has to leave its group, which knows of the second one alone.
+        if !self.ended.contains(instance_id) {
+            // The end of the instance stands in the history before what it does to the tasks, as a
+            // cause before its effects.
+            self.record(Happening::InstanceGone { instance_id: instance_id.to_owned(), by });
+            self.remove_from_cluster(instance_id, action, by);
         }
-        // The end of the instance stands in the history before what it does to the tasks, as a
-        // cause before its effects.
-        self.record(Happening::InstanceGone { instance_id: instance_id.to_owned() });
-        self.remove_from_cluster(instance_id, action);
         if action == Action::Terminate {
             // A stopped or hibernated instance can come back, so it is not remembered as gone and
             // stays in its group.
-            self.terminated.insert(instance_id.to_owned());
+            self.ended.insert(instance_id.to_owned());
             self.leave_group(instance_id);
         }
     }
 
-    fn remove_from_cluster(&mut self, instance_id: &str, action: Action) {
+    fn remove_from_cluster(&mut self, instance_id: &str, action: Action, by: EndedBy) {
         let Some((cluster_name, instance)) = self.container_instance(instance_id) else { return };
         let (cluster_name, id) = (cluster_name.to_owned(), instance.id.clone());
         let now = self.now;
-        let mut cut_off = Vec::new();
+        // Before the status changes, as a task that is set to STOPPED no longer executes.
+        self.cut_tasks_off(instance_id, by);
         if let Some(cluster) = self.clusters.get_mut(&cluster_name) {
             for task in cluster.tasks.values_mut().filter(|task| task.container_instance == id) {
-                // Before the status changes, as a task that is set to STOPPED no longer executes.
-                task.cut_off = task.is_executing();
-                if task.cut_off {
-                    cut_off.push((task.id.clone(), task.name.clone()));
-                }
                 if action == Action::Terminate {
                     task.stop_requested = true;
                     task.status = TaskStatus::Stopped;
@@ -90,9 +90,6 @@ impl World {
             if let Some(instance) = cluster.instances.get_mut(&id) {
                 instance.agent_connected = false;
             }
-        }
-        for (task, name) in cut_off {
-            self.record(Happening::TaskCutOff { task, name, instance_id: instance_id.to_owned() });
         }
         if action == Action::Terminate {
             // Last of all: it makes the schedulers look for replacements, and the history tells of

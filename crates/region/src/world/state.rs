@@ -8,9 +8,12 @@ use jiff::Timestamp;
 use super::agenda::Due;
 use super::autoscaling::{CompletedAction, Group, LifecycleAction};
 use super::delivery::{Delivery, Topic};
+use super::ec2::EndedBy;
 use super::ecs::request_rates::Rates;
 use super::ecs::{CapacityProvider, Cluster};
 use super::history::{Call, Entry, Happening, Published};
+use super::lag::Lag;
+use super::spot::Action;
 use crate::fault::Faults;
 
 /// Everything that is in the Region.
@@ -30,8 +33,8 @@ pub struct World {
     pub lifecycle_actions: Vec<LifecycleAction>,
     /// Those that were completed, in order.
     pub completed_actions: Vec<CompletedAction>,
-    /// The EC2 instances that were terminated.
-    pub(super) terminated: BTreeSet<String>,
+    /// The EC2 instances that are gone for good. ECS and their groups may not know it yet.
+    pub(super) ended: BTreeSet<String>,
     /// SNS topics by ARN. Messages can be published to others too: they are recorded and reach
     /// nobody.
     pub topics: BTreeMap<String, Topic>,
@@ -44,6 +47,8 @@ pub struct World {
     pub rates: Rates,
     /// Faults that are to befall calls.
     pub faults: Faults,
+    /// How far what ECS and Auto Scaling say lags behind what there is.
+    pub lag: Lag,
     /// What was published to SNS topics.
     pub published: Vec<Published>,
     /// Every API call that reached AWS, throttled ones included.
@@ -65,12 +70,13 @@ impl World {
             groups: BTreeMap::new(),
             lifecycle_actions: Vec::new(),
             completed_actions: Vec::new(),
-            terminated: BTreeSet::new(),
+            ended: BTreeSet::new(),
             topics: BTreeMap::new(),
             delivery: Delivery::default(),
             protection_holds_drain: false,
             rates: Rates::new(now),
             faults: Faults::default(),
+            lag: Lag::default(),
             published: Vec::new(),
             calls: Vec::new(),
             history: Vec::new(),
@@ -94,11 +100,14 @@ impl World {
         // then.
         while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= now) {
             let ((time, _), due) = entry.remove_entry();
+            self.keep_snapshot(time);
             // What happens must see its own moment and not the end of the span, or everything that
             // it plans would be late.
             self.now = self.now.max(time);
             self.carry_out(due);
         }
+        // Whoever advances the world may be about to change it.
+        self.keep_snapshot(now);
         self.now = self.now.max(now);
     }
 
@@ -106,7 +115,25 @@ impl World {
         match due {
             Due::TaskStep { cluster, task } => self.step_task(&cluster, &task),
             Due::Reconcile { cluster, service } => self.reconcile(&cluster, &service),
-            Due::Interruption { instance_id, action } => self.remove_instance(&instance_id, action),
+            Due::Interruption { instance_id, action: Action::Terminate } => {
+                self.end_in_ec2(&instance_id)
+            }
+            Due::Interruption { instance_id, action } => {
+                self.remove_instance(&instance_id, action, EndedBy::Ec2)
+            }
+            Due::AgentLoss { cluster, container_instance } => {
+                self.set_agent_connected(&cluster, &container_instance, false)
+            }
+            Due::Deregistration { cluster, container_instance } => {
+                self.deregister(&cluster, &container_instance)
+            }
+            Due::HealthCheck { instance_id } => self.check_health(&instance_id),
+            Due::Unhealthy { instance_id } => self.set_unhealthy(&instance_id),
+            Due::UnhealthyReplacement { instance_id } => self.replace_unhealthy(&instance_id),
+            Due::Removal { instance_id, by } => {
+                self.remove_instance(&instance_id, Action::Terminate, by)
+            }
+            Due::Running { group, instance_id } => self.enter_service(&group, &instance_id),
             Due::Joined { group, instance_id } => {
                 self.register_launched_instance(&group, &instance_id)
             }

@@ -53,7 +53,7 @@ pub struct Instance {
     pub state: LifecycleState,
     /// Whether scale-in passes it over.
     pub protected_from_scale_in: bool,
-    /// Whether its health check says so. An unhealthy instance is not replaced here.
+    /// Whether its health check says so. See [`World::mark_unhealthy`](crate::world::World::mark_unhealthy).
     pub healthy: bool,
     /// The Availability Zone that it was launched in; that of its container instance if the world
     /// began with it.

@@ -9,6 +9,7 @@ use super::group::{Group, Instance};
 use super::lifecycle_state::LifecycleState;
 use super::scaling_activity::{Activity, Refused};
 use crate::world::agenda::Due;
+use crate::world::ec2::EndedBy;
 use crate::world::history::Happening;
 use crate::world::state::World;
 
@@ -146,7 +147,7 @@ impl World {
     /// EC2 takes an instance away that no hook holds (any more).
     pub(super) fn shut_down(&mut self, instance_id: &str) {
         let after = self.random_duration(SHUT_DOWN.0, SHUT_DOWN.1);
-        self.terminate(instance_id, after);
+        self.remove_later(instance_id, after, EndedBy::Group);
     }
 
     fn change_desired_capacity(&mut self, name: &str, desired_capacity: i32) {

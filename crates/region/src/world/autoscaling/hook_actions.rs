@@ -179,6 +179,7 @@ mod tests {
     use super::*;
     use crate::world::autoscaling::Hook;
     use crate::world::autoscaling::hook_testing::{hook, terminating};
+    use crate::world::ecs::Status;
     use crate::world::spot::Action;
 
     fn key(hook: &str) -> ActionKey<'_> {
@@ -303,28 +304,33 @@ mod tests {
     }
 
     #[test]
-    fn an_interruption_ends_the_actions_of_its_instance() {
+    fn an_action_outlives_its_instance_and_holds_it_in_its_group() {
         let mut world = terminating([hook("drain")]);
         world.interrupt("i-1", Action::Terminate);
         pass(&mut world, 121);
+        assert_eq!(world.lifecycle_state("i-1"), Some(LifecycleState::TerminatingWait));
+        assert_eq!(world.lifecycle_actions.len(), 1);
 
-        assert_eq!((world.lifecycle_state("i-1"), world.lifecycle_actions.len()), (None, 0));
-        assert!(world.complete_action(key("drain"), ActionResult::Continue).is_err());
-        pass(&mut world, 100);
-        assert_eq!(world.next_due(), None, "the heartbeat timeout of 300 s is forgotten");
-        assert_eq!(world.completed_actions, []);
+        world.complete_action(key("drain"), ActionResult::Continue).unwrap();
+        pass(&mut world, 10);
+        assert_eq!(world.lifecycle_state("i-1"), None);
+        assert_eq!(completed(&world), [("drain", ActionResult::Continue, CompletedBy::Caller)]);
+        pass(&mut world, 600);
+        assert_eq!(world.next_due(), None);
     }
 
     #[test]
-    fn an_instance_that_waits_for_a_hook_when_it_has_booted_does_not_join() {
+    fn an_instance_that_waits_for_a_hook_joins_when_it_has_booted_as_its_agent_knows_no_group() {
         let mut world = terminating([hook("drain")]);
         world.set_desired_capacity("group", 2).unwrap();
         let launched = world.groups["group"].instances[2].instance_id.clone();
         world.terminate_in_group(&launched, true).unwrap();
-        pass(&mut world, 200);
+        pass(&mut world, 59);
+        assert_eq!(world.status_of(&launched), None);
+        pass(&mut world, 31);
 
         assert_eq!(world.lifecycle_state(&launched), Some(LifecycleState::TerminatingWait));
-        assert_eq!(world.status_of(&launched), None);
+        assert_eq!(world.status_of(&launched), Some(Status::Active));
     }
 
     #[test]

@@ -20,6 +20,11 @@ use crate::world::state::World;
 /// From the launch of an instance until its agent has registered it with the cluster. Assumed: AWS
 /// documents no figures.
 const BOOT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(90));
+/// Into how many parts a boot falls; after the first the instance is `InService`. Its group only
+/// waits for EC2 to call it `running`, as there are no launch hooks here (Auto Scaling User Guide,
+/// ec2-auto-scaling-lifecycle); its operating system, Docker and the agent start after that.
+/// Assumed: AWS documents no figures.
+const BOOT_PARTS: u32 = 5;
 /// From a termination until the group looks at its balance.
 const REBALANCE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(180));
 
@@ -55,24 +60,37 @@ impl World {
         if let Some(group) = self.groups.get_mut(name) {
             group.instances.push(pending);
         }
-        let after = self.random_duration(BOOT.0, BOOT.1);
-        self.plan(after, Due::Joined { group: name.to_owned(), instance_id });
+        let boot = self.random_duration(BOOT.0, BOOT.1);
+        let group = name.to_owned();
+        let running = Due::Running { group: group.clone(), instance_id: instance_id.clone() };
+        self.plan(boot / BOOT_PARTS, running);
+        self.plan(boot, Due::Joined { group, instance_id });
     }
 
-    /// A booted instance joins its group's cluster, unless it is to go again already. If it was
-    /// launched to move the group's capacity, another one goes now.
+    /// EC2 runs a launched instance, and its group has it in service, unless it is to go again
+    /// already. If it was launched to move the group's capacity, another one goes now.
+    pub(in crate::world) fn enter_service(&mut self, name: &str, instance_id: &str) {
+        // An instance that was terminated meanwhile is in another state by now, or gone.
+        if self.lifecycle_state(instance_id) != Some(LifecycleState::Pending)
+            || self.ended.contains(instance_id)
+        {
+            return;
+        }
+        self.set_lifecycle_state(instance_id, LifecycleState::InService);
+        // Balancing launches before it terminates, so the surplus goes only now that its
+        // replacement is in service. That it has registered with ECS is not waited for.
+        self.scale_in(name);
+    }
+
+    /// The agent of a booted instance registers it with its group's cluster, unless it is gone. What
+    /// the group has decided about it meanwhile the agent does not know.
     pub(in crate::world) fn register_launched_instance(&mut self, name: &str, instance_id: &str) {
         let Some(group) = self.groups.get(name) else { return };
-        // An instance that was terminated while it booted is in another state by now, or gone.
-        if group
-            .instance(instance_id)
-            .is_none_or(|instance| instance.state != LifecycleState::Pending)
-        {
+        if self.ended.contains(instance_id) {
             return;
         }
         let (cluster, machine) = (group.cluster.clone(), group.template.clone());
         let zone = self.zone_of(instance_id);
-        self.set_lifecycle_state(instance_id, LifecycleState::InService);
         let new_instance =
             NewInstance::new(instance_id).zone(zone).age(Duration::ZERO).machine(machine);
         self.add_instance(&cluster, new_instance);
@@ -80,9 +98,6 @@ impl World {
             instance_id: instance_id.to_owned(),
             status: Status::Active,
         });
-        // Balancing launches before it terminates, so the surplus goes only now that its
-        // replacement has registered.
-        self.scale_in(name);
     }
 
     /// Lets a group look at its balance in a while, unless it is to do so already.
@@ -210,6 +225,40 @@ mod tests {
         for instance in world.clusters["shop"].instances.values() {
             assert_eq!(instance.capacity_provider.as_deref(), Some("provider"));
         }
+    }
+
+    #[test]
+    fn an_instance_is_in_service_before_its_agent_has_registered_it() {
+        let mut world = world([1, 1, 1]);
+        world.set_desired_capacity("group", 4).unwrap();
+        let launched = world.groups["group"].instances[3].instance_id.clone();
+        assert_eq!(world.lifecycle_state(&launched), Some(LifecycleState::Pending));
+        pass(&mut world, 20);
+        assert_eq!(world.lifecycle_state(&launched), Some(LifecycleState::InService));
+        pass(&mut world, 39);
+        assert_eq!(world.status_of(&launched), None);
+        pass(&mut world, 31);
+
+        assert_eq!(world.status_of(&launched), Some(Status::Active));
+    }
+
+    #[test]
+    fn an_instance_that_ec2_ends_while_it_boots_is_replaced_and_never_registers() {
+        let mut world = world([1, 1, 1]);
+        world.set_desired_capacity("group", 4).unwrap();
+        let launched = world.groups["group"].instances[3].instance_id.clone();
+        world.terminate_in_ec2(&launched, Duration::from_secs(5));
+        pass(&mut world, 400);
+
+        let in_service = Happening::LifecycleState {
+            instance_id: launched.clone(),
+            state: LifecycleState::InService,
+        };
+        assert!(world.history.iter().all(|entry| entry.happening != in_service));
+        assert_eq!(world.lifecycle_state(&launched), None);
+        assert_eq!(world.groups["group"].instances.len(), 4);
+        let mut registered = world.clusters["shop"].instances.values();
+        assert!(registered.all(|instance| instance.instance_id != launched));
     }
 
     #[test]

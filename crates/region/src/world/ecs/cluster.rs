@@ -39,7 +39,7 @@ impl Cluster {
     }
 
     pub(super) fn tasks_cut_off(&self) -> Vec<&Task> {
-        self.tasks.values().filter(|task| task.cut_off && !self.is_daemon(task)).collect()
+        self.tasks.values().filter(|task| task.cut_off.is_some() && !self.is_daemon(task)).collect()
     }
 
     pub(super) fn missing_tasks(&self) -> Vec<(&str, usize)> {

@@ -32,7 +32,7 @@ impl World {
         let arn = instance.arn(cluster);
         // An id may be registered again, and the new instance must be able to go as the old one
         // did.
-        self.terminated.remove(&instance.instance_id);
+        self.ended.remove(&instance.instance_id);
         self.add_cluster(cluster);
         if let Some(cluster) = self.clusters.get_mut(cluster) {
             cluster.instances.insert(instance.id.clone(), instance);

@@ -3,6 +3,7 @@
 use super::cluster::Cluster;
 use super::container_instance::{ContainerInstance, Status};
 use super::task::Task;
+use crate::world::ec2::EndedBy;
 use crate::world::state::World;
 
 impl World {
@@ -33,6 +34,14 @@ impl World {
     /// daemon services: they stop last and are waited for by nobody.
     pub fn tasks_cut_off(&self) -> Vec<&Task> {
         self.clusters.values().flat_map(Cluster::tasks_cut_off).collect()
+    }
+
+    /// Those of them whose instance was taken away by `ended_by`. What EC2 ends at a moment of its
+    /// own no drainer of termination hooks could have saved.
+    pub fn tasks_cut_off_by(&self, ended_by: EndedBy) -> Vec<&Task> {
+        let mut tasks = self.tasks_cut_off();
+        tasks.retain(|task| task.cut_off == Some(ended_by));
+        tasks
     }
 
     /// The replica services that have fewer RUNNING tasks than they want, with how many they miss.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::task_spec::{Port, TaskSpec};
+use crate::world::ec2::EndedBy;
 
 /// The status of a task, in the order of its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,8 +73,8 @@ pub struct Task {
     pub stopping_at: Option<Timestamp>,
     /// Since when it is healthy, if it is.
     pub healthy_at: Option<Timestamp>,
-    /// Whether its instance was taken away while it ran.
-    pub cut_off: bool,
+    /// Who took its instance away while it ran, if that happened.
+    pub cut_off: Option<EndedBy>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it stopped.
@@ -107,7 +108,7 @@ impl Task {
             stop_requested: false,
             stopping_at: None,
             healthy_at: None,
-            cut_off: false,
+            cut_off: None,
             created_at: now,
             stopped_at: None,
             protected_until: None,

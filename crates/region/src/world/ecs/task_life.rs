@@ -30,8 +30,10 @@ impl World {
         // The next step is asked for now, not when it was planned: a task that was told to stop
         // meanwhile goes towards its end instead.
         let Some((_, status)) = task.next_step() else { return };
-        // Only the agent makes steps; what waited for it is planned anew when it is back.
-        if !cluster.instances[&task.container_instance].agent_connected {
+        // Only the agent makes steps; what waited for it is planned anew when it is back. That of
+        // an instance that has ended makes none, also while ECS believes that it is connected.
+        let instance = &cluster.instances[&task.container_instance];
+        if !instance.agent_connected || self.ended.contains(&instance.instance_id) {
             return;
         }
         task.status = status;
@@ -144,12 +146,15 @@ impl World {
     /// The agent on an instance loses its connection: the tasks on it stay as they are, also those
     /// that are told to stop. Happens several times an hour without anything being wrong.
     pub fn disconnect_agent(&mut self, instance_id: &str) {
-        self.set_agent_connected(instance_id, false);
+        if let Some((cluster, id)) = self.registration_of(instance_id) {
+            self.set_agent_connected(&cluster, &id, false);
+        }
     }
 
     /// The agent is back: what its tasks have been told is carried out now.
     pub fn reconnect_agent(&mut self, instance_id: &str) {
-        let Some((cluster, id)) = self.set_agent_connected(instance_id, true) else { return };
+        let Some((cluster, id)) = self.registration_of(instance_id) else { return };
+        self.set_agent_connected(&cluster, &id, true);
         let waiting_tasks: Vec<_> =
             self.clusters[&cluster].tasks_on(&id).map(|task| task.id.clone()).collect();
         // Steps that were planned before would come too early: each task has the whole time of its
@@ -163,18 +168,25 @@ impl World {
         self.reconcile_soon(&cluster);
     }
 
-    /// Returns the cluster and the id of the container instance whose agent it is.
-    fn set_agent_connected(
-        &mut self,
-        instance_id: &str,
-        connected: bool,
-    ) -> Option<(String, String)> {
+    fn registration_of(&self, instance_id: &str) -> Option<(String, String)> {
         let (cluster, instance) = self.container_instance(instance_id)?;
-        let (cluster, id) = (cluster.to_owned(), instance.id.clone());
-        let instance = self.clusters.get_mut(&cluster)?.instances.get_mut(&id)?;
-        instance.agent_connected = connected;
-        instance.version += 1;
-        Some((cluster, id))
+        Some((cluster.to_owned(), instance.id.clone()))
+    }
+
+    pub(in crate::world) fn set_agent_connected(
+        &mut self,
+        cluster: &str,
+        container_instance: &str,
+        connected: bool,
+    ) {
+        let instance = self
+            .clusters
+            .get_mut(cluster)
+            .and_then(|cluster| cluster.instances.get_mut(container_instance));
+        if let Some(instance) = instance {
+            instance.agent_connected = connected;
+            instance.version += 1;
+        }
     }
 
     pub(in crate::world) fn record_task(&mut self, cluster: &str, task_id: &str) {
