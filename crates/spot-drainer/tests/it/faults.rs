@@ -68,7 +68,7 @@ async fn a_fault_that_stays_ends_as_a_message_to_be_delivered_again() {
             // These take effect all the same, and the next look shows it.
             let shows =
                 ["UpdateContainerInstancesState", "SetDesiredCapacity"].contains(&operation);
-            if fault == Fault::AnswerLost && shows {
+            if fault.takes_effect() && shows {
                 assert_eq!((failed(&answer), sim.draining()), (vec![], vec![instance_id(7)]));
                 let desired = sim.region.world().groups[scenario::ON_DEMAND_GROUP].desired_capacity;
                 assert!((7..=8).contains(&desired), "{operation}, {fault:?}: {desired}");
