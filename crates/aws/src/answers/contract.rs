@@ -4,15 +4,16 @@
 //! SNS (2010-03-31). The models call hardly any member required, but a list without items is sent
 //! as an empty list: the AWS CLI shows `"taskArns": []` and `"AutoScalingInstances": []`, and its
 //! parser fails on a query answer without its `…Result` element. Other members, such as `failures`
-//! and `nextToken`, may be missing.
+//! and `nextToken`, may be missing. Of an item, only what names it and where it stands is required:
+//! without that it would be left out, as if it were not there.
 
 /// What an answer must carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Contract {
     /// A JSON object with a list of texts under this key.
     Texts(&'static str),
-    /// A JSON object with a list of objects under this key.
-    Structures(&'static str),
+    /// A JSON object with a list of objects under this key, each with texts under these.
+    Structures(&'static str, &'static [&'static str]),
     /// A JSON object with an object under this key.
     Structure(&'static str),
     /// An XML document of the element `…Response` with these in it, each within the one before.
@@ -22,7 +23,7 @@ pub(super) enum Contract {
 /// Every operation that this crate calls.
 const CONTRACTS: [(&str, Contract); 23] = [
     ("CompleteLifecycleAction", Contract::Elements(&["CompleteLifecycleActionResult"])),
-    ("DeleteAttributes", Contract::Structures("attributes")),
+    ("DeleteAttributes", Contract::Structures("attributes", &["name"])),
     (
         "DescribeAutoScalingGroups",
         Contract::Elements(&["DescribeAutoScalingGroupsResult", "AutoScalingGroups"]),
@@ -31,8 +32,11 @@ const CONTRACTS: [(&str, Contract); 23] = [
         "DescribeAutoScalingInstances",
         Contract::Elements(&["DescribeAutoScalingInstancesResult", "AutoScalingInstances"]),
     ),
-    ("DescribeCapacityProviders", Contract::Structures("capacityProviders")),
-    ("DescribeContainerInstances", Contract::Structures("containerInstances")),
+    ("DescribeCapacityProviders", Contract::Structures("capacityProviders", &["name"])),
+    (
+        "DescribeContainerInstances",
+        Contract::Structures("containerInstances", &["containerInstanceArn", "status"]),
+    ),
     (
         "DescribeInstanceRefreshes",
         Contract::Elements(&["DescribeInstanceRefreshesResult", "InstanceRefreshes"]),
@@ -41,16 +45,16 @@ const CONTRACTS: [(&str, Contract); 23] = [
         "DescribeLifecycleHooks",
         Contract::Elements(&["DescribeLifecycleHooksResult", "LifecycleHooks"]),
     ),
-    ("DescribeServices", Contract::Structures("services")),
+    ("DescribeServices", Contract::Structures("services", &["serviceName"])),
     ("DescribeTaskDefinition", Contract::Structure("taskDefinition")),
-    ("DescribeTasks", Contract::Structures("tasks")),
-    ("GetTaskProtection", Contract::Structures("protectedTasks")),
+    ("DescribeTasks", Contract::Structures("tasks", &["taskArn", "lastStatus"])),
+    ("GetTaskProtection", Contract::Structures("protectedTasks", &["taskArn"])),
     ("ListClusters", Contract::Texts("clusterArns")),
     ("ListContainerInstances", Contract::Texts("containerInstanceArns")),
     ("ListServices", Contract::Texts("serviceArns")),
     ("ListTasks", Contract::Texts("taskArns")),
     ("Publish", Contract::Elements(&["PublishResult", "MessageId"])),
-    ("PutAttributes", Contract::Structures("attributes")),
+    ("PutAttributes", Contract::Structures("attributes", &["name"])),
     (
         "RecordLifecycleActionHeartbeat",
         Contract::Elements(&["RecordLifecycleActionHeartbeatResult"]),
@@ -62,7 +66,10 @@ const CONTRACTS: [(&str, Contract); 23] = [
         "TerminateInstanceInAutoScalingGroup",
         Contract::Elements(&["TerminateInstanceInAutoScalingGroupResult", "Activity"]),
     ),
-    ("UpdateContainerInstancesState", Contract::Structures("containerInstances")),
+    (
+        "UpdateContainerInstancesState",
+        Contract::Structures("containerInstances", &["containerInstanceArn", "status"]),
+    ),
 ];
 
 impl Contract {

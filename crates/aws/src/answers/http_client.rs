@@ -148,8 +148,8 @@ fn problem(bytes: &[u8], operation: &str, contract: Contract) -> Option<String> 
         return Some("it is empty".to_owned());
     }
     match contract {
-        Contract::Texts(key) => json::list_problem(bytes, key, '"'),
-        Contract::Structures(key) => json::list_problem(bytes, key, '{'),
+        Contract::Texts(key) => json::texts_problem(bytes, key),
+        Contract::Structures(key, texts) => json::structures_problem(bytes, key, texts),
         Contract::Structure(key) => json::object_problem(bytes, key),
         Contract::Elements(path) => xml::problem(bytes, &format!("{operation}Response"), path),
     }
@@ -205,12 +205,18 @@ mod tests {
             ("ListTasks", "{\"serviceArns\":[]}", "it lacks taskArns"),
             ("ListTasks", "{\"taskArns\":null}", "its taskArns is no list"),
             ("ListTasks", "{\"taskArns\":{}}", "its taskArns is no list"),
-            ("ListTasks", "{\"taskArns\":[null]}", "an item of its taskArns is of another type"),
+            ("ListTasks", "{\"taskArns\":[\"arn-1\",null]}", "an item of its taskArns is no text"),
+            ("ListTasks", "{\"taskArns\":[\"\"]}", "an item of its taskArns is no text"),
             ("ListTasks", "{\"taskArns\":[\"arn-1\"]", "it breaks off"),
             ("ListTasks", "{\"taskArns\":[]} {}", "it is no JSON"),
             ("ListTasks", "<html><body>Bad gateway</body></html>", "it is no JSON"),
             ("ListTasks", "null", "it is no JSON object"),
-            ("DescribeTasks", "{\"tasks\":[{},[]]}", "an item of its tasks is of another type"),
+            ("DescribeTasks", "{\"tasks\":[[]]}", "an item of its tasks is no object"),
+            (
+                "DescribeTasks",
+                "{\"tasks\":[{\"taskArn\":\"arn-1\",\"lastStatus\":null}]}",
+                "an item of its tasks lacks lastStatus",
+            ),
             ("StopTask", "{\"task\":[]}", "its task is no object"),
             (GROUPS, "{\"AutoScalingGroups\":[]}", "it is no XML"),
             (GROUPS, "<html><body/></html>", "it is a document of html"),

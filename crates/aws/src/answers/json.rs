@@ -8,18 +8,42 @@ use serde_json::value::RawValue;
 /// The object's members, each checked to be well-formed and not read any further.
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
-/// What is wrong with a document that must have a list under `key`, of texts or of objects: those
-/// begin with `item_start`.
-pub(super) fn list_problem(body: &[u8], key: &str, item_start: char) -> Option<String> {
-    let list = match member(body, key) {
-        Ok(list) => list,
-        Err(problem) => return Some(problem),
-    };
-    let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(list.get()) else {
-        return Some(format!("its {key} is no list"));
-    };
-    let is_item = |item: &&RawValue| item.get().starts_with(item_start);
-    (!items.iter().all(is_item)).then(|| format!("an item of its {key} is of another type"))
+/// What is wrong with a document that must have a list of texts under `key`.
+pub(super) fn texts_problem(body: &[u8], key: &str) -> Option<String> {
+    check_items(body, key, |item| {
+        if is_text(item) { Ok(()) } else { Err(format!("an item of its {key} is no text")) }
+    })
+    .err()
+}
+
+/// What is wrong with a document that must have a list of objects under `key`, each with `texts`.
+pub(super) fn structures_problem(body: &[u8], key: &str, texts: &[&str]) -> Option<String> {
+    check_items(body, key, |item| {
+        let Ok(members) = serde_json::from_str::<Members<'_>>(item.get()) else {
+            return Err(format!("an item of its {key} is no object"));
+        };
+        let lacks = |text: &&&str| !members.get(**text).is_some_and(|value| is_text(value));
+        match texts.iter().find(lacks) {
+            Some(text) => Err(format!("an item of its {key} lacks {text}")),
+            None => Ok(()),
+        }
+    })
+    .err()
+}
+
+fn check_items(
+    body: &[u8],
+    key: &str,
+    check: impl Fn(&RawValue) -> Result<(), String>,
+) -> Result<(), String> {
+    let list = member(body, key)?;
+    let items: Vec<&RawValue> =
+        serde_json::from_str(list.get()).map_err(|_| format!("its {key} is no list"))?;
+    items.into_iter().try_for_each(check)
+}
+
+fn is_text(value: &RawValue) -> bool {
+    value.get().starts_with('"') && value.get() != "\"\""
 }
 
 /// What is wrong with a document that must have an object under `key`.
