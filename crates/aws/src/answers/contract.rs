@@ -14,10 +14,12 @@ pub(super) enum Contract {
     Texts(&'static str),
     /// A JSON object with a list of objects under this key, each with texts under these.
     Structures(&'static str, &'static [&'static str]),
-    /// A JSON object with an object under this key.
-    Structure(&'static str),
+    /// A JSON object with an object under this key, with texts under these.
+    Structure(&'static str, &'static [&'static str]),
     /// An XML document of the element `…Response` with these in it, each within the one before.
     Elements(&'static [&'static str]),
+    /// The same with a list in the last of them, each `member` of it with these elements.
+    Members(&'static [&'static str], &'static [&'static str]),
 }
 
 /// Every operation that this crate calls.
@@ -26,11 +28,17 @@ const CONTRACTS: [(&str, Contract); 23] = [
     ("DeleteAttributes", Contract::Structures("attributes", &["name"])),
     (
         "DescribeAutoScalingGroups",
-        Contract::Elements(&["DescribeAutoScalingGroupsResult", "AutoScalingGroups"]),
+        Contract::Members(
+            &["DescribeAutoScalingGroupsResult", "AutoScalingGroups"],
+            &["AutoScalingGroupName", "MinSize", "MaxSize", "DesiredCapacity"],
+        ),
     ),
     (
         "DescribeAutoScalingInstances",
-        Contract::Elements(&["DescribeAutoScalingInstancesResult", "AutoScalingInstances"]),
+        Contract::Members(
+            &["DescribeAutoScalingInstancesResult", "AutoScalingInstances"],
+            &["InstanceId", "AutoScalingGroupName", "LifecycleState"],
+        ),
     ),
     ("DescribeCapacityProviders", Contract::Structures("capacityProviders", &["name"])),
     (
@@ -39,14 +47,17 @@ const CONTRACTS: [(&str, Contract); 23] = [
     ),
     (
         "DescribeInstanceRefreshes",
-        Contract::Elements(&["DescribeInstanceRefreshesResult", "InstanceRefreshes"]),
+        Contract::Members(&["DescribeInstanceRefreshesResult", "InstanceRefreshes"], &["Status"]),
     ),
     (
         "DescribeLifecycleHooks",
-        Contract::Elements(&["DescribeLifecycleHooksResult", "LifecycleHooks"]),
+        Contract::Members(
+            &["DescribeLifecycleHooksResult", "LifecycleHooks"],
+            &["LifecycleHookName", "LifecycleTransition", "HeartbeatTimeout"],
+        ),
     ),
     ("DescribeServices", Contract::Structures("services", &["serviceName"])),
-    ("DescribeTaskDefinition", Contract::Structure("taskDefinition")),
+    ("DescribeTaskDefinition", Contract::Structure("taskDefinition", &["taskDefinitionArn"])),
     ("DescribeTasks", Contract::Structures("tasks", &["taskArn", "lastStatus"])),
     ("GetTaskProtection", Contract::Structures("protectedTasks", &["taskArn"])),
     ("ListClusters", Contract::Texts("clusterArns")),
@@ -61,7 +72,7 @@ const CONTRACTS: [(&str, Contract); 23] = [
     ),
     // It has no result: the name of the document is all that tells.
     ("SetDesiredCapacity", Contract::Elements(&[])),
-    ("StopTask", Contract::Structure("task")),
+    ("StopTask", Contract::Structure("task", &["taskArn"])),
     (
         "TerminateInstanceInAutoScalingGroup",
         Contract::Elements(&["TerminateInstanceInAutoScalingGroupResult", "Activity"]),

@@ -150,8 +150,11 @@ fn problem(bytes: &[u8], operation: &str, contract: Contract) -> Option<String> 
     match contract {
         Contract::Texts(key) => json::texts_problem(bytes, key),
         Contract::Structures(key, texts) => json::structures_problem(bytes, key, texts),
-        Contract::Structure(key) => json::object_problem(bytes, key),
-        Contract::Elements(path) => xml::problem(bytes, &format!("{operation}Response"), path),
+        Contract::Structure(key, texts) => json::structure_problem(bytes, key, texts),
+        Contract::Elements(path) => xml::problem(bytes, &format!("{operation}Response"), path, &[]),
+        Contract::Members(path, texts) => {
+            xml::problem(bytes, &format!("{operation}Response"), path, texts)
+        }
     }
 }
 
@@ -218,6 +221,7 @@ mod tests {
                 "an item of its tasks lacks lastStatus",
             ),
             ("StopTask", "{\"task\":[]}", "its task is no object"),
+            ("StopTask", "{\"task\":{}}", "its task lacks taskArn"),
             (GROUPS, "{\"AutoScalingGroups\":[]}", "it is no XML"),
             (GROUPS, "<html><body/></html>", "it is a document of html"),
             (GROUPS, "<!DOCTYPE html><html><br></html>", "it is a document of html"),
@@ -242,6 +246,15 @@ mod tests {
                 "CompleteLifecycleAction",
                 "<RecordLifecycleActionHeartbeatResponse/>",
                 "it is a document of RecordLifecycleActionHeartbeatResponse",
+            ),
+            (
+                "DescribeInstanceRefreshes",
+                "<DescribeInstanceRefreshesResponse><DescribeInstanceRefreshesResult>\
+                 <InstanceRefreshes><member><Status>Failed</Status></member>\
+                 <member><Status/><More><Status>Failed</Status></More></member>\
+                 </InstanceRefreshes></DescribeInstanceRefreshesResult>\
+                 </DescribeInstanceRefreshesResponse>",
+                "an item of its InstanceRefreshes lacks Status",
             ),
             (
                 GROUPS,

@@ -18,17 +18,14 @@ pub(super) fn texts_problem(body: &[u8], key: &str) -> Option<String> {
 
 /// What is wrong with a document that must have a list of objects under `key`, each with `texts`.
 pub(super) fn structures_problem(body: &[u8], key: &str, texts: &[&str]) -> Option<String> {
-    check_items(body, key, |item| {
-        let Ok(members) = serde_json::from_str::<Members<'_>>(item.get()) else {
-            return Err(format!("an item of its {key} is no object"));
-        };
-        let lacks = |text: &&&str| !members.get(**text).is_some_and(|value| is_text(value));
-        match texts.iter().find(lacks) {
-            Some(text) => Err(format!("an item of its {key} lacks {text}")),
-            None => Ok(()),
-        }
-    })
-    .err()
+    check_items(body, key, |item| check_structure(item, &format!("an item of its {key}"), texts))
+        .err()
+}
+
+/// What is wrong with a document that must have an object under `key`, with `texts`.
+pub(super) fn structure_problem(body: &[u8], key: &str, texts: &[&str]) -> Option<String> {
+    let structure = member(body, key);
+    structure.and_then(|structure| check_structure(structure, &format!("its {key}"), texts)).err()
 }
 
 fn check_items(
@@ -42,17 +39,18 @@ fn check_items(
     items.into_iter().try_for_each(check)
 }
 
-fn is_text(value: &RawValue) -> bool {
-    value.get().starts_with('"') && value.get() != "\"\""
+fn check_structure(value: &RawValue, name: &str, texts: &[&str]) -> Result<(), String> {
+    let members: Members<'_> =
+        serde_json::from_str(value.get()).map_err(|_| format!("{name} is no object"))?;
+    let has = |text: &str| members.get(text).is_some_and(|value| is_text(value));
+    match texts.iter().find(|text| !has(text)) {
+        Some(text) => Err(format!("{name} lacks {text}")),
+        None => Ok(()),
+    }
 }
 
-/// What is wrong with a document that must have an object under `key`.
-pub(super) fn object_problem(body: &[u8], key: &str) -> Option<String> {
-    match member(body, key) {
-        Ok(object) if object.get().starts_with('{') => None,
-        Ok(_) => Some(format!("its {key} is no object")),
-        Err(problem) => Some(problem),
-    }
+fn is_text(value: &RawValue) -> bool {
+    value.get().starts_with('"') && value.get() != "\"\""
 }
 
 fn member<'a>(body: &'a [u8], key: &str) -> Result<&'a RawValue, String> {
