@@ -251,7 +251,7 @@ mod tests {
                 "DescribeInstanceRefreshes",
                 "<DescribeInstanceRefreshesResponse><DescribeInstanceRefreshesResult>\
                  <InstanceRefreshes><member><Status>Failed</Status></member>\
-                 <member><Status/><More><Status>Failed</Status></More></member>\
+                 <member><Status> </Status><More><Status>Failed</Status></More></member>\
                  </InstanceRefreshes></DescribeInstanceRefreshesResult>\
                  </DescribeInstanceRefreshesResponse>",
                 "an item of its InstanceRefreshes lacks Status",
@@ -304,6 +304,29 @@ mod tests {
         let body = "{\"__type\":\"ThrottlingException\"}";
         let answer = checked(400, SdkBody::from(body)).await.unwrap();
         assert_eq!(answer.body().bytes(), Some(body.as_bytes()));
+    }
+
+    /// Sends nothing, and must not be asked to.
+    #[derive(Debug)]
+    struct Unused;
+
+    impl HttpConnector for Unused {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            panic!("sent: {request:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_operation_without_a_contract_is_not_called() {
+        let connector = CheckedConnector { connector: SharedHttpConnector::new(Unused) };
+        let form = "Action=DeleteAutoScalingGroup&Version=2011-01-01";
+        let error = connector.call(HttpRequest::new(SdkBody::from(form))).await.unwrap_err();
+
+        assert!(error.is_user(), "the SDK does not try again");
+        assert_eq!(
+            error.into_source().to_string(),
+            "nothing says what an answer to operation DeleteAutoScalingGroup is"
+        );
     }
 
     #[test]
