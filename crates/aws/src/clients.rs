@@ -12,6 +12,7 @@ use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_sdk_ecs::config::retry::RetryPartition;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
+use crate::answers::CheckedHttpClient;
 use crate::auto_scaling::AutoScaling;
 use crate::ecs::Ecs;
 use crate::sns::Topics;
@@ -43,8 +44,10 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Builds the clients from one configuration.
+    /// Builds the clients from one configuration. What its HTTP client receives is checked to be
+    /// the answer of the operation that was called.
     pub fn new(config: &SdkConfig) -> Self {
+        let config = &checked(config);
         let ecs = aws_sdk_ecs::config::Builder::from(config).retry_partition(retry_partition());
         let auto_scaling =
             aws_sdk_autoscaling::config::Builder::from(config).retry_partition(retry_partition());
@@ -65,6 +68,17 @@ impl Clients {
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build_https();
         Self::new(&config_loader().http_client(https).load().await)
+    }
+}
+
+/// The configuration with an HTTP client that hands on nothing but answers. Without a client no
+/// call can be made: the SDK is built without one of its own.
+fn checked(config: &SdkConfig) -> SdkConfig {
+    match config.http_client() {
+        Some(client) => {
+            config.clone().into_builder().http_client(CheckedHttpClient::new(client)).build()
+        }
+        None => config.clone(),
     }
 }
 

@@ -4,6 +4,8 @@ use std::error::Error;
 
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 
+use crate::answers::BrokenAnswer;
+
 /// A call that failed, after the SDK's own attempts.
 ///
 /// The text does not include the source: it completes "failed to …", and the chain below it says
@@ -15,7 +17,7 @@ pub struct AwsError {
     pub operation: String,
     /// What kind of failure it is.
     pub kind: AwsErrorKind,
-    /// What the SDK says.
+    /// What the SDK says, or what is wrong with an answer.
     pub source: Box<dyn Error + Send + Sync>,
 }
 
@@ -41,7 +43,12 @@ impl AwsError {
         R: std::fmt::Debug + Send + Sync + 'static,
     {
         let kind = AwsErrorKind::of_code(error.code());
-        Self { operation: operation.into(), kind, source: Box::new(error) }
+        let source: Box<dyn Error + Send + Sync> = match BrokenAnswer::cause_of(&error) {
+            // The SDK calls it a failure of the connection, which would send people the wrong way.
+            Some(broken) => Box::new(broken.clone()),
+            None => Box::new(error),
+        };
+        Self { operation: operation.into(), kind, source }
     }
 
     /// An answer that arrived and cannot be used.

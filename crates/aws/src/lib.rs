@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod answers;
 mod auto_scaling;
 pub mod clients;
 mod ecs;

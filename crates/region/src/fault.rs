@@ -25,12 +25,55 @@ pub enum Fault {
     FilterIgnored,
     /// A page of a list is empty although more follows. AWS allows itself that.
     EmptyPage,
+    /// HTTP 200 with no body, as of a broken endpoint. Nothing is done.
+    EmptyAnswer,
+    /// HTTP 200 with the body `{}`, whatever the protocol. Nothing is done.
+    EmptyObject,
+    /// HTTP 200 with an HTML page, as of a proxy. Nothing is done.
+    HtmlPage,
+    /// The call takes effect, then its answer lacks what it is about: in JSON, lists and objects are
+    /// `null`; in XML, the result has nothing in it, or is not there if it never has.
+    NullList,
+    /// The call takes effect, then its answer ends in the middle.
+    TruncatedAnswer,
+    /// The call takes effect, then its answer goes on with spaces for ever.
+    EndlessAnswer,
 }
 
 impl Fault {
+    /// Every HTTP 200 that is no answer of AWS. What comes of a call to which there is only one
+    /// answer, such as `SetDesiredCapacity`, has nothing that could be `null`.
+    pub const BROKEN_ANSWERS: [Self; 6] = [
+        Self::EmptyAnswer,
+        Self::EmptyObject,
+        Self::HtmlPage,
+        Self::NullList,
+        Self::TruncatedAnswer,
+        Self::EndlessAnswer,
+    ];
+
     /// Every fault that a retry mends.
-    pub const TRANSIENT: [Self; 5] =
-        [Self::Throttle, Self::ServerError, Self::Timeout, Self::ConnectionReset, Self::AnswerLost];
+    pub const TRANSIENT: [Self; 11] = [
+        Self::Throttle,
+        Self::ServerError,
+        Self::Timeout,
+        Self::ConnectionReset,
+        Self::AnswerLost,
+        Self::EmptyAnswer,
+        Self::EmptyObject,
+        Self::HtmlPage,
+        Self::NullList,
+        Self::TruncatedAnswer,
+        Self::EndlessAnswer,
+    ];
+
+    /// Whether a call that it befalls takes effect, though its caller is not told so.
+    pub fn takes_effect(self) -> bool {
+        matches!(
+            self,
+            Self::AnswerLost | Self::NullList | Self::TruncatedAnswer | Self::EndlessAnswer
+        )
+    }
 }
 
 /// The faults that are still to come.
@@ -79,6 +122,12 @@ pub fn parse(name: &str) -> Option<Fault> {
         "answer-lost" => Some(Fault::AnswerLost),
         "filter-ignored" => Some(Fault::FilterIgnored),
         "empty-page" => Some(Fault::EmptyPage),
+        "empty-answer" => Some(Fault::EmptyAnswer),
+        "empty-object" => Some(Fault::EmptyObject),
+        "html-page" => Some(Fault::HtmlPage),
+        "null-list" => Some(Fault::NullList),
+        "truncated-answer" => Some(Fault::TruncatedAnswer),
+        "endless-answer" => Some(Fault::EndlessAnswer),
         _ => None,
     }
 }

@@ -15,6 +15,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use tokio::time::sleep;
 
+use crate::endless_body::EndlessBody;
 use crate::fault::Fault;
 use crate::lambda::calling_hop;
 use crate::region::Region;
@@ -80,7 +81,7 @@ impl RegionHttpClient {
             return Err(reset());
         }
         sleep(ONE_WAY).await;
-        response(answer)
+        response(answer, fault)
     }
 }
 
@@ -108,12 +109,16 @@ fn read(request: HttpRequest) -> Result<Request, ConnectorError> {
         .ok_or_else(|| ConnectorError::user("not a request to a simulated service".into()))
 }
 
-fn response(answer: Answer) -> Result<HttpResponse, ConnectorError> {
+fn response(answer: Answer, fault: Option<Fault>) -> Result<HttpResponse, ConnectorError> {
+    let body = match fault {
+        Some(Fault::EndlessAnswer) => SdkBody::from_body_1_x(EndlessBody::new(answer.body)),
+        _ => SdkBody::from(answer.body),
+    };
     let response = http::Response::builder()
         .status(answer.status)
         .header("content-type", answer.content_type)
         .header("x-amzn-requestid", answer.request_id)
-        .body(SdkBody::from(answer.body))
+        .body(body)
         .map_err(|error| ConnectorError::user(error.into()))?;
     HttpResponse::try_from(response).map_err(|error| ConnectorError::user(error.into()))
 }

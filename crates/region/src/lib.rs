@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod demonstration;
+mod endless_body;
 pub mod fault;
 mod http_client;
 pub mod in_process;

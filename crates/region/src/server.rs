@@ -13,7 +13,7 @@ use std::io;
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -21,12 +21,16 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::Region;
+use crate::endless_body::EndlessBody;
 use crate::fault::{self, Fault};
 use crate::wire::Request;
 use crate::world::spot::Action;
 
 /// No call that Ebb makes comes near it.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// What is sent is known, unless it never ends.
+type ResponseBody = Either<Full<Bytes>, EndlessBody>;
 
 /// Serves the Region until the task is dropped. A connection that fails ends alone.
 ///
@@ -52,7 +56,7 @@ pub async fn serve(region: Region, listener: TcpListener) -> io::Result<Infallib
 async fn handle(
     region: Region,
     request: http::Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, io::Error> {
+) -> Result<Response<ResponseBody>, io::Error> {
     let (parts, body) = request.into_parts();
     let body = match Limited::new(body, BODY_BYTES_MAX).collect().await {
         Ok(body) => body.to_bytes(),
@@ -70,7 +74,7 @@ async fn handle(
     }
 }
 
-async fn call(region: &Region, request: &Request) -> Result<Response<Full<Bytes>>, io::Error> {
+async fn call(region: &Region, request: &Request) -> Result<Response<ResponseBody>, io::Error> {
     let fault = region.world().faults.take(request.operation());
     match fault {
         // The client's own time-out ends the wait.
@@ -83,7 +87,11 @@ async fn call(region: &Region, request: &Request) -> Result<Response<Full<Bytes>
     if fault == Some(Fault::AnswerLost) {
         return Err(connection_reset());
     }
-    let mut response = respond(answer.status, answer.content_type, answer.body);
+    let body = match fault {
+        Some(Fault::EndlessAnswer) => Either::Right(EndlessBody::new(answer.body)),
+        _ => full(answer.body),
+    };
+    let mut response = respond(answer.status, answer.content_type, body);
     if let Ok(request_id) = answer.request_id.try_into() {
         response.headers_mut().insert("x-amzn-requestid", request_id);
     }
@@ -98,7 +106,7 @@ fn control(
     region: &Region,
     body: &[u8],
     apply: fn(&Region, &Value) -> Result<(), &'static str>,
-) -> Response<Full<Bytes>> {
+) -> Response<ResponseBody> {
     let applied =
         serde_json::from_slice(body).map_err(|_| "not JSON").and_then(|body| apply(region, &body));
     match applied {
@@ -137,7 +145,7 @@ fn plan_fault(region: &Region, body: &Value) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn show(region: &Region) -> Response<Full<Bytes>> {
+fn show(region: &Region) -> Response<ResponseBody> {
     let world = region.world();
     let instances = world.clusters.iter().flat_map(|(name, cluster)| {
         cluster.instances.values().map(move |instance| {
@@ -177,15 +185,23 @@ fn show(region: &Region) -> Response<Full<Bytes>> {
         "tasks_cut_off": world.tasks_cut_off().iter().map(|task| &task.name).collect::<Vec<_>>(),
         "calls": calls,
     });
-    respond(StatusCode::OK, "application/json", format!("{shown:#}\n"))
+    respond(StatusCode::OK, "application/json", full(format!("{shown:#}\n")))
 }
 
-fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
-    respond(status, "text/plain", format!("{text}\n"))
+fn text(status: StatusCode, text: &str) -> Response<ResponseBody> {
+    respond(status, "text/plain", full(format!("{text}\n")))
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn full(body: String) -> ResponseBody {
+    Either::Left(Full::new(Bytes::from(body)))
+}
+
+fn respond(
+    status: StatusCode,
+    content_type: &'static str,
+    body: ResponseBody,
+) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert("content-type", http::HeaderValue::from_static(content_type));
     response

@@ -7,6 +7,7 @@
 mod answer;
 mod autoscaling_calls;
 mod aws_json;
+mod broken_answer;
 mod ecs_calls;
 mod query_protocol;
 mod request;

@@ -27,21 +27,25 @@ impl AutoScaling {
     /// The group of an instance, and its `LifecycleState` there. `None` if it is in no group.
     ///
     /// # Errors
-    /// If the call fails.
+    /// If the call fails, or the answer does not say which instance is meant, or where it stands.
     pub async fn lifecycle_state(
         &self,
         instance_id: &InstanceId,
     ) -> Result<Option<(GroupName, LifecycleState)>, AwsError> {
+        let operation = format!("describe instance {instance_id} in its Auto Scaling group");
         let request = self.client.describe_auto_scaling_instances();
         let request = request.instance_ids(instance_id.as_str());
-        let ok = request.send().await.map_err(|error| {
-            let operation = format!("describe instance {instance_id} in its Auto Scaling group");
-            AwsError::new(operation, error)
+        let ok = request.send().await.map_err(|error| AwsError::new(&operation, error))?;
+        let described: Option<Vec<_>> =
+            ok.auto_scaling_instances().iter().map(id_group_and_state).collect();
+        // What cannot be read must not pass for an instance of no group.
+        let described = described.ok_or_else(|| {
+            let problem = "an instance lacks its id, its group or its state";
+            AwsError::unusable_answer(operation, problem)
         })?;
-        let mut described = ok.auto_scaling_instances().iter();
-        let instance =
-            described.find(|instance| instance.instance_id() == Some(instance_id.as_str()));
-        Ok(instance.and_then(group_and_state))
+        let mut described = described.into_iter();
+        let instance = described.find(|(id, ..)| *id == instance_id.as_str());
+        Ok(instance.map(|(_, group, state)| (group, state)))
     }
 
     /// Has its group terminate an instance, and want one instance less.
@@ -85,7 +89,9 @@ impl AutoScaling {
     }
 }
 
-fn group_and_state(instance: &AutoScalingInstanceDetails) -> Option<(GroupName, LifecycleState)> {
+fn id_group_and_state(
+    instance: &AutoScalingInstanceDetails,
+) -> Option<(&str, GroupName, LifecycleState)> {
     let group = GroupName::new(instance.auto_scaling_group_name()?);
-    Some((group, instance.lifecycle_state()?.into()))
+    Some((instance.instance_id()?, group, instance.lifecycle_state()?.into()))
 }

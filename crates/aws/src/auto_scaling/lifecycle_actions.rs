@@ -50,27 +50,29 @@ impl AutoScaling {
     /// The heartbeat time-out of an action's hook. `None` if the hook is gone.
     ///
     /// # Errors
-    /// If the call fails.
+    /// If the call fails, or the answer does not say what the time-out is.
     pub async fn heartbeat_timeout(
         &self,
         action: &LifecycleAction,
     ) -> Result<Option<Duration>, AwsError> {
+        let (hook, group) = (&action.hook, &action.group);
+        let operation = format!("describe lifecycle hook {hook} of group {group}");
         let request = self.client.describe_lifecycle_hooks();
-        let request = request.auto_scaling_group_name(action.group.as_str());
-        let ok = match request.lifecycle_hook_names(action.hook.as_str()).send().await {
+        let request = request.auto_scaling_group_name(group.as_str());
+        let ok = match request.lifecycle_hook_names(hook.as_str()).send().await {
             Ok(ok) => ok,
             // A group that is gone took its hooks along.
             Err(error) if error.code() == Some("ValidationError") => return Ok(None),
-            Err(error) => {
-                let (hook, group) = (&action.hook, &action.group);
-                let operation = format!("describe lifecycle hook {hook} of group {group}");
-                return Err(AwsError::new(operation, error));
-            }
+            Err(error) => return Err(AwsError::new(operation, error)),
         };
         let mut hooks = ok.lifecycle_hooks().iter();
-        let hook = hooks.find(|hook| hook.lifecycle_hook_name() == Some(action.hook.as_str()));
-        let seconds = hook.and_then(|hook| u64::try_from(hook.heartbeat_timeout()?).ok());
-        Ok(seconds.map(Duration::from_secs))
+        let described =
+            hooks.find(|described| described.lifecycle_hook_name() == Some(hook.as_str()));
+        let Some(described) = described else { return Ok(None) };
+        let seconds = described.heartbeat_timeout().and_then(|seconds| u64::try_from(seconds).ok());
+        let problem = "it has no heartbeat time-out";
+        let seconds = seconds.ok_or_else(|| AwsError::unusable_answer(operation, problem))?;
+        Ok(Some(Duration::from_secs(seconds)))
     }
 
     /// Completes an action. A second time finds it over.

@@ -51,7 +51,7 @@ impl Ecs {
     /// Sets a container instance to ACTIVE again.
     ///
     /// # Errors
-    /// If the call fails, or ECS says that it did not do so.
+    /// If the call fails, or ECS says that it did not do so, or does not say that it did.
     pub async fn set_active(
         &self,
         cluster: &Cluster,
@@ -64,6 +64,9 @@ impl Ecs {
         let ok = request.send().await.map_err(|error| AwsError::new(&operation, error))?;
         match ok.failures().first() {
             Some(failure) => Err(AwsError::unusable_answer(operation, reason(failure))),
+            None if ok.container_instances().is_empty() => {
+                Err(AwsError::unusable_answer(operation, "the answer does not mention it"))
+            }
             None => Ok(()),
         }
     }

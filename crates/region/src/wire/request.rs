@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::answer::{Answer, Refusal};
+use super::broken_answer::broken;
 use super::{autoscaling_calls, aws_json, ecs_calls, query_protocol, sns_calls};
 use crate::fault::Fault;
 use crate::lambda::hop_in_trace;
@@ -52,7 +53,8 @@ impl Request {
     }
 
     /// Lets the call take effect on the world, under its request rates. `fault` is what befalls it,
-    /// if anything does; a fault of the connection is the caller's to play.
+    /// if anything does; a fault of the connection, and an answer that does not end, are the
+    /// caller's to play.
     pub fn call(&self, world: &mut World, fault: Option<Fault>) -> Answer {
         let result = match fault {
             Some(Fault::Throttle) => Err(self.throttled()),
@@ -60,12 +62,18 @@ impl Request {
             Some(Fault::Denied) => Err(self.denied()),
             Some(Fault::ResourceContention) => Err(resource_contention()),
             Some(Fault::ScalingActivityInProgress) => Err(scaling_activity_in_progress()),
+            Some(Fault::EmptyAnswer | Fault::EmptyObject | Fault::HtmlPage) => {
+                Err(self.not_reached())
+            }
             Some(
                 Fault::Timeout
                 | Fault::ConnectionReset
                 | Fault::AnswerLost
                 | Fault::FilterIgnored
-                | Fault::EmptyPage,
+                | Fault::EmptyPage
+                | Fault::NullList
+                | Fault::TruncatedAnswer
+                | Fault::EndlessAnswer,
             )
             | None => {
                 // A call that a fault refuses takes no token: the fault stands for trouble of its
@@ -82,10 +90,11 @@ impl Request {
         let error = result.as_ref().err().map(|refusal| refusal.code.clone());
         world.calls.push(Call { time: world.now(), operation: self.operation.clone(), error });
         let request_id = world.uuid();
-        match self.protocol {
+        let answer = match self.protocol {
             Protocol::Json => aws_json::answer(request_id, result),
             Protocol::Query => query_protocol::answer(request_id, &self.operation, result),
-        }
+        };
+        broken(answer, &self.operation, fault)
     }
 
     fn run(&self, world: &mut World, fault: Option<Fault>) -> Result<String, Refusal> {
@@ -128,6 +137,11 @@ impl Request {
             Protocol::Query => "Throttling",
         };
         Refusal::new(code, "Rate exceeded")
+    }
+
+    /// Something in between answers, with an HTTP 200.
+    fn not_reached(&self) -> Refusal {
+        Refusal::new("NotReached", format!("{} does not reach AWS", self.operation))
     }
 
     fn server_error(&self) -> Refusal {

@@ -925,6 +925,24 @@ class Faults(RegionTest):
             self.region.client("ecs", read_timeout=1).list_clusters()
         self.ecs.list_clusters()
 
+    def test_what_is_no_answer_comes_with_success_all_the_same(self):
+        for fault, start in [
+            ("empty-answer", b""),
+            ("empty-object", b"{}"),
+            ("html-page", b"<html>"),
+            ("null-list", b'{"clusterArns":null}'),
+            ("truncated-answer", b'{"clusterArns":["arn'),
+            ("endless-answer", b'{"clusterArns":["arn:aws:ecs:'),
+        ]:
+            self.region.plan("ListClusters", fault)
+            target = {"X-Amz-Target": "AmazonEC2ContainerServiceV20141113.ListClusters"}
+            request = urllib.request.Request(self.region.url + "/", b"{}", target)
+            # No answer of AWS comes near 20 MiB.
+            with self.subTest(fault), OPENER.open(request) as answer:
+                body = answer.read(20 * 1024 * 1024)
+                self.assertEqual((answer.status, body[: len(start)]), (200, start))
+                self.assertEqual(len(body) == 20 * 1024 * 1024, fault == "endless-answer")
+
     def test_a_filter_is_ignored_as_often_as_planned(self):
         self.region.plan("ListContainerInstances", "filter-ignored", calls=2)
         self.assertEqual([len(self.list(filter=f"ec2InstanceId == {FIRST}")) for _ in range(3)], [12, 12, 1])

@@ -1,7 +1,9 @@
 //! What AWS refuses, what fails, and what dies half-way: whatever it is, nothing stays DRAINING for
 //! ever.
 
-use ebb_core::reaper::OutcomeKind;
+use ebb_core::ids::TopicArn;
+use ebb_core::reaper::settings::ReaperSettings;
+use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_region::fault::Fault;
 use ebb_region::world::World;
 
@@ -180,13 +182,65 @@ async fn one_fault_at_each_call_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_look_that_fails_removes_nothing() {
-    for operation in &READS[..12] {
-        let sim = Sim::start(hooked(small(1)), settings()).await;
-        sim.region.world().faults.plan(operation, Fault::ServerError, MANY);
-        let report = sim.invoke(&serde_json::json!({})).await;
+    let settings = ReaperSettings { clusters: None, ..settings() };
+    for operation in READS[..12].iter().chain(&["ListClusters"]) {
+        for fault in Fault::BROKEN_ANSWERS.into_iter().chain([Fault::ServerError]) {
+            let sim = Sim::start(hooked(small(1)), settings.clone()).await;
+            sim.region.world().faults.plan(operation, fault, MANY);
+            let report = sim.invoke(&serde_json::json!({})).await;
 
-        assert!(report.is_err(), "{operation}: {report:?}");
-        assert_eq!((sim.draining().len(), sim.marked().len()), (0, 0), "{operation}");
+            let case = format!("{operation}, {fault:?}: {report:?}");
+            assert!(report.is_err(), "{case}");
+            assert_eq!((sim.draining().len(), sim.marked().len()), (0, 0), "{case}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_no_answer_confirms_harms_nothing_and_is_mended_afterwards() {
+    for operation in ["PutAttributes", UPDATE, TERMINATE, "DeleteAttributes"] {
+        for fault in Fault::BROKEN_ANSWERS {
+            let sim = Sim::start(hooked(small(1)), settings()).await;
+            sim.region.world().faults.plan(operation, fault, MANY);
+            let report = sim.invoke(&serde_json::json!({})).await;
+            sim.until_next().await;
+
+            sim.assert_unharmed();
+            // Only what its group terminates is taken for terminated.
+            let terminating = |report: &ClusterReport| {
+                let kinds = outcomes(&report.outcomes);
+                kinds.iter().filter(|kind| **kind == OutcomeKind::Terminating).count()
+            };
+            let confirmed: usize =
+                report.iter().flat_map(|answer| &answer.clusters).map(terminating).sum();
+            assert_eq!(confirmed, 6 - sim.region.world().groups[GROUP].instances.len());
+            sim.region.world().faults = ebb_region::fault::Faults::default();
+            for _ in 0..3 {
+                sim.sweep().await;
+                sim.until_next().await;
+            }
+            sim.assert_at_rest();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_are_told_once_an_answer_confirms_it_and_no_sweep_waits_for_that() {
+    for fault in Fault::BROKEN_ANSWERS {
+        for calls in [1, MANY] {
+            let topic = "arn:aws:sns:eu-west-1:111122223333:sweeps";
+            let notification_topic = Some(TopicArn::new(topic));
+            let settings = ReaperSettings { notification_topic, ..settings() };
+            let sim = Sim::start(hooked(small(1)), settings).await;
+            sim.region.world().faults.plan("Publish", fault, calls);
+            let report = sim.report().await;
+
+            let case = format!("{fault:?} × {calls}: {report:?}");
+            let terminating = |kind: &OutcomeKind| *kind == OutcomeKind::Terminating;
+            assert!(outcomes(&report.outcomes).iter().all(terminating), "{case}");
+            let told = sim.region.world().published.iter().any(|sent| sent.topic_arn == topic);
+            assert!(told || calls == MANY, "{case}");
+        }
     }
 }
 

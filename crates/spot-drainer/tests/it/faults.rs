@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use ebb_core::ids::GroupName;
+use ebb_aws::ErrorType;
+use ebb_core::ids::{GroupName, TopicArn};
 use ebb_core::spot::settings::SpotSettings;
 use ebb_region::fault::Fault;
 use ebb_region::{RunEnd, scenario};
@@ -27,6 +28,8 @@ const CALLS: [&str; 7] = [
     "DescribeAutoScalingGroups",
     "SetDesiredCapacity",
 ];
+
+const PEOPLE: &str = "arn:aws:sns:eu-west-1:111122223333:drains";
 
 async fn sim_with(operation: &str, fault: Fault, calls: u32) -> Sim {
     let mut world = scenario::shop(start_time(), 1);
@@ -68,7 +71,7 @@ async fn a_fault_that_stays_ends_as_a_message_to_be_delivered_again() {
             // These take effect all the same, and the next look shows it.
             let shows =
                 ["UpdateContainerInstancesState", "SetDesiredCapacity"].contains(&operation);
-            if fault == Fault::AnswerLost && shows {
+            if fault.takes_effect() && shows {
                 assert_eq!((failed(&answer), sim.draining()), (vec![], vec![instance_id(7)]));
                 let desired = sim.region.world().groups[scenario::ON_DEMAND_GROUP].desired_capacity;
                 assert!((7..=8).contains(&desired), "{operation}, {fault:?}: {desired}");
@@ -100,6 +103,43 @@ async fn a_fault_that_passes_within_the_notice_period_cuts_no_task_off() {
             );
             assert_eq!(world.delivery.queues["spot-drainer"].dead_letters, []);
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_are_told_once_an_answer_confirms_it_and_no_drain_waits_for_that() {
+    for fault in Fault::BROKEN_ANSWERS {
+        for calls in [1, u32::MAX] {
+            let notification_topic = Some(TopicArn::new(PEOPLE));
+            let settings = SpotSettings { notification_topic, ..settings() };
+            let sim = Sim::start(scenario::shop(start_time(), 1), settings).await;
+            sim.region.world().faults.plan("Publish", fault, calls);
+            let answer = sim.invoke(&notice(&instance_id(7))).await.expect("it is drained");
+
+            let case = format!("{fault:?} × {calls}: {answer:?}");
+            assert_eq!(sim.draining(), [instance_id(7)], "{case}");
+            let told = sim.region.world().published.iter().any(|sent| sent.topic_arn == PEOPLE);
+            assert!(told || calls > 1, "{case}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_with_an_answer_is_the_functions_error() {
+    for (fault, problem) in [
+        (Fault::EmptyAnswer, "it is empty"),
+        (Fault::EmptyObject, "it lacks containerInstanceArns"),
+        (Fault::HtmlPage, "it is no JSON"),
+        (Fault::NullList, "its containerInstanceArns is no list"),
+        (Fault::TruncatedAnswer, "it breaks off"),
+        (Fault::EndlessAnswer, "it is larger than 16 MiB"),
+    ] {
+        let sim = sim_with("ListContainerInstances", fault, u32::MAX).await;
+        let error = sim.invoke(&notice(&instance_id(7))).await.expect_err("it is not found");
+
+        let sentence = format!("the answer is no ListContainerInstances answer: {problem}");
+        assert_eq!(error.error_type, ErrorType::AwsOther);
+        assert!(error.to_string().contains(&sentence), "{fault:?}: {error}");
     }
 }
 
