@@ -277,9 +277,6 @@ async fn an_instance_that_goes_as_soon_as_its_agent_has_registered_it_loses_no_t
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "the function completes the action of an instance that is in no cluster at its first \
-            look; if its agent registers it in the 3 to 10 s until EC2 has ended it, ECS starts a \
-            task there, which is cut off"]
 async fn an_instance_that_goes_shortly_before_its_agent_registers_it_loses_no_task() {
     for seed in 0..4 {
         for seconds in 1..=12 {

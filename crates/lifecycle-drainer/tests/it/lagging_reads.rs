@@ -17,8 +17,6 @@ fn let_lag(world: &mut World, seconds: u64, seed: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "the function ignores a message whose instance is described as InService at its first \
-            look, which lags behind the message"]
 async fn a_drain_is_over_when_the_tasks_have_stopped_however_late_its_reads_see_it() {
     for lag in [2, 5, 10] {
         for seed in 0..SEEDS {
@@ -43,8 +41,6 @@ async fn a_drain_is_over_when_the_tasks_have_stopped_however_late_its_reads_see_
 
 /// No list may name the container instance yet, nor the task that ECS starts there.
 #[tokio::test(start_paused = true)]
-#[ignore = "the function ignores a message whose instance is described as InService at its first \
-            look, and completes the action of one that no cluster names at that look"]
 async fn an_instance_that_has_just_registered_loses_no_task_although_no_list_names_it_yet() {
     for seed in 0..4 {
         let id = launching(&mut shop(seed));

@@ -77,8 +77,8 @@ impl Sim {
     /// The message that Auto Scaling publishes about an instance, with the token of its action.
     pub(crate) fn message(&self, instance_id: &str) -> Value {
         let world = self.region.world();
-        let actions = world.lifecycle_actions.iter();
-        let action = actions.filter(|action| action.instance_id == instance_id).next_back();
+        let mut actions = world.lifecycle_actions.iter();
+        let action = actions.rfind(|action| action.instance_id == instance_id);
         let action = action.expect("its group waits for it");
         let mut message = message(instance_id, &action.group);
         message["LifecycleActionToken"] = json!(action.token);
