@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem};
 use ebb_core::ids::{Cluster, InstanceId};
-use ebb_core::reaper::follow_up::{DRAINED_BY, Mark};
+use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::reaper::revalidate::revalidate;
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
 use ebb_planner::{Instance, Plan};

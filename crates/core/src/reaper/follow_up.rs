@@ -3,8 +3,6 @@
 //!
 //! Nothing that a sweep began is forgotten, and nothing that others drain is touched.
 
-use std::fmt;
-
 use ebb_planner::{
     Group, Headroom, Instance, Inventory, Policy, Resources, TaskKind, kept_by_group,
 };
@@ -12,14 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::GroupName;
+use crate::mark::Mark;
 use crate::reaper::settings::{
     ALLOW_STANDALONE_TASKS, HEADROOM_CPU_PERCENT, HEADROOM_MEMORY_PERCENT, MIN_INSTANCES,
 };
 use crate::words;
-
-/// The attribute that says which function drains a container instance, and since when: what a sweep
-/// left unfinished is known by it, and what others drain is not touched.
-pub const DRAINED_BY: &str = "ebb.drained-by";
 
 /// After how long a drain that has not ended is given up, and its instance set to ACTIVE again. A
 /// target may deregister for an hour (Elastic Load Balancing,
@@ -30,39 +25,6 @@ pub const STALLED_AFTER: SignedDuration = SignedDuration::from_hours(2);
 /// writes it just before it drains, and lasts for as long as Lambda allows at most (Lambda
 /// Developer Guide, gettingstarted-limits).
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_secs(900);
-
-/// What [`DRAINED_BY`] says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
-    /// The function.
-    pub function: String,
-    /// When it began to drain the instance.
-    pub at: Timestamp,
-}
-
-impl Mark {
-    /// Reads a mark; `None` if the text is none.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (function, at) = text.split_once('/')?;
-        Some(Self { function: function.to_owned(), at: at.parse().ok()? })
-    }
-
-    /// The mark of this function on an instance.
-    pub fn of(instance: &Instance, function: &str) -> Option<Self> {
-        Self::parse(instance.attributes.get(DRAINED_BY)?).filter(|mark| mark.function == function)
-    }
-}
-
-/// The value of the attribute: `FUNCTION/TIME`, within the characters that ECS allows (ECS API,
-/// `Attribute.value`).
-impl fmt::Display for Mark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whole seconds keep the value short; a time that was in range stays so without its
-        // fraction.
-        let seconds = Timestamp::from_second(self.at.as_second()).unwrap_or(self.at);
-        write!(f, "{}/{seconds}", self.function)
-    }
-}
 
 /// A service that finds no place for a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,9 +118,8 @@ fn marked_instances<'a>(
 ) -> Vec<(usize, &'a Instance, Mark)> {
     let mut marked = Vec::new();
     for (index, instance) in inventory.instances.iter().enumerate() {
-        if let Some(mark) = Mark::of(instance, function) {
-            marked.push((index, instance, mark));
-        }
+        let mark = Mark::among(&instance.attributes).filter(|mark| mark.function == function);
+        marked.extend(mark.map(|mark| (index, instance, mark)));
     }
     marked.sort_by(|(_, a, mark_a), (_, b, mark_b)| {
         // The id decides between drains of one second: marks hold whole seconds, and the answer
@@ -381,6 +342,7 @@ mod tests {
     use ebb_planner::{HostPort, Protocol, Service};
 
     use super::*;
+    use crate::mark::DRAINED_BY;
     use crate::reaper::testing::{
         NOW, group_name, headroom, instance, inventory, resources, seconds_ago, task,
     };
@@ -419,19 +381,6 @@ mod tests {
             FollowUp::Reactivate { load: true, .. } => "reactivate for load",
             FollowUp::LeaveAlone(_) => "leave alone",
             FollowUp::Unmark(_) => "unmark",
-        }
-    }
-
-    #[test]
-    fn a_mark_is_read_as_it_was_written_and_other_texts_are_none() {
-        let mark =
-            Mark { function: FUNCTION.to_owned(), at: "2025-03-04T05:06:07.891Z".parse().unwrap() };
-        assert_eq!(mark.to_string(), "scale-in-reaper/2025-03-04T05:06:07Z");
-        let read = Mark::parse(&mark.to_string()).unwrap();
-        assert_eq!(read.function, FUNCTION);
-        assert_eq!(read.at.as_second(), mark.at.as_second());
-        for text in ["", "scale-in-reaper", "scale-in-reaper/soon", "2025-03-04T05:06:07Z"] {
-            assert_eq!(Mark::parse(text), None, "{text}");
         }
     }
 
