@@ -6,7 +6,7 @@
 //! is looked for a second time in any status, to tell an instance that is DRAINING already from one
 //! that belongs to no cluster.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem, StatusFilter};
 use ebb_core::ecs::{ContainerInstance, MissingCluster, missing_cluster};
@@ -16,7 +16,7 @@ use ebb_core::spot::{Decision, OutcomeKind, decide};
 use futures_util::{StreamExt, stream};
 
 use crate::drainer::SpotDrainer;
-use crate::work::{Item, Work};
+use crate::work::{Step, Work};
 
 /// How many look-ups run at once. More would only empty the account's burst of 100 reads faster,
 /// and one waiting look-up holds up none but its own cluster.
@@ -24,18 +24,15 @@ const CONCURRENT_VISITS_MAX: usize = 8;
 
 /// What a visit to one cluster brought for some instances.
 struct Visit {
+    cluster: Cluster,
     /// The instances that were looked for.
     instance_ids: Vec<InstanceId>,
     /// The container instances that the cluster has of them, and how each came off.
     steps: Vec<(ContainerInstance, Step)>,
     /// Why the cluster could not be looked through.
     problem: Option<Problem>,
-}
-
-/// What came of one container instance.
-enum Step {
-    Settled(OutcomeKind, String),
-    Failed(Problem),
+    /// Whether that is because it does not exist: then it has no container instance either.
+    missing: bool,
 }
 
 impl SpotDrainer {
@@ -63,7 +60,7 @@ impl SpotDrainer {
             // in none of them.
             let Some(notice) = item.notice.clone() else { continue };
             match decide(&notice, None, self.settings.dry_run) {
-                Decision::Done { outcome, reason } => item.settle(outcome, reason),
+                Decision::Done { outcome, reason } => item.note_absence(outcome, &reason),
                 Decision::LookAgain { why } => item.problem = Some(Problem::other(why)),
                 Decision::Drain => {
                     item.problem = Some(Problem::other("nothing was found that could be drained"))
@@ -80,39 +77,49 @@ impl SpotDrainer {
         clusters: &[Cluster],
         status_filter: StatusFilter,
     ) {
-        let notices: HashMap<InstanceId, Notice> = work
-            .undecided()
-            .filter(|item| item.problem.is_none())
-            .filter_map(|item| item.notice.clone())
-            .map(|notice| (notice.instance_id.clone(), notice))
-            .collect();
-        let mut instance_ids: Vec<_> = notices.keys().cloned().collect();
-        // A map has no order of its own: sorted, the same event leads to the same calls.
-        instance_ids.sort();
+        let mut notices = HashMap::new();
+        // Both in an order of their own, so that the same event leads to the same calls.
+        let mut ids_by_cluster = BTreeMap::<_, BTreeSet<_>>::new();
+        for item in work.undecided().filter(|item| item.problem.is_none()) {
+            let Some(notice) = item.notice.clone() else { continue };
+            for cluster in item.begin_pass(clusters) {
+                ids_by_cluster.entry(cluster).or_default().insert(notice.instance_id.clone());
+            }
+            notices.insert(notice.instance_id.clone(), notice);
+        }
 
         let mut visits = Vec::new();
-        for cluster in clusters {
-            for ids in instance_ids.chunks(Ecs::FIND_IDS_MAX) {
-                visits.push(self.visit(cluster, ids, status_filter, &notices));
+        for (cluster, ids) in &ids_by_cluster {
+            let ids: Vec<_> = ids.iter().cloned().collect();
+            for ids in ids.chunks(Ecs::FIND_IDS_MAX) {
+                visits.push(self.visit(cluster, ids.to_vec(), status_filter, &notices));
             }
         }
         let mut visits = stream::iter(visits).buffer_unordered(CONCURRENT_VISITS_MAX);
         while let Some(visit) = visits.next().await {
             apply_visit(work, visit);
         }
+        drop(visits);
+        work.end_pass();
     }
 
     /// Looks for instances in one cluster and drains those that it has.
     async fn visit(
         &self,
         cluster: &Cluster,
-        instance_ids: &[InstanceId],
+        instance_ids: Vec<InstanceId>,
         status_filter: StatusFilter,
         notices: &HashMap<InstanceId, Notice>,
     ) -> Visit {
-        let mut visit =
-            Visit { instance_ids: instance_ids.to_vec(), steps: Vec::new(), problem: None };
-        let instances = match self.clients.ecs.find(cluster, instance_ids, status_filter).await {
+        let found = self.clients.ecs.find(cluster, &instance_ids, status_filter).await;
+        let mut visit = Visit {
+            cluster: cluster.clone(),
+            instance_ids,
+            steps: Vec::new(),
+            problem: None,
+            missing: false,
+        };
+        let instances = match found {
             Ok(instances) => instances,
             // A listed cluster that was deleted meanwhile has no instances. A configured one that
             // does not exist is a mistake in the settings, and stays a problem.
@@ -124,6 +131,7 @@ impl SpotDrainer {
                 Vec::new()
             }
             Err(error) => {
+                visit.missing = error.kind == AwsErrorKind::NotFound;
                 visit.problem = Some(error.into());
                 return visit;
             }
@@ -189,30 +197,22 @@ fn step_of(result: DrainResult, reason: &str) -> Step {
 }
 
 /// Takes over what a visit brought. A cluster that could not be looked through leaves a problem
-/// with every item that no other cluster has settled: a look-up that failed never counts as "not
-/// there".
+/// with every item that it was asked about, also with one that another cluster had a container
+/// instance for: a look-up that failed never counts as "not there".
 fn apply_visit(work: &mut Work, visit: Visit) {
     for (instance, step) in visit.steps {
-        for item in items(work, &instance.instance_id) {
-            item.container_instance = Some((instance.cluster.clone(), instance.arn.clone()));
-            match &step {
-                Step::Settled(outcome, reason) => item.settle(*outcome, reason.clone()),
-                Step::Failed(problem) => item.problem = Some(problem.clone()),
+        for item in work.about(&instance.instance_id) {
+            item.note(&instance, &step);
+        }
+    }
+    for instance_id in &visit.instance_ids {
+        for item in work.about(instance_id) {
+            if visit.problem.is_none() || visit.missing {
+                item.note_answer(&visit.cluster);
+            }
+            if let Some(problem) = &visit.problem {
+                item.problem = Some(problem.clone());
             }
         }
     }
-    // Only items that are still undecided are touched, so an instance that another cluster had
-    // already settled stays settled.
-    if let Some(problem) = visit.problem {
-        for instance_id in &visit.instance_ids {
-            items(work, instance_id).for_each(|item| item.problem = Some(problem.clone()));
-        }
-    }
-}
-
-fn items<'a>(
-    work: &'a mut Work,
-    instance_id: &'a InstanceId,
-) -> impl Iterator<Item = &'a mut Item> {
-    work.undecided().filter(move |item| item.instance_id() == Some(instance_id))
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use aws_lambda_events::sqs::BatchItemFailure;
 use ebb_aws::{ErrorType, HandlerError, Problem};
+use ebb_core::ecs::ContainerInstance;
 use ebb_core::event::{Batch, Event, Record};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
 use ebb_core::spot::notice::Notice;
@@ -24,16 +25,32 @@ pub(crate) struct Work {
 pub(crate) struct Item {
     /// The notice. `None` for an event that is ignored or malformed.
     pub(crate) notice: Option<Notice>,
-    /// The container instance, once it is found.
-    pub(crate) container_instance: Option<(Cluster, ContainerInstanceArn)>,
-    /// How it came off, once that is certain.
-    pub(crate) outcome: Option<Outcome>,
+    /// The container instances on it, as far as they were found. There is more than one if its
+    /// agent lost its state and registered anew: the old one stays until it is deregistered.
+    found: Vec<Found>,
+    /// The clusters that have not answered yet whether they have one.
+    unanswered: BTreeSet<Cluster>,
+    /// How it came off, if that is about no container instance.
+    outcome: Option<Outcome>,
     /// What is in the way, if anything was in the last round.
     pub(crate) problem: Option<Problem>,
     /// Whether it has been counted into the fallback group.
     pub(crate) counted: bool,
     /// The SQS messages that asked for it, `None` for each that came by another way.
     message_ids: Vec<Option<String>>,
+}
+
+/// What came of one container instance in a round.
+pub(crate) enum Step {
+    Settled(OutcomeKind, String),
+    Failed(Problem),
+}
+
+/// A container instance that was found on an instance.
+struct Found {
+    container_instance: ContainerInstance,
+    /// How it came off, once that is certain, and why.
+    outcome: Option<(OutcomeKind, String)>,
 }
 
 impl Work {
@@ -73,10 +90,23 @@ impl Work {
 
     /// The items whose outcome is not certain yet.
     pub(crate) fn undecided(&mut self) -> impl Iterator<Item = &mut Item> {
-        self.items.iter_mut().filter(|item| item.notice.is_some() && item.outcome.is_none())
+        self.items.iter_mut().filter(|item| item.notice.is_some() && !item.is_settled())
     }
 
-    /// The interrupted container instances that are not counted into the fallback group yet.
+    /// The items that are about an instance, settled or not: another cluster may have one more
+    /// container instance on it.
+    pub(crate) fn about(&mut self, instance_id: &InstanceId) -> impl Iterator<Item = &mut Item> {
+        self.items.iter_mut().filter(move |item| item.instance_id() == Some(instance_id))
+    }
+
+    /// Ends a pass over the clusters: what is in the way of one that is settled, such as a
+    /// configured cluster that does not exist, is in its way no more.
+    pub(crate) fn end_pass(&mut self) {
+        let settled = self.items.iter_mut().filter(|item| item.notice.is_some());
+        settled.filter(|item| item.is_settled()).for_each(|item| item.problem = None);
+    }
+
+    /// The instances with interrupted container instances that are not counted into the fallback group yet.
     pub(crate) fn uncounted(&mut self) -> impl Iterator<Item = &mut Item> {
         let counts_fallback = self.counts_fallback;
         self.items.iter_mut().filter(move |item| counts_fallback && item.must_be_counted())
@@ -105,12 +135,12 @@ impl Work {
         let mut outcomes = Vec::new();
         let mut problems = Vec::new();
         let mut failed_message_ids = BTreeSet::new();
-        for item in self.items {
+        for mut item in self.items {
             let subject = item.instance_id().map(|id| format!("{id}: ")).unwrap_or_default();
             // An item may have both: it was drained, but could not be counted into the fallback
             // group. Its message is delivered again then, and the second delivery finds it
             // DRAINING.
-            outcomes.extend(item.outcome);
+            outcomes.extend(item.outcomes());
             if let Some(Problem { error_type, text }) = item.problem {
                 problems.push(Problem { error_type, text: format!("{subject}{text}") });
                 failed_message_ids.extend(item.message_ids);
@@ -139,14 +169,7 @@ fn batch_item_failure(message_id: String) -> BatchItemFailure {
 
 impl Item {
     fn ignored(instance_id: Option<InstanceId>, why: String) -> Self {
-        let outcome = Outcome {
-            instance_id,
-            outcome: OutcomeKind::Ignored,
-            cluster: None,
-            container_instance_arn: None,
-            reason: Some(why),
-        };
-        Self { outcome: Some(outcome), ..Self::default() }
+        Self { outcome: Some(whole(instance_id, OutcomeKind::Ignored, why)), ..Self::default() }
     }
 
     pub(crate) fn instance_id(&self) -> Option<&InstanceId> {
@@ -154,12 +177,93 @@ impl Item {
     }
 
     fn must_be_counted(&self) -> bool {
-        let kind = self.outcome.as_ref().map(|outcome| outcome.outcome);
-        // An instance that was DRAINING already counts, too: an earlier delivery may have died
-        // between draining it and counting it.
-        let interrupted =
-            matches!(kind, Some(OutcomeKind::Draining | OutcomeKind::AlreadyDraining));
-        interrupted && !self.counted
+        !self.counted && self.drained().next().is_some()
+    }
+
+    /// The container instances that drain because the instance is interrupted, or did before.
+    pub(crate) fn drained(&self) -> impl Iterator<Item = &ContainerInstance> {
+        // One that was DRAINING already counts, too: an earlier delivery may have died between
+        // draining it and counting it.
+        let drains = |found: &&Found| {
+            let kind = found.outcome.as_ref().map(|(kind, _)| *kind);
+            matches!(kind, Some(OutcomeKind::Draining | OutcomeKind::AlreadyDraining))
+        };
+        self.found.iter().filter(drains).map(|found| &found.container_instance)
+    }
+
+    /// Whether its outcome is certain: every cluster has answered, and every container instance
+    /// that was found is dealt with.
+    pub(crate) fn is_settled(&self) -> bool {
+        let all_dealt_with = self.found.iter().all(|found| found.outcome.is_some());
+        self.outcome.is_some()
+            || (self.unanswered.is_empty() && !self.found.is_empty() && all_dealt_with)
+    }
+
+    /// Begins a pass over the clusters, and returns those that are to be asked. As long as nothing
+    /// is found that is all of them; later, those that have not answered yet, and those with a
+    /// container instance that is not dealt with.
+    pub(crate) fn begin_pass(&mut self, clusters: &[Cluster]) -> BTreeSet<Cluster> {
+        let is_open = |cluster: &Cluster| {
+            let mut found = self.found.iter().filter(|found| found.outcome.is_none());
+            found.any(|found| found.container_instance.cluster == *cluster)
+        };
+        let must_ask = |cluster: &&Cluster| {
+            self.found.is_empty() || self.unanswered.contains(*cluster) || is_open(cluster)
+        };
+        self.unanswered = clusters.iter().filter(must_ask).cloned().collect();
+        self.unanswered.clone()
+    }
+
+    /// Notes that a cluster has answered.
+    pub(crate) fn note_answer(&mut self, cluster: &Cluster) {
+        self.unanswered.remove(cluster);
+    }
+
+    /// Notes what came of a container instance on it. An outcome is final.
+    pub(crate) fn note(&mut self, container_instance: &ContainerInstance, step: &Step) {
+        let arn = &container_instance.arn;
+        let known = self.found.iter().position(|found| found.container_instance.arn == *arn);
+        let index = known.unwrap_or_else(|| {
+            let container_instance = container_instance.clone();
+            self.found.push(Found { container_instance, outcome: None });
+            self.found.len() - 1
+        });
+        match (step, &mut self.found[index].outcome) {
+            (_, Some(_)) => {}
+            (Step::Settled(kind, reason), outcome) => *outcome = Some((*kind, reason.clone())),
+            (Step::Failed(problem), None) => self.problem = Some(problem.clone()),
+        }
+    }
+
+    /// Settles what every cluster was asked about without finding more: an instance of no cluster,
+    /// or container instances that were found before and have left since.
+    pub(crate) fn note_absence(&mut self, outcome: OutcomeKind, reason: &str) {
+        if self.found.is_empty() {
+            let instance_id = self.instance_id().cloned();
+            self.outcome = Some(whole(instance_id, outcome, reason.to_owned()));
+        }
+        for found in self.found.iter_mut().filter(|found| found.outcome.is_none()) {
+            found.outcome = Some((OutcomeKind::Gone, "it has left its cluster".to_owned()));
+        }
+    }
+
+    /// The outcomes: of each container instance, or of the whole. Sorted, as the clusters may
+    /// answer in any order.
+    fn outcomes(&mut self) -> Vec<Outcome> {
+        let instance_id = self.instance_id().cloned();
+        self.found.sort_by(|a, b| {
+            let [a, b] = [a, b].map(|found| &found.container_instance);
+            (&a.cluster, &a.arn).cmp(&(&b.cluster, &b.arn))
+        });
+        let of_found = self.found.drain(..).filter_map(|Found { container_instance, outcome }| {
+            let (outcome, reason) = outcome?;
+            Some(Outcome {
+                cluster: Some(container_instance.cluster.name().to_owned()),
+                container_instance_arn: Some(container_instance.arn),
+                ..whole(instance_id.clone(), outcome, reason)
+            })
+        });
+        of_found.chain(self.outcome.take()).collect()
     }
 
     fn is_denied(&self) -> bool {
@@ -170,17 +274,16 @@ impl Item {
     fn run_out_of_time(&mut self) {
         self.problem.get_or_insert_with(|| Problem::other("ran out of time"));
     }
+}
 
-    /// Notes how the item came off; nothing is in its way any more.
-    pub(crate) fn settle(&mut self, outcome: OutcomeKind, reason: String) {
-        self.problem = None;
-        self.outcome = Some(Outcome {
-            instance_id: self.instance_id().cloned(),
-            outcome,
-            cluster: self.container_instance.as_ref().map(|(cluster, _)| cluster.name().to_owned()),
-            container_instance_arn: self.container_instance.as_ref().map(|(_, arn)| arn.clone()),
-            reason: Some(reason),
-        });
+/// An outcome that is about no container instance.
+fn whole(instance_id: Option<InstanceId>, outcome: OutcomeKind, reason: String) -> Outcome {
+    Outcome {
+        instance_id,
+        outcome,
+        cluster: None,
+        container_instance_arn: None,
+        reason: Some(reason),
     }
 }
 
