@@ -8,6 +8,7 @@
 mod account;
 mod agenda;
 pub mod autoscaling;
+mod comeback;
 pub mod delivery;
 pub mod ecs;
 mod history;

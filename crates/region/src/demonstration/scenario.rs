@@ -188,6 +188,7 @@ pub fn notices_to(target: Target) -> Rule {
         "EC2 Spot Instance Interruption Warning",
         "EC2 Capacity Reservation Instance Interruption Warning",
         "EC2 Instance Rebalance Recommendation",
+        "EC2 Instance State-change Notification",
     ];
     Rule {
         source: "aws.ec2".to_owned(),

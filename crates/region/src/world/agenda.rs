@@ -15,6 +15,10 @@ pub(super) enum Due {
     Reconcile { cluster: String, service: String },
     /// EC2 takes an instance away.
     Interruption { instance_id: String, action: spot::Action },
+    /// A stopped or hibernated instance runs again.
+    Return { instance_id: String },
+    /// The agent of an instance that runs again connects.
+    AgentConnects { instance_id: String },
     /// A launched instance has booted and joins its cluster.
     Joined { group: String, instance_id: String },
     /// A group looks at the balance of its Availability Zones.

@@ -58,7 +58,7 @@ impl World {
         // The end of the instance stands in the history before what it does to the tasks, as a
         // cause before its effects.
         self.record(Happening::InstanceGone { instance_id: instance_id.to_owned() });
-        self.remove_from_cluster(instance_id, action);
+        self.remove_from_clusters(instance_id, action);
         if action == Action::Terminate {
             // A stopped or hibernated instance can come back, so it is not remembered as gone and
             // stays in its group.
@@ -67,12 +67,23 @@ impl World {
         }
     }
 
-    fn remove_from_cluster(&mut self, instance_id: &str, action: Action) {
-        let Some((cluster_name, instance)) = self.container_instance(instance_id) else { return };
-        let (cluster_name, id) = (cluster_name.to_owned(), instance.id.clone());
+    /// Every container instance on it goes: an agent that lost its state leaves more than one.
+    fn remove_from_clusters(&mut self, instance_id: &str, action: Action) {
+        for (cluster, id) in self.registrations(instance_id) {
+            self.remove_from_cluster(instance_id, &cluster, id, action);
+        }
+    }
+
+    fn remove_from_cluster(
+        &mut self,
+        instance_id: &str,
+        cluster_name: &str,
+        id: String,
+        action: Action,
+    ) {
         let now = self.now;
         let mut cut_off = Vec::new();
-        if let Some(cluster) = self.clusters.get_mut(&cluster_name) {
+        if let Some(cluster) = self.clusters.get_mut(cluster_name) {
             for task in cluster.tasks.values_mut().filter(|task| task.container_instance == id) {
                 // Before the status changes, as a task that is set to STOPPED no longer executes.
                 task.cut_off = task.is_executing();
@@ -97,7 +108,7 @@ impl World {
         if action == Action::Terminate {
             // Last of all: it makes the schedulers look for replacements, and the history tells of
             // the tasks first.
-            self.set_status(&cluster_name, &id, Status::Inactive);
+            self.set_status(cluster_name, &id, Status::Inactive);
         }
     }
 }

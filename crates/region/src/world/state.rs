@@ -107,6 +107,8 @@ impl World {
             Due::TaskStep { cluster, task } => self.step_task(&cluster, &task),
             Due::Reconcile { cluster, service } => self.reconcile(&cluster, &service),
             Due::Interruption { instance_id, action } => self.remove_instance(&instance_id, action),
+            Due::Return { instance_id } => self.run_again(&instance_id),
+            Due::AgentConnects { instance_id } => self.connect_agent(&instance_id),
             Due::Joined { group, instance_id } => {
                 self.register_launched_instance(&group, &instance_id)
             }
