@@ -6,6 +6,7 @@
 pub use ebb_planner::ecs::{ContainerInstanceStatus, DIMENSIONS, HostPort, Protocol, Resources};
 
 use crate::ids::{Cluster, ContainerInstanceArn, InstanceId, TaskArn};
+use crate::mark::Mark;
 
 /// A container instance as ECS describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,17 @@ pub struct ContainerInstance {
     pub instance_id: InstanceId,
     /// Its status.
     pub status: ContainerInstanceStatus,
+}
+
+/// A container instance with what tells whether Ebb may set it to ACTIVE again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedInstance {
+    /// The container instance.
+    pub container_instance: ContainerInstance,
+    /// Whether its agent is connected.
+    pub agent_connected: bool,
+    /// The mark that one of Ebb's functions left on it.
+    pub mark: Option<Mark>,
 }
 
 /// A task on a container instance, as ECS describes it.

@@ -7,9 +7,13 @@ use ebb_aws::{ErrorType, HandlerError, Problem};
 use ebb_core::ecs::ContainerInstance;
 use ebb_core::event::{Batch, Event, Record};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
-use ebb_core::spot::notice::Notice;
+use ebb_core::mark::Mark;
+use ebb_core::spot::notice::{Notice, NoticeKind};
 use ebb_core::spot::settings::SpotSettings;
-use ebb_core::spot::{Answer, Outcome, OutcomeKind, ignore_reason};
+use ebb_core::spot::{Answer, Marking, Outcome, OutcomeKind, ignore_reason, marking, weightier};
+use jiff::Timestamp;
+
+use crate::drainer::FUNCTION;
 
 /// Everything that one invocation brought.
 pub(crate) struct Work {
@@ -40,17 +44,49 @@ pub(crate) struct Item {
     message_ids: Vec<Option<String>>,
 }
 
+/// One way through all clusters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// For the ACTIVE container instances of interrupted instances.
+    Active,
+    /// For those in any status.
+    AnyStatus,
+    /// For those on instances that run again.
+    Returned,
+}
+
+impl Pass {
+    fn is_about(self, notice: &Notice) -> bool {
+        (self == Self::Returned) == (notice.kind == NoticeKind::Running)
+    }
+}
+
 /// What came of one container instance in a round.
 pub(crate) enum Step {
     Settled(OutcomeKind, String),
+    /// ECS was asked to set it to DRAINING, and may have done so before the call failed.
+    NotDrained(Problem),
     Failed(Problem),
 }
 
 /// A container instance that was found on an instance.
 struct Found {
     container_instance: ContainerInstance,
+    /// The mark that was on it, as far as it was looked at.
+    mark: Option<Mark>,
+    /// Whether this invocation asked ECS to set it to DRAINING.
+    asked: bool,
+    /// Whether it has been decided what becomes of the mark.
+    is_marked: bool,
     /// How it came off, once that is certain, and why.
     outcome: Option<(OutcomeKind, String)>,
+}
+
+impl Found {
+    fn drains(&self) -> bool {
+        let kind = self.outcome.as_ref().map(|(kind, _)| *kind);
+        matches!(kind, Some(OutcomeKind::Draining | OutcomeKind::AlreadyDraining))
+    }
 }
 
 impl Work {
@@ -69,11 +105,15 @@ impl Work {
             // EventBridge and SQS may deliver a notice twice, and the other event types name the
             // same instance: one drain answers them all. Ignored events are never merged, as each
             // has its own reason.
-            let twin = items
-                .iter_mut()
-                .find(|twin| item.notice.is_some() && twin.instance_id() == item.instance_id());
+            let twin = items.iter_mut().find(|twin| item.is_twin_of(twin));
             match twin {
-                Some(twin) => twin.message_ids.push(message_id),
+                Some(twin) => {
+                    twin.message_ids.push(message_id);
+                    twin.notice = match (twin.notice.take(), item.notice) {
+                        (Some(earlier), Some(notice)) => Some(weightier(earlier, notice)),
+                        (earlier, notice) => earlier.or(notice),
+                    };
+                }
                 None => {
                     item.message_ids.push(message_id);
                     items.push(item);
@@ -82,6 +122,11 @@ impl Work {
         }
         let counts_fallback = settings.fallback_group.is_some() && !settings.dry_run;
         Self { from_queue: batch.from_queue, items, counts_fallback, claimed: HashSet::new() }
+    }
+
+    /// Every instance with its notices, and every event that asks for nothing.
+    pub(crate) fn items(&mut self) -> impl Iterator<Item = &mut Item> {
+        self.items.iter_mut()
     }
 
     pub(crate) fn notices(&self) -> Vec<Notice> {
@@ -93,10 +138,21 @@ impl Work {
         self.items.iter_mut().filter(|item| item.notice.is_some() && !item.is_settled())
     }
 
-    /// The items that are about an instance, settled or not: another cluster may have one more
-    /// container instance on it.
-    pub(crate) fn about(&mut self, instance_id: &InstanceId) -> impl Iterator<Item = &mut Item> {
-        self.items.iter_mut().filter(move |item| item.instance_id() == Some(instance_id))
+    /// The items of a pass that are about an instance, settled or not: another cluster may have one
+    /// more container instance on it.
+    pub(crate) fn about(
+        &mut self,
+        pass: Pass,
+        instance_id: &InstanceId,
+    ) -> impl Iterator<Item = &mut Item> {
+        let items = self.items.iter_mut().filter(move |item| item.is_part_of(pass));
+        items.filter(move |item| item.instance_id() == Some(instance_id))
+    }
+
+    /// The items for which a pass may bring more.
+    pub(crate) fn open_in(&mut self, pass: Pass) -> impl Iterator<Item = &mut Item> {
+        let open = self.undecided().filter(|item| item.problem.is_none());
+        open.filter(move |item| item.is_part_of(pass))
     }
 
     /// Ends a pass over the clusters: what is in the way of one that is settled, such as a
@@ -176,6 +232,19 @@ impl Item {
         self.notice.as_ref().map(|notice| &notice.instance_id)
     }
 
+    /// Whether both are about one instance, and ask for the same: that it runs again is another thing
+    /// than that it is interrupted.
+    fn is_twin_of(&self, item: &Self) -> bool {
+        let runs = |item: &Self| Some(item.notice.as_ref()?.kind == NoticeKind::Running);
+        self.notice.is_some()
+            && self.instance_id() == item.instance_id()
+            && runs(self) == runs(item)
+    }
+
+    fn is_part_of(&self, pass: Pass) -> bool {
+        self.notice.as_ref().is_some_and(|notice| pass.is_about(notice))
+    }
+
     fn must_be_counted(&self) -> bool {
         !self.counted && self.drained().next().is_some()
     }
@@ -184,11 +253,8 @@ impl Item {
     pub(crate) fn drained(&self) -> impl Iterator<Item = &ContainerInstance> {
         // One that was DRAINING already counts, too: an earlier delivery may have died between
         // draining it and counting it.
-        let drains = |found: &&Found| {
-            let kind = found.outcome.as_ref().map(|(kind, _)| *kind);
-            matches!(kind, Some(OutcomeKind::Draining | OutcomeKind::AlreadyDraining))
-        };
-        self.found.iter().filter(drains).map(|found| &found.container_instance)
+        let drained = self.found.iter().filter(|found| found.drains());
+        drained.map(|found| &found.container_instance)
     }
 
     /// Whether its outcome is certain: every cluster has answered, and every container instance
@@ -220,19 +286,53 @@ impl Item {
     }
 
     /// Notes what came of a container instance on it. An outcome is final.
-    pub(crate) fn note(&mut self, container_instance: &ContainerInstance, step: &Step) {
+    pub(crate) fn note(
+        &mut self,
+        container_instance: &ContainerInstance,
+        mark: Option<&Mark>,
+        step: &Step,
+    ) {
         let arn = &container_instance.arn;
         let known = self.found.iter().position(|found| found.container_instance.arn == *arn);
         let index = known.unwrap_or_else(|| {
             let container_instance = container_instance.clone();
-            self.found.push(Found { container_instance, outcome: None });
+            self.found.push(Found {
+                container_instance,
+                mark: None,
+                asked: false,
+                is_marked: false,
+                outcome: None,
+            });
             self.found.len() - 1
         });
-        match (step, &mut self.found[index].outcome) {
-            (_, Some(_)) => {}
-            (Step::Settled(kind, reason), outcome) => *outcome = Some((*kind, reason.clone())),
-            (Step::Failed(problem), None) => self.problem = Some(problem.clone()),
+        let found = &mut self.found[index];
+        if found.outcome.is_some() {
+            return;
         }
+        found.mark = mark.cloned();
+        match step {
+            Step::Settled(kind, reason) => {
+                found.asked |= *kind == OutcomeKind::Draining;
+                found.outcome = Some((*kind, reason.clone()));
+            }
+            Step::NotDrained(problem) => {
+                found.asked = true;
+                self.problem = Some(problem.clone());
+            }
+            Step::Failed(problem) => self.problem = Some(problem.clone()),
+        }
+    }
+
+    /// Decides what becomes of the marks of its container instances that drain by now, each once.
+    pub(crate) fn markings(&mut self, now: Timestamp) -> Vec<(ContainerInstance, Marking)> {
+        let Some(notice) = &self.notice else { return Vec::new() };
+        let mut markings = Vec::new();
+        for found in self.found.iter_mut().filter(|found| found.drains() && !found.is_marked) {
+            found.is_marked = true;
+            let marking = marking(notice, found.mark.as_ref(), found.asked, FUNCTION, now);
+            markings.extend(marking.map(|marking| (found.container_instance.clone(), marking)));
+        }
+        markings
     }
 
     /// Settles what every cluster was asked about without finding more: an instance of no cluster,
@@ -255,14 +355,15 @@ impl Item {
             let [a, b] = [a, b].map(|found| &found.container_instance);
             (&a.cluster, &a.arn).cmp(&(&b.cluster, &b.arn))
         });
-        let of_found = self.found.drain(..).filter_map(|Found { container_instance, outcome }| {
-            let (outcome, reason) = outcome?;
-            Some(Outcome {
-                cluster: Some(container_instance.cluster.name().to_owned()),
-                container_instance_arn: Some(container_instance.arn),
-                ..whole(instance_id.clone(), outcome, reason)
-            })
-        });
+        let of_found =
+            self.found.drain(..).filter_map(|Found { container_instance, outcome, .. }| {
+                let (outcome, reason) = outcome?;
+                Some(Outcome {
+                    cluster: Some(container_instance.cluster.name().to_owned()),
+                    container_instance_arn: Some(container_instance.arn),
+                    ..whole(instance_id.clone(), outcome, reason)
+                })
+            });
         of_found.chain(self.outcome.take()).collect()
     }
 

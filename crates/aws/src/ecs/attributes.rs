@@ -97,7 +97,7 @@ fn attribute(
 }
 
 /// `None` if it does not have the attribute.
-fn attribute_value(
+pub(super) fn attribute_value(
     described: &ContainerInstance,
     name: &str,
 ) -> Option<(ContainerInstanceArn, String)> {

@@ -5,10 +5,12 @@ use aws_sdk_ecs::operation::list_container_instances::builders::ListContainerIns
 use aws_sdk_ecs::types::{
     ContainerInstance as SdkContainerInstance, ContainerInstanceStatus as SdkStatus,
 };
-use ebb_core::ecs::{ContainerInstance, ContainerInstanceStatus, Room};
+use ebb_core::ecs::{ContainerInstance, ContainerInstanceStatus, ObservedInstance, Room};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
+use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_planner::Instance;
 
+use crate::ecs::attributes::attribute_value;
 use crate::ecs::ecs_client::Ecs;
 use crate::ecs::failures::check_complete;
 use crate::ecs::inventory::planner_instance;
@@ -84,6 +86,26 @@ impl Ecs {
                 Ok(described)
             }
         }
+    }
+
+    /// Finds the container instances on up to [`Ecs::FIND_IDS_MAX`] EC2 instances in one cluster, in
+    /// any status but INACTIVE, with their marks; instances that the cluster does not have are left
+    /// out.
+    ///
+    /// # Errors
+    /// If any call fails, so that an absent instance is really absent.
+    pub async fn observe(
+        &self,
+        cluster: &Cluster,
+        instance_ids: &[InstanceId],
+    ) -> Result<Vec<ObservedInstance>, AwsError> {
+        let request = self.list_request(cluster, None).filter(instance_filter(instance_ids));
+        let arns = self.list_container_instances(cluster, request).await?;
+        let convert = |described: &SdkContainerInstance| observed_instance(cluster, described);
+        let mut observed = self.describe_as(cluster, &arns, &convert).await?;
+        // A filter that was ignored must not lead to other instances.
+        observed.retain(|observed| instance_ids.contains(&observed.container_instance.instance_id));
+        Ok(observed)
     }
 
     /// Describes container instances. Those that left the cluster meanwhile (reason `MISSING`) are
@@ -228,6 +250,17 @@ fn container_instance(
         cluster: cluster.clone(),
         instance_id: InstanceId::parse(described.ec2_instance_id()?)?,
         status: described.status().unwrap_or_default().into(),
+    })
+}
+
+fn observed_instance(
+    cluster: &Cluster,
+    described: &SdkContainerInstance,
+) -> Option<ObservedInstance> {
+    Some(ObservedInstance {
+        container_instance: container_instance(cluster, described)?,
+        agent_connected: described.agent_connected(),
+        mark: attribute_value(described, DRAINED_BY).and_then(|(_, value)| Mark::parse(&value)),
     })
 }
 
