@@ -71,3 +71,48 @@ impl World {
         self.put_event(event);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::world::ecs::{NewInstance, Status};
+    use crate::world::spot::Action;
+
+    const ID: &str = "i-1a2b3c4d";
+
+    fn is_connected(world: &World, id: &str) -> bool {
+        world.clusters["shop"].instances[id].agent_connected
+    }
+
+    #[test]
+    fn a_stopped_instance_returns_as_it_was_drained_with_the_agent_that_it_had() {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        let forgotten = NewInstance::new(ID).age(Duration::from_secs(86_400));
+        world.add_instance("shop", forgotten.agent_disconnected());
+        world.add_instance("shop", NewInstance::new(ID).status(Status::Draining));
+        let [forgotten, id] = [0, 1].map(|index| world.registrations(ID)[index].1.clone());
+        world.interrupt(ID, Action::Stop);
+        world.return_instance(ID, Duration::from_secs(600));
+
+        world.advance(Timestamp::UNIX_EPOCH + Duration::from_secs(600) + BOOT / 2);
+        assert!(!is_connected(&world, &id), "it boots");
+        world.advance(Timestamp::UNIX_EPOCH + Duration::from_secs(600) + BOOT);
+        assert!(is_connected(&world, &id));
+        assert!(!is_connected(&world, &forgotten));
+        assert_eq!(world.clusters["shop"].instances[&id].status, Status::Draining);
+    }
+
+    #[test]
+    fn a_terminated_instance_does_not_return_and_leaves_no_container_instance() {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        world.add_instance("old", NewInstance::new(ID).agent_disconnected());
+        world.add_instance("shop", NewInstance::new(ID));
+        world.interrupt(ID, Action::Terminate);
+        world.return_instance(ID, Duration::from_secs(600));
+        world.advance(Timestamp::UNIX_EPOCH + Duration::from_secs(1_200));
+
+        assert_eq!(world.registrations(ID), []);
+    }
+}
