@@ -88,7 +88,8 @@ impl SpotDrainer {
             .filter_map(|arns| {
                 // The one with a claim stands for the others on its instance: an earlier delivery
                 // may have found another of them first.
-                let arn = arns.iter().find(|arn| claims.contains_key(*arn)).or(arns.first())?;
+                let arn =
+                    arns.iter().find(|arn| claims.contains_key(*arn)).or_else(|| arns.first())?;
                 let claim = claims.get(arn).and_then(|value| Claim::parse(value));
                 Some(Interrupted { arn: arn.clone(), claim, own: claimed.contains(arn) })
             })
