@@ -9,7 +9,8 @@ use ebb_core::spot::fallback::{CLAIM_ATTRIBUTE, Claim, Interrupted, raise};
 use tracing::info;
 
 use crate::drainer::SpotDrainer;
-use crate::work::{Item, Work};
+use crate::item::Item;
+use crate::work::Work;
 
 /// The interrupted container instances that are to be counted.
 #[derive(Default)]

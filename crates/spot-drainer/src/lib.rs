@@ -2,8 +2,10 @@
 
 mod drainer;
 mod fallback;
+mod item;
 mod mark;
 mod report;
+mod returns;
 mod round;
 mod work;
 

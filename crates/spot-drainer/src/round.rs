@@ -11,20 +11,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use ebb_aws::{AwsError, AwsErrorKind, Clock, DrainResult, Ecs, Problem, StatusFilter};
 use ebb_core::ecs::{ContainerInstance, MissingCluster, missing_cluster};
 use ebb_core::ids::{Cluster, InstanceId};
-use ebb_core::mark::{DRAINED_BY, Mark};
+use ebb_core::mark::Mark;
 use ebb_core::spot::notice::{Notice, NoticeKind};
 use ebb_core::spot::{Decision, OutcomeKind, decide, decide_return};
 use futures_util::{StreamExt, stream};
 
 use crate::drainer::{FUNCTION, SpotDrainer};
-use crate::work::{Pass, Step, Work};
+use crate::item::{Pass, Step};
+use crate::work::Work;
 
 /// How many look-ups run at once. More would only empty the account's burst of 100 reads faster,
 /// and one waiting look-up holds up none but its own cluster.
 const CONCURRENT_VISITS_MAX: usize = 8;
 
 /// A container instance, the mark on it as far as it was looked at, and what came of it.
-type Visited = (ContainerInstance, Option<Mark>, Step);
+pub(crate) type Visited = (ContainerInstance, Option<Mark>, Step);
 
 /// What a visit to one cluster brought for some instances.
 struct Visit {
@@ -191,49 +192,6 @@ impl SpotDrainer {
         }
         let observed = ecs.observe(cluster, instance_ids).await?;
         Ok(observed.into_iter().map(|seen| (seen.container_instance, seen.mark)).collect())
-    }
-
-    /// Sets the container instances in one cluster to ACTIVE that this function drained and that are
-    /// back.
-    async fn take_back_found(
-        &self,
-        cluster: &Cluster,
-        instance_ids: &[InstanceId],
-        notices: &HashMap<InstanceId, Notice>,
-        clock: Clock,
-    ) -> Result<Vec<Visited>, AwsError> {
-        let mut steps = Vec::new();
-        for observed in self.clients.ecs.observe(cluster, instance_ids).await? {
-            let instance = &observed.container_instance;
-            let Some(notice) = notices.get(&instance.instance_id) else { continue };
-            let dry_run = self.settings.dry_run;
-            let decision = decide_return(notice, Some(&observed), FUNCTION, dry_run, clock.now());
-            let step = self.take_back(instance, decision).await;
-            steps.push((observed.container_instance, observed.mark, step));
-        }
-        Ok(steps)
-    }
-
-    /// Carries out what is decided about a container instance that is back.
-    async fn take_back(&self, instance: &ContainerInstance, decision: Decision) -> Step {
-        let ContainerInstance { arn, cluster, .. } = instance;
-        match decision {
-            Decision::Done { outcome, reason } => return Step::Settled(outcome, reason),
-            Decision::LookAgain { why } => return Step::Failed(Problem::other(why)),
-            // ACTIVE first, and the mark after it: a death in between leaves a mark, which the next
-            // delivery finds. Without its mark a DRAINING instance would be nobody's.
-            Decision::Reactivate => {
-                if let Err(error) = self.clients.ecs.set_active(cluster, arn).await {
-                    return Step::Failed(error.into());
-                }
-            }
-            Decision::Unmark | Decision::Drain => {}
-        }
-        let arns = std::slice::from_ref(arn);
-        match self.clients.ecs.delete_attribute(cluster, DRAINED_BY, arns).await {
-            Ok(()) => Step::Settled(OutcomeKind::Reactivated, "it runs again".to_owned()),
-            Err(error) => Step::Failed(error.into()),
-        }
     }
 
     /// Drains in batches of ten. A call that fails keeps no other batch from being drained; its own
