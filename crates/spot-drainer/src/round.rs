@@ -177,8 +177,8 @@ impl SpotDrainer {
         Ok(steps)
     }
 
-    /// The instances' container instances in one cluster. Marks are read where each is described
-    /// anyway.
+    /// The instances' container instances in one cluster: for a single instance in the first pass
+    /// the ACTIVE ones only, without their marks.
     async fn look(
         &self,
         cluster: &Cluster,
@@ -186,7 +186,9 @@ impl SpotDrainer {
         pass: Pass,
     ) -> Result<Vec<(ContainerInstance, Option<Mark>)>, AwsError> {
         let ecs = &self.clients.ecs;
-        if pass == Pass::Active {
+        // The answer for several instances is described in any case, so that it costs no more to see
+        // those, too, that drain already beside one that does not.
+        if pass == Pass::Active && instance_ids.len() == 1 {
             let found = ecs.find(cluster, instance_ids, StatusFilter::Active).await?;
             return Ok(found.into_iter().map(|instance| (instance, None)).collect());
         }

@@ -78,8 +78,8 @@ async fn one_in_each_of_two_clusters_is_drained_and_named_in_whatever_order_they
                 let answer = sim.invoke(&notice(GHOSTLY)).await.unwrap();
 
                 assert_eq!(statuses(&sim), [Status::Draining; 2]);
-                // One that was DRAINING is not looked for where another could be drained: that
-                // would cost every notice a call.
+                // For a single notice, one that was DRAINING is not looked for where another could
+                // be drained: that would cost each a call.
                 let expected = if ghosts_status == Status::Active { 2 } else { 1 };
                 assert_eq!(kinds(&answer), vec![OutcomeKind::Draining; expected]);
                 assert_eq!(named(&answer).len(), expected, "{answer:?}");
@@ -104,6 +104,23 @@ async fn a_batch_of_notices_names_each_container_instance_of_each_instance() {
     let clusters: Vec<_> = of_ghostly.map(|it| it.cluster.clone().unwrap()).collect();
     assert_eq!(clusters, ["old", "shop"]);
     assert_eq!(statuses(&sim), [Status::Draining; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_also_names_one_that_drains_already_and_costs_no_more_for_it() {
+    let mut world = scenario::shop(start_time(), 1);
+    world.add_instance("shop", NewInstance::new(GHOSTLY));
+    world.add_instance("shop", ghost(Status::Draining));
+    let sim = Sim::start(world, shop_settings()).await;
+    let answer = sim.invoke(&sqs(&[notice(GHOSTLY), notice(&instance_id(7))])).await.unwrap();
+
+    let mut kinds = kinds(&answer);
+    kinds.sort_unstable();
+    assert_eq!(kinds, [OutcomeKind::Draining, OutcomeKind::Draining, OutcomeKind::AlreadyDraining]);
+    assert_eq!(
+        sim.calls(),
+        ["ListContainerInstances", "DescribeContainerInstances", "UpdateContainerInstancesState"]
+    );
 }
 
 #[tokio::test(start_paused = true)]

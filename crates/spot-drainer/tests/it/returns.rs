@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ebb_core::ids::TopicArn;
 use ebb_core::mark::DRAINED_BY;
 use ebb_core::spot::OutcomeKind;
 use ebb_core::spot::settings::SpotSettings;
@@ -115,6 +116,27 @@ async fn a_notice_to_stop_costs_one_call_more_after_the_drain_and_a_return_four(
         ]
     );
     assert_eq!((sim.draining(), mark_of(&sim, &id)), (vec![], None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_are_told_what_is_active_again() {
+    let topic = "arn:aws:sns:eu-west-1:111122223333:drains";
+    let settings =
+        SpotSettings { notification_topic: Some(TopicArn::new(topic)), ..shop_settings() };
+    let sim = Sim::start(scenario::shop(start_time(), 1), settings).await;
+    let id = instance_id(7);
+    sim.outcome(&stop(&id)).await;
+    let since = later(&sim).await;
+    sim.outcome(&running(&id, since)).await;
+    sim.outcome(&running(&id, since)).await;
+
+    let published = sim.region.world().published.clone();
+    let subjects: Vec<_> = published.iter().filter_map(|it| it.subject.as_deref()).collect();
+    assert_eq!(
+        subjects,
+        ["Ebb drains 1 container instance", "Ebb sets 1 container instance to ACTIVE again"]
+    );
+    assert_eq!(published[1].message, format!("{id} in cluster shop: it runs again"));
 }
 
 #[tokio::test(start_paused = true)]
