@@ -172,7 +172,7 @@ async fn what_others_drained_stays_draining() {
         let event = running(&id, later(&sim).await);
         assert_eq!(sim.outcome(&event).await.outcome, OutcomeKind::Ignored);
 
-        assert_eq!(sim.draining(), [id.clone()], "{mark:?}");
+        assert_eq!(sim.draining(), [id.as_str()], "{mark:?}");
         assert_eq!(mark_of(&sim, &id).as_deref(), mark);
     }
 }
@@ -198,7 +198,7 @@ async fn a_dry_run_neither_marks_nor_takes_back() {
     assert_eq!(dry_run.outcome(&event).await.outcome, OutcomeKind::WouldReactivate);
     assert_eq!(dry_run.outcome(&stop(&instance_id(8))).await.outcome, OutcomeKind::WouldDrain);
 
-    assert_eq!(sim.draining(), [id.clone()]);
+    assert_eq!(sim.draining(), [id.as_str()]);
     assert!(mark_of(&sim, &id).is_some());
     assert_eq!(mark_of(&sim, &instance_id(8)), None);
 }
