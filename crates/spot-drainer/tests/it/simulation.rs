@@ -241,6 +241,10 @@ fn check(
     if !queue.messages.is_empty() || (!queue.dead_letters.is_empty() && !is_killed) {
         return Err(format!("{:?} are left, {:?} dead", queue.messages, queue.dead_letters));
     }
+    // A death between the drain and the mark leaves it without one, as does a mark that fails for
+    // longer than its call is tried.
+    let marks_fail = |change: &Change| matches!(change, Change::Fault { operation, .. } if *operation == "PutAttributes");
+    let may_lack_mark = is_killed || changes.iter().any(|(_, change)| marks_fail(change));
     for (id, (action, is_back)) in fates(changes, drain_on_rebalance) {
         // What was killed four times is for people.
         if queue.dead_letters.iter().any(|message| message.body.contains(id)) {
@@ -263,8 +267,7 @@ fn check(
                 Status::Active if instance.attribute(DRAINED_BY).is_some() => {
                     return Err(format!("its mark is left: {story}"));
                 }
-                // A death between the drain and the mark leaves it without one.
-                Status::Draining if is_back && lives && !by_others && !is_killed => {
+                Status::Draining if is_back && lives && !by_others && !may_lack_mark => {
                     return Err(format!("not taken back: {story}"));
                 }
                 _ => {}
