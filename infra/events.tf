@@ -9,6 +9,9 @@ locals {
     spot-interruption                 = { detail_type = "EC2 Spot Instance Interruption Warning", wanted = true }
     capacity-reservation-interruption = { detail_type = "EC2 Capacity Reservation Instance Interruption Warning", wanted = true }
     rebalance-recommendation          = { detail_type = "EC2 Instance Rebalance Recommendation", wanted = var.drain_on_rebalance }
+    # An instance that was stopped or hibernated is set to ACTIVE again when it is back. Launches come as well, and cost a
+    # look-up for each cluster.
+    instance-running = { detail_type = "EC2 Instance State-change Notification", detail = { state = ["running"] }, wanted = true }
   }
 
   dead_letter_senders = {
@@ -22,10 +25,10 @@ resource "aws_cloudwatch_event_rule" "interruption" {
 
   name        = "${var.name_prefix}-${each.key}"
   description = "${each.value.detail_type}, for the Spot drainer"
-  event_pattern = jsonencode({
-    source      = ["aws.ec2"]
-    detail-type = [each.value.detail_type]
-  })
+  event_pattern = jsonencode(merge(
+    { source = ["aws.ec2"], detail-type = [each.value.detail_type] },
+    can(each.value.detail) ? { detail = each.value.detail } : {},
+  ))
   tags = var.tags
 }
 

@@ -78,8 +78,13 @@ locals {
         actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
         resources = aws_sqs_queue.notices[*].arn
       },
-      { sid = "Drain", when = local.drainers_act, actions = ["ecs:UpdateContainerInstancesState"], resources = local.instance_arns },
-      { sid = "ClaimFallback", when = local.raises_fallback, actions = ["ecs:PutAttributes"], resources = local.instance_arns },
+      # Attributes are the mark of what may come back, and the claim of what is counted into the fallback group.
+      {
+        sid       = "Drain"
+        when      = local.drainers_act
+        actions   = ["ecs:UpdateContainerInstancesState", "ecs:PutAttributes", "ecs:DeleteAttributes"]
+        resources = local.instance_arns
+      },
       # AWS knows no resource for autoscaling:Describe*.
       { sid = "DescribeFallback", when = var.fallback_asg != null, actions = ["autoscaling:DescribeAutoScalingGroups"], resources = ["*"] },
       { sid = "RaiseFallback", when = local.raises_fallback, actions = ["autoscaling:SetDesiredCapacity"], resources = local.fallback_arns },

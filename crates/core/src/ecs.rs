@@ -8,6 +8,7 @@ use jiff::Timestamp;
 pub use ebb_planner::ecs::{ContainerInstanceStatus, DIMENSIONS, HostPort, Protocol, Resources};
 
 use crate::ids::{Cluster, ContainerInstanceArn, InstanceId, TaskArn};
+use crate::mark::Mark;
 
 /// A container instance as ECS describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,15 @@ pub struct ObservedContainerInstance {
     pub tasks_wanted: i32,
     /// The value of the attribute that was asked for, if it has that.
     pub attribute: Option<String>,
+}
+
+impl ObservedContainerInstance {
+    /// The mark that one of Ebb's functions left on it, if [`DRAINED_BY`] was asked for.
+    ///
+    /// [`DRAINED_BY`]: crate::mark::DRAINED_BY
+    pub fn mark(&self) -> Option<Mark> {
+        self.attribute.as_deref().and_then(Mark::parse)
+    }
 }
 
 /// A task on a container instance, as ECS describes it.

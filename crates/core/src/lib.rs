@@ -6,6 +6,7 @@ pub mod ecs;
 pub mod event;
 pub mod ids;
 pub mod lifecycle;
+pub mod mark;
 mod outcome;
 pub mod reaper;
 #[cfg(test)]

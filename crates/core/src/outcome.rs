@@ -66,7 +66,17 @@ mod tests {
     fn the_words_are_those_that_users_know() {
         assert_eq!(
             spot::OutcomeKind::ALL.map(spot::OutcomeKind::as_str),
-            ["draining", "already_draining", "not_in_cluster", "ignored", "gone", "would_drain"]
+            [
+                "draining",
+                "already_draining",
+                "not_in_cluster",
+                "ignored",
+                "gone",
+                "would_drain",
+                "reactivated",
+                "not_reactivated",
+                "would_reactivate",
+            ]
         );
         assert_eq!(
             lifecycle::OutcomeKind::ALL.map(lifecycle::OutcomeKind::as_str),
@@ -108,7 +118,17 @@ mod tests {
     fn the_metrics_have_the_names_that_alarms_are_built_on() {
         assert_eq!(
             spot::OutcomeKind::ALL.map(spot::OutcomeKind::metric),
-            ["Draining", "AlreadyDraining", "NotInCluster", "Ignored", "Gone", "WouldDrain"]
+            [
+                "Draining",
+                "AlreadyDraining",
+                "NotInCluster",
+                "Ignored",
+                "Gone",
+                "WouldDrain",
+                "Reactivated",
+                "NotReactivated",
+                "WouldReactivate",
+            ]
         );
         assert_eq!(
             lifecycle::OutcomeKind::ALL.map(lifecycle::OutcomeKind::metric),

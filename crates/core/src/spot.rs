@@ -1,13 +1,17 @@
-//! What the `spot-drainer` decides: which notices count, what is done about each instance, by how
-//! much the fallback group is raised, and what is answered.
+//! What the `spot-drainer` decides: which notices count, what is done about each instance, what
+//! becomes of it when it is back, by how much the fallback group is raised, and what is answered.
 //!
 //! Finding container instances, draining them and raising the group are left to the function.
 
 pub mod answer;
 mod decide;
 pub mod fallback;
+mod marking;
 pub mod notice;
+mod reactivation;
 pub mod settings;
 
 pub use self::answer::{Answer, Outcome, OutcomeKind};
 pub use self::decide::{Decision, NOTICE_PERIOD, decide, ignore_reason, retry_until};
+pub use self::marking::{Marking, marking, weightier};
+pub use self::reactivation::{AGENT_CONNECTS_WITHIN, decide_return};

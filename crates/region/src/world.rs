@@ -8,6 +8,7 @@
 mod account;
 mod agenda;
 pub mod autoscaling;
+mod comeback;
 pub mod delivery;
 pub mod ec2;
 pub mod ecs;

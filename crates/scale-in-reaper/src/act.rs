@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem};
 use ebb_core::ids::{Cluster, InstanceId};
-use ebb_core::reaper::follow_up::{DRAINED_BY, Mark};
+use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::reaper::revalidate::revalidate;
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
 use ebb_planner::{Instance, Plan};
@@ -149,7 +149,8 @@ impl Sweep<'_> {
         batch: &[&'i Instance],
         outcomes: &mut Vec<RemovalOutcome>,
     ) -> Vec<&'i Instance> {
-        let mark = Mark { function: FUNCTION.to_owned(), at: self.clock.now() }.to_string();
+        let mark = Mark { function: FUNCTION.to_owned(), at: self.clock.now(), cause: None };
+        let mark = mark.to_string();
         let values: Vec<_> = batch.iter().map(|instance| (&instance.arn, mark.clone())).collect();
         match self.clients.ecs.put_attribute(cluster, DRAINED_BY, &values).await {
             Ok(()) => batch.to_vec(),

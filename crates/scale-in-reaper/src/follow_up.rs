@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use ebb_aws::{AwsError, AwsErrorKind, Problem, Termination};
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
-use ebb_core::reaper::follow_up::{DRAINED_BY, FollowUp};
+use ebb_core::mark::DRAINED_BY;
+use ebb_core::reaper::follow_up::FollowUp;
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
 use ebb_planner::{Instance, Inventory};

@@ -11,7 +11,9 @@ use ebb_core::ids::{Cluster, GroupName};
 use ebb_core::spot::settings::SpotSettings;
 use ebb_region::in_process::InProcess;
 use ebb_region::world::delivery::{Function, Queue};
+use ebb_region::world::ecs::Status;
 use ebb_region::world::ecs::request_rates::Class;
+use ebb_region::world::spot::Action;
 use ebb_region::world::{Happening, World};
 use ebb_region::{Region, scenario};
 use jiff::Timestamp;
@@ -84,10 +86,18 @@ fn mass_interruptions() {
         "\nMass interruption: every container instance of a cluster at once, notices through the queue"
     );
     println!(
-        "instances  batch  invocations  lists  describes  updates  throttled  last DRAINING  floor  ratio"
+        "instances  action     batch  invocations  lists  describes  updates  throttled  last DRAINING  floor  ratio"
     );
-    for (instances, batch_size) in [(500, 10), (500, 80), (5_000, 10), (5_000, 80)] {
-        let world = in_virtual_time(mass_interruption(instances, batch_size));
+    // Those that may come back are marked, which shares the request rate with the drains.
+    for (instances, action, batch_size) in [
+        (500, Action::Terminate, 10),
+        (500, Action::Terminate, 80),
+        (5_000, Action::Terminate, 10),
+        (5_000, Action::Terminate, 80),
+        (500, Action::Stop, 80),
+        (5_000, Action::Stop, 80),
+    ] {
+        let world = in_virtual_time(mass_interruption(instances, action, batch_size));
         let calls = |operation: &str| {
             world
                 .calls
@@ -100,7 +110,8 @@ fn mass_interruptions() {
         let floor = floor(instances);
         let ratio = if floor > 0.0 { format!("{:.2}", last / floor) } else { "-".to_owned() };
         println!(
-            "{instances:>9}  {batch_size:>5}  {:>11}  {:>5}  {:>9}  {:>7}  {throttled:>9}  {last:>11.1} s  {floor:>3.0} s  {ratio:>5}",
+            "{instances:>9}  {:<9}  {batch_size:>5}  {:>11}  {:>5}  {:>9}  {:>7}  {throttled:>9}  {last:>11.1} s  {floor:>3.0} s  {ratio:>5}",
+            action.as_str(),
             world.delivery.ended.len(),
             calls("ListContainerInstances"),
             calls("DescribeContainerInstances"),
@@ -109,8 +120,8 @@ fn mass_interruptions() {
     }
 }
 
-async fn mass_interruption(instances: u64, batch_size: usize) -> World {
-    let mut world = scenario::mass_interruption(Timestamp::UNIX_EPOCH, instances);
+async fn mass_interruption(instances: u64, action: Action, batch_size: usize) -> World {
+    let mut world = scenario::mass_interruption(Timestamp::UNIX_EPOCH, instances, action);
     let queue = Queue { batch_size, ..Queue::for_function(scenario::SPOT_DRAINER) };
     scenario::route_notices(&mut world, queue, Function::new(TIMEOUT));
     let region = Region::start(world, 1.0);
@@ -125,10 +136,7 @@ async fn mass_interruption(instances: u64, batch_size: usize) -> World {
 
 /// Seconds from the notices to the last container instance that became DRAINING.
 fn last_drain(world: &World, instances: u64) -> f64 {
-    let drains = world
-        .history
-        .iter()
-        .filter(|entry| matches!(entry.happening, Happening::ContainerInstance { .. }));
+    let drains = world.history.iter().filter(|entry| is_drain(&entry.happening));
     let times: Vec<_> = drains.map(|entry| entry.time).collect();
     assert_eq!(
         u64::try_from(times.len()),
@@ -137,6 +145,10 @@ fn last_drain(world: &World, instances: u64) -> f64 {
     );
     let last = times.into_iter().max().unwrap_or(Timestamp::UNIX_EPOCH);
     last.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64()
+}
+
+fn is_drain(happening: &Happening) -> bool {
+    matches!(happening, Happening::ContainerInstance { status: Status::Draining, .. })
 }
 
 /// The least that the request rate of `UpdateContainerInstancesState` allows.

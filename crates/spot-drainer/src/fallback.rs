@@ -1,7 +1,7 @@
 //! Raises the on-demand fallback group. By how much, and how the count is kept, is decided in
 //! `ebb_core::spot::fallback`; the order of the calls here is the one that its documentation gives.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use ebb_aws::{AwsError, Clock, Problem};
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName};
@@ -9,35 +9,58 @@ use ebb_core::spot::fallback::{CLAIM_ATTRIBUTE, Claim, Interrupted, raise};
 use tracing::info;
 
 use crate::drainer::SpotDrainer;
+use crate::item::Item;
 use crate::work::Work;
 
-type ByCluster = BTreeMap<Cluster, Vec<ContainerInstanceArn>>;
+/// The interrupted container instances that are to be counted.
+#[derive(Default)]
+struct ToCount {
+    by_cluster: BTreeMap<Cluster, Vec<ContainerInstanceArn>>,
+    /// Those on one EC2 instance belong together: its room is lost once.
+    by_instance: Vec<Vec<ContainerInstanceArn>>,
+}
+
+impl ToCount {
+    fn add(&mut self, item: &Item) {
+        let mut arns = Vec::new();
+        for instance in item.drained() {
+            arns.push(instance.arn.clone());
+            self.by_cluster.entry(instance.cluster.clone()).or_default().push(instance.arn.clone());
+        }
+        // Sorted, so that every delivery lets the same one stand for them.
+        arns.sort();
+        self.by_instance.push(arns);
+    }
+}
 
 impl SpotDrainer {
     /// Counts the interrupted container instances into the fallback group, if there is one. What
     /// stays uncounted has a problem.
     pub(crate) async fn raise_fallback_group(&self, work: &mut Work, clock: Clock) {
         let Some(group) = &self.settings.fallback_group else { return };
-        let mut interrupted = ByCluster::new();
+        let mut to_count = ToCount::default();
         for item in work.uncounted() {
-            item.problem = None;
-            if let Some((cluster, arn)) = item.container_instance.clone() {
-                interrupted.entry(cluster).or_default().push(arn);
+            // One that is not settled has a problem of its own, which stays.
+            if item.is_settled() {
+                item.problem = None;
             }
+            to_count.add(item);
         }
-        if interrupted.is_empty() {
+        if to_count.by_instance.is_empty() {
             return;
         }
-        let raised = self.raise_group(group, &interrupted, &mut work.claimed, clock).await;
+        let raised = self.raise_group(group, &to_count, &mut work.claimed, clock).await;
         for item in work.uncounted() {
-            match (&raised, &item.container_instance) {
-                (Ok(busy), Some((_, arn))) if busy.contains(arn) => {
-                    item.problem = Some(Problem::other(format!(
-                        "another invocation counts it into group {group}"
-                    )));
+            match &raised {
+                Ok(busy) if item.drained().any(|instance| busy.contains(&instance.arn)) => {
+                    item.problem.get_or_insert_with(|| {
+                        Problem::other(format!("another invocation counts it into group {group}"))
+                    });
                 }
-                (Ok(_), _) => item.counted = true,
-                (Err(error), _) => item.problem = Some(Problem::from(error)),
+                Ok(_) => item.counted = true,
+                Err(error) => {
+                    item.problem.get_or_insert_with(|| Problem::from(error));
+                }
             }
         }
     }
@@ -47,7 +70,7 @@ impl SpotDrainer {
     async fn raise_group(
         &self,
         group: &GroupName,
-        interrupted: &ByCluster,
+        to_count: &ToCount,
         claimed: &mut HashSet<ContainerInstanceArn>,
         clock: Clock,
     ) -> Result<HashSet<ContainerInstanceArn>, AwsError> {
@@ -56,22 +79,30 @@ impl SpotDrainer {
         // has raised already then also finds the claim that was written before it, and does not
         // raise it a second time.
         let size = self.clients.auto_scaling.group_size(group).await?;
-        let mut to_count = Vec::new();
-        for (cluster, arns) in interrupted {
-            let claims = ecs.read_attribute(cluster, arns, CLAIM_ATTRIBUTE).await?;
-            to_count.extend(arns.iter().map(|arn| {
-                let claim = claims.get(arn).and_then(|value| Claim::parse(value));
-                Interrupted { arn: arn.clone(), claim, own: claimed.contains(arn) }
-            }));
+        let mut claims = HashMap::new();
+        for (cluster, arns) in &to_count.by_cluster {
+            claims.extend(ecs.read_attribute(cluster, arns, CLAIM_ATTRIBUTE).await?);
         }
-        let raise = raise(size, &to_count, clock.now());
+        let interrupted: Vec<_> = to_count
+            .by_instance
+            .iter()
+            .filter_map(|arns| {
+                // The one with a claim stands for the others on its instance: an earlier delivery
+                // may have found another of them first.
+                let arn =
+                    arns.iter().find(|arn| claims.contains_key(*arn)).or_else(|| arns.first())?;
+                let claim = claims.get(arn).and_then(|value| Claim::parse(value));
+                Some(Interrupted { arn: arn.clone(), claim, own: claimed.contains(arn) })
+            })
+            .collect();
+        let raise = raise(size, &interrupted, clock.now());
         // Remembered before the write, which may take effect and fail all the same: the next round
         // must know the claim as its own.
         claimed.extend(raise.to_claim.iter().map(|(arn, _)| arn.clone()));
 
         // The claim comes before the raise: another invocation that reads it leaves the count to
         // this one, so that two deliveries do not both raise the group.
-        self.write_claims(interrupted, &raise.to_claim).await?;
+        self.write_claims(to_count, &raise.to_claim).await?;
         if let Some(desired_capacity) = raise.desired_capacity {
             self.clients.auto_scaling.set_desired_capacity(group, desired_capacity).await?;
             info!(
@@ -83,16 +114,16 @@ impl SpotDrainer {
         // Marked as counted only after the raise: whoever dies between the two leaves a claim, and
         // not a count that never happened.
         let counted: Vec<_> = raise.counted.into_iter().map(|arn| (arn, Claim::Counted)).collect();
-        self.write_claims(interrupted, &counted).await?;
+        self.write_claims(to_count, &counted).await?;
         Ok(raise.busy.into_iter().collect())
     }
 
     async fn write_claims(
         &self,
-        interrupted: &ByCluster,
+        to_count: &ToCount,
         claims: &[(ContainerInstanceArn, Claim)],
     ) -> Result<(), AwsError> {
-        for (cluster, arns) in interrupted {
+        for (cluster, arns) in &to_count.by_cluster {
             let values: Vec<_> = claims
                 .iter()
                 .filter(|(arn, _)| arns.contains(arn))

@@ -2,7 +2,10 @@
 
 mod drainer;
 mod fallback;
+mod item;
+mod mark;
 mod report;
+mod returns;
 mod round;
 mod work;
 
@@ -68,7 +71,7 @@ impl SpotDrainer {
         while work.is_open() {
             // Boxed, as the SDK's futures are large and deeply nested.
             let round = Box::pin(async {
-                self.round(work).await;
+                self.round(work, clock).await;
                 self.raise_fallback_group(work, clock).await;
             });
             // A call that hangs past the time for an answer is dropped with its round; what the

@@ -43,26 +43,37 @@ impl SpotDrainer {
         );
     }
 
-    /// Tells people what is being drained. Best effort: the instance is DRAINING already, and
-    /// running the event again for want of a notice would help nobody.
+    /// Tells people what is being drained, and what is ACTIVE again. Best effort: that is so already,
+    /// and running the event again for want of a notice would help nobody.
     async fn notify(&self, answer: &Answer) {
         let drained: Vec<_> = answer.of_kind(OutcomeKind::Draining).collect();
-        let Some(topic) = self.settings.notification_topic.as_ref().filter(|_| !drained.is_empty())
-        else {
-            return;
-        };
-        let (subject, message) = notice(&drained);
+        let reactivated: Vec<_> = answer.of_kind(OutcomeKind::Reactivated).collect();
+        let Some(topic) = &self.settings.notification_topic else { return };
+        let Some((subject, message)) = notice(&drained, &reactivated) else { return };
         notify(&self.clients.topics, topic, &subject, &message, NOTICE_TIMEOUT).await;
     }
 }
 
-fn notice(drained: &[&Outcome]) -> (String, String) {
-    let named = drained.iter().take(NOTICE_INSTANCES_MAX);
+/// `None` if nothing was done that people should know.
+fn notice(drained: &[&Outcome], reactivated: &[&Outcome]) -> Option<(String, String)> {
+    let instances = |outcomes: &[&Outcome]| count(outcomes.len(), "container instance");
+    let subject = match (drained.len(), reactivated.len()) {
+        (0, 0) => return None,
+        (_, 0) => format!("Ebb drains {}", instances(drained)),
+        (0, _) => format!("Ebb sets {} to ACTIVE again", instances(reactivated)),
+        _ => format!(
+            "Ebb drains {}, and sets {} to ACTIVE again",
+            instances(drained),
+            instances(reactivated)
+        ),
+    };
+    let named = drained.iter().chain(reactivated).take(NOTICE_INSTANCES_MAX);
     let mut lines: Vec<_> = named.map(|outcome| notice_line(outcome)).collect();
-    if drained.len() > NOTICE_INSTANCES_MAX {
-        lines.push(format!("and {} more", drained.len() - NOTICE_INSTANCES_MAX));
+    let all = drained.len() + reactivated.len();
+    if all > NOTICE_INSTANCES_MAX {
+        lines.push(format!("and {} more", all - NOTICE_INSTANCES_MAX));
     }
-    (format!("Ebb drains {}", count(drained.len(), "container instance")), lines.join("\n"))
+    Some((subject, lines.join("\n")))
 }
 
 fn notice_line(outcome: &Outcome) -> String {

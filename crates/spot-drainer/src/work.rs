@@ -3,12 +3,14 @@
 use std::collections::{BTreeSet, HashSet};
 
 use aws_lambda_events::sqs::BatchItemFailure;
-use ebb_aws::{ErrorType, HandlerError, Problem};
+use ebb_aws::{HandlerError, Problem};
 use ebb_core::event::{Batch, Event, Record};
-use ebb_core::ids::{Cluster, ContainerInstanceArn, InstanceId};
+use ebb_core::ids::{ContainerInstanceArn, InstanceId};
 use ebb_core::spot::notice::Notice;
 use ebb_core::spot::settings::SpotSettings;
-use ebb_core::spot::{Answer, Outcome, OutcomeKind, ignore_reason};
+use ebb_core::spot::{Answer, ignore_reason, weightier};
+
+use crate::item::{Item, Pass};
 
 /// Everything that one invocation brought.
 pub(crate) struct Work {
@@ -19,23 +21,6 @@ pub(crate) struct Work {
     pub(crate) claimed: HashSet<ContainerInstanceArn>,
 }
 
-/// One instance with all its notices, or one event that asks for nothing.
-#[derive(Default)]
-pub(crate) struct Item {
-    /// The notice. `None` for an event that is ignored or malformed.
-    pub(crate) notice: Option<Notice>,
-    /// The container instance, once it is found.
-    pub(crate) container_instance: Option<(Cluster, ContainerInstanceArn)>,
-    /// How it came off, once that is certain.
-    pub(crate) outcome: Option<Outcome>,
-    /// What is in the way, if anything was in the last round.
-    pub(crate) problem: Option<Problem>,
-    /// Whether it has been counted into the fallback group.
-    pub(crate) counted: bool,
-    /// The SQS messages that asked for it, `None` for each that came by another way.
-    message_ids: Vec<Option<String>>,
-}
-
 impl Work {
     /// Sorts the records: several notices about one instance are one item.
     pub(crate) fn triage(batch: Batch<Notice>, settings: &SpotSettings) -> Self {
@@ -44,19 +29,23 @@ impl Work {
             let mut item = match event {
                 Ok(Event::Ours(notice)) => match ignore_reason(&notice, settings) {
                     Some(why) => Item::ignored(Some(notice.instance_id), why),
-                    None => Item { notice: Some(notice), ..Item::default() },
+                    None => Item::about(notice),
                 },
                 Ok(Event::Ignored { instance_id, why }) => Item::ignored(instance_id, why),
-                Err(error) => Item { problem: Some(error.into()), ..Item::default() },
+                Err(error) => Item::malformed(error.into()),
             };
             // EventBridge and SQS may deliver a notice twice, and the other event types name the
             // same instance: one drain answers them all. Ignored events are never merged, as each
             // has its own reason.
-            let twin = items
-                .iter_mut()
-                .find(|twin| item.notice.is_some() && twin.instance_id() == item.instance_id());
+            let twin = items.iter_mut().find(|twin| item.is_twin_of(twin));
             match twin {
-                Some(twin) => twin.message_ids.push(message_id),
+                Some(twin) => {
+                    twin.message_ids.push(message_id);
+                    twin.notice = match (twin.notice.take(), item.notice) {
+                        (Some(earlier), Some(notice)) => Some(weightier(earlier, notice)),
+                        (earlier, notice) => earlier.or(notice),
+                    };
+                }
                 None => {
                     item.message_ids.push(message_id);
                     items.push(item);
@@ -67,16 +56,45 @@ impl Work {
         Self { from_queue: batch.from_queue, items, counts_fallback, claimed: HashSet::new() }
     }
 
+    /// Every instance with its notices, and every event that asks for nothing.
+    pub(crate) fn items(&mut self) -> impl Iterator<Item = &mut Item> {
+        self.items.iter_mut()
+    }
+
     pub(crate) fn notices(&self) -> Vec<Notice> {
         self.items.iter().filter_map(|item| item.notice.clone()).collect()
     }
 
     /// The items whose outcome is not certain yet.
     pub(crate) fn undecided(&mut self) -> impl Iterator<Item = &mut Item> {
-        self.items.iter_mut().filter(|item| item.notice.is_some() && item.outcome.is_none())
+        self.items.iter_mut().filter(|item| item.notice.is_some() && !item.is_settled())
     }
 
-    /// The interrupted container instances that are not counted into the fallback group yet.
+    /// The items of a pass that are about an instance, settled or not: another cluster may have one
+    /// more container instance on it.
+    pub(crate) fn about(
+        &mut self,
+        pass: Pass,
+        instance_id: &InstanceId,
+    ) -> impl Iterator<Item = &mut Item> {
+        let items = self.items.iter_mut().filter(move |item| item.is_part_of(pass));
+        items.filter(move |item| item.instance_id() == Some(instance_id))
+    }
+
+    /// The items for which a pass may bring more.
+    pub(crate) fn open_in(&mut self, pass: Pass) -> impl Iterator<Item = &mut Item> {
+        let open = self.undecided().filter(|item| item.problem.is_none());
+        open.filter(move |item| item.is_part_of(pass))
+    }
+
+    /// Ends a pass over the clusters: what is in the way of one that is settled, such as a
+    /// configured cluster that does not exist, is in its way no more.
+    pub(crate) fn end_pass(&mut self) {
+        let settled = self.items.iter_mut().filter(|item| item.notice.is_some());
+        settled.filter(|item| item.is_settled()).for_each(|item| item.problem = None);
+    }
+
+    /// The instances with interrupted container instances that are not counted into the fallback group yet.
     pub(crate) fn uncounted(&mut self) -> impl Iterator<Item = &mut Item> {
         let counts_fallback = self.counts_fallback;
         self.items.iter_mut().filter(move |item| counts_fallback && item.must_be_counted())
@@ -105,12 +123,12 @@ impl Work {
         let mut outcomes = Vec::new();
         let mut problems = Vec::new();
         let mut failed_message_ids = BTreeSet::new();
-        for item in self.items {
+        for mut item in self.items {
             let subject = item.instance_id().map(|id| format!("{id}: ")).unwrap_or_default();
             // An item may have both: it was drained, but could not be counted into the fallback
             // group. Its message is delivered again then, and the second delivery finds it
             // DRAINING.
-            outcomes.extend(item.outcome);
+            outcomes.extend(item.outcomes());
             if let Some(Problem { error_type, text }) = item.problem {
                 problems.push(Problem { error_type, text: format!("{subject}{text}") });
                 failed_message_ids.extend(item.message_ids);
@@ -135,53 +153,6 @@ fn batch_item_failure(message_id: String) -> BatchItemFailure {
     let mut failure = BatchItemFailure::default();
     failure.item_identifier = message_id;
     failure
-}
-
-impl Item {
-    fn ignored(instance_id: Option<InstanceId>, why: String) -> Self {
-        let outcome = Outcome {
-            instance_id,
-            outcome: OutcomeKind::Ignored,
-            cluster: None,
-            container_instance_arn: None,
-            reason: Some(why),
-        };
-        Self { outcome: Some(outcome), ..Self::default() }
-    }
-
-    pub(crate) fn instance_id(&self) -> Option<&InstanceId> {
-        self.notice.as_ref().map(|notice| &notice.instance_id)
-    }
-
-    fn must_be_counted(&self) -> bool {
-        let kind = self.outcome.as_ref().map(|outcome| outcome.outcome);
-        // An instance that was DRAINING already counts, too: an earlier delivery may have died
-        // between draining it and counting it.
-        let interrupted =
-            matches!(kind, Some(OutcomeKind::Draining | OutcomeKind::AlreadyDraining));
-        interrupted && !self.counted
-    }
-
-    fn is_denied(&self) -> bool {
-        self.problem.as_ref().is_some_and(|problem| problem.error_type == ErrorType::AwsDenied)
-    }
-
-    /// What has no other problem by now has not been dealt with for want of time.
-    fn run_out_of_time(&mut self) {
-        self.problem.get_or_insert_with(|| Problem::other("ran out of time"));
-    }
-
-    /// Notes how the item came off; nothing is in its way any more.
-    pub(crate) fn settle(&mut self, outcome: OutcomeKind, reason: String) {
-        self.problem = None;
-        self.outcome = Some(Outcome {
-            instance_id: self.instance_id().cloned(),
-            outcome,
-            cluster: self.container_instance.as_ref().map(|(cluster, _)| cluster.name().to_owned()),
-            container_instance_arn: self.container_instance.as_ref().map(|(_, arn)| arn.clone()),
-            reason: Some(reason),
-        });
-    }
 }
 
 /// How an invocation came off.

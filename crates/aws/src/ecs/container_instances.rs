@@ -111,6 +111,26 @@ impl Ecs {
         Ok(found.filter(|id| instance_ids.contains(id)).collect())
     }
 
+    /// Finds the container instances on up to [`Ecs::FIND_IDS_MAX`] EC2 instances in one cluster, in
+    /// any status but INACTIVE, and describes them as [`Ecs::observe`] does; instances that the
+    /// cluster does not have are left out.
+    ///
+    /// # Errors
+    /// If any call fails, so that an absent instance is really absent.
+    pub async fn observe_on(
+        &self,
+        cluster: &Cluster,
+        instance_ids: &[InstanceId],
+        attribute: &str,
+    ) -> Result<Vec<ObservedContainerInstance>, AwsError> {
+        let request = self.list_request(cluster, None).filter(instance_filter(instance_ids));
+        let arns = self.list_container_instances(cluster, request).await?;
+        let mut observed = self.observe(cluster, &arns, attribute).await?;
+        // A filter that was ignored must not lead to other instances.
+        observed.retain(|observed| instance_ids.contains(&observed.container_instance.instance_id));
+        Ok(observed)
+    }
+
     /// Describes container instances. Those that left the cluster meanwhile (reason `MISSING`) are
     /// left out.
     ///
@@ -145,26 +165,6 @@ impl Ecs {
             })
         };
         self.describe_as(cluster, arns, &convert).await
-    }
-
-    /// Finds all container instances on an EC2 instance in one cluster, in any status but INACTIVE,
-    /// and describes them as [`Ecs::observe`] does.
-    ///
-    /// # Errors
-    /// If a call fails, so that an absent instance is really absent.
-    pub async fn observe_all_on(
-        &self,
-        cluster: &Cluster,
-        instance_id: &InstanceId,
-        attribute: &str,
-    ) -> Result<Vec<ObservedContainerInstance>, AwsError> {
-        let filter = instance_filter(std::slice::from_ref(instance_id));
-        let request = self.list_request(cluster, None).filter(filter);
-        let arns = self.list_container_instances(cluster, request).await?;
-        let mut observed = self.observe(cluster, &arns, attribute).await?;
-        // A filter that was ignored must not drain a cluster.
-        observed.retain(|observed| observed.container_instance.instance_id == *instance_id);
-        Ok(observed)
     }
 
     /// Reads every container instance of a cluster on an EC2 instance, in any status but INACTIVE.

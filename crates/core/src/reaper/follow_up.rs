@@ -1,25 +1,23 @@
 //! What becomes of the instances that an earlier sweep drained: each is terminated, waited for, or
-//! taken back. The decision is [`follow_up`]; carrying it out is left to the `scale-in-reaper`.
+//! taken back. And of those that the `spot-drainer` drained on a notice which they may outlive: they
+//! are taken back once they have. The decision is [`follow_up`]; carrying it out is left to the
+//! `scale-in-reaper`.
 //!
 //! Nothing that a sweep began is forgotten, and nothing that others drain is touched.
-
-use std::fmt;
 
 use ebb_planner::{
     Group, Headroom, Instance, Inventory, Policy, Resources, TaskKind, kept_by_group,
 };
 use jiff::{SignedDuration, Timestamp};
 
+use crate::auto_scaling::LifecycleState;
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::GroupName;
+use crate::mark::{Cause, Mark};
 use crate::reaper::settings::{
     ALLOW_STANDALONE_TASKS, HEADROOM_CPU_PERCENT, HEADROOM_MEMORY_PERCENT, MIN_INSTANCES,
 };
 use crate::words;
-
-/// The attribute that says which function drains a container instance, and since when: what a sweep
-/// left unfinished is known by it, and what others drain is not touched.
-pub const DRAINED_BY: &str = "ebb.drained-by";
 
 /// After how long a drain that has not ended is given up, and its instance set to ACTIVE again. A
 /// target may deregister for an hour (Elastic Load Balancing,
@@ -30,39 +28,6 @@ pub const STALLED_AFTER: SignedDuration = SignedDuration::from_hours(2);
 /// writes it just before it drains, and lasts for as long as Lambda allows at most (Lambda
 /// Developer Guide, gettingstarted-limits).
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_secs(900);
-
-/// What [`DRAINED_BY`] says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
-    /// The function.
-    pub function: String,
-    /// When it began to drain the instance.
-    pub at: Timestamp,
-}
-
-impl Mark {
-    /// Reads a mark; `None` if the text is none.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (function, at) = text.split_once('/')?;
-        Some(Self { function: function.to_owned(), at: at.parse().ok()? })
-    }
-
-    /// The mark of this function on an instance.
-    pub fn of(instance: &Instance, function: &str) -> Option<Self> {
-        Self::parse(instance.attributes.get(DRAINED_BY)?).filter(|mark| mark.function == function)
-    }
-}
-
-/// The value of the attribute: `FUNCTION/TIME`, within the characters that ECS allows (ECS API,
-/// `Attribute.value`).
-impl fmt::Display for Mark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whole seconds keep the value short; a time that was in range stays so without its
-        // fraction.
-        let seconds = Timestamp::from_second(self.at.as_second()).unwrap_or(self.at);
-        write!(f, "{}/{seconds}", self.function)
-    }
-}
 
 /// A service that finds no place for a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +41,16 @@ pub struct PlacementFailure {
     /// What one task holds.
     pub demand: Resources,
 }
+
+/// How long after a notice to stop or hibernate the instance may still run, with its agent
+/// connected: the two minutes of the notice (EC2 User Guide, spot-instance-termination-notices), and
+/// three for it to shut down and for ECS to see that its agent is gone. One that runs after that has
+/// come back.
+pub const INTERRUPTED_WITHIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// How long an interruption is waited for after a rebalance recommendation. EC2 sets no time; one
+/// that comes later gives its own two minutes.
+pub const RECOMMENDED_FOR: SignedDuration = SignedDuration::from_mins(15);
 
 /// What becomes of an instance that bears the mark of an earlier sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,8 +95,8 @@ pub struct Load {
     pub unplaced: Vec<PlacementFailure>,
 }
 
-/// Decides what becomes of every instance that bears the mark of `function`, by its index in the
-/// inventory.
+/// Decides what becomes of every instance that bears the mark of `function`, or of the
+/// `spot-drainer`, by its index in the inventory.
 ///
 /// One that is not empty is never terminated, whatever hooks its group has: a termination cannot be
 /// taken back, and as long as tasks are left load may come back.
@@ -148,7 +123,8 @@ pub fn follow_up(
     decisions
 }
 
-/// The instances that bear the mark of `function`. The youngest drain comes first: it has the least
+/// The instances that bear the mark of `function` or of the `spot-drainer`. The latter come first:
+/// what is back is room that need not be called back. Then comes the youngest drain: it has the least
 /// to lose if the load has come back.
 fn marked_instances<'a>(
     inventory: &'a Inventory,
@@ -156,14 +132,19 @@ fn marked_instances<'a>(
 ) -> Vec<(usize, &'a Instance, Mark)> {
     let mut marked = Vec::new();
     for (index, instance) in inventory.instances.iter().enumerate() {
-        if let Some(mark) = Mark::of(instance, function) {
-            marked.push((index, instance, mark));
-        }
+        let mark = Mark::among(&instance.attributes)
+            .filter(|mark| mark.function == function || mark.cause.is_some());
+        marked.extend(mark.map(|mark| (index, instance, mark)));
     }
     marked.sort_by(|(_, a, mark_a), (_, b, mark_b)| {
         // The id decides between drains of one second: marks hold whole seconds, and the answer
         // must not depend on the order of the inventory.
-        mark_b.at.cmp(&mark_a.at).then_with(|| a.instance_id.cmp(&b.instance_id))
+        let by_sweep = |mark: &Mark| mark.cause.is_none();
+        (by_sweep(mark_a), mark_b.at, &a.instance_id).cmp(&(
+            by_sweep(mark_b),
+            mark_a.at,
+            &b.instance_id,
+        ))
     });
     marked
 }
@@ -182,7 +163,10 @@ impl MarkedInstance<'_> {
     /// sweep has just marked it.
     fn decide(&self, headroom: &Headroom, unplaced: &[PlacementFailure]) -> Option<FollowUp> {
         match self.instance.status {
-            ContainerInstanceStatus::Draining => Some(self.decide_drain(headroom, unplaced)),
+            ContainerInstanceStatus::Draining => Some(match self.mark.cause {
+                Some(cause) => self.decide_interrupted(cause),
+                None => self.decide_drain(headroom, unplaced),
+            }),
             // A sweep that is running may have marked it and be about to drain it.
             ContainerInstanceStatus::Active if self.age() < FORGOTTEN_AFTER => None,
             ContainerInstanceStatus::Active => {
@@ -194,6 +178,34 @@ impl MarkedInstance<'_> {
             | ContainerInstanceStatus::Inactive
             | ContainerInstanceStatus::Other(_) => None,
         }
+    }
+
+    /// Decides about one that was drained on a notice: it is never terminated here, and its tasks
+    /// do not matter. The first rule that applies decides.
+    fn decide_interrupted(&self, cause: Cause) -> FollowUp {
+        let state = &self.instance.lifecycle_state;
+        // 1. What its group takes away is not to get tasks again.
+        if state.is_terminating() || state.is_warmed() {
+            return FollowUp::LeaveAlone(format!("its group takes it away: it is {state}"));
+        }
+        // 2. It is waited for until it runs, and for as long as the interruption may still come.
+        let (notice, within) = match cause {
+            Cause::Stop => ("an interruption notice (stop)", INTERRUPTED_WITHIN),
+            Cause::Hibernate => ("an interruption notice (hibernate)", INTERRUPTED_WITHIN),
+            Cause::Rebalance => ("a rebalance recommendation", RECOMMENDED_FOR),
+        };
+        let drained_on = format!("drained on {notice} of {}", self.mark.at);
+        if !self.instance.agent_connected {
+            return FollowUp::Wait(format!("{drained_on}; its agent is not connected"));
+        }
+        if self.instance.group.is_some() && *state != LifecycleState::InService {
+            return FollowUp::Wait(format!("{drained_on}; its group says that it is {state}"));
+        }
+        if self.age() < within {
+            return FollowUp::Wait(format!("{drained_on}; the interruption may still come"));
+        }
+        // 3. It has come back, or was never taken.
+        reactivate(format!("{drained_on}; it runs"))
     }
 
     /// Decides about a drain. The first rule that applies decides.
@@ -381,6 +393,7 @@ mod tests {
     use ebb_planner::{HostPort, Protocol, Service};
 
     use super::*;
+    use crate::mark::DRAINED_BY;
     use crate::reaper::testing::{
         NOW, group_name, headroom, instance, inventory, resources, seconds_ago, task,
     };
@@ -389,7 +402,8 @@ mod tests {
 
     /// An instance that a sweep drained a while ago.
     fn drained(number: u64, seconds: i64) -> Instance {
-        let mark = Mark { function: FUNCTION.to_owned(), at: seconds_ago(seconds) };
+        let function = FUNCTION.to_owned();
+        let mark = Mark { function, at: seconds_ago(seconds), cause: None };
         Instance {
             status: ContainerInstanceStatus::Draining,
             attributes: [(DRAINED_BY.to_owned(), mark.to_string())].into(),
@@ -419,19 +433,6 @@ mod tests {
             FollowUp::Reactivate { load: true, .. } => "reactivate for load",
             FollowUp::LeaveAlone(_) => "leave alone",
             FollowUp::Unmark(_) => "unmark",
-        }
-    }
-
-    #[test]
-    fn a_mark_is_read_as_it_was_written_and_other_texts_are_none() {
-        let mark =
-            Mark { function: FUNCTION.to_owned(), at: "2025-03-04T05:06:07.891Z".parse().unwrap() };
-        assert_eq!(mark.to_string(), "scale-in-reaper/2025-03-04T05:06:07Z");
-        let read = Mark::parse(&mark.to_string()).unwrap();
-        assert_eq!(read.function, FUNCTION);
-        assert_eq!(read.at.as_second(), mark.at.as_second());
-        for text in ["", "scale-in-reaper", "scale-in-reaper/soon", "2025-03-04T05:06:07Z"] {
-            assert_eq!(Mark::parse(text), None, "{text}");
         }
     }
 
@@ -611,6 +612,74 @@ mod tests {
             ["reactivate for load", "terminate"],
             "2,448"
         );
+    }
+
+    /// An instance that the Spot drainer drained on a notice a while ago.
+    fn interrupted(number: u64, cause: Cause, seconds: i64) -> Instance {
+        let function = "spot-drainer".to_owned();
+        let mark = Mark { function, at: seconds_ago(seconds), cause: Some(cause) };
+        let attributes = [(DRAINED_BY.to_owned(), mark.to_string())].into();
+        Instance { attributes, ..drained(number, 0) }
+    }
+
+    #[test]
+    fn what_was_drained_on_a_notice_comes_back_once_it_has_outlived_it() {
+        let cases: [(&str, Change); 7] = [
+            ("in service", |_| {}),
+            ("with tasks", |inventory| set_tasks(inventory, TaskKind::Standalone)),
+            ("in no group", |inventory| {
+                inventory.instances[0].group = None;
+                set_state(inventory, "");
+            }),
+            ("agent gone", |inventory| inventory.instances[0].agent_connected = false),
+            ("Standby", |inventory| set_state(inventory, "Standby")),
+            ("Terminating:Wait", |inventory| set_state(inventory, "Terminating:Wait")),
+            ("ACTIVE", |inventory| {
+                inventory.instances[0].status = ContainerInstanceStatus::Active;
+            }),
+        ];
+        let mut lines = Vec::new();
+        for (name, change) in cases {
+            for cause in Cause::ALL {
+                let words = [299, 300, 899, 900, 1_000_000].map(|seconds| {
+                    let mut inventory = inventory(vec![interrupted(1, cause, seconds)]);
+                    change(&mut inventory);
+                    decision_words(&inventory, &roomy()).first().copied().unwrap_or("nothing")
+                });
+                lines.push(format!("{name}, {}: {}", cause.as_str(), words.join(", ")));
+            }
+        }
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        in service, rebalance: wait, wait, wait, reactivate, reactivate
+        in service, stop: wait, reactivate, reactivate, reactivate, reactivate
+        in service, hibernate: wait, reactivate, reactivate, reactivate, reactivate
+        with tasks, rebalance: wait, wait, wait, reactivate, reactivate
+        with tasks, stop: wait, reactivate, reactivate, reactivate, reactivate
+        with tasks, hibernate: wait, reactivate, reactivate, reactivate, reactivate
+        in no group, rebalance: wait, wait, wait, reactivate, reactivate
+        in no group, stop: wait, reactivate, reactivate, reactivate, reactivate
+        in no group, hibernate: wait, reactivate, reactivate, reactivate, reactivate
+        agent gone, rebalance: wait, wait, wait, wait, wait
+        agent gone, stop: wait, wait, wait, wait, wait
+        agent gone, hibernate: wait, wait, wait, wait, wait
+        Standby, rebalance: wait, wait, wait, wait, wait
+        Standby, stop: wait, wait, wait, wait, wait
+        Standby, hibernate: wait, wait, wait, wait, wait
+        Terminating:Wait, rebalance: leave alone, leave alone, leave alone, leave alone, leave alone
+        Terminating:Wait, stop: leave alone, leave alone, leave alone, leave alone, leave alone
+        Terminating:Wait, hibernate: leave alone, leave alone, leave alone, leave alone, leave alone
+        ACTIVE, rebalance: nothing, nothing, nothing, unmark, unmark
+        ACTIVE, stop: nothing, nothing, nothing, unmark, unmark
+        ACTIVE, hibernate: nothing, nothing, nothing, unmark, unmark
+        ");
+    }
+
+    #[test]
+    fn what_is_back_counts_before_a_sweeps_own_drains_are_called_back() {
+        let inventory = inventory(vec![drained(1, 300), interrupted(2, Cause::Stop, 600)]);
+        let mut load = roomy();
+        load.headroom.free = resources(1_999, 9_000);
+        assert_eq!(decision_words(&inventory, &load), ["reactivate", "terminate"]);
     }
 
     #[test]

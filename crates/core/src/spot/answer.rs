@@ -28,6 +28,13 @@ outcomes! {
         Gone = "gone", metric "Gone",
         /// `DRY_RUN` is set: it would have been drained.
         WouldDrain = "would_drain", metric "WouldDrain",
+        /// Drained by this function before, and back: it is ACTIVE again.
+        Reactivated = "reactivated", metric "Reactivated",
+        /// Drained by this function before, and its EC2 instance runs again, but its agent is not
+        /// connected. It is still DRAINING.
+        NotReactivated = "not_reactivated", metric "NotReactivated",
+        /// `DRY_RUN` is set: it would have been set to ACTIVE.
+        WouldReactivate = "would_reactivate", metric "WouldReactivate",
     }
 }
 

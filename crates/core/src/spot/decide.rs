@@ -20,7 +20,11 @@ pub const NOTICE_PERIOD: SignedDuration = SignedDuration::from_secs(120);
 pub enum Decision {
     /// Set the container instance to DRAINING.
     Drain,
-    /// It can be neither drained nor given up yet: look again while there is time, then fail, so
+    /// Set it to ACTIVE, and remove its mark: it is back.
+    Reactivate,
+    /// It is back and ACTIVE: only its mark is to be removed.
+    Unmark,
+    /// It can be neither changed nor given up yet: look again while there is time, then fail, so
     /// that the event runs again.
     LookAgain {
         /// What is in the way.
@@ -92,7 +96,8 @@ pub fn retry_until(notices: &[Notice], answer_by: Timestamp) -> Timestamp {
     }
 }
 
-/// When EC2 interrupts the instance at the latest, if the notice says when it was given.
+/// When EC2 interrupts the instance at the latest, if the notice says when it was given. The event of
+/// one that runs again is tried for as long.
 fn interrupted_at(notice: &Notice) -> Option<Timestamp> {
     notice.time?.checked_add(NOTICE_PERIOD).ok()
 }
@@ -131,6 +136,8 @@ mod tests {
     fn describe(decision: Decision) -> String {
         match decision {
             Decision::Drain => "drain".to_owned(),
+            Decision::Reactivate => "reactivate".to_owned(),
+            Decision::Unmark => "unmark".to_owned(),
             Decision::LookAgain { why } => format!("look again: {why}"),
             Decision::Done { outcome, reason } => format!("{}: {reason}", outcome.as_str()),
         }

@@ -1,9 +1,10 @@
-//! EC2's notices that an instance is about to be taken away: which, how, and when.
+//! EC2's notices that an instance is about to be taken away, or runs again: which, how, and when.
 //!
-//! What is done about them is decided in [`crate::spot::decide()`].
+//! What is done about them is decided in [`crate::spot::decide()`] and
+//! [`crate::spot::decide_return()`].
 //!
-//! Sources: EC2 User Guide, pages spot-instance-termination-notices, rebalance-recommendations and
-//! monitor-interruptible-cr. Only `detail` is read, never `resources`: its ARNs carry the zone in
+//! Sources: EC2 User Guide, pages spot-instance-termination-notices, rebalance-recommendations,
+//! monitor-interruptible-cr and monitoring-instance-state-changes. Only `detail` is read, never `resources`: its ARNs carry the zone in
 //! place of the Region and no account, and one documented event has a string where the others have
 //! a list.
 
@@ -15,7 +16,7 @@ use serde_json::Value;
 use crate::event::{Event, Message, ParseError, describe};
 use crate::ids::InstanceId;
 
-/// EC2 says that an instance is about to be taken away, or may be.
+/// EC2 says that an instance is about to be taken away, or may be, or that it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// The instance.
@@ -37,6 +38,9 @@ pub enum NoticeKind {
     CapacityReservationInterruption(InterruptionAction),
     /// A Spot Instance has an elevated risk of interruption. No time is set.
     RebalanceRecommendation,
+    /// The instance runs, for the first time or again (EC2 User Guide,
+    /// monitoring-instance-state-changes).
+    Running,
 }
 
 /// What EC2 does to an interrupted instance. Each of them ends its tasks.
@@ -59,6 +63,7 @@ impl NoticeKind {
             Self::SpotInterruption(_) => SPOT_INTERRUPTION,
             Self::CapacityReservationInterruption(_) => CAPACITY_RESERVATION_INTERRUPTION,
             Self::RebalanceRecommendation => REBALANCE_RECOMMENDATION,
+            Self::Running => STATE_CHANGE,
         }
     }
 }
@@ -71,6 +76,7 @@ impl fmt::Display for NoticeKind {
                 write!(f, "Capacity Reservation interruption notice ({action})")
             }
             Self::RebalanceRecommendation => f.write_str("rebalance recommendation"),
+            Self::Running => f.write_str("the instance runs"),
         }
     }
 }
@@ -92,6 +98,8 @@ const CAPACITY_RESERVATION_INTERRUPTION: &str =
     "EC2 Capacity Reservation Instance Interruption Warning";
 const REBALANCE_RECOMMENDATION: &str = "EC2 Instance Rebalance Recommendation";
 
+const STATE_CHANGE: &str = "EC2 Instance State-change Notification";
+
 /// Reads one of EC2's notices.
 ///
 /// # Errors
@@ -107,6 +115,7 @@ pub fn read(message: &Message) -> Result<Event<Notice>, ParseError> {
             NoticeKind::CapacityReservationInterruption(detail.instance_action()?)
         }
         ("aws.ec2", REBALANCE_RECOMMENDATION) => NoticeKind::RebalanceRecommendation,
+        ("aws.ec2", STATE_CHANGE) if detail.is_running() => NoticeKind::Running,
         _ => {
             return Ok(Event::Ignored {
                 // The id, if there is one, lets the log say which instance the ignored event was
@@ -150,6 +159,12 @@ impl Detail<'_> {
             }),
             _ => Err(self.error("detail.instance-action", "a word such as `terminate`", value)),
         }
+    }
+
+    /// Whether a state change is to `running`. The other states ask for nothing: an instance that
+    /// stops or ends was drained on its notice.
+    fn is_running(&self) -> bool {
+        self.value.and_then(|detail| detail.get("state")).and_then(Value::as_str) == Some("running")
     }
 
     fn object(&self) -> Result<&Value, ParseError> {

@@ -144,15 +144,14 @@ fn add_idle_services(world: &mut World) {
 }
 
 /// A cluster of this many container instances, of which every one is interrupted at once.
-pub fn mass_interruption(now: Timestamp, instances: u64) -> World {
+pub fn mass_interruption(now: Timestamp, instances: u64, action: Action) -> World {
     let mut world = World::new(now, 1);
     let ids: Vec<_> = (0..instances).map(|number| format!("i-{number:017x}")).collect();
     for id in &ids {
         world.add_instance(CLUSTER, NewInstance::new(id));
     }
     for id in &ids {
-        // A stopped instance stays registered, so that its status can be looked at afterwards.
-        world.interrupt(id, Action::Stop);
+        world.interrupt(id, action);
     }
     world
 }
@@ -188,6 +187,7 @@ pub fn notices_to(target: Target) -> Rule {
         "EC2 Spot Instance Interruption Warning",
         "EC2 Capacity Reservation Instance Interruption Warning",
         "EC2 Instance Rebalance Recommendation",
+        "EC2 Instance State-change Notification",
     ];
     Rule {
         source: "aws.ec2".to_owned(),

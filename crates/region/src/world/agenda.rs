@@ -30,6 +30,10 @@ pub(super) enum Due {
     Removal { instance_id: String, by: EndedBy },
     /// EC2 runs a launched instance.
     Running { group: String, instance_id: String },
+    /// A stopped or hibernated instance runs again.
+    Return { instance_id: String },
+    /// The agent of an instance that runs again connects.
+    AgentConnects { instance_id: String },
     /// A launched instance has booted and joins its cluster.
     Joined { group: String, instance_id: String },
     /// A group looks at the balance of its Availability Zones.

@@ -61,7 +61,7 @@ impl World {
             // The end of the instance stands in the history before what it does to the tasks, as a
             // cause before its effects.
             self.record(Happening::InstanceGone { instance_id: instance_id.to_owned(), by });
-            self.remove_from_cluster(instance_id, action, by);
+            self.remove_from_clusters(instance_id, action, by);
         }
         if action == Action::Terminate {
             // A stopped or hibernated instance can come back, so it is not remembered as gone and
@@ -71,13 +71,18 @@ impl World {
         }
     }
 
-    fn remove_from_cluster(&mut self, instance_id: &str, action: Action, by: EndedBy) {
-        let Some((cluster_name, instance)) = self.container_instance(instance_id) else { return };
-        let (cluster_name, id) = (cluster_name.to_owned(), instance.id.clone());
-        let now = self.now;
+    /// Every container instance on it goes: an agent that lost its state leaves more than one.
+    fn remove_from_clusters(&mut self, instance_id: &str, action: Action, by: EndedBy) {
         // Before the status changes, as a task that is set to STOPPED no longer executes.
         self.cut_tasks_off(instance_id, by);
-        if let Some(cluster) = self.clusters.get_mut(&cluster_name) {
+        for (cluster, id) in self.registrations(instance_id) {
+            self.remove_from_cluster(&cluster, &id, action);
+        }
+    }
+
+    fn remove_from_cluster(&mut self, cluster_name: &str, id: &str, action: Action) {
+        let now = self.now;
+        if let Some(cluster) = self.clusters.get_mut(cluster_name) {
             for task in cluster.tasks.values_mut().filter(|task| task.container_instance == id) {
                 if action == Action::Terminate {
                     task.stop_requested = true;
@@ -87,14 +92,14 @@ impl World {
                     task.stopped_at = task.stopped_at.or(Some(now));
                 }
             }
-            if let Some(instance) = cluster.instances.get_mut(&id) {
+            if let Some(instance) = cluster.instances.get_mut(id) {
                 instance.agent_connected = false;
             }
         }
         if action == Action::Terminate {
             // Last of all: it makes the schedulers look for replacements, and the history tells of
             // the tasks first.
-            self.set_status(&cluster_name, &id, Status::Inactive);
+            self.set_status(cluster_name, id, Status::Inactive);
         }
     }
 }

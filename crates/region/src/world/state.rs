@@ -134,6 +134,8 @@ impl World {
                 self.remove_instance(&instance_id, Action::Terminate, by)
             }
             Due::Running { group, instance_id } => self.enter_service(&group, &instance_id),
+            Due::Return { instance_id } => self.run_again(&instance_id),
+            Due::AgentConnects { instance_id } => self.connect_agent(&instance_id),
             Due::Joined { group, instance_id } => {
                 self.register_launched_instance(&group, &instance_id)
             }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::OutcomeKind;
-use ebb_core::reaper::follow_up::DRAINED_BY;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_region::world::World;
 use ebb_region::world::autoscaling::LifecycleState;

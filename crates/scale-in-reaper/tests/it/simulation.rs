@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::lifecycle::settings::LifecycleSettings;
-use ebb_core::reaper::follow_up::DRAINED_BY;
+use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_region::fault::{Fault, Faults};
 use ebb_region::in_process::InProcess;

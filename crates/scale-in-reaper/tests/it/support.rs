@@ -7,7 +7,7 @@ use std::time::Duration;
 use ebb_aws::{Clients, HandlerError, clients::config_loader};
 use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::settings::LifecycleSettings;
-use ebb_core::reaper::follow_up::DRAINED_BY;
+use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, RemovalOutcome};
 use ebb_planner::KeepReason;

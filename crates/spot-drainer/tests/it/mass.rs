@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use ebb_core::spot::OutcomeKind;
 use ebb_region::world::delivery::{Function, Queue};
+use ebb_region::world::spot::Action;
 use ebb_region::{RunEnd, scenario};
 
 use crate::support::{Sim, TIMEOUT, shop_settings, start_time};
 
 async fn interrupted(instances: u64) -> Sim {
-    let mut world = scenario::mass_interruption(start_time(), instances);
+    // A stopped instance stays registered, so that its status can be looked at afterwards.
+    let mut world = scenario::mass_interruption(start_time(), instances, Action::Stop);
     scenario::route_notices(
         &mut world,
         Queue::for_function(scenario::SPOT_DRAINER),

@@ -37,6 +37,13 @@ impl Sim {
         Self { region, drainer: Arc::new(SpotDrainer::new(clients, settings)) }
     }
 
+    /// The same Region with other settings.
+    pub(crate) async fn with(&self, settings: SpotSettings) -> Self {
+        let clients = Clients::new(&self.region.connect(config_loader()).await);
+        let drainer = Arc::new(SpotDrainer::new(clients, settings));
+        Self { region: self.region.clone(), drainer }
+    }
+
     /// The shop's cluster, configured by its name.
     pub(crate) async fn shop() -> Self {
         Self::start(scenario::shop(start_time(), 1), shop_settings()).await

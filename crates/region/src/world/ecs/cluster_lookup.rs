@@ -14,6 +14,25 @@ impl World {
         })
     }
 
+    /// Every container instance on an EC2 instance, by cluster and id, the oldest first.
+    pub fn registrations(&self, instance_id: &str) -> Vec<(String, String)> {
+        let mut registrations: Vec<_> = self
+            .clusters
+            .iter()
+            .flat_map(|(name, cluster)| {
+                cluster.instances.values().map(move |instance| (name, instance))
+            })
+            .filter(|(_, instance)| {
+                instance.instance_id == instance_id && instance.status != Status::Inactive
+            })
+            .collect();
+        registrations.sort_by_key(|(name, instance)| (instance.registered_at, *name, &instance.id));
+        registrations
+            .into_iter()
+            .map(|(name, instance)| (name.clone(), instance.id.clone()))
+            .collect()
+    }
+
     /// The status of the container instance on an EC2 instance; `None` if no cluster has one.
     pub fn status_of(&self, instance_id: &str) -> Option<Status> {
         self.container_instance(instance_id).map(|(_, instance)| instance.status)

@@ -61,7 +61,7 @@ impl World {
     }
 
     /// Lets every scheduler of a cluster look at its service within the next seconds.
-    pub(super) fn reconcile_soon(&mut self, cluster: &str) {
+    pub(in crate::world) fn reconcile_soon(&mut self, cluster: &str) {
         let Some(services) = self.clusters.get_mut(cluster).map(|cluster| &mut cluster.services)
         else {
             return;
