@@ -36,6 +36,14 @@ pub(crate) struct Search {
     pub(crate) incomplete: bool,
 }
 
+/// What is searched for.
+enum Wanted {
+    /// Container instances that are ACTIVE.
+    Active,
+    /// Those in any status but INACTIVE, without these.
+    AllBut(Vec<ContainerInstanceArn>),
+}
+
 /// Finds the container instances: those that are known, as long as one of them is registered, or
 /// else those that are ACTIVE, or else all there are.
 ///
@@ -63,7 +71,7 @@ pub(crate) async fn find_container_instances(
         return active.map(|found| Search { found, incomplete: true });
     }
     let Search { found, incomplete } =
-        search_each(drain, &clusters, StatusFilter::AnyStatus).await?;
+        search_each(drain, &clusters, &Wanted::AllBut(Vec::new())).await?;
     let gone = described.into_iter().filter(|known| found.iter().all(|new| new.arn != known.arn));
     let found = gone.chain(found.iter().cloned()).collect();
     // What is ACTIVE where the search for that failed is found here as well.
@@ -83,9 +91,9 @@ pub(crate) async fn find_others(
         Some(clusters) => clusters,
         None => drain.clients.ecs.clusters(drain.settings.clusters.as_deref()).await?,
     };
-    let Search { mut found, incomplete } =
-        search_each(drain, &clusters, StatusFilter::AnyStatus).await?;
-    found.retain(|found| known.iter().all(|(_, arn)| *arn != found.arn));
+    let known = known.iter().map(|(_, arn)| arn.clone()).collect();
+    let Search { found, incomplete } =
+        search_each(drain, &clusters, &Wanted::AllBut(known)).await?;
     if incomplete && found.is_empty() {
         return Err(Problem::other("some clusters could not be searched"));
     }
@@ -136,10 +144,10 @@ async fn search_active(
     let hint = drain.action.metadata.as_deref().and_then(cluster_hint);
     let (hinted, unhinted): (Vec<_>, Vec<_>) =
         clusters.iter().cloned().partition(|cluster| Some(cluster.name()) == hint.as_deref());
-    let in_hinted = search_each(drain, &hinted, StatusFilter::Active).await;
+    let in_hinted = search_each(drain, &hinted, &Wanted::Active).await;
     match in_hinted {
         Ok(Search { found, .. }) if !found.is_empty() => Ok(found),
-        Ok(_) | Err(_) => Ok(search_each(drain, &unhinted, StatusFilter::Active).await?.found),
+        Ok(_) | Err(_) => Ok(search_each(drain, &unhinted, &Wanted::Active).await?.found),
     }
 }
 
@@ -151,11 +159,11 @@ async fn search_active(
 async fn search_each(
     drain: Drain<'_>,
     clusters: &[Cluster],
-    status_filter: StatusFilter,
+    wanted: &Wanted,
 ) -> Result<Search, Problem> {
     let mut searches = Vec::new();
     for cluster in clusters {
-        searches.push(search_cluster(drain, cluster, status_filter));
+        searches.push(search_cluster(drain, cluster, wanted));
     }
     let mut searches = stream::iter(searches).buffer_unordered(CONCURRENT_SEARCHES_MAX);
     let (mut found, mut failure) = (Vec::new(), None);
@@ -179,10 +187,16 @@ async fn search_each(
 async fn search_cluster(
     drain: Drain<'_>,
     cluster: &Cluster,
-    status_filter: StatusFilter,
+    wanted: &Wanted,
 ) -> Result<Vec<ContainerInstance>, Problem> {
-    let instance_ids = std::slice::from_ref(&drain.action.instance_id);
-    match drain.clients.ecs.find(cluster, instance_ids, status_filter).await {
+    let (ecs, instance_id) = (&drain.clients.ecs, &drain.action.instance_id);
+    let found = match wanted {
+        Wanted::Active => {
+            ecs.find(cluster, std::slice::from_ref(instance_id), StatusFilter::Active).await
+        }
+        Wanted::AllBut(known) => ecs.find_others(cluster, instance_id, known).await,
+    };
+    match found {
         Ok(found) => Ok(found),
         // An instance must not be given up for a mistake in the settings.
         Err(error) if is_deleted(drain, error.kind) => Ok(Vec::new()),

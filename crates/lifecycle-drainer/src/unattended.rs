@@ -127,6 +127,9 @@ impl<'a> UnattendedLooks<'a> {
         fastrand::shuffle(&mut others);
         // As many as one list takes. Those beyond are seen by another invocation, or later.
         others.truncate(Ecs::FIND_IDS_MAX);
+        if others.is_empty() {
+            return Ok(others);
+        }
         let mut unattended = BTreeSet::new();
         for cluster in clusters {
             unattended.extend(self.clients.ecs.active_among(cluster, &others).await?);

@@ -88,6 +88,26 @@ impl Ecs {
         }
     }
 
+    /// Finds the container instances on an EC2 instance in one cluster, in any status but INACTIVE,
+    /// those that are `known` left out: where there are no others, that takes one call.
+    ///
+    /// # Errors
+    /// If any call fails, so that an absent one is really absent.
+    pub async fn find_others(
+        &self,
+        cluster: &Cluster,
+        instance_id: &InstanceId,
+        known: &[ContainerInstanceArn],
+    ) -> Result<Vec<ContainerInstance>, AwsError> {
+        let filter = instance_filter(std::slice::from_ref(instance_id));
+        let request = self.list_request(cluster, None).filter(filter);
+        let mut arns = self.list_container_instances(cluster, request).await?;
+        arns.retain(|arn| !known.contains(arn));
+        let mut described = self.describe(cluster, &arns).await?;
+        described.retain(|instance| instance.instance_id == *instance_id);
+        Ok(described)
+    }
+
     /// Which of up to [`Ecs::FIND_IDS_MAX`] EC2 instances have an ACTIVE container instance in a
     /// cluster. Not tried again where ECS throttles the list: for a question that can wait, and that
     /// must not take requests from what cannot.

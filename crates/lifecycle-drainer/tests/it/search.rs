@@ -128,5 +128,6 @@ async fn the_hooks_metadata_says_where_to_look_first() {
         lists.filter(|call| call.operation == "ListContainerInstances").count()
     };
     assert_eq!(position("UpdateContainerInstancesState"), 1, "lists before it drains");
+    // The shop once for what is ACTIVE, and then all 31 for what drains already.
     assert_eq!(position("CompleteLifecycleAction"), 32, "and before it completes the action");
 }
