@@ -11,10 +11,10 @@ use crate::ecs::Task;
 /// `task_definition_parameters`, `stopTimeout`).
 const STOPPING_PAUSE: SignedDuration = SignedDuration::from_secs(3);
 
-/// How much of a second each drain has for a look of its own where there are many at once: half of the
-/// 20 reads a second that ECS grants (ECS API Reference, request-throttling). Looks that are throttled
-/// come later than they would have come by themselves.
-const LOOK_SHARE: SignedDuration = SignedDuration::from_millis(100);
+/// How long each drain leaves to the looks of the others where there are many at once: together they
+/// make the 20 reads a second that ECS grants (ECS API Reference, request-throttling). Looks that are
+/// throttled come later than they would have come by themselves.
+const LOOK_SHARE: SignedDuration = SignedDuration::from_millis(50);
 
 /// Each further pause is longer by this many percent: after half a minute they are twice as long.
 const STOPPING_PAUSE_GROWTH_PERCENT: i32 = 15;
@@ -191,7 +191,7 @@ mod tests {
             let past = PastLooks { drains_at_once, ..past(1, 1) };
             next_look(&[&stopping], past, POLL, 0.0, at(40)).pause.as_secs()
         });
-        assert_eq!(pauses, [3, 3, 5, 15, 15]);
+        assert_eq!(pauses, [3, 3, 3, 7, 15]);
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub(super) enum Due {
     Return { instance_id: String },
     /// The agent of an instance that runs again connects.
     AgentConnects { instance_id: String },
+    /// An instance is back with a new root volume.
+    RootVolumeReplaced { instance_id: String },
     /// A launched instance has booted and joins its cluster.
     Joined { group: String, instance_id: String },
     /// A group looks at the balance of its Availability Zones.

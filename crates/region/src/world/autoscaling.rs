@@ -13,6 +13,7 @@ mod launch;
 mod lifecycle_action;
 mod lifecycle_hook;
 mod lifecycle_state;
+mod root_volume;
 mod scaling_activity;
 
 pub use self::group::{Group, Instance, group_arn};

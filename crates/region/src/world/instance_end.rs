@@ -46,7 +46,7 @@ impl World {
         let by = EndedBy::Ec2;
         self.record(Happening::InstanceGone { instance_id: instance_id.to_owned(), by });
         self.cut_tasks_off(instance_id, by);
-        for (cluster, id) in self.registrations_of(instance_id) {
+        for (cluster, id) in self.registrations(instance_id) {
             // A registration whose agent has gone before is one that nobody deregisters.
             if self.clusters[&cluster].instances[&id].agent_connected {
                 let (after, gone) = (self.random_duration(AGENT_LOSS.0, AGENT_LOSS.1), id.clone());
@@ -67,7 +67,7 @@ impl World {
     /// What executes on an instance ends with it. What the API says of the tasks stays as it is.
     pub(super) fn cut_tasks_off(&mut self, instance_id: &str, by: EndedBy) {
         let mut cut_off = Vec::new();
-        for (cluster, id) in self.registrations_of(instance_id) {
+        for (cluster, id) in self.registrations(instance_id) {
             let Some(cluster) = self.clusters.get_mut(&cluster) else { continue };
             for task in cluster.tasks.values_mut().filter(|task| task.container_instance == id) {
                 if task.cut_off.is_none() && task.is_executing() {
@@ -106,20 +106,6 @@ impl World {
         // Last of all: it makes the schedulers look for replacements, and the history tells of the
         // tasks first.
         self.set_status(cluster_name, container_instance, Status::Inactive);
-    }
-
-    /// The container instances on an EC2 instance that are registered, as cluster and id. An agent
-    /// that has lost its state registers a second time.
-    fn registrations_of(&self, instance_id: &str) -> Vec<(String, String)> {
-        let registrations = self.clusters.iter().flat_map(|(name, cluster)| {
-            cluster.instances.values().map(move |instance| (name, instance))
-        });
-        registrations
-            .filter(|(_, instance)| {
-                instance.instance_id == instance_id && instance.status != Status::Inactive
-            })
-            .map(|(name, instance)| (name.clone(), instance.id.clone()))
-            .collect()
     }
 }
 

@@ -136,6 +136,7 @@ impl World {
             Due::Running { group, instance_id } => self.enter_service(&group, &instance_id),
             Due::Return { instance_id } => self.run_again(&instance_id),
             Due::AgentConnects { instance_id } => self.connect_agent(&instance_id),
+            Due::RootVolumeReplaced { instance_id } => self.finish_root_volume(&instance_id),
             Due::Joined { group, instance_id } => {
                 self.register_launched_instance(&group, &instance_id)
             }

@@ -63,9 +63,22 @@ fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> 
         element("CreatedTime", "2025-01-01T00:00:00.000Z"),
         element("NewInstancesProtectedFromScaleIn", &group.protects_new_instances.to_string()),
         format!("<SuspendedProcesses>{suspended}</SuspendedProcesses>"),
+        lifecycle_policy(group),
         format!("<Instances>{instances}</Instances>"),
     ]
     .concat()
+}
+
+/// A group has an instance lifecycle policy only if it retains something.
+fn lifecycle_policy(group: &Group) -> String {
+    if !group.retains_abandoned {
+        return String::new();
+    }
+    let triggers = element("TerminateHookAbandon", "retain");
+    format!(
+        "<InstanceLifecyclePolicy><RetentionTriggers>{triggers}</RetentionTriggers>\
+         </InstanceLifecyclePolicy>"
+    )
 }
 
 /// What both descriptions of an instance have in common.

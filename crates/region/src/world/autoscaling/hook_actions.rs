@@ -14,20 +14,25 @@ use crate::world::state::World;
 impl World {
     /// An instance begins to terminate: each hook of its group holds it, or EC2 takes it away.
     pub(super) fn start_termination(&mut self, group: &str, instance_id: &str) {
-        let hooks = match self.lifecycle_state(instance_id) {
-            // Its hooks have run already.
-            None | Some(LifecycleState::TerminatingRetained) => Vec::new(),
-            Some(_) => self.groups[group].hooks.clone(),
+        // Those of a retained instance have run already.
+        let has_hooks = match self.lifecycle_state(instance_id) {
+            None | Some(LifecycleState::TerminatingRetained) => false,
+            Some(_) => !self.groups[group].hooks.is_empty(),
         };
-        if hooks.is_empty() {
+        if !has_hooks {
             self.set_lifecycle_state(instance_id, LifecycleState::Terminating);
             self.shut_down(instance_id);
             return;
         }
         self.set_lifecycle_state(instance_id, LifecycleState::TerminatingWait);
+        self.start_actions(group, instance_id);
+    }
+
+    /// Each termination hook of a group holds an instance.
+    pub(super) fn start_actions(&mut self, group: &str, instance_id: &str) {
         // All hooks of a group hold an instance side by side, each with an action and a token of
         // its own.
-        for hook in hooks {
+        for hook in self.groups[group].hooks.clone() {
             let action = LifecycleAction {
                 group: group.to_owned(),
                 instance_id: instance_id.to_owned(),
@@ -148,6 +153,10 @@ impl World {
         }
         // The last hook to end lets the instance go; until then the others hold it.
         if !self.lifecycle_actions.iter().any(|action| action.instance_id == instance_id) {
+            if self.lifecycle_state(&instance_id) == Some(LifecycleState::ReplacingRootVolumeWait) {
+                self.reboot_on_new_root_volume(&instance_id);
+                return;
+            }
             self.set_lifecycle_state(&instance_id, LifecycleState::TerminatingProceed);
             self.shut_down(&instance_id);
         }

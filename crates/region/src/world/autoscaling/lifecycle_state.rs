@@ -13,8 +13,14 @@ pub enum LifecycleState {
     Terminating,
     /// A termination hook holds it.
     TerminatingWait,
+    /// As above, for an instance of the warm pool.
+    WarmedTerminatingWait,
     /// Its termination hooks have let it go.
     TerminatingProceed,
+    /// A termination hook holds it before its root volume is replaced.
+    ReplacingRootVolumeWait,
+    /// It reboots on a new root volume.
+    ReplacingRootVolumeProceed,
     /// A hook was abandoned and its group retains it until somebody terminates it again.
     TerminatingRetained,
 }
@@ -29,6 +35,9 @@ impl LifecycleState {
             Self::Terminating => "Terminating",
             Self::TerminatingWait => "Terminating:Wait",
             Self::TerminatingProceed => "Terminating:Proceed",
+            Self::WarmedTerminatingWait => "Warmed:Terminating:Wait",
+            Self::ReplacingRootVolumeWait => "ReplacingRootVolume:Wait",
+            Self::ReplacingRootVolumeProceed => "ReplacingRootVolume:Proceed",
             Self::TerminatingRetained => "Terminating:Retained",
         }
     }
