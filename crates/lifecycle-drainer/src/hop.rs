@@ -185,7 +185,9 @@ impl<'a> Hop<'a> {
         let (evidence, deadline) = (self.looks.evidence, self.state.deadline);
         let decision = decide(action_state, progress, &evidence, self.settings, deadline, now);
         // Whoever ended the action: a call of this hop had no answer, and did it.
-        if let (Decision::Ignore { .. }, Some((kind, why))) = (&decision, self.unanswered.take()) {
+        if matches!(decision, Decision::Ignore { .. })
+            && let Some((kind, why)) = self.unanswered.take()
+        {
             report::print_drain_seconds(self.drain());
             return self.settle(kind, why, observation).await;
         }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
 
 mod broken_answers;
+mod chains;
 mod draining;
 mod ec2_ends;
 mod events;
@@ -9,6 +10,8 @@ mod executions;
 mod hops;
 mod lagging_reads;
 mod messages;
+mod registrations;
 mod search;
 mod simulation;
 mod support;
+mod waiting_states;
