@@ -39,6 +39,15 @@ locals {
         text       = "Lambda cut a drain short as a loop. Set the function's recursive loop detection to Allow, as Terraform did."
       }
     } : {},
+    # Before it is short: each drain that waits holds an execution for up to 14 minutes.
+    local.lifecycle_drainer && contains(keys(var.reserved_concurrency), "lifecycle-drainer") ? {
+      lifecycle-drainer-concurrency = {
+        metric     = { namespace = "AWS/Lambda", name = "ConcurrentExecutions", statistic = "Maximum" }
+        dimensions = { FunctionName = aws_lambda_function.this["lifecycle-drainer"].function_name }
+        threshold  = max(1, floor(0.8 * var.reserved_concurrency["lifecycle-drainer"]))
+        text       = "Four fifths of the lifecycle drainer's reserved concurrency are in use. Reserve as many executions as instances may be terminated at once."
+      }
+    } : {},
   )
 }
 
@@ -54,7 +63,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   period              = 300
   evaluation_periods  = 1
   comparison_operator = "GreaterThanOrEqualToThreshold"
-  threshold           = 1
+  threshold           = try(each.value.threshold, 1)
   treat_missing_data  = "notBreaching"
   alarm_actions       = var.alarm_actions
   ok_actions          = var.alarm_actions

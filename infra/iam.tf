@@ -93,9 +93,12 @@ locals {
     "lifecycle-drainer" = concat(local.common, local.read_tasks, [
       # AWS knows no resource for autoscaling:Describe*.
       {
-        sid       = "DescribeActions"
-        when      = true
-        actions   = ["autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeLifecycleHooks"]
+        sid  = "DescribeActions"
+        when = true
+        actions = [
+          "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances",
+          "autoscaling:DescribeLifecycleHooks",
+        ]
         resources = ["*"]
       },
       {
@@ -104,7 +107,12 @@ locals {
         actions   = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"]
         resources = local.hooked_arns
       },
-      { sid = "Drain", when = local.drainers_act, actions = ["ecs:UpdateContainerInstancesState"], resources = local.instance_arns },
+      {
+        sid       = "Drain"
+        when      = local.drainers_act
+        actions   = ["ecs:UpdateContainerInstancesState", "ecs:PutAttributes"]
+        resources = local.instance_arns
+      },
       { sid = "StopStandaloneTasks", when = local.stops_tasks, actions = ["ecs:StopTask"], resources = local.task_arns },
       { sid = "HandOver", when = true, actions = ["sns:Publish"], resources = aws_sns_topic.lifecycle[*].arn },
     ])

@@ -170,14 +170,14 @@ variable "hop_seconds" {
 }
 
 variable "on_timeout" {
-  description = "What happens at the deadline of a drain: `continue` lets the instance go, `abandon` does too and cancels the group's other hooks, `reactivate` sets it ACTIVE and leaves the action to its own time-out."
+  description = "What happens at the deadline of a drain: `continue` lets the instance go, `abandon` does too and cancels the group's other hooks, `retain` has a group keep it that does so by its instance lifecycle policy, `reactivate` sets it ACTIVE and leaves the action to its own time-out."
   type        = string
   default     = "continue"
   nullable    = false
 
   validation {
-    condition     = contains(["continue", "abandon", "reactivate"], var.on_timeout)
-    error_message = "on_timeout must be continue, abandon or reactivate."
+    condition     = contains(["continue", "abandon", "retain", "reactivate"], var.on_timeout)
+    error_message = "on_timeout must be continue, abandon, retain or reactivate."
   }
 }
 

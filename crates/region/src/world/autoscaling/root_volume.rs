@@ -16,11 +16,11 @@ const REBOOT: Duration = Duration::from_secs(90);
 
 impl World {
     /// Begins to replace the root volume of an instance: its group's termination hooks hold it first.
-    ///
-    /// # Panics
-    /// If the instance is in no group.
+    /// One of no group is left alone.
     pub fn replace_root_volume(&mut self, instance_id: &str) {
-        let group = self.group_of(instance_id).expect("it must be in a group").0.to_owned();
+        let Some(group) = self.group_of(instance_id).map(|(group, _)| group.to_owned()) else {
+            return;
+        };
         self.set_lifecycle_state(instance_id, LifecycleState::ReplacingRootVolumeWait);
         self.start_actions(&group, instance_id);
         if self.groups[&group].hooks.is_empty() {
