@@ -15,9 +15,7 @@ use tracing::warn;
 
 use crate::drain::Drain;
 use crate::observation::{DrainedContainerInstance, Observation};
-
-/// The attribute of the container instance that holds the mark.
-pub(crate) const ATTRIBUTE: &str = "ebb.lifecycle-drainer-hop";
+use crate::search::MARK_ATTRIBUTE;
 
 /// How long a hop waits before it writes its mark: longer than most drains last.
 const MARK_AFTER: Duration = Duration::from_secs(120);
@@ -52,7 +50,8 @@ impl Mark {
         }
         let Some(marked) = marked(observation) else { return };
         let values = [(marked.arn(), self.value.clone())];
-        let written = drain.clients.ecs.put_attribute(marked.cluster(), ATTRIBUTE, &values).await;
+        let written =
+            drain.clients.ecs.put_attribute(marked.cluster(), MARK_ATTRIBUTE, &values).await;
         self.written = Some(Instant::now());
         if let Err(error) = written {
             warn!("A second chain of hops would not end early: {}", Problem::from(error).text);

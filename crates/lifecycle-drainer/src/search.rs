@@ -20,8 +20,11 @@ use ebb_core::lifecycle::handoff::CONTAINER_INSTANCES_MAX;
 use futures_util::{StreamExt, stream};
 use tracing::warn;
 
-use crate::chain::ATTRIBUTE;
 use crate::drain::Drain;
+
+/// The attribute that bears the mark of the last hop: it is read with each container instance. See
+/// `chain.rs`, which writes it.
+pub(crate) const MARK_ATTRIBUTE: &str = "ebb.lifecycle-drainer-hop";
 
 /// How many clusters are searched at once: few enough that a Region of many clusters does not use
 /// up ECS's request rate, which is shared with everything else in the account.
@@ -123,7 +126,7 @@ pub(crate) async fn describe_known(
     }
     let mut described = Vec::new();
     for (cluster, arns) in by_cluster {
-        match drain.clients.ecs.observe(cluster, &arns, ATTRIBUTE).await {
+        match drain.clients.ecs.observe(cluster, &arns, MARK_ATTRIBUTE).await {
             Ok(observed) => described.extend(observed),
             // It was deleted, and nothing is in it any more.
             Err(error) if is_deleted(drain, error.kind) => {}
