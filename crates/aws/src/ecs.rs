@@ -16,7 +16,6 @@ mod task_definitions;
 mod task_protection;
 mod tasks;
 
-pub use self::container_instances::StatusFilter;
 pub use self::draining::DrainResult;
 pub use self::ecs_client::Ecs;
 pub use self::tasks::PlacedTask;

@@ -15,7 +15,7 @@ pub use auto_scaling::{
     ActionResult, ActionStatus, AutoScaling, Completion, GroupDescription, Member, Termination,
 };
 pub use clients::Clients;
-pub use ecs::{DrainResult, Ecs, PlacedTask, StatusFilter};
+pub use ecs::{DrainResult, Ecs, PlacedTask};
 pub use error::{AwsError, AwsErrorKind};
 pub use invocation::{Clock, ErrorType, HandlerError, Problem, deadline, metrics, notify};
 pub use sns::Topics;

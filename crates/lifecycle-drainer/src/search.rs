@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use ebb_aws::{AwsErrorKind, Problem, StatusFilter};
+use ebb_aws::{AwsErrorKind, Problem};
 use ebb_core::ecs::{
     ContainerInstance, ContainerInstanceStatus, MissingCluster, ObservedContainerInstance,
     missing_cluster,
@@ -194,9 +194,7 @@ async fn search_cluster(
 ) -> Result<Vec<ContainerInstance>, Problem> {
     let (ecs, instance_id) = (&drain.clients.ecs, &drain.action.instance_id);
     let found = match wanted {
-        Wanted::Active => {
-            ecs.find(cluster, std::slice::from_ref(instance_id), StatusFilter::Active).await
-        }
+        Wanted::Active => ecs.find_active(cluster, std::slice::from_ref(instance_id)).await,
         Wanted::AllBut(known) => ecs.find_others(cluster, instance_id, known).await,
     };
     match found {

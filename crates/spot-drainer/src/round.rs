@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ebb_aws::{AwsError, AwsErrorKind, Clock, DrainResult, Ecs, Problem, StatusFilter};
+use ebb_aws::{AwsError, AwsErrorKind, Clock, DrainResult, Ecs, Problem};
 use ebb_core::ecs::{ContainerInstance, MissingCluster, missing_cluster};
 use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::mark::{DRAINED_BY, Mark};
@@ -189,7 +189,7 @@ impl SpotDrainer {
         // The answer for several instances is described in any case, so that it costs no more to see
         // those, too, that drain already beside one that does not.
         if pass == Pass::Active && instance_ids.len() == 1 {
-            let found = ecs.find(cluster, instance_ids, StatusFilter::Active).await?;
+            let found = ecs.find_active(cluster, instance_ids).await?;
             return Ok(found.into_iter().map(|instance| (instance, None)).collect());
         }
         let observed = ecs.observe_on(cluster, instance_ids, DRAINED_BY).await?;

@@ -28,15 +28,6 @@ const INSTANCE_PAGES_MAX: usize = 200;
 /// many as one Describe takes.
 const ROOMS_MAX: i32 = 99;
 
-/// Which container instances a look-up takes into account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StatusFilter {
-    /// Those that can be drained. What is found for a single EC2 instance needs no second call.
-    Active,
-    /// Those in any state but INACTIVE. Each is described, to learn its status.
-    AnyStatus,
-}
-
 /// What decides whether tasks can be placed on a container instance now.
 struct AgentAndRoom {
     arn: Option<ContainerInstanceArn>,
@@ -50,41 +41,30 @@ impl Ecs {
     /// cluster-query-language.
     pub const FIND_IDS_MAX: usize = 80;
 
-    /// Finds the container instances on up to [`Ecs::FIND_IDS_MAX`] EC2 instances in one cluster;
-    /// instances that the cluster does not have are left out.
+    /// Finds the ACTIVE container instances on up to [`Ecs::FIND_IDS_MAX`] EC2 instances in one
+    /// cluster; instances that the cluster does not have are left out.
     ///
     /// Where the answer could be about anything but the one instance that was asked for, a Describe
     /// tells which is which: a filter that was ignored must not drain a cluster.
     ///
     /// # Errors
     /// If any call fails, so that an absent instance is really absent.
-    pub async fn find(
+    pub async fn find_active(
         &self,
         cluster: &Cluster,
         instance_ids: &[InstanceId],
-        status_filter: StatusFilter,
     ) -> Result<Vec<ContainerInstance>, AwsError> {
-        let status = match status_filter {
-            StatusFilter::Active => Some(SdkStatus::Active),
-            StatusFilter::AnyStatus => None,
-        };
-        let request = self.list_request(cluster, status).filter(instance_filter(instance_ids));
-        let arns = self.list_container_instances(cluster, request).await?;
-        match (status_filter, instance_ids, arns.as_slice()) {
-            (_, _, []) => Ok(Vec::new()),
+        let arns = self.list_on(cluster, instance_ids, Some(SdkStatus::Active)).await?;
+        match (instance_ids, arns.as_slice()) {
             // One id was asked for and one container instance came back: a Describe would cost a
             // call and tell nothing new.
-            (StatusFilter::Active, [instance_id], [arn]) => Ok(vec![ContainerInstance {
+            ([instance_id], [arn]) => Ok(vec![ContainerInstance {
                 arn: arn.clone(),
                 cluster: cluster.clone(),
                 instance_id: instance_id.clone(),
                 status: ContainerInstanceStatus::Active,
             }]),
-            _ => {
-                let mut described = self.describe(cluster, &arns).await?;
-                described.retain(|instance| instance_ids.contains(&instance.instance_id));
-                Ok(described)
-            }
+            _ => self.describe_on(cluster, &arns, instance_ids).await,
         }
     }
 
@@ -99,13 +79,10 @@ impl Ecs {
         instance_id: &InstanceId,
         known: &[ContainerInstanceArn],
     ) -> Result<Vec<ContainerInstance>, AwsError> {
-        let filter = instance_filter(std::slice::from_ref(instance_id));
-        let request = self.list_request(cluster, None).filter(filter);
-        let mut arns = self.list_container_instances(cluster, request).await?;
+        let instance_ids = std::slice::from_ref(instance_id);
+        let mut arns = self.list_on(cluster, instance_ids, None).await?;
         arns.retain(|arn| !known.contains(arn));
-        let mut described = self.describe(cluster, &arns).await?;
-        described.retain(|instance| instance.instance_id == *instance_id);
-        Ok(described)
+        self.describe_on(cluster, &arns, instance_ids).await
     }
 
     /// Which of up to [`Ecs::FIND_IDS_MAX`] EC2 instances have an ACTIVE container instance in a
@@ -126,9 +103,8 @@ impl Ecs {
         let page = page.map_err(|error| AwsError::new(listing(cluster), error))?;
         let arns: Vec<_> =
             page.container_instance_arns().iter().map(ContainerInstanceArn::new).collect();
-        let described = self.describe(cluster, &arns).await?;
-        let found = described.into_iter().map(|instance| instance.instance_id);
-        Ok(found.filter(|id| instance_ids.contains(id)).collect())
+        let active = self.describe_on(cluster, &arns, instance_ids).await?;
+        Ok(active.into_iter().map(|instance| instance.instance_id).collect())
     }
 
     /// Finds the container instances on up to [`Ecs::FIND_IDS_MAX`] EC2 instances in one cluster, in
@@ -143,8 +119,7 @@ impl Ecs {
         instance_ids: &[InstanceId],
         attribute: &str,
     ) -> Result<Vec<ObservedContainerInstance>, AwsError> {
-        let request = self.list_request(cluster, None).filter(instance_filter(instance_ids));
-        let arns = self.list_container_instances(cluster, request).await?;
+        let arns = self.list_on(cluster, instance_ids, None).await?;
         let mut observed = self.observe(cluster, &arns, attribute).await?;
         // A filter that was ignored must not lead to other instances.
         observed.retain(|observed| instance_ids.contains(&observed.container_instance.instance_id));
@@ -257,6 +232,30 @@ impl Ecs {
         // api_failures_messages), which the SDK takes for a success.
         check_complete(&operation, arns.len(), ok.container_instances().len(), ok.failures())?;
         Ok(ok.container_instances().iter().filter_map(convert).collect())
+    }
+
+    /// Describes those of the container instances that are on these EC2 instances.
+    async fn describe_on(
+        &self,
+        cluster: &Cluster,
+        arns: &[ContainerInstanceArn],
+        instance_ids: &[InstanceId],
+    ) -> Result<Vec<ContainerInstance>, AwsError> {
+        let mut described = self.describe(cluster, arns).await?;
+        // A filter that was ignored must not lead to other instances.
+        described.retain(|instance| instance_ids.contains(&instance.instance_id));
+        Ok(described)
+    }
+
+    /// Lists the container instances on these EC2 instances, in one status or in any but INACTIVE.
+    async fn list_on(
+        &self,
+        cluster: &Cluster,
+        instance_ids: &[InstanceId],
+        status: Option<SdkStatus>,
+    ) -> Result<Vec<ContainerInstanceArn>, AwsError> {
+        let request = self.list_request(cluster, status).filter(instance_filter(instance_ids));
+        self.list_container_instances(cluster, request).await
     }
 
     fn list_request(
