@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::lifecycle::settings::LifecycleSettings;
 use ebb_core::lifecycle::{
     DrainProgress, Evidence, LookTarget, PastLooks, READ_LAG_MAX, count_stopping_looks, jittered,
@@ -43,32 +42,19 @@ impl Looks {
         settings: &LifecycleSettings,
         now: Timestamp,
     ) {
-        let holding = observation.holding_tasks(settings.standalone_tasks);
+        let (progress, policy) = (&observation.progress, settings.standalone_tasks);
         let evidence = &mut self.evidence;
         evidence.search_incomplete = observation.search_incomplete;
-        match observation.progress {
-            DrainProgress::Draining(_) => {
-                let stopping_looks = count_stopping_looks(&holding, self.past.stopping_looks);
-                self.past.stopping_looks = stopping_looks;
-                evidence.tasks_seen |= !holding.is_empty();
-                evidence.nothing_since =
-                    if holding.is_empty() { evidence.nothing_since.or(Some(now)) } else { None };
-            }
-            // Nothing is known of the tasks yet.
-            DrainProgress::Status(
-                ContainerInstanceStatus::Active
-                | ContainerInstanceStatus::Draining
-                | ContainerInstanceStatus::Registering
-                | ContainerInstanceStatus::Other(_),
-            ) => {}
-            DrainProgress::NotInCluster
-            | DrainProgress::Status(
-                ContainerInstanceStatus::Deregistering
-                | ContainerInstanceStatus::Inactive
-                | ContainerInstanceStatus::RegistrationFailed,
-            ) => {
-                evidence.nothing_since = evidence.nothing_since.or(Some(now));
-            }
+        if progress.is_over(policy) {
+            evidence.nothing_since = evidence.nothing_since.or(Some(now));
+        // Until they are counted, nothing is known of the tasks.
+        } else if matches!(progress, DrainProgress::Draining(_)) {
+            evidence.tasks_seen = true;
+            evidence.nothing_since = None;
+        }
+        if matches!(progress, DrainProgress::Draining(_)) {
+            let holding = observation.holding_tasks(policy);
+            self.past.stopping_looks = count_stopping_looks(&holding, self.past.stopping_looks);
         }
     }
 

@@ -196,6 +196,20 @@ impl DrainProgress {
         });
         slowest.map_or(Self::NotInCluster, |status| Self::Status(status.clone()))
     }
+
+    /// Whether nothing is left that the drain waits for.
+    pub fn is_over(&self, policy: StandaloneTasks) -> bool {
+        match self {
+            Self::NotInCluster
+            | Self::Status(
+                ContainerInstanceStatus::Deregistering
+                | ContainerInstanceStatus::Inactive
+                | ContainerInstanceStatus::RegistrationFailed,
+            ) => true,
+            Self::Status(_) => false,
+            Self::Draining(tasks_left) => tasks_left.holding(policy) == 0,
+        }
+    }
 }
 
 /// What the looks of a hop have shown so far. A single one may be wrong by some seconds, so that
@@ -305,14 +319,15 @@ pub fn decide(
     if let Some(decision) = decide_by_group(action, evidence, deadline, now) {
         return decision;
     }
+    let is_over = progress.is_over(settings.standalone_tasks);
     match progress {
         // 2. A drain that is over completes the action, even if it is late.
-        progress if is_over(progress, settings) && evidence.confirms_end(progress, now) => {
+        progress if is_over && evidence.confirms_end(progress, now) => {
             Decision::Complete { why: describe_end(progress) }
         }
         // 3. Whether it is over is found out before anything is given up.
         DrainProgress::Status(ContainerInstanceStatus::Draining) => Decision::CountTasks,
-        progress if is_over(progress, settings) && now < deadline + READ_LAG_MAX => {
+        progress if is_over && now < deadline + READ_LAG_MAX => {
             Decision::LookAgain { why: describe_end(progress) }
         }
         // 4. At the deadline the operator's choice is carried out.
@@ -332,20 +347,6 @@ pub fn decide(
 /// Ignores a message, unless it may be faster than what its group says.
 fn ignore_unless_young(why: String, evidence: &Evidence, now: Timestamp) -> Decision {
     if evidence.group_may_lag(now) { Decision::LookAgain { why } } else { Decision::Ignore { why } }
-}
-
-/// Whether nothing is left that the drain waits for.
-fn is_over(progress: &DrainProgress, settings: &LifecycleSettings) -> bool {
-    match progress {
-        DrainProgress::NotInCluster
-        | DrainProgress::Status(
-            ContainerInstanceStatus::Deregistering
-            | ContainerInstanceStatus::Inactive
-            | ContainerInstanceStatus::RegistrationFailed,
-        ) => true,
-        DrainProgress::Status(_) => false,
-        DrainProgress::Draining(tasks_left) => tasks_left.holding(settings.standalone_tasks) == 0,
-    }
 }
 
 /// What to do if the group does not wait, or not yet.
