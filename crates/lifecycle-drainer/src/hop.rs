@@ -166,14 +166,20 @@ impl<'a> Hop<'a> {
             return Ok(Observation::not_waiting(ActionState::Over, known));
         }
         let observation = observe_container_instances(self.drain(), action_state, known).await?;
-        // Carried to the next hop, which describes them with one call and need not search the
-        // clusters.
-        self.state.container_instances = observation.keys();
-        self.state.search_incomplete = observation.search_incomplete;
-        if let (Some(surroundings), false) = (self.surroundings, observation.keys().is_empty()) {
+        self.carry(&observation);
+        if let (Some(surroundings), false) =
+            (self.surroundings, self.state.container_instances.is_empty())
+        {
             surroundings.clusters.get_or_init(|| self.clusters());
         }
         Ok(observation)
+    }
+
+    /// Carries what was found to the next hop, which describes it with one call and need not search
+    /// the clusters.
+    fn carry(&mut self, observation: &Observation) {
+        self.state.container_instances = observation.keys();
+        self.state.search_incomplete = observation.search_incomplete;
     }
 
     /// Decides about what is known, and takes the decided step.
@@ -300,24 +306,25 @@ impl<'a> Hop<'a> {
         if !matches!(observation.progress, DrainProgress::Draining(_)) {
             return Ok(Step::Observe);
         }
-        if observation.search_incomplete {
-            match self.observe_others(observation).await {
-                Ok(observation) if !matches!(observation.progress, DrainProgress::Draining(_)) => {
-                    return Ok(Step::Decide(observation));
-                }
-                Ok(observation) => return self.look_at(target, &observation).await,
-                // It is tried again at the next look; what is known is not kept waiting for it.
-                Err(problem) => warn!("Searching again later: {}", problem.text),
-            }
+        if !observation.search_incomplete {
+            return self.look_at(target, observation).await;
         }
-        self.look_at(target, observation).await
+        let searched = self.observe_others(observation).await.unwrap_or_else(|problem| {
+            // It is tried again at the next look; what is known is not kept waiting for it.
+            warn!("Searching again later: {}", problem.text);
+            observation.clone()
+        });
+        match searched.progress {
+            DrainProgress::Draining(_) => self.look_at(target, &searched).await,
+            // Something was found that does not drain yet, or whose tasks were not counted.
+            DrainProgress::NotInCluster | DrainProgress::Status(_) => Ok(Step::Decide(searched)),
+        }
     }
 
     /// Finds the container instances that are not known yet.
     async fn observe_others(&mut self, known: &Observation) -> Result<Observation, Problem> {
         let observation = observe_others(self.drain(), known).await?;
-        self.state.container_instances = observation.keys();
-        self.state.search_incomplete = observation.search_incomplete;
+        self.carry(&observation);
         Ok(observation)
     }
 
@@ -371,7 +378,8 @@ impl<'a> Hop<'a> {
         still_waits
     }
 
-    /// What follows upon a failure: a pause, and then everything is observed again.
+    /// What follows upon a failure: a pause, and then what failed is tried again. Unless it drains
+    /// already, everything is observed anew.
     async fn pause_after(
         &mut self,
         problem: Problem,
