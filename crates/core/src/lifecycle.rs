@@ -15,7 +15,7 @@ pub mod settings;
 mod unattended;
 
 pub use self::answer::{Answer, Outcome, OutcomeKind};
-pub use self::deadline::drain_deadline;
+pub use self::deadline::{drain_began, drain_deadline};
 pub use self::decide::{
     ActionState, Decision, DrainProgress, Evidence, READ_LAG_MAX, TasksLeft, decide,
 };

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use ebb_aws::{Clients, Clock};
 use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::action::LifecycleAction;
+use ebb_core::lifecycle::drain_began;
 use ebb_core::lifecycle::handoff::HandoffState;
 use ebb_core::lifecycle::settings::LifecycleSettings;
 use jiff::Timestamp;
@@ -40,10 +41,9 @@ impl ListedClusters {
 }
 
 impl Drain<'_> {
-    /// When Auto Scaling began to wait for the drain: its message's own time, where it has one that
-    /// does not lie ahead.
+    /// When Auto Scaling began to wait for the drain.
     pub(crate) fn began(&self) -> Timestamp {
-        self.action.time.map_or(self.state.first_seen, |time| time.min(self.state.first_seen))
+        drain_began(self.action.time, self.state.first_seen)
     }
 
     /// Whether the settings allow to look for container instances in a cluster.

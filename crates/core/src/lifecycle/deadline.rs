@@ -13,20 +13,25 @@ use crate::lifecycle::settings::DRAIN_TIMEOUT_MAX;
 /// the instance or, once it is DRAINING, from then. So an instance is held for one and a half
 /// `drain_timeout`s after the first look at most, never longer than 48 hours, and never beyond its
 /// lifecycle action's own end.
-///
-/// A time that lies ahead counts as now: no clock of AWS's runs fast, and a forged time must not
-/// hold an instance for longer.
 pub fn drain_deadline(
     message_time: Option<Timestamp>,
     first_seen: Timestamp,
     draining_since: Option<Timestamp>,
     drain_timeout: SignedDuration,
 ) -> Timestamp {
-    let began = message_time.unwrap_or(first_seen).min(first_seen);
+    let began = drain_began(message_time, first_seen);
     let grace = drain_timeout / 2;
     let deadline = after(began, drain_timeout)
         .max(after(draining_since.unwrap_or(first_seen).max(first_seen), grace));
     deadline.min(after(first_seen, DRAIN_TIMEOUT_MAX))
+}
+
+/// When Auto Scaling began to wait for a drain: its message's own time, where that is known.
+///
+/// A time that lies ahead counts as the first look: no clock of AWS's runs fast, and a forged time
+/// must not hold an instance for longer.
+pub fn drain_began(message_time: Option<Timestamp>, first_seen: Timestamp) -> Timestamp {
+    message_time.unwrap_or(first_seen).min(first_seen)
 }
 
 /// The last moment that there is stands for every later one.
