@@ -79,10 +79,10 @@ impl Stage {
         }
         let deactivating: Vec<_> = holding.iter().filter(|task| task.deactivating).collect();
         // The last of them to be told is the last to stop, so the others need no looks of their own.
-        let told_last = deactivating.iter().map(|task| task.stopping_at).max().flatten();
-        match told_last {
-            Some(told) if deactivating.iter().all(|task| task.stopping_at.is_some()) => {
-                Self::Deregistering(told)
+        let last_stop_request = deactivating.iter().map(|task| task.stopping_at).max().flatten();
+        match last_stop_request {
+            Some(stop_request) if deactivating.iter().all(|task| task.stopping_at.is_some()) => {
+                Self::Deregistering(stop_request)
             }
             _ => Self::Stopping,
         }
@@ -109,7 +109,7 @@ pub fn next_look(
             let target = if looks == 0 { LookTarget::Group } else { in_turn };
             (jittered(poll_interval, jitter), target)
         }
-        Stage::Deregistering(told) => until_next_step(told, now),
+        Stage::Deregistering(stop_request) => until_next_step(stop_request, now),
         Stage::Stopping => {
             match stopping_pause(stopping_looks).max(fair_pause).min(poll_interval) {
                 pause if pause < LONG_PAUSE => (jittered(pause, jitter), LookTarget::Tasks),
@@ -137,9 +137,10 @@ pub fn jittered(pause: SignedDuration, jitter: f64) -> SignedDuration {
 /// From now to the first moment, more than a second ahead, that follows a whole number of steps
 /// after the task was told to stop. After an even number of them a delay may well be over; after an
 /// odd one hardly.
-fn until_next_step(told: Timestamp, now: Timestamp) -> (SignedDuration, LookTarget) {
+fn until_next_step(stop_request: Timestamp, now: Timestamp) -> (SignedDuration, LookTarget) {
     const STEP: i128 = DEREGISTRATION_STEP_SECONDS * 1_000;
-    let earliest = now.duration_since(told) - AFTER_DEREGISTRATION + SignedDuration::from_secs(1);
+    let earliest =
+        now.duration_since(stop_request) - AFTER_DEREGISTRATION + SignedDuration::from_secs(1);
     let steps = earliest.as_millis().div_euclid(STEP) + 1;
     let pause = steps * STEP - (earliest.as_millis() - 1_000);
     let target = if steps % 2 == 0 { LookTarget::Tasks } else { LookTarget::Statuses };
@@ -249,10 +250,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_pause_is_never_longer_than_a_poll_interval_nor_shorter_than_most_of_a_second(
-            looks in any::<u32>(), told in -1_000_i64..1_000, poll in 1_i64..60, jitter in any::<f64>(),
+            looks in any::<u32>(), stop_request in -1_000_i64..1_000, poll in 1_i64..60, jitter in any::<f64>(),
             deactivating in any::<bool>(),
         ) {
-            let stopping = task(true, Some(told), deactivating);
+            let stopping = task(true, Some(stop_request), deactivating);
             let poll = SignedDuration::from_secs(poll);
             let pause = next_look(&[&stopping], past(looks, looks), poll, jitter, at(0)).pause;
             prop_assert!(pause <= poll && pause >= SignedDuration::from_millis(900), "{pause}");
