@@ -26,13 +26,13 @@ const MARK_IS_READ_AFTER: Duration = Duration::from_secs(2 * READ_LAG_MAX.as_sec
 
 /// The mark of a hop.
 #[derive(Debug)]
-pub(crate) struct Mark {
+pub(crate) struct HopMark {
     value: String,
     due: Instant,
     written: Option<Instant>,
 }
 
-impl Mark {
+impl HopMark {
     /// A mark that no other hop has, of a hop that begins now.
     pub(crate) fn new(hop: u64) -> Self {
         Self {

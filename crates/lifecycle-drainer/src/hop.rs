@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use crate::act::{Effect, act};
-use crate::chain::Mark;
+use crate::chain::HopMark;
 use crate::diagnosis::report_holding_tasks;
 use crate::drain::{Drain, ListedClusters};
 use crate::heartbeat::{self, Heartbeat};
@@ -70,7 +70,7 @@ pub(crate) struct Hop<'a> {
     /// When the hop ends.
     end: Instant,
     looks: Looks,
-    mark: Mark,
+    mark: HopMark,
     /// `None` until the first one is sent, and for good if the hook is gone.
     heartbeat: Option<Heartbeat>,
     /// What the action was to be completed with, if no answer has come to that.
@@ -116,7 +116,7 @@ impl<'a> Hop<'a> {
             action,
             at_end,
             surroundings: None,
-            mark: Mark::new(state.hop),
+            mark: HopMark::new(state.hop),
             clusters: ListedClusters::default(),
             looks: Looks::new(message_time, now),
             state,

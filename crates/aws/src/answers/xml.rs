@@ -11,7 +11,9 @@ const DEPTH_MAX: usize = 64;
 /// it, each within the one before, and with `texts` in each member of the last one.
 pub(super) fn problem(body: &[u8], root: &str, path: &[&str], texts: &[&str]) -> Option<String> {
     let Ok(text) = std::str::from_utf8(body) else { return Some("it is no text".to_owned()) };
-    Reading { root, path, texts, open: Vec::new(), found: 0, seen: Vec::new() }.check(text).err()
+    Reading { root, path, texts, open: Vec::new(), path_depth: 0, member_texts: Vec::new() }
+        .check(text)
+        .err()
 }
 
 /// How far a document has been read.
@@ -22,9 +24,9 @@ struct Reading<'a> {
     /// The elements that are open, the root first.
     open: Vec<&'a str>,
     /// How many elements of the path have been found, the root included.
-    found: usize,
+    path_depth: usize,
     /// Which texts the member that is being read has.
-    seen: Vec<&'a str>,
+    member_texts: Vec<&'a str>,
 }
 
 impl<'a> Reading<'a> {
@@ -44,25 +46,25 @@ impl<'a> Reading<'a> {
                 _ => {}
             }
         }
-        match self.path.get(self.found.saturating_sub(1)) {
-            _ if self.found == 0 || !self.open.is_empty() => Err("it breaks off".to_owned()),
+        match self.path.get(self.path_depth.saturating_sub(1)) {
+            _ if self.path_depth == 0 || !self.open.is_empty() => Err("it breaks off".to_owned()),
             Some(name) => Err(format!("it lacks {name}")),
             None => Ok(()),
         }
     }
 
     fn start(&mut self, name: &'a str) -> Result<(), String> {
-        if self.open.is_empty() && (self.found > 0 || name != self.root) {
+        if self.open.is_empty() && (self.path_depth > 0 || name != self.root) {
             return Err(format!("it is a document of {name}"));
         }
         if self.open.len() == DEPTH_MAX {
             return Err(format!("it nests more than {DEPTH_MAX} deep"));
         }
         self.open.push(name);
-        if self.open.len() == self.found + 1 && self.is_on_path(self.found) {
-            self.found += 1;
+        if self.open.len() == self.path_depth + 1 && self.is_on_path(self.path_depth) {
+            self.path_depth += 1;
         } else if self.is_in_list(1) {
-            self.seen.clear();
+            self.member_texts.clear();
         }
         Ok(())
     }
@@ -70,13 +72,13 @@ impl<'a> Reading<'a> {
     /// A text is one of a member's if its element stands right in the member.
     fn text(&mut self) {
         if self.is_in_list(2) {
-            self.seen.extend(self.open.last());
+            self.member_texts.extend(self.open.last());
         }
     }
 
     fn end(&mut self, name: &str) -> Result<(), String> {
         if self.is_in_list(1)
-            && let Some(text) = self.texts.iter().find(|text| !self.seen.contains(text))
+            && let Some(text) = self.texts.iter().find(|text| !self.member_texts.contains(text))
         {
             return Err(format!("an item of its {} lacks {text}", self.list()));
         }
