@@ -1,12 +1,14 @@
-//! What belongs to one Lambda invocation: its clock, what stands in its way, its metrics, and its
-//! notices to people.
+//! What belongs to one Lambda invocation: its clock, what stands in its way, its log, its metrics,
+//! and its notices to people.
 
 pub mod metrics;
 
 mod clock;
+mod logging;
 mod notice;
 mod problem;
 
 pub use self::clock::{Clock, deadline};
+pub use self::logging::init_logging;
 pub use self::notice::notify;
 pub use self::problem::{ErrorType, HandlerError, Problem};

@@ -17,5 +17,7 @@ pub use auto_scaling::{
 pub use clients::Clients;
 pub use ecs::{DrainResult, Ecs, PlacedTask};
 pub use error::{AwsError, AwsErrorKind};
-pub use invocation::{Clock, ErrorType, HandlerError, Problem, deadline, metrics, notify};
+pub use invocation::{
+    Clock, ErrorType, HandlerError, Problem, deadline, init_logging, metrics, notify,
+};
 pub use sns::Topics;

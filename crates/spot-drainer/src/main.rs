@@ -3,14 +3,17 @@
 use ebb_aws::Clients;
 use ebb_core::spot::settings::SpotSettings;
 use jiff::Timestamp;
-use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
 use spot_drainer::SpotDrainer;
+use tracing::error;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
-    let settings = SpotSettings::from_lookup(|key| std::env::var(key).ok())?;
+    ebb_aws::init_logging();
+    // In the log as well: what `main` returns is printed without a level, and dropped with INFO.
+    let settings = SpotSettings::from_lookup(|key| std::env::var(key).ok())
+        .inspect_err(|error| error!("{error}"))?;
     let drainer = &SpotDrainer::new(Clients::from_environment().await, settings);
     run(service_fn(|event: LambdaEvent<Value>| async move {
         let now = Timestamp::now();

@@ -7,6 +7,8 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::invocation::logging::lambda_level;
+
 /// A metric of one invocation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Metric {
@@ -45,7 +47,17 @@ pub const DIMENSION: &str = "function";
 const METRICS_MAX: usize = 100;
 
 /// Renders metrics as one line. Those past the hundredth are left out.
-pub fn line(namespace: &str, function: &str, now: Timestamp, metrics: &[Metric]) -> String {
+///
+/// `level` is the least log level that Lambda passes on. Lambda drops lines below it, and takes one
+/// without a level and a timestamp for INFO (Lambda Developer Guide,
+/// `monitoring-cloudwatchlogs-log-level`).
+pub fn line(
+    namespace: &str,
+    function: &str,
+    level: &str,
+    now: Timestamp,
+    metrics: &[Metric],
+) -> String {
     let metrics = &metrics[..metrics.len().min(METRICS_MAX)];
     let definitions: Vec<_> = metrics
         .iter()
@@ -63,6 +75,8 @@ pub fn line(namespace: &str, function: &str, now: Timestamp, metrics: &[Metric])
             }],
         }),
     );
+    line.insert("level".to_owned(), json!(level));
+    line.insert("timestamp".to_owned(), json!(now.to_string()));
     line.insert(DIMENSION.to_owned(), json!(function));
     line.extend(metrics.iter().map(|metric| (metric.name.to_owned(), json!(metric.value))));
     Value::Object(line).to_string()
@@ -74,7 +88,7 @@ pub fn line(namespace: &str, function: &str, now: Timestamp, metrics: &[Metric])
     reason = "the line must stand alone, without what a log subscriber puts around it"
 )]
 pub fn print(namespace: &str, function: &str, now: Timestamp, metrics: &[Metric]) {
-    println!("{}", line(namespace, function, now, metrics));
+    println!("{}", line(namespace, function, &lambda_level(), now, metrics));
 }
 
 #[cfg(test)]
@@ -89,7 +103,7 @@ mod tests {
             Metric { name: "SavingPercent", unit: Unit::Percent, value: 12.5 },
         ];
         let line =
-            line("Ebb", "spot-drainer", Timestamp::from_second(1_700_000_000).unwrap(), &metrics);
+            line("Ebb", "f", "WARN", Timestamp::from_second(1_700_000_000).unwrap(), &metrics);
 
         let expected = json!({
             "_aws": {
@@ -104,7 +118,9 @@ mod tests {
                     ],
                 }],
             },
-            "function": "spot-drainer",
+            "level": "WARN",
+            "timestamp": "2023-11-14T22:13:20Z",
+            "function": "f",
             "Draining": 2.0,
             "DrainLatency": 1.25,
             "SavingPercent": 12.5,
@@ -117,7 +133,8 @@ mod tests {
     fn a_line_carries_a_hundred_metrics_at_most() {
         let metrics = [Metric { name: "Draining", unit: Unit::Count, value: 1.0 }; 130];
         let line: Value =
-            serde_json::from_str(&line("Ebb", "f", Timestamp::UNIX_EPOCH, &metrics)).unwrap();
+            serde_json::from_str(&line("Ebb", "f", "INFO", Timestamp::UNIX_EPOCH, &metrics))
+                .unwrap();
         assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 100);
     }
 }

@@ -36,25 +36,7 @@ fn wrong_settings_end_the_start_and_are_all_named() {
 
 #[test]
 fn an_invocation_prints_one_closing_json_line_and_one_line_of_metrics() {
-    let runtime_api = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = runtime_api.local_addr().unwrap().to_string();
-    thread::spawn(move || hand_out_one_event(&runtime_api));
-    let mut function = binary()
-        .env("AWS_LAMBDA_RUNTIME_API", address)
-        .env("AWS_LAMBDA_FUNCTION_NAME", "ebb-spot-drainer")
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
-        .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
-        .env("AWS_REGION", "eu-west-1")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-
-    let lines = BufReader::new(function.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let printed: Vec<Value> =
-        lines.take(2).map(|line| serde_json::from_str(&line).unwrap()).collect();
-    function.kill().unwrap();
-    function.wait().unwrap();
+    let printed = lines_of_one_invocation("INFO", 2);
 
     let metrics =
         printed.iter().find(|line| line.get("_aws").is_some()).expect("a line of metrics");
@@ -64,6 +46,45 @@ fn an_invocation_prints_one_closing_json_line_and_one_line_of_metrics() {
     let answer: Value =
         serde_json::from_str(closing["fields"]["answer"].as_str().unwrap()).unwrap();
     assert_eq!(answer["outcomes"][0]["outcome"], "ignored");
+}
+
+/// Lambda drops what is below the level, and takes a line without level and time for INFO.
+#[test]
+fn metrics_pass_at_every_log_level_and_each_line_has_its_level_and_its_time() {
+    for (level, count) in [("INFO", 2), ("WARN", 1), ("ERROR", 1), ("FATAL", 1)] {
+        let printed = lines_of_one_invocation(level, count);
+        for line in &printed {
+            let time = line["timestamp"].as_str().expect("a time");
+            assert!(time.parse::<jiff::Timestamp>().is_ok(), "{time}");
+            assert!(line["level"].is_string(), "{line}");
+        }
+        let metrics = printed.iter().find(|line| line.get("_aws").is_some());
+        assert_eq!(metrics.expect("a line of metrics")["level"], level);
+    }
+}
+
+/// The first lines of a function with that log level which handles one event.
+fn lines_of_one_invocation(level: &str, count: usize) -> Vec<Value> {
+    let runtime_api = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = runtime_api.local_addr().unwrap().to_string();
+    thread::spawn(move || hand_out_one_event(&runtime_api));
+    let mut function = binary()
+        .env("AWS_LAMBDA_RUNTIME_API", address)
+        .env("AWS_LAMBDA_FUNCTION_NAME", "ebb-spot-drainer")
+        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+        .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
+        .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+        .env("AWS_LAMBDA_LOG_LEVEL", level)
+        .env("AWS_REGION", "eu-west-1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+
+    let lines = BufReader::new(function.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let printed = lines.take(count).map(|line| serde_json::from_str(&line).unwrap()).collect();
+    function.kill().unwrap();
+    function.wait().unwrap();
+    printed
 }
 
 /// Plays Lambda's Runtime API: hands out one event, and then keeps whoever asks for the next one
