@@ -1,5 +1,9 @@
-//! How the outcomes of a function are declared, and counted for a log line. Which outcomes there
-//! are is left to the answers of the functions.
+//! How the outcomes of a function are declared, counted for a log line, and reasoned in an answer.
+//! Which outcomes there are is left to the answers of the functions.
+
+use serde::Serializer;
+
+use crate::words::{REASON_CHARS_MAX, cut};
 
 /// Declares the outcomes of a function that counts each of them in a metric: each variant with its
 /// word in answers and logs, and with the name of its metric, which alarms and dashboards know.
@@ -29,6 +33,17 @@ macro_rules! outcomes {
 }
 pub(crate) use outcomes;
 
+/// Writes the reason of an outcome into an answer, as far as people will read it.
+pub(crate) fn serialize_reason<S: Serializer>(
+    reason: &Option<String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match reason {
+        Some(reason) => serializer.serialize_str(&cut(reason, REASON_CHARS_MAX)),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// How often each outcome came about, for a log line: `2 draining`, `1 not_in_cluster`. Those that
 /// did not are left out.
 pub(crate) fn tally<const N: usize>(counts: [(usize, &'static str); N]) -> Vec<String> {
@@ -47,6 +62,28 @@ pub(crate) fn list_or(empty: &str, parts: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use crate::{lifecycle, reaper, spot};
+
+    #[test]
+    fn a_long_reason_is_cut_in_every_answer() {
+        let long = Some("x".repeat(5_000));
+        let spot_outcome = spot::Outcome {
+            instance_id: None,
+            outcome: spot::OutcomeKind::Ignored,
+            cluster: None,
+            container_instance_arn: None,
+            reason: long.clone(),
+        };
+        let lifecycle_outcome = lifecycle::Outcome {
+            instance_id: None,
+            outcome: lifecycle::OutcomeKind::Ignored,
+            reason: long,
+            tasks_left: None,
+            hop: None,
+        };
+        let shown = format!("{}…", "x".repeat(1_000));
+        assert_eq!(serde_json::to_value(spot_outcome).unwrap()["reason"], shown);
+        assert_eq!(serde_json::to_value(lifecycle_outcome).unwrap()["reason"], shown);
+    }
 
     #[test]
     fn outcome_words_in_the_answer_and_in_the_log_are_the_same() {

@@ -18,6 +18,19 @@ pub fn price(usd_per_hour: f64) -> String {
     format!("${usd_per_hour:.2} an hour, ${:.0} a month", usd_per_hour * HOURS_PER_MONTH)
 }
 
+/// How many characters of a reason are shown: a few sentences. It may hold what an event or an error
+/// of AWS says, which can be as long as the whole event.
+pub const REASON_CHARS_MAX: usize = 1_000;
+
+/// A text, cut off with "…" where it has more characters than that.
+pub fn cut(text: &str, chars_max: usize) -> String {
+    // By characters and not by bytes, which might end in the middle of one.
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// "a, b and c".
 pub fn list(items: &[String]) -> String {
     match items {
@@ -40,6 +53,13 @@ mod tests {
     fn a_price_is_given_by_the_hour_and_by_the_month() {
         assert_eq!(price(0.24), "$0.24 an hour, $175 a month");
         assert_eq!(price(12.5), "$12.50 an hour, $9125 a month");
+    }
+
+    #[test]
+    fn a_text_is_cut_by_its_characters() {
+        assert_eq!(cut("été", 3), "été");
+        assert_eq!(cut("été", 2), "ét…");
+        assert_eq!(cut("", 0), "");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 
 use ebb_core::event::ParseError;
+use ebb_core::words::{REASON_CHARS_MAX, cut};
 use lambda_runtime::Diagnostic;
 
 use crate::error::{AwsError, AwsErrorKind};
@@ -81,15 +82,27 @@ impl From<ParseError> for Problem {
 }
 
 fn with_causes(error: &dyn Error) -> String {
-    let mut text = format!("failed to {error}");
+    format!("failed to {}", cut(&error_chain(error), REASON_CHARS_MAX))
+}
+
+/// An error with the whole chain of its causes.
+pub(crate) fn error_chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let cause_text = error.to_string();
+        // The SDK's errors often repeat what their cause says.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
         cause = error.source();
     }
     text
 }
+
+/// How many problems an error names; the rest are counted. An SQS batch may bring thousands.
+const PROBLEMS_SHOWN_MAX: usize = 20;
 
 /// "Run this event again", and why.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
@@ -104,7 +117,12 @@ impl HandlerError {
     /// Puts problems together; `None` if there are none.
     pub fn of(problems: &[Problem]) -> Option<Self> {
         let error_type = problems.iter().map(|problem| problem.error_type).min()?;
-        let texts: Vec<_> = problems.iter().map(|problem| problem.text.as_str()).collect();
+        let shown = problems.iter().take(PROBLEMS_SHOWN_MAX);
+        let mut texts: Vec<_> = shown.map(|problem| problem.text.clone()).collect();
+        let left_out = problems.len() - texts.len();
+        if left_out > 0 {
+            texts.push(format!("and {left_out} more"));
+        }
         Some(Self { error_type, text: texts.join("; ") })
     }
 }
@@ -141,6 +159,13 @@ mod tests {
             assert_eq!(format!("{error:?}"), format!("{word}: failed to list clusters"));
             assert_eq!(Diagnostic::from(error).error_type, word);
         }
+    }
+
+    #[test]
+    fn an_error_names_its_first_problems_and_counts_the_rest() {
+        let problems: Vec<_> = (0..30).map(|number| Problem::other(number.to_string())).collect();
+        let error = HandlerError::of(&problems).unwrap();
+        assert!(error.to_string().ends_with("; 18; 19; and 10 more"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::ids::InstanceId;
 use crate::lifecycle::decide::TasksLeft;
-use crate::outcome::{list_or, outcomes, tally};
+use crate::outcome::{list_or, outcomes, serialize_reason, tally};
 
 outcomes! {
     /// The outcome for one lifecycle message.
@@ -39,8 +39,8 @@ pub struct Outcome {
     pub instance_id: Option<InstanceId>,
     /// The outcome.
     pub outcome: OutcomeKind,
-    /// Why.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Why. Cut where it is long.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_reason")]
     pub reason: Option<String>,
     /// The tasks that had not stopped when they were last counted.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::ids::{GroupName, InstanceId};
 use crate::reaper::settings::ReaperMode;
 use crate::vocabulary::vocabulary;
+use crate::words::{REASON_CHARS_MAX, cut};
 
 vocabulary! {
     /// The outcome for an instance that was to go, or that an earlier sweep drained.
@@ -132,7 +133,7 @@ fn removal_json(removal: &Removal, outcome: &RemovalOutcome) -> Value {
         "instance_type": removal.instance_type,
         "usd_per_hour": removal.price_microusd.map(usd),
         "outcome": outcome.outcome,
-        "outcome_detail": outcome.detail,
+        "outcome_detail": detail_json(outcome.detail.as_deref()),
     })
 }
 
@@ -141,7 +142,12 @@ fn kept_json(Kept { instance_id, reason }: &Kept) -> Value {
 }
 
 fn earlier_json(RemovalOutcome { instance_id, outcome, detail, .. }: &RemovalOutcome) -> Value {
+    let detail = detail_json(detail.as_deref());
     json!({"instance_id": instance_id, "outcome": outcome, "detail": detail})
+}
+
+fn detail_json(detail: Option<&str>) -> Value {
+    detail.map_or(Value::Null, |detail| json!(cut(detail, REASON_CHARS_MAX)))
 }
 
 fn headroom_json(headroom: &Headroom) -> Value {

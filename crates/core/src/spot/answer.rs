@@ -9,7 +9,7 @@ use aws_lambda_events::sqs::BatchItemFailure;
 use serde::Serialize;
 
 use crate::ids::{ContainerInstanceArn, InstanceId};
-use crate::outcome::{list_or, outcomes, tally};
+use crate::outcome::{list_or, outcomes, serialize_reason, tally};
 
 outcomes! {
     /// The outcome for one interrupted instance.
@@ -52,8 +52,8 @@ pub struct Outcome {
     /// Its container instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_instance_arn: Option<ContainerInstanceArn>,
-    /// Why.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Why. Cut where it is long.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_reason")]
     pub reason: Option<String>,
 }
 
