@@ -15,6 +15,8 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use crate::answers::CheckedHttpClient;
 use crate::auto_scaling::AutoScaling;
 use crate::ecs::Ecs;
+use crate::invocation::{Clock, Problem};
+use crate::last_failure::LastFailure;
 use crate::sns::Topics;
 
 /// For one attempt, connection included. An ECS call takes well under a second; one that takes
@@ -41,6 +43,7 @@ pub struct Clients {
     pub auto_scaling: AutoScaling,
     /// Amazon SNS.
     pub topics: Topics,
+    last_failure: LastFailure,
 }
 
 impl Clients {
@@ -48,17 +51,30 @@ impl Clients {
     /// the answer of the operation that was called.
     pub fn new(config: &SdkConfig) -> Self {
         let config = &checked(config);
-        let ecs = aws_sdk_ecs::config::Builder::from(config).retry_partition(retry_partition());
-        let auto_scaling =
-            aws_sdk_autoscaling::config::Builder::from(config).retry_partition(retry_partition());
-        let topics = aws_sdk_sns::config::Builder::from(config).retry_partition(retry_partition());
+        let last_failure = LastFailure::default();
+        let ecs = aws_sdk_ecs::config::Builder::from(config)
+            .retry_partition(retry_partition())
+            .interceptor(last_failure.clone());
+        let auto_scaling = aws_sdk_autoscaling::config::Builder::from(config)
+            .retry_partition(retry_partition())
+            .interceptor(last_failure.clone());
+        let topics = aws_sdk_sns::config::Builder::from(config)
+            .retry_partition(retry_partition())
+            .interceptor(last_failure.clone());
         Self {
             ecs: Ecs::new(aws_sdk_ecs::Client::from_conf(ecs.build())),
             auto_scaling: AutoScaling::new(aws_sdk_autoscaling::Client::from_conf(
                 auto_scaling.build(),
             )),
             topics: Topics::new(aws_sdk_sns::Client::from_conf(topics.build())),
+            last_failure,
         }
+    }
+
+    /// That the time of an invocation was not enough for its calls, and why the last one that failed
+    /// in it did.
+    pub fn out_of_time(&self, clock: Clock) -> Problem {
+        self.last_failure.out_of_time(clock)
     }
 
     /// Builds the clients as they run in Lambda: credentials, Region and `AWS_ENDPOINT_URL` from

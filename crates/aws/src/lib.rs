@@ -7,6 +7,7 @@ pub mod clients;
 mod ecs;
 mod error;
 pub mod invocation;
+mod last_failure;
 mod pace;
 mod reads;
 mod sns;

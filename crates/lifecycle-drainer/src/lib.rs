@@ -110,7 +110,7 @@ impl LifecycleDrainer {
         let (is_over, on_over) = AbortHandle::new_pair();
         let own = async {
             let hop = self.hop(&action, AtEnd::Publish, clock, deadline).observing(&surroundings);
-            let outcome = run_hop(hop, &action, clock, deadline).await;
+            let outcome = self.run_hop(hop, &action, clock, deadline).await;
             is_over.abort();
             outcome
         };
@@ -138,7 +138,7 @@ impl LifecycleDrainer {
             "Draining {} as well: its message waits for a free execution", action.instance_id
         );
         let hop = self.hop(&action, AtEnd::Leave, clock, deadline);
-        match run_hop(hop, &action, clock, deadline).await {
+        match self.run_hop(hop, &action, clock, deadline).await {
             Ok(outcome) => (outcome.outcome != OutcomeKind::Ignored).then_some(outcome),
             // Its own message is run all the same, and fails visibly if that does not help.
             Err(problem) => {
@@ -157,20 +157,21 @@ impl LifecycleDrainer {
     ) -> Hop<'a> {
         Hop::begin(&self.clients, &self.settings, action, at_end, clock, deadline)
     }
-}
 
-async fn run_hop(
-    hop: Hop<'_>,
-    action: &LifecycleAction,
-    clock: Clock,
-    deadline: Timestamp,
-) -> Result<Outcome, Problem> {
-    let answer_by = clock.instant(deadline - ANSWER_MARGIN);
-    // Boxed, as the SDK's futures are large and deeply nested.
-    let result = timeout_at(answer_by, Box::pin(hop.run())).await;
-    let result = result.unwrap_or_else(|_| Err(Problem::other("ran out of time")));
-    result.map_err(|Problem { error_type, text }| Problem {
-        error_type,
-        text: format!("{}: {text}", action.instance_id),
-    })
+    async fn run_hop(
+        &self,
+        hop: Hop<'_>,
+        action: &LifecycleAction,
+        clock: Clock,
+        deadline: Timestamp,
+    ) -> Result<Outcome, Problem> {
+        let answer_by = clock.instant(deadline - ANSWER_MARGIN);
+        // Boxed, as the SDK's futures are large and deeply nested.
+        let result = timeout_at(answer_by, Box::pin(hop.run())).await;
+        let result = result.unwrap_or_else(|_| Err(self.clients.out_of_time(clock)));
+        result.map_err(|Problem { error_type, text }| Problem {
+            error_type,
+            text: format!("{}: {text}", action.instance_id),
+        })
+    }
 }

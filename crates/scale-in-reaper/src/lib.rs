@@ -85,15 +85,20 @@ impl ScaleInReaper {
             let clusters = self.clients.ecs.clusters(self.settings.clusters.as_deref()).await?;
             Ok::<_, Problem>((clusters, sweep.observe_groups().await?))
         };
-        let (clusters, groups) =
-            match timeout_at(answer_by, start).await.unwrap_or_else(|_| Err(out_of_time())) {
-                Ok(started) => started,
-                Err(problem) => return (Vec::new(), vec![problem]),
-            };
+        let (clusters, groups) = match timeout_at(answer_by, start)
+            .await
+            .unwrap_or_else(|_| Err(self.clients.out_of_time(clock)))
+        {
+            Ok(started) => started,
+            Err(problem) => return (Vec::new(), vec![problem]),
+        };
         let (mut reports, mut problems) = (Vec::new(), Vec::new());
         for cluster in &clusters {
             let run = Box::pin(sweep_cluster(&sweep, cluster, &groups));
-            match timeout_at(answer_by, run).await.unwrap_or_else(|_| Err(out_of_time())) {
+            match timeout_at(answer_by, run)
+                .await
+                .unwrap_or_else(|_| Err(self.clients.out_of_time(clock)))
+            {
                 Ok(Some(report)) => reports.push(report),
                 Ok(None) => {}
                 Err(Problem { error_type, text }) => {
@@ -107,8 +112,4 @@ impl ScaleInReaper {
         problems.extend(missing_permissions(&reports));
         (reports, problems)
     }
-}
-
-fn out_of_time() -> Problem {
-    Problem::other("ran out of time")
 }

@@ -238,8 +238,8 @@ impl Item {
     }
 
     /// What has no other problem by now has not been dealt with for want of time.
-    pub(crate) fn run_out_of_time(&mut self) {
-        self.problem.get_or_insert_with(|| Problem::other("ran out of time"));
+    pub(crate) fn run_out_of_time(&mut self, out_of_time: &Problem) {
+        self.problem.get_or_insert_with(|| out_of_time.clone());
     }
 }
 

@@ -17,6 +17,7 @@ use ebb_core::spot::{Answer, notice, retry_until};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::warn;
 
 pub use crate::drainer::{FUNCTION, SpotDrainer};
 use crate::work::Work;
@@ -30,6 +31,10 @@ const ANSWER_MARGIN: SignedDuration = SignedDuration::from_secs(2);
 /// invocations do not call in step.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+/// How many problems of a round are logged before it is tried again. Those of the last round are all
+/// in the error or, for a queue, in the log.
+const LOGGED_PROBLEMS_MAX: usize = 3;
 
 impl SpotDrainer {
     /// Handles one invocation, which began at `now` and is cut off at `deadline`.
@@ -51,7 +56,7 @@ impl SpotDrainer {
         let retry_until = clock.instant(retry_until(&work.notices(), answer_by));
         self.settle(&mut work, clock, retry_until, clock.instant(answer_by)).await;
 
-        let conclusion = work.conclude();
+        let conclusion = work.conclude(&self.clients.out_of_time(clock));
         // Reported also when the invocation fails: what was drained was drained, and its metrics
         // count.
         self.report(&conclusion, clock).await;
@@ -80,6 +85,9 @@ impl SpotDrainer {
             let jittered = pause.mul_f64(0.5 + fastrand::f64());
             if timed_out || !work.may_improve() || Instant::now() + jittered >= retry_until {
                 return;
+            }
+            for problem in work.distinct_problems().into_iter().take(LOGGED_PROBLEMS_MAX) {
+                warn!("Trying again after a pause: {problem}");
             }
             sleep(jittered).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

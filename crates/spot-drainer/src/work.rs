@@ -112,12 +112,18 @@ impl Work {
             || !self.uncounted().all(|item| item.is_denied())
     }
 
-    /// Ends the work: what is still open has failed.
-    pub(crate) fn conclude(mut self) -> Conclusion {
+    /// What is in the way of items, each text once.
+    pub(crate) fn distinct_problems(&self) -> BTreeSet<&str> {
+        let problems = self.items.iter().filter_map(|item| item.problem.as_ref());
+        problems.map(|problem| problem.text.as_str()).collect()
+    }
+
+    /// Ends the work: what is still open has failed, for want of time if for nothing else.
+    pub(crate) fn conclude(mut self, out_of_time: &Problem) -> Conclusion {
         // Before the items are read below: an open item without a problem would otherwise pass as a
         // success, and its message would never be delivered again.
-        self.undecided().for_each(Item::run_out_of_time);
-        self.uncounted().for_each(Item::run_out_of_time);
+        self.undecided().for_each(|item| item.run_out_of_time(out_of_time));
+        self.uncounted().for_each(|item| item.run_out_of_time(out_of_time));
 
         let notices = self.notices();
         let mut outcomes = Vec::new();

@@ -44,6 +44,11 @@ impl Clock {
         self.started.elapsed()
     }
 
+    /// Whether a moment is one of this invocation.
+    pub(crate) fn covers(self, moment: Instant) -> bool {
+        moment >= self.started
+    }
+
     /// When `time` will be. A time in the past is the moment at which the invocation began.
     pub fn instant(self, time: Timestamp) -> Instant {
         let ahead = Duration::try_from(time.duration_since(self.now)).unwrap_or(Duration::ZERO);

@@ -144,6 +144,29 @@ async fn what_is_wrong_with_an_answer_is_the_functions_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whatever_outage_takes_the_time_is_the_functions_error() {
+    for (fault, cause) in [
+        (Fault::Timeout, "timeout ("),
+        (Fault::ConnectionReset, "connection"),
+        (Fault::ServerError, "ServerException"),
+        (Fault::Throttle, "ThrottlingException"),
+    ] {
+        for operation in ["ListClusters", "ListContainerInstances"] {
+            // Some of these end in the middle of a call, and some in a pause.
+            for seconds in 7..=30 {
+                let sim = sim_with(operation, fault, u32::MAX).await;
+                let error = sim
+                    .invoke_for(Duration::from_secs(seconds), &notice(&instance_id(7)))
+                    .await
+                    .unwrap_err();
+                let case = format!("{operation}, {fault:?}, {seconds} s: {error}");
+                assert!(error.to_string().contains(cause), "{case}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_function_that_is_killed_anywhere_forgets_nothing() {
     let clean = sim_with("", Fault::Throttle, 0).await;
     clean.invoke(&notice(&instance_id(7))).await.unwrap();

@@ -62,8 +62,17 @@ impl Sim {
 
     /// Invokes the function once.
     pub(crate) async fn invoke(&self, payload: &Value) -> Result<Answer, HandlerError> {
+        self.invoke_for(TIMEOUT, payload).await
+    }
+
+    /// Invokes the function once, with that much time.
+    pub(crate) async fn invoke_for(
+        &self,
+        time: Duration,
+        payload: &Value,
+    ) -> Result<Answer, HandlerError> {
         let now = self.region.now();
-        self.drainer.handle(payload, now, now + TIMEOUT).await
+        self.drainer.handle(payload, now, now + time).await
     }
 
     /// Invokes the function once and expects it to succeed with one outcome.
