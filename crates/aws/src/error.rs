@@ -67,7 +67,11 @@ impl AwsErrorKind {
                 "AccessDenied"
                 | "AccessDeniedException"
                 | "AuthorizationError"
-                | "UnauthorizedOperation",
+                | "UnauthorizedOperation"
+                // Of a topic whose messages are encrypted: the key, too, must let the function use
+                // it (SNS API, `Publish`).
+                | "KMSAccessDenied"
+                | "KMSAccessDeniedException",
             ) => Self::Denied,
             Some("ClusterNotFoundException" | "TargetNotFoundException" | "NotFound") => {
                 Self::NotFound
@@ -77,9 +81,33 @@ impl AwsErrorKind {
                 | "ThrottlingException"
                 | "ThrottledException"
                 | "RequestLimitExceeded"
-                | "LimitExceeded",
+                | "LimitExceeded"
+                | "KMSThrottling"
+                | "KMSThrottlingException",
             ) => Self::Throttled,
             Some(_) | None => Self::Other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_permission_is_told_from_what_waiting_helps_against() {
+        for (code, kind) in [
+            ("AccessDenied", AwsErrorKind::Denied),
+            ("AccessDeniedException", AwsErrorKind::Denied),
+            ("AuthorizationError", AwsErrorKind::Denied),
+            ("KMSAccessDenied", AwsErrorKind::Denied),
+            ("Throttling", AwsErrorKind::Throttled),
+            ("KMSThrottling", AwsErrorKind::Throttled),
+            ("ClusterNotFoundException", AwsErrorKind::NotFound),
+            ("InternalFailure", AwsErrorKind::Other),
+        ] {
+            assert_eq!(AwsErrorKind::of_code(Some(code)), kind, "{code}");
+        }
+        assert_eq!(AwsErrorKind::of_code(None), AwsErrorKind::Other);
     }
 }
