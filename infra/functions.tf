@@ -131,6 +131,16 @@ resource "aws_lambda_function" "this" {
       condition     = fileexists(format(local.package_path, each.key))
       error_message = "There is no ${format(local.package_path, each.key)}. Build it with `make build`, or take it from a release and say in package_path where it is."
     }
+    precondition {
+      condition = alltrue([
+        for cluster in coalesce(var.ecs_clusters, []) : !startswith(cluster, "arn:") || startswith(cluster, "arn:${local.partition}:ecs:${local.region}:${local.account}:")
+      ])
+      error_message = "ecs_clusters names a cluster of another Region or account. The functions reach those of ${local.region} in account ${local.account}: deploy the module where the cluster is."
+    }
+    precondition {
+      condition     = var.notification_topic_arn == null ? true : startswith(var.notification_topic_arn, "arn:${local.partition}:sns:${local.region}:")
+      error_message = "notification_topic_arn is in another Region. SNS takes messages for topics of ${local.region} there only."
+    }
   }
 }
 

@@ -92,8 +92,8 @@ variable "notification_topic_arn" {
   default     = null
 
   validation {
-    condition     = var.notification_topic_arn == null ? true : can(regex("^arn:[a-z0-9-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}$", var.notification_topic_arn))
-    error_message = "notification_topic_arn must be the ARN of an SNS topic, such as arn:aws:sns:eu-west-1:123456789012:on-call."
+    condition     = var.notification_topic_arn == null ? true : can(regex("^arn:[a-z0-9-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$", var.notification_topic_arn))
+    error_message = "notification_topic_arn must be the ARN of a standard SNS topic, such as arn:aws:sns:eu-west-1:123456789012:on-call. A FIFO topic takes no message without a group."
   }
 }
 

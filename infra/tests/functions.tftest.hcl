@@ -199,3 +199,27 @@ run "the_reaper_alone" {
     error_message = "More or less than the scale-in reaper is deployed."
   }
 }
+
+run "a_cluster_of_another_account_is_refused" {
+  command = plan
+  variables {
+    ecs_clusters = ["arn:aws-cn:ecs:cn-north-1:444455556666:cluster/till"]
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "a_cluster_of_another_region_is_refused" {
+  command = plan
+  variables {
+    ecs_clusters = ["arn:aws-cn:ecs:cn-northwest-1:111122223333:cluster/till"]
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "a_topic_of_another_region_is_refused" {
+  command = plan
+  variables {
+    notification_topic_arn = "arn:aws-cn:sns:cn-northwest-1:111122223333:people"
+  }
+  expect_failures = [aws_lambda_function.this]
+}

@@ -17,7 +17,7 @@ run "wrong_values_first_of_each" {
     auto_scaling_groups            = []
     termination_hook_groups        = ["shop-spot", "shop-spot"]
     functions                      = ["spot-drainer", "spot-drianer"]
-    notification_topic_arn         = "people"
+    notification_topic_arn         = "arn:aws-cn:sns:cn-north-1:111122223333:people.fifo"
     metrics_namespace              = "AWS/ECS"
     fallback_asg                   = " shop"
     drain_timeout_seconds          = 172801

@@ -104,9 +104,11 @@ macro_rules! settings {
             ) -> Result<Self, $crate::settings::SettingsError> {
                 let mut settings = Self::default();
                 let mut problems = Vec::new();
+                let region = lookup($crate::settings::REGION);
+                let region = region.as_deref();
                 $(
                     if let Some(text) = lookup($variable) {
-                        match $crate::settings::Format::read(&$format, $variable, &text) {
+                        match $crate::settings::Format::read(&$format, $variable, &text, region) {
                             // Into an `Option` where the setting may be left out.
                             Ok(value) => settings.$field = value.into(),
                             Err(wrong) => problems.extend(wrong),
@@ -124,16 +126,25 @@ macro_rules! settings {
 }
 pub(crate) use settings;
 
+/// The variable by which Lambda tells a function its Region (Lambda Developer Guide,
+/// `configuration-envvars`).
+pub(crate) const REGION: &str = "AWS_REGION";
+
 /// How the value of a variable is read.
 pub(crate) trait Format {
     /// What it is read into.
     type Value;
 
-    /// Reads a value.
+    /// Reads a value, for a function in `region`, if that is known.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    fn read(&self, variable: &'static str, text: &str) -> Result<Self::Value, Vec<Problem>>;
+    fn read(
+        &self,
+        variable: &'static str,
+        text: &str,
+        region: Option<&str>,
+    ) -> Result<Self::Value, Vec<Problem>>;
 }
 
 /// A format whose values are right or wrong as a whole.
@@ -147,10 +158,40 @@ pub(crate) struct Whole<T> {
 impl<T> Format for Whole<T> {
     type Value = T;
 
-    fn read(&self, variable: &'static str, text: &str) -> Result<T, Vec<Problem>> {
+    fn read(
+        &self,
+        variable: &'static str,
+        text: &str,
+        _region: Option<&str>,
+    ) -> Result<T, Vec<Problem>> {
         let expected = self.expected;
         (self.parse)(text)
             .ok_or_else(|| vec![Problem { variable, value: text.to_owned(), expected }])
+    }
+}
+
+/// A format whose values may be ARNs, separated by commas. ECS and SNS know only what is in the
+/// Region that they are asked in, so those of another are wrong.
+pub(crate) struct Regional<T>(Whole<T>);
+
+impl<T> Format for Regional<T> {
+    type Value = T;
+
+    fn read(
+        &self,
+        variable: &'static str,
+        text: &str,
+        region: Option<&str>,
+    ) -> Result<T, Vec<Problem>> {
+        let value = self.0.read(variable, text, region)?;
+        let mut arns = text.split(',').filter_map(|part| Arn::parse(part.trim()));
+        match region {
+            Some(region) if arns.any(|arn| arn.region != region) => {
+                let expected = "what is in the function's own Region (AWS_REGION)";
+                Err(vec![Problem { variable, value: text.to_owned(), expected }])
+            }
+            _ => Ok(value),
+        }
     }
 }
 
@@ -208,11 +249,11 @@ pub(crate) fn whole_number<T: FromStr + PartialOrd>(
     text.parse().ok().filter(|number| is_digits && range.contains(number))
 }
 
-pub(crate) const CLUSTERS: Whole<Vec<Cluster>> = Whole {
-    expected: "cluster names (1 to 255 letters, digits, hyphens and underscores) or cluster ARNs, \
-        separated by commas, each once",
+pub(crate) const CLUSTERS: Regional<Vec<Cluster>> = Regional(Whole {
+    expected: "cluster names (1 to 255 letters, digits, hyphens and underscores) or cluster ARNs \
+        of one account, separated by commas, each once",
     parse: clusters,
-};
+});
 
 fn clusters(text: &str) -> Option<Vec<Cluster>> {
     let clusters: Vec<_> = text
@@ -222,12 +263,18 @@ fn clusters(text: &str) -> Option<Vec<Cluster>> {
         .collect::<Option<_>>()?;
     // By name, so that a name and an ARN of one cluster count as twice the same.
     let distinct: BTreeSet<_> = clusters.iter().map(Cluster::name).collect();
-    (distinct.len() == clusters.len()).then_some(clusters)
+    let arns = clusters.iter().filter_map(|cluster| Arn::parse(cluster.as_str()));
+    // A function reaches the clusters of its own account only.
+    let accounts: BTreeSet<_> = arns.map(|arn| arn.account).collect();
+    (distinct.len() == clusters.len() && accounts.len() <= 1).then_some(clusters)
 }
 
 fn is_cluster(text: &str) -> bool {
-    match arn_resource(text, "ecs") {
-        Some(resource) => resource.strip_prefix("cluster/").is_some_and(is_cluster_name),
+    match Arn::parse(text) {
+        Some(Arn { service: "ecs", resource, .. }) => {
+            resource.strip_prefix("cluster/").is_some_and(is_cluster_name)
+        }
+        Some(_) => false,
         None => is_cluster_name(text),
     }
 }
@@ -252,12 +299,17 @@ pub(crate) fn group_name(text: &str) -> Option<GroupName> {
     is_valid.then(|| GroupName::new(text))
 }
 
-pub(crate) const TOPIC_ARN: Whole<TopicArn> =
-    Whole { expected: "the ARN of an SNS topic", parse: topic_arn };
+pub(crate) const TOPIC_ARN: Regional<TopicArn> = Regional(Whole {
+    expected: "the ARN of a standard SNS topic: a FIFO topic, whose name ends in `.fifo`, takes no \
+        message without a group",
+    parse: topic_arn,
+});
 
+/// The rule about FIFO topics is that of the SNS API, `Publish.MessageGroupId`.
 fn topic_arn(text: &str) -> Option<TopicArn> {
-    let name = arn_resource(text, "sns")?;
-    (!name.is_empty() && !name.contains(':')).then(|| TopicArn::new(text))
+    let Arn { service, resource: name, .. } = Arn::parse(text)?;
+    let is_standard = !name.is_empty() && !name.contains(':') && !name.ends_with(".fifo");
+    (service == "sns" && is_standard).then(|| TopicArn::new(text))
 }
 
 pub(crate) const NAMESPACE: Whole<String> = Whole {
@@ -283,15 +335,21 @@ fn is_in_namespaces(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/' | b'#' | b':' | b' ')
 }
 
-/// What follows `arn:PARTITION:SERVICE:REGION:ACCOUNT:`, if the text is an ARN of that service.
-fn arn_resource<'a>(text: &'a str, service: &str) -> Option<&'a str> {
-    let parts: Vec<_> = text.splitn(6, ':').collect();
-    let ["arn", partition, arn_service, region, account, resource] = parts[..] else {
-        return None;
-    };
-    let is_valid = partition.starts_with("aws")
-        && arn_service == service
-        && !region.is_empty()
-        && account.len() == 12;
-    is_valid.then_some(resource)
+/// `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`, of a service that has its things in Regions.
+struct Arn<'a> {
+    service: &'a str,
+    region: &'a str,
+    account: &'a str,
+    resource: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let parts: Vec<_> = text.splitn(6, ':').collect();
+        let ["arn", partition, service, region, account, resource] = parts[..] else {
+            return None;
+        };
+        let is_valid = partition.starts_with("aws") && !region.is_empty() && account.len() == 12;
+        is_valid.then_some(Self { service, region, account, resource })
+    }
 }

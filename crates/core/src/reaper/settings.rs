@@ -109,7 +109,12 @@ const PRICE_MAX_USD: f64 = 10_000.0;
 impl Format for InstancePrices {
     type Value = BTreeMap<String, u64>;
 
-    fn read(&self, variable: &'static str, text: &str) -> Result<Self::Value, Vec<Problem>> {
+    fn read(
+        &self,
+        variable: &'static str,
+        text: &str,
+        _region: Option<&str>,
+    ) -> Result<Self::Value, Vec<Problem>> {
         let Ok(Value::Object(prices)) = serde_json::from_str(text) else {
             let expected = PRICES_EXPECTED;
             return Err(vec![Problem { variable, value: text.to_owned(), expected }]);

@@ -84,11 +84,11 @@ mod tests {
         .unwrap_err();
 
         insta::assert_snapshot!(error.to_string().replace("; ", "\n"), @r#"
-        read the settings: ECS_CLUSTERS is "shop,,back", expected cluster names (1 to 255 letters, digits, hyphens and underscores) or cluster ARNs, separated by commas, each once
+        read the settings: ECS_CLUSTERS is "shop,,back", expected cluster names (1 to 255 letters, digits, hyphens and underscores) or cluster ARNs of one account, separated by commas, each once
         DRY_RUN is "yes", expected `true` or `false`
         DRAIN_ON_REBALANCE is "TRUE", expected `true` or `false`
         FALLBACK_ASG is "arn:aws:autoscaling:eu-west-1", expected the name of an Auto Scaling group: 1 to 255 printable characters without a colon
-        NOTIFICATION_TOPIC_ARN is "drains", expected the ARN of an SNS topic
+        NOTIFICATION_TOPIC_ARN is "drains", expected the ARN of a standard SNS topic: a FIFO topic, whose name ends in `.fifo`, takes no message without a group
         METRICS_NAMESPACE is "AWS/Ebb", expected a CloudWatch namespace: 1 to 255 of letters, digits and . - _ / # : and space, not beginning with AWS/
         "#);
         assert_eq!(error.problems.len(), SpotSettings::VARIABLES.len());
@@ -111,8 +111,31 @@ mod tests {
             "shop,arn:aws:ecs:eu-west-1:111122223333:cluster/shop",
             "arn:aws:ecs:eu-west-1:111122223333:service/shop",
             "arn:aws:sns:eu-west-1:111122223333:cluster/shop",
+            "arn:aws:ecs:eu-west-1:111122223333:cluster/shop,\
+             arn:aws:ecs:eu-west-1:444455556666:cluster/till",
         ] {
             assert!(read(&[(ECS_CLUSTERS, wrong)]).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_in_another_region_is_refused_by_its_setting() {
+        let cluster = "arn:aws:ecs:eu-west-1:111122223333:cluster/shop";
+        let topic = "arn:aws:sns:eu-west-1:111122223333:drains";
+        let values = [(ECS_CLUSTERS, cluster), (NOTIFICATION_TOPIC_ARN, topic)];
+        for (variable, value) in values {
+            assert!(read(&[(variable, value), ("AWS_REGION", "eu-west-1")]).is_ok());
+            let error = read(&[(variable, value), ("AWS_REGION", "eu-west-2")]).unwrap_err();
+            let expected = "expected what is in the function's own Region (AWS_REGION)";
+            assert!(error.to_string().contains(&format!("{variable} is \"{value}\", {expected}")));
+        }
+        // A name is of whatever Region the function is in.
+        assert!(read(&[(ECS_CLUSTERS, "shop"), ("AWS_REGION", "eu-west-2")]).is_ok());
+    }
+
+    #[test]
+    fn a_fifo_topic_is_refused() {
+        let topic = "arn:aws:sns:eu-west-1:111122223333:drains.fifo";
+        assert!(read(&[(NOTIFICATION_TOPIC_ARN, topic)]).is_err());
     }
 }

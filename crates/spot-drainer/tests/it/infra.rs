@@ -50,6 +50,10 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 
 /// The default of the variable that is called like the setting, as a function would read it.
 fn default_of(setting: &str) -> Option<String> {
+    // Lambda's own, and no setting.
+    if setting == "AWS_REGION" {
+        return None;
+    }
     let variables = module("variables.tf");
     let variable =
         between(&variables, &format!("variable \"{}\" {{\n", setting.to_lowercase()), "\n}\n");
