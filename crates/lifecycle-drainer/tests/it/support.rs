@@ -114,7 +114,10 @@ pub(crate) fn over_sns(messages: &[Value]) -> Value {
 }
 
 impl Sim {
-    pub(crate) async fn start(world: World, settings: LifecycleSettings) -> Self {
+    pub(crate) async fn start(mut world: World, settings: LifecycleSettings) -> Self {
+        if let Some(topic) = &settings.notification_topic {
+            world.create_topic(topic.as_str());
+        }
         // The SDK draws the jitter of its pauses from this source, and so do we.
         fastrand::seed(7);
         Self::on(Region::start(world, 1.0), settings).await

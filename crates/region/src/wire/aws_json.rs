@@ -81,7 +81,14 @@ impl<'a> Input<'a> {
 
     /// The cluster that the call names, by name or ARN; `default` if it names none.
     pub(super) fn cluster(self, world: &World) -> Result<(&str, &Cluster), Refusal> {
-        let name = id_of(self.text("cluster")?.unwrap_or("default"));
+        let name = match self.text("cluster")? {
+            Some(arn) if arn.starts_with("arn:") => match own_resource(arn)?.split_once('/') {
+                Some(("cluster", name)) => name,
+                _ => return Err(invalid("The referenced cluster is no cluster.")),
+            },
+            Some(name) => name,
+            None => "default",
+        };
         world
             .clusters
             .get_key_value(name)
@@ -143,10 +150,69 @@ pub(super) fn id_of(id_or_arn: &str) -> &str {
     id_or_arn.rsplit('/').next().unwrap_or(id_or_arn)
 }
 
+/// The id of a resource of a cluster, given by itself or as an ARN, which may be of the old form
+/// without the cluster.
+///
+/// # Errors
+/// An ARN of another cluster is refused (aws-toolkit-vscode issue 2915), as is one of another kind
+/// (aws-cli issue 7875).
+pub(super) fn id_in<'a>(
+    kind: &str,
+    cluster_name: &str,
+    id_or_arn: &'a str,
+) -> Result<&'a str, Refusal> {
+    if !id_or_arn.starts_with("arn:") {
+        return Ok(id_or_arn);
+    }
+    let mut parts = own_resource(id_or_arn)?.splitn(3, '/');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(its_kind), ..) if its_kind != kind => {
+            Err(invalid(format!("Unsupported resource type: {its_kind}")))
+        }
+        (_, Some(its_cluster), Some(id)) if its_cluster == cluster_name => Ok(id),
+        (_, Some(its_cluster), Some(_)) => Err(invalid(format!(
+            "Invalid identifier: Identifier is for cluster {its_cluster}. Your cluster is \
+             {cluster_name}"
+        ))),
+        (_, id, _) => Ok(id.unwrap_or_default()),
+    }
+}
+
+/// What follows the account in an ARN of ECS. How AWS refuses those of another Region or account is
+/// not documented.
+fn own_resource(arn: &str) -> Result<&str, Refusal> {
+    arn.strip_prefix(&self::arn("")).ok_or_else(|| {
+        invalid(format!("Invalid identifier: {arn} is not of this account and Region"))
+    })
+}
+
 pub(super) fn arn_of(kind: &str, cluster: &str, id_or_arn: &str) -> String {
     arn(&format!("{kind}/{cluster}/{}", id_of(id_or_arn)))
 }
 
 pub(super) fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::new("InvalidParameterException", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arn_of_something_else_is_refused() {
+        let id_of = |id_or_arn: &str| id_in("task", "shop", id_or_arn).map(str::to_owned);
+        assert_eq!(id_of("t1").unwrap(), "t1");
+        assert_eq!(id_of(&arn("task/shop/t1")).unwrap(), "t1");
+        assert_eq!(id_of(&arn("task/t1")).unwrap(), "t1");
+        for (wrong, message) in [
+            (arn("task/till/t1"), "Identifier is for cluster till. Your cluster is shop"),
+            (arn("container-instance/shop/t1"), "Unsupported resource type: container-instance"),
+            (arn("task/shop/t1").replace("eu-west-1", "eu-west-2"), "not of this account and"),
+            (arn("task/shop/t1").replace("1111", "9999"), "not of this account and"),
+        ] {
+            let refusal = id_of(&wrong).unwrap_err();
+            assert_eq!(refusal.code, "InvalidParameterException");
+            assert!(refusal.message.contains(message), "{}", refusal.message);
+        }
+    }
 }

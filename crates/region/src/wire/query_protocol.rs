@@ -33,9 +33,9 @@ pub(super) fn answer(
 ) -> Answer {
     let content_type = "text/xml";
     let id = element("RequestId", &request_id);
-    // A form does not name its service, but `Publish` is the only operation of SNS that is
-    // simulated.
-    let namespace = if operation == "Publish" { SNS } else { AUTO_SCALING };
+    // A form does not name its service; these are the operations of SNS that are simulated.
+    let is_sns = matches!(operation, "Publish" | "CreateTopic");
+    let namespace = if is_sns { SNS } else { AUTO_SCALING };
     match result {
         Ok(result) => {
             let metadata = format!("<ResponseMetadata>{id}</ResponseMetadata>");

@@ -125,6 +125,7 @@ impl Request {
                 let form = query_protocol::Form::read(&self.body);
                 match self.operation.as_str() {
                     "Publish" => sns_calls::publish(world, &form, self.hop),
+                    "CreateTopic" => sns_calls::create_topic(world, &form),
                     operation => autoscaling_calls::run(world, operation, &form),
                 }
             }
@@ -161,7 +162,9 @@ impl Request {
     fn denied(&self) -> Refusal {
         let (code, status) = match (self.protocol, self.operation.as_str()) {
             (Protocol::Json, _) => ("AccessDeniedException", StatusCode::BAD_REQUEST),
-            (Protocol::Query, "Publish") => ("AuthorizationError", StatusCode::FORBIDDEN),
+            (Protocol::Query, "Publish" | "CreateTopic") => {
+                ("AuthorizationError", StatusCode::FORBIDDEN)
+            }
             (Protocol::Query, _) => ("AccessDenied", StatusCode::FORBIDDEN),
         };
         Refusal {

@@ -378,11 +378,13 @@ class RegionTest(unittest.TestCase):
         return self.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[GROUP])["AutoScalingGroups"][0]
 
     def publish(self, **arguments):
+        self.sns.create_topic(Name=TOPIC.split(":")[-1])
         return self.sns.publish(**{"TopicArn": TOPIC, "Message": "A message"} | arguments)
 
 
 class Answers(RegionTest):
     def test_calls_end_as_the_api_reference_says(self):
+        self.sns.create_topic(Name=TOPIC.split(":")[-1])
         found = ask_all(self.region.client, TOPIC)
         for name, _, arguments, expected in CASES:
             with self.subTest(name, arguments=arguments):
@@ -423,7 +425,7 @@ class Answers(RegionTest):
         self.ecs.describe_task_definition(taskDefinition="web")
         self.ecs.update_task_protection(**SHOP, tasks=tasks[:10], protectionEnabled=True)
         self.ecs.delete_attributes(**names(self.one(), "ebb"))
-        self.assertEqual((len(self.region.operations), self.region.misfits), (25, []))
+        self.assertEqual((len(self.region.operations), self.region.misfits), (26, []))
         shape = self.ecs.meta.service_model.operation_model("ListClusters").output_shape
         wrong = {"clusterArns": [1], "more": 1, "nextToken": None}
         self.assertEqual(len(misfits(wrong, shape, "")), 3, "the comparison sees nothing")
@@ -874,6 +876,14 @@ class Publish(RegionTest):
             with self.subTest(subject[:9]):
                 self.assertEqual(outcome(self.publish, Subject=subject), INVALID)
 
+    def test_a_topic_that_does_not_exist_is_refused(self):
+        """API_Publish: NotFound, HTTP 404. API_CreateTopic: one that is there is answered as it is."""
+        unknown = TOPIC.replace("notices", "unknown")
+        self.assertEqual(outcome(self.publish, TopicArn=unknown), "NotFoundException")
+        for _ in range(2):
+            self.assertEqual(self.sns.create_topic(Name="unknown")["TopicArn"], unknown)
+        self.assertIn("MessageId", self.publish(TopicArn=unknown))
+
     def test_a_message_that_is_too_long_is_refused(self):
         """API_Publish, Message: at most 262,144 bytes by default, else InvalidParameter."""
         self.assertEqual(outcome(self.publish, Message="x" * 262_145), INVALID)
@@ -1004,6 +1014,7 @@ class SameAsMoto(unittest.TestCase):
         self.addCleanup(server.stop)
         url = "http://{}:{}".format(*server.get_host_and_port())
         make_client = functools.partial(client, url=url)
+        region.client("sns").create_topic(Name=TOPIC.split(":")[-1])
         ours, theirs = ask_all(region.client, TOPIC), ask_all(make_client, build_in_moto(url))
         wrong = {name: reason for reason, names in MOTO_IS_WRONG.items() for name in names.split()}
         self.assertLessEqual(set(wrong), set(ours), "MOTO_IS_WRONG names a case that is none")

@@ -91,7 +91,10 @@ pub(crate) struct Sim {
 }
 
 impl Sim {
-    pub(crate) async fn start(world: World, settings: ReaperSettings) -> Self {
+    pub(crate) async fn start(mut world: World, settings: ReaperSettings) -> Self {
+        if let Some(topic) = &settings.notification_topic {
+            world.create_topic(topic.as_str());
+        }
         // The SDK draws the jitter of its pauses from this source, and so does the drainer.
         fastrand::seed(7);
         let region = Region::start(world, 1.0);

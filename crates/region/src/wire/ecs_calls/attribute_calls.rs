@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::wire::answer::Refusal;
-use crate::wire::aws_json::{Input, id_of, invalid};
+use crate::wire::aws_json::{Input, id_in, invalid};
 use crate::world::World;
 use crate::world::ecs::{ContainerInstance, Status};
 
@@ -25,7 +25,7 @@ struct Attribute<'a> {
 pub(super) fn put_attributes(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
     let (cluster_name, cluster) = input.cluster(world)?;
     let cluster_name = cluster_name.to_owned();
-    let attributes = read(input, &cluster.instances)?;
+    let attributes = read(input, &cluster_name, &cluster.instances)?;
     let mut custom_names = BTreeMap::new();
     for attribute in &attributes {
         let instance = &cluster.instances[attribute.container_instance];
@@ -50,7 +50,9 @@ pub(super) fn put_attributes(world: &mut World, input: Input<'_>) -> Result<Valu
 pub(super) fn delete_attributes(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
     let (cluster_name, cluster) = input.cluster(world)?;
     let cluster_name = cluster_name.to_owned();
-    for Attribute { name, container_instance, .. } in read(input, &cluster.instances)? {
+    for Attribute { name, container_instance, .. } in
+        read(input, &cluster_name, &cluster.instances)?
+    {
         world.delete_attribute(&cluster_name, container_instance, name);
     }
     Ok(json!({"attributes": input.value["attributes"]}))
@@ -59,14 +61,16 @@ pub(super) fn delete_attributes(world: &mut World, input: Input<'_>) -> Result<V
 /// Reads the attributes that a call names, all of them or none.
 fn read<'a>(
     input: Input<'a>,
+    cluster_name: &str,
     instances: &BTreeMap<String, ContainerInstance>,
 ) -> Result<Vec<Attribute<'a>>, Refusal> {
     let attributes = input.list("attributes", ATTRIBUTES_MAX)?;
-    attributes.iter().map(|attribute| read_attribute(attribute, instances)).collect()
+    attributes.iter().map(|attribute| read_attribute(attribute, cluster_name, instances)).collect()
 }
 
 fn read_attribute<'a>(
     attribute: &'a Value,
+    cluster_name: &str,
     instances: &BTreeMap<String, ContainerInstance>,
 ) -> Result<Attribute<'a>, Refusal> {
     let attribute = Input { value: attribute, fault: None };
@@ -83,7 +87,7 @@ fn read_attribute<'a>(
         None if target.contains('/') => {}
         _ => return Err(invalid("The target type must be container-instance.")),
     }
-    let container_instance = id_of(target);
+    let container_instance = id_in("container-instance", cluster_name, target)?;
     match instances.get(container_instance) {
         Some(instance) if instance.status != Status::Inactive => {
             Ok(Attribute { name, value, container_instance })

@@ -6,13 +6,16 @@ use serde_json::{Value, json};
 
 use crate::fault::Fault;
 use crate::wire::answer::Refusal;
-use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_of, invalid, page};
+use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_in, invalid, page};
 use crate::world::World;
 use crate::world::ecs::cluster_query::Expression;
 use crate::world::ecs::task::{Task, TaskStatus};
 use crate::world::ecs::{
     AGENT_VERSION, Cluster, ContainerInstance, Port, Protocol, RESERVED_PORTS, Status,
 };
+
+/// As in their ARNs.
+const KIND: &str = "container-instance";
 
 const UPDATE_STATE_MAX: usize = 10;
 /// Source: ECS Developer Guide, cluster-query-language (for constraints).
@@ -52,7 +55,7 @@ pub(super) fn describe_container_instances(
     let (cluster_name, cluster) = input.cluster(world)?;
     let (mut described, mut failures) = (Vec::new(), Vec::new());
     for id_or_arn in input.texts("containerInstances", DESCRIBE_MAX)? {
-        match cluster.instances.get(id_of(id_or_arn)) {
+        match cluster.instances.get(id_in(KIND, cluster_name, id_or_arn)?) {
             Some(instance) => described.push(describe(cluster_name, cluster, instance)),
             // A partial failure is an HTTP 200 with `failures`, not an error (ECS Developer Guide,
             // api_failures_messages): a client has to look for it.
@@ -63,7 +66,7 @@ pub(super) fn describe_container_instances(
 }
 
 fn failure(cluster_name: &str, id_or_arn: &str, reason: &str) -> Value {
-    json!({"arn": arn_of("container-instance", cluster_name, id_or_arn), "reason": reason})
+    json!({"arn": arn_of(KIND, cluster_name, id_or_arn), "reason": reason})
 }
 
 pub(super) fn update_container_instances_state(
@@ -80,7 +83,7 @@ pub(super) fn update_container_instances_state(
         .ok_or_else(|| invalid("Container instance status should be one of [ACTIVE,DRAINING]"))?;
     let (mut ids, mut failures) = (Vec::new(), Vec::new());
     for id_or_arn in ids_or_arns {
-        let id = id_of(id_or_arn);
+        let id = id_in(KIND, &cluster_name, id_or_arn)?;
         match cluster.instances.get(id).map(|instance| instance.status) {
             Some(Status::Active | Status::Draining) => ids.push(id.to_owned()),
             // What happens to the other instances of the call is not documented; the least helpful

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::placement_json::{constraint_json, strategy_json};
 use super::task_definition_calls::definition_arn;
 use crate::wire::answer::Refusal;
-use crate::wire::aws_json::{Input, PAGE_MAX, arn_of, id_of, invalid, page_of};
+use crate::wire::aws_json::{Input, PAGE_MAX, arn_of, id_in, invalid, page_of};
 use crate::world::ecs::task::{Task, TaskStatus};
 use crate::world::ecs::{Cluster, Service, ServiceKind, Status, arn};
 use crate::world::{Entry, Happening, World};
@@ -42,7 +42,7 @@ pub(super) fn describe_services(world: &World, input: Input<'_>) -> Result<Value
     let (cluster_name, cluster) = input.cluster(world)?;
     let (mut described, mut failures) = (Vec::new(), Vec::new());
     for name_or_arn in input.texts("services", DESCRIBE_MAX)? {
-        match cluster.services.get_key_value(id_of(name_or_arn)) {
+        match cluster.services.get_key_value(id_in("service", cluster_name, name_or_arn)?) {
             Some((name, service)) => {
                 let mut service = describe(cluster_name, cluster, name, service);
                 service["events"] = events(world, name);

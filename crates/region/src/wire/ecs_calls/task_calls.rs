@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::task_json::describe;
 use crate::wire::answer::Refusal;
-use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_of, invalid, page};
+use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_in, invalid, page};
 use crate::world::World;
 use crate::world::ecs::task::Task;
 
@@ -20,12 +20,18 @@ pub(super) fn list_tasks(world: &World, input: Input<'_>) -> Result<Value, Refus
             )));
         }
     }
-    let container_instance = input.text("containerInstance")?.map(id_of);
+    let container_instance = input
+        .text("containerInstance")?
+        .map(|id_or_arn| id_in("container-instance", cluster_name, id_or_arn))
+        .transpose()?;
     // What ECS says to an unknown container instance is not documented.
     if container_instance.is_some_and(|id| !cluster.instances.contains_key(id)) {
         return Err(invalid("The container instance was not found."));
     }
-    let service = input.text("serviceName")?.map(id_of);
+    let service = input
+        .text("serviceName")?
+        .map(|name_or_arn| id_in("service", cluster_name, name_or_arn))
+        .transpose()?;
     if service.is_some_and(|service| !cluster.services.contains_key(service)) {
         return Err(Refusal::new("ServiceNotFoundException", "Service not found."));
     }
@@ -54,7 +60,7 @@ pub(super) fn describe_tasks(world: &World, input: Input<'_>) -> Result<Value, R
     let (cluster_name, cluster) = input.cluster(world)?;
     let (mut described, mut failures) = (Vec::new(), Vec::new());
     for task_id in input.texts("tasks", DESCRIBE_MAX)? {
-        match visible(world, cluster_name, task_id) {
+        match visible(world, cluster_name, task_id)? {
             Some(task) => described.push(describe(cluster_name, cluster, task)),
             None => failures
                 .push(json!({"arn": arn_of("task", cluster_name, task_id), "reason": "MISSING"})),
@@ -68,9 +74,9 @@ pub(super) fn stop_task(world: &mut World, input: Input<'_>) -> Result<Value, Re
     let task_id = input.text("task")?.ok_or_else(|| invalid("Task can not be blank."))?;
     // A task that has stopped is visible for a while, so stopping it again succeeds and changes
     // nothing.
-    let id = visible(world, &cluster_name, task_id).ok_or_else(task_not_found)?.id.clone();
+    let id = visible(world, &cluster_name, task_id)?.ok_or_else(task_not_found)?.id.clone();
     world.stop_task(&cluster_name, &id);
-    let task = visible(world, &cluster_name, &id).ok_or_else(task_not_found)?;
+    let task = visible(world, &cluster_name, &id)?.ok_or_else(task_not_found)?;
     Ok(json!({"task": describe(&cluster_name, &world.clusters[&cluster_name], task)}))
 }
 
@@ -79,9 +85,14 @@ fn task_not_found() -> Refusal {
 }
 
 /// A task that the API still knows, by its id or ARN.
-pub(super) fn visible<'a>(world: &'a World, cluster: &str, id_or_arn: &str) -> Option<&'a Task> {
-    let task = world.clusters[cluster].tasks.get(id_of(id_or_arn))?;
-    task.is_visible(world.now()).then_some(task)
+pub(super) fn visible<'a>(
+    world: &'a World,
+    cluster_name: &str,
+    id_or_arn: &str,
+) -> Result<Option<&'a Task>, Refusal> {
+    let id = id_in("task", cluster_name, id_or_arn)?;
+    let task = world.clusters[cluster_name].tasks.get(id);
+    Ok(task.filter(|task| task.is_visible(world.now())))
 }
 
 #[cfg(test)]

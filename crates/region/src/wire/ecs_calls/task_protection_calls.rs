@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::task_calls::visible;
 use super::task_json::seconds;
 use crate::wire::answer::Refusal;
-use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_of, invalid};
+use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_in, invalid};
 use crate::world::World;
 
 /// Source: ECS API, `UpdateTaskProtection`.
@@ -21,7 +21,7 @@ const PROTECTION_MAX_MINUTES: u64 = 2_880;
 
 pub(super) fn get_task_protection(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
     let name = input.cluster(world)?.0;
-    Ok(protections(world, name, &input.texts("tasks", DESCRIBE_MAX)?))
+    protections(world, name, &input.texts("tasks", DESCRIBE_MAX)?)
 }
 
 pub(super) fn update_task_protection(
@@ -43,18 +43,18 @@ pub(super) fn update_task_protection(
     for task in &tasks {
         // A protection that lasts no time is over at once, which is how it is taken away.
         let period = Duration::from_secs(if enabled { minutes * 60 } else { 0 });
-        world.protect_task(&name, id_of(task), period);
+        world.protect_task(&name, id_in("task", &name, task)?, period);
     }
-    Ok(protections(world, &name, &tasks))
+    protections(world, &name, &tasks)
 }
 
 /// A standalone task cannot be protected: a failure of its own (ECS Developer Guide,
 /// `api_failures_messages`).
-fn protections(world: &World, cluster_name: &str, tasks: &[&str]) -> Value {
+fn protections(world: &World, cluster_name: &str, tasks: &[&str]) -> Result<Value, Refusal> {
     let (mut protected, mut failures) = (Vec::new(), Vec::new());
     for id_or_arn in tasks {
         let arn = arn_of("task", cluster_name, id_or_arn);
-        match visible(world, cluster_name, id_or_arn) {
+        match visible(world, cluster_name, id_or_arn)? {
             None => failures.push(json!({"arn": arn, "reason": "MISSING"})),
             Some(task) if task.service.is_none() => {
                 failures.push(json!({"arn": arn, "reason": "TASK_NOT_VALID"}));
@@ -71,7 +71,7 @@ fn protections(world: &World, cluster_name: &str, tasks: &[&str]) -> Value {
             }),
         }
     }
-    json!({"protectedTasks": protected, "failures": failures})
+    Ok(json!({"protectedTasks": protected, "failures": failures}))
 }
 
 #[cfg(test)]
@@ -83,7 +83,11 @@ mod tests {
     fn the_protection_of_service_tasks_is_told_and_standalone_tasks_have_none() {
         let (mut world, _, standalone) = world();
         let web = list(&mut world, json!({"serviceName": "web"}));
-        world.protect_task("shop", id_of(&web[0]), Duration::from_secs(600));
+        world.protect_task(
+            "shop",
+            id_in("task", "shop", &web[0]).unwrap(),
+            Duration::from_secs(600),
+        );
         let until = seconds(world.now()) + 600.0;
         let input = json!({"tasks": [web[0], web[1], standalone, "x"]});
         let output = call(&mut world, "GetTaskProtection", input).unwrap();

@@ -17,6 +17,11 @@ use crate::world::state::World;
 const LATENCY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(300));
 
 impl World {
+    /// Creates a topic; what is there stays as it is.
+    pub fn create_topic(&mut self, topic_arn: &str) {
+        self.topics.entry(topic_arn.to_owned()).or_default();
+    }
+
     /// Subscribes a function to a topic, which is created if there is none.
     pub fn subscribe(&mut self, topic_arn: &str, function: &str) {
         let topic = self.topics.entry(topic_arn.to_owned()).or_default();

@@ -69,6 +69,10 @@ impl<'a> Reader<'a> {
         // A negated operator is the plain one inside a `Not`, so that `!=` holds for an instance
         // without the attribute, as is assumed in `cluster_query`.
         let (negated, test) = self.test()?;
+        // An id has no order, and is always there.
+        if subject == "ec2InstanceId" && matches!(test, Test::Order(..) | Test::Exists) {
+            return None;
+        }
         let node = Node::Test { subject, test };
         Some(if negated { Node::Not(Box::new(node)) } else { node })
     }
@@ -253,6 +257,8 @@ mod tests {
     fn what_is_no_expression_is_not_understood() {
         for expression in [
             "",
+            "ec2InstanceId > i-1a2b3c4d",
+            "ec2InstanceId exists",
             "the best ones",
             "attribute: == a",
             "attribute:stack",
