@@ -163,7 +163,7 @@ enum Pricing {
 
 impl<'a, const D: usize> Dual<'a, D> {
     fn new(model: &'a Model<D>, limits: &'a Limits, rooms: &'a Rooms<D>) -> Self {
-        let scale = model.scale();
+        let scale = model.scale;
         let free: Table<InstanceIndex, [f32; D]> =
             rooms.useful.iter().map(|amounts| scaled(amounts, &scale)).collect();
         let held_keys: Table<InstanceIndex, Vec<KeyIndex>> =

@@ -28,9 +28,6 @@ const WEIGHT_SPREAD: f32 = 8.0;
 /// instances, amounts below 2³⁰. A smaller one would round weights at the ends to the same
 /// numbers.
 const WEIGHT_MAX: f32 = 1024.0;
-/// An excess is compared in millionths of what is displaced, as weights differ in size.
-const MILLIONTHS: i128 = 1_000_000;
-
 /// Checks one model for sets of displaced tasks.
 pub(crate) struct Certificate<'a, const D: usize> {
     model: &'a Model<D>,
@@ -146,24 +143,14 @@ impl<'a, const D: usize> Certificate<'a, D> {
         displaced: Displaced<'_>,
     ) -> bool {
         let check = self.prepare(family, kind, least_demand, displaced);
-        // From the weights that did last time, on to better ones as long as there are any.
-        let mut weights = self.families[family].weights;
-        let mut best = self.excess(&check, weights);
-        // Any weights that hold are proof enough, so that the first end the search; a neighbour
-        // that is no better ends its direction.
-        for step in [1, -1] {
-            while best <= 0 {
-                let next = weights.checked_add_signed(step).filter(|&next| next < WEIGHTS);
-                let Some(next) = next else { break };
-                let excess = self.excess(&check, next);
-                if excess <= best {
-                    break;
-                }
-                (weights, best) = (next, excess);
-            }
-        }
-        self.families[family].weights = weights;
-        best > 0
+        // Those that did last time first, as they often do again. All are tried: whether a plan
+        // holds must not depend on what was asked before.
+        let first = self.families[family].weights;
+        let weights = std::iter::once(first)
+            .chain((0..WEIGHTS).filter(|&weights| weights != first))
+            .find(|&weights| self.holds_with(&check, weights));
+        self.families[family].weights = weights.unwrap_or(first);
+        weights.is_some()
     }
 
     fn prepare<'b>(
@@ -227,23 +214,15 @@ impl<'a, const D: usize> Certificate<'a, D> {
         for &neighbour in &self.families[family].neighbours {
             lands[neighbour] = true;
         }
-        InfeasibilityCut { kind, lands, landing: check.landing, fills }
+        let is_displaced = displaced.count[kind] > 0;
+        InfeasibilityCut { kind, lands, is_displaced, landing: check.landing, fills }
     }
 
-    /// By how much the instances' fill exceeds what can land on them, in millionths of it; above 0
-    /// it holds.
-    fn excess(&mut self, check: &Check<'_, D>, position: usize) -> i64 {
-        let weights = self.weights_for(check.kind, position);
+    /// Whether the instances' fill exceeds what can land on them.
+    fn holds_with(&mut self, check: &Check<'_, D>, weights: usize) -> bool {
+        let weights = self.weights_for(check.kind, weights);
         let needed = weighted(&weights, &check.landing);
-        let Some(fill) = self.fill(check, &weights) else { return i64::MIN };
-        let excess = i128::from(fill) - needed;
-        let share = excess * MILLIONTHS / needed.max(1);
-        if excess > 0 {
-            // The division rounds towards zero, and must not turn an excess into none.
-            i64::try_from(share).unwrap_or(i64::MAX).max(1)
-        } else {
-            i64::try_from(share).unwrap_or(i64::MIN).min(0)
-        }
+        self.fill(check, &weights).is_some_and(|fill| i128::from(fill) > needed)
     }
 
     /// A dimension that the kind does not need never blocks it, and what others hold of it does not
@@ -346,7 +325,7 @@ fn families<const D: usize>(model: &Model<D>) -> Vec<Family> {
 
 /// Weights from all on the second dimension to all on the first; the others weigh as much as both.
 fn weights<const D: usize>(model: &Model<D>) -> Vec<[i64; D]> {
-    let scale = model.scale();
+    let scale = model.scale;
     (0..WEIGHTS)
         .map(|position| {
             let tilt = (position as f32 / (WEIGHTS - 1) as f32 - 0.5) * WEIGHT_SPREAD;
@@ -381,6 +360,8 @@ pub(crate) struct InfeasibilityCut<const D: usize> {
     pub(crate) kind: KindIndex,
     /// Whether tasks of each kind can land where this one can.
     lands: Table<KindIndex, bool>,
+    /// Whether tasks of it are displaced already.
+    is_displaced: bool,
     /// What is displaced there already, but for one task of the kind itself.
     landing: [i64; D],
     /// The weights that can be tried, and the fill with each.
@@ -390,15 +371,11 @@ pub(crate) struct InfeasibilityCut<const D: usize> {
 impl<const D: usize> InfeasibilityCut<D> {
     /// Whether the tasks of one more instance are too much. Says nothing if no task of the kind is
     /// displaced.
-    pub(crate) fn excludes(
-        &self,
-        model: &Model<D>,
-        movable: &[(KindIndex, u16)],
-        displaced: &Table<KindIndex, u32>,
-    ) -> bool {
+    pub(crate) fn excludes(&self, model: &Model<D>, movable: &[(KindIndex, u16)]) -> bool {
         // The certificate asks about displaced kinds only: without a task of this kind, it would
-        // not refuse.
-        if displaced[self.kind] == 0 && movable.iter().all(|(kind, _)| *kind != self.kind) {
+        // not refuse. What was displaced when the cut was made stays so, as plans only grow from
+        // there; what a try displaces beside it does not.
+        if !self.is_displaced && movable.iter().all(|(kind, _)| *kind != self.kind) {
             return false;
         }
         let mut landing = self.landing;
@@ -476,7 +453,7 @@ mod tests {
                 let larger = Displaced { is_removed: &is_removed, count: &count };
                 let refused = certificate.check(larger, None).is_err();
                 let movable = model.movable.of(instance);
-                if cuts.iter().any(|cut| cut.excludes(&model, movable, &before)) {
+                if cuts.iter().any(|cut| cut.excludes(&model, movable)) {
                     assert!(refused, "seed {seed}, instance {instance:?}");
                     excluded += 1;
                 } else {

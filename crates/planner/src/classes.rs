@@ -11,7 +11,7 @@ use crate::inventory::{Instance, Inventory};
 
 /// Which instances may run which services' tasks.
 pub(crate) struct Classes {
-    /// The positions of instances in the inventory, by class, then in their order before.
+    /// The positions of usable instances in the inventory, by class, then in their order before.
     pub(crate) origin: Table<InstanceIndex, usize>,
     /// The class of each.
     pub(crate) class: Table<InstanceIndex, ClassIndex>,
@@ -25,8 +25,11 @@ pub(crate) struct Classes {
 type ConstraintSet = Option<Vec<Expression>>;
 
 impl Classes {
-    /// Classifies the usable instances, given by their positions in the inventory.
-    pub(crate) fn new(inventory: &Inventory, usable: &[usize]) -> Self {
+    /// Classifies instances, given by their positions in the inventory, of which some are usable.
+    ///
+    /// A class of which none is usable is kept: which tasks may meet on an instance must not change
+    /// once the last one of its class drains.
+    pub(crate) fn new(inventory: &Inventory, positions: &[usize], usable: &[bool]) -> Self {
         let distinct: BTreeSet<&[String]> =
             inventory.services.iter().map(|service| service.constraints.as_slice()).collect();
         // Sorted, as the set was: `set_of` below finds them by binary search.
@@ -38,8 +41,8 @@ impl Classes {
 
         let (mut origin, mut class) = (Table::default(), Table::default());
         let mut members = Vec::new();
-        for ((membership, _), positions) in group_by_membership(inventory, usable, &parsed) {
-            for position in positions {
+        for ((membership, _), positions) in group_by_membership(inventory, positions, &parsed) {
+            for position in positions.into_iter().filter(|&position| usable[position]) {
                 origin.push(position);
                 class.push(ClassIndex::new(members.len()));
             }
@@ -62,7 +65,7 @@ impl Classes {
 /// a GPU has a price of its own.
 fn group_by_membership(
     inventory: &Inventory,
-    usable: &[usize],
+    positions: &[usize],
     sets: &[ConstraintSet],
 ) -> BTreeMap<(Vec<bool>, bool), Vec<usize>> {
     let mut subjects = BTreeSet::new();
@@ -71,24 +74,24 @@ fn group_by_membership(
     }
     // Instances that answer every question alike are asked once.
     let mut alike = BTreeMap::<Vec<Option<&str>>, Vec<usize>>::new();
-    for (rank, &position) in usable.iter().enumerate() {
+    for (rank, &position) in positions.iter().enumerate() {
         let answers =
             subjects.iter().map(|subject: &&Subject| subject.value(&inventory.instances[position]));
         alike.entry(answers.collect()).or_default().push(rank);
     }
     let mut classes = BTreeMap::<(Vec<bool>, bool), Vec<usize>>::new();
     for ranks in alike.into_values() {
-        let first = &inventory.instances[usable[ranks[0]]];
+        let first = &inventory.instances[positions[ranks[0]]];
         let membership: Vec<bool> = sets.iter().map(|set| may_be_member(set, first)).collect();
         for rank in ranks {
-            let registered = inventory.instances[usable[rank]].registered.unwrap_or_default();
+            let registered = inventory.instances[positions[rank]].registered.unwrap_or_default();
             classes.entry((membership.clone(), registered.gpus > 0)).or_default().push(rank);
         }
     }
     for ranks in classes.values_mut() {
         // By rank and not by position: ranks follow the ids, positions the order of the inventory.
         ranks.sort_unstable();
-        ranks.iter_mut().for_each(|rank| *rank = usable[*rank]);
+        ranks.iter_mut().for_each(|rank| *rank = positions[*rank]);
     }
     classes
 }

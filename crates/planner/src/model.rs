@@ -50,6 +50,9 @@ pub(crate) struct Model<const D: usize> {
     pub(crate) kind_of: Table<ServiceIndex, Option<KindIndex>>,
     /// The instances that hold each conflict key.
     pub(crate) key_holders: Table<KeyIndex, InstanceSet>,
+    /// One over the mean capacity of all instances of the inventory, by dimension; 0 where there is
+    /// none.
+    pub(crate) scale: [f32; D],
 }
 
 /// Tasks that need the same and may run on the same instances.
@@ -98,11 +101,10 @@ impl<const D: usize> Model<D> {
     pub(crate) fn new(inventory: &Inventory, eligibility: &Eligibility) -> Self {
         let instances = &inventory.instances;
         // By id, so that nothing depends on the order of the inventory.
-        let mut usable: Vec<usize> =
-            (0..instances.len()).filter(|&position| eligibility.usable[position]).collect();
-        usable.sort_by(|&a, &b| instances[a].instance_id.cmp(&instances[b].instance_id));
+        let mut positions: Vec<usize> = (0..instances.len()).collect();
+        positions.sort_by(|&a, &b| instances[a].instance_id.cmp(&instances[b].instance_id));
 
-        let classes = Classes::new(inventory, &usable);
+        let classes = Classes::new(inventory, &positions, &eligibility.usable);
         let Classes { origin, class, .. } = &classes;
         let candidate: Table<InstanceIndex, bool> =
             origin.iter().map(|&position| eligibility.kept[position].is_none()).collect();
@@ -130,6 +132,7 @@ impl<const D: usize> Model<D> {
             kind_of,
             key_holders: key_holders(inventory, origin, &keys, &service_tasks),
             service_tasks,
+            scale: scale(instances),
             origin: classes.origin,
         }
     }
@@ -157,17 +160,9 @@ impl<const D: usize> Model<D> {
         self.members[class].len()
     }
 
-    /// One over the mean capacity, by dimension; 0 where there is none.
-    pub(crate) fn scale(&self) -> [f32; D] {
-        std::array::from_fn(|dimension| {
-            let total: f32 = self.capacity.iter().map(|capacity| capacity[dimension] as f32).sum();
-            if total > 0.0 { self.len() as f32 / total } else { 0.0 }
-        })
-    }
-
     /// How large a task of each kind is, in shares of a mean instance, summed over the dimensions.
     pub(crate) fn sizes(&self) -> Table<KindIndex, f32> {
-        let scale = self.scale();
+        let scale = &self.scale;
         self.kinds
             .iter()
             .map(|kind| {
@@ -294,6 +289,19 @@ fn amounts<const D: usize>(
     pick: fn(&Instance) -> Option<Resources>,
 ) -> Table<InstanceIndex, Amounts<D>> {
     origin.iter().map(|&position| narrow(pick(&instances[position]).unwrap_or_default())).collect()
+}
+
+/// Usable or not: the certificate weighs by it, and must not judge otherwise of the same tasks once
+/// instances drain.
+fn scale<const D: usize>(instances: &[Instance]) -> [f32; D] {
+    let mut totals = [0_i64; D];
+    for instance in instances {
+        let capacity = narrow::<D>(instance.registered.unwrap_or_default());
+        for (total, amount) in totals.iter_mut().zip(capacity) {
+            *total += i64::from(amount);
+        }
+    }
+    totals.map(|total| if total > 0 { instances.len() as f32 / total as f32 } else { 0.0 })
 }
 
 /// The positions of each class's instances, which stand together.

@@ -318,7 +318,7 @@ impl<'a, const D: usize> Replay<'a, D> {
         tasks: &[DisplacedTask],
     ) -> (bool, u64) {
         let model = self.model;
-        let scale = model.scale();
+        let scale = model.scale;
         let mut free = model.free.clone();
         let mut key_holders = model.key_holders.clone();
         let mut rooms: Table<InstanceIndex, i64> =

@@ -51,11 +51,6 @@ const REPLAY_STEPS_PER_INSTANCE: u64 = 3_000;
 /// much, ten times as much takes half as much CPU time again.
 const STEPS_MIN: u64 = 2_000_000;
 
-/// How often the candidates are gone through: the balance of zones may allow later what it refused
-/// before. It ends when a pass gains nothing; 1, 2 and 6 passes differ by less than 0.2 % of the
-/// cost.
-const PASSES: usize = 3;
-
 /// Finds what can go by the certificate alone.
 pub(crate) fn certified<const D: usize>(
     model: &Model<D>,
@@ -73,13 +68,9 @@ pub(crate) fn certified<const D: usize>(
     };
     let budget = STEPS_MIN.max(CERTIFICATE_STEPS_PER_INSTANCE * model.len() as u64);
     let mut search = Search::new(model, nothing, steps_max.min(budget));
-    for _ in 0..PASSES {
-        let before = search.safe.removed.len();
-        search.grow(order, |search| search.check(None));
-        if search.safe.removed.len() == before {
-            break;
-        }
-    }
+    // Until a pass gains nothing: the limits may allow later what they refused before. Each pass but
+    // the last takes an instance, and the steps bound all of them.
+    while search.grow(order, |search| search.check(None)) {}
     let mut safe = search.finish();
     safe.certified = safe.removed.len();
     safe
@@ -158,12 +149,13 @@ impl<'a, const D: usize> Search<'a, D> {
     }
 
     /// Takes what candidates it can, as long as `holds`; that says which kind of task is in the
-    /// way, if it knows.
+    /// way, if it knows. Returns whether it took any.
     fn grow(
         &mut self,
         order: &[InstanceIndex],
         mut holds: impl FnMut(&mut Self) -> Result<(), Option<KindIndex>>,
-    ) {
+    ) -> bool {
+        let taken_before = self.safe.removed.len();
         // The whole order is tried first: on a cluster with much room it holds at once.
         let (mut start, mut chunk) = (0, order.len().max(1));
         while start < order.len() && self.safe.steps + self.certificate.steps < self.steps_max {
@@ -193,7 +185,10 @@ impl<'a, const D: usize> Search<'a, D> {
                         if let (Some(instance), Some(kind)) = (last, kind) {
                             self.block(instance, kind);
                         }
-                        start = end;
+                        // On from the next: with this one taken, the limits refused some of the
+                        // chunk that they may allow without it.
+                        let tried = order[start..end].iter().position(|&next| Some(next) == last);
+                        start = tried.map_or(end, |position| start + position + 1);
                         // Small steps after one that is in the way; they double as soon as they
                         // hold.
                         chunk = 1;
@@ -203,20 +198,19 @@ impl<'a, const D: usize> Search<'a, D> {
                 }
             }
         }
+        self.safe.removed.len() > taken_before
     }
 
     /// Whether a candidate is worth asking about; notes what stands in its way.
     fn is_open(&mut self, instance: InstanceIndex) -> bool {
-        let SafeRemovals { is_removed, blocked_by, limits, .. } = &mut self.safe;
+        let SafeRemovals { is_removed, blocked_by, limits, steps, .. } = &mut self.safe;
+        *steps += 1;
         if is_removed[instance] || blocked_by[instance].is_some() || !limits.allows(instance) {
             return false;
         }
         let movable = self.model.movable.of(instance);
-        let cut = self
-            .cuts
-            .values()
-            .map(|(_, cut)| cut)
-            .find(|cut| cut.excludes(self.model, movable, &self.displaced));
+        let cut =
+            self.cuts.values().map(|(_, cut)| cut).find(|cut| cut.excludes(self.model, movable));
         blocked_by[instance] = cut.map(|cut| cut.kind);
         cut.is_none()
     }

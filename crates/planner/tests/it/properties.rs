@@ -109,6 +109,18 @@ fn shuffled(inventory: &Inventory, seed: u64) -> Inventory {
     inventory
 }
 
+/// What is planned once all that the plan removes drains.
+fn plan_again(world: &World) -> Plan {
+    let mut after = world.inventory.clone();
+    let Inventory { instances, services, .. } = &mut after;
+    for instance in instances {
+        if world.removed().contains(&instance.instance_id) {
+            drain(instance, services);
+        }
+    }
+    plan(&after, &world.policy, now())
+}
+
 fn spread(zones: &BTreeMap<&str, i64>) -> i64 {
     zones.values().max().unwrap_or(&0) - zones.values().min().unwrap_or(&0)
 }
@@ -305,17 +317,8 @@ proptest! {
     }
 
     #[test]
-    fn the_planned_world_has_an_empty_plan((inventory, seed) in inventories()) {
-        let policy = some_policy(seed, inventory.instances.len());
-        let world = World::new(inventory, policy);
-        let mut after = world.inventory.clone();
-        let Inventory { instances, services, .. } = &mut after;
-        for instance in instances {
-            if world.removed().contains(&instance.instance_id) {
-                drain(instance, services);
-            }
-        }
-        let again = plan(&after, &world.policy, now());
+    fn the_planned_world_has_an_empty_plan(world in worlds()) {
+        let again = plan_again(&world);
         prop_assert!(again.remove.is_empty(), "{:?} then {:?}", world.plan.remove, again.remove);
     }
 
@@ -341,6 +344,22 @@ proptest! {
             prop_assert!(!kept.reason.to_string().is_empty());
             prop_assert!(!is_kept_for_room || kept.reason.code() == "no_room");
         }
+    }
+}
+
+/// Few worlds show it: these had a second plan while the certificate depended on what drained
+/// (twice), on what was asked before, and on the limits of a try that failed.
+#[test]
+fn worlds_that_once_had_a_second_plan_have_none() {
+    for (seed, size, policy_seed) in [
+        (16_557_383_651_411_922_975, 23, 13_380_306_193_476_754_994),
+        (8_428_634_635_630_824_739, 20, 13_336_233_637_517_127_613),
+        (15_693_446_594_828_360_518, 17, 14_007_835_104_517_769_901),
+        (5_257_937_237_007_020_110, 11, 12_529_117_714_887_140_805),
+    ] {
+        let world = World::new(wild(seed, size), some_policy(policy_seed, size));
+        assert!(!world.plan.remove.is_empty(), "seed {seed}");
+        assert_eq!(plan_again(&world).remove, [], "seed {seed}");
     }
 }
 
