@@ -71,7 +71,7 @@ pub(crate) struct Hop<'a> {
     end: Instant,
     looks: Looks,
     mark: HopMark,
-    /// `None` until the first one is sent, and for good if the hook is gone.
+    /// `None` until the first one has proven the action.
     heartbeat: Option<Heartbeat>,
     /// What the action was to be completed with, if no answer has come to that.
     unanswered: Option<(OutcomeKind, String)>,
@@ -158,12 +158,16 @@ impl<'a> Hop<'a> {
     /// Observes the action, and the container instances if the action is waited for.
     async fn observe(&mut self, known: Option<&Observation>) -> Result<Observation, Problem> {
         let action_state = observe_action_state(self.drain()).await?;
-        if !action_state.is_waiting() {
+        if !action_state.is_waiting() && action_state != ActionState::AboutToWait {
             return Ok(Observation::not_waiting(action_state, known));
         }
-        // Before the search: if that fails there is a pause, which the action must outlive.
+        // Before all else: nobody is waited for, told or drained on a message that is not proven.
+        // And if the search fails there is a pause, which the action must outlive.
         if self.start_heartbeats().await? == ActionStatus::Over {
             return Ok(Observation::not_waiting(ActionState::Over, known));
+        }
+        if !action_state.is_waiting() {
+            return Ok(Observation::not_waiting(action_state, known));
         }
         let observation = observe_container_instances(self.drain(), action_state, known).await?;
         self.carry(&observation);
@@ -197,7 +201,8 @@ impl<'a> Hop<'a> {
             report::print_drain_seconds(self.drain());
             return self.settle(kind, why, observation).await;
         }
-        if matches!(decision, Decision::GiveUp { .. }) {
+        // What is not proven is told to nobody, and a dry run cannot prove anything.
+        if matches!(decision, Decision::GiveUp { .. }) && !self.settings.dry_run {
             self.report_give_up(observation).await;
         }
         let completion = completion_of(&decision);
@@ -479,19 +484,22 @@ impl<'a> Hop<'a> {
         if deadline > Instant::now() { wake.min(deadline) } else { wake }
     }
 
-    /// Sends the first heartbeat of the hop, and bounds the drain by the action's global time-out.
-    /// Later hops get the heartbeat time-out handed on; where the hook is gone there is none to
-    /// keep. A dry run sends none.
+    /// Proves the action by the first heartbeat of the hop, and bounds the drain by the action's
+    /// global time-out. Later hops get the heartbeat time-out handed on. A dry run sends none.
     async fn start_heartbeats(&mut self) -> Result<ActionStatus, Problem> {
-        if self.heartbeat.is_some() || self.settings.dry_run {
+        if self.heartbeat.is_some() {
             return Ok(ActionStatus::Active);
         }
         if self.state.heartbeat_timeout_seconds.is_none() {
             self.state.heartbeat_timeout_seconds = heartbeat::read_timeout(self.drain()).await?;
         }
+        // The actions of a hook end with it (Auto Scaling API, `DeleteLifecycleHook`).
         let Some(seconds) = self.state.heartbeat_timeout_seconds else {
-            return Ok(ActionStatus::Active);
+            return Ok(ActionStatus::Over);
         };
+        if self.settings.dry_run {
+            return Ok(ActionStatus::Active);
+        }
         if let Some(action_end) = self.action_end() {
             self.state.deadline = self.state.deadline.min(action_end);
         }
