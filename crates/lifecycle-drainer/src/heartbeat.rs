@@ -69,12 +69,6 @@ impl Heartbeat {
     }
 }
 
-/// Reads the heartbeat time-out of the action's hook, in seconds. `None` if the hook is gone.
-pub(crate) async fn read_timeout(drain: Drain<'_>) -> Result<Option<u64>, Problem> {
-    let timeout = drain.clients.auto_scaling.heartbeat_timeout(drain.action).await?;
-    Ok(timeout.map(|timeout| timeout.as_secs()))
-}
-
 /// When the action must be ended, lest its global time-out ends it.
 pub(crate) fn global_deadline(drain: Drain<'_>, timeout: Duration) -> Timestamp {
     let timeout = SignedDuration::try_from(timeout).unwrap_or(GLOBAL_TIMEOUT);

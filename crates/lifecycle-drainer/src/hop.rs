@@ -73,6 +73,8 @@ pub(crate) struct Hop<'a> {
     mark: HopMark,
     /// `None` until the first one has proven the action.
     heartbeat: Option<Heartbeat>,
+    /// When the action must be ended at the latest, once its hook is read.
+    action_end: Timestamp,
     /// What the action was to be completed with, if no answer has come to that.
     unanswered: Option<(OutcomeKind, String)>,
     /// Whether people have been told that the drain is given up.
@@ -123,6 +125,7 @@ impl<'a> Hop<'a> {
             clock,
             end,
             heartbeat: None,
+            action_end: Timestamp::MAX,
             unanswered: None,
             give_up_reported: false,
         }
@@ -271,8 +274,7 @@ impl<'a> Hop<'a> {
             let timeout = self.settings.drain_timeout;
             let extended = drain_deadline(self.action.time, first_seen, draining_since, timeout);
             // Never beyond the end of the action, where that is known to be nearer.
-            let action_end = self.action_end().unwrap_or(Timestamp::MAX);
-            self.state.deadline = deadline.max(extended).min(action_end);
+            self.state.deadline = deadline.max(extended).min(self.action_end);
         }
     }
 
@@ -485,32 +487,22 @@ impl<'a> Hop<'a> {
     }
 
     /// Proves the action by the first heartbeat of the hop, and bounds the drain by the action's
-    /// global time-out. Later hops get the heartbeat time-out handed on. A dry run sends none.
+    /// global time-out. A dry run sends none.
     async fn start_heartbeats(&mut self) -> Result<ActionStatus, Problem> {
         if self.heartbeat.is_some() {
             return Ok(ActionStatus::Active);
         }
-        if self.state.heartbeat_timeout_seconds.is_none() {
-            self.state.heartbeat_timeout_seconds = heartbeat::read_timeout(self.drain()).await?;
-        }
         // The actions of a hook end with it (Auto Scaling API, `DeleteLifecycleHook`).
-        let Some(seconds) = self.state.heartbeat_timeout_seconds else {
+        let Some(timeout) = self.clients.auto_scaling.heartbeat_timeout(self.action).await? else {
             return Ok(ActionStatus::Over);
         };
         if self.settings.dry_run {
             return Ok(ActionStatus::Active);
         }
-        if let Some(action_end) = self.action_end() {
-            self.state.deadline = self.state.deadline.min(action_end);
-        }
-        self.heartbeat = Heartbeat::start(self.drain(), Duration::from_secs(seconds)).await?;
+        self.action_end = heartbeat::global_deadline(self.drain(), timeout);
+        self.state.deadline = self.state.deadline.min(self.action_end);
+        self.heartbeat = Heartbeat::start(self.drain(), timeout).await?;
         Ok(if self.heartbeat.is_some() { ActionStatus::Active } else { ActionStatus::Over })
-    }
-
-    /// When the action ends by itself, if that is known.
-    fn action_end(&self) -> Option<Timestamp> {
-        let timeout = Duration::from_secs(self.state.heartbeat_timeout_seconds?);
-        Some(heartbeat::global_deadline(self.drain(), timeout))
     }
 
     /// Waits for an instance that is away for a new root volume, and sets it ACTIVE again.
@@ -595,7 +587,6 @@ fn first_state(
         container_instances: Vec::new(),
         search_incomplete: false,
         returning_since: None,
-        heartbeat_timeout_seconds: None,
         stuck_reported: false,
     }
 }

@@ -5,7 +5,6 @@
 //! it is left to the `lifecycle-drainer`.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -27,10 +26,6 @@ const VERSION: u64 = 1;
 /// More hops than the longest drain can take: 48 hours of the shortest hops, 10 seconds each, are
 /// 17,280. A greater number was not counted by Ebb.
 const HOPS_MAX: u64 = 20_000;
-
-/// What a hook's heartbeat time-out may be. Source: Auto Scaling API,
-/// `PutLifecycleHook.HeartbeatTimeout`.
-const HEARTBEAT_SECONDS: RangeInclusive<u64> = 30..=7_200;
 
 /// More container instances than an EC2 instance ever has: as many as one call describes. A longer
 /// list was not written by Ebb.
@@ -54,8 +49,6 @@ pub struct HandoffState {
     /// When the action was completed of an instance that only gets a new root volume: it comes back,
     /// and is to be ACTIVE again then. `None` until then, and for all others.
     pub returning_since: Option<Timestamp>,
-    /// The hook's heartbeat time-out, once it is read.
-    pub heartbeat_timeout_seconds: Option<u64>,
     /// Whether people have been told what holds the drain.
     pub stuck_reported: bool,
 }
@@ -89,7 +82,6 @@ impl HandoffState {
             container_instances: fields.container_instances()?,
             search_incomplete: fields.flag("ebb.search_incomplete")?.unwrap_or(false),
             returning_since: fields.optional_time("ebb.returning_since")?,
-            heartbeat_timeout_seconds: fields.heartbeat_timeout_seconds()?,
             stuck_reported: fields.stuck_reported()?,
         }))
     }
@@ -123,9 +115,6 @@ impl HandoffState {
         }
         if let Some(since) = self.returning_since {
             state["returning_since"] = json!(since);
-        }
-        if let Some(seconds) = self.heartbeat_timeout_seconds {
-            state["heartbeat_timeout_seconds"] = json!(seconds);
         }
         // Raw values keep every other field's text as it came. Parsed and written again, numbers
         // and escapes might change.
@@ -179,18 +168,6 @@ impl<'a> Fields<'a> {
             (None, None) => Ok(None),
             (Some(_), None) => Err(self.error(arn, "a text beside ebb.cluster")),
             (None, Some(_)) => Err(self.error(cluster, "a text beside ebb.container_instance_arn")),
-        }
-    }
-
-    fn heartbeat_timeout_seconds(&self) -> Result<Option<u64>, ParseError> {
-        let field = "ebb.heartbeat_timeout_seconds";
-        match self.get(field) {
-            None => Ok(None),
-            Some(value) => value
-                .as_u64()
-                .filter(|seconds| HEARTBEAT_SECONDS.contains(seconds))
-                .map(Some)
-                .ok_or_else(|| self.error(field, "a number of seconds from 30 to 7200")),
         }
     }
 
@@ -272,7 +249,6 @@ mod tests {
             ],
             search_incomplete: false,
             returning_since: None,
-            heartbeat_timeout_seconds: Some(3_600),
             stuck_reported: true,
         }
     }
@@ -288,7 +264,6 @@ mod tests {
             container_instances: Vec::new(),
             search_incomplete: true,
             returning_since: Some("2025-03-04T05:20:00Z".parse().unwrap()),
-            heartbeat_timeout_seconds: None,
             stuck_reported: false,
             ..carried()
         };
@@ -359,7 +334,6 @@ mod tests {
                     {"cluster": "shop", "arn": "arn:aws:ecs:…:container-instance/shop/1"},
                     {"cluster": "old", "arn": "arn:aws:ecs:…:container-instance/old/2"},
                 ],
-                "heartbeat_timeout_seconds": 3_600,
                 "stuck_reported": true,
             }})
         );
@@ -409,7 +383,6 @@ mod tests {
             ),
             ("search_incomplete", json!(1), "ebb.search_incomplete"),
             ("returning_since", json!(1), "ebb.returning_since"),
-            ("heartbeat_timeout_seconds", json!(7_201), "ebb.heartbeat_timeout_seconds"),
             ("stuck_reported", json!("yes"), "ebb.stuck_reported"),
             ("version", json!(0), "ebb.version"),
             ("version", json!(2), "ebb.version"),
