@@ -69,10 +69,15 @@ impl Heartbeat {
     }
 }
 
-/// When the action must be ended, lest its global time-out ends it.
+/// When the action must be ended, lest its global time-out ends it. It is proven to be open.
 pub(crate) fn global_deadline(drain: Drain<'_>, timeout: Duration) -> Timestamp {
     let timeout = SignedDuration::try_from(timeout).unwrap_or(GLOBAL_TIMEOUT);
     let global_timeout = (timeout * GLOBAL_TIMEOUT_HEARTBEATS).min(GLOBAL_TIMEOUT);
-    let end = drain.began().checked_add(global_timeout - GLOBAL_TIMEOUT_MARGIN);
+    let mut began = drain.began();
+    // What is open did not begin so long ago: the message's time is wrong.
+    if drain.clock.now().duration_since(began) >= global_timeout {
+        began = drain.state.first_seen;
+    }
+    let end = began.checked_add(global_timeout - GLOBAL_TIMEOUT_MARGIN);
     end.unwrap_or(Timestamp::MAX)
 }

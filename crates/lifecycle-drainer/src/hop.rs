@@ -103,7 +103,10 @@ impl<'a> Hop<'a> {
     ) -> Self {
         let now = clock.now();
         let state = match &action.carried {
-            Some(carried) => HandoffState { hop: carried.hop + 1, ..carried.clone() },
+            Some(carried) => HandoffState {
+                hop: carried.hop + 1,
+                ..carried.clone().bounded(action.time, settings.drain_timeout, now)
+            },
             None => first_state(settings, action, now),
         };
         // A function with little time waits for half of it, so that its hops do not chase each

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::event::{ParseError, describe};
 use crate::ids::{Cluster, ContainerInstanceArn};
+use crate::lifecycle::deadline::drain_deadline;
 use crate::lifecycle::settings::DRAIN_TIMEOUT_MAX;
 
 /// The key of the state in the message.
@@ -84,6 +85,28 @@ impl HandoffState {
             returning_since: fields.optional_time("ebb.returning_since")?,
             stuck_reported: fields.stuck_reported()?,
         }))
+    }
+
+    /// The state as it may be in a hop that begins `now`, of a message sent at `message_time`. It has
+    /// come over a topic and may be forged: it neither holds an instance for longer than the
+    /// settings say, nor cuts a drain short, nor lies ahead.
+    pub fn bounded(
+        self,
+        message_time: Option<Timestamp>,
+        drain_timeout: SignedDuration,
+        now: Timestamp,
+    ) -> Self {
+        // No hop came before the message was sent.
+        let earliest = message_time.map_or(Timestamp::MIN, |time| time.min(now));
+        let first_seen = self.first_seen.clamp(earliest, now);
+        let draining_since = self.draining_since.map(|since| since.clamp(first_seen, now));
+        Self {
+            first_seen,
+            deadline: drain_deadline(message_time, first_seen, draining_since, drain_timeout),
+            draining_since,
+            returning_since: self.returning_since.map(|since| since.min(now)),
+            ..self
+        }
     }
 
     /// The message with this state in it, in place of any other. Every other field stays as it was
@@ -395,7 +418,59 @@ mod tests {
         assert_eq!(read(&message).unwrap_err().field, "ebb.cluster");
     }
 
+    const TIMEOUT: SignedDuration = SignedDuration::from_secs(900);
+
+    #[test]
+    fn state_that_ebb_wrote_is_within_its_bounds() {
+        let sent = "2025-03-04T05:06:07Z".parse().unwrap();
+        let now = "2025-03-04T05:20:00Z".parse().unwrap();
+        assert_eq!(carried().bounded(Some(sent), TIMEOUT, now), carried());
+    }
+
+    #[test]
+    fn forged_times_neither_hold_an_instance_longer_nor_cut_its_drain_short() {
+        let sent: Timestamp = "2025-03-04T05:06:00Z".parse().unwrap();
+        let now = sent + SignedDuration::from_secs(60);
+        let deadlines = [Timestamp::MIN, sent, now, Timestamp::MAX].map(|time| {
+            let forged = HandoffState {
+                first_seen: time,
+                deadline: time,
+                draining_since: Some(time),
+                returning_since: Some(time),
+                ..carried()
+            };
+            let bounded = forged.bounded(Some(sent), TIMEOUT, now);
+            assert!((sent..=now).contains(&bounded.first_seen), "{time}: {bounded:?}");
+            assert!(bounded.returning_since <= Some(now), "{time}: {bounded:?}");
+            bounded.deadline.duration_since(sent).as_secs()
+        });
+        assert_eq!(deadlines, [900; 4]);
+    }
+
+    /// Milliseconds; not all of them are moments.
+    const MOMENTS: std::ops::Range<i64> = -400_000_000_000_000..400_000_000_000_000;
+
     proptest! {
+        #[test]
+        fn no_times_are_out_of_bounds(
+            sent in proptest::option::of(MOMENTS), first_seen in MOMENTS,
+            draining in proptest::option::of(MOMENTS), now in MOMENTS,
+        ) {
+            let moment = |milliseconds| {
+                Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
+            };
+            let state = HandoffState {
+                first_seen: moment(first_seen),
+                draining_since: draining.map(moment),
+                ..carried()
+            };
+            let now = moment(now);
+            let bounded = state.bounded(sent.map(moment), TIMEOUT, now);
+            prop_assert!(bounded.deadline.duration_since(now) <= TIMEOUT);
+            let again = bounded.clone().bounded(sent.map(moment), TIMEOUT, now);
+            prop_assert_eq!(again, bounded);
+        }
+
         #[test]
         fn no_state_panics_the_reader(hop in any::<i64>(), deadline in ".*", first_seen in ".*") {
             let state = json!({"hop": hop, "deadline": deadline, "first_seen": first_seen});
