@@ -18,6 +18,7 @@ use std::iter;
 
 use ebb_aws::{Clients, Clock, HandlerError, Problem};
 use ebb_core::event::{Event, Record, parse};
+use ebb_core::ids::InstanceId;
 use ebb_core::lifecycle::action::{self, LifecycleAction};
 use ebb_core::lifecycle::settings::LifecycleSettings;
 use ebb_core::lifecycle::{Answer, Outcome, OutcomeKind, UNATTENDED_MAX};
@@ -86,14 +87,14 @@ impl LifecycleDrainer {
         deadline: Timestamp,
     ) -> Result<Vec<Outcome>, Problem> {
         match record.event {
-            Ok(Event::Ours(action)) => self.run_hops(action, clock, deadline).await,
-            Ok(Event::Ignored { instance_id, why }) => Ok(vec![Outcome {
-                instance_id,
-                outcome: OutcomeKind::Ignored,
-                reason: Some(why),
-                tasks_left: None,
-                hop: None,
-            }]),
+            Ok(Event::Ours(action)) if self.settings.is_own_hook(&action.hook) => {
+                self.run_hops(action, clock, deadline).await
+            }
+            Ok(Event::Ours(LifecycleAction { instance_id, hook, .. })) => {
+                let why = format!("its hook {hook} is not among LIFECYCLE_HOOKS");
+                Ok(vec![ignored(Some(instance_id), why)])
+            }
+            Ok(Event::Ignored { instance_id, why }) => Ok(vec![ignored(instance_id, why)]),
             Err(error) => Err(error.into()),
         }
     }
@@ -156,6 +157,16 @@ impl LifecycleDrainer {
         deadline: Timestamp,
     ) -> Hop<'a> {
         Hop::begin(&self.clients, &self.settings, action, at_end, clock, deadline)
+    }
+}
+
+fn ignored(instance_id: Option<InstanceId>, why: String) -> Outcome {
+    Outcome {
+        instance_id,
+        outcome: OutcomeKind::Ignored,
+        reason: Some(why),
+        tasks_left: None,
+        hop: None,
     }
 }
 
