@@ -37,7 +37,7 @@ use crate::observation::{
     Observation, count_tasks, observe_action_state, observe_container_instances, observe_others,
     observe_protection, recheck_statuses, recheck_tasks,
 };
-use crate::reactivation::look_and_reactivate;
+use crate::reactivation::{look_and_reactivate, mark_for_return};
 use crate::report;
 use crate::unattended::{Surroundings, waiting_members};
 
@@ -142,6 +142,10 @@ impl<'a> Hop<'a> {
     /// Runs the hop to its end. Every wait on the way ends with the hop.
     pub(crate) async fn run(mut self) -> Result<Outcome, Problem> {
         if let Some(since) = self.state.returning_since {
+            if self.settings.dry_run {
+                let why = "DRY_RUN is set, and its action is completed".to_owned();
+                return Ok(self.outcome(OutcomeKind::Ignored, why, None));
+            }
             return self.reactivate(since).await;
         }
         let mut known = None;
@@ -248,8 +252,18 @@ impl<'a> Hop<'a> {
             && matches!(kind, OutcomeKind::Completed | OutcomeKind::TimedOut)
             && self.at_end == AtEnd::Publish;
         if returns && self.action.topic().is_some() {
-            self.state.returning_since = Some(self.clock.now());
-            self.publish().await?;
+            let since = self.clock.now();
+            match mark_for_return(self.drain(), observation, since).await {
+                Ok(()) => {
+                    self.state.returning_since = Some(since);
+                    self.publish().await?;
+                }
+                // What bears no mark would be left alone by the next hop.
+                Err(error) => warn!(
+                    ec2.instance_id = %self.action.instance_id,
+                    "It will stay DRAINING when it is back: {}", Problem::from(error).text
+                ),
+            }
         }
         Ok(Step::Settle(self.outcome(kind, why, Some(observation))))
     }
