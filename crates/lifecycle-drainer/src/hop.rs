@@ -29,6 +29,7 @@ use tracing::warn;
 
 use crate::act::{Effect, act};
 use crate::chain::HopMark;
+use crate::cut_off;
 use crate::diagnosis::report_holding_tasks;
 use crate::drain::{Drain, ListedClusters};
 use crate::heartbeat::{self, Heartbeat};
@@ -204,15 +205,13 @@ impl<'a> Hop<'a> {
         let Observation { action_state, progress, .. } = observation;
         let (evidence, deadline) = (self.looks.evidence, self.state.deadline);
         let decision = decide(action_state, progress, &evidence, self.settings, deadline, now);
-        // Whoever ended the action: a call of this hop had no answer, and did it.
-        if matches!(decision, Decision::Ignore { .. })
-            && let Some((kind, why)) = self.unanswered.take()
-        {
-            report::print_drain_seconds(self.drain());
-            return self.settle(kind, why, observation).await;
+        if let Decision::Ignore { why } = decision {
+            let settled = self.settle_over(OutcomeKind::Ignored, why, Some(observation)).await;
+            return settled.map(Step::Settle);
         }
+        let gives_up = matches!(decision, Decision::GiveUp { .. });
         // What is not proven is told to nobody, and a dry run cannot prove anything.
-        if matches!(decision, Decision::GiveUp { .. }) && !self.settings.dry_run {
+        if gives_up && !self.settings.dry_run {
             self.report_give_up(observation).await;
         }
         let completion = completion_of(&decision);
@@ -221,22 +220,44 @@ impl<'a> Hop<'a> {
             self.unanswered = completion;
         }
         match effect? {
-            Effect::Settled(kind, why) => self.settle(kind, why, observation).await,
+            Effect::Settled(kind, why) => {
+                if gives_up && kind == OutcomeKind::TimedOut {
+                    cut_off::mark_counted(self.drain(), observation).await;
+                }
+                self.settle(kind, why, Some(observation)).await.map(Step::Settle)
+            }
             Effect::OverBefore(kind, why) => {
-                let why = match self.unanswered.take() {
-                    Some(_) => {
-                        report::print_drain_seconds(self.drain());
-                        why
-                    }
-                    // A chain of hops beside this one, or the hook's time-out, was faster. That is
-                    // no failure, and another try would find the same.
-                    None => format!("{why}; the action was over already"),
-                };
-                self.settle(kind, why, observation).await
+                // A drain that is over needs nobody else, however its action ended. One that is
+                // given up was ended otherwise: by a chain of hops beside this one, or by a person.
+                let kind = if gives_up { OutcomeKind::Ignored } else { kind };
+                let why = format!("{why}; the action was over already");
+                self.settle_over(kind, why, Some(observation)).await.map(Step::Settle)
             }
             Effect::Observed(observation) => Ok(Step::Decide(observation)),
             Effect::Doubted(why) => self.look_again(&why, observation).await,
             Effect::Waiting(why) => self.wait(&why, observation).await,
+        }
+    }
+
+    /// Settles a message whose action is over, although no call of this hop is known to have ended
+    /// it.
+    async fn settle_over(
+        &mut self,
+        kind: OutcomeKind,
+        why: String,
+        known: Option<&Observation>,
+    ) -> Result<Outcome, Problem> {
+        // A call of this hop had no answer, and did it.
+        if let Some((kind, why)) = self.unanswered.take() {
+            report::print_drain_seconds(self.drain());
+            return self.settle(kind, why, known).await;
+        }
+        match cut_off::find(self.drain(), self.action_end, known).await? {
+            Some(left) => {
+                cut_off::report(self.drain(), &left).await;
+                Ok(self.outcome(OutcomeKind::HookTimedOut, cut_off::WHY.to_owned(), Some(&left)))
+            }
+            None => Ok(self.outcome(kind, why, known)),
         }
     }
 
@@ -246,12 +267,15 @@ impl<'a> Hop<'a> {
         &mut self,
         kind: OutcomeKind,
         why: String,
-        observation: &Observation,
-    ) -> Result<Step, Problem> {
-        let returns = observation.action_state == ActionState::WaitingToReplaceRootVolume
-            && matches!(kind, OutcomeKind::Completed | OutcomeKind::TimedOut)
-            && self.at_end == AtEnd::Publish;
-        if returns && self.action.topic().is_some() {
+        known: Option<&Observation>,
+    ) -> Result<Outcome, Problem> {
+        let returns = matches!(kind, OutcomeKind::Completed | OutcomeKind::TimedOut)
+            && self.at_end == AtEnd::Publish
+            && self.action.topic().is_some();
+        if let Some(observation) = known
+            && returns
+            && observation.action_state == ActionState::WaitingToReplaceRootVolume
+        {
             let since = self.clock.now();
             match mark_for_return(self.drain(), observation, since).await {
                 Ok(()) => {
@@ -265,7 +289,7 @@ impl<'a> Hop<'a> {
                 ),
             }
         }
-        Ok(Step::Settle(self.outcome(kind, why, Some(observation))))
+        Ok(self.outcome(kind, why, known))
     }
 
     /// Tells people what holds the drain that is given up, once.
@@ -455,14 +479,11 @@ impl<'a> Hop<'a> {
             sleep_until(heartbeat.due).await;
             let status = heartbeat.send(self.drain()).await?;
             self.heartbeat = Some(heartbeat);
-            // Nobody waits for the drain any more. Whoever ended the action has decided about the
-            // instance.
+            self.state.action_expires = Some(heartbeat.expires);
+            // Nobody waits for the drain any more.
             if status == ActionStatus::Over {
-                let (kind, why) = self
-                    .unanswered
-                    .take()
-                    .unwrap_or_else(|| (OutcomeKind::Ignored, "the action is over".to_owned()));
-                return Ok(Some(self.outcome(kind, why, known)));
+                let why = "the action is over".to_owned();
+                return self.settle_over(OutcomeKind::Ignored, why, known).await.map(Some);
             }
         }
         sleep_until(wake).await;
@@ -519,7 +540,9 @@ impl<'a> Hop<'a> {
         self.action_end = heartbeat::global_deadline(self.drain(), timeout);
         self.state.deadline = self.state.deadline.min(self.action_end);
         self.heartbeat = Heartbeat::start(self.drain(), timeout).await?;
-        Ok(if self.heartbeat.is_some() { ActionStatus::Active } else { ActionStatus::Over })
+        let Some(heartbeat) = &self.heartbeat else { return Ok(ActionStatus::Over) };
+        self.state.action_expires = Some(heartbeat.expires);
+        Ok(ActionStatus::Active)
     }
 
     /// Waits for an instance that is away for a new root volume, and sets it ACTIVE again.
@@ -604,6 +627,7 @@ fn first_state(
         container_instances: Vec::new(),
         search_incomplete: false,
         returning_since: None,
+        action_expires: None,
         stuck_reported: false,
     }
 }

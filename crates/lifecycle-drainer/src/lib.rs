@@ -2,6 +2,7 @@
 
 mod act;
 mod chain;
+mod cut_off;
 mod diagnosis;
 mod drain;
 mod heartbeat;

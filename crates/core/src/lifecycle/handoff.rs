@@ -50,6 +50,8 @@ pub struct HandoffState {
     /// When the action was completed of an instance that only gets a new root volume: it comes back,
     /// and is to be ACTIVE again then. `None` until then, and for all others.
     pub returning_since: Option<Timestamp>,
+    /// When the action ends unless another heartbeat comes, once one has proven it.
+    pub action_expires: Option<Timestamp>,
     /// Whether people have been told what holds the drain.
     pub stuck_reported: bool,
 }
@@ -83,22 +85,23 @@ impl HandoffState {
             container_instances: fields.container_instances()?,
             search_incomplete: fields.flag("ebb.search_incomplete")?.unwrap_or(false),
             returning_since: fields.optional_time("ebb.returning_since")?,
+            action_expires: fields.optional_time("ebb.action_expires")?,
             stuck_reported: fields.stuck_reported()?,
         }))
     }
 
     /// The state as it may be in a hop that begins `now`, of a message sent at `message_time`. It has
-    /// come over a topic and may be forged: it neither holds an instance for longer than the
-    /// settings say, nor cuts a drain short, nor lies ahead.
+    /// come over a topic and may be forged: times that lie ahead, or further back than an action
+    /// lasts, are not believed, and the deadline follows from the others.
     pub fn bounded(
         self,
         message_time: Option<Timestamp>,
         drain_timeout: SignedDuration,
         now: Timestamp,
     ) -> Self {
-        // No hop came before the message was sent.
-        let earliest = message_time.map_or(Timestamp::MIN, |time| time.min(now));
-        let first_seen = self.first_seen.clamp(earliest, now);
+        let age = now.duration_since(self.first_seen);
+        let is_possible = (SignedDuration::ZERO..=DRAIN_TIMEOUT_MAX).contains(&age);
+        let first_seen = if is_possible { self.first_seen } else { now };
         let draining_since = self.draining_since.map(|since| since.clamp(first_seen, now));
         Self {
             first_seen,
@@ -138,6 +141,9 @@ impl HandoffState {
         }
         if let Some(since) = self.returning_since {
             state["returning_since"] = json!(since);
+        }
+        if let Some(expires) = self.action_expires {
+            state["action_expires"] = json!(expires);
         }
         // Raw values keep every other field's text as it came. Parsed and written again, numbers
         // and escapes might change.
@@ -272,6 +278,7 @@ mod tests {
             ],
             search_incomplete: false,
             returning_since: None,
+            action_expires: Some("2025-03-04T05:30:00Z".parse().unwrap()),
             stuck_reported: true,
         }
     }
@@ -287,6 +294,7 @@ mod tests {
             container_instances: Vec::new(),
             search_incomplete: true,
             returning_since: Some("2025-03-04T05:20:00Z".parse().unwrap()),
+            action_expires: None,
             stuck_reported: false,
             ..carried()
         };
@@ -318,6 +326,7 @@ mod tests {
     fn state_of_the_release_before_is_read_under_its_old_name() {
         let written_before = HandoffState {
             draining_since: None,
+            action_expires: None,
             container_instances: vec![on_cluster(
                 "shop",
                 "arn:aws:ecs:…:container-instance/shop/1",
@@ -357,6 +366,7 @@ mod tests {
                     {"cluster": "shop", "arn": "arn:aws:ecs:…:container-instance/shop/1"},
                     {"cluster": "old", "arn": "arn:aws:ecs:…:container-instance/old/2"},
                 ],
+                "action_expires": "2025-03-04T05:30:00Z",
                 "stuck_reported": true,
             }})
         );
@@ -406,6 +416,7 @@ mod tests {
             ),
             ("search_incomplete", json!(1), "ebb.search_incomplete"),
             ("returning_since", json!(1), "ebb.returning_since"),
+            ("action_expires", json!(1), "ebb.action_expires"),
             ("stuck_reported", json!("yes"), "ebb.stuck_reported"),
             ("version", json!(0), "ebb.version"),
             ("version", json!(2), "ebb.version"),
@@ -428,10 +439,10 @@ mod tests {
     }
 
     #[test]
-    fn forged_times_neither_hold_an_instance_longer_nor_cut_its_drain_short() {
+    fn forged_times_neither_hold_an_instance_longer_nor_end_its_drain_at_once() {
         let sent: Timestamp = "2025-03-04T05:06:00Z".parse().unwrap();
         let now = sent + SignedDuration::from_secs(60);
-        let deadlines = [Timestamp::MIN, sent, now, Timestamp::MAX].map(|time| {
+        for time in [Timestamp::MIN, sent, now, Timestamp::MAX] {
             let forged = HandoffState {
                 first_seen: time,
                 deadline: time,
@@ -442,9 +453,18 @@ mod tests {
             let bounded = forged.bounded(Some(sent), TIMEOUT, now);
             assert!((sent..=now).contains(&bounded.first_seen), "{time}: {bounded:?}");
             assert!(bounded.returning_since <= Some(now), "{time}: {bounded:?}");
-            bounded.deadline.duration_since(sent).as_secs()
-        });
-        assert_eq!(deadlines, [900; 4]);
+            assert_eq!(bounded.deadline, sent + TIMEOUT, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_dated_ahead_is_bounded_in_each_hop_as_in_the_first() {
+        let first_seen = carried().first_seen;
+        let ahead = Some(first_seen + SignedDuration::from_hours(1));
+        for minutes in [1, 59, 61] {
+            let now = first_seen + SignedDuration::from_mins(minutes);
+            assert_eq!(carried().bounded(ahead, TIMEOUT, now), carried(), "{minutes} minutes");
+        }
     }
 
     /// Milliseconds; not all of them are moments.
