@@ -7,6 +7,7 @@ mod draining;
 mod ec2_ends;
 mod events;
 mod executions;
+mod forged;
 mod hops;
 mod lagging_reads;
 mod messages;
