@@ -3,6 +3,7 @@
 
 mod broken_answers;
 mod chains;
+mod cut_off;
 mod draining;
 mod ec2_ends;
 mod events;
