@@ -47,7 +47,7 @@ run "every_function_has_what_it_needs" {
     error_message = "A function lacks an alarm."
   }
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.sweep_missing) == 1 && alltrue([for name in ["timed-out", "recursion-dropped"] : contains(keys(aws_cloudwatch_metric_alarm.this), "lifecycle-drainer-${name}")])
+    condition     = length(aws_cloudwatch_metric_alarm.sweep_missing) == 1 && alltrue([for name in ["timed-out", "hook-timed-out", "recursion-dropped"] : contains(keys(aws_cloudwatch_metric_alarm.this), "lifecycle-drainer-${name}")])
     error_message = "An alarm is missing."
   }
 }
