@@ -221,8 +221,9 @@ fn forged(world: &World, rng: &mut Rng, instance_id: &str) -> Value {
     let group = world.group_of(instance_id).expect("it is in a group").0;
     let ages = [0, 0, 600, -600, 86_400, -86_400, 1_000_000_000, -100_000_000_000];
     let time = start_time() - SignedDuration::from_secs(ages[rng.usize(..ages.len())]);
+    let hook = if rng.u8(..3) == 0 { "nobody" } else { HOOK };
     let mut message = json!({
-        "LifecycleHookName": [HOOK, HOOK, "nobody"][rng.usize(..3)],
+        "LifecycleHookName": hook,
         "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
         "AutoScalingGroupName": group,
         "Time": time,
@@ -231,8 +232,9 @@ fn forged(world: &World, rng: &mut Rng, instance_id: &str) -> Value {
     });
     if rng.bool() {
         let arn = world.container_instance(instance_id).unwrap().1.arn("shop");
+        let hop = rng.u64(1..5);
         message["ebb"] = json!({
-            "hop": rng.u64(1..5),
+            "hop": hop,
             "first_seen": time,
             "deadline": time,
             "container_instances": [{"cluster": "shop", "arn": arn}],
@@ -391,7 +393,7 @@ fn check_drained_instances(story: &Story, world: &World) -> Result<(), String> {
         }
         if let Happening::ContainerInstance { instance_id, status: Status::Draining } =
             &entry.happening
-            && *instance_id != story.drained
+            && entry.time > start_time()
         {
             must(
                 terminated.contains(instance_id.as_str()),
