@@ -77,7 +77,7 @@ fn carried(sim: &Sim, instance_id: &str, field: &str, time: Timestamp) -> Value 
         "hop": 1,
         "first_seen": sim.region.now(),
         "deadline": sim.region.now() + SignedDuration::from_secs(900),
-        "container_instances": [{"cluster": "shop", "arn": arn.unwrap_or_default()}],
+        "container_instances": [{"cluster": "shop", "arn": arn.unwrap_or_else(|| "nothing".to_owned())}],
     });
     state[field] = json!(time);
     // State whose deadline is further from its first look than that is refused as malformed.
