@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ebb_aws::{Problem, notify};
 use ebb_core::ecs::{ContainerInstance, ContainerInstanceStatus};
+use ebb_core::ids::{Cluster, ContainerInstanceArn};
 use ebb_core::lifecycle::cut_off::{can_have_timed_out, ended_mark, is_counted};
 use ebb_core::lifecycle::{ActionState, READ_LAG_MAX};
 use jiff::Timestamp;
@@ -48,23 +49,24 @@ pub(crate) async fn find(
     if keys.is_empty() {
         keys.clone_from(&drain.state.container_instances);
     }
-    let action_state = look_after_end(drain, known).await?;
-    match action_state {
-        ActionState::LetGo(_) if keys.is_empty() => {
-            let found = find_container_instances(drain, &[], true).await?.found.into_iter();
-            keys.extend(found.map(|found| (found.cluster, found.arn)));
-        }
-        ActionState::LetGo(_) => {}
-        ActionState::InNoGroup if !keys.is_empty() => {}
-        _ => return Ok(None),
+    if !may_be_left(known.map(|known| &known.action_state), &keys) {
+        return Ok(None);
     }
     // A hook that the group does not have is nobody's.
     let timeout = drain.clients.auto_scaling.heartbeat_timeout(drain.action).await?;
+    let Some(timeout) = timeout else { return Ok(None) };
     // Of an action that was never proven all that is known is when it began.
     let began = drain.began();
-    let expired = expires.or_else(|| timeout.map(|timeout| expiry(began, timeout)));
-    if timeout.is_none() || expired.is_none_or(|end| !can_have_timed_out(end, global_end, now)) {
+    if !can_have_timed_out(expires.unwrap_or_else(|| expiry(began, timeout)), global_end, now) {
         return Ok(None);
+    }
+    let action_state = look_after_end(drain, known).await?;
+    if !may_be_left(Some(&action_state), &keys) || action_state.is_waiting() {
+        return Ok(None);
+    }
+    if keys.is_empty() {
+        let found = find_container_instances(drain, &[], true).await?.found.into_iter();
+        keys.extend(found.map(|found| (found.cluster, found.arn)));
     }
     let described = describe_known(drain, &keys).await?;
     if described.iter().any(|observed| is_counted(observed.attribute.as_deref(), began)) {
@@ -82,6 +84,18 @@ pub(crate) async fn find(
     let left = Observation { container_instances, ..observation }.with_progress_of_tasks();
     let is_left = !left.holding_tasks(drain.settings.standalone_tasks).is_empty();
     Ok(Some(left).filter(|_| is_left))
+}
+
+/// Whether tasks may be left where the instance stands, `None` if that was not looked at.
+fn may_be_left(
+    action_state: Option<&ActionState>,
+    known: &[(Cluster, ContainerInstanceArn)],
+) -> bool {
+    match action_state {
+        None | Some(ActionState::LetGo(_) | ActionState::Over) => true,
+        Some(ActionState::InNoGroup) => !known.is_empty(),
+        Some(state) => state.is_waiting(),
+    }
 }
 
 /// Where the instance stands now that its action is over. A group that still seems to wait may lag.

@@ -227,8 +227,11 @@ impl<'a> Hop<'a> {
                 self.settle(kind, why, Some(observation)).await.map(Step::Settle)
             }
             Effect::OverBefore(kind, why) => {
-                // A drain that is over needs nobody else, however its action ended. One that is
-                // given up was ended otherwise: by a chain of hops beside this one, or by a person.
+                // A call that had no answer did just this.
+                self.unanswered = self.unanswered.take().map(|_| (kind, why.clone()));
+                // If there was none: a drain that is over needs nobody else, however its action
+                // ended. One that is given up was ended by a chain of hops beside this one, which
+                // counts its tasks, or by a person.
                 let kind = if gives_up { OutcomeKind::Ignored } else { kind };
                 let why = format!("{why}; the action was over already");
                 self.settle_over(kind, why, Some(observation)).await.map(Step::Settle)
