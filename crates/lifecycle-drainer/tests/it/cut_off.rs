@@ -113,7 +113,8 @@ async fn what_somebody_else_completes_is_no_time_out_for_any_chain() {
     let sim = terminating(settings()).await;
     let message = over_sns(&[sim.message(&instance_id(9))]);
     let end = async {
-        tokio::time::sleep(Duration::from_secs(300)).await;
+        // Right before a heartbeat finds out, so that EC2 still shuts the instance down then.
+        tokio::time::sleep(Duration::from_secs(318)).await;
         let mut world = sim.region.world();
         let token = world.lifecycle_actions[0].token.clone();
         let group = scenario::SPOT_GROUP;
@@ -125,12 +126,14 @@ async fn what_somebody_else_completes_is_no_time_out_for_any_chain() {
     for answer in [first, second] {
         assert_eq!(answer.unwrap().outcomes[0].outcome, OutcomeKind::Ignored);
     }
+    tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(tasks_cut_off(&sim) > 0, "it was for them to decide");
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_chains_that_reach_the_deadline_together_count_its_tasks_once() {
-    let drain_timeout = SignedDuration::from_secs(300);
+    // Before they would merge.
+    let drain_timeout = SignedDuration::from_secs(100);
     let sim = terminating(LifecycleSettings { drain_timeout, ..settings() }).await;
     let message = over_sns(&[sim.message(&instance_id(9))]);
     let (first, second) = tokio::join!(sim.invoke(&message), sim.invoke(&message));
