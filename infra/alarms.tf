@@ -32,6 +32,11 @@ locals {
         dimensions = { function = "lifecycle-drainer" }
         text       = "A drain reached its deadline with tasks left. The log of the lifecycle drainer says what held it."
       }
+      lifecycle-drainer-hook-timed-out = {
+        metric     = { namespace = var.metrics_namespace, name = "HookTimedOut", statistic = "Sum" }
+        dimensions = { function = "lifecycle-drainer" }
+        text       = "A hook's own time-out cut tasks off: no heartbeat came in time. See the lifecycle drainer's errors and throttles."
+      }
       # None is dropped while the function's recursive_loop is Allow: somebody has reset it.
       lifecycle-drainer-recursion-dropped = {
         metric     = { namespace = "AWS/Lambda", name = "RecursiveInvocationsDropped", statistic = "Sum" }

@@ -16,6 +16,7 @@ locals {
   settings = {
     ECS_CLUSTERS             = var.ecs_clusters == null ? null : join(",", var.ecs_clusters)
     DRY_RUN                  = tostring(var.dry_run)
+    LIFECYCLE_HOOKS          = length(local.own_hooks) == 0 ? null : join(",", local.own_hooks)
     DRAIN_ON_REBALANCE       = tostring(var.drain_on_rebalance)
     FALLBACK_ASG             = var.fallback_asg
     DRAIN_TIMEOUT_SECONDS    = tostring(var.drain_timeout_seconds)
@@ -54,8 +55,8 @@ locals {
       timeout = min(900, var.hop_seconds + 60)
       memory  = 128
       settings = [
-        "ECS_CLUSTERS", "DRY_RUN", "DRAIN_TIMEOUT_SECONDS", "POLL_INTERVAL_SECONDS", "HOP_SECONDS", "ON_TIMEOUT",
-        "STANDALONE_TASKS", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
+        "ECS_CLUSTERS", "LIFECYCLE_HOOKS", "DRY_RUN", "DRAIN_TIMEOUT_SECONDS", "POLL_INTERVAL_SECONDS", "HOP_SECONDS",
+        "ON_TIMEOUT", "STANDALONE_TASKS", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
       ]
       # Lambda's defaults. A message that waits for a free slot is still worth handling: the hook holds the instance.
       retries           = 2

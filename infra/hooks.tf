@@ -2,13 +2,19 @@
 
 locals {
   lifecycle_drainer = contains(var.functions, "lifecycle-drainer")
+  hook_name         = "${var.name_prefix}-drain"
   hook_groups       = toset(!local.lifecycle_drainer ? [] : var.termination_hook_groups == null ? local.groups : var.termination_hook_groups)
+
+  lifecycle_publishers = !local.lifecycle_drainer ? [] : [aws_iam_role.hooks[0].arn, aws_iam_role.function["lifecycle-drainer"].arn]
+
+  # The hooks of other tools stay theirs. Where nobody names a hook and none is made here, every hook is taken.
+  own_hooks = distinct(concat(length(local.hook_groups) == 0 ? [] : [local.hook_name], coalesce(var.lifecycle_hooks, [])))
 }
 
 resource "aws_autoscaling_lifecycle_hook" "termination" {
   for_each = local.hook_groups
 
-  name                   = "${var.name_prefix}-drain"
+  name                   = local.hook_name
   autoscaling_group_name = each.value
   lifecycle_transition   = "autoscaling:EC2_INSTANCE_TERMINATING"
   heartbeat_timeout      = var.hook_heartbeat_timeout_seconds
@@ -22,6 +28,7 @@ resource "aws_autoscaling_lifecycle_hook" "termination" {
     aws_iam_role_policy.hooks,
     aws_lambda_function_recursion_config.lifecycle_drainer,
     aws_lambda_permission.lifecycle,
+    aws_sns_topic_policy.lifecycle,
     aws_sns_topic_subscription.lifecycle,
   ]
 
@@ -43,6 +50,34 @@ resource "aws_sns_topic" "lifecycle" {
   name              = "${var.name_prefix}-lifecycle"
   kms_master_key_id = var.kms_key_arn
   tags              = var.tags
+}
+
+# Whoever publishes to the topic could have an instance drained, if they know its action's token. Only the hooks and the
+# function have a reason to; within the account a policy without the second statement would leave it to everybody's own.
+resource "aws_sns_topic_policy" "lifecycle" {
+  count = local.lifecycle_drainer ? 1 : 0
+
+  arn = aws_sns_topic.lifecycle[0].arn
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "Publish"
+        Effect    = "Allow"
+        Principal = { AWS = local.lifecycle_publishers }
+        Action    = "sns:Publish"
+        Resource  = aws_sns_topic.lifecycle[0].arn
+      },
+      {
+        Sid       = "PublishOnlyAsThese"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sns:Publish"
+        Resource  = aws_sns_topic.lifecycle[0].arn
+        Condition = { ArnNotEquals = { "aws:PrincipalArn" = local.lifecycle_publishers } }
+      },
+    ]
+  })
 }
 
 resource "aws_sns_topic_subscription" "lifecycle" {

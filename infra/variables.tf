@@ -133,6 +133,24 @@ variable "fallback_asg" {
 
 # Settings of the lifecycle-drainer.
 
+variable "lifecycle_hooks" {
+  description = <<-EOT
+    Termination hooks that are made elsewhere and whose actions the lifecycle drainer takes, by name, beside those that
+    this module makes. Null: those that it makes, and every hook if it makes none.
+  EOT
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.lifecycle_hooks == null ? true : length(var.lifecycle_hooks) > 0
+    error_message = "lifecycle_hooks is an empty list. Name at least one hook, or leave it out."
+  }
+  validation {
+    condition     = var.lifecycle_hooks == null ? true : alltrue([for hook in var.lifecycle_hooks : can(regex("^[A-Za-z0-9_/-]{1,255}$", hook))])
+    error_message = "Each of lifecycle_hooks must be a hook's name: 1 to 255 letters, digits, hyphens, underscores and slashes."
+  }
+}
+
 variable "drain_timeout_seconds" {
   description = "Deadline of a drain in seconds, from the moment at which Auto Scaling wanted the instance terminated."
   type        = number

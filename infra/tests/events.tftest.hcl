@@ -152,6 +152,39 @@ run "terminations_reach_the_lifecycle_drainer" {
   }
 }
 
+run "hooks_made_elsewhere_are_taken_beside_those_of_the_module" {
+  variables {
+    lifecycle_hooks = ["team-drain"]
+  }
+
+  assert {
+    condition     = aws_lambda_function.this["lifecycle-drainer"].environment[0].variables.LIFECYCLE_HOOKS == "ebb-drain,team-drain"
+    error_message = "LIFECYCLE_HOOKS: ${aws_lambda_function.this["lifecycle-drainer"].environment[0].variables.LIFECYCLE_HOOKS}"
+  }
+}
+
+run "only_the_hooks_and_the_function_publish_to_the_topic" {
+  assert {
+    condition = alltrue([
+      for publishers in [
+        toset(jsondecode(aws_sns_topic_policy.lifecycle[0].policy).Statement[0].Principal.AWS),
+        toset(jsondecode(aws_sns_topic_policy.lifecycle[0].policy).Statement[1].Condition.ArnNotEquals["aws:PrincipalArn"]),
+      ] : publishers == toset([aws_iam_role.hooks[0].arn, aws_iam_role.function["lifecycle-drainer"].arn])
+    ])
+    error_message = "Others may publish: ${aws_sns_topic_policy.lifecycle[0].policy}"
+  }
+  assert {
+    condition = [for statement in jsondecode(aws_sns_topic_policy.lifecycle[0].policy).Statement : [statement.Effect, statement.Action]] == [
+      ["Allow", "sns:Publish"], ["Deny", "sns:Publish"],
+    ]
+    error_message = "The policy does not deny publishing to all others."
+  }
+  assert {
+    condition     = aws_sns_topic_policy.lifecycle[0].arn == aws_sns_topic.lifecycle[0].arn
+    error_message = "It is another topic's policy."
+  }
+}
+
 run "hooks_on_other_groups_than_the_reaper_shrinks" {
   variables {
     termination_hook_groups = ["shop-spot", "legacy"]

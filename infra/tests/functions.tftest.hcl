@@ -47,7 +47,7 @@ run "every_function_has_what_it_needs" {
     error_message = "A function lacks an alarm."
   }
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.sweep_missing) == 1 && alltrue([for name in ["timed-out", "recursion-dropped"] : contains(keys(aws_cloudwatch_metric_alarm.this), "lifecycle-drainer-${name}")])
+    condition     = length(aws_cloudwatch_metric_alarm.sweep_missing) == 1 && alltrue([for name in ["timed-out", "hook-timed-out", "recursion-dropped"] : contains(keys(aws_cloudwatch_metric_alarm.this), "lifecycle-drainer-${name}")])
     error_message = "An alarm is missing."
   }
 }
@@ -79,6 +79,7 @@ run "settings_are_texts_that_the_functions_read" {
   assert {
     condition = aws_lambda_function.this["lifecycle-drainer"].environment[0].variables == tomap({
       ECS_CLUSTERS          = "shop,arn:aws-cn:ecs:cn-north-1:111122223333:cluster/till"
+      LIFECYCLE_HOOKS       = "one-drain"
       DRY_RUN               = "false"
       DRAIN_TIMEOUT_SECONDS = "3600"
       POLL_INTERVAL_SECONDS = "15"
@@ -103,7 +104,7 @@ run "what_is_not_named_stays_unset" {
 
   assert {
     condition = alltrue([
-      for function in aws_lambda_function.this : length(setintersection(keys(function.environment[0].variables), ["ECS_CLUSTERS", "AUTO_SCALING_GROUPS", "FALLBACK_ASG", "NOTIFICATION_TOPIC_ARN", "INSTANCE_PRICES"])) == 0
+      for function in aws_lambda_function.this : length(setintersection(keys(function.environment[0].variables), ["ECS_CLUSTERS", "AUTO_SCALING_GROUPS", "FALLBACK_ASG", "NOTIFICATION_TOPIC_ARN", "INSTANCE_PRICES", "LIFECYCLE_HOOKS"])) == 0
     ])
     error_message = "A setting that nobody gave is set."
   }

@@ -20,6 +20,7 @@ run "wrong_values_first_of_each" {
     notification_topic_arn         = "arn:aws-cn:sns:cn-north-1:111122223333:people.fifo"
     metrics_namespace              = "AWS/ECS"
     fallback_asg                   = " shop"
+    lifecycle_hooks                = []
     drain_timeout_seconds          = 172801
     poll_interval_seconds          = 61
     hop_seconds                    = 841
@@ -57,6 +58,7 @@ run "wrong_values_first_of_each" {
     var.notification_topic_arn,
     var.metrics_namespace,
     var.fallback_asg,
+    var.lifecycle_hooks,
     var.drain_timeout_seconds,
     var.poll_interval_seconds,
     var.hop_seconds,
@@ -96,6 +98,7 @@ run "wrong_values_second_of_each" {
     termination_hook_groups        = ["arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:1:autoScalingGroupName/shop"]
     functions                      = []
     metrics_namespace              = ""
+    lifecycle_hooks                = ["ebb-drain,team-drain"]
     drain_timeout_seconds          = 59
     poll_interval_seconds          = 1.5
     instance_prices                = { large = 1 }
@@ -108,6 +111,7 @@ run "wrong_values_second_of_each" {
     var.termination_hook_groups,
     var.functions,
     var.metrics_namespace,
+    var.lifecycle_hooks,
     var.drain_timeout_seconds,
     var.poll_interval_seconds,
     var.instance_prices,

@@ -63,6 +63,8 @@ pub struct Task {
     /// Whether it has stopped: `lastStatus` STOPPED. Until then its containers may run, whatever it
     /// has been told (ECS Developer Guide, container-instance-draining).
     pub stopped: bool,
+    /// When it stopped: `stoppedAt`. `None` if it has not, or ECS does not say so.
+    pub stopped_at: Option<Timestamp>,
     /// What it needs of an instance, as far as its definition says so for the whole task.
     pub needs: Option<Room>,
 }

@@ -5,6 +5,7 @@
 
 pub mod action;
 mod answer;
+pub mod cut_off;
 mod deadline;
 mod decide;
 pub mod diagnosis;

@@ -28,8 +28,10 @@ const HEARTBEATS_PER_TIMEOUT: u32 = 3;
 /// When an action needs its next heartbeat.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Heartbeat {
-    interval: Duration,
+    timeout: Duration,
     pub(crate) due: Instant,
+    /// When the action ends unless another one comes.
+    pub(crate) expires: Timestamp,
 }
 
 impl Heartbeat {
@@ -43,10 +45,12 @@ impl Heartbeat {
         drain: Drain<'_>,
         timeout: Duration,
     ) -> Result<Option<Self>, Problem> {
+        // Counted from before the call: by then it may have taken effect.
+        let expires = expiry(drain.clock.now(), timeout);
         let status = drain.clients.auto_scaling.heartbeat(drain.action).await?;
-        let interval = timeout / HEARTBEATS_PER_TIMEOUT;
+        let due = Instant::now() + timeout / HEARTBEATS_PER_TIMEOUT;
         Ok(match status {
-            ActionStatus::Active => Some(Self { interval, due: Instant::now() + interval }),
+            ActionStatus::Active => Some(Self { timeout, due, expires }),
             ActionStatus::Over => None,
         })
     }
@@ -54,12 +58,17 @@ impl Heartbeat {
     /// Sends a heartbeat. One that fails is not repeated, the next one is due soon enough: but for
     /// one that is denied, as all that follow would be.
     pub(crate) async fn send(&mut self, drain: Drain<'_>) -> Result<ActionStatus, Problem> {
+        let expires = expiry(drain.clock.now(), self.timeout);
         let sent = drain.clients.auto_scaling.heartbeat(drain.action).await;
         // Counted from the end of the call, and also after a failure: a call that was slow or
         // throttled is not followed by another at once.
-        self.due = Instant::now() + self.interval;
+        self.due = Instant::now() + self.timeout / HEARTBEATS_PER_TIMEOUT;
         match sent {
-            Ok(status) => Ok(status),
+            Ok(ActionStatus::Active) => {
+                self.expires = expires;
+                Ok(ActionStatus::Active)
+            }
+            Ok(ActionStatus::Over) => Ok(ActionStatus::Over),
             Err(error) if error.kind == AwsErrorKind::Denied => Err(error.into()),
             Err(error) => {
                 warn!("Waiting for the next heartbeat: {}", Problem::from(error).text);
@@ -69,16 +78,20 @@ impl Heartbeat {
     }
 }
 
-/// Reads the heartbeat time-out of the action's hook, in seconds. `None` if the hook is gone.
-pub(crate) async fn read_timeout(drain: Drain<'_>) -> Result<Option<u64>, Problem> {
-    let timeout = drain.clients.auto_scaling.heartbeat_timeout(drain.action).await?;
-    Ok(timeout.map(|timeout| timeout.as_secs()))
+/// When an action ends that was kept alive at a moment, or began then.
+pub(crate) fn expiry(moment: Timestamp, timeout: Duration) -> Timestamp {
+    moment.checked_add(timeout).unwrap_or(Timestamp::MAX)
 }
 
-/// When the action must be ended, lest its global time-out ends it.
+/// When the action must be ended, lest its global time-out ends it. It is proven to be open.
 pub(crate) fn global_deadline(drain: Drain<'_>, timeout: Duration) -> Timestamp {
     let timeout = SignedDuration::try_from(timeout).unwrap_or(GLOBAL_TIMEOUT);
     let global_timeout = (timeout * GLOBAL_TIMEOUT_HEARTBEATS).min(GLOBAL_TIMEOUT);
-    let end = drain.began().checked_add(global_timeout - GLOBAL_TIMEOUT_MARGIN);
+    let mut began = drain.began();
+    // What is open did not begin so long ago: the message's time is wrong.
+    if drain.clock.now().duration_since(began) >= global_timeout {
+        began = drain.state.first_seen;
+    }
+    let end = began.checked_add(global_timeout - GLOBAL_TIMEOUT_MARGIN);
     end.unwrap_or(Timestamp::MAX)
 }

@@ -29,6 +29,7 @@ use tracing::warn;
 
 use crate::act::{Effect, act};
 use crate::chain::HopMark;
+use crate::cut_off;
 use crate::diagnosis::report_holding_tasks;
 use crate::drain::{Drain, ListedClusters};
 use crate::heartbeat::{self, Heartbeat};
@@ -37,7 +38,7 @@ use crate::observation::{
     Observation, count_tasks, observe_action_state, observe_container_instances, observe_others,
     observe_protection, recheck_statuses, recheck_tasks,
 };
-use crate::reactivation::look_and_reactivate;
+use crate::reactivation::{look_and_reactivate, mark_for_return};
 use crate::report;
 use crate::unattended::{Surroundings, waiting_members};
 
@@ -71,8 +72,10 @@ pub(crate) struct Hop<'a> {
     end: Instant,
     looks: Looks,
     mark: HopMark,
-    /// `None` until the first one is sent, and for good if the hook is gone.
+    /// `None` until the first one has proven the action.
     heartbeat: Option<Heartbeat>,
+    /// When the action must be ended at the latest, once its hook is read.
+    action_end: Timestamp,
     /// What the action was to be completed with, if no answer has come to that.
     unanswered: Option<(OutcomeKind, String)>,
     /// Whether people have been told that the drain is given up.
@@ -101,7 +104,10 @@ impl<'a> Hop<'a> {
     ) -> Self {
         let now = clock.now();
         let state = match &action.carried {
-            Some(carried) => HandoffState { hop: carried.hop + 1, ..carried.clone() },
+            Some(carried) => HandoffState {
+                hop: carried.hop + 1,
+                ..carried.clone().bounded(action.time, settings.drain_timeout, now)
+            },
             None => first_state(settings, action, now),
         };
         // A function with little time waits for half of it, so that its hops do not chase each
@@ -123,6 +129,7 @@ impl<'a> Hop<'a> {
             clock,
             end,
             heartbeat: None,
+            action_end: Timestamp::MAX,
             unanswered: None,
             give_up_reported: false,
         }
@@ -136,6 +143,10 @@ impl<'a> Hop<'a> {
     /// Runs the hop to its end. Every wait on the way ends with the hop.
     pub(crate) async fn run(mut self) -> Result<Outcome, Problem> {
         if let Some(since) = self.state.returning_since {
+            if self.settings.dry_run {
+                let why = "DRY_RUN is set, and its action is completed".to_owned();
+                return Ok(self.outcome(OutcomeKind::Ignored, why, None));
+            }
             return self.reactivate(since).await;
         }
         let mut known = None;
@@ -158,12 +169,16 @@ impl<'a> Hop<'a> {
     /// Observes the action, and the container instances if the action is waited for.
     async fn observe(&mut self, known: Option<&Observation>) -> Result<Observation, Problem> {
         let action_state = observe_action_state(self.drain()).await?;
-        if !action_state.is_waiting() {
+        if !action_state.is_waiting() && action_state != ActionState::AboutToWait {
             return Ok(Observation::not_waiting(action_state, known));
         }
-        // Before the search: if that fails there is a pause, which the action must outlive.
+        // Before all else: nobody is waited for, told or drained on a message that is not proven.
+        // And if the search fails there is a pause, which the action must outlive.
         if self.start_heartbeats().await? == ActionStatus::Over {
             return Ok(Observation::not_waiting(ActionState::Over, known));
+        }
+        if !action_state.is_waiting() {
+            return Ok(Observation::not_waiting(action_state, known));
         }
         let observation = observe_container_instances(self.drain(), action_state, known).await?;
         self.carry(&observation);
@@ -190,14 +205,13 @@ impl<'a> Hop<'a> {
         let Observation { action_state, progress, .. } = observation;
         let (evidence, deadline) = (self.looks.evidence, self.state.deadline);
         let decision = decide(action_state, progress, &evidence, self.settings, deadline, now);
-        // Whoever ended the action: a call of this hop had no answer, and did it.
-        if matches!(decision, Decision::Ignore { .. })
-            && let Some((kind, why)) = self.unanswered.take()
-        {
-            report::print_drain_seconds(self.drain());
-            return self.settle(kind, why, observation).await;
+        if let Decision::Ignore { why } = decision {
+            let settled = self.settle_over(OutcomeKind::Ignored, why, Some(observation)).await;
+            return settled.map(Step::Settle);
         }
-        if matches!(decision, Decision::GiveUp { .. }) {
+        let gives_up = matches!(decision, Decision::GiveUp { .. });
+        // What is not proven is told to nobody, and a dry run cannot prove anything.
+        if gives_up && !self.settings.dry_run {
             self.report_give_up(observation).await;
         }
         let completion = completion_of(&decision);
@@ -206,22 +220,47 @@ impl<'a> Hop<'a> {
             self.unanswered = completion;
         }
         match effect? {
-            Effect::Settled(kind, why) => self.settle(kind, why, observation).await,
+            Effect::Settled(kind, why) => {
+                if gives_up && kind == OutcomeKind::TimedOut {
+                    cut_off::mark_counted(self.drain(), observation).await;
+                }
+                self.settle(kind, why, Some(observation)).await.map(Step::Settle)
+            }
             Effect::OverBefore(kind, why) => {
-                let why = match self.unanswered.take() {
-                    Some(_) => {
-                        report::print_drain_seconds(self.drain());
-                        why
-                    }
-                    // A chain of hops beside this one, or the hook's time-out, was faster. That is
-                    // no failure, and another try would find the same.
-                    None => format!("{why}; the action was over already"),
-                };
-                self.settle(kind, why, observation).await
+                // A call that had no answer did just this.
+                self.unanswered = self.unanswered.take().map(|_| (kind, why.clone()));
+                // If there was none: a drain that is over needs nobody else, however its action
+                // ended. One that is given up was ended by a chain of hops beside this one, which
+                // counts its tasks, or by a person.
+                let kind = if gives_up { OutcomeKind::Ignored } else { kind };
+                let why = format!("{why}; the action was over already");
+                self.settle_over(kind, why, Some(observation)).await.map(Step::Settle)
             }
             Effect::Observed(observation) => Ok(Step::Decide(observation)),
             Effect::Doubted(why) => self.look_again(&why, observation).await,
             Effect::Waiting(why) => self.wait(&why, observation).await,
+        }
+    }
+
+    /// Settles a message whose action is over, although no call of this hop is known to have ended
+    /// it.
+    async fn settle_over(
+        &mut self,
+        kind: OutcomeKind,
+        why: String,
+        known: Option<&Observation>,
+    ) -> Result<Outcome, Problem> {
+        // A call of this hop had no answer, and did it.
+        if let Some((kind, why)) = self.unanswered.take() {
+            report::print_drain_seconds(self.drain());
+            return self.settle(kind, why, known).await;
+        }
+        match cut_off::find(self.drain(), self.action_end, known).await? {
+            Some(left) => {
+                cut_off::report(self.drain(), &left).await;
+                Ok(self.outcome(OutcomeKind::HookTimedOut, cut_off::WHY.to_owned(), Some(&left)))
+            }
+            None => Ok(self.outcome(kind, why, known)),
         }
     }
 
@@ -231,16 +270,29 @@ impl<'a> Hop<'a> {
         &mut self,
         kind: OutcomeKind,
         why: String,
-        observation: &Observation,
-    ) -> Result<Step, Problem> {
-        let returns = observation.action_state == ActionState::WaitingToReplaceRootVolume
-            && matches!(kind, OutcomeKind::Completed | OutcomeKind::TimedOut)
-            && self.at_end == AtEnd::Publish;
-        if returns && self.action.topic().is_some() {
-            self.state.returning_since = Some(self.clock.now());
-            self.publish().await?;
+        known: Option<&Observation>,
+    ) -> Result<Outcome, Problem> {
+        let returns = matches!(kind, OutcomeKind::Completed | OutcomeKind::TimedOut)
+            && self.at_end == AtEnd::Publish
+            && self.action.topic().is_some();
+        if let Some(observation) = known
+            && returns
+            && observation.action_state == ActionState::WaitingToReplaceRootVolume
+        {
+            let since = self.clock.now();
+            match mark_for_return(self.drain(), observation, since).await {
+                Ok(()) => {
+                    self.state.returning_since = Some(since);
+                    self.publish().await?;
+                }
+                // What bears no mark would be left alone by the next hop.
+                Err(error) => warn!(
+                    ec2.instance_id = %self.action.instance_id,
+                    "It will stay DRAINING when it is back: {}", Problem::from(error).text
+                ),
+            }
         }
-        Ok(Step::Settle(self.outcome(kind, why, Some(observation))))
+        Ok(self.outcome(kind, why, known))
     }
 
     /// Tells people what holds the drain that is given up, once.
@@ -266,8 +318,7 @@ impl<'a> Hop<'a> {
             let timeout = self.settings.drain_timeout;
             let extended = drain_deadline(self.action.time, first_seen, draining_since, timeout);
             // Never beyond the end of the action, where that is known to be nearer.
-            let action_end = self.action_end().unwrap_or(Timestamp::MAX);
-            self.state.deadline = deadline.max(extended).min(action_end);
+            self.state.deadline = deadline.max(extended).min(self.action_end);
         }
     }
 
@@ -431,14 +482,11 @@ impl<'a> Hop<'a> {
             sleep_until(heartbeat.due).await;
             let status = heartbeat.send(self.drain()).await?;
             self.heartbeat = Some(heartbeat);
-            // Nobody waits for the drain any more. Whoever ended the action has decided about the
-            // instance.
+            self.state.action_expires = Some(heartbeat.expires);
+            // Nobody waits for the drain any more.
             if status == ActionStatus::Over {
-                let (kind, why) = self
-                    .unanswered
-                    .take()
-                    .unwrap_or_else(|| (OutcomeKind::Ignored, "the action is over".to_owned()));
-                return Ok(Some(self.outcome(kind, why, known)));
+                let why = "the action is over".to_owned();
+                return self.settle_over(OutcomeKind::Ignored, why, known).await.map(Some);
             }
         }
         sleep_until(wake).await;
@@ -479,30 +527,25 @@ impl<'a> Hop<'a> {
         if deadline > Instant::now() { wake.min(deadline) } else { wake }
     }
 
-    /// Sends the first heartbeat of the hop, and bounds the drain by the action's global time-out.
-    /// Later hops get the heartbeat time-out handed on; where the hook is gone there is none to
-    /// keep. A dry run sends none.
+    /// Proves the action by the first heartbeat of the hop, and bounds the drain by the action's
+    /// global time-out. A dry run sends none.
     async fn start_heartbeats(&mut self) -> Result<ActionStatus, Problem> {
-        if self.heartbeat.is_some() || self.settings.dry_run {
+        if self.heartbeat.is_some() {
             return Ok(ActionStatus::Active);
         }
-        if self.state.heartbeat_timeout_seconds.is_none() {
-            self.state.heartbeat_timeout_seconds = heartbeat::read_timeout(self.drain()).await?;
-        }
-        let Some(seconds) = self.state.heartbeat_timeout_seconds else {
-            return Ok(ActionStatus::Active);
+        // The actions of a hook end with it (Auto Scaling API, `DeleteLifecycleHook`).
+        let Some(timeout) = self.clients.auto_scaling.heartbeat_timeout(self.action).await? else {
+            return Ok(ActionStatus::Over);
         };
-        if let Some(action_end) = self.action_end() {
-            self.state.deadline = self.state.deadline.min(action_end);
+        if self.settings.dry_run {
+            return Ok(ActionStatus::Active);
         }
-        self.heartbeat = Heartbeat::start(self.drain(), Duration::from_secs(seconds)).await?;
-        Ok(if self.heartbeat.is_some() { ActionStatus::Active } else { ActionStatus::Over })
-    }
-
-    /// When the action ends by itself, if that is known.
-    fn action_end(&self) -> Option<Timestamp> {
-        let timeout = Duration::from_secs(self.state.heartbeat_timeout_seconds?);
-        Some(heartbeat::global_deadline(self.drain(), timeout))
+        self.action_end = heartbeat::global_deadline(self.drain(), timeout);
+        self.state.deadline = self.state.deadline.min(self.action_end);
+        self.heartbeat = Heartbeat::start(self.drain(), timeout).await?;
+        let Some(heartbeat) = &self.heartbeat else { return Ok(ActionStatus::Over) };
+        self.state.action_expires = Some(heartbeat.expires);
+        Ok(ActionStatus::Active)
     }
 
     /// Waits for an instance that is away for a new root volume, and sets it ACTIVE again.
@@ -587,7 +630,7 @@ fn first_state(
         container_instances: Vec::new(),
         search_incomplete: false,
         returning_since: None,
-        heartbeat_timeout_seconds: None,
+        action_expires: None,
         stuck_reported: false,
     }
 }

@@ -2,6 +2,7 @@
 
 mod act;
 mod chain;
+mod cut_off;
 mod diagnosis;
 mod drain;
 mod heartbeat;
@@ -18,6 +19,7 @@ use std::iter;
 
 use ebb_aws::{Clients, Clock, HandlerError, Problem};
 use ebb_core::event::{Event, Record, parse};
+use ebb_core::ids::InstanceId;
 use ebb_core::lifecycle::action::{self, LifecycleAction};
 use ebb_core::lifecycle::settings::LifecycleSettings;
 use ebb_core::lifecycle::{Answer, Outcome, OutcomeKind, UNATTENDED_MAX};
@@ -86,14 +88,14 @@ impl LifecycleDrainer {
         deadline: Timestamp,
     ) -> Result<Vec<Outcome>, Problem> {
         match record.event {
-            Ok(Event::Ours(action)) => self.run_hops(action, clock, deadline).await,
-            Ok(Event::Ignored { instance_id, why }) => Ok(vec![Outcome {
-                instance_id,
-                outcome: OutcomeKind::Ignored,
-                reason: Some(why),
-                tasks_left: None,
-                hop: None,
-            }]),
+            Ok(Event::Ours(action)) if self.settings.is_own_hook(&action.hook) => {
+                self.run_hops(action, clock, deadline).await
+            }
+            Ok(Event::Ours(LifecycleAction { instance_id, hook, .. })) => {
+                let why = format!("its hook {hook} is not among LIFECYCLE_HOOKS");
+                Ok(vec![ignored(Some(instance_id), why)])
+            }
+            Ok(Event::Ignored { instance_id, why }) => Ok(vec![ignored(instance_id, why)]),
             Err(error) => Err(error.into()),
         }
     }
@@ -173,5 +175,15 @@ impl LifecycleDrainer {
             error_type,
             text: format!("{}: {text}", action.instance_id),
         })
+    }
+}
+
+fn ignored(instance_id: Option<InstanceId>, why: String) -> Outcome {
+    Outcome {
+        instance_id,
+        outcome: OutcomeKind::Ignored,
+        reason: Some(why),
+        tasks_left: None,
+        hop: None,
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct DrainedContainerInstance {
 }
 
 impl DrainedContainerInstance {
-    fn new(container_instance: ContainerInstance) -> Self {
+    pub(crate) fn new(container_instance: ContainerInstance) -> Self {
         Self { container_instance, mark: None, tasks: None }
     }
 
@@ -69,7 +69,7 @@ pub(crate) async fn observe_action_state(drain: Drain<'_>) -> Result<ActionState
             ActionState::from_lifecycle_state(&state)
         }
         Some((group, _)) => ActionState::NotWaiting(format!("in group {group}")),
-        None => ActionState::NotWaiting("in no group".to_owned()),
+        None => ActionState::InNoGroup,
     })
 }
 
@@ -258,7 +258,7 @@ impl Observation {
         self.container_instances.iter().filter_map(|drained| drained.tasks.as_ref())
     }
 
-    fn tasks_on(&self, arn: &ContainerInstanceArn) -> Option<&TaskObservation> {
+    pub(crate) fn tasks_on(&self, arn: &ContainerInstanceArn) -> Option<&TaskObservation> {
         self.container_instances.iter().find(|drained| drained.arn() == arn)?.tasks.as_ref()
     }
 }

@@ -49,7 +49,7 @@ fn print_metric(drain: Drain<'_>, name: &'static str, unit: Unit, value: f64) {
 }
 
 /// The metrics of an invocation: how many messages had which outcome, how many drains it began, how
-/// many tasks a deadline cut off, and how many messages must be tried again.
+/// many tasks a deadline or a hook cut off, and how many messages must be tried again.
 fn metrics_of(answer: &Answer, problems: &[Problem], on_timeout: OnTimeout) -> Vec<Metric> {
     let mut metrics: Vec<_> = OutcomeKind::ALL
         .into_iter()
@@ -75,6 +75,7 @@ fn starts_drain(outcome: &Outcome) -> bool {
         OutcomeKind::Completed
         | OutcomeKind::Republished
         | OutcomeKind::TimedOut
+        | OutcomeKind::HookTimedOut
         | OutcomeKind::Retained => true,
         OutcomeKind::Reactivated | OutcomeKind::Ignored | OutcomeKind::WouldDrain => false,
     };
@@ -84,15 +85,17 @@ fn starts_drain(outcome: &Outcome) -> bool {
 /// The tasks that ran when their instance was let go. Daemon tasks are not counted: they run until
 /// the end.
 fn tasks_cut_off(answer: &Answer, on_timeout: OnTimeout) -> usize {
-    match on_timeout {
+    let by_hook = answer.of_kind(OutcomeKind::HookTimedOut);
+    let by_deadline = answer.of_kind(OutcomeKind::TimedOut).filter(|_| match on_timeout {
         // One that was retained keeps its tasks, and has an outcome of its own.
-        OnTimeout::Continue | OnTimeout::Abandon | OnTimeout::Retain => answer
-            .of_kind(OutcomeKind::TimedOut)
-            .filter_map(|outcome| outcome.tasks_left)
-            .map(|tasks| tasks.service + tasks.standalone + tasks.standalone_stopping)
-            .sum(),
-        OnTimeout::Reactivate => 0,
-    }
+        OnTimeout::Continue | OnTimeout::Abandon | OnTimeout::Retain => true,
+        OnTimeout::Reactivate => false,
+    });
+    by_hook
+        .chain(by_deadline)
+        .filter_map(|outcome| outcome.tasks_left)
+        .map(|tasks| tasks.service + tasks.standalone + tasks.standalone_stopping)
+        .sum()
 }
 
 #[cfg(test)]
@@ -145,6 +148,8 @@ mod tests {
                 outcome(OutcomeKind::Republished, 1, tasks_left),
             ];
             assert_eq!(value("TasksCutOff", timed_out, on_timeout).to_bits(), cut_off.to_bits());
+            let by_hook = vec![outcome(OutcomeKind::HookTimedOut, 1, tasks_left)];
+            assert_eq!(value("TasksCutOff", by_hook, on_timeout).to_bits(), 4_f64.to_bits());
         }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct TaskObservation {
     /// Those that had not stopped.
     pub(crate) tasks: Vec<Task>,
     /// Those that had. ECS lists them for an hour, and a task that has stopped stays so.
-    stopped: BTreeSet<TaskArn>,
+    stopped: Vec<Task>,
     /// Their services, as far as ECS knows them.
     pub(crate) services: Vec<Service>,
     /// The services that were asked for. A service may be asked for and not known: without this it
@@ -44,7 +44,8 @@ impl TaskObservation {
         known: Option<&Self>,
     ) -> Result<Self, Problem> {
         let mut counted = known.cloned().unwrap_or_default();
-        let described = drain.clients.ecs.tasks_on(cluster, arn, &counted.stopped).await?;
+        let stopped = counted.stopped.iter().map(|task| task.arn.clone()).collect();
+        let described = drain.clients.ecs.tasks_on(cluster, arn, &stopped).await?;
         counted.tasks.clear();
         counted.add(described);
         counted.with_services(drain, cluster).await
@@ -53,7 +54,7 @@ impl TaskObservation {
     fn add(&mut self, described: Vec<Task>) {
         let (stopped, unstopped): (Vec<_>, Vec<_>) =
             described.into_iter().partition(|task| task.stopped);
-        self.stopped.extend(stopped.into_iter().map(|task| task.arn));
+        self.stopped.extend(stopped);
         self.tasks.extend(unstopped);
     }
 
@@ -77,17 +78,42 @@ impl TaskObservation {
         drain: Drain<'_>,
         cluster: &Cluster,
     ) -> Result<Self, Problem> {
-        let holding = self.holding(drain.settings.standalone_tasks);
-        let arns: Vec<_> =
-            holding.into_iter().take(RECHECK_TASKS_MAX).map(|task| task.arn.clone()).collect();
+        let holding = self.holding(drain.settings.standalone_tasks).into_iter();
+        let arns = holding.take(RECHECK_TASKS_MAX).map(|task| task.arn.clone()).collect();
+        self.describe_again(drain, cluster, arns).await
+    }
+
+    /// Of an action that nobody completed: looks again at all tasks that had not stopped. If it is
+    /// known when it expired, those which stopped no sooner than that count as left: they ended with
+    /// their instance.
+    pub(crate) async fn cut_off(
+        &self,
+        drain: Drain<'_>,
+        cluster: &Cluster,
+        expired: Option<Timestamp>,
+    ) -> Result<Self, Problem> {
+        let arns = self.tasks.iter().map(|task| task.arn.clone()).collect();
+        let mut described = self.describe_again(drain, cluster, arns).await?;
+        let stopped = described.stopped.iter();
+        let cut_off = stopped.filter(|task| expired.is_some() && task.stopped_at >= expired);
+        described.tasks.extend(cut_off.map(|task| Task { stopped: false, ..task.clone() }));
+        described.with_services(drain, cluster).await
+    }
+
+    async fn describe_again(
+        &self,
+        drain: Drain<'_>,
+        cluster: &Cluster,
+        arns: Vec<TaskArn>,
+    ) -> Result<Self, Problem> {
         if arns.is_empty() {
             return Ok(self.clone());
         }
         let described = drain.clients.ecs.describe_tasks(cluster, &arns).await?;
-        let mut rechecked = self.clone();
-        rechecked.tasks.retain(|task| !arns.contains(&task.arn));
-        rechecked.add(described);
-        Ok(rechecked)
+        let mut again = self.clone();
+        again.tasks.retain(|task| !arns.contains(&task.arn));
+        again.add(described);
+        Ok(again)
     }
 
     /// Asks until when service tasks are protected. That is only shown to people, so a drain goes on

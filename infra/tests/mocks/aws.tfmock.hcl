@@ -71,3 +71,14 @@ override_resource {
   target = aws_lambda_function.this["scale-in-reaper"]
   values = { arn = "arn:aws-cn:lambda:cn-north-1:111122223333:function:scale-in-reaper" }
 }
+
+
+override_resource {
+  target = aws_iam_role.function["lifecycle-drainer"]
+  values = { arn = "arn:aws-cn:iam::111122223333:role/lifecycle-drainer" }
+}
+
+override_resource {
+  target = aws_iam_role.hooks[0]
+  values = { arn = "arn:aws-cn:iam::111122223333:role/hooks" }
+}

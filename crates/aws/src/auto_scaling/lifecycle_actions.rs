@@ -9,7 +9,6 @@ use std::time::Duration;
 use aws_sdk_autoscaling::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_autoscaling::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_autoscaling::error::{BoxError, ProvideErrorMetadata, SdkError};
-use ebb_core::ids::{ActionToken, InstanceId};
 use ebb_core::lifecycle::action::LifecycleAction;
 
 use crate::auto_scaling::auto_scaling_client::AutoScaling;
@@ -90,11 +89,11 @@ impl AutoScaling {
             ActionResult::Abandon => "ABANDON",
         };
         let attempts = AttemptCount::default();
-        let (token, instance_id) = identity(action);
         let request = self.client.complete_lifecycle_action().lifecycle_action_result(result);
         let request = request.auto_scaling_group_name(action.group.as_str());
         let request = request.lifecycle_hook_name(action.hook.as_str());
-        let request = request.set_lifecycle_action_token(token).set_instance_id(instance_id);
+        let request = request.set_lifecycle_action_token(token_of(action));
+        let request = request.instance_id(action.instance_id.as_str());
         let request = request.customize().interceptor(attempts.clone());
         let instance_id = &action.instance_id;
         let operation = format!("complete the lifecycle action of {instance_id} with {result}");
@@ -111,24 +110,22 @@ impl AutoScaling {
     /// # Errors
     /// If the call fails for any other reason than that the action is over.
     pub async fn heartbeat(&self, action: &LifecycleAction) -> Result<ActionStatus, AwsError> {
-        let (token, instance_id) = identity(action);
         let request = self.client.record_lifecycle_action_heartbeat();
         let request = request.auto_scaling_group_name(action.group.as_str());
         let request = request.lifecycle_hook_name(action.hook.as_str());
-        let request = request.set_lifecycle_action_token(token).set_instance_id(instance_id);
+        let request = request.set_lifecycle_action_token(token_of(action));
+        let request = request.instance_id(action.instance_id.as_str());
         let instance_id = &action.instance_id;
         let operation = format!("record a heartbeat for the lifecycle action of {instance_id}");
         action_status(request.send().await, operation)
     }
 }
 
-/// What tells an action from others of its hook: its token, or else its instance.
+/// The token, where a message has brought one. The instance is named beside it, so that the token of
+/// one instance's action neither keeps nor ends that of another.
 /// Source: Auto Scaling API, `CompleteLifecycleAction`.
-fn identity(action: &LifecycleAction) -> (Option<String>, Option<String>) {
-    match &action.token {
-        Some(token) => (Some(ActionToken::as_str(token).to_owned()), None),
-        None => (None, Some(InstanceId::as_str(&action.instance_id).to_owned())),
-    }
+fn token_of(action: &LifecycleAction) -> Option<String> {
+    action.token.as_ref().map(|token| token.as_str().to_owned())
 }
 
 /// Counts the attempts of one call, which the SDK otherwise keeps to itself.

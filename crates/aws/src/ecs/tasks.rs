@@ -255,6 +255,7 @@ fn task(described: &SdkTask) -> Option<Task> {
         stopping_at: described.stopping_at().and_then(timestamp),
         deactivating: described.last_status() == Some("DEACTIVATING"),
         stopped: described.last_status()? == "STOPPED",
+        stopped_at: described.stopped_at().and_then(timestamp),
         needs: needs(described),
     })
 }

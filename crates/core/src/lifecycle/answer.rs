@@ -20,6 +20,8 @@ outcomes! {
         Republished = "republished", metric "Republished",
         /// The deadline has passed, and what the operator chose was done.
         TimedOut = "timed_out", metric "TimedOut",
+        /// The action ended by its hook's own time-out, and its tasks were cut off.
+        HookTimedOut = "hook_timed_out", metric "HookTimedOut",
         /// The deadline has passed, and the group keeps the instance with its tasks.
         Retained = "retained", metric "Retained",
         /// The instance is back with a new root volume, and its container instance ACTIVE again.

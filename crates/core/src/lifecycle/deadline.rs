@@ -28,10 +28,14 @@ pub fn drain_deadline(
 
 /// When Auto Scaling began to wait for a drain: its message's own time, where that is known.
 ///
-/// A time that lies ahead counts as the first look: no clock of AWS's runs fast, and a forged time
-/// must not hold an instance for longer.
+/// A time that lies ahead, or further back than any action lasts, counts as the first look: it is
+/// forged, and must neither hold an instance for longer nor end its drain at once.
 pub fn drain_began(message_time: Option<Timestamp>, first_seen: Timestamp) -> Timestamp {
-    message_time.unwrap_or(first_seen).min(first_seen)
+    let is_possible = |time: &Timestamp| {
+        let age = first_seen.duration_since(*time);
+        (SignedDuration::ZERO..=DRAIN_TIMEOUT_MAX).contains(&age)
+    };
+    message_time.filter(is_possible).unwrap_or(first_seen)
 }
 
 /// The last moment that there is stands for every later one.

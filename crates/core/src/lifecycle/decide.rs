@@ -41,6 +41,11 @@ pub enum ActionState {
     WaitingToReplaceRootVolume,
     /// The group is about to wait.
     AboutToWait,
+    /// The group waits for nothing any more: it goes on to terminate the instance, or has done so.
+    /// The text is what it says.
+    LetGo(String),
+    /// It is in no group: gone, or never there.
+    InNoGroup,
     /// The group does not wait, or not yet. The text is what it says instead.
     NotWaiting(String),
     /// The instance waits, but not for this action: it is over.
@@ -65,6 +70,12 @@ impl ActionState {
             LifecycleState::TerminatingRetained
             | LifecycleState::WarmedPendingRetained
             | LifecycleState::WarmedTerminatingRetained => Self::Retained(state.to_string()),
+            LifecycleState::TerminatingProceed
+            | LifecycleState::Terminated
+            | LifecycleState::WarmedPendingProceed
+            | LifecycleState::WarmedTerminatingProceed
+            | LifecycleState::WarmedTerminated
+            | LifecycleState::ReplacingRootVolumeProceed => Self::LetGo(state.to_string()),
             state => Self::NotWaiting(state.to_string()),
         }
     }
@@ -366,8 +377,12 @@ fn decide_by_group(
         ActionState::AboutToWait => {
             Some(Decision::Ignore { why: "its group never came to wait for it".to_owned() })
         }
-        ActionState::NotWaiting(state) => {
+        ActionState::LetGo(state) | ActionState::NotWaiting(state) => {
             let why = format!("its group does not wait to terminate it: it is {state}");
+            Some(ignore_unless_young(why, evidence, now))
+        }
+        ActionState::InNoGroup => {
+            let why = "its group does not wait to terminate it: it is in no group".to_owned();
             Some(ignore_unless_young(why, evidence, now))
         }
         ActionState::Over => {
@@ -563,6 +578,9 @@ mod tests {
         for state in ["Terminating:Wait", "Warmed:Pending:Wait", "Warmed:Terminating:Wait"] {
             assert_eq!(action_state(state), ActionState::Waiting, "{state}");
         }
+        for state in ["Terminating:Proceed", "Terminated", "Warmed:Pending:Proceed"] {
+            assert_eq!(action_state(state), ActionState::LetGo(state.to_owned()));
+        }
         let replacing = action_state("ReplacingRootVolume:Wait");
         assert_eq!(replacing, ActionState::WaitingToReplaceRootVolume);
         for state in ["Terminating", "Warmed:Pending", "Warmed:Terminating", "ReplacingRootVolume"]
@@ -651,6 +669,7 @@ mod tests {
             stopping_at: None,
             deactivating: false,
             stopped,
+            stopped_at: None,
             needs: None,
         }
     }

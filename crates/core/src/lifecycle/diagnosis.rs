@@ -183,6 +183,7 @@ mod tests {
             stopping_at: None,
             deactivating: false,
             stopped: false,
+            stopped_at: None,
             needs: Some(Room { cpu: 512, memory_mib: 1_024 }),
         }
     }

@@ -5,14 +5,14 @@
 //! it is left to the `lifecycle-drainer`.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::event::{ParseError, describe};
 use crate::ids::{Cluster, ContainerInstanceArn};
+use crate::lifecycle::deadline::drain_deadline;
 use crate::lifecycle::settings::DRAIN_TIMEOUT_MAX;
 
 /// The key of the state in the message.
@@ -27,10 +27,6 @@ const VERSION: u64 = 1;
 /// More hops than the longest drain can take: 48 hours of the shortest hops, 10 seconds each, are
 /// 17,280. A greater number was not counted by Ebb.
 const HOPS_MAX: u64 = 20_000;
-
-/// What a hook's heartbeat time-out may be. Source: Auto Scaling API,
-/// `PutLifecycleHook.HeartbeatTimeout`.
-const HEARTBEAT_SECONDS: RangeInclusive<u64> = 30..=7_200;
 
 /// More container instances than an EC2 instance ever has: as many as one call describes. A longer
 /// list was not written by Ebb.
@@ -54,8 +50,8 @@ pub struct HandoffState {
     /// When the action was completed of an instance that only gets a new root volume: it comes back,
     /// and is to be ACTIVE again then. `None` until then, and for all others.
     pub returning_since: Option<Timestamp>,
-    /// The hook's heartbeat time-out, once it is read.
-    pub heartbeat_timeout_seconds: Option<u64>,
+    /// When the action ends unless another heartbeat comes, once one has proven it.
+    pub action_expires: Option<Timestamp>,
     /// Whether people have been told what holds the drain.
     pub stuck_reported: bool,
 }
@@ -89,9 +85,31 @@ impl HandoffState {
             container_instances: fields.container_instances()?,
             search_incomplete: fields.flag("ebb.search_incomplete")?.unwrap_or(false),
             returning_since: fields.optional_time("ebb.returning_since")?,
-            heartbeat_timeout_seconds: fields.heartbeat_timeout_seconds()?,
+            action_expires: fields.optional_time("ebb.action_expires")?,
             stuck_reported: fields.stuck_reported()?,
         }))
+    }
+
+    /// The state as it may be in a hop that begins `now`, of a message sent at `message_time`. It has
+    /// come over a topic and may be forged: times that lie ahead, or further back than an action
+    /// lasts, are not believed, and the deadline follows from the others.
+    pub fn bounded(
+        self,
+        message_time: Option<Timestamp>,
+        drain_timeout: SignedDuration,
+        now: Timestamp,
+    ) -> Self {
+        let age = now.duration_since(self.first_seen);
+        let is_possible = (SignedDuration::ZERO..=DRAIN_TIMEOUT_MAX).contains(&age);
+        let first_seen = if is_possible { self.first_seen } else { now };
+        let draining_since = self.draining_since.map(|since| since.clamp(first_seen, now));
+        Self {
+            first_seen,
+            deadline: drain_deadline(message_time, first_seen, draining_since, drain_timeout),
+            draining_since,
+            returning_since: self.returning_since.map(|since| since.min(now)),
+            ..self
+        }
     }
 
     /// The message with this state in it, in place of any other. Every other field stays as it was
@@ -124,8 +142,8 @@ impl HandoffState {
         if let Some(since) = self.returning_since {
             state["returning_since"] = json!(since);
         }
-        if let Some(seconds) = self.heartbeat_timeout_seconds {
-            state["heartbeat_timeout_seconds"] = json!(seconds);
+        if let Some(expires) = self.action_expires {
+            state["action_expires"] = json!(expires);
         }
         // Raw values keep every other field's text as it came. Parsed and written again, numbers
         // and escapes might change.
@@ -179,18 +197,6 @@ impl<'a> Fields<'a> {
             (None, None) => Ok(None),
             (Some(_), None) => Err(self.error(arn, "a text beside ebb.cluster")),
             (None, Some(_)) => Err(self.error(cluster, "a text beside ebb.container_instance_arn")),
-        }
-    }
-
-    fn heartbeat_timeout_seconds(&self) -> Result<Option<u64>, ParseError> {
-        let field = "ebb.heartbeat_timeout_seconds";
-        match self.get(field) {
-            None => Ok(None),
-            Some(value) => value
-                .as_u64()
-                .filter(|seconds| HEARTBEAT_SECONDS.contains(seconds))
-                .map(Some)
-                .ok_or_else(|| self.error(field, "a number of seconds from 30 to 7200")),
         }
     }
 
@@ -272,7 +278,7 @@ mod tests {
             ],
             search_incomplete: false,
             returning_since: None,
-            heartbeat_timeout_seconds: Some(3_600),
+            action_expires: Some("2025-03-04T05:30:00Z".parse().unwrap()),
             stuck_reported: true,
         }
     }
@@ -288,7 +294,7 @@ mod tests {
             container_instances: Vec::new(),
             search_incomplete: true,
             returning_since: Some("2025-03-04T05:20:00Z".parse().unwrap()),
-            heartbeat_timeout_seconds: None,
+            action_expires: None,
             stuck_reported: false,
             ..carried()
         };
@@ -320,6 +326,7 @@ mod tests {
     fn state_of_the_release_before_is_read_under_its_old_name() {
         let written_before = HandoffState {
             draining_since: None,
+            action_expires: None,
             container_instances: vec![on_cluster(
                 "shop",
                 "arn:aws:ecs:…:container-instance/shop/1",
@@ -359,7 +366,7 @@ mod tests {
                     {"cluster": "shop", "arn": "arn:aws:ecs:…:container-instance/shop/1"},
                     {"cluster": "old", "arn": "arn:aws:ecs:…:container-instance/old/2"},
                 ],
-                "heartbeat_timeout_seconds": 3_600,
+                "action_expires": "2025-03-04T05:30:00Z",
                 "stuck_reported": true,
             }})
         );
@@ -409,7 +416,7 @@ mod tests {
             ),
             ("search_incomplete", json!(1), "ebb.search_incomplete"),
             ("returning_since", json!(1), "ebb.returning_since"),
-            ("heartbeat_timeout_seconds", json!(7_201), "ebb.heartbeat_timeout_seconds"),
+            ("action_expires", json!(1), "ebb.action_expires"),
             ("stuck_reported", json!("yes"), "ebb.stuck_reported"),
             ("version", json!(0), "ebb.version"),
             ("version", json!(2), "ebb.version"),
@@ -422,7 +429,68 @@ mod tests {
         assert_eq!(read(&message).unwrap_err().field, "ebb.cluster");
     }
 
+    const TIMEOUT: SignedDuration = SignedDuration::from_secs(900);
+
+    #[test]
+    fn state_that_ebb_wrote_is_within_its_bounds() {
+        let sent = "2025-03-04T05:06:07Z".parse().unwrap();
+        let now = "2025-03-04T05:20:00Z".parse().unwrap();
+        assert_eq!(carried().bounded(Some(sent), TIMEOUT, now), carried());
+    }
+
+    #[test]
+    fn forged_times_neither_hold_an_instance_longer_nor_end_its_drain_at_once() {
+        let sent: Timestamp = "2025-03-04T05:06:00Z".parse().unwrap();
+        let now = sent + SignedDuration::from_secs(60);
+        for time in [Timestamp::MIN, sent, now, Timestamp::MAX] {
+            let forged = HandoffState {
+                first_seen: time,
+                deadline: time,
+                draining_since: Some(time),
+                returning_since: Some(time),
+                ..carried()
+            };
+            let bounded = forged.bounded(Some(sent), TIMEOUT, now);
+            assert!((sent..=now).contains(&bounded.first_seen), "{time}: {bounded:?}");
+            assert!(bounded.returning_since <= Some(now), "{time}: {bounded:?}");
+            assert_eq!(bounded.deadline, sent + TIMEOUT, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_dated_ahead_is_bounded_in_each_hop_as_in_the_first() {
+        let first_seen = carried().first_seen;
+        let ahead = Some(first_seen + SignedDuration::from_hours(1));
+        for minutes in [1, 59, 61] {
+            let now = first_seen + SignedDuration::from_mins(minutes);
+            assert_eq!(carried().bounded(ahead, TIMEOUT, now), carried(), "{minutes} minutes");
+        }
+    }
+
+    /// Milliseconds; not all of them are moments.
+    const MOMENTS: std::ops::Range<i64> = -400_000_000_000_000..400_000_000_000_000;
+
     proptest! {
+        #[test]
+        fn no_times_are_out_of_bounds(
+            sent in proptest::option::of(MOMENTS), first_seen in MOMENTS,
+            draining in proptest::option::of(MOMENTS), now in MOMENTS,
+        ) {
+            let moment = |milliseconds| {
+                Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
+            };
+            let state = HandoffState {
+                first_seen: moment(first_seen),
+                draining_since: draining.map(moment),
+                ..carried()
+            };
+            let now = moment(now);
+            let bounded = state.bounded(sent.map(moment), TIMEOUT, now);
+            prop_assert!(bounded.deadline.duration_since(now) <= TIMEOUT);
+            let again = bounded.clone().bounded(sent.map(moment), TIMEOUT, now);
+            prop_assert_eq!(again, bounded);
+        }
+
         #[test]
         fn no_state_panics_the_reader(hop in any::<i64>(), deadline in ".*", first_seen in ".*") {
             let state = json!({"hop": hop, "deadline": deadline, "first_seen": first_seen});

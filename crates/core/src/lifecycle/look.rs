@@ -177,6 +177,7 @@ mod tests {
             stopping_at: stopping_at.map(at),
             deactivating,
             stopped: false,
+            stopped_at: None,
             needs: None,
         }
     }

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::auto_scaling::LifecycleState;
 use crate::ecs::{ContainerInstanceStatus, ObservedContainerInstance};
 use crate::ids::{Cluster, ContainerInstanceArn};
+use crate::lifecycle::decide::READ_LAG_MAX;
 
 /// For how long the instance is waited for: a reboot and the start of the agent take minutes. One
 /// that is not back by then is left as it is, DRAINING.
@@ -28,16 +29,34 @@ pub enum Reactivation {
     },
 }
 
+/// The mark on a container instance that was drained for a new root volume, whose action was
+/// completed `since` then. Whoever forges a message cannot write it, nor guess it.
+pub fn return_mark(since: Timestamp) -> String {
+    format!("returns:{since}")
+}
+
+/// Whether the mark that was read with a container instance says that it was drained for that.
+pub fn is_marked(observed: &ObservedContainerInstance, since: Timestamp) -> bool {
+    observed.attribute.as_ref().is_some_and(|mark| *mark == return_mark(since))
+}
+
 /// Decides about an instance whose root volume is replaced `since` then, from where it stands in its
-/// group, `None` if it is in none, and from its container instances. Only those that were drained
-/// for that, `drained`, are touched.
+/// group, `None` if it is in none, and from its container instances. Only those that are marked are
+/// touched.
 pub fn decide_reactivation(
     state: Option<&LifecycleState>,
     container_instances: &[ObservedContainerInstance],
-    drained: &[(Cluster, ContainerInstanceArn)],
     since: Timestamp,
     now: Timestamp,
 ) -> Reactivation {
+    if !container_instances.iter().any(|observed| is_marked(observed, since)) {
+        // A mark that was just written may not be read yet.
+        return if now.duration_since(since) < READ_LAG_MAX {
+            Reactivation::Wait
+        } else {
+            Reactivation::Leave { why: "nothing says that it was drained for that".to_owned() }
+        };
+    }
     match state {
         Some(LifecycleState::InService) => {}
         // The hook may still be over later in what the group says than in what it does.
@@ -61,7 +80,9 @@ pub fn decide_reactivation(
         let key = (found.cluster.clone(), found.arn.clone());
         match found.status {
             ContainerInstanceStatus::Active => has_active = true,
-            ContainerInstanceStatus::Draining if drained.contains(&key) => to_activate.push(key),
+            ContainerInstanceStatus::Draining if is_marked(observed, since) => {
+                to_activate.push(key);
+            }
             _ => {}
         }
     }
@@ -94,6 +115,7 @@ mod tests {
         (Cluster::new("shop"), ContainerInstanceArn::new(number.to_string()))
     }
 
+    /// The first one is marked.
     fn observed(number: u8, status: &str, agent_connected: bool) -> ObservedContainerInstance {
         let (cluster, arn) = key(number);
         ObservedContainerInstance {
@@ -105,13 +127,13 @@ mod tests {
             },
             agent_connected,
             tasks_wanted: 0,
-            attribute: None,
+            attribute: (number == 1).then(|| return_mark(SINCE)),
         }
     }
 
     fn decided(state: &str, observed: &[ObservedContainerInstance], minutes: i64) -> Reactivation {
         let now = SINCE + SignedDuration::from_mins(minutes);
-        decide_reactivation(Some(&state.into()), observed, &[key(1)], SINCE, now)
+        decide_reactivation(Some(&state.into()), observed, SINCE, now)
     }
 
     #[test]
@@ -124,7 +146,10 @@ mod tests {
     #[test]
     fn what_somebody_else_drained_and_what_registered_anew_is_left_alone() {
         let foreign = observed(2, "DRAINING", true);
-        assert_eq!(decided("InService", &[foreign], 1), Reactivation::Wait);
+        let left = decided("InService", std::slice::from_ref(&foreign), 1);
+        assert!(matches!(left, Reactivation::Leave { .. }), "{left:?}");
+        let away = observed(1, "DRAINING", false);
+        assert_eq!(decided("InService", &[foreign, away], 1), Reactivation::Wait);
         let ghost = observed(1, "DRAINING", false);
         let anew = decided("InService", &[ghost, observed(2, "ACTIVE", true)], 1);
         assert!(matches!(anew, Reactivation::Leave { .. }), "{anew:?}");
@@ -134,14 +159,28 @@ mod tests {
     fn it_is_waited_for_while_it_is_away_and_no_longer_than_that() {
         for state in ["ReplacingRootVolume:Wait", "ReplacingRootVolume:Proceed", "Pending"] {
             assert_eq!(decided(state, &[observed(1, "DRAINING", true)], 14), Reactivation::Wait);
-            let late = decided(state, &[], 15);
+            let late = decided(state, &[observed(1, "DRAINING", true)], 15);
             assert!(matches!(late, Reactivation::Leave { .. }), "{state}: {late:?}");
         }
         for state in ["Terminating:Wait", "Terminated", "Standby"] {
             let left = decided(state, &[observed(1, "DRAINING", true)], 0);
             assert!(matches!(left, Reactivation::Leave { .. }), "{state}: {left:?}");
         }
-        let gone = decide_reactivation(None, &[], &[key(1)], SINCE, SINCE);
+        let drained = [observed(1, "DRAINING", true)];
+        let gone = decide_reactivation(None, &drained, SINCE, SINCE);
         assert!(matches!(gone, Reactivation::Leave { .. }), "{gone:?}");
+    }
+
+    #[test]
+    fn without_the_mark_of_its_own_drain_nothing_is_set_active() {
+        let drained = [observed(1, "DRAINING", true)];
+        let forged = SINCE - SignedDuration::from_nanos(1);
+        let now = SINCE + SignedDuration::from_secs(60);
+        for state in ["InService", "ReplacingRootVolume", "Terminating:Wait"] {
+            let left = decide_reactivation(Some(&state.into()), &drained, forged, now);
+            assert!(matches!(left, Reactivation::Leave { .. }), "{state}: {left:?}");
+            let lagging = decide_reactivation(Some(&state.into()), &drained, forged, forged);
+            assert_eq!(lagging, Reactivation::Wait, "{state}");
+        }
     }
 }

@@ -3,11 +3,13 @@
 //! What they share with the other functions is in [`crate::settings`]; what they do is left to the
 //! decisions that take them.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 
-use crate::ids::{Cluster, TopicArn};
+use crate::ids::{Cluster, HookName, TopicArn};
 use crate::settings::{
-    BOOLEAN, CLUSTERS, DEFAULT_NAMESPACE, NAMESPACE, TOPIC_ARN, seconds, settings, word,
+    BOOLEAN, CLUSTERS, DEFAULT_NAMESPACE, NAMESPACE, TOPIC_ARN, Whole, seconds, settings, word,
 };
 use crate::vocabulary::vocabulary;
 
@@ -16,6 +18,8 @@ settings! {
     pub struct LifecycleSettings {
         /// Clusters to look in; `None` is every cluster of the Region.
         ECS_CLUSTERS: CLUSTERS => clusters: Option<Vec<Cluster>> = None,
+        /// The only hooks whose actions are ours; `None` is every termination hook.
+        LIFECYCLE_HOOKS: HOOKS => hooks: Option<BTreeSet<HookName>> = None,
         /// Whether to change nothing.
         DRY_RUN: BOOLEAN => dry_run: bool = false,
         /// After how long a drain gives up, counted from the lifecycle message's own time. At most
@@ -38,6 +42,35 @@ settings! {
         /// The CloudWatch namespace of the metrics.
         METRICS_NAMESPACE: NAMESPACE => metrics_namespace: String = DEFAULT_NAMESPACE.to_owned(),
     }
+}
+
+impl LifecycleSettings {
+    /// Whether the actions of a hook are ours. A group may have hooks of other tools as well, and
+    /// EventBridge gets the actions of all of them.
+    pub fn is_own_hook(&self, hook: &HookName) -> bool {
+        self.hooks.as_ref().is_none_or(|hooks| hooks.contains(hook))
+    }
+}
+
+const HOOKS: Whole<BTreeSet<HookName>> = Whole {
+    expected: "names of lifecycle hooks, each 1 to 255 letters, digits, hyphens, underscores and \
+        slashes, separated by commas, each once",
+    parse: hooks,
+};
+
+fn hooks(text: &str) -> Option<BTreeSet<HookName>> {
+    let names: Vec<_> = text.split(',').map(str::trim).collect();
+    let distinct: BTreeSet<_> = names.iter().copied().map(HookName::new).collect();
+    let is_valid = names.iter().copied().all(is_hook_name) && distinct.len() == names.len();
+    is_valid.then_some(distinct)
+}
+
+/// The rule is that of the Auto Scaling API, `PutLifecycleHook.LifecycleHookName`.
+fn is_hook_name(text: &str) -> bool {
+    (1..=255).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/'))
 }
 
 /// The longest that a drain may take: the global time-out of a lifecycle action (EC2 Auto Scaling
@@ -91,13 +124,16 @@ mod tests {
         assert_eq!(read(&[]), Ok(LifecycleSettings::default()));
 
         let set = read(&[
+            (LIFECYCLE_HOOKS, "ebb-drain, team/drain_2"),
             (DRAIN_TIMEOUT_SECONDS, "172800"),
             (POLL_INTERVAL_SECONDS, "1"),
             (HOP_SECONDS, "10"),
             (ON_TIMEOUT, "reactivate"),
             (STANDALONE_TASKS, "stop"),
         ]);
+        let hooks = ["ebb-drain", "team/drain_2"].map(HookName::new);
         let expected = LifecycleSettings {
+            hooks: Some(hooks.into()),
             drain_timeout: DRAIN_TIMEOUT_MAX,
             poll_interval: SignedDuration::from_secs(1),
             hop: SignedDuration::from_secs(10),
@@ -110,6 +146,10 @@ mod tests {
         let wrong = LifecycleSettings::VARIABLES.map(|variable| (variable, "0 or so,"));
         assert_eq!(read(&wrong).unwrap_err().problems.len(), wrong.len());
         for (variable, value) in [
+            (LIFECYCLE_HOOKS, ""),
+            (LIFECYCLE_HOOKS, "ebb-drain,"),
+            (LIFECYCLE_HOOKS, "ebb-drain,ebb-drain"),
+            (LIFECYCLE_HOOKS, "ebb drain"),
             (DRAIN_TIMEOUT_SECONDS, "59"),
             (DRAIN_TIMEOUT_SECONDS, "172801"),
             (POLL_INTERVAL_SECONDS, "0"),

@@ -3,10 +3,12 @@
 
 mod broken_answers;
 mod chains;
+mod cut_off;
 mod draining;
 mod ec2_ends;
 mod events;
 mod executions;
+mod forged;
 mod hops;
 mod lagging_reads;
 mod messages;

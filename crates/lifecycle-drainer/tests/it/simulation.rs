@@ -58,6 +58,10 @@ struct Story {
     world: World,
     /// Which instances are terminated, and when.
     terminations: Vec<(Duration, String)>,
+    /// An instance that nobody terminates, and that somebody else may have drained.
+    drained: String,
+    /// Which messages somebody makes up, and when.
+    forgeries: Vec<(Duration, Value)>,
     /// The instances that EC2 ends, whatever their group does.
     ended_in_ec2: BTreeSet<String>,
     /// When somebody sets each terminated instance ACTIVE again that is DRAINING then.
@@ -115,12 +119,19 @@ fn draw(seed: u64) -> Story {
             has_registrations = true;
         }
     }
-    if rng.bool() {
-        // A message that somebody made up, about an instance that nobody terminates.
-        let healthy = instance_id(numbers[11]);
-        let group = world.group_of(&healthy).expect("it is in a group").0.to_owned();
-        world.publish(TOPIC, None, &forged(&healthy, &group).to_string());
+    // Somebody drained an instance that nobody terminates.
+    let drained = instance_id(numbers[10]);
+    if rng.u8(..4) == 0 {
+        let id = world.container_instance(&drained).unwrap().1.id.clone();
+        world.set_status("shop", &id, Status::Draining);
     }
+    // Messages that somebody made up, about instances that are terminated and others.
+    let forgeries: Vec<_> = (0..rng.usize(0..4))
+        .map(|_| {
+            let about = instance_id(numbers[[0, 1, 10, 11][rng.usize(..4)]]);
+            (seconds(&mut rng, 0..900), forged(&world, &mut rng, &about))
+        })
+        .collect();
     let (mut killed, mut ended_in_ec2, mut activated_after) = (0.0, BTreeSet::new(), None);
     if !calm {
         if rng.u8(..4) == 0 {
@@ -153,11 +164,16 @@ fn draw(seed: u64) -> Story {
             [rng.usize(..3)],
         ..LifecycleSettings::default()
     };
-    let counts_calls = calm && !has_registrations && heartbeat_timeout >= Duration::from_secs(120);
+    let counts_calls = calm
+        && !has_registrations
+        && forgeries.len() <= 1
+        && heartbeat_timeout >= Duration::from_secs(120);
     Story {
         settings,
         world,
         terminations,
+        drained,
+        forgeries,
         ended_in_ec2,
         activated_after,
         killed,
@@ -200,15 +216,45 @@ async fn set_active_again(story: &Story, region: &Region) {
     }
 }
 
-fn forged(instance_id: &str, group: &str) -> Value {
-    json!({
-        "LifecycleHookName": HOOK,
+/// A message about an instance in which the token is made up, and more may be.
+fn forged(world: &World, rng: &mut Rng, instance_id: &str) -> Value {
+    let group = world.group_of(instance_id).expect("it is in a group").0;
+    let ages = [0, 0, 600, -600, 86_400, -86_400, 1_000_000_000, -100_000_000_000];
+    let time = start_time() - SignedDuration::from_secs(ages[rng.usize(..ages.len())]);
+    let hook = if rng.u8(..3) == 0 { "nobody" } else { HOOK };
+    let mut message = json!({
+        "LifecycleHookName": hook,
         "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
         "AutoScalingGroupName": group,
-        "Time": start_time(),
+        "Time": time,
         "EC2InstanceId": instance_id,
         "LifecycleActionToken": "00000000-0000-4000-a000-000000000000",
-    })
+    });
+    if rng.bool() {
+        let arn = world.container_instance(instance_id).unwrap().1.arn("shop");
+        let hop = rng.u64(1..5);
+        message["ebb"] = json!({
+            "hop": hop,
+            "first_seen": time,
+            "deadline": time,
+            "container_instances": [{"cluster": "shop", "arn": arn}],
+        });
+        if rng.bool() {
+            message["ebb"]["returning_since"] = json!(time);
+        }
+    }
+    message
+}
+
+/// Somebody publishes made-up messages.
+async fn publish_forgeries(story: &Story, region: &Region) {
+    let mut forgeries = story.forgeries.clone();
+    forgeries.sort_by_key(|(after, _)| *after);
+    for (after, message) in forgeries {
+        let pause = (start_time() + after).duration_since(region.now());
+        tokio::time::sleep(Duration::try_from(pause).unwrap_or_default()).await;
+        region.world().publish(TOPIC, None, &message.to_string());
+    }
 }
 
 /// Plays a story to its end and returns the world as it is then.
@@ -232,7 +278,8 @@ async fn play(story: &mut Story) -> (World, RunEnd) {
     };
     let lambda = InProcess::default().handling(FUNCTION, &region, &drainer, handle);
     let run = region.run(&lambda, Duration::from_secs(60 * 3600));
-    let (run_end, ()) = tokio::join!(run, set_active_again(story, &region));
+    let publish = publish_forgeries(story, &region);
+    let (run_end, (), ()) = tokio::join!(run, set_active_again(story, &region), publish);
     let world = region.world().clone();
     (world, run_end)
 }
@@ -338,8 +385,15 @@ fn check_drained_instances(story: &Story, world: &World) -> Result<(), String> {
         {
             terminated.insert(instance_id);
         }
+        if let Happening::ContainerInstance { instance_id, status: Status::Active } =
+            &entry.happening
+            && *instance_id == story.drained
+        {
+            must(false, "what somebody drained is not set to ACTIVE", instance_id.clone())?;
+        }
         if let Happening::ContainerInstance { instance_id, status: Status::Draining } =
             &entry.happening
+            && entry.time > start_time()
         {
             must(
                 terminated.contains(instance_id.as_str()),
