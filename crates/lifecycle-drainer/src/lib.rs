@@ -63,7 +63,7 @@ impl LifecycleDrainer {
         deadline: Timestamp,
     ) -> Result<Answer, HandlerError> {
         let clock = Clock::start(now);
-        let records = parse(payload, action::read).records.into_iter();
+        let records = parse(payload, action::read).into_iter();
         let hops = records.map(|record| self.handle_record(record, clock, deadline));
         let (mut outcomes, mut problems) = (Vec::new(), Vec::new());
         // Every message is waited for, also after one has failed: the others' outcomes must not be
