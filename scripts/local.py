@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 
+import sample_events
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 FUNCTIONS = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"]
@@ -198,7 +200,9 @@ def wait_for_closed_output():
 
 def invoke_command(function, event, lambda_port):
     address = ["--invoke-address", HOST, "--invoke-port", str(lambda_port)]
-    return ["cargo", "lambda", "invoke", function, "--data-file", str(event)] + address
+    data = LOGS / "event.json"
+    data.write_text(sample_events.read_as_of_now(ROOT / event))
+    return ["cargo", "lambda", "invoke", function, "--data-file", str(data)] + address
 
 
 def invoke(function, events, lambda_port, env):

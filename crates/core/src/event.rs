@@ -9,11 +9,13 @@
 //! an event is left to the modules of the functions.
 
 mod envelope;
+mod origin;
 mod parse_error;
 mod reading;
 
 pub(crate) use self::envelope::is_notification;
 pub use self::envelope::{EVENTS_MAX, Message, Reader, Record, WRAPPINGS_MAX, parse};
+pub use self::origin::Origin;
 pub use self::parse_error::ParseError;
 pub(crate) use self::parse_error::describe;
 pub use self::reading::Event;

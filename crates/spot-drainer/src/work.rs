@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, HashSet};
 
 use aws_lambda_events::sqs::BatchItemFailure;
 use ebb_aws::{HandlerError, Problem};
-use ebb_core::event::{Event, Record};
+use ebb_core::event::{Event, Origin, Record};
 use ebb_core::ids::{ContainerInstanceArn, InstanceId};
 use ebb_core::spot::notice::Notice;
 use ebb_core::spot::settings::SpotSettings;
 use ebb_core::spot::{Answer, ignore_reason, weightier};
+use jiff::Timestamp;
 
 use crate::item::{Item, Pass};
 
@@ -21,12 +22,18 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Sorts the records: several notices about one instance are one item.
-    pub(crate) fn triage(records: Vec<Record<Notice>>, settings: &SpotSettings) -> Self {
+    /// Sorts the records: several notices about one instance are one item. The function is at
+    /// `home`.
+    pub(crate) fn triage(
+        records: Vec<Record<Notice>>,
+        settings: &SpotSettings,
+        home: &Origin,
+        now: Timestamp,
+    ) -> Self {
         let mut items: Vec<Item> = Vec::new();
         for Record { message_id, event } in records {
             let mut item = match event {
-                Ok(Event::Ours(notice)) => match ignore_reason(&notice, settings) {
+                Ok(Event::Ours(notice)) => match ignore_reason(&notice, settings, home, now) {
                     Some(why) => Item::ignored(Some(notice.instance_id), why),
                     None => Item::about(notice),
                 },

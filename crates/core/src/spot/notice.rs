@@ -14,7 +14,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::event::{Event, Message, ParseError, describe};
+use crate::event::{Event, Message, Origin, ParseError, describe};
 use crate::ids::InstanceId;
 
 /// EC2 says that an instance is about to be taken away, or may be, or that it runs.
@@ -27,6 +27,8 @@ pub struct Notice {
     /// When EC2 said so. `None` where the event has no readable time: a drain must not fail for
     /// that.
     pub time: Option<Timestamp>,
+    /// Where the instance is.
+    pub origin: Origin,
 }
 
 /// What a notice says.
@@ -140,7 +142,7 @@ fn detail_type_by_keys(detail: &Value) -> Option<&'static str> {
     (keys.len() == 1).then_some(REBALANCE_RECOMMENDATION)
 }
 
-/// Reads a notice by its source and its `detail`. Its time stands in `body`, if anywhere.
+/// Reads a notice by its source and its `detail`. Its time and origin stand in `body`, if anywhere.
 fn read_detail(
     source: &str,
     detail: &Detail<'_>,
@@ -166,7 +168,8 @@ fn read_detail(
         }
     };
     let time = body.get("time").and_then(Value::as_str).and_then(|text| text.parse().ok());
-    Ok(Event::Ours(Notice { instance_id: detail.instance_id()?, kind, time }))
+    let origin = Origin::of_event(body);
+    Ok(Event::Ours(Notice { instance_id: detail.instance_id()?, kind, time, origin }))
 }
 
 /// The `detail` of an event and what to call the event in an error.
