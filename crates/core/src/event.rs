@@ -8,11 +8,13 @@
 //! that names the field, as is what no reader knows, unless it came over a topic. What to do about
 //! an event is left to the modules of the functions.
 
+mod batch_failures;
 mod envelope;
 mod origin;
 mod parse_error;
 mod reading;
 
+pub use self::batch_failures::batch_item_failures;
 pub(crate) use self::envelope::is_notification;
 pub use self::envelope::{EVENTS_MAX, Message, Reader, Record, WRAPPINGS_MAX, parse};
 pub use self::origin::Origin;

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use aws_lambda_events::sqs::BatchItemFailure;
 use ebb_aws::{HandlerError, Problem};
-use ebb_core::event::{Event, Origin, Record};
+use ebb_core::event::{Event, Origin, Record, batch_item_failures};
 use ebb_core::ids::{ContainerInstanceArn, InstanceId};
 use ebb_core::spot::notice::Notice;
 use ebb_core::spot::settings::SpotSettings;
@@ -142,22 +141,10 @@ impl Work {
         }
         // What no message id stands for can only be run again as a whole.
         let error = HandlerError::of(&problems).filter(|_| failed_message_ids.contains(&None));
-        let answer = Answer {
-            outcomes,
-            batch_item_failures: failed_message_ids
-                .into_iter()
-                .flatten()
-                .map(batch_item_failure)
-                .collect(),
-        };
+        let answer =
+            Answer { outcomes, batch_item_failures: batch_item_failures(failed_message_ids) };
         Conclusion { answer, error, problems, notices }
     }
-}
-
-fn batch_item_failure(message_id: String) -> BatchItemFailure {
-    let mut failure = BatchItemFailure::default();
-    failure.item_identifier = message_id;
-    failure
 }
 
 /// How an invocation came off.

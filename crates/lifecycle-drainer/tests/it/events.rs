@@ -57,6 +57,11 @@ async fn no_sample_event_changes_anything_where_no_instance_is_waited_for() {
 
         let must_fail = ["malformed-", "unknown-"].iter().any(|prefix| name.starts_with(prefix));
         assert_eq!(answer.is_err(), must_fail, "{name}: {answer:?}");
+        if let Ok(answer) = answer {
+            let records = parse(&payload, action::read);
+            let bad = records.iter().filter(|record| record.event.is_err()).count();
+            assert_eq!(answer.batch_item_failures.len(), bad, "{name}: {answer:?}");
+        }
         let world = sim.region.world();
         assert_eq!(world.history.len(), before, "{name}");
         assert_eq!(world.completed_actions.len(), 0, "{name}");
