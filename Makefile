@@ -69,7 +69,7 @@ invoke: local ## Run FUNCTION on the sample EVENT (or several)
 serve: local ## Serve the simulated Region and the functions until Ctrl-C
 	$(PYTHON) scripts/local.py serve
 
-events: local ## Run each function on each of its sample events; only malformed ones may fail
+events: local ## Run each function on each of its sample events; only malformed and unknown ones may fail
 	$(PYTHON) scripts/local.py events
 
 test: local $(TOOLS_TEST) ## Run all tests: no AWS account, no Docker

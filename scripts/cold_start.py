@@ -20,6 +20,8 @@ import sys
 import threading
 import time
 
+import sample_events
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 RUNS = 15
@@ -127,7 +129,8 @@ def main():
     region.stdout.readline()
     try:
         for event in map(pathlib.Path, sys.argv[2:]):
-            runs = [start(binary, event.read_bytes(), region_port) for _ in range(RUNS)]
+            payload = sample_events.read_as_of_now(event).encode()
+            runs = [start(binary, payload, region_port) for _ in range(RUNS)]
             times = [took_ms for took_ms, _ in runs]
             peak = max(peak for _, peak in runs)
             median = statistics.median(times)

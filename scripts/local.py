@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 
+import sample_events
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 FUNCTIONS = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"]
@@ -198,7 +200,9 @@ def wait_for_closed_output():
 
 def invoke_command(function, event, lambda_port):
     address = ["--invoke-address", HOST, "--invoke-port", str(lambda_port)]
-    return ["cargo", "lambda", "invoke", function, "--data-file", str(event)] + address
+    data = LOGS / "event.json"
+    data.write_text(sample_events.read_as_of_now(ROOT / event))
+    return ["cargo", "lambda", "invoke", function, "--data-file", str(data)] + address
 
 
 def invoke(function, events, lambda_port, env):
@@ -214,7 +218,8 @@ def invoke(function, events, lambda_port, env):
 def run_events(lambda_port, env):
     """Runs every sample event.
 
-    A malformed one must fail, so that it reaches the dead-letter queue; all others must succeed.
+    One that is malformed or unknown must fail, so that it reaches the dead-letter queue; all others
+    must succeed.
     """
     unexpected = []
     count = 0
@@ -223,14 +228,15 @@ def run_events(lambda_port, env):
             command = invoke_command(function, event, lambda_port)
             run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
             count += 1
-            if (run.returncode != 0) != event.name.startswith("malformed-"):
+            must_fail = event.name.startswith(("malformed-", "unknown-"))
+            if (run.returncode != 0) != must_fail:
                 outcome = "succeeded, but must fail" if run.returncode == 0 else "failed"
                 unexpected.append(f"{event.relative_to(ROOT)} {outcome}:\n{run.stdout}{run.stderr}")
     if unexpected:
         print("\n".join(unexpected))
         print(f"{len(unexpected)} of {count} sample events did not end as they must.")
         return 1
-    print(f"{count} sample events: the malformed ones failed, all others succeeded.")
+    print(f"{count} sample events: the malformed and the unknown ones failed, all others succeeded.")
     return 0
 
 

@@ -5,14 +5,19 @@
 //! Scaling's lifecycle actions. What asks for a sweep comes bare, and
 //! [`crate::reaper::request::read`] reads it as it is. An event that is not the reader's is
 //! [`Event::Ignored`] with a reason; one that claims to be and cannot be read is a [`ParseError`]
-//! that names the field. What to do about an event is left to the modules of the functions.
+//! that names the field, as is what no reader knows, unless it came over a topic. What to do about
+//! an event is left to the modules of the functions.
 
+mod batch_failures;
 mod envelope;
+mod origin;
 mod parse_error;
 mod reading;
 
+pub use self::batch_failures::batch_item_failures;
 pub(crate) use self::envelope::is_notification;
-pub use self::envelope::{Batch, Message, Record, parse};
+pub use self::envelope::{EVENTS_MAX, Message, Reader, Record, WRAPPINGS_MAX, parse};
+pub use self::origin::Origin;
 pub use self::parse_error::ParseError;
 pub(crate) use self::parse_error::describe;
 pub use self::reading::Event;

@@ -15,3 +15,5 @@ pub mod settings;
 pub mod spot;
 mod vocabulary;
 pub mod words;
+#[cfg(test)]
+mod wrappings;

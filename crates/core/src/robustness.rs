@@ -11,7 +11,7 @@ use crate::spot::notice;
 /// Lets every reader of wrapped events read it. Returns the number of records.
 fn parse_by_all(payload: &Value) -> usize {
     parse(payload, action::read);
-    parse(payload, notice::read).records.len()
+    parse(payload, notice::read).len()
 }
 
 /// Any JSON, built from the keys and words the parser looks for, so that it gets past the first
@@ -60,6 +60,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just("messageId"),
         Just("eventSource"),
         Just("EventSource"),
+        Just("requestContext"),
+        Just("requestPayload"),
     ];
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -82,8 +84,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn no_json_value_panics_the_parser(payload in any_json()) {
-        let records = parse_by_all(&payload);
-        prop_assert!(records > 0 || payload["Records"].as_array().is_some_and(Vec::is_empty));
+        prop_assert!(parse_by_all(&payload) > 0);
     }
 
     #[test]

@@ -15,10 +15,11 @@ mod search;
 mod tasks;
 mod unattended;
 
+use std::collections::BTreeSet;
 use std::iter;
 
 use ebb_aws::{Clients, Clock, HandlerError, Problem};
-use ebb_core::event::{Event, Record, parse};
+use ebb_core::event::{Event, Record, batch_item_failures, parse};
 use ebb_core::ids::InstanceId;
 use ebb_core::lifecycle::action::{self, LifecycleAction};
 use ebb_core::lifecycle::settings::LifecycleSettings;
@@ -57,7 +58,9 @@ impl LifecycleDrainer {
     ///
     /// # Errors
     /// Only for "run this event again": a malformed message, one that could not be dealt with, or
-    /// one that must be waited for and came over no topic to be published to again.
+    /// one that must be waited for and came over no topic to be published to again. Messages of an
+    /// SQS batch are named in the answer instead, so that only they are delivered again: running the
+    /// others again would begin a second chain of hops.
     pub async fn handle(
         &self,
         payload: &Value,
@@ -65,29 +68,37 @@ impl LifecycleDrainer {
         deadline: Timestamp,
     ) -> Result<Answer, HandlerError> {
         let clock = Clock::start(now);
-        let records = parse(payload, action::read).records.into_iter();
+        let records = parse(payload, action::read).into_iter();
         let hops = records.map(|record| self.handle_record(record, clock, deadline));
         let (mut outcomes, mut problems) = (Vec::new(), Vec::new());
+        let mut failed_message_ids = BTreeSet::new();
         // Every message is waited for, also after one has failed: the others' outcomes must not be
         // lost with it.
-        for result in join_all(hops).await {
+        for (message_id, result) in join_all(hops).await {
             match result {
                 Ok(settled) => outcomes.extend(settled),
-                Err(problem) => problems.push(problem),
+                Err(problem) => {
+                    problems.push(problem);
+                    failed_message_ids.insert(message_id);
+                }
             }
         }
-        let answer = Answer { outcomes };
-        report_invocation(&self.settings, &answer, &problems, clock);
-        HandlerError::of(&problems).map_or(Ok(answer), Err)
+        // What no message id stands for can only be run again as a whole.
+        let error = HandlerError::of(&problems).filter(|_| failed_message_ids.contains(&None));
+        let answer =
+            Answer { outcomes, batch_item_failures: batch_item_failures(failed_message_ids) };
+        report_invocation(&self.settings, &answer, &problems, error.as_ref(), clock);
+        error.map_or(Ok(answer), Err)
     }
 
+    /// Deals with a record. Returns the id of its message with what came of it.
     async fn handle_record(
         &self,
         record: Record<LifecycleAction>,
         clock: Clock,
         deadline: Timestamp,
-    ) -> Result<Vec<Outcome>, Problem> {
-        match record.event {
+    ) -> (Option<String>, Result<Vec<Outcome>, Problem>) {
+        let result = match record.event {
             Ok(Event::Ours(action)) if self.settings.is_own_hook(&action.hook) => {
                 self.run_hops(action, clock, deadline).await
             }
@@ -97,7 +108,8 @@ impl LifecycleDrainer {
             }
             Ok(Event::Ignored { instance_id, why }) => Ok(vec![ignored(instance_id, why)]),
             Err(error) => Err(error.into()),
-        }
+        };
+        (record.message_id, result)
     }
 
     /// Runs the hop of a message, and those of instances of its group that nobody attends to

@@ -1,10 +1,10 @@
 //! What the function leaves behind for people: its closing log line and its metrics.
 
 use ebb_aws::metrics::{self, Metric, Unit};
-use ebb_aws::{Clock, Problem};
+use ebb_aws::{Clock, HandlerError, Problem};
 use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout};
 use ebb_core::lifecycle::{Answer, Outcome, OutcomeKind};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::drain::Drain;
 
@@ -16,8 +16,14 @@ pub(crate) fn report_invocation(
     settings: &LifecycleSettings,
     answer: &Answer,
     problems: &[Problem],
+    error: Option<&HandlerError>,
     clock: Clock,
 ) {
+    if error.is_none() {
+        for problem in problems {
+            warn!(error_type = %problem.error_type, "To be delivered again: {}", problem.text);
+        }
+    }
     metrics::print(
         &settings.metrics_namespace,
         FUNCTION,
@@ -115,7 +121,8 @@ mod tests {
     }
 
     fn value(name: &str, outcomes: Vec<Outcome>, on_timeout: OnTimeout) -> f64 {
-        let metrics = metrics_of(&Answer { outcomes }, &[], on_timeout);
+        let metrics =
+            metrics_of(&Answer { outcomes, batch_item_failures: Vec::new() }, &[], on_timeout);
         metrics.iter().find(|metric| metric.name == name).map(|metric| metric.value).unwrap()
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ebb_aws::{Clients, clients::config_loader};
+use ebb_core::event::Origin;
 use ebb_core::ids::{Cluster, GroupName};
 use ebb_core::spot::settings::SpotSettings;
 use ebb_region::in_process::InProcess;
@@ -76,7 +77,10 @@ async fn single_notice(instance_id: &str, settings: SpotSettings) -> (usize, Dur
         "detail": {"instance-id": instance_id, "instance-action": "terminate"},
     });
     let start = region.now();
-    drainer.handle(&notice, start, start + TIMEOUT).await.expect("the notice is handled");
+    drainer
+        .handle(&notice, &Origin::default(), start, start + TIMEOUT)
+        .await
+        .expect("the notice is handled");
     let took = Duration::try_from(region.now().duration_since(start)).expect("time goes forward");
     (region.world().calls.len(), took)
 }
@@ -127,7 +131,7 @@ async fn mass_interruption(instances: u64, action: Action, batch_size: usize) ->
     let region = Region::start(world, 1.0);
     let drainer = drainer(&region, one_cluster()).await;
     let handle = |drainer: Arc<SpotDrainer>, payload, now, deadline| async move {
-        drainer.handle(&payload, now, deadline).await
+        drainer.handle(&payload, &Origin::default(), now, deadline).await
     };
     let lambda = InProcess::default().handling(scenario::SPOT_DRAINER, &region, &drainer, handle);
     region.run(&lambda, Duration::from_secs(600)).await;

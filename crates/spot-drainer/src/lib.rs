@@ -12,7 +12,7 @@ mod work;
 use std::time::Duration;
 
 use ebb_aws::{Clock, HandlerError};
-use ebb_core::event::parse;
+use ebb_core::event::{Origin, parse};
 use ebb_core::spot::{Answer, notice, retry_until};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -37,7 +37,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 const LOGGED_PROBLEMS_MAX: usize = 3;
 
 impl SpotDrainer {
-    /// Handles one invocation, which began at `now` and is cut off at `deadline`.
+    /// Handles one invocation, which began at `now` and is cut off at `deadline`, of the function at
+    /// `home`: it acts on notices from there only.
     ///
     /// # Errors
     /// Only for "run this event again": a malformed notice, or one that could not be dealt
@@ -46,13 +47,14 @@ impl SpotDrainer {
     pub async fn handle(
         &self,
         payload: &Value,
+        home: &Origin,
         now: Timestamp,
         deadline: Timestamp,
     ) -> Result<Answer, HandlerError> {
         let clock = Clock::start(now);
         let answer_by = deadline - ANSWER_MARGIN;
 
-        let mut work = Work::triage(parse(payload, notice::read), &self.settings);
+        let mut work = Work::triage(parse(payload, notice::read), &self.settings, home, now);
         let retry_until = clock.instant(retry_until(&work.notices(), answer_by));
         self.settle(&mut work, clock, retry_until, clock.instant(answer_by)).await;
 

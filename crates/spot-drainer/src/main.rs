@@ -1,6 +1,7 @@
 //! Wiring: settings and clients once, then one call of [`SpotDrainer::handle`] an invocation.
 
 use ebb_aws::Clients;
+use ebb_core::event::Origin;
 use ebb_core::spot::settings::SpotSettings;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -17,7 +18,9 @@ async fn main() -> Result<(), Error> {
     let drainer = &SpotDrainer::new(Clients::from_environment().await, settings);
     run(service_fn(|event: LambdaEvent<Value>| async move {
         let now = Timestamp::now();
-        drainer.handle(&event.payload, now, ebb_aws::deadline(&event.context, now)).await
+        let region = std::env::var("AWS_REGION").ok();
+        let home = Origin::of_function(&event.context.invoked_function_arn, region);
+        drainer.handle(&event.payload, &home, now, ebb_aws::deadline(&event.context, now)).await
     }))
     .await
 }

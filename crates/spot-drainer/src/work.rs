@@ -2,19 +2,18 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use aws_lambda_events::sqs::BatchItemFailure;
 use ebb_aws::{HandlerError, Problem};
-use ebb_core::event::{Batch, Event, Record};
+use ebb_core::event::{Event, Origin, Record, batch_item_failures};
 use ebb_core::ids::{ContainerInstanceArn, InstanceId};
 use ebb_core::spot::notice::Notice;
 use ebb_core::spot::settings::SpotSettings;
 use ebb_core::spot::{Answer, ignore_reason, weightier};
+use jiff::Timestamp;
 
 use crate::item::{Item, Pass};
 
 /// Everything that one invocation brought.
 pub(crate) struct Work {
-    from_queue: bool,
     items: Vec<Item>,
     counts_fallback: bool,
     /// The container instances that this invocation has claimed for the fallback group.
@@ -22,12 +21,18 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Sorts the records: several notices about one instance are one item.
-    pub(crate) fn triage(batch: Batch<Notice>, settings: &SpotSettings) -> Self {
+    /// Sorts the records: several notices about one instance are one item. The function is at
+    /// `home`.
+    pub(crate) fn triage(
+        records: Vec<Record<Notice>>,
+        settings: &SpotSettings,
+        home: &Origin,
+        now: Timestamp,
+    ) -> Self {
         let mut items: Vec<Item> = Vec::new();
-        for Record { message_id, event } in batch.records {
+        for Record { message_id, event } in records {
             let mut item = match event {
-                Ok(Event::Ours(notice)) => match ignore_reason(&notice, settings) {
+                Ok(Event::Ours(notice)) => match ignore_reason(&notice, settings, home, now) {
                     Some(why) => Item::ignored(Some(notice.instance_id), why),
                     None => Item::about(notice),
                 },
@@ -53,7 +58,7 @@ impl Work {
             }
         }
         let counts_fallback = settings.fallback_group.is_some() && !settings.dry_run;
-        Self { from_queue: batch.from_queue, items, counts_fallback, claimed: HashSet::new() }
+        Self { items, counts_fallback, claimed: HashSet::new() }
     }
 
     /// Every instance with its notices, and every event that asks for nothing.
@@ -141,24 +146,11 @@ impl Work {
             }
         }
         // What no message id stands for can only be run again as a whole.
-        let error = HandlerError::of(&problems)
-            .filter(|_| !self.from_queue || failed_message_ids.contains(&None));
-        let answer = Answer {
-            outcomes,
-            batch_item_failures: failed_message_ids
-                .into_iter()
-                .flatten()
-                .map(batch_item_failure)
-                .collect(),
-        };
+        let error = HandlerError::of(&problems).filter(|_| failed_message_ids.contains(&None));
+        let answer =
+            Answer { outcomes, batch_item_failures: batch_item_failures(failed_message_ids) };
         Conclusion { answer, error, problems, notices }
     }
-}
-
-fn batch_item_failure(message_id: String) -> BatchItemFailure {
-    let mut failure = BatchItemFailure::default();
-    failure.item_identifier = message_id;
-    failure
 }
 
 /// How an invocation came off.

@@ -14,7 +14,7 @@ use crate::error::{AwsError, AwsErrorKind};
 /// it, so the first that applies names an invocation's failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ErrorType {
-    /// An event that claims to be ours and cannot be read.
+    /// An event that claims to be ours and cannot be read, or what is recognised as no event.
     InvalidEvent,
     /// The function lacks a permission.
     AwsDenied,

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-/// An event that claims to be one of ours and cannot be read. It is an error, so that it reaches
-/// the dead-letter queue.
+/// An event that claims to be one of ours and cannot be read, or what is recognised as no event at
+/// all. It is an error, so that it reaches the dead-letter queue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("read `{field}` of the {event}: expected {expected}, found {actual}")]
 pub struct ParseError {

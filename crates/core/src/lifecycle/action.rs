@@ -2,7 +2,7 @@
 //! ourselves.
 //!
 //! Over SNS and SQS the message is a JSON object with the keys that [`read`] names; over
-//! EventBridge the same keys stand inside `detail`. Sources: EC2 Auto Scaling User Guide,
+//! EventBridge the same keys stand inside `detail`, which a rule may pass on alone. Sources: EC2 Auto Scaling User Guide,
 //! prepare-for-lifecycle-notifications and ec2-auto-scaling-event-reference. What a hop publishes
 //! again carries state, which is left to [`crate::lifecycle::handoff`]; whether the group really
 //! waits for the instance is left to [`crate::lifecycle::decide()`].
@@ -52,24 +52,36 @@ const EVENTBRIDGE_TERMINATE: &str = "EC2 Instance-terminate Lifecycle Action";
 /// # Errors
 /// If a termination action lacks what it takes to complete it, or carries state that Ebb
 /// never wrote.
-pub fn read(message: &Message) -> Result<Event<LifecycleAction>, ParseError> {
+pub fn read(message: &Message) -> Result<Option<Event<LifecycleAction>>, ParseError> {
     // EventBridge's envelope is asked about first: its `source` says for certain who sent the
     // event, while a bare message is only known by its keys.
     let in_detail = match message.eventbridge() {
         Some(("aws.autoscaling", EVENTBRIDGE_TERMINATE)) => true,
         Some((source, detail_type)) => {
-            return Ok(Event::ignored(format!(
+            return Ok(Some(Event::ignored(format!(
                 "`{detail_type}` of {source} is not a termination lifecycle action"
-            )));
+            ))));
         }
-        None => match why_not_a_termination(&message.body) {
-            Some(why) => return Ok(Event::ignored(why)),
-            None => false,
-        },
+        None => false,
     };
     let fields = Fields { in_detail, message };
+    if !in_detail {
+        match message.auto_scaling() {
+            Some(TERMINATING) => {}
+            Some(kind) => {
+                return Ok(Some(Event::ignored(format!(
+                    "Auto Scaling's {kind} is not a termination lifecycle action"
+                ))));
+            }
+            // Only lifecycle actions have a token, and this may be a termination.
+            None if fields.get("detail.LifecycleActionToken").is_some() => {
+                return Err(fields.error("detail.LifecycleTransition", TERMINATING));
+            }
+            None => return Ok(None),
+        }
+    }
     let time = message.body.get(if in_detail { "time" } else { "Time" });
-    Ok(Event::Ours(LifecycleAction {
+    Ok(Some(Event::Ours(LifecycleAction {
         instance_id: fields.instance_id()?,
         group: GroupName::new(fields.text("detail.AutoScalingGroupName", "the group's name")?),
         hook: HookName::new(fields.text("detail.LifecycleHookName", "the hook's name")?),
@@ -85,22 +97,7 @@ pub fn read(message: &Message) -> Result<Event<LifecycleAction>, ParseError> {
         // The state stands at the top level in either form, where a hop writes it.
         carried: HandoffState::read(&message.body)?,
         message: message.clone(),
-    }))
-}
-
-/// Says why a message without EventBridge's envelope is not a termination action, if it is none.
-fn why_not_a_termination(body: &Value) -> Option<String> {
-    let transition = body.get("LifecycleTransition").and_then(Value::as_str);
-    let event = body.get("Event").and_then(Value::as_str);
-    match (transition, event) {
-        (Some(TERMINATING), _) => None,
-        (Some(transition), _) => Some(format!("transition {transition} is not a termination")),
-        (None, Some("autoscaling:TEST_NOTIFICATION")) => {
-            Some("Auto Scaling's test notification".to_owned())
-        }
-        (None, Some(event)) => Some(format!("Auto Scaling's notification {event}")),
-        (None, None) => Some("no lifecycle action: it has no `LifecycleTransition`".to_owned()),
-    }
+    })))
 }
 
 /// The fields of an action, in either form. They are named as they stand in EventBridge's,

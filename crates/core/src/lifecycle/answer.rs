@@ -1,9 +1,11 @@
-//! What the `lifecycle-drainer` answers: one outcome per message.
+//! What the `lifecycle-drainer` answers: one outcome per message, and the messages to be delivered
+//! again.
 //!
 //! Logging it and counting it in metrics is left to the function.
 
 use std::fmt;
 
+use aws_lambda_events::sqs::BatchItemFailure;
 use serde::Serialize;
 
 use crate::ids::InstanceId;
@@ -53,10 +55,14 @@ pub struct Outcome {
 }
 
 /// What the function returns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Answer {
     /// One entry per message.
     pub outcomes: Vec<Outcome>,
+    /// The messages of an SQS batch that must be delivered again. Empty for every other source.
+    /// The key is Lambda's (Lambda Developer Guide, services-sqs-errorhandling).
+    #[serde(rename = "batchItemFailures")]
+    pub batch_item_failures: Vec<BatchItemFailure>,
 }
 
 impl Answer {
@@ -66,10 +72,14 @@ impl Answer {
     }
 }
 
-/// The answer as one line of a log: `1 completed, 1 ignored`.
+/// The answer as one line of a log: `1 completed, 1 ignored, 1 to be delivered again`.
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = OutcomeKind::ALL.map(|kind| (self.of_kind(kind).count(), kind.as_str()));
-        f.write_str(&list_or("nothing done", &tally(counts)))
+        let mut parts = tally(counts);
+        if !self.batch_item_failures.is_empty() {
+            parts.push(format!("{} to be delivered again", self.batch_item_failures.len()));
+        }
+        f.write_str(&list_or("nothing done", &parts))
     }
 }

@@ -7,13 +7,21 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::ecs::{ContainerInstance, ContainerInstanceStatus};
+use crate::event::Origin;
 use crate::spot::answer::OutcomeKind;
 use crate::spot::notice::{Notice, NoticeKind};
 use crate::spot::settings::SpotSettings;
+use crate::words::seconds;
 
 /// How long EC2 waits between an interruption notice and the interruption.
 /// Source: EC2 User Guide, spot-instance-termination-notices.
 pub const NOTICE_PERIOD: SignedDuration = SignedDuration::from_secs(120);
+
+/// How old a notice may be. What it announces is over long before, so the instance is gone or has
+/// outlived it: one that is replayed from an archive must not drain a healthy instance. A late one
+/// is worth acting on, as the tasks on an instance that is gone are replaced sooner. Not shorter than
+/// the scale-in reaper believes a rebalance recommendation (`reaper::follow_up`).
+pub const NOTICE_AGE_MAX: SignedDuration = SignedDuration::from_mins(15);
 
 /// What happens next for one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,10 +85,30 @@ fn done(outcome: OutcomeKind, reason: impl Into<String>) -> Decision {
     Decision::Done { outcome, reason: reason.into() }
 }
 
-/// Says why a notice is not acted on, if the settings say that it is not.
-pub fn ignore_reason(notice: &Notice, settings: &SpotSettings) -> Option<String> {
-    (notice.kind == NoticeKind::RebalanceRecommendation && !settings.drain_on_rebalance)
-        .then(|| "rebalance recommendation; DRAIN_ON_REBALANCE is not set".to_owned())
+/// Says why a notice is not acted on, if it is not: the settings say so, it is not about an instance
+/// in the function's own account and Region (`home`), or it is older than [`NOTICE_AGE_MAX`].
+pub fn ignore_reason(
+    notice: &Notice,
+    settings: &SpotSettings,
+    home: &Origin,
+    now: Timestamp,
+) -> Option<String> {
+    if let Some(why) = notice.origin.why_foreign(home) {
+        return Some(format!("{}; {why}", notice.kind));
+    }
+    if notice.kind == NoticeKind::RebalanceRecommendation && !settings.drain_on_rebalance {
+        return Some("rebalance recommendation; DRAIN_ON_REBALANCE is not set".to_owned());
+    }
+    // That an instance runs is checked against its mark, which tells whether that is news.
+    let age = now.duration_since(notice.time?);
+    (notice.kind != NoticeKind::Running && age > NOTICE_AGE_MAX).then(|| {
+        format!(
+            "{} of {} ago: after more than {} it is over",
+            notice.kind,
+            seconds(age),
+            seconds(NOTICE_AGE_MAX)
+        )
+    })
 }
 
 /// Until when trying again helps: the end of the notice period, or the moment by which the function
@@ -113,7 +141,12 @@ mod tests {
     }
 
     fn notice(kind: NoticeKind, time: Option<&str>) -> Notice {
-        Notice { instance_id: instance_id(), kind, time: time.map(|time| time.parse().unwrap()) }
+        Notice {
+            instance_id: instance_id(),
+            kind,
+            time: time.map(|time| time.parse().unwrap()),
+            origin: Origin::default(),
+        }
     }
 
     fn spot_notice(time: Option<&str>) -> Notice {
@@ -184,7 +217,29 @@ mod tests {
 
     fn is_ignored(kind: NoticeKind, drain_on_rebalance: bool) -> bool {
         let settings = SpotSettings { drain_on_rebalance, ..SpotSettings::default() };
-        ignore_reason(&notice(kind, None), &settings).is_some()
+        let now = time(ANSWER_BY);
+        ignore_reason(&notice(kind, None), &settings, &Origin::default(), now).is_some()
+    }
+
+    #[test]
+    fn a_notice_counts_for_a_quarter_of_an_hour_and_one_that_it_runs_for_ever() {
+        let now = time("2025-03-04T05:15:00Z");
+        let home = Origin::default();
+        let why = |kind: &NoticeKind, at: &str| {
+            let settings = SpotSettings { drain_on_rebalance: true, ..SpotSettings::default() };
+            ignore_reason(&notice(kind.clone(), Some(at)), &settings, &home, now)
+        };
+        let interruption = NoticeKind::SpotInterruption(InterruptionAction::Stop);
+        for kind in [&interruption, &NoticeKind::RebalanceRecommendation] {
+            assert_eq!(why(kind, "2025-03-04T05:00:00Z"), None, "{kind}");
+            assert_eq!(why(kind, "2025-03-05T05:00:00Z"), None, "{kind}, by a clock that is ahead");
+            assert!(why(kind, "2025-03-04T04:59:59Z").is_some(), "{kind}");
+        }
+        assert_eq!(why(&NoticeKind::Running, "2024-03-04T05:00:00Z"), None);
+        insta::assert_snapshot!(
+            why(&interruption, "2025-03-03T05:15:00Z").unwrap(),
+            @"Spot interruption notice (stop) of 86400 s ago: after more than 900 s it is over"
+        );
     }
 
     #[test]

@@ -76,6 +76,7 @@ fn cause(kind: &NoticeKind) -> Option<Cause> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Origin;
     use crate::ids::InstanceId;
 
     const FUNCTION: &str = "spot-drainer";
@@ -87,7 +88,7 @@ mod tests {
 
     fn notice(kind: NoticeKind, time: i64) -> Notice {
         let instance_id = InstanceId::parse("i-1a2b3c4d").unwrap();
-        Notice { instance_id, kind, time: Some(second(time)) }
+        Notice { instance_id, kind, time: Some(second(time)), origin: Origin::default() }
     }
 
     fn spot(action: InterruptionAction) -> NoticeKind {

@@ -4,16 +4,17 @@
 //! [`crate::spot::decide_return()`].
 //!
 //! Sources: EC2 User Guide, pages spot-instance-termination-notices, rebalance-recommendations,
-//! monitor-interruptible-cr and monitoring-instance-state-changes. Only `detail` is read, never `resources`: its ARNs carry the zone in
-//! place of the Region and no account, and one documented event has a string where the others have
-//! a list.
+//! monitor-interruptible-cr and monitoring-instance-state-changes. Only `detail` is read, never
+//! `resources`: its ARNs carry the zone in place of the Region and no account, and one documented
+//! event has a string where the others have a list. A rule may pass `detail` on alone (EventBridge
+//! User Guide, eb-transform-target-input): it is known by its keys.
 
 use std::fmt;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::event::{Event, Message, ParseError, describe};
+use crate::event::{Event, Message, Origin, ParseError, describe};
 use crate::ids::InstanceId;
 
 /// EC2 says that an instance is about to be taken away, or may be, or that it runs.
@@ -26,6 +27,8 @@ pub struct Notice {
     /// When EC2 said so. `None` where the event has no readable time: a drain must not fail for
     /// that.
     pub time: Option<Timestamp>,
+    /// Where the instance is.
+    pub origin: Origin,
 }
 
 /// What a notice says.
@@ -93,29 +96,66 @@ impl fmt::Display for InterruptionAction {
     }
 }
 
+const EC2: &str = "aws.ec2";
 const SPOT_INTERRUPTION: &str = "EC2 Spot Instance Interruption Warning";
 const CAPACITY_RESERVATION_INTERRUPTION: &str =
     "EC2 Capacity Reservation Instance Interruption Warning";
 const REBALANCE_RECOMMENDATION: &str = "EC2 Instance Rebalance Recommendation";
-
 const STATE_CHANGE: &str = "EC2 Instance State-change Notification";
 
 /// Reads one of EC2's notices.
 ///
 /// # Errors
 /// If a notice lacks its instance, or a field is not what AWS documents.
-pub fn read(message: &Message) -> Result<Event<Notice>, ParseError> {
-    let Some((source, detail_type)) = message.eventbridge() else {
-        return Ok(Event::ignored("no EventBridge event: it has no `source` and `detail-type`"));
-    };
-    let detail = Detail { event: detail_type, value: message.body.get("detail") };
+pub fn read(message: &Message) -> Result<Option<Event<Notice>>, ParseError> {
+    if let Some((source, detail_type)) = message.eventbridge() {
+        let detail = Detail { event: detail_type, value: message.body.get("detail") };
+        return read_detail(source, &detail, &message.body).map(Some);
+    }
+    if let Some(detail_type) = detail_type_by_keys(&message.body) {
+        let detail = Detail { event: detail_type, value: Some(&message.body) };
+        return read_detail(EC2, &detail, &message.body).map(Some);
+    }
+    Ok(message.auto_scaling().map(|kind| {
+        Event::ignored(format!(
+            "Auto Scaling's {kind} is not a notice that an instance is taken away"
+        ))
+    }))
+}
+
+/// The event whose `detail` this is, if it is that of one of EC2's notices.
+fn detail_type_by_keys(detail: &Value) -> Option<&'static str> {
+    let keys = detail.as_object()?;
+    if keys.contains_key("instance-action") {
+        let is_reserved = keys.contains_key("instance-termination-time");
+        return Some(if is_reserved {
+            CAPACITY_RESERVATION_INTERRUPTION
+        } else {
+            SPOT_INTERRUPTION
+        });
+    }
+    keys.get("instance-id")?;
+    if keys.contains_key("state") {
+        return Some(STATE_CHANGE);
+    }
+    // Other events name an instance as well, and more besides.
+    (keys.len() == 1).then_some(REBALANCE_RECOMMENDATION)
+}
+
+/// Reads a notice by its source and its `detail`. Its time and origin stand in `body`, if anywhere.
+fn read_detail(
+    source: &str,
+    detail: &Detail<'_>,
+    body: &Value,
+) -> Result<Event<Notice>, ParseError> {
+    let detail_type = detail.event;
     let kind = match (source, detail_type) {
-        ("aws.ec2", SPOT_INTERRUPTION) => NoticeKind::SpotInterruption(detail.instance_action()?),
-        ("aws.ec2", CAPACITY_RESERVATION_INTERRUPTION) => {
+        (EC2, SPOT_INTERRUPTION) => NoticeKind::SpotInterruption(detail.instance_action()?),
+        (EC2, CAPACITY_RESERVATION_INTERRUPTION) => {
             NoticeKind::CapacityReservationInterruption(detail.instance_action()?)
         }
-        ("aws.ec2", REBALANCE_RECOMMENDATION) => NoticeKind::RebalanceRecommendation,
-        ("aws.ec2", STATE_CHANGE) if detail.is_running() => NoticeKind::Running,
+        (EC2, REBALANCE_RECOMMENDATION) => NoticeKind::RebalanceRecommendation,
+        (EC2, STATE_CHANGE) if detail.is_running() => NoticeKind::Running,
         _ => {
             return Ok(Event::Ignored {
                 // The id, if there is one, lets the log say which instance the ignored event was
@@ -127,8 +167,9 @@ pub fn read(message: &Message) -> Result<Event<Notice>, ParseError> {
             });
         }
     };
-    let time = message.body.get("time").and_then(Value::as_str).and_then(|text| text.parse().ok());
-    Ok(Event::Ours(Notice { instance_id: detail.instance_id()?, kind, time }))
+    let time = body.get("time").and_then(Value::as_str).and_then(|text| text.parse().ok());
+    let origin = Origin::of_event(body);
+    Ok(Event::Ours(Notice { instance_id: detail.instance_id()?, kind, time, origin }))
 }
 
 /// The `detail` of an event and what to call the event in an error.
@@ -189,10 +230,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::event::{Batch, parse};
+    use crate::event::parse;
 
     fn only_event(payload: &Value) -> Result<Event<Notice>, ParseError> {
-        let Batch { mut records, .. } = parse(payload, read);
+        let mut records = parse(payload, read);
         assert_eq!(records.len(), 1);
         records.remove(0).event
     }

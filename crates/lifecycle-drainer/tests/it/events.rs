@@ -39,13 +39,11 @@ fn every_sample_event_means_what_was_reviewed() {
     let mut lines = Vec::new();
     for (name, payload) in sample_events() {
         lines.push(format!("{name}:"));
-        lines.extend(parse(&payload, action::read).records.iter().map(
-            |record| match &record.event {
-                Ok(Event::Ours(action)) => format!("  {}", meaning(action)),
-                Ok(Event::Ignored { why, .. }) => format!("  ignored: {why}"),
-                Err(error) => format!("  failed to {error}"),
-            },
-        ));
+        lines.extend(parse(&payload, action::read).iter().map(|record| match &record.event {
+            Ok(Event::Ours(action)) => format!("  {}", meaning(action)),
+            Ok(Event::Ignored { why, .. }) => format!("  ignored: {why}"),
+            Err(error) => format!("  failed to {error}"),
+        }));
     }
     insta::assert_snapshot!("sample_events", lines.join("\n"));
 }
@@ -57,7 +55,13 @@ async fn no_sample_event_changes_anything_where_no_instance_is_waited_for() {
         let before = sim.region.world().history.len();
         let answer = sim.invoke(&payload).await;
 
-        assert_eq!(answer.is_err(), name.starts_with("malformed-"), "{name}: {answer:?}");
+        let must_fail = ["malformed-", "unknown-"].iter().any(|prefix| name.starts_with(prefix));
+        assert_eq!(answer.is_err(), must_fail, "{name}: {answer:?}");
+        if let Ok(answer) = answer {
+            let records = parse(&payload, action::read);
+            let bad = records.iter().filter(|record| record.event.is_err()).count();
+            assert_eq!(answer.batch_item_failures.len(), bad, "{name}: {answer:?}");
+        }
         let world = sim.region.world();
         assert_eq!(world.history.len(), before, "{name}");
         assert_eq!(world.completed_actions.len(), 0, "{name}");

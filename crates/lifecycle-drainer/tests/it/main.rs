@@ -1,6 +1,7 @@
 //! The lifecycle drainer on the simulated Region: the real function, the real SDK, virtual time.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
 
+mod batches;
 mod broken_answers;
 mod chains;
 mod cut_off;

@@ -24,7 +24,7 @@ use fastrand::Rng;
 use spot_drainer::SpotDrainer;
 use tokio::time::sleep;
 
-use crate::support::{TIMEOUT, start_time};
+use crate::support::{TIMEOUT, home, start_time};
 
 /// How many seeds `cargo test` runs.
 const SEEDS: u64 = 30;
@@ -182,7 +182,8 @@ async fn play(seed: u64) -> Result<(), String> {
             let mut rng = drainer.1.lock().unwrap();
             (rng.f64() < killed).then(|| Duration::from_millis(rng.u64(..400)))
         };
-        let run = drainer.0.handle(&payload, now, deadline);
+        let home = home();
+        let run = drainer.0.handle(&payload, &home, now, deadline);
         match killed_after {
             None => run.await,
             Some(after) => tokio::time::timeout(after, run)

@@ -97,7 +97,7 @@ fn hand_out_one_event(runtime_api: &TcpListener) {
             let answer: &[u8] = match (request.starts_with("GET"), handed_out) {
                 (true, false) => {
                     b"HTTP/1.1 200 OK\r\nlambda-runtime-aws-request-id: 1\r\nlambda-runtime-deadline-ms: 1\r\n\
-                      lambda-runtime-invoked-function-arn: arn\r\ncontent-length: 2\r\n\r\n{}"
+                      lambda-runtime-invoked-function-arn: arn\r\ncontent-length: 35\r\n\r\n{\"source\":\"test\",\"detail-type\":\"t\"}"
                 }
                 (true, true) => continue,
                 (false, _) => b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n",

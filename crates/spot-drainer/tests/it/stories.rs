@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ebb_aws::ErrorType;
 use ebb_core::ids::{Cluster, TopicArn};
-use ebb_core::spot::OutcomeKind;
 use ebb_core::spot::settings::SpotSettings;
+use ebb_core::spot::{NOTICE_AGE_MAX, OutcomeKind};
 use ebb_region::fault::Fault;
 use ebb_region::world::World;
 use ebb_region::world::delivery::{Function, Target};
@@ -248,14 +248,30 @@ async fn a_look_up_that_fails_never_counts_as_not_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_notice_is_still_acted_on() {
+async fn a_late_notice_is_still_acted_on_and_an_old_one_is_not() {
     let sim = Sim::shop().await;
-    let long_ago = "2020-01-01T00:00:00Z".parse().unwrap();
+    let old = start_time() - NOTICE_AGE_MAX - Duration::from_secs(1);
+    let outcome = sim.outcome(&notice_at(&instance_id(7), old)).await;
+    assert_eq!(outcome.outcome, OutcomeKind::Ignored);
+    assert!(outcome.reason.unwrap().contains("901 s ago"));
+    assert_eq!(sim.calls(), [""; 0]);
 
-    assert_eq!(
-        sim.outcome(&notice_at(&instance_id(7), long_ago)).await.outcome,
-        OutcomeKind::Draining
-    );
+    let late = start_time() - NOTICE_AGE_MAX;
+    assert_eq!(sim.outcome(&notice_at(&instance_id(7), late)).await.outcome, OutcomeKind::Draining);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notice_from_another_account_or_region_is_ignored() {
+    let sim = Sim::shop().await;
+    for (key, value) in [("account", "444455556666"), ("region", "us-east-1")] {
+        let mut foreign = notice(&instance_id(7));
+        foreign[key] = json!(value);
+        let outcome = sim.outcome(&foreign).await;
+
+        assert_eq!(outcome.outcome, OutcomeKind::Ignored);
+        assert!(outcome.reason.unwrap().contains(value));
+    }
+    assert_eq!(sim.calls(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -300,11 +316,8 @@ async fn one_bad_message_of_a_batch_does_not_hide_the_others() {
         .await
         .unwrap();
 
-    assert_eq!(
-        kinds(&answer),
-        [OutcomeKind::Draining, OutcomeKind::Ignored, OutcomeKind::NotInCluster]
-    );
-    assert_eq!(failed(&answer), ["m-0"]);
+    assert_eq!(kinds(&answer), [OutcomeKind::Draining, OutcomeKind::NotInCluster]);
+    assert_eq!(failed(&answer), ["m-0", "m-2"]);
     assert_eq!(sim.draining(), [instance_id(9)]);
 }
 

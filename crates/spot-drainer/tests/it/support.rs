@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ebb_aws::{Clients, HandlerError, clients::config_loader};
+use ebb_core::event::Origin;
 use ebb_core::spot::settings::SpotSettings;
 use ebb_core::spot::{Answer, Outcome, OutcomeKind};
 use ebb_region::in_process::InProcess;
@@ -75,7 +76,7 @@ impl Sim {
         payload: &Value,
     ) -> Result<Answer, HandlerError> {
         let now = self.region.now();
-        self.drainer.handle(payload, now, now + time).await
+        self.drainer.handle(payload, &home(), now, now + time).await
     }
 
     /// Invokes the function once and expects it to succeed with one outcome.
@@ -88,7 +89,7 @@ impl Sim {
     /// Lets the Region run, with the function behind its rules and queues.
     pub(crate) async fn run(&self, limit: Duration) -> RunEnd {
         let handle = |drainer: Arc<SpotDrainer>, payload, now, deadline| async move {
-            drainer.handle(&payload, now, deadline).await
+            drainer.handle(&payload, &home(), now, deadline).await
         };
         let lambda = InProcess::default().handling(
             scenario::SPOT_DRAINER,
@@ -111,6 +112,14 @@ impl Sim {
             .map(str::to_owned)
             .collect()
     }
+}
+
+/// Where the function is.
+pub(crate) fn home() -> Origin {
+    Origin::of_function(
+        "arn:aws:lambda:eu-west-1:111122223333:function:spot-drainer",
+        Some("eu-west-1".to_owned()),
+    )
 }
 
 pub(crate) fn shop_settings() -> SpotSettings {

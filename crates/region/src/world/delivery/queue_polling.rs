@@ -105,8 +105,9 @@ impl World {
         if let Some(queue) = self.delivery.queues.get_mut(name) {
             // What failed stays invisible until its visibility time-out ends (Lambda Developer
             // Guide, services-sqs-errorhandling).
+            let failed = failed_messages(message_ids, result);
             queue.messages.retain(|message| {
-                !message_ids.contains(&message.id) || has_failed(&message.id, result)
+                !message_ids.contains(&message.id) || failed.contains(&message.id.as_str())
             });
         }
         // Messages may have waited until an invocation ended and left room for another.
@@ -114,13 +115,59 @@ impl World {
     }
 }
 
-/// Whether a message of a batch must come back: all of them after an error, else those that the
-/// function names in a partial batch response.
-fn has_failed(message_id: &str, result: &Result<Value, String>) -> bool {
-    match result {
-        Err(_) => true,
-        Ok(answer) => answer["batchItemFailures"].as_array().is_some_and(|failures| {
-            failures.iter().any(|failure| failure["itemIdentifier"] == message_id)
-        }),
+/// The messages of a batch that must come back: all of them after an error, else those that the
+/// function names in a partial batch response. One that names anything but messages of the batch,
+/// or is none, brings all of them back too; `null`, and an answer that has none, brings nothing.
+fn failed_messages<'a>(
+    message_ids: &'a [String],
+    result: &'a Result<Value, String>,
+) -> Vec<&'a str> {
+    let failures = match result {
+        Ok(Value::Null) => &Value::Null,
+        Ok(Value::Object(answer)) => answer.get("batchItemFailures").unwrap_or(&Value::Null),
+        Ok(_) | Err(_) => return message_ids.iter().map(String::as_str).collect(),
+    };
+    let named = match failures {
+        Value::Null => Some(Vec::new()),
+        Value::Array(failures) => {
+            let ids = failures.iter().map(|failure| failure["itemIdentifier"].as_str());
+            ids.map(|id| id.filter(|id| message_ids.iter().any(|known| known == id))).collect()
+        }
+        _ => None,
+    };
+    named.unwrap_or_else(|| message_ids.iter().map(String::as_str).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partial_batch_response_that_is_broken_brings_the_whole_batch_back() {
+        let message_ids = ["m-1", "m-2"].map(str::to_owned);
+        let failures = |ids: &[Value]| {
+            let failures = ids.iter().map(|id| json!({"itemIdentifier": id}));
+            json!({"batchItemFailures": failures.collect::<Vec<_>>()})
+        };
+        let all = ["m-1", "m-2"].as_slice();
+        for (answer, failed) in [
+            (json!(null), [].as_slice()),
+            (json!({}), &[]),
+            (json!({"batchItemFailures": null}), &[]),
+            (failures(&[]), &[]),
+            (failures(&[json!("m-2")]), &["m-2"]),
+            (failures(&[json!("m-2"), json!("m-3")]), all),
+            (failures(&[json!("m-2"), json!("")]), all),
+            (failures(&[json!(null)]), all),
+            (failures(&[json!(2)]), all),
+            (json!({"batchItemFailures": [{"messageId": "m-2"}]}), all),
+            (json!({"batchItemFailures": ["m-2"]}), all),
+            (json!({"batchItemFailures": "m-2"}), all),
+            (json!("done"), all),
+        ] {
+            let text = answer.to_string();
+            assert_eq!(failed_messages(&message_ids, &Ok(answer)), failed, "{text}");
+        }
+        assert_eq!(failed_messages(&message_ids, &Err("timed out".to_owned())), all);
     }
 }
