@@ -456,13 +456,12 @@ impl<'a> Hop<'a> {
             return Ok(Step::Settle(outcome));
         }
         // What is DRAINING is known for long enough to go on with its tasks: many drains at once
-        // that began anew after each throttle would be throttled for it.
-        let is_draining = known.filter(|known| {
-            matches!(
-                known.progress,
-                DrainProgress::Draining(_)
-                    | DrainProgress::Status(ContainerInstanceStatus::Draining)
-            )
+        // that began anew after each throttle would be throttled for it. That nothing is left is
+        // known for no longer than the look: somebody may have set it ACTIVE meanwhile.
+        let is_draining = known.filter(|known| match &known.progress {
+            DrainProgress::Draining(_) => !known.progress.is_over(self.settings.standalone_tasks),
+            DrainProgress::Status(status) => *status == ContainerInstanceStatus::Draining,
+            DrainProgress::NotInCluster => false,
         });
         Ok(is_draining.map_or(Step::Observe, |known| Step::Decide(known.clone())))
     }
