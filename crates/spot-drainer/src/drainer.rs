@@ -16,6 +16,6 @@ pub struct SpotDrainer {
 impl SpotDrainer {
     /// Puts the function together.
     pub fn new(clients: Clients, settings: SpotSettings) -> Self {
-        Self { clients, settings }
+        Self { clients: Clients { ecs: clients.ecs.urgent(), ..clients }, settings }
     }
 }
