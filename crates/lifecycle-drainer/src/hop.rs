@@ -30,7 +30,7 @@ use tracing::warn;
 use crate::act::{Effect, act};
 use crate::chain::HopMark;
 use crate::diagnosis::report_holding_tasks;
-use crate::drain::{Drain, ListedClusters};
+use crate::drain::{Drain, SearchMemory};
 use crate::heartbeat::{self, Heartbeat};
 use crate::looks::Looks;
 use crate::observation::{
@@ -65,7 +65,7 @@ pub(crate) struct Hop<'a> {
     surroundings: Option<&'a Surroundings>,
     /// What the next hop will get.
     state: HandoffState,
-    clusters: ListedClusters,
+    search: SearchMemory,
     clock: Clock,
     /// When the hop ends.
     end: Instant,
@@ -117,7 +117,7 @@ impl<'a> Hop<'a> {
             at_end,
             surroundings: None,
             mark: HopMark::new(state.hop),
-            clusters: ListedClusters::default(),
+            search: SearchMemory::default(),
             looks: Looks::new(message_time, now),
             state,
             clock,
@@ -347,10 +347,9 @@ impl<'a> Hop<'a> {
             let why = "another invocation looks after this drain".to_owned();
             return Ok(Step::Settle(self.outcome(OutcomeKind::Ignored, why, Some(&observation))));
         }
-        let Self {
-            clients, settings, action, ref state, ref clusters, clock, ref mut mark, ..
-        } = *self;
-        let drain = Drain { clients, settings, action, state, clusters, clock };
+        let Self { clients, settings, action, ref state, ref search, clock, ref mut mark, .. } =
+            *self;
+        let drain = Drain { clients, settings, action, state, search, clock };
         mark.write_if_due(drain, &observation).await;
         Ok(Step::Decide(observation))
     }
@@ -548,8 +547,8 @@ impl<'a> Hop<'a> {
     }
 
     fn drain(&self) -> Drain<'_> {
-        let Self { clients, settings, action, ref state, ref clusters, clock, .. } = *self;
-        Drain { clients, settings, action, state, clusters, clock }
+        let Self { clients, settings, action, ref state, ref search, clock, .. } = *self;
+        Drain { clients, settings, action, state, search, clock }
     }
 
     fn outcome(&self, kind: OutcomeKind, why: String, known: Option<&Observation>) -> Outcome {

@@ -4,6 +4,7 @@
 //! What is waited for, and for how long, is decided by `ebb_core::lifecycle::reactivation`.
 
 use ebb_aws::Problem;
+use ebb_core::lifecycle::ClusterSearch;
 use ebb_core::lifecycle::reactivation::{Reactivation, decide_reactivation};
 use jiff::Timestamp;
 use tracing::info;
@@ -20,6 +21,8 @@ pub(crate) async fn look_and_reactivate(
     let drained = &drain.state.container_instances;
     let state = drain.clients.auto_scaling.lifecycle_state(&drain.action.instance_id).await?;
     let state = state.filter(|(group, _)| *group == drain.action.group).map(|(_, state)| state);
+    // Asked anew in every look: its agent may register in any cluster meanwhile.
+    *drain.search.lock() = ClusterSearch::default();
     let others = find_others(drain, drained).await?.found.into_iter();
     let others = others.map(|found| (found.cluster, found.arn));
     let all: Vec<_> = drained.iter().cloned().chain(others).collect();
