@@ -9,9 +9,11 @@ pub mod fallback;
 mod marking;
 pub mod notice;
 mod reactivation;
+mod search_order;
 pub mod settings;
 
 pub use self::answer::{Answer, Outcome, OutcomeKind};
 pub use self::decide::{Decision, NOTICE_PERIOD, decide, ignore_reason, retry_until};
 pub use self::marking::{Marking, marking, weightier};
 pub use self::reactivation::{AGENT_CONNECTS_WITHIN, decide_return};
+pub use self::search_order::{largest_first, order_matters};

@@ -6,15 +6,18 @@
 //! instance, it is asked for an ACTIVE container instance first: one notice with one configured cluster
 //! then costs two calls, the list and the drain.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use ebb_aws::{AwsError, AwsErrorKind, Clock, DrainResult, Ecs, Problem};
 use ebb_core::ecs::{ContainerInstance, MissingCluster, missing_cluster};
 use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::spot::notice::{Notice, NoticeKind};
-use ebb_core::spot::{Decision, OutcomeKind, decide, decide_return};
+use ebb_core::spot::{Decision, OutcomeKind, decide, decide_return, largest_first, order_matters};
 use futures_util::{StreamExt, stream};
+use tokio::time::timeout;
+use tracing::warn;
 
 use crate::drainer::{FUNCTION, SpotDrainer};
 use crate::item::{Pass, Step};
@@ -23,6 +26,9 @@ use crate::work::Work;
 /// How many look-ups run at once. They keep the pace that ECS grants, and one waiting look-up holds up
 /// none but its own cluster.
 const CONCURRENT_VISITS_MAX: usize = 8;
+
+/// For how long the sizes of the clusters are waited for: a call for each hundred of them.
+const SIZES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A container instance, the mark on it as far as it was looked at, and what came of it.
 pub(crate) type Visited = (ContainerInstance, Option<Mark>, Step);
@@ -64,6 +70,11 @@ impl SpotDrainer {
                 return;
             }
         };
+        // Most clusters of a Region with many are small, and the two minutes of a notice run.
+        let clusters = match work.open_in(Pass::Interrupted).next() {
+            Some(_) => self.in_search_order(clusters).await,
+            None => clusters,
+        };
         self.look_through(work, &clusters, Pass::Interrupted, clock).await;
         self.mark_drained(work, clock.now()).await;
         // After the marks: a queue that was held up may bring the notice and the return together.
@@ -81,6 +92,21 @@ impl SpotDrainer {
         }
     }
 
+    /// The clusters in the order in which they are best searched. Best effort: where their sizes are
+    /// not known in time, they are searched as they are.
+    async fn in_search_order(&self, clusters: Vec<Cluster>) -> Vec<Cluster> {
+        if !order_matters(&clusters, self.settings.clusters.as_deref()) {
+            return clusters;
+        }
+        let counts = timeout(SIZES_TIMEOUT, self.clients.ecs.registered_counts(&clusters)).await;
+        match counts {
+            Ok(Ok(counts)) => return largest_first(clusters, &counts),
+            Ok(Err(error)) => warn!("Searching in no order: {}", Problem::from(error).text),
+            Err(_) => warn!("Searching in no order: ECS takes too long to describe the clusters"),
+        }
+        clusters
+    }
+
     /// Decides about an instance that no cluster has a container instance on.
     fn decide_absent(&self, notice: &Notice, clock: Clock) -> Decision {
         match notice.kind {
@@ -95,8 +121,8 @@ impl SpotDrainer {
     /// carries out what is decided.
     async fn look_through(&self, work: &mut Work, clusters: &[Cluster], pass: Pass, clock: Clock) {
         let mut notices = HashMap::new();
-        // Both in an order of their own, so that the same event leads to the same calls.
-        let mut ids_by_cluster = BTreeMap::<_, BTreeSet<_>>::new();
+        // The ids in an order of their own, so that the same event leads to the same calls.
+        let mut ids_by_cluster = HashMap::<_, BTreeSet<_>>::new();
         for item in work.open_in(pass) {
             let Some(notice) = item.notice.clone() else { continue };
             for cluster in item.begin_pass(clusters) {
@@ -107,7 +133,8 @@ impl SpotDrainer {
 
         let search = Search { pass, notices, has_many_clusters: clusters.len() > 1, clock };
         let mut visits = Vec::new();
-        for (cluster, ids) in &ids_by_cluster {
+        for cluster in clusters {
+            let Some(ids) = ids_by_cluster.get(cluster) else { continue };
             let ids: Vec<_> = ids.iter().cloned().collect();
             for ids in ids.chunks(Ecs::FIND_IDS_MAX) {
                 visits.push(self.visit(&search, cluster, ids.to_vec()));
