@@ -9,6 +9,7 @@ mod events;
 mod executions;
 mod hops;
 mod lagging_reads;
+mod many_clusters;
 mod messages;
 mod registrations;
 mod search;
