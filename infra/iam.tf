@@ -72,6 +72,8 @@ locals {
 
   statements = {
     "spot-drainer" = concat(local.common, [
+      # Where there are many clusters, the largest are searched first.
+      { sid = "DescribeClusters", when = var.ecs_clusters == null, actions = ["ecs:DescribeClusters"], resources = local.cluster_arns },
       {
         sid       = "ReceiveNotices"
         when      = local.queue

@@ -12,6 +12,7 @@ pub mod diagnosis;
 pub mod handoff;
 mod look;
 pub mod reactivation;
+mod search;
 pub mod settings;
 mod unattended;
 
@@ -21,4 +22,5 @@ pub use self::decide::{
     ActionState, Decision, DrainProgress, Evidence, READ_LAG_MAX, TasksLeft, decide,
 };
 pub use self::look::{LookTarget, NextLook, PastLooks, count_stopping_looks, jittered, next_look};
+pub use self::search::{ClusterSearch, search_time};
 pub use self::unattended::{UNATTENDED_MAX, unattended_share};

@@ -9,6 +9,7 @@ pub mod fallback;
 mod marking;
 pub mod notice;
 mod reactivation;
+mod search_order;
 pub mod settings;
 
 pub use self::answer::{Answer, Outcome, OutcomeKind};
@@ -17,3 +18,4 @@ pub use self::decide::{
 };
 pub use self::marking::{Marking, marking, weightier};
 pub use self::reactivation::{AGENT_CONNECTS_WITHIN, decide_return};
+pub use self::search_order::{largest_first, order_matters};

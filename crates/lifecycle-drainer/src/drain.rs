@@ -1,14 +1,14 @@
 //! The drain that a hop is about, as the parts of the hop read it. Only the hop itself changes
 //! anything in it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ebb_aws::{Clients, Clock};
 use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::action::LifecycleAction;
-use ebb_core::lifecycle::drain_began;
 use ebb_core::lifecycle::handoff::HandoffState;
 use ebb_core::lifecycle::settings::LifecycleSettings;
+use ebb_core::lifecycle::{ClusterSearch, drain_began};
 use jiff::Timestamp;
 
 /// One drain: what it is about, and what its parts need to read and to change AWS.
@@ -20,23 +20,18 @@ pub(crate) struct Drain<'a> {
     pub(crate) action: &'a LifecycleAction,
     /// What the hops hand on to each other.
     pub(crate) state: &'a HandoffState,
-    /// The clusters as they were last listed.
-    pub(crate) clusters: &'a ListedClusters,
+    /// What this hop has heard from the clusters.
+    pub(crate) search: &'a SearchMemory,
     pub(crate) clock: Clock,
 }
 
-/// The clusters that may be looked in, as they were last listed in this hop.
+/// What a hop has heard from the clusters. It is shared by look-ups that run at once.
 #[derive(Debug, Default)]
-pub(crate) struct ListedClusters(Mutex<Option<Vec<Cluster>>>);
+pub(crate) struct SearchMemory(Mutex<ClusterSearch>);
 
-impl ListedClusters {
-    pub(crate) fn get(&self) -> Option<Vec<Cluster>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn set(&self, clusters: &[Cluster]) {
-        let mut listed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *listed = Some(clusters.to_vec());
+impl SearchMemory {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ClusterSearch> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

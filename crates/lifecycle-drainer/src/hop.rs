@@ -31,7 +31,7 @@ use crate::act::{Effect, act};
 use crate::chain::HopMark;
 use crate::cut_off;
 use crate::diagnosis::report_holding_tasks;
-use crate::drain::{Drain, ListedClusters};
+use crate::drain::{Drain, SearchMemory};
 use crate::heartbeat::{self, Heartbeat};
 use crate::looks::Looks;
 use crate::observation::{
@@ -66,7 +66,7 @@ pub(crate) struct Hop<'a> {
     surroundings: Option<&'a Surroundings>,
     /// What the next hop will get.
     state: HandoffState,
-    clusters: ListedClusters,
+    search: SearchMemory,
     clock: Clock,
     /// When the hop ends.
     end: Instant,
@@ -123,7 +123,7 @@ impl<'a> Hop<'a> {
             at_end,
             surroundings: None,
             mark: HopMark::new(state.hop),
-            clusters: ListedClusters::default(),
+            search: SearchMemory::default(),
             looks: Looks::new(message_time, now),
             state,
             clock,
@@ -398,10 +398,9 @@ impl<'a> Hop<'a> {
             let why = "another invocation looks after this drain".to_owned();
             return Ok(Step::Settle(self.outcome(OutcomeKind::Ignored, why, Some(&observation))));
         }
-        let Self {
-            clients, settings, action, ref state, ref clusters, clock, ref mut mark, ..
-        } = *self;
-        let drain = Drain { clients, settings, action, state, clusters, clock };
+        let Self { clients, settings, action, ref state, ref search, clock, ref mut mark, .. } =
+            *self;
+        let drain = Drain { clients, settings, action, state, search, clock };
         mark.write_if_due(drain, &observation).await;
         Ok(Step::Decide(observation))
     }
@@ -590,8 +589,8 @@ impl<'a> Hop<'a> {
     }
 
     fn drain(&self) -> Drain<'_> {
-        let Self { clients, settings, action, ref state, ref clusters, clock, .. } = *self;
-        Drain { clients, settings, action, state, clusters, clock }
+        let Self { clients, settings, action, ref state, ref search, clock, .. } = *self;
+        Drain { clients, settings, action, state, search, clock }
     }
 
     fn outcome(&self, kind: OutcomeKind, why: String, known: Option<&Observation>) -> Outcome {

@@ -6,6 +6,7 @@
 //! `ebb_core::lifecycle::reactivation`.
 
 use ebb_aws::{AwsError, Problem};
+use ebb_core::lifecycle::ClusterSearch;
 use ebb_core::lifecycle::reactivation::{
     Reactivation, decide_reactivation, is_marked, return_mark,
 };
@@ -41,6 +42,8 @@ pub(crate) async fn look_and_reactivate(
     let mut found = describe_known(drain, drained).await?;
     // An agent that lost its state has registered anew. A message without a proof is worth no search.
     if found.iter().any(|observed| is_marked(observed, since)) {
+        // Asked anew in every look, as it may register in any cluster meanwhile.
+        *drain.search.lock() = ClusterSearch::default();
         let others = find_others(drain, drained).await?.found.into_iter();
         let others: Vec<_> = others.map(|found| (found.cluster, found.arn)).collect();
         found.extend(describe_known(drain, &others).await?);

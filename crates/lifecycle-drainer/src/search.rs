@@ -3,9 +3,10 @@
 //! state registers anew, in any cluster, and the registration before stays with its tasks
 //! (amazon-ecs-agent#782, containers-roadmap#1901).
 //!
-//! What is ACTIVE is searched for first, as it must be drained at once. Others, which drain already,
-//! are searched for before the action is completed. The answer "no cluster has one" completes it, so
-//! it is given only if every cluster was searched.
+//! A search ends early with what is ACTIVE, as it must be drained at once. The clusters that were not
+//! asked then are asked before the action is completed. The answer "no cluster has one" completes it,
+//! so it is given only if every cluster was searched. Which clusters are still to be asked is decided
+//! by `ebb_core::lifecycle::ClusterSearch`.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,10 @@ use ebb_core::ecs::{
 use ebb_core::ids::{Cluster, ContainerInstanceArn};
 use ebb_core::lifecycle::action::cluster_hint;
 use ebb_core::lifecycle::handoff::CONTAINER_INSTANCES_MAX;
-use futures_util::{StreamExt, stream};
+use ebb_core::lifecycle::search_time;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::drain::Drain;
@@ -26,8 +30,8 @@ use crate::drain::Drain;
 /// `chain.rs`, which writes it.
 pub(crate) const MARK_ATTRIBUTE: &str = "ebb.lifecycle-drainer-hop";
 
-/// How many clusters are searched at once: few enough that a Region of many clusters does not use
-/// up ECS's request rate, which is shared with everything else in the account.
+/// How many clusters are searched at once. They keep the pace that ECS grants, and one that does not
+/// answer holds up none but its own.
 const CONCURRENT_SEARCHES_MAX: usize = 8;
 
 /// What a search found.
@@ -39,16 +43,8 @@ pub(crate) struct Search {
     pub(crate) incomplete: bool,
 }
 
-/// What is searched for.
-enum Wanted {
-    /// Container instances that are ACTIVE.
-    Active,
-    /// Those in any status but INACTIVE, without these.
-    AllBut(Vec<ContainerInstanceArn>),
-}
-
 /// Finds the container instances: those that are known, as long as one of them is registered, or
-/// else those that are ACTIVE, or else all there are.
+/// else one that is ACTIVE, or else all there are.
 ///
 /// # Errors
 /// If nothing was found and something could not be searched. What was found is drained without
@@ -66,18 +62,10 @@ pub(crate) async fn find_container_instances(
     }
     // Where all that was known is gone, the agent may have registered anew.
     let clusters = drain.clients.ecs.clusters(drain.settings.clusters.as_deref()).await?;
-    drain.clusters.set(&clusters);
-    let active = search_active(drain, &clusters).await;
-    if let Ok(found) = &active
-        && !found.is_empty()
-    {
-        return active.map(|found| Search { found, incomplete: true });
-    }
-    let Search { found, incomplete } =
-        search_each(drain, &clusters, &Wanted::AllBut(Vec::new())).await?;
+    drain.search.lock().go_on(clusters, known, drain.clock.now());
+    let Search { found, incomplete } = search(drain, &[]).await?;
     let gone = described.into_iter().filter(|known| found.iter().all(|new| new.arn != known.arn));
     let found = gone.chain(found.iter().cloned()).collect();
-    // What is ACTIVE where the search for that failed is found here as well.
     Ok(Search { found, incomplete })
 }
 
@@ -90,17 +78,13 @@ pub(crate) async fn find_others(
     known: &[(Cluster, ContainerInstanceArn)],
 ) -> Result<Search, Problem> {
     // As they were listed when the search began, in the same hop or else now.
-    let clusters = match drain.clusters.get() {
-        Some(clusters) => clusters,
-        None => drain.clients.ecs.clusters(drain.settings.clusters.as_deref()).await?,
-    };
-    let known = known.iter().map(|(_, arn)| arn.clone()).collect();
-    let Search { found, incomplete } =
-        search_each(drain, &clusters, &Wanted::AllBut(known)).await?;
-    if incomplete && found.is_empty() {
-        return Err(Problem::other("some clusters could not be searched"));
+    let mut clusters = drain.search.lock().clusters().to_vec();
+    if clusters.is_empty() {
+        clusters = drain.clients.ecs.clusters(drain.settings.clusters.as_deref()).await?;
     }
-    Ok(Search { found, incomplete })
+    drain.search.lock().go_on_beside(clusters, drain.clock.now());
+    let known: Vec<_> = known.iter().map(|(_, arn)| arn.clone()).collect();
+    search(drain, &known).await
 }
 
 fn is_registered(container_instance: &ContainerInstance) -> bool {
@@ -138,71 +122,125 @@ pub(crate) async fn describe_known(
     Ok(described)
 }
 
-/// Searches for what is ACTIVE: in the cluster that the hook's metadata names, and if that has
-/// nothing in all others.
-async fn search_active(
+/// Searches the clusters that are still to be asked, those container instances that are `known` left
+/// out: until one is found that is ACTIVE, or for as long as the heartbeats allow.
+///
+/// # Errors
+/// If nothing was found and some clusters have not answered: "none" completes the action and ends the
+/// instance, so a single cluster that could not be searched forbids that answer.
+async fn search(drain: Drain<'_>, known: &[ContainerInstanceArn]) -> Result<Search, Problem> {
+    let mut found = Vec::new();
+    let ask = Box::pin(ask_clusters(drain, known, &mut found));
+    let time = search_time(drain.state.action_expires, drain.clock.now());
+    let result = timeout(time, ask).await.unwrap_or_else(|_| Err(out_of_time(drain)));
+    match result {
+        Err(problem) if found.is_empty() => return Err(problem),
+        Err(problem) => warn!("Searching again later: {}", problem.text),
+        Ok(()) => {}
+    }
+    // Where something was found, there may be more.
+    Ok(Search { incomplete: !found.is_empty(), found })
+}
+
+fn out_of_time(drain: Drain<'_>) -> Problem {
+    let search = drain.search.lock();
+    let left = search.unanswered(drain.clock.now()).len();
+    Problem::other(format!(
+        "{left} of {} clusters have still to be searched",
+        search.clusters().len()
+    ))
+}
+
+async fn ask_clusters(
     drain: Drain<'_>,
-    clusters: &[Cluster],
-) -> Result<Vec<ContainerInstance>, Problem> {
+    known: &[ContainerInstanceArn],
+    found: &mut Vec<ContainerInstance>,
+) -> Result<(), Problem> {
     let hint = drain.action.metadata.as_deref().and_then(cluster_hint);
-    let (hinted, unhinted): (Vec<_>, Vec<_>) =
-        clusters.iter().cloned().partition(|cluster| Some(cluster.name()) == hint.as_deref());
-    let in_hinted = search_each(drain, &hinted, &Wanted::Active).await;
-    match in_hinted {
-        Ok(Search { found, .. }) if !found.is_empty() => Ok(found),
-        Ok(_) | Err(_) => Ok(search_each(drain, &unhinted, &Wanted::Active).await?.found),
+    // A search that takes some seconds has clusters that must be asked once more.
+    loop {
+        let unanswered = drain.search.lock().unanswered(drain.clock.now());
+        if unanswered.is_empty() {
+            return Ok(());
+        }
+        let (hinted, unhinted): (Vec<_>, Vec<_>) =
+            unanswered.into_iter().partition(|cluster| Some(cluster.name()) == hint.as_deref());
+        let in_hinted = ask_each(drain, &hinted, known, found).await;
+        if !found.iter().any(is_active) {
+            ask_each(drain, &unhinted, known, found).await?;
+        }
+        in_hinted?;
+        if !found.is_empty() {
+            return Ok(());
+        }
     }
 }
 
-/// Searches several clusters at once.
-///
-/// # Errors
-/// If nothing was found and one of them could not be searched: "none" completes the action and ends
-/// the instance, so a single cluster that could not be searched forbids that answer.
-async fn search_each(
+/// Asks several clusters at once. Once one has a container instance that is ACTIVE, no more are
+/// asked.
+async fn ask_each(
     drain: Drain<'_>,
     clusters: &[Cluster],
-    wanted: &Wanted,
-) -> Result<Search, Problem> {
-    let mut searches = Vec::new();
-    for cluster in clusters {
-        searches.push(search_cluster(drain, cluster, wanted));
+    known: &[ContainerInstanceArn],
+    found: &mut Vec<ContainerInstance>,
+) -> Result<(), Problem> {
+    let mut next = clusters.iter();
+    let mut asked = FuturesUnordered::new();
+    for cluster in next.by_ref().take(CONCURRENT_SEARCHES_MAX) {
+        asked.push(search_cluster(drain, cluster, known));
     }
-    let mut searches = stream::iter(searches).buffer_unordered(CONCURRENT_SEARCHES_MAX);
-    let (mut found, mut failure) = (Vec::new(), None);
-    while let Some(result) = searches.next().await {
-        match result {
+    let mut result = Ok(());
+    while let Some(in_cluster) = asked.next().await {
+        match in_cluster {
             Ok(in_cluster) => found.extend(in_cluster),
             // The search goes on: what is found elsewhere is drained all the same.
-            Err(problem) => failure = Some(problem),
+            Err(problem) => result = Err(problem),
+        }
+        if !found.iter().any(is_active)
+            && let Some(cluster) = next.next()
+        {
+            asked.push(search_cluster(drain, cluster, known));
         }
     }
-    match failure {
-        Some(problem) if found.is_empty() => Err(problem),
-        Some(problem) => {
-            warn!("Searching again later: {}", problem.text);
-            Ok(Search { found, incomplete: true })
-        }
-        None => Ok(Search { found, incomplete: false }),
-    }
+    result
+}
+
+fn is_active(container_instance: &ContainerInstance) -> bool {
+    container_instance.status == ContainerInstanceStatus::Active
 }
 
 async fn search_cluster(
     drain: Drain<'_>,
     cluster: &Cluster,
-    wanted: &Wanted,
+    known: &[ContainerInstanceArn],
 ) -> Result<Vec<ContainerInstance>, Problem> {
     let (ecs, instance_id) = (&drain.clients.ecs, &drain.action.instance_id);
-    let found = match wanted {
-        Wanted::Active => ecs.find_active(cluster, std::slice::from_ref(instance_id)).await,
-        Wanted::AllBut(known) => ecs.find_others(cluster, instance_id, known).await,
-    };
-    match found {
-        Ok(found) => Ok(found),
-        // An instance must not be given up for a mistake in the settings.
-        Err(error) if is_deleted(drain, error.kind) => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
+    let has_many_clusters = drain.search.lock().clusters().len() > 1;
+    // A few lists keep no pace.
+    if has_many_clusters {
+        ecs.turn_to_search().await;
     }
+    let asked_at = drain.clock.now();
+    let found = async {
+        // Where no other cluster can have it, one that is ACTIVE is enough: that saves a call.
+        if !has_many_clusters && known.is_empty() {
+            let active = ecs.find_active(cluster, std::slice::from_ref(instance_id)).await?;
+            if !active.is_empty() {
+                return Ok(active);
+            }
+        }
+        ecs.find_others(cluster, instance_id, known).await
+    };
+    let found = match found.await {
+        Ok(found) => found,
+        // An instance must not be given up for a mistake in the settings.
+        Err(error) if is_deleted(drain, error.kind) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    if found.is_empty() {
+        drain.search.lock().note_none(cluster, asked_at);
+    }
+    Ok(found)
 }
 
 fn is_deleted(drain: Drain<'_>, error: AwsErrorKind) -> bool {

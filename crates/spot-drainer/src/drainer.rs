@@ -15,7 +15,8 @@ pub struct SpotDrainer {
 
 impl SpotDrainer {
     /// Puts the function together.
-    pub fn new(clients: Clients, settings: SpotSettings) -> Self {
+    pub fn new(mut clients: Clients, settings: SpotSettings) -> Self {
+        clients.ecs = clients.ecs.urgent();
         Self { clients, settings }
     }
 }

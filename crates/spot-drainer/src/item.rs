@@ -20,8 +20,12 @@ pub(crate) struct Item {
     /// The container instances on it, as far as they were found. There is more than one if its
     /// agent lost its state and registered anew: the old one stays until it is deregistered.
     found: Vec<Found>,
-    /// The clusters that have not answered yet whether they have one.
+    /// The clusters that were asked in this round, and have not answered whether they have one.
     unanswered: BTreeSet<Cluster>,
+    /// Those that have answered in any round: none is asked twice, unless what it has is not dealt
+    /// with. An invocation lasts for half a minute, and what joins an answered cluster meanwhile is
+    /// as late as what joins after it.
+    answered: BTreeSet<Cluster>,
     /// How it came off, if that is about no container instance.
     outcome: Option<Outcome>,
     /// What is in the way, if anything was in the last round.
@@ -35,10 +39,8 @@ pub(crate) struct Item {
 /// One way through all clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pass {
-    /// For the ACTIVE container instances of interrupted instances.
-    Active,
-    /// For those in any status.
-    AnyStatus,
+    /// For the container instances of interrupted instances.
+    Interrupted,
     /// For those on instances that run again.
     Returned,
 }
@@ -131,23 +133,27 @@ impl Item {
             || (self.unanswered.is_empty() && !self.found.is_empty() && all_dealt_with)
     }
 
-    /// Begins a pass over the clusters, and returns those that are to be asked. As long as nothing
-    /// is found that is all of them; later, those that have not answered yet, and those with a
-    /// container instance that is not dealt with.
+    /// Begins a pass over the clusters, and returns those that are to be asked: those that have not
+    /// answered yet, and those with a container instance that is not dealt with.
     pub(crate) fn begin_pass(&mut self, clusters: &[Cluster]) -> BTreeSet<Cluster> {
         let is_open = |cluster: &Cluster| {
             let mut found = self.found.iter().filter(|found| found.outcome.is_none());
             found.any(|found| found.container_instance.cluster == *cluster)
         };
-        let must_ask = |cluster: &&Cluster| {
-            self.found.is_empty() || self.unanswered.contains(*cluster) || is_open(cluster)
-        };
+        let must_ask = |cluster: &&Cluster| !self.answered.contains(*cluster) || is_open(cluster);
         self.unanswered = clusters.iter().filter(must_ask).cloned().collect();
         self.unanswered.clone()
     }
 
     /// Notes that a cluster has answered.
     pub(crate) fn note_answer(&mut self, cluster: &Cluster) {
+        self.unanswered.remove(cluster);
+        self.answered.insert(cluster.clone());
+    }
+
+    /// Notes that a configured cluster does not exist. It is in the way of what is found nowhere else
+    /// alone.
+    pub(crate) fn note_missing(&mut self, cluster: &Cluster) {
         self.unanswered.remove(cluster);
     }
 

@@ -1,31 +1,45 @@
 //! One round: looks through the clusters, has `ebb_core::spot::decide` say what is to be done, and
 //! drains what can be drained.
 //!
-//! The first pass asks each cluster for ACTIVE container instances only; one notice with one
-//! configured cluster then costs two calls, the list and the drain. What no cluster shows as ACTIVE
-//! is looked for a second time in any status, to tell an instance that is DRAINING already from one
-//! that belongs to no cluster.
+//! Each cluster is asked once, for all instances that it has not answered about yet, in whatever round
+//! that was: the account has 20 such lists a second for everything. Where only one cluster can have the
+//! instance, it is asked for an ACTIVE container instance first: one notice with one configured cluster
+//! then costs two calls, the list and the drain.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use ebb_aws::{AwsError, AwsErrorKind, Clock, DrainResult, Ecs, Problem};
 use ebb_core::ecs::{ContainerInstance, MissingCluster, missing_cluster};
 use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::spot::notice::{Notice, NoticeKind};
-use ebb_core::spot::{Decision, OutcomeKind, decide, decide_return};
+use ebb_core::spot::{Decision, OutcomeKind, decide, decide_return, largest_first, order_matters};
 use futures_util::{StreamExt, stream};
+use tokio::time::timeout;
+use tracing::warn;
 
 use crate::drainer::{FUNCTION, SpotDrainer};
 use crate::item::{Pass, Step};
 use crate::work::Work;
 
-/// How many look-ups run at once. More would only empty the account's burst of 100 reads faster,
-/// and one waiting look-up holds up none but its own cluster.
+/// How many look-ups run at once. They keep the pace that ECS grants, and one waiting look-up holds up
+/// none but its own cluster.
 const CONCURRENT_VISITS_MAX: usize = 8;
+
+/// For how long the sizes of the clusters are waited for: a call for each hundred of them.
+const SIZES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A container instance, the mark on it as far as it was looked at, and what came of it.
 pub(crate) type Visited = (ContainerInstance, Option<Mark>, Step);
+
+/// One pass over the clusters: what all its visits share.
+struct Search {
+    pass: Pass,
+    notices: HashMap<InstanceId, Notice>,
+    has_many_clusters: bool,
+    clock: Clock,
+}
 
 /// What a visit to one cluster brought for some instances.
 struct Visit {
@@ -56,16 +70,17 @@ impl SpotDrainer {
                 return;
             }
         };
-        // The drains come with the first pass, as the two minutes of an interruption notice do not
-        // wait for the second.
-        self.look_through(work, &clusters, Pass::Active, clock).await;
-        self.look_through(work, &clusters, Pass::AnyStatus, clock).await;
+        // Most clusters of a Region with many are small, and the two minutes of a notice run.
+        let clusters = match work.open_in(Pass::Interrupted).next() {
+            Some(_) => self.in_search_order(clusters).await,
+            None => clusters,
+        };
+        self.look_through(work, &clusters, Pass::Interrupted, clock).await;
         self.mark_drained(work, clock.now()).await;
         // After the marks: a queue that was held up may bring the notice and the return together.
         self.look_through(work, &clusters, Pass::Returned, clock).await;
         for item in work.undecided().filter(|item| item.problem.is_none()) {
-            // Every pass has looked through every cluster without a problem, so the instance is in
-            // none of them.
+            // Every cluster has answered, in this round or before, and the instance is in none.
             let Some(notice) = item.notice.clone() else { continue };
             match self.decide_absent(&notice, clock) {
                 Decision::Done { outcome, reason } => item.note_absence(outcome, &reason),
@@ -75,6 +90,21 @@ impl SpotDrainer {
                 }
             }
         }
+    }
+
+    /// The clusters in the order in which they are best searched. Best effort: where their sizes are
+    /// not known in time, they are searched as they are.
+    async fn in_search_order(&self, clusters: Vec<Cluster>) -> Vec<Cluster> {
+        if !order_matters(&clusters, self.settings.clusters.as_deref()) {
+            return clusters;
+        }
+        let counts = timeout(SIZES_TIMEOUT, self.clients.ecs.registered_counts(&clusters)).await;
+        match counts {
+            Ok(Ok(counts)) => return largest_first(clusters, &counts),
+            Ok(Err(error)) => warn!("Searching in no order: {}", Problem::from(error).text),
+            Err(_) => warn!("Searching in no order: ECS takes too long to describe the clusters"),
+        }
+        clusters
     }
 
     /// Decides about an instance that no cluster has a container instance on.
@@ -91,8 +121,8 @@ impl SpotDrainer {
     /// carries out what is decided.
     async fn look_through(&self, work: &mut Work, clusters: &[Cluster], pass: Pass, clock: Clock) {
         let mut notices = HashMap::new();
-        // Both in an order of their own, so that the same event leads to the same calls.
-        let mut ids_by_cluster = BTreeMap::<_, BTreeSet<_>>::new();
+        // The ids in an order of their own, so that the same event leads to the same calls.
+        let mut ids_by_cluster = HashMap::<_, BTreeSet<_>>::new();
         for item in work.open_in(pass) {
             let Some(notice) = item.notice.clone() else { continue };
             for cluster in item.begin_pass(clusters) {
@@ -101,11 +131,13 @@ impl SpotDrainer {
             notices.insert(notice.instance_id.clone(), notice);
         }
 
+        let search = Search { pass, notices, has_many_clusters: clusters.len() > 1, clock };
         let mut visits = Vec::new();
-        for (cluster, ids) in &ids_by_cluster {
+        for cluster in clusters {
+            let Some(ids) = ids_by_cluster.get(cluster) else { continue };
             let ids: Vec<_> = ids.iter().cloned().collect();
             for ids in ids.chunks(Ecs::FIND_IDS_MAX) {
-                visits.push(self.visit(cluster, ids.to_vec(), pass, &notices, clock));
+                visits.push(self.visit(&search, cluster, ids.to_vec()));
             }
         }
         let mut visits = stream::iter(visits).buffer_unordered(CONCURRENT_VISITS_MAX);
@@ -119,17 +151,18 @@ impl SpotDrainer {
     /// Looks for instances in one cluster, and carries out what is decided about those that it has.
     async fn visit(
         &self,
+        search: &Search,
         cluster: &Cluster,
         instance_ids: Vec<InstanceId>,
-        pass: Pass,
-        notices: &HashMap<InstanceId, Notice>,
-        clock: Clock,
     ) -> Visit {
-        let steps = match pass {
-            Pass::Active | Pass::AnyStatus => {
-                self.drain_found(cluster, &instance_ids, pass, notices).await
+        if search.has_many_clusters {
+            self.clients.ecs.turn_to_search().await;
+        }
+        let steps = match search.pass {
+            Pass::Interrupted => self.drain_found(search, cluster, &instance_ids).await,
+            Pass::Returned => {
+                self.take_back_found(cluster, &instance_ids, &search.notices, search.clock).await
             }
-            Pass::Returned => self.take_back_found(cluster, &instance_ids, notices, clock).await,
         };
         let cluster = cluster.clone();
         let mut visit =
@@ -152,15 +185,14 @@ impl SpotDrainer {
     /// Drains the container instances of interrupted instances in one cluster.
     async fn drain_found(
         &self,
+        search: &Search,
         cluster: &Cluster,
         instance_ids: &[InstanceId],
-        pass: Pass,
-        notices: &HashMap<InstanceId, Notice>,
     ) -> Result<Vec<Visited>, AwsError> {
         let (mut steps, mut to_drain) = (Vec::new(), Vec::new());
-        for (instance, mark) in self.look(cluster, instance_ids, pass).await? {
+        for (instance, mark) in self.look(search, cluster, instance_ids).await? {
             // What nobody gave notice of is not drained, whatever the list answers.
-            let Some(notice) = notices.get(&instance.instance_id) else { continue };
+            let Some(notice) = search.notices.get(&instance.instance_id) else { continue };
             match decide(notice, Some(&instance), self.settings.dry_run) {
                 Decision::Drain => to_drain.push((instance, notice.kind.to_string())),
                 Decision::Done { outcome, reason } => {
@@ -177,20 +209,21 @@ impl SpotDrainer {
         Ok(steps)
     }
 
-    /// The instances' container instances in one cluster: for a single instance in the first pass
-    /// the ACTIVE ones only, without their marks.
+    /// The instances' container instances in one cluster, with their marks. Of a single instance that
+    /// can be in no other cluster, those that are ACTIVE are enough, without their marks: that saves
+    /// a call before the drain.
     async fn look(
         &self,
+        search: &Search,
         cluster: &Cluster,
         instance_ids: &[InstanceId],
-        pass: Pass,
     ) -> Result<Vec<(ContainerInstance, Option<Mark>)>, AwsError> {
         let ecs = &self.clients.ecs;
-        // The answer for several instances is described in any case, so that it costs no more to see
-        // those, too, that drain already beside one that does not.
-        if pass == Pass::Active && instance_ids.len() == 1 {
-            let found = ecs.find_active(cluster, instance_ids).await?;
-            return Ok(found.into_iter().map(|instance| (instance, None)).collect());
+        if !search.has_many_clusters && instance_ids.len() == 1 {
+            let active = ecs.find_active(cluster, instance_ids).await?;
+            if !active.is_empty() {
+                return Ok(active.into_iter().map(|instance| (instance, None)).collect());
+            }
         }
         let observed = ecs.observe_on(cluster, instance_ids, DRAINED_BY).await?;
         Ok(observed
@@ -253,11 +286,13 @@ fn apply_visit(work: &mut Work, pass: Pass, visit: Visit) {
     }
     for instance_id in &visit.instance_ids {
         for item in work.about(pass, instance_id) {
-            if visit.problem.is_none() || visit.missing {
-                item.note_answer(&visit.cluster);
-            }
             if let Some(problem) = &visit.problem {
                 item.problem = Some(problem.clone());
+                if visit.missing {
+                    item.note_missing(&visit.cluster);
+                }
+            } else {
+                item.note_answer(&visit.cluster);
             }
         }
     }

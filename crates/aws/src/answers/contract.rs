@@ -23,7 +23,7 @@ pub(super) enum Contract {
 }
 
 /// Every operation that this crate calls.
-const CONTRACTS: [(&str, Contract); 23] = [
+const CONTRACTS: [(&str, Contract); 24] = [
     ("CompleteLifecycleAction", Contract::Elements(&["CompleteLifecycleActionResult"])),
     ("DeleteAttributes", Contract::Structures("attributes", &["name"])),
     (
@@ -41,6 +41,7 @@ const CONTRACTS: [(&str, Contract); 23] = [
         ),
     ),
     ("DescribeCapacityProviders", Contract::Structures("capacityProviders", &["name"])),
+    ("DescribeClusters", Contract::Structures("clusters", &["clusterArn"])),
     (
         "DescribeContainerInstances",
         Contract::Structures("containerInstances", &["containerInstanceArn", "status"]),

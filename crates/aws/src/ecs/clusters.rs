@@ -1,5 +1,8 @@
-//! Which clusters a function works on.
+//! Which clusters a function works on, and how large they are.
 
+use std::collections::BTreeMap;
+
+use aws_config::retry::RetryConfig;
 use ebb_core::ids::Cluster;
 
 use crate::ecs::ecs_client::Ecs;
@@ -9,6 +12,9 @@ use crate::reads::list;
 
 /// A Region has 10,000 clusters by default (ECS service quotas), listed by up to 100 per page.
 const CLUSTER_PAGES_MAX: usize = 200;
+
+/// Source: ECS API, `DescribeClusters`.
+const DESCRIBE_MAX: usize = 100;
 
 impl Ecs {
     /// The clusters that are configured, or else every cluster of the Region.
@@ -37,5 +43,31 @@ impl Ecs {
             }
         });
         Ok(pages.await?.iter().map(Cluster::new).collect())
+    }
+    /// How many container instances are registered in each cluster, ACTIVE or DRAINING, by its name.
+    /// A cluster that has gone is left out. Not tried again where ECS throttles a call: for a guess
+    /// that nothing may wait for.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub async fn registered_counts(
+        &self,
+        clusters: &[Cluster],
+    ) -> Result<BTreeMap<String, i32>, AwsError> {
+        let mut counts = BTreeMap::new();
+        for batch in clusters.chunks(DESCRIBE_MAX) {
+            let arns = batch.iter().map(|cluster| cluster.as_str().to_owned()).collect();
+            let request = self.client.describe_clusters().set_clusters(Some(arns)).customize();
+            let once = aws_sdk_ecs::config::Builder::new().retry_config(RetryConfig::disabled());
+            let described = request.config_override(once).send().await;
+            let described =
+                described.map_err(|error| AwsError::new("describe the clusters", error))?;
+            for cluster in described.clusters() {
+                let name =
+                    Cluster::new(cluster.cluster_arn().unwrap_or_default()).name().to_owned();
+                counts.insert(name, cluster.registered_container_instances_count());
+            }
+        }
+        Ok(counts)
     }
 }

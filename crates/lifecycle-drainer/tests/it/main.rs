@@ -12,6 +12,7 @@ mod executions;
 mod forged;
 mod hops;
 mod lagging_reads;
+mod many_clusters;
 mod messages;
 mod registrations;
 mod search;

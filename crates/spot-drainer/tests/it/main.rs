@@ -7,6 +7,7 @@ mod fallback;
 mod faults;
 mod infra;
 mod links;
+mod many_clusters;
 mod mass;
 mod registrations;
 mod returns;
