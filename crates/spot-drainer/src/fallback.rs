@@ -49,7 +49,7 @@ impl SpotDrainer {
         if to_count.by_instance.is_empty() {
             return;
         }
-        let raised = self.raise_group(group, &to_count, &mut work.claimed, clock).await;
+        let raised = self.raise_group(group, &to_count, work, clock).await;
         for item in work.uncounted() {
             match &raised {
                 Ok(busy) if item.drained().any(|instance| busy.contains(&instance.arn)) => {
@@ -66,19 +66,19 @@ impl SpotDrainer {
     }
 
     /// Raises the group, and returns the container instances that another invocation is counting.
-    /// What this one `claimed` in an earlier round, and could not count, it tries again.
+    /// What this one claimed in an earlier round, and could not count, it tries again.
     async fn raise_group(
         &self,
         group: &GroupName,
         to_count: &ToCount,
-        claimed: &mut HashSet<ContainerInstanceArn>,
+        work: &mut Work,
         clock: Clock,
     ) -> Result<HashSet<ContainerInstanceArn>, AwsError> {
         let ecs = &self.clients.ecs;
-        // The size is read before the claims: a delivery that reads a capacity which another one
+        // The group is read before the claims: a delivery that reads a capacity which another one
         // has raised already then also finds the claim that was written before it, and does not
         // raise it a second time.
-        let size = self.clients.auto_scaling.group_size(group).await?;
+        let described = self.clients.auto_scaling.fallback_group(group).await?;
         let mut claims = HashMap::new();
         for (cluster, arns) in &to_count.by_cluster {
             claims.extend(ecs.read_attribute(cluster, arns, CLAIM_ATTRIBUTE).await?);
@@ -92,13 +92,13 @@ impl SpotDrainer {
                 let arn =
                     arns.iter().find(|arn| claims.contains_key(*arn)).or_else(|| arns.first())?;
                 let claim = claims.get(arn).and_then(|value| Claim::parse(value));
-                Some(Interrupted { arn: arn.clone(), claim, own: claimed.contains(arn) })
+                Some(Interrupted { arn: arn.clone(), claim, own: work.claimed.contains(arn) })
             })
             .collect();
-        let raise = raise(size, &interrupted, clock.now());
+        let raise = raise(&described, &interrupted, clock.now());
         // Remembered before the write, which may take effect and fail all the same: the next round
         // must know the claim as its own.
-        claimed.extend(raise.to_claim.iter().map(|(arn, _)| arn.clone()));
+        work.claimed.extend(raise.to_claim.iter().map(|(arn, _)| arn.clone()));
 
         // The claim comes before the raise: another invocation that reads it leaves the count to
         // this one, so that two deliveries do not both raise the group.
@@ -110,6 +110,10 @@ impl SpotDrainer {
                 asg.desired_capacity = desired_capacity,
                 "Raised {group} to {desired_capacity}: {}", raise.reason
             );
+        }
+        if raise.without_room > 0 {
+            let reason = format!("fallback group {group} has no room: {}", described.fullness());
+            *work.shortages.entry(reason).or_default() += raise.without_room;
         }
         // Marked as counted only after the raise: whoever dies between the two leaves a claim, and
         // not a count that never happened.

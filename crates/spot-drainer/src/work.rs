@@ -1,6 +1,6 @@
 //! What an invocation has to do, and how far each part has come.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use aws_lambda_events::sqs::BatchItemFailure;
 use ebb_aws::{HandlerError, Problem};
@@ -19,6 +19,8 @@ pub(crate) struct Work {
     counts_fallback: bool,
     /// The container instances that this invocation has claimed for the fallback group.
     pub(crate) claimed: HashSet<ContainerInstanceArn>,
+    /// How many interrupted instances the fallback group does not replace by now, by the reason.
+    pub(crate) shortages: BTreeMap<String, usize>,
 }
 
 impl Work {
@@ -53,7 +55,13 @@ impl Work {
             }
         }
         let counts_fallback = settings.fallback_group.is_some() && !settings.dry_run;
-        Self { from_queue: batch.from_queue, items, counts_fallback, claimed: HashSet::new() }
+        Self {
+            from_queue: batch.from_queue,
+            items,
+            counts_fallback,
+            claimed: HashSet::new(),
+            shortages: BTreeMap::new(),
+        }
     }
 
     /// Every instance with its notices, and every event that asks for nothing.
@@ -145,7 +153,7 @@ impl Work {
                 .map(batch_item_failure)
                 .collect(),
         };
-        Conclusion { answer, error, problems, notices }
+        Conclusion { answer, error, problems, notices, shortages: self.shortages }
     }
 }
 
@@ -165,4 +173,6 @@ pub(crate) struct Conclusion {
     pub(crate) problems: Vec<Problem>,
     /// The notices that it was about.
     pub(crate) notices: Vec<Notice>,
+    /// How many interrupted instances the fallback group does not replace by now, by the reason.
+    pub(crate) shortages: BTreeMap<String, usize>,
 }

@@ -2,19 +2,22 @@
 
 use std::time::Duration;
 
-use ebb_core::ids::GroupName;
+use ebb_core::ids::{GroupName, TopicArn};
 use ebb_core::spot::OutcomeKind;
 use ebb_core::spot::settings::SpotSettings;
 use ebb_region::scenario;
 
 use crate::support::{Sim, instance_id, kinds, notice, shop_settings, sqs, start_time};
 
-async fn sim() -> Sim {
-    let settings = SpotSettings {
+fn settings() -> SpotSettings {
+    SpotSettings {
         fallback_group: Some(GroupName::new(scenario::ON_DEMAND_GROUP)),
         ..shop_settings()
-    };
-    Sim::start(scenario::shop(start_time(), 1), settings).await
+    }
+}
+
+async fn sim() -> Sim {
+    Sim::start(scenario::shop(start_time(), 1), settings()).await
 }
 
 fn desired_capacity(sim: &Sim) -> i32 {
@@ -73,6 +76,43 @@ async fn the_group_is_never_raised_above_its_maximum() {
     assert_eq!(desired_capacity(&sim), 10);
     sim.invoke(&notice(&instance_id(1))).await.unwrap();
     assert_eq!(desired_capacity(&sim), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_with_weights_is_raised_by_what_one_of_its_instances_counts() {
+    let sim = sim().await;
+    {
+        let mut world = sim.region.world();
+        let group = world.groups.get_mut(scenario::ON_DEMAND_GROUP).unwrap();
+        (group.weight, group.desired_capacity, group.max_size) = (Some(4), 24, 34);
+    }
+    sim.invoke(&notice(&instance_id(7))).await.unwrap();
+    sim.invoke(&notice(&instance_id(7))).await.unwrap();
+    assert_eq!(desired_capacity(&sim), 28);
+    sim.invoke(&sqs(&[notice(&instance_id(8))])).await.unwrap();
+    assert_eq!(desired_capacity(&sim), 32);
+    let launched = sim.region.world().groups[scenario::ON_DEMAND_GROUP].instances.len() - 6;
+    assert_eq!(launched, 2, "one instance for each that is interrupted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_learn_once_that_the_group_is_full() {
+    let topic = "arn:aws:sns:eu-west-1:111122223333:people";
+    let settings = SpotSettings { notification_topic: Some(TopicArn::new(topic)), ..settings() };
+    let sim = Sim::start(scenario::shop(start_time(), 1), settings).await;
+    let notices: Vec<_> = (7..=12).map(|number| notice(&instance_id(number))).collect();
+    sim.invoke(&sqs(&notices)).await.unwrap();
+    sim.invoke(&sqs(&notices)).await.unwrap();
+
+    let published = sim.region.world().published.clone();
+    let [told] = &published[..] else { panic!("{published:?}") };
+    assert_eq!(
+        told.subject.as_deref(),
+        Some("Ebb drains 6 container instances, and cannot replace 2 interrupted instances")
+    );
+    let reason = "2 interrupted instances not replaced: fallback group shop-on-demand has no room: \
+                  its desired capacity was 6 of at most 10, and each counts as 1\n";
+    assert!(told.message.starts_with(reason), "{}", told.message);
 }
 
 #[tokio::test(start_paused = true)]
