@@ -97,7 +97,15 @@ impl Form {
 
 impl From<Refused> for Refusal {
     fn from(Refused { code, message }: Refused) -> Self {
-        Self::new(code, message)
+        let refusal = Self::new(code, message);
+        match code {
+            // An HTTP 500, although the model calls it the sender's fault (Auto Scaling API model,
+            // `IdempotentCallInProgressFault`).
+            "IdempotentCallInProgress" => {
+                Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..refusal }
+            }
+            _ => refusal,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::agenda::Due;
-use super::autoscaling::{CompletedAction, Group, LifecycleAction};
+use super::autoscaling::{CarriedOut, CompletedAction, Group, LifecycleAction};
 use super::delivery::{Delivery, Topic};
 use super::ec2::EndedBy;
 use super::ecs::request_rates::Rates;
@@ -29,6 +29,8 @@ pub struct World {
     pub capacity_providers: BTreeMap<String, CapacityProvider>,
     /// Auto Scaling groups by name.
     pub groups: BTreeMap<String, Group>,
+    /// The requests to launch instances that were carried out, by their client tokens.
+    pub(super) launch_requests: BTreeMap<String, CarriedOut>,
     /// The lifecycle actions that hold an instance.
     pub lifecycle_actions: Vec<LifecycleAction>,
     /// Those that were completed, in order.
@@ -68,6 +70,7 @@ impl World {
             clusters: BTreeMap::new(),
             capacity_providers: BTreeMap::new(),
             groups: BTreeMap::new(),
+            launch_requests: BTreeMap::new(),
             lifecycle_actions: Vec::new(),
             completed_actions: Vec::new(),
             ended: BTreeSet::new(),
