@@ -12,7 +12,8 @@ mod reads;
 mod sns;
 
 pub use auto_scaling::{
-    ActionResult, ActionStatus, AutoScaling, Completion, GroupDescription, Member, Termination,
+    ActionResult, ActionStatus, AutoScaling, Completion, GroupDescription, LaunchResult, Member,
+    Termination,
 };
 pub use clients::Clients;
 pub use ecs::{DrainResult, Ecs, PlacedTask};

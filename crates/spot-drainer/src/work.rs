@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use aws_lambda_events::sqs::BatchItemFailure;
 use ebb_aws::{HandlerError, Problem};
 use ebb_core::event::{Batch, Event, Record};
-use ebb_core::ids::{ContainerInstanceArn, InstanceId};
+use ebb_core::ids::{ContainerInstanceArn, GroupName, InstanceId};
+use ebb_core::spot::fallback::group::FallbackGroup;
 use ebb_core::spot::notice::Notice;
 use ebb_core::spot::settings::SpotSettings;
 use ebb_core::spot::{Answer, ignore_reason, weightier};
@@ -106,6 +107,17 @@ impl Work {
     pub(crate) fn uncounted(&mut self) -> impl Iterator<Item = &mut Item> {
         let counts_fallback = self.counts_fallback;
         self.items.iter_mut().filter(move |item| counts_fallback && item.must_be_counted())
+    }
+
+    /// Those of them on one instance.
+    pub(crate) fn uncounted_on(&mut self, id: &InstanceId) -> impl Iterator<Item = &mut Item> {
+        self.uncounted().filter(move |item| item.instance_id() == Some(id))
+    }
+
+    /// Notes that the fallback group has no room for so many instances.
+    pub(crate) fn note_no_room(&mut self, name: &GroupName, group: &FallbackGroup, number: usize) {
+        let reason = format!("fallback group {name} has no room: {}", group.fullness());
+        *self.shortages.entry(reason).or_default() += number;
     }
 
     pub(crate) fn is_open(&mut self) -> bool {

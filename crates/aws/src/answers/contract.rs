@@ -23,7 +23,7 @@ pub(super) enum Contract {
 }
 
 /// Every operation that this crate calls.
-const CONTRACTS: [(&str, Contract); 23] = [
+const CONTRACTS: [(&str, Contract); 24] = [
     ("CompleteLifecycleAction", Contract::Elements(&["CompleteLifecycleActionResult"])),
     ("DeleteAttributes", Contract::Structures("attributes", &["name"])),
     (
@@ -60,6 +60,8 @@ const CONTRACTS: [(&str, Contract); 23] = [
     ("DescribeTaskDefinition", Contract::Structure("taskDefinition", &["taskDefinitionArn"])),
     ("DescribeTasks", Contract::Structures("tasks", &["taskArn", "lastStatus"])),
     ("GetTaskProtection", Contract::Structures("protectedTasks", &["taskArn"])),
+    // It lists the instances or the errors.
+    ("LaunchInstances", Contract::Elements(&["LaunchInstancesResult", "ClientToken"])),
     ("ListClusters", Contract::Texts("clusterArns")),
     ("ListContainerInstances", Contract::Texts("containerInstanceArns")),
     ("ListServices", Contract::Texts("serviceArns")),

@@ -2,12 +2,12 @@
 
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup, Instance as SdkInstance, InstanceLifecyclePolicy, InstanceRefresh,
-    InstanceRefreshStatus, LaunchTemplate, LaunchTemplateOverrides, LifecycleHook,
-    MixedInstancesPolicy, RetentionAction, RetentionTriggers, SuspendedProcess,
+    InstanceRefreshStatus, InstancesDistribution, LaunchTemplate, LaunchTemplateOverrides,
+    LifecycleHook, MixedInstancesPolicy, RetentionAction, RetentionTriggers, SuspendedProcess,
 };
 use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ids::{GroupName, InstanceId};
-use ebb_core::spot::fallback::group::FallbackGroup;
+use ebb_core::spot::fallback::group::{FallbackGroup, LaunchSource};
 use ebb_planner::Group;
 
 use crate::auto_scaling::auto_scaling_client::AutoScaling;
@@ -180,7 +180,28 @@ fn fallback_group(described: &AutoScalingGroup) -> Option<FallbackGroup> {
         max_size: described.max_size()?,
         instance_weights: weights.collect(),
         override_weights: overrides.iter().filter_map(|item| weight_of(item, unit)).collect(),
+        source: launch_source(described),
+        zones: described.availability_zones().to_vec(),
     })
+}
+
+/// Sources: Auto Scaling API, `AutoScalingGroup`; and `InstancesDistribution` for what holds where
+/// a policy does not say.
+fn launch_source(described: &AutoScalingGroup) -> LaunchSource {
+    if let Some(policy) = described.mixed_instances_policy() {
+        let distribution = policy.instances_distribution();
+        let base = distribution.and_then(InstancesDistribution::on_demand_base_capacity);
+        let percentage =
+            distribution.and_then(InstancesDistribution::on_demand_percentage_above_base_capacity);
+        LaunchSource::Mixed {
+            on_demand_base: base.unwrap_or(0),
+            on_demand_percentage: percentage.unwrap_or(100),
+        }
+    } else if described.launch_template().is_some() {
+        LaunchSource::Template
+    } else {
+        LaunchSource::Configuration
+    }
 }
 
 /// What an instance of an override counts at least. Source: Auto Scaling API,

@@ -17,9 +17,11 @@
 //!   capacity, and one raise is lost: Auto Scaling has no conditional update. Queue batches make
 //!   this rare; a concurrency of one excludes it.
 //!
-//! The calls themselves are left to the `spot-drainer`.
+//! That is for groups which do not allow [`launches`], where Auto Scaling itself keeps the count. The
+//! calls are left to the `spot-drainer`.
 
 pub mod group;
+pub mod launches;
 
 use std::fmt;
 

@@ -14,6 +14,27 @@ pub struct FallbackGroup {
     /// What an instance of each override of its mixed instances policy counts at least, in the
     /// order of the policy; nothing for an override that does not say.
     pub override_weights: Vec<i32>,
+    /// What it launches its instances from.
+    pub source: LaunchSource,
+    /// The Availability Zones that it is enabled in.
+    pub zones: Vec<String>,
+}
+
+/// What a group launches its instances from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LaunchSource {
+    /// A launch configuration.
+    #[default]
+    Configuration,
+    /// A launch template.
+    Template,
+    /// A launch template with a mixed instances policy.
+    Mixed {
+        /// `OnDemandBaseCapacity`.
+        on_demand_base: i32,
+        /// `OnDemandPercentageAboveBaseCapacity`.
+        on_demand_percentage: i32,
+    },
 }
 
 impl FallbackGroup {
@@ -54,6 +75,7 @@ mod tests {
             max_size: 18,
             instance_weights: instance_weights.to_vec(),
             override_weights: override_weights.to_vec(),
+            ..FallbackGroup::default()
         }
     }
 
