@@ -12,6 +12,7 @@ mod reactivation;
 pub mod settings;
 
 pub use self::answer::{Answer, Outcome, OutcomeKind};
-pub use self::decide::{Decision, NOTICE_PERIOD, decide, ignore_reason, retry_until};
+pub use self::decide::{Decision, decide, ignore_reason, retry_until};
 pub use self::marking::{Marking, marking, weightier};
+pub use self::notice::NOTICE_PERIOD;
 pub use self::reactivation::{AGENT_CONNECTS_WITHIN, decide_return};

@@ -26,33 +26,22 @@ pub(crate) struct Work {
 
 impl Work {
     /// Sorts the records: several notices about one instance are one item.
-    pub(crate) fn triage(batch: Batch<Notice>, settings: &SpotSettings) -> Self {
+    pub(crate) fn triage(batch: Batch<Vec<Notice>>, settings: &SpotSettings) -> Self {
         let mut items: Vec<Item> = Vec::new();
         for Record { message_id, event } in batch.records {
-            let mut item = match event {
-                Ok(Event::Ours(notice)) => match ignore_reason(&notice, settings) {
-                    Some(why) => Item::ignored(Some(notice.instance_id), why),
-                    None => Item::about(notice),
-                },
-                Ok(Event::Ignored { instance_id, why }) => Item::ignored(instance_id, why),
-                Err(error) => Item::malformed(error.into()),
+            let found = match event {
+                Ok(Event::Ours(notices)) => notices
+                    .into_iter()
+                    .map(|notice| match ignore_reason(&notice, settings) {
+                        Some(why) => Item::ignored(Some(notice.instance_id), why),
+                        None => Item::about(notice),
+                    })
+                    .collect(),
+                Ok(Event::Ignored { instance_id, why }) => vec![Item::ignored(instance_id, why)],
+                Err(error) => vec![Item::malformed(error.into())],
             };
-            // EventBridge and SQS may deliver a notice twice, and the other event types name the
-            // same instance: one drain answers them all. Ignored events are never merged, as each
-            // has its own reason.
-            let twin = items.iter_mut().find(|twin| item.is_twin_of(twin));
-            match twin {
-                Some(twin) => {
-                    twin.message_ids.push(message_id);
-                    twin.notice = match (twin.notice.take(), item.notice) {
-                        (Some(earlier), Some(notice)) => Some(weightier(earlier, notice)),
-                        (earlier, notice) => earlier.or(notice),
-                    };
-                }
-                None => {
-                    item.message_ids.push(message_id);
-                    items.push(item);
-                }
+            for item in found {
+                add(&mut items, item, message_id.clone());
             }
         }
         let counts_fallback = settings.fallback_group.is_some() && !settings.dry_run;
@@ -166,6 +155,26 @@ impl Work {
                 .collect(),
         };
         Conclusion { answer, error, problems, notices, shortages: self.shortages }
+    }
+}
+
+fn add(items: &mut Vec<Item>, mut item: Item, message_id: Option<String>) {
+    // EventBridge and SQS may deliver a notice twice, and the other event types name the same
+    // instance: one drain answers them all. Ignored events are never merged, as each has its own
+    // reason.
+    let twin = items.iter_mut().find(|twin| item.is_twin_of(twin));
+    match twin {
+        Some(twin) => {
+            twin.message_ids.push(message_id);
+            twin.notice = match (twin.notice.take(), item.notice) {
+                (Some(earlier), Some(notice)) => Some(weightier(earlier, notice)),
+                (earlier, notice) => earlier.or(notice),
+            };
+        }
+        None => {
+            item.message_ids.push(message_id);
+            items.push(item);
+        }
     }
 }
 

@@ -4,16 +4,12 @@
 //! what happens next. Finding the container instance, draining it, and trying again until the time
 //! is up is left to the `spot-drainer`.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::ecs::{ContainerInstance, ContainerInstanceStatus};
 use crate::spot::answer::OutcomeKind;
 use crate::spot::notice::{Notice, NoticeKind};
 use crate::spot::settings::SpotSettings;
-
-/// How long EC2 waits between an interruption notice and the interruption.
-/// Source: EC2 User Guide, spot-instance-termination-notices.
-pub const NOTICE_PERIOD: SignedDuration = SignedDuration::from_secs(120);
 
 /// What happens next for one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +95,7 @@ pub fn retry_until(notices: &[Notice], answer_by: Timestamp) -> Timestamp {
 /// When EC2 interrupts the instance at the latest, if the notice says when it was given. The event of
 /// one that runs again is tried for as long.
 fn interrupted_at(notice: &Notice) -> Option<Timestamp> {
-    notice.time?.checked_add(NOTICE_PERIOD).ok()
+    notice.time?.checked_add(notice.kind.warning()).ok()
 }
 
 #[cfg(test)]

@@ -62,6 +62,9 @@ pub fn weightier(a: Notice, b: Notice) -> Notice {
 fn cause(kind: &NoticeKind) -> Option<Cause> {
     match kind {
         NoticeKind::RebalanceRecommendation => Some(Cause::Rebalance),
+        // Where it is stopped, it stays so until somebody starts it on other hardware; its group
+        // replaces it before.
+        NoticeKind::Retirement(_) => None,
         // Nothing is drained on it.
         NoticeKind::Running => None,
         NoticeKind::SpotInterruption(action)

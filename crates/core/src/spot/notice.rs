@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::event::{Event, Message, ParseError, describe};
@@ -38,6 +38,9 @@ pub enum NoticeKind {
     CapacityReservationInterruption(InterruptionAction),
     /// A Spot Instance has an elevated risk of interruption. No time is set.
     RebalanceRecommendation,
+    /// An instance is to be retired, stopped or terminated in some days, as its hardware fails. The
+    /// `eventTypeCode` says which.
+    Retirement(String),
     /// The instance runs, for the first time or again (EC2 User Guide,
     /// monitoring-instance-state-changes).
     Running,
@@ -63,10 +66,28 @@ impl NoticeKind {
             Self::SpotInterruption(_) => SPOT_INTERRUPTION,
             Self::CapacityReservationInterruption(_) => CAPACITY_RESERVATION_INTERRUPTION,
             Self::RebalanceRecommendation => REBALANCE_RECOMMENDATION,
+            Self::Retirement(_) => HEALTH,
             Self::Running => STATE_CHANGE,
         }
     }
+
+    /// How long after the notice EC2 interrupts the instance at the earliest: for so long it is worth
+    /// trying again. For what is no interruption it is as long as for a Spot Instance.
+    pub fn warning(&self) -> SignedDuration {
+        match self {
+            // The day is set some days ahead as a rule; nothing is tried for so long.
+            Self::Retirement(_) => SignedDuration::from_hours(24),
+            Self::SpotInterruption(_)
+            | Self::CapacityReservationInterruption(_)
+            | Self::RebalanceRecommendation
+            | Self::Running => NOTICE_PERIOD,
+        }
+    }
 }
+
+/// How long EC2 waits between an interruption notice and the interruption.
+/// Source: EC2 User Guide, spot-instance-termination-notices.
+pub const NOTICE_PERIOD: SignedDuration = SignedDuration::from_secs(120);
 
 impl fmt::Display for NoticeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,6 +97,7 @@ impl fmt::Display for NoticeKind {
                 write!(f, "Capacity Reservation interruption notice ({action})")
             }
             Self::RebalanceRecommendation => f.write_str("rebalance recommendation"),
+            Self::Retirement(code) => write!(f, "AWS Health event ({code})"),
             Self::Running => f.write_str("the instance runs"),
         }
     }
@@ -99,12 +121,25 @@ const CAPACITY_RESERVATION_INTERRUPTION: &str =
 const REBALANCE_RECOMMENDATION: &str = "EC2 Instance Rebalance Recommendation";
 
 const STATE_CHANGE: &str = "EC2 Instance State-change Notification";
+const HEALTH: &str = "AWS Health Event";
 
-/// Reads one of EC2's notices.
+/// The events of AWS Health that end an instance on a day to come, with the tasks on it. Those that
+/// reboot it, or that are about a disk or the network, are left to people: the instance stays.
+/// Source: EC2 User Guide, schedevents_actions_retire and monitoring-instances-status-check_sched.
+pub const RETIREMENTS: [&str; 6] = [
+    "AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED",
+    "AWS_EC2_INSTANCE_RETIREMENT_EXPEDITED",
+    "AWS_EC2_PERSISTENT_INSTANCE_RETIREMENT_SCHEDULED",
+    "AWS_EC2_PERSISTENT_INSTANCE_RETIREMENT_EXPEDITED",
+    "AWS_EC2_INSTANCE_STOP_SCHEDULED",
+    "AWS_EC2_INSTANCE_TERMINATION_SCHEDULED",
+];
+
+/// Reads one of EC2's notices, or an event of AWS Health, which gives notice of several instances.
 ///
 /// # Errors
 /// If a notice lacks its instance, or a field is not what AWS documents.
-pub fn read(message: &Message) -> Result<Event<Notice>, ParseError> {
+pub fn read(message: &Message) -> Result<Event<Vec<Notice>>, ParseError> {
     let Some((source, detail_type)) = message.eventbridge() else {
         return Ok(Event::ignored("no EventBridge event: it has no `source` and `detail-type`"));
     };
@@ -116,6 +151,9 @@ pub fn read(message: &Message) -> Result<Event<Notice>, ParseError> {
         }
         ("aws.ec2", REBALANCE_RECOMMENDATION) => NoticeKind::RebalanceRecommendation,
         ("aws.ec2", STATE_CHANGE) if detail.is_running() => NoticeKind::Running,
+        ("aws.health", HEALTH) if detail.is_retirement() => {
+            NoticeKind::Retirement(detail.text("eventTypeCode").unwrap_or_default().to_owned())
+        }
         _ => {
             return Ok(Event::Ignored {
                 // The id, if there is one, lets the log say which instance the ignored event was
@@ -128,7 +166,12 @@ pub fn read(message: &Message) -> Result<Event<Notice>, ParseError> {
         }
     };
     let time = message.body.get("time").and_then(Value::as_str).and_then(|text| text.parse().ok());
-    Ok(Event::Ours(Notice { instance_id: detail.instance_id()?, kind, time }))
+    let instance_ids = match kind {
+        NoticeKind::Retirement(_) => detail.affected_instances()?,
+        _ => vec![detail.instance_id()?],
+    };
+    let notice = |instance_id| Notice { instance_id, kind: kind.clone(), time };
+    Ok(Event::Ours(instance_ids.into_iter().map(notice).collect()))
 }
 
 /// The `detail` of an event and what to call the event in an error.
@@ -167,6 +210,32 @@ impl Detail<'_> {
         self.value.and_then(|detail| detail.get("state")).and_then(Value::as_str) == Some("running")
     }
 
+    fn text(&self, key: &str) -> Option<&str> {
+        self.value?.get(key)?.as_str()
+    }
+
+    /// Whether an event of AWS Health is to end instances. One that is closed is over, or was taken
+    /// back.
+    fn is_retirement(&self) -> bool {
+        let is_closed = self.text("statusCode") == Some("closed");
+        !is_closed && self.text("eventTypeCode").is_some_and(|code| RETIREMENTS.contains(&code))
+    }
+
+    /// The instances of an event of AWS Health. Source: AWS Health User Guide,
+    /// aws-health-events-eventbridge-schema.
+    fn affected_instances(&self) -> Result<Vec<InstanceId>, ParseError> {
+        let value = self.object()?.get("affectedEntities");
+        let entities = value.and_then(Value::as_array).into_iter().flatten();
+        let id = |entity: &Value| {
+            let value = entity.get("entityValue")?.as_str()?;
+            InstanceId::parse(value.rsplit('/').next()?)
+        };
+        let ids: Option<Vec<_>> = entities.map(id).collect();
+        ids.filter(|ids| !ids.is_empty()).ok_or_else(|| {
+            self.error("detail.affectedEntities", "a list with an instance's id in each", value)
+        })
+    }
+
     fn object(&self) -> Result<&Value, ParseError> {
         match self.value {
             Some(value) if value.is_object() => Ok(value),
@@ -191,7 +260,7 @@ mod tests {
     use super::*;
     use crate::event::{Batch, parse};
 
-    fn only_event(payload: &Value) -> Result<Event<Notice>, ParseError> {
+    fn only_event(payload: &Value) -> Result<Event<Vec<Notice>>, ParseError> {
         let Batch { mut records, .. } = parse(payload, read);
         assert_eq!(records.len(), 1);
         records.remove(0).event
@@ -241,10 +310,37 @@ mod tests {
             let Ok(Event::Ours(notice)) = only_event(&event) else {
                 panic!("not a notice: {event}")
             };
-            assert_eq!(notice.time, None);
+            assert_eq!(notice[0].time, None);
         }
         event["time"] = json!("2025-03-04T05:06:07Z");
         let Ok(Event::Ours(notice)) = only_event(&event) else { panic!("not a notice: {event}") };
-        assert_eq!(notice.time, Some("2025-03-04T05:06:07Z".parse().unwrap()));
+        assert_eq!(notice[0].time, Some("2025-03-04T05:06:07Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_event_of_aws_health_is_about_each_instance_that_it_ends() {
+        let health = |code: &str, status: &str, entities: &[&str]| {
+            let entities: Vec<_> =
+                entities.iter().map(|value| json!({"entityValue": value})).collect();
+            only_event(&json!({
+                "source": "aws.health", "detail-type": HEALTH,
+                "detail": {"eventTypeCode": code, "statusCode": status, "affectedEntities": entities},
+            }))
+        };
+        let arn = "arn:aws:ec2:eu-west-1:111122223333:instance/i-1a2b3c4e";
+        for code in RETIREMENTS {
+            let event = health(code, "upcoming", &["i-1a2b3c4d", arn]).unwrap();
+            let Event::Ours(notices) = event else { panic!("not ours: {event:?}") };
+            let ids: Vec<_> = notices.iter().map(|notice| notice.instance_id.as_str()).collect();
+            assert_eq!(ids, ["i-1a2b3c4d", "i-1a2b3c4e"]);
+            let closed = health(code, "closed", &["i-1a2b3c4d"]).unwrap();
+            assert!(matches!(closed, Event::Ignored { .. }), "{closed:?}");
+            for entities in [&[][..], &["i-1a2b3c4d", "vol-1"]] {
+                let error = health(code, "open", entities).unwrap_err();
+                assert_eq!(error.field, "detail.affectedEntities");
+            }
+        }
+        let reboot = health("AWS_EC2_SYSTEM_REBOOT_MAINTENANCE_SCHEDULED", "open", &["i-1a2b3c4d"]);
+        assert!(matches!(reboot.unwrap(), Event::Ignored { .. }));
     }
 }
