@@ -4,6 +4,7 @@
 mod answers;
 mod auto_scaling;
 pub mod clients;
+mod ec2;
 mod ecs;
 mod error;
 pub mod invocation;
@@ -16,6 +17,7 @@ pub use auto_scaling::{
     Termination,
 };
 pub use clients::Clients;
+pub use ec2::Ec2;
 pub use ecs::{DrainResult, Ecs, PlacedTask};
 pub use error::{AwsError, AwsErrorKind};
 pub use invocation::{Clock, ErrorType, HandlerError, Problem, deadline, metrics, notify};

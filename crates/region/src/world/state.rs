@@ -25,6 +25,8 @@ pub struct World {
     pub(super) planned: u64,
     /// ECS clusters by name.
     pub clusters: BTreeMap<String, Cluster>,
+    /// The instances in each Capacity Reservation of EC2.
+    pub capacity_reservations: BTreeMap<String, Vec<String>>,
     /// ECS capacity providers by name, but for AWS's own.
     pub capacity_providers: BTreeMap<String, CapacityProvider>,
     /// Auto Scaling groups by name.
@@ -68,6 +70,7 @@ impl World {
             agenda: BTreeMap::new(),
             planned: 0,
             clusters: BTreeMap::new(),
+            capacity_reservations: BTreeMap::new(),
             capacity_providers: BTreeMap::new(),
             groups: BTreeMap::new(),
             launch_requests: BTreeMap::new(),
@@ -84,6 +87,11 @@ impl World {
             calls: Vec::new(),
             history: Vec::new(),
         }
+    }
+
+    /// Whether an EC2 instance is gone for good.
+    pub(crate) fn ended(&self, instance_id: &str) -> bool {
+        self.ended.contains(instance_id)
     }
 
     /// The time.
