@@ -8,6 +8,8 @@ locals {
   interruptions = {
     spot-interruption                 = { detail_type = "EC2 Spot Instance Interruption Warning", wanted = true }
     capacity-reservation-interruption = { detail_type = "EC2 Capacity Reservation Instance Interruption Warning", wanted = true }
+    interruptible-reservation         = { detail_type = "EC2 Interruptible Capacity Reservation Instance Interruption Warning", wanted = true }
+    capacity-block-expiration         = { detail_type = "Capacity Block Reservation Expiration Warning", wanted = true }
     rebalance-recommendation          = { detail_type = "EC2 Instance Rebalance Recommendation", wanted = var.drain_on_rebalance }
     # The events of AWS Health that end an instance on a day to come. Spot drainer and rule name the same.
     retirement = {

@@ -78,6 +78,8 @@ locals {
         actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
         resources = aws_sqs_queue.notices[*].arn
       },
+      # AWS knows no resource for ec2:Describe*. What a Capacity Block's end means.
+      { sid = "FindBlockInstances", when = true, actions = ["ec2:DescribeInstances"], resources = ["*"] },
       # Attributes are the mark of what may come back, and the claim of what is counted into the fallback group.
       {
         sid       = "Drain"

@@ -108,7 +108,7 @@ run "notices_come_directly_on_demand" {
     error_message = "There is a queue that nobody sends to."
   }
   assert {
-    condition     = toset([for permission in aws_lambda_permission.interruption : permission.principal]) == toset(["events.amazonaws.com"]) && length(aws_lambda_permission.interruption) == 5
+    condition     = toset([for permission in aws_lambda_permission.interruption : permission.principal]) == toset(["events.amazonaws.com"]) && length(aws_lambda_permission.interruption) == 7
     error_message = "EventBridge may not invoke the function."
   }
 }
@@ -119,7 +119,7 @@ run "rebalance_recommendations_come_only_if_wanted" {
   }
 
   assert {
-    condition     = toset(keys(aws_cloudwatch_event_rule.interruption)) == toset(["spot-interruption", "capacity-reservation-interruption", "retirement", "instance-running"])
+    condition     = toset(keys(aws_cloudwatch_event_rule.interruption)) == toset(["spot-interruption", "capacity-reservation-interruption", "interruptible-reservation", "capacity-block-expiration", "retirement", "instance-running"])
     error_message = "Other rules than for interruptions."
   }
 }

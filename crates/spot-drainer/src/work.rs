@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use aws_lambda_events::sqs::BatchItemFailure;
 use ebb_aws::{HandlerError, Problem};
 use ebb_core::event::{Batch, Event, Record};
-use ebb_core::ids::{ContainerInstanceArn, GroupName, InstanceId};
+use ebb_core::ids::{CapacityReservationId, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_core::spot::fallback::group::FallbackGroup;
-use ebb_core::spot::notice::Notice;
+use ebb_core::spot::notice::{Announcement, Notice, Subject};
 use ebb_core::spot::settings::SpotSettings;
 use ebb_core::spot::{Answer, ignore_reason, weightier};
 
@@ -26,22 +26,29 @@ pub(crate) struct Work {
 
 impl Work {
     /// Sorts the records: several notices about one instance are one item.
-    pub(crate) fn triage(batch: Batch<Vec<Notice>>, settings: &SpotSettings) -> Self {
+    pub(crate) fn triage(batch: Batch<Announcement>, settings: &SpotSettings) -> Self {
         let mut items: Vec<Item> = Vec::new();
         for Record { message_id, event } in batch.records {
             let found = match event {
-                Ok(Event::Ours(notices)) => notices
-                    .into_iter()
-                    .map(|notice| match ignore_reason(&notice, settings) {
-                        Some(why) => Item::ignored(Some(notice.instance_id), why),
-                        None => Item::about(notice),
-                    })
-                    .collect(),
+                Ok(Event::Ours(announcement)) => match &announcement.subject {
+                    Subject::Instances(ids) => ids
+                        .iter()
+                        .map(|id| announcement.notice(id.clone()))
+                        .map(|notice| match ignore_reason(&notice, settings) {
+                            Some(why) => Item::ignored(Some(notice.instance_id), why),
+                            None => Item::about(notice),
+                        })
+                        .collect(),
+                    Subject::CapacityReservation(_) => {
+                        vec![Item::about_reservation(announcement)]
+                    }
+                },
                 Ok(Event::Ignored { instance_id, why }) => vec![Item::ignored(instance_id, why)],
                 Err(error) => vec![Item::malformed(error.into())],
             };
-            for item in found {
-                add(&mut items, item, message_id.clone());
+            for mut item in found {
+                item.message_ids.push(message_id.clone());
+                add(&mut items, item);
             }
         }
         let counts_fallback = settings.fallback_group.is_some() && !settings.dry_run;
@@ -51,6 +58,42 @@ impl Work {
             counts_fallback,
             claimed: HashSet::new(),
             shortages: BTreeMap::new(),
+        }
+    }
+
+    /// The notices about Capacity Reservations whose instances are not known yet.
+    pub(crate) fn open_reservations(&mut self) -> Vec<Announcement> {
+        self.undecided().filter_map(|item| item.reservation.clone()).collect()
+    }
+
+    /// Puts the instances of a Capacity Reservation in the place of the notice about it.
+    pub(crate) fn resolve(
+        &mut self,
+        announcement: &Announcement,
+        id: &CapacityReservationId,
+        instance_ids: &[InstanceId],
+    ) {
+        let is_meant = |item: &mut Item| item.reservation.as_ref() == Some(announcement);
+        for mut item in self.items.extract_if(.., is_meant).collect::<Vec<_>>() {
+            if instance_ids.is_empty() {
+                item.settle_empty(format!("no instance runs in Capacity Reservation {id}"));
+                self.items.push(item);
+                continue;
+            }
+            for instance_id in instance_ids {
+                let mut found = Item::about(announcement.notice(instance_id.clone()));
+                found.message_ids.clone_from(&item.message_ids);
+                add(&mut self.items, found);
+            }
+        }
+    }
+
+    /// Notes why EC2 could not be asked for them.
+    pub(crate) fn note_unresolved(&mut self, announcement: &Announcement, problem: &Problem) {
+        for item in self.undecided() {
+            if item.reservation.as_ref() == Some(announcement) {
+                item.problem = Some(problem.clone());
+            }
         }
     }
 
@@ -65,7 +108,7 @@ impl Work {
 
     /// The items whose outcome is not certain yet.
     pub(crate) fn undecided(&mut self) -> impl Iterator<Item = &mut Item> {
-        self.items.iter_mut().filter(|item| item.notice.is_some() && !item.is_settled())
+        self.items.iter_mut().filter(|item| item.is_ours() && !item.is_settled())
     }
 
     /// The items of a pass that are about an instance, settled or not: another cluster may have one
@@ -158,23 +201,20 @@ impl Work {
     }
 }
 
-fn add(items: &mut Vec<Item>, mut item: Item, message_id: Option<String>) {
+fn add(items: &mut Vec<Item>, mut item: Item) {
     // EventBridge and SQS may deliver a notice twice, and the other event types name the same
     // instance: one drain answers them all. Ignored events are never merged, as each has its own
     // reason.
     let twin = items.iter_mut().find(|twin| item.is_twin_of(twin));
     match twin {
         Some(twin) => {
-            twin.message_ids.push(message_id);
+            twin.message_ids.append(&mut item.message_ids);
             twin.notice = match (twin.notice.take(), item.notice) {
                 (Some(earlier), Some(notice)) => Some(weightier(earlier, notice)),
                 (earlier, notice) => earlier.or(notice),
             };
         }
-        None => {
-            item.message_ids.push(message_id);
-            items.push(item);
-        }
+        None => items.push(item),
     }
 }
 

@@ -62,6 +62,7 @@ pub fn weightier(a: Notice, b: Notice) -> Notice {
 fn cause(kind: &NoticeKind) -> Option<Cause> {
     match kind {
         NoticeKind::RebalanceRecommendation => Some(Cause::Rebalance),
+        NoticeKind::CapacityBlockExpiry => None,
         // Where it is stopped, it stays so until somebody starts it on other hardware; its group
         // replaces it before.
         NoticeKind::Retirement(_) => None,

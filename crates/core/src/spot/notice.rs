@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::event::{Event, Message, ParseError, describe};
-use crate::ids::InstanceId;
+use crate::ids::{CapacityReservationId, InstanceId};
 
 /// EC2 says that an instance is about to be taken away, or may be, or that it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,33 @@ pub struct Notice {
     pub time: Option<Timestamp>,
 }
 
+/// What one event gives notice of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// To what.
+    pub subject: Subject,
+    /// What happens to it.
+    pub kind: NoticeKind,
+    /// As of a [`Notice`].
+    pub time: Option<Timestamp>,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// These instances.
+    Instances(Vec<InstanceId>),
+    /// Those in a Capacity Reservation. EC2 knows which these are.
+    CapacityReservation(CapacityReservationId),
+}
+
+impl Announcement {
+    /// The notice for one instance.
+    pub fn notice(&self, instance_id: InstanceId) -> Notice {
+        Notice { instance_id, kind: self.kind.clone(), time: self.time }
+    }
+}
+
 /// What a notice says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoticeKind {
@@ -38,6 +65,9 @@ pub enum NoticeKind {
     CapacityReservationInterruption(InterruptionAction),
     /// A Spot Instance has an elevated risk of interruption. No time is set.
     RebalanceRecommendation,
+    /// A Capacity Block ends in 40 minutes, and its instances are terminated from 30 minutes before
+    /// its end on (EC2 User Guide, capacity-blocks-monitor).
+    CapacityBlockExpiry,
     /// An instance is to be retired, stopped or terminated in some days, as its hardware fails. The
     /// `eventTypeCode` says which.
     Retirement(String),
@@ -66,6 +96,7 @@ impl NoticeKind {
             Self::SpotInterruption(_) => SPOT_INTERRUPTION,
             Self::CapacityReservationInterruption(_) => CAPACITY_RESERVATION_INTERRUPTION,
             Self::RebalanceRecommendation => REBALANCE_RECOMMENDATION,
+            Self::CapacityBlockExpiry => CAPACITY_BLOCK_EXPIRY,
             Self::Retirement(_) => HEALTH,
             Self::Running => STATE_CHANGE,
         }
@@ -75,6 +106,7 @@ impl NoticeKind {
     /// trying again. For what is no interruption it is as long as for a Spot Instance.
     pub fn warning(&self) -> SignedDuration {
         match self {
+            Self::CapacityBlockExpiry => SignedDuration::from_mins(10),
             // The day is set some days ahead as a rule; nothing is tried for so long.
             Self::Retirement(_) => SignedDuration::from_hours(24),
             Self::SpotInterruption(_)
@@ -97,6 +129,7 @@ impl fmt::Display for NoticeKind {
                 write!(f, "Capacity Reservation interruption notice ({action})")
             }
             Self::RebalanceRecommendation => f.write_str("rebalance recommendation"),
+            Self::CapacityBlockExpiry => f.write_str("the Capacity Block ends"),
             Self::Retirement(code) => write!(f, "AWS Health event ({code})"),
             Self::Running => f.write_str("the instance runs"),
         }
@@ -118,6 +151,13 @@ impl fmt::Display for InterruptionAction {
 const SPOT_INTERRUPTION: &str = "EC2 Spot Instance Interruption Warning";
 const CAPACITY_RESERVATION_INTERRUPTION: &str =
     "EC2 Capacity Reservation Instance Interruption Warning";
+/// The same with a newer name: the page monitor-interruptible-cr has had both.
+const INTERRUPTIBLE_RESERVATION_INTERRUPTION: &str =
+    "EC2 Interruptible Capacity Reservation Instance Interruption Warning";
+/// As documented for Capacity Blocks.
+const CAPACITY_BLOCK_EXPIRY: &str = "Capacity Block Reservation Expiration Warning";
+/// As the same page calls it in its heading.
+const CAPACITY_BLOCK_EXPIRY_SHORT: &str = "Capacity Block Expiration Warning";
 const REBALANCE_RECOMMENDATION: &str = "EC2 Instance Rebalance Recommendation";
 
 const STATE_CHANGE: &str = "EC2 Instance State-change Notification";
@@ -125,7 +165,7 @@ const HEALTH: &str = "AWS Health Event";
 
 /// The events of AWS Health that end an instance on a day to come, with the tasks on it. Those that
 /// reboot it, or that are about a disk or the network, are left to people: the instance stays.
-/// Source: EC2 User Guide, schedevents_actions_retire and monitoring-instances-status-check_sched.
+/// Source: EC2 User Guide, `schedevents_actions_retire` and monitoring-instances-status-check_sched.
 pub const RETIREMENTS: [&str; 6] = [
     "AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED",
     "AWS_EC2_INSTANCE_RETIREMENT_EXPEDITED",
@@ -135,22 +175,25 @@ pub const RETIREMENTS: [&str; 6] = [
     "AWS_EC2_INSTANCE_TERMINATION_SCHEDULED",
 ];
 
-/// Reads one of EC2's notices, or an event of AWS Health, which gives notice of several instances.
+/// Reads one of EC2's notices, or an event of AWS Health.
 ///
 /// # Errors
-/// If a notice lacks its instance, or a field is not what AWS documents.
-pub fn read(message: &Message) -> Result<Event<Vec<Notice>>, ParseError> {
+/// If a notice lacks what it is about, or a field is not what AWS documents.
+pub fn read(message: &Message) -> Result<Event<Announcement>, ParseError> {
     let Some((source, detail_type)) = message.eventbridge() else {
         return Ok(Event::ignored("no EventBridge event: it has no `source` and `detail-type`"));
     };
     let detail = Detail { event: detail_type, value: message.body.get("detail") };
     let kind = match (source, detail_type) {
         ("aws.ec2", SPOT_INTERRUPTION) => NoticeKind::SpotInterruption(detail.instance_action()?),
-        ("aws.ec2", CAPACITY_RESERVATION_INTERRUPTION) => {
+        ("aws.ec2", CAPACITY_RESERVATION_INTERRUPTION | INTERRUPTIBLE_RESERVATION_INTERRUPTION) => {
             NoticeKind::CapacityReservationInterruption(detail.instance_action()?)
         }
         ("aws.ec2", REBALANCE_RECOMMENDATION) => NoticeKind::RebalanceRecommendation,
         ("aws.ec2", STATE_CHANGE) if detail.is_running() => NoticeKind::Running,
+        ("aws.ec2", CAPACITY_BLOCK_EXPIRY | CAPACITY_BLOCK_EXPIRY_SHORT) => {
+            NoticeKind::CapacityBlockExpiry
+        }
         ("aws.health", HEALTH) if detail.is_retirement() => {
             NoticeKind::Retirement(detail.text("eventTypeCode").unwrap_or_default().to_owned())
         }
@@ -166,12 +209,12 @@ pub fn read(message: &Message) -> Result<Event<Vec<Notice>>, ParseError> {
         }
     };
     let time = message.body.get("time").and_then(Value::as_str).and_then(|text| text.parse().ok());
-    let instance_ids = match kind {
-        NoticeKind::Retirement(_) => detail.affected_instances()?,
-        _ => vec![detail.instance_id()?],
+    let subject = match kind {
+        NoticeKind::Retirement(_) => Subject::Instances(detail.affected_instances()?),
+        NoticeKind::CapacityBlockExpiry => Subject::CapacityReservation(detail.reservation()?),
+        _ => Subject::Instances(vec![detail.instance_id()?]),
     };
-    let notice = |instance_id| Notice { instance_id, kind: kind.clone(), time };
-    Ok(Event::Ours(instance_ids.into_iter().map(notice).collect()))
+    Ok(Event::Ours(Announcement { subject, kind, time }))
 }
 
 /// The `detail` of an event and what to call the event in an error.
@@ -208,6 +251,13 @@ impl Detail<'_> {
     /// stops or ends was drained on its notice.
     fn is_running(&self) -> bool {
         self.value.and_then(|detail| detail.get("state")).and_then(Value::as_str) == Some("running")
+    }
+
+    fn reservation(&self) -> Result<CapacityReservationId, ParseError> {
+        let value = self.object()?.get("capacity-reservation-id");
+        let id = value.and_then(Value::as_str).and_then(CapacityReservationId::parse);
+        let expected = CapacityReservationId::EXPECTED;
+        id.ok_or_else(|| self.error("detail.capacity-reservation-id", expected, value))
     }
 
     fn text(&self, key: &str) -> Option<&str> {
@@ -260,7 +310,7 @@ mod tests {
     use super::*;
     use crate::event::{Batch, parse};
 
-    fn only_event(payload: &Value) -> Result<Event<Vec<Notice>>, ParseError> {
+    fn only_event(payload: &Value) -> Result<Event<Announcement>, ParseError> {
         let Batch { mut records, .. } = parse(payload, read);
         assert_eq!(records.len(), 1);
         records.remove(0).event
@@ -310,11 +360,11 @@ mod tests {
             let Ok(Event::Ours(notice)) = only_event(&event) else {
                 panic!("not a notice: {event}")
             };
-            assert_eq!(notice[0].time, None);
+            assert_eq!(notice.time, None);
         }
         event["time"] = json!("2025-03-04T05:06:07Z");
         let Ok(Event::Ours(notice)) = only_event(&event) else { panic!("not a notice: {event}") };
-        assert_eq!(notice[0].time, Some("2025-03-04T05:06:07Z".parse().unwrap()));
+        assert_eq!(notice.time, Some("2025-03-04T05:06:07Z".parse().unwrap()));
     }
 
     #[test]
@@ -330,8 +380,10 @@ mod tests {
         let arn = "arn:aws:ec2:eu-west-1:111122223333:instance/i-1a2b3c4e";
         for code in RETIREMENTS {
             let event = health(code, "upcoming", &["i-1a2b3c4d", arn]).unwrap();
-            let Event::Ours(notices) = event else { panic!("not ours: {event:?}") };
-            let ids: Vec<_> = notices.iter().map(|notice| notice.instance_id.as_str()).collect();
+            let Event::Ours(Announcement { subject: Subject::Instances(ids), .. }) = event else {
+                panic!("not ours: {event:?}")
+            };
+            let ids: Vec<_> = ids.iter().map(InstanceId::as_str).collect();
             assert_eq!(ids, ["i-1a2b3c4d", "i-1a2b3c4e"]);
             let closed = health(code, "closed", &["i-1a2b3c4d"]).unwrap();
             assert!(matches!(closed, Event::Ignored { .. }), "{closed:?}");
@@ -342,5 +394,28 @@ mod tests {
         }
         let reboot = health("AWS_EC2_SYSTEM_REBOOT_MAINTENANCE_SCHEDULED", "open", &["i-1a2b3c4d"]);
         assert!(matches!(reboot.unwrap(), Event::Ignored { .. }));
+    }
+
+    #[test]
+    fn the_end_of_a_capacity_block_is_about_its_reservation_in_either_spelling() {
+        for detail_type in [CAPACITY_BLOCK_EXPIRY, CAPACITY_BLOCK_EXPIRY_SHORT] {
+            for key in ["detail-type", "detail_type"] {
+                let event = |id: &str| {
+                    let detail = json!({"capacity-reservation-id": id});
+                    only_event(&json!({"source": "aws.ec2", key: detail_type, "detail": detail}))
+                };
+                let read = event("cr-0a000000000000001").unwrap();
+                let Event::Ours(Announcement { subject, kind, .. }) = read else {
+                    panic!("not ours: {read:?}")
+                };
+                let id = CapacityReservationId::new("cr-0a000000000000001");
+                assert_eq!(subject, Subject::CapacityReservation(id));
+                assert_eq!(kind, NoticeKind::CapacityBlockExpiry);
+                for wrong in ["", "cr-", "i-1a2b3c4d", "cr-0a&Action=X"] {
+                    let error = event(wrong).unwrap_err();
+                    assert_eq!(error.field, "detail.capacity-reservation-id", "{wrong}");
+                }
+            }
+        }
     }
 }
