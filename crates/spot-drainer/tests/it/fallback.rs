@@ -188,6 +188,16 @@ async fn a_group_with_weights_is_raised_by_what_one_of_its_instances_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_instance_is_counted_once_even_if_the_group_counts_otherwise_by_then() {
+    let sim = sim(LaunchSource::Template).await;
+    sim.invoke(&notice(&instance_id(7))).await.unwrap();
+    sim.region.world().groups.get_mut(scenario::ON_DEMAND_GROUP).unwrap().weight = Some(2);
+    let answer = sim.invoke(&notices([7])).await.unwrap();
+
+    assert_eq!((failed(&answer), desired_capacity(&sim)), (vec![], 7));
+}
+
+#[tokio::test(start_paused = true)]
 async fn people_learn_that_ec2_has_no_capacity_and_the_group_keeps_trying() {
     let sim = sim_with(|group| group.ec2_has_capacity = false).await;
     let answer = sim.invoke(&notices([7])).await.unwrap();
