@@ -16,6 +16,7 @@ mod lifecycle_hook;
 mod lifecycle_state;
 mod root_volume;
 mod scaling_activity;
+mod synchronous_launch;
 
 pub use self::group::{Group, Instance, LaunchSource, group_arn};
 pub(super) use self::launch_request::CarriedOut;
