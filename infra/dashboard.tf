@@ -6,7 +6,7 @@ locals {
     {
       title    = "Interruptions: container instances"
       function = "spot-drainer"
-      metrics  = ["Draining", "AlreadyDraining", "NotInCluster", "Gone", "WouldDrain", "Reactivated", "NotReactivated", "Failed"]
+      metrics  = ["Draining", "AlreadyDraining", "NotInCluster", "Gone", "WouldDrain", "Reactivated", "NotReactivated", "NotReplaced", "Failed"]
       stat     = "Sum"
     },
     {

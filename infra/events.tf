@@ -8,7 +8,23 @@ locals {
   interruptions = {
     spot-interruption                 = { detail_type = "EC2 Spot Instance Interruption Warning", wanted = true }
     capacity-reservation-interruption = { detail_type = "EC2 Capacity Reservation Instance Interruption Warning", wanted = true }
+    interruptible-reservation         = { detail_type = "EC2 Interruptible Capacity Reservation Instance Interruption Warning", wanted = true }
+    capacity-block-expiration         = { detail_type = "Capacity Block Reservation Expiration Warning", wanted = true }
     rebalance-recommendation          = { detail_type = "EC2 Instance Rebalance Recommendation", wanted = var.drain_on_rebalance }
+    # The events of AWS Health that end an instance on a day to come. Spot drainer and rule name the same.
+    retirement = {
+      source      = "aws.health"
+      detail_type = "AWS Health Event"
+      detail = {
+        service = ["EC2"]
+        eventTypeCode = [
+          "AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED", "AWS_EC2_INSTANCE_RETIREMENT_EXPEDITED",
+          "AWS_EC2_PERSISTENT_INSTANCE_RETIREMENT_SCHEDULED", "AWS_EC2_PERSISTENT_INSTANCE_RETIREMENT_EXPEDITED",
+          "AWS_EC2_INSTANCE_STOP_SCHEDULED", "AWS_EC2_INSTANCE_TERMINATION_SCHEDULED",
+        ]
+      }
+      wanted = true
+    }
     # An instance that was stopped or hibernated is set to ACTIVE again when it is back. Launches come as well, and cost a
     # look-up for each cluster.
     instance-running = { detail_type = "EC2 Instance State-change Notification", detail = { state = ["running"] }, wanted = true }
@@ -26,7 +42,7 @@ resource "aws_cloudwatch_event_rule" "interruption" {
   name        = "${var.name_prefix}-${each.key}"
   description = "${each.value.detail_type}, for the Spot drainer"
   event_pattern = jsonencode(merge(
-    { source = ["aws.ec2"], detail-type = [each.value.detail_type] },
+    { source = [try(each.value.source, "aws.ec2")], detail-type = [each.value.detail_type] },
     can(each.value.detail) ? { detail = each.value.detail } : {},
   ))
   tags = var.tags

@@ -80,6 +80,8 @@ locals {
         actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
         resources = aws_sqs_queue.notices[*].arn
       },
+      # AWS knows no resource for ec2:Describe*. What a Capacity Block's end means.
+      { sid = "FindBlockInstances", when = true, actions = ["ec2:DescribeInstances"], resources = ["*"] },
       # Attributes are the mark of what may come back, and the claim of what is counted into the fallback group.
       {
         sid       = "Drain"
@@ -89,7 +91,22 @@ locals {
       },
       # AWS knows no resource for autoscaling:Describe*.
       { sid = "DescribeFallback", when = var.fallback_asg != null, actions = ["autoscaling:DescribeAutoScalingGroups"], resources = ["*"] },
-      { sid = "RaiseFallback", when = local.raises_fallback, actions = ["autoscaling:SetDesiredCapacity"], resources = local.fallback_arns },
+      {
+        sid       = "RaiseFallback"
+        when      = local.raises_fallback
+        actions   = ["autoscaling:LaunchInstances", "autoscaling:SetDesiredCapacity"]
+        resources = local.fallback_arns
+      },
+      # Auto Scaling launches as whoever asks for it (Auto Scaling User Guide, launching-instances-synchronous-provisioning).
+      # AWS documents no resource for it; the condition keeps the function from launching by itself. Where it is denied all
+      # the same, the group is raised by its desired capacity.
+      {
+        sid       = "LaunchFallback"
+        when      = local.raises_fallback
+        actions   = ["ec2:CreateFleet", "ec2:DescribeLaunchTemplateVersions"]
+        resources = ["*"]
+        condition = { Bool = { "aws:ViaAWSService" = "true" } }
+      },
     ])
 
     "lifecycle-drainer" = concat(local.common, local.read_tasks, [

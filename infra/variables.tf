@@ -119,7 +119,7 @@ variable "drain_on_rebalance" {
 }
 
 variable "fallback_asg" {
-  description = "On-demand Auto Scaling group that the Spot drainer raises by one for each interrupted container instance, never above its maximum. Null: none."
+  description = "On-demand Auto Scaling group that the Spot drainer raises for each interrupted container instance, by as much as one instance of it counts (1, its weight, vCPUs or MiB), never above its maximum. Null: none."
   type        = string
   default     = null
 

@@ -26,9 +26,9 @@ run "rules_match_the_sample_events" {
   assert {
     condition = alltrue([
       for pattern in [for rule in aws_cloudwatch_event_rule.interruption : jsondecode(rule.event_pattern)] :
-      length(setsubtract(keys(pattern), ["source", "detail-type", "detail"])) == 0 && length(setsubtract(keys(try(pattern.detail, {})), ["state"])) == 0
+      length(setsubtract(keys(pattern), ["source", "detail-type", "detail"])) == 0 && length(setsubtract(keys(try(pattern.detail, {})), ["state", "service", "eventTypeCode"])) == 0
     ])
-    error_message = "These tests read patterns of source, detail-type and detail.state only."
+    error_message = "These tests read patterns of source, detail-type, detail.state and detail.eventTypeCode only."
   }
 
   # Malformed ones too: they claim to be ours, and must reach the dead-letter queue.
@@ -37,9 +37,13 @@ run "rules_match_the_sample_events" {
       for file, events in run.sample.events : anytrue([
         for pair in setproduct(events, [
           for pattern in [for rule in aws_cloudwatch_event_rule.interruption : jsondecode(rule.event_pattern)] :
-          { source = pattern.source[0], detail_type = pattern["detail-type"][0], state = try(pattern.detail.state[0], "") }
+          {
+            source = pattern.source[0], detail_type = pattern["detail-type"][0], state = try(pattern.detail.state[0], "")
+            codes  = join(",", try(pattern.detail.eventTypeCode, []))
+          }
         ]) :
-        pair[1].source == pair[0].source && pair[1].detail_type == pair[0].detail_type && contains(["", pair[0].state], pair[1].state)
+        pair[1].source == pair[0].source && pair[1].detail_type == pair[0].detail_type && contains(["", pair[0].state], pair[1].state) &&
+        (pair[1].codes == "" || contains(split(",", pair[1].codes), pair[0].code))
       ]) if startswith(file, "spot-drainer/") && !strcontains(file, "/foreign-")
     ])
     error_message = "A sample event of the Spot drainer matches no rule."
@@ -50,9 +54,13 @@ run "rules_match_the_sample_events" {
       for file, events in run.sample.events : [
         for pair in setproduct(events, [
           for pattern in [for rule in aws_cloudwatch_event_rule.interruption : jsondecode(rule.event_pattern)] :
-          { source = pattern.source[0], detail_type = pattern["detail-type"][0], state = try(pattern.detail.state[0], "") }
+          {
+            source = pattern.source[0], detail_type = pattern["detail-type"][0], state = try(pattern.detail.state[0], "")
+            codes  = join(",", try(pattern.detail.eventTypeCode, []))
+          }
         ]) :
-        pair[1].source == pair[0].source && pair[1].detail_type == pair[0].detail_type && contains(["", pair[0].state], pair[1].state)
+        pair[1].source == pair[0].source && pair[1].detail_type == pair[0].detail_type && contains(["", pair[0].state], pair[1].state) &&
+        (pair[1].codes == "" || contains(split(",", pair[1].codes), pair[0].code))
       ] if startswith(file, "spot-drainer/foreign-")
     ]))
     error_message = "A foreign sample event matches a rule."
@@ -100,7 +108,7 @@ run "notices_come_directly_on_demand" {
     error_message = "There is a queue that nobody sends to."
   }
   assert {
-    condition     = toset([for permission in aws_lambda_permission.interruption : permission.principal]) == toset(["events.amazonaws.com"]) && length(aws_lambda_permission.interruption) == 4
+    condition     = toset([for permission in aws_lambda_permission.interruption : permission.principal]) == toset(["events.amazonaws.com"]) && length(aws_lambda_permission.interruption) == 7
     error_message = "EventBridge may not invoke the function."
   }
 }
@@ -111,7 +119,7 @@ run "rebalance_recommendations_come_only_if_wanted" {
   }
 
   assert {
-    condition     = toset(keys(aws_cloudwatch_event_rule.interruption)) == toset(["spot-interruption", "capacity-reservation-interruption", "instance-running"])
+    condition     = toset(keys(aws_cloudwatch_event_rule.interruption)) == toset(["spot-interruption", "capacity-reservation-interruption", "interruptible-reservation", "capacity-block-expiration", "retirement", "instance-running"])
     error_message = "Other rules than for interruptions."
   }
 }

@@ -40,6 +40,7 @@ run "everything_on" {
       ])) == toset([
       "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeInstanceRefreshes",
       "autoscaling:DescribeLifecycleHooks",
+      "ec2:CreateFleet", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplateVersions",
       "ecs:DescribeCapacityProviders", "ecs:DescribeTaskDefinition", "ecs:ListServices", "ecs:ListTasks",
     ])
     error_message = "An action is allowed on every resource, although AWS knows one."
@@ -68,7 +69,7 @@ run "everything_on" {
               "ecs:DescribeTasks"                               = "^arn:aws-cn:ecs:cn-north-1:111122223333:task/(shop|till)/[*]$"
               "ecs:StopTask"                                    = "^arn:aws-cn:ecs:cn-north-1:111122223333:task/(shop|till)/[*]$"
               "ecs:DescribeServices"                            = "^arn:aws-cn:ecs:cn-north-1:111122223333:service/(shop|till)/[*]$"
-              "autoscaling:SetDesiredCapacity"                  = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/shop-fallback$"
+              "autoscaling:LaunchInstances"                     = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/shop-fallback$"
               "autoscaling:CompleteLifecycleAction"             = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/(shop-spot|shop-on-demand)$"
               "autoscaling:TerminateInstanceInAutoScalingGroup" = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/(shop-spot|shop-on-demand)$"
             }[statement.Action[0]], resource
@@ -117,7 +118,7 @@ run "what_only_looks_may_change_nothing" {
       flatten([for policy in values(aws_iam_role_policy.function) : [for statement in jsondecode(policy.policy).Statement : statement.Action]]),
       [
         "ecs:UpdateContainerInstancesState", "ecs:PutAttributes", "ecs:DeleteAttributes", "ecs:StopTask",
-        "autoscaling:SetDesiredCapacity", "autoscaling:CompleteLifecycleAction",
+        "autoscaling:LaunchInstances", "autoscaling:SetDesiredCapacity", "autoscaling:CompleteLifecycleAction", "ec2:CreateFleet",
         "autoscaling:RecordLifecycleActionHeartbeat", "autoscaling:TerminateInstanceInAutoScalingGroup",
       ]
     )) == 0

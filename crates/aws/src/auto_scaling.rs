@@ -3,9 +3,11 @@
 mod auto_scaling_client;
 mod group_instances;
 mod groups;
+mod launches;
 mod lifecycle_actions;
 
 pub use self::auto_scaling_client::AutoScaling;
 pub use self::group_instances::Termination;
 pub use self::groups::{GroupDescription, Member};
+pub use self::launches::LaunchResult;
 pub use self::lifecycle_actions::{ActionResult, ActionStatus, Completion};

@@ -14,6 +14,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 use crate::answers::CheckedHttpClient;
 use crate::auto_scaling::AutoScaling;
+use crate::ec2::Ec2;
 use crate::ecs::Ecs;
 use crate::invocation::{Clock, Problem};
 use crate::last_failure::LastFailure;
@@ -41,6 +42,8 @@ pub struct Clients {
     pub ecs: Ecs,
     /// EC2 Auto Scaling.
     pub auto_scaling: AutoScaling,
+    /// Amazon EC2.
+    pub ec2: Ec2,
     /// Amazon SNS.
     pub topics: Topics,
     last_failure: LastFailure,
@@ -66,6 +69,7 @@ impl Clients {
             auto_scaling: AutoScaling::new(aws_sdk_autoscaling::Client::from_conf(
                 auto_scaling.build(),
             )),
+            ec2: Ec2::new(config),
             topics: Topics::new(aws_sdk_sns::Client::from_conf(topics.build())),
             last_failure,
         }

@@ -4,6 +4,7 @@
 mod answers;
 mod auto_scaling;
 pub mod clients;
+mod ec2;
 mod ecs;
 mod error;
 pub mod invocation;
@@ -13,9 +14,11 @@ mod reads;
 mod sns;
 
 pub use auto_scaling::{
-    ActionResult, ActionStatus, AutoScaling, Completion, GroupDescription, Member, Termination,
+    ActionResult, ActionStatus, AutoScaling, Completion, GroupDescription, LaunchResult, Member,
+    Termination,
 };
 pub use clients::Clients;
+pub use ec2::Ec2;
 pub use ecs::{DrainResult, Ecs, PlacedTask};
 pub use error::{AwsError, AwsErrorKind};
 pub use invocation::{

@@ -13,9 +13,8 @@ mod search_order;
 pub mod settings;
 
 pub use self::answer::{Answer, Outcome, OutcomeKind};
-pub use self::decide::{
-    Decision, NOTICE_AGE_MAX, NOTICE_PERIOD, decide, ignore_reason, retry_until,
-};
+pub use self::decide::{Decision, NOTICE_AGE_MAX, decide, ignore_reason, retry_until};
 pub use self::marking::{Marking, marking, weightier};
+pub use self::notice::NOTICE_PERIOD;
 pub use self::reactivation::{AGENT_CONNECTS_WITHIN, decide_return};
 pub use self::search_order::{largest_first, order_matters};

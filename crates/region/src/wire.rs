@@ -1,13 +1,14 @@
 //! The protocols: an HTTP request becomes a call on the world, what comes of it becomes an HTTP
 //! answer.
 //!
-//! ECS speaks awsJson1.1, Auto Scaling and SNS the query protocol with XML answers. Every call
+//! ECS speaks awsJson1.1, Auto Scaling, EC2 and SNS the query protocol with XML answers. Every call
 //! takes its token from the request rates first, and may be befallen by a planned fault.
 
 mod answer;
 mod autoscaling_calls;
 mod aws_json;
 mod broken_answer;
+mod ec2_calls;
 mod ecs_calls;
 mod query_protocol;
 mod request;

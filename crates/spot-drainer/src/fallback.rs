@@ -1,10 +1,15 @@
-//! Raises the on-demand fallback group. By how much, and how the count is kept, is decided in
-//! `ebb_core::spot::fallback`; the order of the calls here is the one that its documentation gives.
+//! Raises the on-demand fallback group: by launches, or else by claims. By how much, and how the
+//! count is kept, is decided in `ebb_core::spot::fallback`; the order of the calls here is the one
+//! that its documentation gives.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod launches;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ebb_aws::{AwsError, Clock, Problem};
-use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName};
+use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
+use ebb_core::spot::fallback::group::FallbackGroup;
+use ebb_core::spot::fallback::launches::may_launch;
 use ebb_core::spot::fallback::{CLAIM_ATTRIBUTE, Claim, Interrupted, raise};
 use tracing::info;
 
@@ -37,48 +42,77 @@ impl SpotDrainer {
     /// Counts the interrupted container instances into the fallback group, if there is one. What
     /// stays uncounted has a problem.
     pub(crate) async fn raise_fallback_group(&self, work: &mut Work, clock: Clock) {
-        let Some(group) = &self.settings.fallback_group else { return };
-        let mut to_count = ToCount::default();
+        let Some(name) = &self.settings.fallback_group else { return };
         for item in work.uncounted() {
             // One that is not settled has a problem of its own, which stays.
             if item.is_settled() {
                 item.problem = None;
             }
-            to_count.add(item);
         }
-        if to_count.by_instance.is_empty() {
+        if work.uncounted().next().is_none() {
             return;
         }
-        let raised = self.raise_group(group, &to_count, &mut work.claimed, clock).await;
-        for item in work.uncounted() {
-            match &raised {
-                Ok(busy) if item.drained().any(|instance| busy.contains(&instance.arn)) => {
-                    item.problem.get_or_insert_with(|| {
-                        Problem::other(format!("another invocation counts it into group {group}"))
-                    });
-                }
-                Ok(_) => item.counted = true,
-                Err(error) => {
-                    item.problem.get_or_insert_with(|| Problem::from(error));
-                }
-            }
+        if let Err(error) = self.count(name, work, clock).await {
+            work.uncounted().for_each(|item| {
+                item.problem.get_or_insert_with(|| Problem::from(&error));
+            });
         }
     }
 
+    /// Counts by launches, or by claims what cannot be launched.
+    async fn count(&self, name: &GroupName, work: &mut Work, clock: Clock) -> Result<(), AwsError> {
+        let uncounted = work.uncounted().filter_map(|item| item.instance_id().cloned());
+        let mut ids: BTreeSet<_> = uncounted.collect();
+        // Read before the claims: a delivery that reads a capacity which another one has raised
+        // already then also finds the claim that was written before it, and does not raise it a
+        // second time.
+        let mut described = self.clients.auto_scaling.fallback_group(name).await?;
+        if may_launch(&described) {
+            ids = self.launch_in(name, &described, ids, work).await;
+            if ids.is_empty() {
+                return Ok(());
+            }
+            // What was launched has changed it.
+            described = self.clients.auto_scaling.fallback_group(name).await?;
+        }
+        self.count_by_claims(name, &described, &ids, work, clock).await
+    }
+
+    async fn count_by_claims(
+        &self,
+        name: &GroupName,
+        described: &FallbackGroup,
+        ids: &BTreeSet<InstanceId>,
+        work: &mut Work,
+        clock: Clock,
+    ) -> Result<(), AwsError> {
+        let is_meant = |item: &&mut Item| item.instance_id().is_some_and(|id| ids.contains(id));
+        let mut to_count = ToCount::default();
+        work.uncounted().filter(is_meant).for_each(|item| to_count.add(item));
+        let busy = self.raise_group(name, described, &to_count, work, clock).await?;
+        for item in work.uncounted().filter(is_meant) {
+            if item.drained().any(|instance| busy.contains(&instance.arn)) {
+                item.problem.get_or_insert_with(|| {
+                    Problem::other(format!("another invocation counts it into group {name}"))
+                });
+            } else {
+                item.counted = true;
+            }
+        }
+        Ok(())
+    }
+
     /// Raises the group, and returns the container instances that another invocation is counting.
-    /// What this one `claimed` in an earlier round, and could not count, it tries again.
+    /// What this one claimed in an earlier round, and could not count, it tries again.
     async fn raise_group(
         &self,
         group: &GroupName,
+        described: &FallbackGroup,
         to_count: &ToCount,
-        claimed: &mut HashSet<ContainerInstanceArn>,
+        work: &mut Work,
         clock: Clock,
     ) -> Result<HashSet<ContainerInstanceArn>, AwsError> {
         let ecs = &self.clients.ecs;
-        // The size is read before the claims: a delivery that reads a capacity which another one
-        // has raised already then also finds the claim that was written before it, and does not
-        // raise it a second time.
-        let size = self.clients.auto_scaling.group_size(group).await?;
         let mut claims = HashMap::new();
         for (cluster, arns) in &to_count.by_cluster {
             claims.extend(ecs.read_attribute(cluster, arns, CLAIM_ATTRIBUTE).await?);
@@ -92,13 +126,13 @@ impl SpotDrainer {
                 let arn =
                     arns.iter().find(|arn| claims.contains_key(*arn)).or_else(|| arns.first())?;
                 let claim = claims.get(arn).and_then(|value| Claim::parse(value));
-                Some(Interrupted { arn: arn.clone(), claim, own: claimed.contains(arn) })
+                Some(Interrupted { arn: arn.clone(), claim, own: work.claimed.contains(arn) })
             })
             .collect();
-        let raise = raise(size, &interrupted, clock.now());
+        let raise = raise(described, &interrupted, clock.now());
         // Remembered before the write, which may take effect and fail all the same: the next round
         // must know the claim as its own.
-        claimed.extend(raise.to_claim.iter().map(|(arn, _)| arn.clone()));
+        work.claimed.extend(raise.to_claim.iter().map(|(arn, _)| arn.clone()));
 
         // The claim comes before the raise: another invocation that reads it leaves the count to
         // this one, so that two deliveries do not both raise the group.
@@ -110,6 +144,9 @@ impl SpotDrainer {
                 asg.desired_capacity = desired_capacity,
                 "Raised {group} to {desired_capacity}: {}", raise.reason
             );
+        }
+        if raise.without_room > 0 {
+            work.note_no_room(group, described, raise.without_room);
         }
         // Marked as counted only after the raise: whoever dies between the two leaves a claim, and
         // not a count that never happened.

@@ -6,7 +6,7 @@ use ebb_aws::{ErrorType, Problem};
 use ebb_core::ecs::ContainerInstance;
 use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::mark::Mark;
-use ebb_core::spot::notice::{Notice, NoticeKind};
+use ebb_core::spot::notice::{Announcement, Notice, NoticeKind};
 use ebb_core::spot::{Marking, Outcome, OutcomeKind, marking};
 use jiff::Timestamp;
 
@@ -17,6 +17,8 @@ use crate::drainer::FUNCTION;
 pub(crate) struct Item {
     /// The notice. `None` for an event that is ignored or malformed.
     pub(crate) notice: Option<Notice>,
+    /// The Capacity Reservation that it is about, as long as nobody knows its instances.
+    pub(crate) reservation: Option<Announcement>,
     /// The container instances on it, as far as they were found. There is more than one if its
     /// agent lost its state and registered anew: the old one stays until it is deregistered.
     found: Vec<Found>,
@@ -83,6 +85,22 @@ impl Item {
     /// An instance that a notice is about.
     pub(crate) fn about(notice: Notice) -> Self {
         Self { notice: Some(notice), ..Self::default() }
+    }
+
+    /// The instances in a Capacity Reservation, whichever these are.
+    pub(crate) fn about_reservation(announcement: Announcement) -> Self {
+        Self { reservation: Some(announcement), ..Self::default() }
+    }
+
+    /// Whether something is to be done about it.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.notice.is_some() || self.reservation.is_some()
+    }
+
+    /// Settles what no instance is found for.
+    pub(crate) fn settle_empty(&mut self, reason: String) {
+        self.outcome = Some(whole(None, OutcomeKind::NotInCluster, reason));
+        self.problem = None;
     }
 
     /// An event that cannot be read.

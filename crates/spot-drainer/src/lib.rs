@@ -5,6 +5,7 @@ mod fallback;
 mod item;
 mod mark;
 mod report;
+mod reservations;
 mod returns;
 mod round;
 mod work;
@@ -79,6 +80,10 @@ impl SpotDrainer {
             // Boxed, as the SDK's futures are large and deeply nested.
             let round = Box::pin(async {
                 self.round(work, clock).await;
+                // After the others, which have less time than the instances of a Capacity Block.
+                if self.resolve_reservations(work).await {
+                    self.round(work, clock).await;
+                }
                 self.raise_fallback_group(work, clock).await;
             });
             // A call that hangs past the time for an answer is dropped with its round; what the

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{Clock, notify};
-use ebb_core::spot::{Answer, Outcome, OutcomeKind};
+use ebb_core::spot::{Outcome, OutcomeKind};
 use ebb_core::words::count;
 use tracing::{info, warn};
 
@@ -22,13 +22,16 @@ const NOTICE_INSTANCES_MAX: usize = 50;
 impl SpotDrainer {
     /// Reports how the invocation came off. An error is left to the runtime, which logs it.
     pub(crate) async fn report(&self, conclusion: &Conclusion, clock: Clock) {
-        let Conclusion { answer, error, problems, .. } = conclusion;
+        let Conclusion { answer, error, problems, shortages, .. } = conclusion;
         if error.is_none() {
             for problem in problems {
                 warn!(error_type = %problem.error_type, "To be delivered again: {}", problem.text);
             }
         }
-        self.notify(answer).await;
+        for (reason, number) in shortages {
+            warn!("{}", shortage_line(reason, *number));
+        }
+        self.notify(conclusion).await;
         metrics::print(
             &self.settings.metrics_namespace,
             FUNCTION,
@@ -43,37 +46,45 @@ impl SpotDrainer {
         );
     }
 
-    /// Tells people what is being drained, and what is ACTIVE again. Best effort: that is so already,
-    /// and running the event again for want of a notice would help nobody.
-    async fn notify(&self, answer: &Answer) {
-        let drained: Vec<_> = answer.of_kind(OutcomeKind::Draining).collect();
-        let reactivated: Vec<_> = answer.of_kind(OutcomeKind::Reactivated).collect();
+    /// Tells people what is being drained, what is ACTIVE again, and what is not replaced. Best
+    /// effort: that is so already, and running the event again for want of a notice would help
+    /// nobody.
+    async fn notify(&self, conclusion: &Conclusion) {
         let Some(topic) = &self.settings.notification_topic else { return };
-        let Some((subject, message)) = notice(&drained, &reactivated) else { return };
+        let Some((subject, message)) = notice(conclusion) else { return };
         notify(&self.clients.topics, topic, &subject, &message, NOTICE_TIMEOUT).await;
     }
 }
 
 /// `None` if nothing was done that people should know.
-fn notice(drained: &[&Outcome], reactivated: &[&Outcome]) -> Option<(String, String)> {
-    let instances = |outcomes: &[&Outcome]| count(outcomes.len(), "container instance");
-    let subject = match (drained.len(), reactivated.len()) {
-        (0, 0) => return None,
-        (_, 0) => format!("Ebb drains {}", instances(drained)),
-        (0, _) => format!("Ebb sets {} to ACTIVE again", instances(reactivated)),
-        _ => format!(
-            "Ebb drains {}, and sets {} to ACTIVE again",
-            instances(drained),
-            instances(reactivated)
-        ),
-    };
-    let named = drained.iter().chain(reactivated).take(NOTICE_INSTANCES_MAX);
-    let mut lines: Vec<_> = named.map(|outcome| notice_line(outcome)).collect();
+fn notice(Conclusion { answer, shortages, .. }: &Conclusion) -> Option<(String, String)> {
+    let drained: Vec<_> = answer.of_kind(OutcomeKind::Draining).collect();
+    let reactivated: Vec<_> = answer.of_kind(OutcomeKind::Reactivated).collect();
+    let instances = |number| count(number, "container instance");
+    let missing = shortages.values().sum();
+    let done = [
+        (drained.len(), format!("drains {}", instances(drained.len()))),
+        (reactivated.len(), format!("sets {} to ACTIVE again", instances(reactivated.len()))),
+        (missing, format!("cannot replace {}", count(missing, "interrupted instance"))),
+    ];
+    let done: Vec<_> =
+        done.into_iter().filter(|(number, _)| *number > 0).map(|(_, text)| text).collect();
+    if done.is_empty() {
+        return None;
+    }
+    let mut lines: Vec<_> =
+        shortages.iter().map(|(reason, number)| shortage_line(reason, *number)).collect();
+    let named = drained.iter().chain(&reactivated).take(NOTICE_INSTANCES_MAX);
+    lines.extend(named.map(|outcome| notice_line(outcome)));
     let all = drained.len() + reactivated.len();
     if all > NOTICE_INSTANCES_MAX {
         lines.push(format!("and {} more", all - NOTICE_INSTANCES_MAX));
     }
-    Some((subject, lines.join("\n")))
+    Some((format!("Ebb {}", done.join(", and ")), lines.join("\n")))
+}
+
+fn shortage_line(reason: &str, number: usize) -> String {
+    format!("{} not replaced: {reason}", count(number, "interrupted instance"))
 }
 
 fn notice_line(outcome: &Outcome) -> String {
@@ -88,12 +99,13 @@ fn notice_line(outcome: &Outcome) -> String {
 /// The metrics of an invocation: how many instances came off which way, how many must be tried
 /// again, and how long the slowest drain came after its notice.
 fn metrics_of(conclusion: &Conclusion, clock: Clock) -> Vec<Metric> {
-    let Conclusion { answer, problems, notices, .. } = conclusion;
+    let Conclusion { answer, problems, notices, shortages, .. } = conclusion;
     let mut metrics: Vec<_> = OutcomeKind::ALL
         .into_iter()
         .map(|kind| metric(kind.metric(), answer.of_kind(kind).count()))
         .collect();
     metrics.push(metric("Failed", problems.len()));
+    metrics.push(metric("NotReplaced", shortages.values().sum()));
 
     let drained: HashSet<_> = answer
         .of_kind(OutcomeKind::Draining)

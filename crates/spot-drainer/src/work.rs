@@ -1,11 +1,12 @@
 //! What an invocation has to do, and how far each part has come.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ebb_aws::{HandlerError, Problem};
 use ebb_core::event::{Event, Origin, Record, batch_item_failures};
-use ebb_core::ids::{ContainerInstanceArn, InstanceId};
-use ebb_core::spot::notice::Notice;
+use ebb_core::ids::{CapacityReservationId, ContainerInstanceArn, GroupName, InstanceId};
+use ebb_core::spot::fallback::group::FallbackGroup;
+use ebb_core::spot::notice::{Announcement, Notice, Subject};
 use ebb_core::spot::settings::SpotSettings;
 use ebb_core::spot::{Answer, ignore_reason, weightier};
 use jiff::Timestamp;
@@ -18,47 +19,72 @@ pub(crate) struct Work {
     counts_fallback: bool,
     /// The container instances that this invocation has claimed for the fallback group.
     pub(crate) claimed: HashSet<ContainerInstanceArn>,
+    /// How many interrupted instances the fallback group does not replace by now, by the reason.
+    pub(crate) shortages: BTreeMap<String, usize>,
 }
 
 impl Work {
     /// Sorts the records: several notices about one instance are one item. The function is at
     /// `home`.
     pub(crate) fn triage(
-        records: Vec<Record<Notice>>,
+        records: Vec<Record<Announcement>>,
         settings: &SpotSettings,
         home: &Origin,
         now: Timestamp,
     ) -> Self {
         let mut items: Vec<Item> = Vec::new();
         for Record { message_id, event } in records {
-            let mut item = match event {
-                Ok(Event::Ours(notice)) => match ignore_reason(&notice, settings, home, now) {
-                    Some(why) => Item::ignored(Some(notice.instance_id), why),
-                    None => Item::about(notice),
-                },
-                Ok(Event::Ignored { instance_id, why }) => Item::ignored(instance_id, why),
-                Err(error) => Item::malformed(error.into()),
+            let found = match event {
+                Ok(Event::Ours(announcement)) => {
+                    let ignored = ignore_reason(&announcement, settings, home, now);
+                    items_of(announcement, ignored)
+                }
+                Ok(Event::Ignored { instance_id, why }) => vec![Item::ignored(instance_id, why)],
+                Err(error) => vec![Item::malformed(error.into())],
             };
-            // EventBridge and SQS may deliver a notice twice, and the other event types name the
-            // same instance: one drain answers them all. Ignored events are never merged, as each
-            // has its own reason.
-            let twin = items.iter_mut().find(|twin| item.is_twin_of(twin));
-            match twin {
-                Some(twin) => {
-                    twin.message_ids.push(message_id);
-                    twin.notice = match (twin.notice.take(), item.notice) {
-                        (Some(earlier), Some(notice)) => Some(weightier(earlier, notice)),
-                        (earlier, notice) => earlier.or(notice),
-                    };
-                }
-                None => {
-                    item.message_ids.push(message_id);
-                    items.push(item);
-                }
+            for mut item in found {
+                item.message_ids.push(message_id.clone());
+                add(&mut items, item);
             }
         }
         let counts_fallback = settings.fallback_group.is_some() && !settings.dry_run;
-        Self { items, counts_fallback, claimed: HashSet::new() }
+        Self { items, counts_fallback, claimed: HashSet::new(), shortages: BTreeMap::new() }
+    }
+
+    /// The notices about Capacity Reservations whose instances are not known yet.
+    pub(crate) fn open_reservations(&mut self) -> Vec<Announcement> {
+        self.undecided().filter_map(|item| item.reservation.clone()).collect()
+    }
+
+    /// Puts the instances of a Capacity Reservation in the place of the notice about it.
+    pub(crate) fn resolve(
+        &mut self,
+        announcement: &Announcement,
+        id: &CapacityReservationId,
+        instance_ids: &[InstanceId],
+    ) {
+        let is_meant = |item: &mut Item| item.reservation.as_ref() == Some(announcement);
+        for mut item in self.items.extract_if(.., is_meant).collect::<Vec<_>>() {
+            if instance_ids.is_empty() {
+                item.settle_empty(format!("no instance runs in Capacity Reservation {id}"));
+                self.items.push(item);
+                continue;
+            }
+            for instance_id in instance_ids {
+                let mut found = Item::about(announcement.notice(instance_id.clone()));
+                found.message_ids.clone_from(&item.message_ids);
+                add(&mut self.items, found);
+            }
+        }
+    }
+
+    /// Notes why EC2 could not be asked for them.
+    pub(crate) fn note_unresolved(&mut self, announcement: &Announcement, problem: &Problem) {
+        for item in self.undecided() {
+            if item.reservation.as_ref() == Some(announcement) {
+                item.problem = Some(problem.clone());
+            }
+        }
     }
 
     /// Every instance with its notices, and every event that asks for nothing.
@@ -72,7 +98,7 @@ impl Work {
 
     /// The items whose outcome is not certain yet.
     pub(crate) fn undecided(&mut self) -> impl Iterator<Item = &mut Item> {
-        self.items.iter_mut().filter(|item| item.notice.is_some() && !item.is_settled())
+        self.items.iter_mut().filter(|item| item.is_ours() && !item.is_settled())
     }
 
     /// The items of a pass that are about an instance, settled or not: another cluster may have one
@@ -103,6 +129,17 @@ impl Work {
     pub(crate) fn uncounted(&mut self) -> impl Iterator<Item = &mut Item> {
         let counts_fallback = self.counts_fallback;
         self.items.iter_mut().filter(move |item| counts_fallback && item.must_be_counted())
+    }
+
+    /// Those of them on one instance.
+    pub(crate) fn uncounted_on(&mut self, id: &InstanceId) -> impl Iterator<Item = &mut Item> {
+        self.uncounted().filter(move |item| item.instance_id() == Some(id))
+    }
+
+    /// Notes that the fallback group has no room for so many instances.
+    pub(crate) fn note_no_room(&mut self, name: &GroupName, group: &FallbackGroup, number: usize) {
+        let reason = format!("fallback group {name} has no room: {}", group.fullness());
+        *self.shortages.entry(reason).or_default() += number;
     }
 
     pub(crate) fn is_open(&mut self) -> bool {
@@ -149,7 +186,38 @@ impl Work {
         let error = HandlerError::of(&problems).filter(|_| failed_message_ids.contains(&None));
         let answer =
             Answer { outcomes, batch_item_failures: batch_item_failures(failed_message_ids) };
-        Conclusion { answer, error, problems, notices }
+        Conclusion { answer, error, problems, notices, shortages: self.shortages }
+    }
+}
+
+/// The items of a notice: of each instance that it names, or of the reservation that they are in.
+fn items_of(announcement: Announcement, ignored: Option<String>) -> Vec<Item> {
+    match (&announcement.subject, ignored) {
+        (Subject::Instances(ids), Some(why)) => {
+            ids.iter().map(|id| Item::ignored(Some(id.clone()), why.clone())).collect()
+        }
+        (Subject::Instances(ids), None) => {
+            ids.iter().map(|id| Item::about(announcement.notice(id.clone()))).collect()
+        }
+        (Subject::CapacityReservation(_), Some(why)) => vec![Item::ignored(None, why)],
+        (Subject::CapacityReservation(_), None) => vec![Item::about_reservation(announcement)],
+    }
+}
+
+fn add(items: &mut Vec<Item>, mut item: Item) {
+    // EventBridge and SQS may deliver a notice twice, and the other event types name the same
+    // instance: one drain answers them all. Ignored events are never merged, as each has its own
+    // reason.
+    let twin = items.iter_mut().find(|twin| item.is_twin_of(twin));
+    match twin {
+        Some(twin) => {
+            twin.message_ids.append(&mut item.message_ids);
+            twin.notice = match (twin.notice.take(), item.notice) {
+                (Some(earlier), Some(notice)) => Some(weightier(earlier, notice)),
+                (earlier, notice) => earlier.or(notice),
+            };
+        }
+        None => items.push(item),
     }
 }
 
@@ -163,4 +231,6 @@ pub(crate) struct Conclusion {
     pub(crate) problems: Vec<Problem>,
     /// The notices that it was about.
     pub(crate) notices: Vec<Notice>,
+    /// How many interrupted instances the fallback group does not replace by now, by the reason.
+    pub(crate) shortages: BTreeMap<String, usize>,
 }

@@ -25,6 +25,7 @@ output "events" {
       for inner in concat([event], [for text in local.texts[file] : try(jsondecode(text), null)]) : {
         source      = try(inner.source, "")
         detail_type = try(inner["detail-type"], "")
+        code        = try(inner.detail.eventTypeCode, "")
         state       = try(inner.detail.state, "")
         transition  = try(inner.LifecycleTransition, "")
       }

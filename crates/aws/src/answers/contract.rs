@@ -23,7 +23,7 @@ pub(super) enum Contract {
 }
 
 /// Every operation that this crate calls.
-const CONTRACTS: [(&str, Contract); 24] = [
+const CONTRACTS: [(&str, Contract); 26] = [
     ("CompleteLifecycleAction", Contract::Elements(&["CompleteLifecycleActionResult"])),
     ("DeleteAttributes", Contract::Structures("attributes", &["name"])),
     (
@@ -50,6 +50,8 @@ const CONTRACTS: [(&str, Contract); 24] = [
         "DescribeInstanceRefreshes",
         Contract::Members(&["DescribeInstanceRefreshesResult", "InstanceRefreshes"], &["Status"]),
     ),
+    // EC2 API (2016-11-15).
+    ("DescribeInstances", Contract::Elements(&["reservationSet"])),
     (
         "DescribeLifecycleHooks",
         Contract::Members(
@@ -61,6 +63,8 @@ const CONTRACTS: [(&str, Contract); 24] = [
     ("DescribeTaskDefinition", Contract::Structure("taskDefinition", &["taskDefinitionArn"])),
     ("DescribeTasks", Contract::Structures("tasks", &["taskArn", "lastStatus"])),
     ("GetTaskProtection", Contract::Structures("protectedTasks", &["taskArn"])),
+    // It lists the instances or the errors.
+    ("LaunchInstances", Contract::Elements(&["LaunchInstancesResult", "ClientToken"])),
     ("ListClusters", Contract::Texts("clusterArns")),
     ("ListContainerInstances", Contract::Texts("containerInstanceArns")),
     ("ListServices", Contract::Texts("serviceArns")),
@@ -122,6 +126,8 @@ mod tests {
             let methods = calls.filter_map(|call| call.split_once("()")).map(|(method, _)| method);
             let is_name = |method: &&str| method.chars().all(|c| c == '_' || c.is_lowercase());
             called.extend(methods.filter(is_name).map(operation_of));
+            let named = text.split(".operation_name(\"").skip(1);
+            called.extend(named.filter_map(|call| Some(call.split_once('"')?.0.to_owned())));
         }
 
         let contracts: BTreeSet<_> =

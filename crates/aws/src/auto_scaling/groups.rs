@@ -2,11 +2,12 @@
 
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup, Instance as SdkInstance, InstanceLifecyclePolicy, InstanceRefresh,
-    InstanceRefreshStatus, LifecycleHook, RetentionAction, RetentionTriggers, SuspendedProcess,
+    InstanceRefreshStatus, InstancesDistribution, LaunchTemplate, LaunchTemplateOverrides,
+    LifecycleHook, MixedInstancesPolicy, RetentionAction, RetentionTriggers, SuspendedProcess,
 };
 use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ids::{GroupName, InstanceId};
-use ebb_core::spot::fallback::GroupSize;
+use ebb_core::spot::fallback::group::{FallbackGroup, LaunchSource};
 use ebb_planner::Group;
 
 use crate::auto_scaling::auto_scaling_client::AutoScaling;
@@ -128,11 +129,11 @@ impl AutoScaling {
         Ok(ok.lifecycle_hooks().iter().any(hook_holds_until_empty))
     }
 
-    /// Reads the size of a group.
+    /// Reads the fallback group.
     ///
     /// # Errors
     /// If the call fails, or there is no such group (AWS answers with an empty list).
-    pub async fn group_size(&self, group: &GroupName) -> Result<GroupSize, AwsError> {
+    pub async fn fallback_group(&self, group: &GroupName) -> Result<FallbackGroup, AwsError> {
         let operation = format!("describe Auto Scaling group {group}");
         let request = self.client.describe_auto_scaling_groups();
         let request = request.auto_scaling_group_names(group.as_str());
@@ -140,13 +141,9 @@ impl AutoScaling {
         let Some(described) = ok.auto_scaling_groups().first() else {
             return Err(AwsError::unusable_answer(operation, "there is no such group"));
         };
-        let (Some(desired_capacity), Some(max_size)) =
-            (described.desired_capacity(), described.max_size())
-        else {
-            let problem = "it has no desired capacity or no maximum";
-            return Err(AwsError::unusable_answer(operation, problem));
-        };
-        Ok(GroupSize { desired_capacity, max_size })
+        fallback_group(described).ok_or_else(|| {
+            AwsError::unusable_answer(operation, "it has no desired capacity or no maximum")
+        })
     }
 
     /// Sets the desired capacity of a group at once, whatever its cooldown. Setting it again
@@ -166,6 +163,56 @@ impl AutoScaling {
             AwsError::new(format!("set the {change} to {desired_capacity}"), error)
         })?;
         Ok(())
+    }
+}
+
+fn fallback_group(described: &AutoScalingGroup) -> Option<FallbackGroup> {
+    let weights = described.instances().iter().filter_map(|instance| {
+        let weight = instance.weighted_capacity()?;
+        weight.parse().ok()
+    });
+    let policy = described.mixed_instances_policy();
+    let overrides = policy.and_then(MixedInstancesPolicy::launch_template);
+    let overrides = overrides.map(LaunchTemplate::overrides).unwrap_or_default();
+    let unit = described.desired_capacity_type().unwrap_or_default();
+    Some(FallbackGroup {
+        desired_capacity: described.desired_capacity()?,
+        max_size: described.max_size()?,
+        instance_weights: weights.collect(),
+        override_weights: overrides.iter().filter_map(|item| weight_of(item, unit)).collect(),
+        source: launch_source(described),
+        zones: described.availability_zones().to_vec(),
+    })
+}
+
+/// Sources: Auto Scaling API, `AutoScalingGroup`; and `InstancesDistribution` for what holds where
+/// a policy does not say.
+fn launch_source(described: &AutoScalingGroup) -> LaunchSource {
+    if let Some(policy) = described.mixed_instances_policy() {
+        let distribution = policy.instances_distribution();
+        let base = distribution.and_then(InstancesDistribution::on_demand_base_capacity);
+        let percentage =
+            distribution.and_then(InstancesDistribution::on_demand_percentage_above_base_capacity);
+        LaunchSource::Mixed {
+            on_demand_base: base.unwrap_or(0),
+            on_demand_percentage: percentage.unwrap_or(100),
+        }
+    } else if described.launch_template().is_some() {
+        LaunchSource::Template
+    } else {
+        LaunchSource::Configuration
+    }
+}
+
+/// What an instance of an override counts at least. Source: Auto Scaling API,
+/// `LaunchTemplateOverrides` and `DesiredCapacityType`.
+fn weight_of(item: &LaunchTemplateOverrides, unit: &str) -> Option<i32> {
+    let attributes = item.instance_requirements();
+    match (item.weighted_capacity(), unit) {
+        (Some(weight), _) => weight.parse().ok(),
+        (None, "vcpu") => attributes?.v_cpu_count()?.min(),
+        (None, "memory-mib") => attributes?.memory_mib()?.min(),
+        (None, _) => None,
     }
 }
 

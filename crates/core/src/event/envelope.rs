@@ -49,7 +49,9 @@ impl Message {
     /// Source and detail-type, if the event has EventBridge's envelope.
     pub(crate) fn eventbridge(&self) -> Option<(&str, &str)> {
         let source = self.body.get("source")?.as_str()?;
-        let detail_type = self.body.get("detail-type")?.as_str()?;
+        // The EC2 User Guide writes it with an underscore in one place (capacity-blocks-monitor).
+        let spelt = |key| self.body.get(key)?.as_str();
+        let detail_type = spelt("detail-type").or_else(|| spelt("detail_type"))?;
         Some((source, detail_type))
     }
 

@@ -9,18 +9,15 @@ use jiff::{SignedDuration, Timestamp};
 use crate::ecs::{ContainerInstance, ContainerInstanceStatus};
 use crate::event::Origin;
 use crate::spot::answer::OutcomeKind;
-use crate::spot::notice::{Notice, NoticeKind};
+use crate::spot::notice::{Announcement, Notice, NoticeKind};
 use crate::spot::settings::SpotSettings;
 use crate::words::seconds;
-
-/// How long EC2 waits between an interruption notice and the interruption.
-/// Source: EC2 User Guide, spot-instance-termination-notices.
-pub const NOTICE_PERIOD: SignedDuration = SignedDuration::from_secs(120);
 
 /// How old a notice may be. What it announces is over long before, so the instance is gone or has
 /// outlived it: one that is replayed from an archive must not drain a healthy instance. A late one
 /// is worth acting on, as the tasks on an instance that is gone are replaced sooner. Not shorter than
-/// the scale-in reaper believes a rebalance recommendation (`reaper::follow_up`).
+/// the scale-in reaper believes a rebalance recommendation (`reaper::follow_up`). A notice that gives
+/// a longer warning counts for as long as that.
 pub const NOTICE_AGE_MAX: SignedDuration = SignedDuration::from_mins(15);
 
 /// What happens next for one instance.
@@ -86,28 +83,27 @@ fn done(outcome: OutcomeKind, reason: impl Into<String>) -> Decision {
 }
 
 /// Says why a notice is not acted on, if it is not: the settings say so, it is not about an instance
-/// in the function's own account and Region (`home`), or it is older than [`NOTICE_AGE_MAX`].
+/// in the function's own account and Region (`home`), or it is older than [`NOTICE_AGE_MAX`] and than
+/// its warning is long.
 pub fn ignore_reason(
-    notice: &Notice,
+    announcement: &Announcement,
     settings: &SpotSettings,
     home: &Origin,
     now: Timestamp,
 ) -> Option<String> {
-    if let Some(why) = notice.origin.why_foreign(home) {
-        return Some(format!("{}; {why}", notice.kind));
+    let kind = &announcement.kind;
+    if let Some(why) = announcement.origin.why_foreign(home) {
+        return Some(format!("{kind}; {why}"));
     }
-    if notice.kind == NoticeKind::RebalanceRecommendation && !settings.drain_on_rebalance {
+    if *kind == NoticeKind::RebalanceRecommendation && !settings.drain_on_rebalance {
         return Some("rebalance recommendation; DRAIN_ON_REBALANCE is not set".to_owned());
     }
     // That an instance runs is checked against its mark, which tells whether that is news.
-    let age = now.duration_since(notice.time?);
-    (notice.kind != NoticeKind::Running && age > NOTICE_AGE_MAX).then(|| {
-        format!(
-            "{} of {} ago: after more than {} it is over",
-            notice.kind,
-            seconds(age),
-            seconds(NOTICE_AGE_MAX)
-        )
+    let age = now.duration_since(announcement.time?);
+    let age_max = NOTICE_AGE_MAX.max(kind.warning());
+    (*kind != NoticeKind::Running && age > age_max).then(|| {
+        let (age, age_max) = (seconds(age), seconds(age_max));
+        format!("{kind} of {age} ago: after more than {age_max} it is over")
     })
 }
 
@@ -127,26 +123,21 @@ pub fn retry_until(notices: &[Notice], answer_by: Timestamp) -> Timestamp {
 /// When EC2 interrupts the instance at the latest, if the notice says when it was given. The event of
 /// one that runs again is tried for as long.
 fn interrupted_at(notice: &Notice) -> Option<Timestamp> {
-    notice.time?.checked_add(NOTICE_PERIOD).ok()
+    notice.time?.checked_add(notice.kind.warning()).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ids::{Cluster, ContainerInstanceArn, InstanceId};
-    use crate::spot::notice::InterruptionAction;
+    use crate::spot::notice::{InterruptionAction, Subject};
 
     fn instance_id() -> InstanceId {
         InstanceId::parse("i-1a2b3c4d").unwrap()
     }
 
     fn notice(kind: NoticeKind, time: Option<&str>) -> Notice {
-        Notice {
-            instance_id: instance_id(),
-            kind,
-            time: time.map(|time| time.parse().unwrap()),
-            origin: Origin::default(),
-        }
+        Notice { instance_id: instance_id(), kind, time: time.map(|time| time.parse().unwrap()) }
     }
 
     fn spot_notice(time: Option<&str>) -> Notice {
@@ -215,10 +206,16 @@ mod tests {
         ");
     }
 
+    fn announcement(kind: NoticeKind, at: Option<&str>) -> Announcement {
+        let Notice { instance_id, kind, time } = notice(kind, at);
+        let subject = Subject::Instances(vec![instance_id]);
+        Announcement { subject, kind, time, origin: Origin::default() }
+    }
+
     fn is_ignored(kind: NoticeKind, drain_on_rebalance: bool) -> bool {
         let settings = SpotSettings { drain_on_rebalance, ..SpotSettings::default() };
         let now = time(ANSWER_BY);
-        ignore_reason(&notice(kind, None), &settings, &Origin::default(), now).is_some()
+        ignore_reason(&announcement(kind, None), &settings, &Origin::default(), now).is_some()
     }
 
     #[test]
@@ -227,7 +224,7 @@ mod tests {
         let home = Origin::default();
         let why = |kind: &NoticeKind, at: &str| {
             let settings = SpotSettings { drain_on_rebalance: true, ..SpotSettings::default() };
-            ignore_reason(&notice(kind.clone(), Some(at)), &settings, &home, now)
+            ignore_reason(&announcement(kind.clone(), Some(at)), &settings, &home, now)
         };
         let interruption = NoticeKind::SpotInterruption(InterruptionAction::Stop);
         for kind in [&interruption, &NoticeKind::RebalanceRecommendation] {
@@ -235,6 +232,9 @@ mod tests {
             assert_eq!(why(kind, "2025-03-05T05:00:00Z"), None, "{kind}, by a clock that is ahead");
             assert!(why(kind, "2025-03-04T04:59:59Z").is_some(), "{kind}");
         }
+        let retirement = NoticeKind::Retirement("AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED".to_owned());
+        assert_eq!(why(&retirement, "2025-03-03T05:15:00Z"), None, "its day is still to come");
+        assert!(why(&retirement, "2025-03-03T05:14:59Z").is_some());
         assert_eq!(why(&NoticeKind::Running, "2024-03-04T05:00:00Z"), None);
         insta::assert_snapshot!(
             why(&interruption, "2025-03-03T05:15:00Z").unwrap(),

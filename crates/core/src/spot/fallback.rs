@@ -1,5 +1,5 @@
 //! By how much the on-demand fallback group is raised, so that each interrupted container instance
-//! counts once.
+//! counts once: as much as one instance of the group.
 //!
 //! A notice may be delivered twice, at the same time even, and the function may die between any two
 //! calls. What keeps the count is a [`Claim`]: an attribute on the container instance. The order of
@@ -17,12 +17,17 @@
 //!   capacity, and one raise is lost: Auto Scaling has no conditional update. Queue batches make
 //!   this rare; a concurrency of one excludes it.
 //!
-//! The calls themselves are left to the `spot-drainer`.
+//! That is for groups which do not allow [`launches`], where Auto Scaling itself keeps the count. The
+//! calls are left to the `spot-drainer`.
+
+pub mod group;
+pub mod launches;
 
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
+use self::group::FallbackGroup;
 use crate::ids::ContainerInstanceArn;
 use crate::words;
 
@@ -81,15 +86,6 @@ impl fmt::Display for Claim {
     }
 }
 
-/// The size of an Auto Scaling group, as it was read before the claims.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GroupSize {
-    /// `DesiredCapacity`.
-    pub desired_capacity: i32,
-    /// `MaxSize`.
-    pub max_size: i32,
-}
-
 /// An interrupted container instance, with the claim that stands on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interrupted {
@@ -110,6 +106,8 @@ pub struct Raise {
     pub desired_capacity: Option<i32>,
     /// The container instances to mark as [`Claim::Counted`] after that.
     pub counted: Vec<ContainerInstanceArn>,
+    /// For how many of those that are claimed the group's maximum leaves no room.
+    pub without_room: usize,
     /// Those that another invocation is counting: their notices must be delivered again, in case it
     /// dies.
     pub busy: Vec<ContainerInstanceArn>,
@@ -117,9 +115,10 @@ pub struct Raise {
     pub reason: String,
 }
 
-/// Decides by how much to raise the group: by one for each container instance that has not been
-/// counted, and never above the group's maximum.
-pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Raise {
+/// Decides by how much to raise the group, as it was read before the claims: by as much as one
+/// instance of it counts for each container instance that has not been counted, and never above the
+/// group's maximum.
+pub fn raise(group: &FallbackGroup, interrupted: &[Interrupted], now: Timestamp) -> Raise {
     let (mut to_count, mut counted, mut busy) = (Vec::new(), Vec::new(), Vec::new());
     for Interrupted { arn, claim, own } in interrupted {
         match *claim {
@@ -131,7 +130,7 @@ pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Ra
             // Taken twice, and the group is as large as the second claim would have made it: held
             // to have been raised, so that no number of deaths counts an instance more than twice.
             Some(Claim::Taken { retaken: true, desired_capacity, .. })
-                if size.desired_capacity >= desired_capacity =>
+                if group.desired_capacity >= desired_capacity =>
             {
                 counted.push(arn.clone());
             }
@@ -141,28 +140,31 @@ pub fn raise(size: GroupSize, interrupted: &[Interrupted], now: Timestamp) -> Ra
     }
     // All are added in one call, so that a batch needs no conditional update between its own
     // notices.
-    let desired_capacity = size
+    let number = i32::try_from(to_count.len()).unwrap_or(i32::MAX);
+    let desired_capacity = group
         .desired_capacity
         // Saturation is harmless, as the group's maximum caps the sum.
-        .saturating_add(i32::try_from(to_count.len()).unwrap_or(i32::MAX))
-        .min(size.max_size);
+        .saturating_add(number.saturating_mul(group.instance_capacity()))
+        .min(group.max_size);
+    let without_room = to_count.len().saturating_sub(group.room());
     let mut to_claim = Vec::new();
     for (arn, retaken) in to_count {
         to_claim.push((arn.clone(), Claim::Taken { since: now, desired_capacity, retaken }));
         counted.push(arn.clone());
     }
     Raise {
-        reason: reason(size, &to_claim, interrupted, &busy),
+        reason: reason(group, &to_claim, interrupted, &busy),
         to_claim,
         // Never lowered, nor set to what was read: such a call could only undo another's raise.
-        desired_capacity: (desired_capacity > size.desired_capacity).then_some(desired_capacity),
+        desired_capacity: (desired_capacity > group.desired_capacity).then_some(desired_capacity),
         counted,
+        without_room,
         busy,
     }
 }
 
 fn reason(
-    size: GroupSize,
+    group: &FallbackGroup,
     to_claim: &[(ContainerInstanceArn, Claim)],
     interrupted: &[Interrupted],
     busy: &[ContainerInstanceArn],
@@ -172,11 +174,12 @@ fn reason(
         number => format!(", {number} counted by another invocation"),
     };
     format!(
-        "{} of {} to count{elsewhere}; desired capacity was {}, maximum {}",
+        "{} of {} to count, each as {}{elsewhere}; desired capacity was {}, maximum {}",
         to_claim.len(),
         words::count(interrupted.len(), "interrupted container instance"),
-        size.desired_capacity,
-        size.max_size
+        group.instance_capacity(),
+        group.desired_capacity,
+        group.max_size
     )
 }
 
@@ -202,12 +205,16 @@ mod tests {
         (0..count).map(|number| Interrupted { arn: arn(number), claim: None, own: false }).collect()
     }
 
+    fn group(desired_capacity: i32, max_size: i32) -> FallbackGroup {
+        FallbackGroup { desired_capacity, max_size, ..FallbackGroup::default() }
+    }
+
     fn desired_after(
         desired_capacity: i32,
         max_size: i32,
         interrupted: &[Interrupted],
     ) -> Option<i32> {
-        raise(GroupSize { desired_capacity, max_size }, interrupted, START).desired_capacity
+        raise(&group(desired_capacity, max_size), interrupted, START).desired_capacity
     }
 
     #[test]
@@ -229,27 +236,36 @@ mod tests {
     }
 
     #[test]
+    fn each_counts_as_much_as_one_instance_of_the_group() {
+        let vcpus = FallbackGroup { instance_weights: vec![4, 4], ..group(8, 18) };
+        let raised = |number| raise(&vcpus, &unclaimed(number), START);
+        assert_eq!((raised(1).desired_capacity, raised(1).without_room), (Some(12), 0));
+        assert_eq!((raised(2).desired_capacity, raised(2).without_room), (Some(16), 0));
+        assert_eq!((raised(4).desired_capacity, raised(4).without_room), (Some(18), 2));
+    }
+
+    #[test]
     fn the_reason_says_how_many_count() {
-        let size = GroupSize { desired_capacity: 2, max_size: 10 };
+        let size = group(2, 10);
         assert_eq!(
-            raise(size, &unclaimed(1), START).reason,
-            "1 of 1 interrupted container instance to count; desired capacity was 2, maximum 10"
+            raise(&size, &unclaimed(1), START).reason,
+            "1 of 1 interrupted container instance to count, each as 1; desired capacity was 2, maximum 10"
         );
         let taken = Claim::Taken { since: START, desired_capacity: 3, retaken: false };
         let mut interrupted = unclaimed(2);
         interrupted[0].claim = Some(taken);
         assert_eq!(
-            raise(size, &interrupted, START).reason,
-            "1 of 2 interrupted container instances to count, 1 counted by another invocation; \
-             desired capacity was 2, maximum 10"
+            raise(&size, &interrupted, START).reason,
+            "1 of 2 interrupted container instances to count, each as 1, 1 counted by another \
+             invocation; desired capacity was 2, maximum 10"
         );
     }
 
     /// Raises a group of 3 for an instance that is claimed to make it 3.
     fn raise_claimed(retaken: bool, own: bool) -> Raise {
         let claim = Some(Claim::Taken { since: START, desired_capacity: 3, retaken });
-        let size = GroupSize { desired_capacity: 3, max_size: 10 };
-        raise(size, &[Interrupted { arn: arn(0), claim, own }], START)
+        let size = group(3, 10);
+        raise(&size, &[Interrupted { arn: arn(0), claim, own }], START)
     }
 
     #[test]
@@ -284,6 +300,9 @@ mod tests {
             assert_eq!(Claim::parse(foreign), None, "{foreign:?}");
         }
     }
+
+    /// What an instance counts into the group that deliveries share.
+    const WEIGHT: i32 = 3;
 
     /// The world as deliveries share it: a group's capacity and the claims on the container
     /// instances.
@@ -320,8 +339,11 @@ mod tests {
                             own: false,
                         })
                         .collect();
-                    let size = GroupSize { desired_capacity: self.capacity_read, max_size: 100 };
-                    self.decided = Some(raise(size, &interrupted, now));
+                    let size = FallbackGroup {
+                        instance_weights: vec![WEIGHT],
+                        ..group(self.capacity_read, 100)
+                    };
+                    self.decided = Some(raise(&size, &interrupted, now));
                 }
                 2 => {
                     for (arn, claim) in self.decided.iter().flat_map(|raise| &raise.to_claim) {
@@ -360,7 +382,7 @@ mod tests {
             }
             assert_eq!(
                 (shared.capacity, shared.claims[0]),
-                (3, Some(Claim::Counted)),
+                (2 + WEIGHT, Some(Claim::Counted)),
                 "order {order:b}"
             );
             interleavings += 1;
@@ -396,7 +418,7 @@ mod tests {
                     now += CLAIM_LEASE;
                 }
             }
-            let raised = usize::try_from(shared.capacity - 2).unwrap();
+            let raised = usize::try_from((shared.capacity - 2) / WEIGHT).unwrap();
             let interrupted = interrupted.len();
             prop_assert!(raised >= interrupted, "forgotten: {raised} of {interrupted}");
             prop_assert!(raised <= interrupted + may_count_twice, "too many: {raised}");
@@ -419,7 +441,7 @@ mod tests {
                 }
                 now += CLAIM_LEASE;
             }
-            prop_assert!(shared.capacity <= 2 + 2 * 4, "too many: {}", shared.capacity);
+            prop_assert!(shared.capacity <= 2 + 2 * 4 * WEIGHT, "too many: {}", shared.capacity);
         }
     }
 }

@@ -62,6 +62,10 @@ pub fn weightier(a: Notice, b: Notice) -> Notice {
 fn cause(kind: &NoticeKind) -> Option<Cause> {
     match kind {
         NoticeKind::RebalanceRecommendation => Some(Cause::Rebalance),
+        NoticeKind::CapacityBlockExpiry => None,
+        // Where it is stopped, it stays so until somebody starts it on other hardware; its group
+        // replaces it before.
+        NoticeKind::Retirement(_) => None,
         // Nothing is drained on it.
         NoticeKind::Running => None,
         NoticeKind::SpotInterruption(action)
@@ -76,7 +80,6 @@ fn cause(kind: &NoticeKind) -> Option<Cause> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Origin;
     use crate::ids::InstanceId;
 
     const FUNCTION: &str = "spot-drainer";
@@ -88,7 +91,7 @@ mod tests {
 
     fn notice(kind: NoticeKind, time: i64) -> Notice {
         let instance_id = InstanceId::parse("i-1a2b3c4d").unwrap();
-        Notice { instance_id, kind, time: Some(second(time)), origin: Origin::default() }
+        Notice { instance_id, kind, time: Some(second(time)) }
     }
 
     fn spot(action: InterruptionAction) -> NoticeKind {

@@ -11,11 +11,11 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::event::{Event, Message, Origin, ParseError, describe};
-use crate::ids::InstanceId;
+use crate::ids::{CapacityReservationId, InstanceId};
 
 /// EC2 says that an instance is about to be taken away, or may be, or that it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +27,35 @@ pub struct Notice {
     /// When EC2 said so. `None` where the event has no readable time: a drain must not fail for
     /// that.
     pub time: Option<Timestamp>,
-    /// Where the instance is.
+}
+
+/// What one event gives notice of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// To what.
+    pub subject: Subject,
+    /// What happens to it.
+    pub kind: NoticeKind,
+    /// As of a [`Notice`].
+    pub time: Option<Timestamp>,
+    /// Where it is from.
     pub origin: Origin,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// These instances.
+    Instances(Vec<InstanceId>),
+    /// Those in a Capacity Reservation. EC2 knows which these are.
+    CapacityReservation(CapacityReservationId),
+}
+
+impl Announcement {
+    /// The notice for one instance.
+    pub fn notice(&self, instance_id: InstanceId) -> Notice {
+        Notice { instance_id, kind: self.kind.clone(), time: self.time }
+    }
 }
 
 /// What a notice says.
@@ -41,6 +68,12 @@ pub enum NoticeKind {
     CapacityReservationInterruption(InterruptionAction),
     /// A Spot Instance has an elevated risk of interruption. No time is set.
     RebalanceRecommendation,
+    /// A Capacity Block ends in 40 minutes, and its instances are terminated from 30 minutes before
+    /// its end on (EC2 User Guide, capacity-blocks-monitor).
+    CapacityBlockExpiry,
+    /// An instance is to be retired, stopped or terminated in some days, as its hardware fails. The
+    /// `eventTypeCode` says which.
+    Retirement(String),
     /// The instance runs, for the first time or again (EC2 User Guide,
     /// monitoring-instance-state-changes).
     Running,
@@ -66,10 +99,30 @@ impl NoticeKind {
             Self::SpotInterruption(_) => SPOT_INTERRUPTION,
             Self::CapacityReservationInterruption(_) => CAPACITY_RESERVATION_INTERRUPTION,
             Self::RebalanceRecommendation => REBALANCE_RECOMMENDATION,
+            Self::CapacityBlockExpiry => CAPACITY_BLOCK_EXPIRY,
+            Self::Retirement(_) => HEALTH,
             Self::Running => STATE_CHANGE,
         }
     }
+
+    /// How long after the notice EC2 interrupts the instance at the earliest: for so long it is worth
+    /// trying again. For what is no interruption it is as long as for a Spot Instance.
+    pub fn warning(&self) -> SignedDuration {
+        match self {
+            Self::CapacityBlockExpiry => SignedDuration::from_mins(10),
+            // The day is set some days ahead as a rule; nothing is tried for so long.
+            Self::Retirement(_) => SignedDuration::from_hours(24),
+            Self::SpotInterruption(_)
+            | Self::CapacityReservationInterruption(_)
+            | Self::RebalanceRecommendation
+            | Self::Running => NOTICE_PERIOD,
+        }
+    }
 }
+
+/// How long EC2 waits between an interruption notice and the interruption.
+/// Source: EC2 User Guide, spot-instance-termination-notices.
+pub const NOTICE_PERIOD: SignedDuration = SignedDuration::from_secs(120);
 
 impl fmt::Display for NoticeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,6 +132,8 @@ impl fmt::Display for NoticeKind {
                 write!(f, "Capacity Reservation interruption notice ({action})")
             }
             Self::RebalanceRecommendation => f.write_str("rebalance recommendation"),
+            Self::CapacityBlockExpiry => f.write_str("the Capacity Block ends"),
+            Self::Retirement(code) => write!(f, "AWS Health event ({code})"),
             Self::Running => f.write_str("the instance runs"),
         }
     }
@@ -100,14 +155,34 @@ const EC2: &str = "aws.ec2";
 const SPOT_INTERRUPTION: &str = "EC2 Spot Instance Interruption Warning";
 const CAPACITY_RESERVATION_INTERRUPTION: &str =
     "EC2 Capacity Reservation Instance Interruption Warning";
+/// The same with a newer name: the page monitor-interruptible-cr has had both.
+const INTERRUPTIBLE_RESERVATION_INTERRUPTION: &str =
+    "EC2 Interruptible Capacity Reservation Instance Interruption Warning";
+/// As documented for Capacity Blocks.
+const CAPACITY_BLOCK_EXPIRY: &str = "Capacity Block Reservation Expiration Warning";
+/// As the same page calls it in its heading.
+const CAPACITY_BLOCK_EXPIRY_SHORT: &str = "Capacity Block Expiration Warning";
 const REBALANCE_RECOMMENDATION: &str = "EC2 Instance Rebalance Recommendation";
 const STATE_CHANGE: &str = "EC2 Instance State-change Notification";
+const HEALTH: &str = "AWS Health Event";
 
-/// Reads one of EC2's notices.
+/// The events of AWS Health that end an instance on a day to come, with the tasks on it. Those that
+/// reboot it, or that are about a disk or the network, are left to people: the instance stays.
+/// Source: EC2 User Guide, `schedevents_actions_retire` and monitoring-instances-status-check_sched.
+pub const RETIREMENTS: [&str; 6] = [
+    "AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED",
+    "AWS_EC2_INSTANCE_RETIREMENT_EXPEDITED",
+    "AWS_EC2_PERSISTENT_INSTANCE_RETIREMENT_SCHEDULED",
+    "AWS_EC2_PERSISTENT_INSTANCE_RETIREMENT_EXPEDITED",
+    "AWS_EC2_INSTANCE_STOP_SCHEDULED",
+    "AWS_EC2_INSTANCE_TERMINATION_SCHEDULED",
+];
+
+/// Reads one of EC2's notices, or an event of AWS Health.
 ///
 /// # Errors
-/// If a notice lacks its instance, or a field is not what AWS documents.
-pub fn read(message: &Message) -> Result<Option<Event<Notice>>, ParseError> {
+/// If a notice lacks what it is about, or a field is not what AWS documents.
+pub fn read(message: &Message) -> Result<Option<Event<Announcement>>, ParseError> {
     if let Some((source, detail_type)) = message.eventbridge() {
         let detail = Detail { event: detail_type, value: message.body.get("detail") };
         return read_detail(source, &detail, &message.body).map(Some);
@@ -147,15 +222,21 @@ fn read_detail(
     source: &str,
     detail: &Detail<'_>,
     body: &Value,
-) -> Result<Event<Notice>, ParseError> {
+) -> Result<Event<Announcement>, ParseError> {
     let detail_type = detail.event;
     let kind = match (source, detail_type) {
         (EC2, SPOT_INTERRUPTION) => NoticeKind::SpotInterruption(detail.instance_action()?),
-        (EC2, CAPACITY_RESERVATION_INTERRUPTION) => {
+        (EC2, CAPACITY_RESERVATION_INTERRUPTION | INTERRUPTIBLE_RESERVATION_INTERRUPTION) => {
             NoticeKind::CapacityReservationInterruption(detail.instance_action()?)
         }
         (EC2, REBALANCE_RECOMMENDATION) => NoticeKind::RebalanceRecommendation,
         (EC2, STATE_CHANGE) if detail.is_running() => NoticeKind::Running,
+        (EC2, CAPACITY_BLOCK_EXPIRY | CAPACITY_BLOCK_EXPIRY_SHORT) => {
+            NoticeKind::CapacityBlockExpiry
+        }
+        ("aws.health", HEALTH) if detail.is_retirement() => {
+            NoticeKind::Retirement(detail.text("eventTypeCode").unwrap_or_default().to_owned())
+        }
         _ => {
             return Ok(Event::Ignored {
                 // The id, if there is one, lets the log say which instance the ignored event was
@@ -169,7 +250,12 @@ fn read_detail(
     };
     let time = body.get("time").and_then(Value::as_str).and_then(|text| text.parse().ok());
     let origin = Origin::of_event(body);
-    Ok(Event::Ours(Notice { instance_id: detail.instance_id()?, kind, time, origin }))
+    let subject = match kind {
+        NoticeKind::Retirement(_) => Subject::Instances(detail.affected_instances()?),
+        NoticeKind::CapacityBlockExpiry => Subject::CapacityReservation(detail.reservation()?),
+        _ => Subject::Instances(vec![detail.instance_id()?]),
+    };
+    Ok(Event::Ours(Announcement { subject, kind, time, origin }))
 }
 
 /// The `detail` of an event and what to call the event in an error.
@@ -208,6 +294,39 @@ impl Detail<'_> {
         self.value.and_then(|detail| detail.get("state")).and_then(Value::as_str) == Some("running")
     }
 
+    fn reservation(&self) -> Result<CapacityReservationId, ParseError> {
+        let value = self.object()?.get("capacity-reservation-id");
+        let id = value.and_then(Value::as_str).and_then(CapacityReservationId::parse);
+        let expected = CapacityReservationId::EXPECTED;
+        id.ok_or_else(|| self.error("detail.capacity-reservation-id", expected, value))
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.value?.get(key)?.as_str()
+    }
+
+    /// Whether an event of AWS Health is to end instances. One that is closed is over, or was taken
+    /// back.
+    fn is_retirement(&self) -> bool {
+        let is_closed = self.text("statusCode") == Some("closed");
+        !is_closed && self.text("eventTypeCode").is_some_and(|code| RETIREMENTS.contains(&code))
+    }
+
+    /// The instances of an event of AWS Health. Source: AWS Health User Guide,
+    /// aws-health-events-eventbridge-schema.
+    fn affected_instances(&self) -> Result<Vec<InstanceId>, ParseError> {
+        let value = self.object()?.get("affectedEntities");
+        let entities = value.and_then(Value::as_array).into_iter().flatten();
+        let id = |entity: &Value| {
+            let value = entity.get("entityValue")?.as_str()?;
+            InstanceId::parse(value.rsplit('/').next()?)
+        };
+        let ids: Option<Vec<_>> = entities.map(id).collect();
+        ids.filter(|ids| !ids.is_empty()).ok_or_else(|| {
+            self.error("detail.affectedEntities", "a list with an instance's id in each", value)
+        })
+    }
+
     fn object(&self) -> Result<&Value, ParseError> {
         match self.value {
             Some(value) if value.is_object() => Ok(value),
@@ -232,7 +351,7 @@ mod tests {
     use super::*;
     use crate::event::parse;
 
-    fn only_event(payload: &Value) -> Result<Event<Notice>, ParseError> {
+    fn only_event(payload: &Value) -> Result<Event<Announcement>, ParseError> {
         let mut records = parse(payload, read);
         assert_eq!(records.len(), 1);
         records.remove(0).event
@@ -287,5 +406,57 @@ mod tests {
         event["time"] = json!("2025-03-04T05:06:07Z");
         let Ok(Event::Ours(notice)) = only_event(&event) else { panic!("not a notice: {event}") };
         assert_eq!(notice.time, Some("2025-03-04T05:06:07Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_event_of_aws_health_is_about_each_instance_that_it_ends() {
+        let health = |code: &str, status: &str, entities: &[&str]| {
+            let entities: Vec<_> =
+                entities.iter().map(|value| json!({"entityValue": value})).collect();
+            only_event(&json!({
+                "source": "aws.health", "detail-type": HEALTH,
+                "detail": {"eventTypeCode": code, "statusCode": status, "affectedEntities": entities},
+            }))
+        };
+        let arn = "arn:aws:ec2:eu-west-1:111122223333:instance/i-1a2b3c4e";
+        for code in RETIREMENTS {
+            let event = health(code, "upcoming", &["i-1a2b3c4d", arn]).unwrap();
+            let Event::Ours(Announcement { subject: Subject::Instances(ids), .. }) = event else {
+                panic!("not ours: {event:?}")
+            };
+            let ids: Vec<_> = ids.iter().map(InstanceId::as_str).collect();
+            assert_eq!(ids, ["i-1a2b3c4d", "i-1a2b3c4e"]);
+            let closed = health(code, "closed", &["i-1a2b3c4d"]).unwrap();
+            assert!(matches!(closed, Event::Ignored { .. }), "{closed:?}");
+            for entities in [&[][..], &["i-1a2b3c4d", "vol-1"]] {
+                let error = health(code, "open", entities).unwrap_err();
+                assert_eq!(error.field, "detail.affectedEntities");
+            }
+        }
+        let reboot = health("AWS_EC2_SYSTEM_REBOOT_MAINTENANCE_SCHEDULED", "open", &["i-1a2b3c4d"]);
+        assert!(matches!(reboot.unwrap(), Event::Ignored { .. }));
+    }
+
+    #[test]
+    fn the_end_of_a_capacity_block_is_about_its_reservation_in_either_spelling() {
+        for detail_type in [CAPACITY_BLOCK_EXPIRY, CAPACITY_BLOCK_EXPIRY_SHORT] {
+            for key in ["detail-type", "detail_type"] {
+                let event = |id: &str| {
+                    let detail = json!({"capacity-reservation-id": id});
+                    only_event(&json!({"source": "aws.ec2", key: detail_type, "detail": detail}))
+                };
+                let read = event("cr-0a000000000000001").unwrap();
+                let Event::Ours(Announcement { subject, kind, .. }) = read else {
+                    panic!("not ours: {read:?}")
+                };
+                let id = CapacityReservationId::new("cr-0a000000000000001");
+                assert_eq!(subject, Subject::CapacityReservation(id));
+                assert_eq!(kind, NoticeKind::CapacityBlockExpiry);
+                for wrong in ["", "cr-", "i-1a2b3c4d", "cr-0a&Action=X"] {
+                    let error = event(wrong).unwrap_err();
+                    assert_eq!(error.field, "detail.capacity-reservation-id", "{wrong}");
+                }
+            }
+        }
     }
 }

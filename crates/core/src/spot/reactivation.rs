@@ -78,7 +78,6 @@ fn done(outcome: OutcomeKind, reason: impl Into<String>) -> Decision {
 mod tests {
     use super::*;
     use crate::ecs::ContainerInstance;
-    use crate::event::Origin;
     use crate::ids::{Cluster, ContainerInstanceArn, InstanceId};
     use crate::spot::notice::NoticeKind;
 
@@ -114,8 +113,7 @@ mod tests {
         let instance_id = observed.container_instance.instance_id.clone();
         let time = after_drain.map(|seconds| second(DRAINED + seconds));
         let now = second(DRAINED + after_drain.unwrap_or(0) + late);
-        let notice =
-            Notice { instance_id, kind: NoticeKind::Running, time, origin: Origin::default() };
+        let notice = Notice { instance_id, kind: NoticeKind::Running, time };
         match decide_return(&notice, Some(observed), "spot-drainer", dry_run, now) {
             Decision::Reactivate => "reactivate".to_owned(),
             Decision::Unmark => "unmark".to_owned(),

@@ -17,7 +17,7 @@ settings! {
         DRY_RUN: BOOLEAN => dry_run: bool = false,
         /// Whether rebalance recommendations count as interruptions.
         DRAIN_ON_REBALANCE: BOOLEAN => drain_on_rebalance: bool = false,
-        /// The on-demand group to raise by one for each interrupted container instance.
+        /// The on-demand group to raise by one instance for each interrupted container instance.
         FALLBACK_ASG: GROUP_NAME => fallback_group: Option<GroupName> = None,
         /// The topic for notices to people.
         NOTIFICATION_TOPIC_ARN: TOPIC_ARN => notification_topic: Option<TopicArn> = None,

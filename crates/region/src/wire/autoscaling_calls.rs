@@ -1,6 +1,7 @@
 //! Auto Scaling's operations. Limits are those of the Auto Scaling API model.
 
 mod group_calls;
+mod launch_calls;
 mod lifecycle_calls;
 
 use super::answer::Refusal;
@@ -12,6 +13,7 @@ pub(super) fn run(world: &mut World, operation: &str, form: &Form) -> Result<Str
         "DescribeAutoScalingGroups" => group_calls::describe_auto_scaling_groups(world, form),
         "DescribeAutoScalingInstances" => group_calls::describe_auto_scaling_instances(world, form),
         "DescribeInstanceRefreshes" => group_calls::describe_instance_refreshes(world, form),
+        "LaunchInstances" => launch_calls::launch_instances(world, form),
         "SetDesiredCapacity" => return group_calls::set_desired_capacity(world, form),
         "TerminateInstanceInAutoScalingGroup" => group_calls::terminate_instance(world, form),
         "DescribeLifecycleHooks" => lifecycle_calls::describe_lifecycle_hooks(world, form),

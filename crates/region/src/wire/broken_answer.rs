@@ -44,8 +44,12 @@ fn with_nothing_in_it(body: &str, operation: &str) -> String {
     }
 }
 
-/// `None` for an answer without a result.
+/// `None` for an answer without a result. EC2's answers have none, but their lists in the document.
 fn with_empty_result(body: &str, operation: &str) -> Option<String> {
+    if let Some((before, rest)) = body.split_once("<reservationSet>") {
+        let (_, after) = rest.split_once("</reservationSet>")?;
+        return Some([before, after].concat());
+    }
     let (before, rest) = body.split_once(&format!("<{operation}Result>"))?;
     let (result, after) = rest.split_once(&format!("</{operation}Result>"))?;
     let empty = if result.is_empty() { String::new() } else { format!("<{operation}Result/>") };

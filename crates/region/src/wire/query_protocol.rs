@@ -10,6 +10,8 @@ use crate::world::autoscaling::Refused;
 
 const AUTO_SCALING: &str = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
 
+const EC2: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
+
 const SNS: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
 
 /// The operation of a form; `None` if the body is not a form with an `Action`.
@@ -37,6 +39,20 @@ pub(super) fn answer(
     let is_sns = matches!(operation, "Publish" | "CreateTopic");
     let namespace = if is_sns { SNS } else { AUTO_SCALING };
     match result {
+        // EC2's own form of the protocol. Source: EC2 API Reference, Query-Requests and
+        // errors-overview.
+        Ok(result) if operation == "DescribeInstances" => {
+            let id = element("requestId", &request_id);
+            let body =
+                format!("<{operation}Response xmlns=\"{EC2}\">{id}{result}</{operation}Response>");
+            Answer { status: StatusCode::OK, content_type, request_id, body }
+        }
+        Err(Refusal { status, code, message }) if operation == "DescribeInstances" => {
+            let error = [element("Code", &code), element("Message", &message)].concat();
+            let id = element("RequestID", &request_id);
+            let body = format!("<Response><Errors><Error>{error}</Error></Errors>{id}</Response>");
+            Answer { status, content_type, request_id, body }
+        }
         Ok(result) => {
             let metadata = format!("<ResponseMetadata>{id}</ResponseMetadata>");
             let body = format!(
@@ -97,7 +113,15 @@ impl Form {
 
 impl From<Refused> for Refusal {
     fn from(Refused { code, message }: Refused) -> Self {
-        Self::new(code, message)
+        let refusal = Self::new(code, message);
+        match code {
+            // An HTTP 500, although the model calls it the sender's fault (Auto Scaling API model,
+            // `IdempotentCallInProgressFault`).
+            "IdempotentCallInProgress" => {
+                Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..refusal }
+            }
+            _ => refusal,
+        }
     }
 }
 

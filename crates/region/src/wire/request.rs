@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::answer::{Answer, Refusal};
 use super::broken_answer::broken;
-use super::{autoscaling_calls, aws_json, ecs_calls, query_protocol, sns_calls};
+use super::{autoscaling_calls, aws_json, ec2_calls, ecs_calls, query_protocol, sns_calls};
 use crate::fault::Fault;
 use crate::lambda::hop_in_trace;
 use crate::world::delivery::Hop;
@@ -124,6 +124,7 @@ impl Request {
             Protocol::Query => {
                 let form = query_protocol::Form::read(&self.body);
                 match self.operation.as_str() {
+                    "DescribeInstances" => ec2_calls::describe_instances(world, &form),
                     "Publish" => sns_calls::publish(world, &form, self.hop),
                     "CreateTopic" => sns_calls::create_topic(world, &form),
                     operation => autoscaling_calls::run(world, operation, &form),
@@ -162,6 +163,9 @@ impl Request {
     fn denied(&self) -> Refusal {
         let (code, status) = match (self.protocol, self.operation.as_str()) {
             (Protocol::Json, _) => ("AccessDeniedException", StatusCode::BAD_REQUEST),
+            (Protocol::Query, "DescribeInstances") => {
+                ("UnauthorizedOperation", StatusCode::FORBIDDEN)
+            }
             (Protocol::Query, "Publish" | "CreateTopic") => {
                 ("AuthorizationError", StatusCode::FORBIDDEN)
             }

@@ -10,13 +10,17 @@ mod hook_notifications;
 #[cfg(test)]
 mod hook_testing;
 mod launch;
+mod launch_request;
 mod lifecycle_action;
 mod lifecycle_hook;
 mod lifecycle_state;
 mod root_volume;
 mod scaling_activity;
+mod synchronous_launch;
 
-pub use self::group::{Group, Instance, group_arn};
+pub use self::group::{Group, Instance, LaunchSource, group_arn};
+pub(super) use self::launch_request::CarriedOut;
+pub use self::launch_request::{LaunchRequest, Launched};
 pub use self::lifecycle_action::{ActionKey, CompletedAction, CompletedBy, LifecycleAction};
 pub use self::lifecycle_hook::{ActionResult, Hook, TERMINATING};
 pub use self::lifecycle_state::LifecycleState;

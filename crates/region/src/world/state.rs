@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::agenda::Due;
-use super::autoscaling::{CompletedAction, Group, LifecycleAction};
+use super::autoscaling::{CarriedOut, CompletedAction, Group, LifecycleAction};
 use super::delivery::{Delivery, Topic};
 use super::ec2::EndedBy;
 use super::ecs::request_rates::Rates;
@@ -25,10 +25,14 @@ pub struct World {
     pub(super) planned: u64,
     /// ECS clusters by name.
     pub clusters: BTreeMap<String, Cluster>,
+    /// The instances in each Capacity Reservation of EC2.
+    pub capacity_reservations: BTreeMap<String, Vec<String>>,
     /// ECS capacity providers by name, but for AWS's own.
     pub capacity_providers: BTreeMap<String, CapacityProvider>,
     /// Auto Scaling groups by name.
     pub groups: BTreeMap<String, Group>,
+    /// The requests to launch instances that were carried out, by their client tokens.
+    pub(super) launch_requests: BTreeMap<String, CarriedOut>,
     /// The lifecycle actions that hold an instance.
     pub lifecycle_actions: Vec<LifecycleAction>,
     /// Those that were completed, in order.
@@ -66,8 +70,10 @@ impl World {
             agenda: BTreeMap::new(),
             planned: 0,
             clusters: BTreeMap::new(),
+            capacity_reservations: BTreeMap::new(),
             capacity_providers: BTreeMap::new(),
             groups: BTreeMap::new(),
+            launch_requests: BTreeMap::new(),
             lifecycle_actions: Vec::new(),
             completed_actions: Vec::new(),
             ended: BTreeSet::new(),
@@ -81,6 +87,11 @@ impl World {
             calls: Vec::new(),
             history: Vec::new(),
         }
+    }
+
+    /// Whether an EC2 instance is gone for good.
+    pub(crate) fn ended(&self, instance_id: &str) -> bool {
+        self.ended.contains(instance_id)
     }
 
     /// The time.

@@ -505,6 +505,23 @@ class Answers(RegionTest):
             self.assertEqual(states, ["InService"] * 6 + ["Pending"] * 2)
             self.assertEqual(self.group()["DesiredCapacity"], 8)
 
+    def test_a_token_launches_once(self):
+        launch = dict(AutoScalingGroupName=GROUP, RequestedCapacity=1, ClientToken="t", AvailabilityZones=["eu-west-1b"])
+        launched = self.autoscaling.launch_instances(**launch)
+        (pool,) = launched["Instances"]
+        self.assertEqual((pool["AvailabilityZone"], len(pool["InstanceIds"]), launched["Errors"]), ("eu-west-1b", 1, []))
+        more = launch | {"RequestedCapacity": 2}
+        self.assertEqual(outcome(self.autoscaling.launch_instances, **more), "IdempotentParameterMismatchError")
+        nowhere = launch | {"ClientToken": "u", "AvailabilityZones": ["eu-west-1z"]}
+        self.assertEqual(outcome(self.autoscaling.launch_instances, **nowhere), VALIDATION)
+        self.assertEqual(self.group()["DesiredCapacity"], 7)
+
+    def test_ec2_describes_instances_by_their_reservation_and_refuses_other_filters(self):
+        ec2 = client("ec2", self.region.url)  # Its answers have no result element to look at.
+        by = lambda name: outcome(ec2.describe_instances, Filters=[{"Name": name, "Values": ["cr-0a"]}])
+        self.assertEqual(by("capacity-reservation-id")["Reservations"], [])
+        self.assertEqual(by("vpc"), "ClientError: InvalidParameterValue")
+
     def test_every_answer_has_a_request_id(self):
         """In the body of the query protocol, in the header x-amzn-RequestId of awsJson1.1."""
         for call in [self.autoscaling.describe_auto_scaling_groups, self.publish, self.ecs.list_clusters]:

@@ -140,6 +140,13 @@ fn what_the_dashboard_and_the_alarms_show_is_emitted() {
     }
 }
 
+#[test]
+fn the_rule_for_retirements_names_what_the_spot_drainer_reads() {
+    let rules = module("events.tf");
+    let named: BTreeSet<_> = quoted(&rules).filter(|text| text.starts_with("AWS_EC2_")).collect();
+    assert_eq!(named, BTreeSet::from(spot::notice::RETIREMENTS));
+}
+
 /// `ListTasks` for `list_tasks`.
 fn operation(method: &str) -> String {
     let capitalized = |word: &str| word[..1].to_uppercase() + &word[1..];

@@ -1,6 +1,7 @@
 //! The Spot drainer on the simulated Region: the real function, the real SDK, virtual time.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
 
+mod capacity_blocks;
 mod documents;
 mod events;
 mod fallback;

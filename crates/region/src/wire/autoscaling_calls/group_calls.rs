@@ -1,5 +1,6 @@
 //! Auto Scaling's operations on groups and their instances.
 
+use super::launch_calls::source_xml;
 use crate::wire::answer::Refusal;
 use crate::wire::query_protocol::{Form, element, invalid, member};
 use crate::world::World;
@@ -53,6 +54,7 @@ fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> 
     [
         element("AutoScalingGroupName", name),
         element("AutoScalingGroupARN", &group_arn(name)),
+        source_xml(name, group.source),
         element("MinSize", &group.min_size.to_string()),
         element("MaxSize", &group.max_size.to_string()),
         element("DesiredCapacity", &group.desired_capacity.to_string()),

@@ -29,6 +29,8 @@ pub struct Group {
     pub zones: Vec<String>,
     /// What it launches: its launch template.
     pub template: Machine,
+    /// What its instances are launched from.
+    pub source: LaunchSource,
     /// What each of its instances counts into its capacity: `WeightedCapacity`; 1 if it has no
     /// weights.
     pub weight: Option<u32>,
@@ -42,6 +44,20 @@ pub struct Group {
     /// Whether EC2 has capacity for it. A Spot group whose instances are interrupted often has
     /// none.
     pub ec2_has_capacity: bool,
+}
+
+/// What a group launches its instances from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaunchSource {
+    /// A launch configuration.
+    Configuration,
+    /// A launch template.
+    Template,
+    /// A launch template with a mixed instances policy.
+    Mixed {
+        /// `OnDemandPercentageAboveBaseCapacity`.
+        on_demand_percentage: i32,
+    },
 }
 
 /// An instance of a group.
@@ -90,6 +106,7 @@ impl Group {
             retains_abandoned: false,
             zones: ["a", "b", "c"].map(|zone| format!("{REGION}{zone}")).to_vec(),
             template: Machine::default(),
+            source: LaunchSource::Template,
             weight: None,
             protects_new_instances: false,
             suspended: BTreeSet::new(),

@@ -150,7 +150,7 @@ impl World {
         self.remove_later(instance_id, after, EndedBy::Group);
     }
 
-    fn change_desired_capacity(&mut self, name: &str, desired_capacity: i32) {
+    pub(super) fn change_desired_capacity(&mut self, name: &str, desired_capacity: i32) {
         let group =
             self.groups.get_mut(name).filter(|group| group.desired_capacity != desired_capacity);
         if let Some(group) = group {

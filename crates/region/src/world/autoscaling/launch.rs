@@ -47,7 +47,13 @@ impl World {
         }
     }
 
-    fn launch(&mut self, name: &str, zone: Option<String>, protected_from_scale_in: bool) {
+    /// Launches an instance, and returns its id.
+    pub(super) fn launch(
+        &mut self,
+        name: &str,
+        zone: Option<String>,
+        protected_from_scale_in: bool,
+    ) -> String {
         let instance_id = format!("i-{:017x}", self.rng.u64(..));
         let pending = Instance {
             state: LifecycleState::Pending,
@@ -64,7 +70,8 @@ impl World {
         let group = name.to_owned();
         let running = Due::Running { group: group.clone(), instance_id: instance_id.clone() };
         self.plan(boot / BOOT_PARTS, running);
-        self.plan(boot, Due::Joined { group, instance_id });
+        self.plan(boot, Due::Joined { group, instance_id: instance_id.clone() });
+        instance_id
     }
 
     /// EC2 runs a launched instance, and its group has it in service, unless it is to go again

@@ -1,0 +1,186 @@
+//! Amazon EC2, of which one read is needed: which instances run in a Capacity Reservation.
+//!
+//! The SDK's client of EC2 is larger than all of Ebb. This one call is put together from the parts
+//! that every client of the SDK is made of: credentials, signature, retries and time-outs. See
+//! decision 010.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_config::{Region, SdkConfig};
+use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4AuthScheme};
+use aws_runtime::auth::{SigV4OperationSigningConfig, SigningOptions};
+use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
+use aws_sdk_ecs::error::{ErrorMetadata, ProvideErrorMetadata};
+use aws_smithy_runtime::client::orchestrator::operation::Operation;
+use aws_smithy_runtime::client::retries::classifiers::{
+    HttpStatusCodeClassifier, TransientErrorClassifier,
+};
+use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
+use aws_smithy_runtime_api::client::auth::{
+    AuthSchemeOptionResolverParams, SharedAuthScheme, SharedAuthSchemeOptionResolver,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::Layer;
+use aws_types::SigningName;
+use aws_types::region::SigningRegion;
+use ebb_core::ids::{CapacityReservationId, InstanceId};
+use xmlparser::{Token, Tokenizer};
+
+use crate::error::AwsError;
+
+/// Amazon EC2.
+#[derive(Debug, Clone)]
+pub struct Ec2 {
+    config: SdkConfig,
+}
+
+impl Ec2 {
+    /// Makes calls by the SDK's configuration.
+    pub(crate) fn new(config: &SdkConfig) -> Self {
+        Self { config: config.clone() }
+    }
+
+    /// The instances that run in a Capacity Reservation, or begin to. All in one answer: a Capacity
+    /// Block has 64 at most (EC2 User Guide, capacity-blocks).
+    ///
+    /// # Errors
+    /// If the call fails.
+    pub async fn instances_in(
+        &self,
+        reservation: &CapacityReservationId,
+    ) -> Result<Vec<InstanceId>, AwsError> {
+        let operation = format!("describe the instances in Capacity Reservation {reservation}");
+        let Some(call) = self.describe_instances() else {
+            return Err(AwsError::unusable_answer(operation, "there is no HTTP client"));
+        };
+        // An id has no character that a form would have to escape.
+        let form = format!(
+            "Action=DescribeInstances&Version=2016-11-15\
+             &Filter.1.Name=capacity-reservation-id&Filter.1.Value.1={reservation}\
+             &Filter.2.Name=instance-state-name&Filter.2.Value.1=pending&Filter.2.Value.2=running"
+        );
+        let ids = call.invoke(form).await.map_err(|error| AwsError::new(&operation, error))?;
+        ids.iter()
+            .map(|id| InstanceId::parse(id))
+            .collect::<Option<_>>()
+            .ok_or_else(|| AwsError::unusable_answer(operation, "it has an id that is none"))
+    }
+
+    /// `None` without an HTTP client.
+    fn describe_instances(&self) -> Option<Operation<String, Vec<String>, Ec2Error>> {
+        let config = &self.config;
+        let mut operation = Operation::builder()
+            .service_name("ec2")
+            .operation_name("DescribeInstances")
+            .http_client(config.http_client()?)
+            .endpoint_url(&self.endpoint())
+            .runtime_plugin(self.signature())
+            .retry_classifier(TransientErrorClassifier::<Ec2Error>::new())
+            .retry_classifier(AwsErrorCodeClassifier::<Ec2Error>::new())
+            .retry_classifier(HttpStatusCodeClassifier::default());
+        if let Some(version) = config.behavior_version() {
+            operation = operation.behavior_version(version);
+        }
+        if let Some(retries) = config.retry_config() {
+            operation = operation.standard_retry(retries);
+        }
+        if let Some(timeouts) = config.timeout_config() {
+            operation = operation.timeout_config(timeouts.clone());
+        }
+        if let Some(sleep) = config.sleep_impl() {
+            operation = operation.sleep_impl(sleep);
+        }
+        if let Some(time) = config.time_source() {
+            operation = operation.time_source(time);
+        }
+        Some(operation.serializer(request).deserializer(answer).build())
+    }
+
+    /// Source: AWS General Reference, ec2-service. China has a domain of its own.
+    fn endpoint(&self) -> String {
+        let region = self.config.region().map_or("us-east-1", Region::as_ref);
+        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        let url = self.config.endpoint_url();
+        url.map_or_else(|| format!("https://ec2.{region}.{domain}"), str::to_owned)
+    }
+
+    /// Signs with the function's credentials, as the SDK's own clients do.
+    fn signature(&self) -> StaticRuntimePlugin {
+        let mut layer = Layer::new("ec2");
+        layer.store_put(AuthSchemeOptionResolverParams::new(()));
+        layer.store_put(SigningName::from_static("ec2"));
+        if let Some(region) = self.config.region() {
+            layer.store_put(region.clone());
+            layer.store_put(SigningRegion::from(region.clone()));
+        }
+        let mut signing_options = SigningOptions::default();
+        signing_options.double_uri_encode = true;
+        signing_options.normalize_uri_path = true;
+        layer.store_put(SigV4OperationSigningConfig { signing_options, ..Default::default() });
+
+        let mut components = RuntimeComponentsBuilder::new("ec2");
+        components.push_auth_scheme(SharedAuthScheme::new(SigV4AuthScheme::new()));
+        components.set_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(
+            StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID]),
+        )));
+        if let Some(credentials) = self.config.credentials_provider() {
+            components.set_identity_resolver(SCHEME_ID, credentials);
+        }
+        StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(components)
+    }
+}
+
+fn request(form: String) -> Result<HttpRequest, Box<dyn Error + Send + Sync>> {
+    let mut request = HttpRequest::new(SdkBody::from(form));
+    request.set_method("POST")?;
+    request.set_uri("/")?;
+    request.headers_mut().insert("content-type", "application/x-www-form-urlencoded");
+    Ok(request)
+}
+
+fn answer(response: &HttpResponse) -> Result<Vec<String>, OrchestratorError<Ec2Error>> {
+    let body = response.body().bytes().unwrap_or_default();
+    let document = std::str::from_utf8(body).unwrap_or_default();
+    if response.status().is_success() {
+        return Ok(texts(document, "instanceId"));
+    }
+    let first = |element| texts(document, element).into_iter().next().unwrap_or_default();
+    let metadata = ErrorMetadata::builder().code(first("Code")).message(first("Message")).build();
+    Err(OrchestratorError::operation(Ec2Error(metadata)))
+}
+
+/// The texts of every element of this name. That the document is whole was checked before.
+fn texts(document: &str, element: &str) -> Vec<String> {
+    let (mut texts, mut is_in) = (Vec::new(), false);
+    for token in Tokenizer::from(document).map_while(Result::ok) {
+        match token {
+            Token::ElementStart { local, .. } => is_in = local.as_str() == element,
+            Token::Text { text } if is_in => texts.push(text.as_str().to_owned()),
+            Token::ElementEnd { end: xmlparser::ElementEnd::Close(..), .. } => is_in = false,
+            _ => {}
+        }
+    }
+    texts
+}
+
+/// What EC2 says when it refuses.
+#[derive(Debug)]
+struct Ec2Error(ErrorMetadata);
+
+impl fmt::Display for Ec2Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Ec2Error {}
+
+impl ProvideErrorMetadata for Ec2Error {
+    fn meta(&self) -> &ErrorMetadata {
+        &self.0
+    }
+}
