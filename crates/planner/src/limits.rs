@@ -235,7 +235,8 @@ fn spare<const D: usize>(model: &Model<D>, headroom_percent: [u32; 2]) -> [i64; 
     let registered = [before.registered.cpu, before.registered.memory_mib];
     // What is on its way may be said to need more than any cluster has.
     std::array::from_fn(|dimension| {
-        let kept_free = i64::from(headroom_percent[dimension]) * registered[dimension];
+        let kept_free =
+            i64::from(headroom_percent[dimension]).saturating_mul(registered[dimension]);
         free[dimension].saturating_mul(100).saturating_sub(kept_free)
     })
 }
