@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::expression::{Expression, Subject};
+use crate::eligibility::Eligibility;
+use crate::expression::Expression;
 use crate::index::{ClassIndex, InstanceIndex, Numbered, Table};
 use crate::inventory::{Instance, Inventory};
+use crate::subject::Subject;
 
 /// Which instances may run which services' tasks.
 pub(crate) struct Classes {
@@ -22,21 +24,26 @@ pub(crate) struct Classes {
 }
 
 /// All constraints of a service; `None` if one is not understood.
-type ConstraintSet = Option<Vec<Expression>>;
+type ConstraintSet<'a> = Option<Vec<&'a Expression>>;
 
 impl Classes {
     /// Classifies instances, given by their positions in the inventory, of which some are usable.
     ///
     /// A class of which none is usable is kept: which tasks may meet on an instance must not change
     /// once the last one of its class drains.
-    pub(crate) fn new(inventory: &Inventory, positions: &[usize], usable: &[bool]) -> Self {
+    pub(crate) fn new(
+        inventory: &Inventory,
+        positions: &[usize],
+        eligibility: &Eligibility,
+    ) -> Self {
         let distinct: BTreeSet<&[String]> =
             inventory.services.iter().map(|service| service.constraints.as_slice()).collect();
         // Sorted, as the set was: `set_of` below finds them by binary search.
         let sets: Vec<_> = distinct.into_iter().collect();
-        let parsed: Vec<ConstraintSet> = sets
+        let Eligibility { usable, constraints, .. } = eligibility;
+        let parsed: Vec<ConstraintSet<'_>> = sets
             .iter()
-            .map(|set| set.iter().map(|text| Expression::parse(text).ok()).collect())
+            .map(|set| set.iter().map(|text| constraints.get(text)?.as_ref().ok()).collect())
             .collect();
 
         let (mut origin, mut class) = (Table::default(), Table::default());
@@ -66,7 +73,7 @@ impl Classes {
 fn group_by_membership(
     inventory: &Inventory,
     positions: &[usize],
-    sets: &[ConstraintSet],
+    sets: &[ConstraintSet<'_>],
 ) -> BTreeMap<(Vec<bool>, bool), Vec<usize>> {
     let mut subjects = BTreeSet::new();
     for expression in sets.iter().flatten().flatten() {
@@ -96,12 +103,10 @@ fn group_by_membership(
     classes
 }
 
-/// An expression that is not understood pins its tasks. What is on its way may go anywhere, for all
+/// An expression that is not understood, or that nobody can rely on, pins its tasks. What is on its way may go anywhere, for all
 /// that is known.
-fn may_be_member(set: &ConstraintSet, instance: &Instance) -> bool {
+fn may_be_member(set: &ConstraintSet<'_>, instance: &Instance) -> bool {
     set.as_ref().is_none_or(|expressions| {
-        expressions.iter().all(|expression| {
-            expression.holds(instance).unwrap_or_else(|| expression.has_pattern())
-        })
+        expressions.iter().all(|expression| expression.holds(instance).unwrap_or(true))
     })
 }

@@ -4,7 +4,7 @@
 //! other instances (room, headroom, minimums, shares, zones) is left to [`crate::limits`] and the
 //! search.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -13,6 +13,7 @@ use crate::expression::Expression;
 use crate::group_rules;
 use crate::ids::InstanceId;
 use crate::inventory::{Group, Instance, Inventory, Service, Task, TaskKind};
+use crate::pattern::Patterns;
 use crate::policy::Policy;
 use crate::reason::KeepReason;
 
@@ -59,7 +60,12 @@ pub(crate) struct Eligibility {
     pub(crate) usable: Vec<bool>,
     /// By index of the inventory: why it stays whatever the others do; `None` for a candidate.
     pub(crate) kept: Vec<Option<KeepReason>>,
+    /// The constraints of all services, as they were read.
+    pub(crate) constraints: Constraints,
 }
+
+/// By text: a constraint, or why it is not understood.
+pub(crate) type Constraints = BTreeMap<String, Result<Expression, String>>;
 
 /// Asks every rule about every instance.
 pub(crate) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Eligibility {
@@ -67,7 +73,8 @@ pub(crate) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
     for instance in &inventory.instances {
         *mentions.entry(&instance.instance_id).or_default() += 1;
     }
-    let unclear = unclear(inventory);
+    let constraints = constraints(inventory);
+    let unclear = unclear(inventory, &constraints);
     let verdicts = inventory.instances.iter().map(|instance| {
         let facts = Facts {
             instance,
@@ -82,42 +89,53 @@ pub(crate) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
         (usable(&facts), RULES.iter().find_map(|rule| rule(&facts)))
     });
     let (usable, kept) = verdicts.unzip();
-    Eligibility { usable, kept }
+    Eligibility { usable, kept, constraints }
+}
+
+/// Reads every constraint of the services once, as many share theirs.
+fn constraints(inventory: &Inventory) -> Constraints {
+    let constraints = inventory.services.iter().flat_map(|service| &service.constraints);
+    // The shortest first: where patterns are more work than is allowed, those of people are served.
+    let distinct: BTreeSet<(usize, &String)> =
+        constraints.map(|constraint| (constraint.len(), constraint)).collect();
+    let mut patterns = Patterns::new(&inventory.instances);
+    distinct
+        .into_iter()
+        .map(|(_, constraint)| (constraint.clone(), Expression::parse(constraint, &mut patterns)))
+        .collect()
 }
 
 /// By service: why nobody can tell where its tasks may run, if so.
-fn unclear(inventory: &Inventory) -> Vec<Option<String>> {
-    // Many services share their constraints: each is read once.
-    let constraints = inventory.services.iter().flat_map(|service| &service.constraints);
-    let problems: BTreeMap<&str, Option<String>> = constraints
-        .map(|constraint| (constraint.as_str(), not_understood(constraint, &inventory.instances)))
+fn unclear(inventory: &Inventory, constraints: &Constraints) -> Vec<Option<String>> {
+    let problems: BTreeMap<&String, String> = constraints
+        .iter()
+        .filter_map(|(constraint, expression)| {
+            let problem = match expression {
+                Err(why) => format!("is not understood: {why}"),
+                Ok(expression) => {
+                    format!("cannot be relied on: {}", doubt(expression, &inventory.instances)?)
+                }
+            };
+            Some((constraint, format!("its constraint `{constraint}` {problem}")))
+        })
         .collect();
     inventory
         .services
         .iter()
         .map(|service| {
             let mut constraints = service.constraints.iter();
-            let problem =
-                || constraints.find_map(|constraint| problems[constraint.as_str()].clone());
+            let problem = || constraints.find_map(|constraint| problems.get(constraint).cloned());
             service.unclear.clone().or_else(problem)
         })
         .collect()
 }
 
 /// Where a constraint might hold, ECS might put tasks that the plan does not count there.
-fn not_understood(constraint: &str, instances: &[Instance]) -> Option<String> {
-    let why = match Expression::parse(constraint) {
-        Err(why) => why,
-        // Without a pattern, nothing can be read in two ways: no instance need be asked.
-        Ok(expression)
-            if expression.has_pattern()
-                && instances.iter().any(|instance| expression.holds(instance).is_none()) =>
-        {
-            "it matches a part of a value, and ECS does not say whether that counts".to_owned()
-        }
-        Ok(_) => return None,
-    };
-    Some(format!("its constraint `{constraint}` is not understood: {why}"))
+fn doubt(expression: &Expression, instances: &[Instance]) -> Option<&'static str> {
+    // Without a doubt about the expression itself, no instance need be asked.
+    expression
+        .doubt()
+        .filter(|_| instances.iter().any(|instance| expression.holds(instance).is_none()))
 }
 
 /// Whether an instance is capacity: draining, young, disconnected and doubtful ones are not, as

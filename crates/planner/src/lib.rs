@@ -29,6 +29,7 @@ mod inventory;
 mod limits;
 mod model;
 mod order;
+mod pattern;
 mod plan;
 mod policy;
 mod reason;
@@ -36,6 +37,7 @@ mod replay;
 mod rng;
 mod room;
 mod safe;
+mod subject;
 #[cfg(test)]
 mod testing;
 pub mod words;
