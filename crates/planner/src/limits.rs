@@ -165,7 +165,7 @@ impl Limits {
     }
 
     /// Whether the zone of an instance would be too far behind another of its group's without it.
-    fn unbalances_zones(&self, instance: InstanceIndex) -> bool {
+    pub(crate) fn unbalances_zones(&self, instance: InstanceIndex) -> bool {
         let GroupLimit { zones, spread_max, .. } = &self.groups[self.group_of[instance]];
         // Its own zone needs no exception: it loses one instance, which is always allowed.
         let remaining = zones[self.zone_of[instance]] - 1;
@@ -206,6 +206,11 @@ impl Limits {
     /// The group of an instance.
     pub(crate) fn group_of(&self, instance: InstanceIndex) -> GroupIndex {
         self.group_of[instance]
+    }
+
+    /// The group and the zone of an instance.
+    pub(crate) fn zone_of(&self, instance: InstanceIndex) -> (GroupIndex, ZoneIndex) {
+        (self.group_of[instance], self.zone_of[instance])
     }
 
     /// Upper bound on how many instances of a group may go.

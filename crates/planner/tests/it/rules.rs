@@ -223,6 +223,22 @@ fn a_pattern_that_can_be_read_in_two_ways_pins_its_tasks() {
 }
 
 #[test]
+fn what_is_empty_goes_before_what_has_tasks_whatever_the_zones() {
+    // Half of five may go. The third empty one is alone in its zone, and so has to wait for the
+    // others; a full one must not go meanwhile.
+    let mut inventory = cluster(&[(8, 8); 5]);
+    for (instance, zone) in inventory.instances.iter_mut().zip(["c", "a", "b", "a", "b"]) {
+        instance.zone = zone.to_owned();
+    }
+    inventory.services = vec![service(0, room(1, 1))];
+    [3, 4].into_iter().for_each(|position| run(&mut inventory, position, 0));
+    let policy = Policy { max_removals_percent: 50, keep_zone_balance: true, ..boundless() };
+    let plan = plan(&inventory, &policy, now());
+    let reasons: Vec<_> = plan.remove.iter().map(|removal| removal.reason.code()).collect();
+    assert_eq!(reasons, ["empty", "empty", "empty"], "{:?}", plan.keep);
+}
+
+#[test]
 fn a_group_keeps_an_instance_for_the_same_reasons_once_it_drains() {
     for (word, change) in RULES {
         let (mut inventory, mut policy) = (cluster(&[(4, 4), (4, 4)]), boundless());
