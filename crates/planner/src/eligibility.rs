@@ -32,17 +32,22 @@ pub(crate) struct Facts<'a> {
 pub(crate) type Rule = fn(&Facts<'_>) -> Option<KeepReason>;
 
 /// The rules, in the order in which they are asked.
-pub(crate) const RULES: [Rule; 14] = [
+pub(crate) const RULES: [Rule; 18] = [
     // What cannot be true comes first: no other rule can be trusted then.
     contradiction,
     // What ECS says.
     draining,
     not_active,
     agent_disconnected,
+    ecs_managed,
     // What Auto Scaling says.
     no_group,
     not_in_service,
+    unhealthy,
     protected_from_scale_in,
+    // What its owner says.
+    keep,
+    group_owned,
     group_unavailable,
     // What the operator says.
     group_not_allowed,
@@ -138,10 +143,19 @@ fn doubt(expression: &Expression, instances: &[Instance]) -> Option<&'static str
         .filter(|_| instances.iter().any(|instance| expression.holds(instance).is_none()))
 }
 
-/// Whether an instance is capacity: draining, young, disconnected and doubtful ones are not, as
-/// nobody knows how long they stay. One in no group is, as long as ECS says so.
+/// Whether an instance is capacity: draining, young, disconnected, unhealthy and doubtful ones are
+/// not, as nobody knows how long they stay; nor are those that ECS manages, as tasks of other
+/// capacity never land there. One in no group is, as long as ECS says so.
 fn usable(facts: &Facts<'_>) -> bool {
-    let doubts: [Rule; 5] = [contradiction, draining, not_active, agent_disconnected, too_young];
+    let doubts: [Rule; 7] = [
+        contradiction,
+        draining,
+        not_active,
+        agent_disconnected,
+        ecs_managed,
+        unhealthy,
+        too_young,
+    ];
     let in_service = facts.instance.group.is_none() || facts.instance.is_in_service();
     in_service && doubts.iter().all(|rule| rule(facts).is_none())
 }
@@ -224,6 +238,22 @@ fn not_active(facts: &Facts<'_>) -> Option<KeepReason> {
 
 fn agent_disconnected(facts: &Facts<'_>) -> Option<KeepReason> {
     (!facts.instance.agent_connected).then_some(KeepReason::AgentDisconnected)
+}
+
+fn ecs_managed(facts: &Facts<'_>) -> Option<KeepReason> {
+    facts.instance.ecs_managed.then_some(KeepReason::EcsManaged)
+}
+
+fn unhealthy(facts: &Facts<'_>) -> Option<KeepReason> {
+    facts.instance.unhealthy.then_some(KeepReason::Unhealthy)
+}
+
+fn keep(facts: &Facts<'_>) -> Option<KeepReason> {
+    group_rules::keep(facts.instance, facts.group)
+}
+
+fn group_owned(facts: &Facts<'_>) -> Option<KeepReason> {
+    group_rules::group_owned(facts.instance.group.as_ref()?, facts.group?)
 }
 
 fn no_group(facts: &Facts<'_>) -> Option<KeepReason> {

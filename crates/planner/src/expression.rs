@@ -52,6 +52,11 @@ impl Expression {
         }
     }
 
+    /// An instance is a member if the attribute has one of the values.
+    pub(crate) fn attribute_in(name: &str, values: Vec<String>) -> Self {
+        Self::Is { subject: Subject::Attribute(name.to_owned()), test: Test::In(values) }
+    }
+
     /// Whether an instance is a member; `None` if nobody can tell: see [`Self::doubt`].
     pub(crate) fn holds(&self, instance: &Instance) -> Option<bool> {
         match self {
