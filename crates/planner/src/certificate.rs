@@ -176,7 +176,9 @@ impl<'a, const D: usize> Certificate<'a, D> {
         for &neighbour in &self.families[family].neighbours {
             let count = displaced.count[neighbour];
             for (sum, demand) in landing.iter_mut().zip(self.model.kinds[neighbour].demand) {
-                *sum += i64::from(demand) * i64::from(count);
+                // Of tens of thousands of kinds that are said to be on their way, the sum could be
+                // too large for the type. Too much lands, if anything.
+                *sum = sum.saturating_add(i64::from(demand) * i64::from(count));
             }
         }
         landing
@@ -190,12 +192,12 @@ impl<'a, const D: usize> Certificate<'a, D> {
         }
         self.steps += self.model.kinds.len() as u64;
         let counts = self.model.kinds.iter().zip(displaced.count.iter());
-        let total: u32 = counts
+        let total: usize = counts
             .filter(|(kind, _)| kind.keys.iter().any(|key| keys.contains(key)))
-            .map(|(_, count)| *count)
+            .map(|(_, count)| *count as usize)
             .sum();
         // Less the task itself, which is not in conflict with itself.
-        total.saturating_sub(1) as usize
+        total.saturating_sub(1)
     }
 
     /// The infeasibility cut of a kind that has just been refused.

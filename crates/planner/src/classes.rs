@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::expression::{Expression, Subject};
+use crate::eligibility::{Constraints, Eligibility};
+use crate::expression::Expression;
 use crate::index::{ClassIndex, InstanceIndex, Numbered, Table};
-use crate::inventory::{Instance, Inventory};
+use crate::inventory::{Instance, Inventory, Service};
+use crate::subject::Subject;
 
 /// Which instances may run which services' tasks.
 pub(crate) struct Classes {
@@ -21,23 +23,69 @@ pub(crate) struct Classes {
     set_of: Vec<usize>,
 }
 
-/// All constraints of a service; `None` if one is not understood.
-type ConstraintSet = Option<Vec<Expression>>;
+/// What a service asks of an instance beside room, as the inventory says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Requirements<'a> {
+    constraints: &'a [String],
+    os_type: Option<&'a String>,
+    cpu_architecture: Option<&'a String>,
+    zones: Option<&'a BTreeSet<String>>,
+}
+
+/// All that services ask who ask the same.
+struct ConstraintSet<'a> {
+    /// Their constraints; `None` if one is not understood.
+    constraints: Option<Vec<&'a Expression>>,
+    /// What their platform and their subnets ask.
+    implied: Vec<Expression>,
+}
+
+impl<'a> Requirements<'a> {
+    fn new(service: &'a Service) -> Self {
+        Self {
+            constraints: &service.constraints,
+            os_type: service.os_type.as_ref(),
+            cpu_architecture: service.cpu_architecture.as_ref(),
+            zones: service.zones.as_ref(),
+        }
+    }
+
+    fn read<'c>(&self, constraints: &'c Constraints) -> ConstraintSet<'c> {
+        let platform =
+            [("ecs.os-type", self.os_type), ("ecs.cpu-architecture", self.cpu_architecture)];
+        let platform = platform
+            .into_iter()
+            .filter_map(|(name, value)| Some(Expression::attribute_in(name, vec![value?.clone()])));
+        let zones = self.zones.map(|zones| {
+            Expression::attribute_in("ecs.availability-zone", zones.iter().cloned().collect())
+        });
+        ConstraintSet {
+            constraints: self
+                .constraints
+                .iter()
+                .map(|text| constraints.get(text)?.as_ref().ok())
+                .collect(),
+            implied: platform.chain(zones).collect(),
+        }
+    }
+}
 
 impl Classes {
     /// Classifies instances, given by their positions in the inventory, of which some are usable.
     ///
     /// A class of which none is usable is kept: which tasks may meet on an instance must not change
     /// once the last one of its class drains.
-    pub(crate) fn new(inventory: &Inventory, positions: &[usize], usable: &[bool]) -> Self {
-        let distinct: BTreeSet<&[String]> =
-            inventory.services.iter().map(|service| service.constraints.as_slice()).collect();
+    pub(crate) fn new(
+        inventory: &Inventory,
+        positions: &[usize],
+        eligibility: &Eligibility,
+    ) -> Self {
+        let distinct: BTreeSet<Requirements<'_>> =
+            inventory.services.iter().map(Requirements::new).collect();
         // Sorted, as the set was: `set_of` below finds them by binary search.
         let sets: Vec<_> = distinct.into_iter().collect();
-        let parsed: Vec<ConstraintSet> = sets
-            .iter()
-            .map(|set| set.iter().map(|text| Expression::parse(text).ok()).collect())
-            .collect();
+        let Eligibility { usable, constraints, .. } = eligibility;
+        let parsed: Vec<ConstraintSet<'_>> = sets.iter().map(|set| set.read(constraints)).collect();
 
         let (mut origin, mut class) = (Table::default(), Table::default());
         let mut members = Vec::new();
@@ -51,7 +99,7 @@ impl Classes {
         let set_of = inventory
             .services
             .iter()
-            .map(|service| sets.binary_search(&service.constraints.as_slice()).unwrap_or_default());
+            .map(|service| sets.binary_search(&Requirements::new(service)).unwrap_or_default());
         Self { origin, class, members, set_of: set_of.collect() }
     }
 
@@ -66,11 +114,13 @@ impl Classes {
 fn group_by_membership(
     inventory: &Inventory,
     positions: &[usize],
-    sets: &[ConstraintSet],
+    sets: &[ConstraintSet<'_>],
 ) -> BTreeMap<(Vec<bool>, bool), Vec<usize>> {
     let mut subjects = BTreeSet::new();
-    for expression in sets.iter().flatten().flatten() {
-        expression.subjects(&mut subjects);
+    for set in sets {
+        for expression in set.constraints.iter().flatten().copied().chain(&set.implied) {
+            expression.subjects(&mut subjects);
+        }
     }
     // Instances that answer every question alike are asked once.
     let mut alike = BTreeMap::<Vec<Option<&str>>, Vec<usize>>::new();
@@ -96,12 +146,9 @@ fn group_by_membership(
     classes
 }
 
-/// An expression that is not understood pins its tasks. What is on its way may go anywhere, for all
-/// that is known.
-fn may_be_member(set: &ConstraintSet, instance: &Instance) -> bool {
-    set.as_ref().is_none_or(|expressions| {
-        expressions.iter().all(|expression| {
-            expression.holds(instance).unwrap_or_else(|| expression.has_pattern())
-        })
-    })
+/// An expression that is not understood, or that nobody can rely on, pins its tasks. What is on its
+/// way may go anywhere, for all that is known.
+fn may_be_member(set: &ConstraintSet<'_>, instance: &Instance) -> bool {
+    let mut constraints = set.constraints.iter().flatten().copied().chain(&set.implied);
+    constraints.all(|expression| expression.holds(instance).unwrap_or(true))
 }

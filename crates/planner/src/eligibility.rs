@@ -4,7 +4,7 @@
 //! other instances (room, headroom, minimums, shares, zones) is left to [`crate::limits`] and the
 //! search.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -13,6 +13,7 @@ use crate::expression::Expression;
 use crate::group_rules;
 use crate::ids::InstanceId;
 use crate::inventory::{Group, Instance, Inventory, Service, Task, TaskKind};
+use crate::pattern::Patterns;
 use crate::policy::Policy;
 use crate::reason::KeepReason;
 
@@ -31,17 +32,22 @@ pub(crate) struct Facts<'a> {
 pub(crate) type Rule = fn(&Facts<'_>) -> Option<KeepReason>;
 
 /// The rules, in the order in which they are asked.
-pub(crate) const RULES: [Rule; 14] = [
+pub(crate) const RULES: [Rule; 18] = [
     // What cannot be true comes first: no other rule can be trusted then.
     contradiction,
     // What ECS says.
     draining,
     not_active,
     agent_disconnected,
+    ecs_managed,
     // What Auto Scaling says.
     no_group,
     not_in_service,
+    unhealthy,
     protected_from_scale_in,
+    // What its owner says.
+    keep,
+    group_owned,
     group_unavailable,
     // What the operator says.
     group_not_allowed,
@@ -59,7 +65,12 @@ pub(crate) struct Eligibility {
     pub(crate) usable: Vec<bool>,
     /// By index of the inventory: why it stays whatever the others do; `None` for a candidate.
     pub(crate) kept: Vec<Option<KeepReason>>,
+    /// The constraints of all services, as they were read.
+    pub(crate) constraints: Constraints,
 }
+
+/// By text: a constraint, or why it is not understood.
+pub(crate) type Constraints = BTreeMap<String, Result<Expression, String>>;
 
 /// Asks every rule about every instance.
 pub(crate) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Eligibility {
@@ -67,7 +78,8 @@ pub(crate) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
     for instance in &inventory.instances {
         *mentions.entry(&instance.instance_id).or_default() += 1;
     }
-    let unclear = unclear(inventory);
+    let constraints = constraints(inventory);
+    let unclear = unclear(inventory, &constraints);
     let verdicts = inventory.instances.iter().map(|instance| {
         let facts = Facts {
             instance,
@@ -82,48 +94,68 @@ pub(crate) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
         (usable(&facts), RULES.iter().find_map(|rule| rule(&facts)))
     });
     let (usable, kept) = verdicts.unzip();
-    Eligibility { usable, kept }
+    Eligibility { usable, kept, constraints }
+}
+
+/// Reads every constraint of the services once, as many share theirs.
+fn constraints(inventory: &Inventory) -> Constraints {
+    let constraints = inventory.services.iter().flat_map(|service| &service.constraints);
+    // The shortest first: where patterns are more work than is allowed, those of people are served.
+    let distinct: BTreeSet<(usize, &String)> =
+        constraints.map(|constraint| (constraint.len(), constraint)).collect();
+    let mut patterns = Patterns::new(&inventory.instances);
+    distinct
+        .into_iter()
+        .map(|(_, constraint)| (constraint.clone(), Expression::parse(constraint, &mut patterns)))
+        .collect()
 }
 
 /// By service: why nobody can tell where its tasks may run, if so.
-fn unclear(inventory: &Inventory) -> Vec<Option<String>> {
-    // Many services share their constraints: each is read once.
-    let constraints = inventory.services.iter().flat_map(|service| &service.constraints);
-    let problems: BTreeMap<&str, Option<String>> = constraints
-        .map(|constraint| (constraint.as_str(), not_understood(constraint, &inventory.instances)))
+fn unclear(inventory: &Inventory, constraints: &Constraints) -> Vec<Option<String>> {
+    let problems: BTreeMap<&String, String> = constraints
+        .iter()
+        .filter_map(|(constraint, expression)| {
+            let problem = match expression {
+                Err(why) => format!("is not understood: {why}"),
+                Ok(expression) => {
+                    format!("cannot be relied on: {}", doubt(expression, &inventory.instances)?)
+                }
+            };
+            Some((constraint, format!("its constraint `{constraint}` {problem}")))
+        })
         .collect();
     inventory
         .services
         .iter()
         .map(|service| {
             let mut constraints = service.constraints.iter();
-            let problem =
-                || constraints.find_map(|constraint| problems[constraint.as_str()].clone());
+            let problem = || constraints.find_map(|constraint| problems.get(constraint).cloned());
             service.unclear.clone().or_else(problem)
         })
         .collect()
 }
 
 /// Where a constraint might hold, ECS might put tasks that the plan does not count there.
-fn not_understood(constraint: &str, instances: &[Instance]) -> Option<String> {
-    let why = match Expression::parse(constraint) {
-        Err(why) => why,
-        // Without a pattern, nothing can be read in two ways: no instance need be asked.
-        Ok(expression)
-            if expression.has_pattern()
-                && instances.iter().any(|instance| expression.holds(instance).is_none()) =>
-        {
-            "it matches a part of a value, and ECS does not say whether that counts".to_owned()
-        }
-        Ok(_) => return None,
-    };
-    Some(format!("its constraint `{constraint}` is not understood: {why}"))
+fn doubt(expression: &Expression, instances: &[Instance]) -> Option<&'static str> {
+    // Without a doubt about the expression itself, no instance need be asked.
+    expression
+        .doubt()
+        .filter(|_| instances.iter().any(|instance| expression.holds(instance).is_none()))
 }
 
-/// Whether an instance is capacity: draining, young, disconnected and doubtful ones are not, as
-/// nobody knows how long they stay. One in no group is, as long as ECS says so.
+/// Whether an instance is capacity: draining, young, disconnected, unhealthy and doubtful ones are
+/// not, as nobody knows how long they stay; nor are those that ECS manages, as tasks of other
+/// capacity never land there. One in no group is, as long as ECS says so.
 fn usable(facts: &Facts<'_>) -> bool {
-    let doubts: [Rule; 5] = [contradiction, draining, not_active, agent_disconnected, too_young];
+    let doubts: [Rule; 7] = [
+        contradiction,
+        draining,
+        not_active,
+        agent_disconnected,
+        ecs_managed,
+        unhealthy,
+        too_young,
+    ];
     let in_service = facts.instance.group.is_none() || facts.instance.is_in_service();
     in_service && doubts.iter().all(|rule| rule(facts).is_none())
 }
@@ -206,6 +238,22 @@ fn not_active(facts: &Facts<'_>) -> Option<KeepReason> {
 
 fn agent_disconnected(facts: &Facts<'_>) -> Option<KeepReason> {
     (!facts.instance.agent_connected).then_some(KeepReason::AgentDisconnected)
+}
+
+fn ecs_managed(facts: &Facts<'_>) -> Option<KeepReason> {
+    facts.instance.ecs_managed.then_some(KeepReason::EcsManaged)
+}
+
+fn unhealthy(facts: &Facts<'_>) -> Option<KeepReason> {
+    facts.instance.unhealthy.then_some(KeepReason::Unhealthy)
+}
+
+fn keep(facts: &Facts<'_>) -> Option<KeepReason> {
+    group_rules::keep(facts.instance, facts.group)
+}
+
+fn group_owned(facts: &Facts<'_>) -> Option<KeepReason> {
+    group_rules::group_owned(facts.instance.group.as_ref()?, facts.group?)
 }
 
 fn no_group(facts: &Facts<'_>) -> Option<KeepReason> {

@@ -1,15 +1,14 @@
-//! `memberOf` expressions of the cluster query language, as far as attributes and instance ids tell
-//! them.
+//! `memberOf` expressions of the cluster query language, as far as facts about instances tell them.
 //!
 //! Source: ECS Developer Guide, cluster-query-language. What is not understood (another subject, a
 //! pattern that cannot be read) is an error that says so, never a guess: its tasks stay where they
-//! are.
+//! are. What patterns match is left to `pattern`.
 
-use std::collections::BTreeSet;
-
-use regex_lite::Regex;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::inventory::Instance;
+use crate::pattern::Patterns;
+use crate::subject::Subject;
 
 /// An expression that was understood.
 #[derive(Debug, Clone)]
@@ -20,32 +19,32 @@ pub(crate) enum Expression {
     Is { subject: Subject, test: Test },
 }
 
-/// What is asked about an instance.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Subject {
-    InstanceId,
-    Attribute(String),
-}
-
 /// What is asked of it.
 #[derive(Debug, Clone)]
 pub(crate) enum Test {
     Exists,
     In(Vec<String>),
-    Matches { whole: Regex, anywhere: Regex },
+    /// By value: whether a pattern matches it; `None` if that depends on how ECS reads the pattern.
+    Matches(BTreeMap<String, Option<bool>>),
+    /// A whole number from the first to the last.
+    Between(i64, i64),
 }
 
-/// How deep parentheses and `not` may nest: an expression has 2,000 characters at most, and a
-/// person wrote it.
+/// How deep parentheses and `not` may nest: a person wrote the expression.
 const DEPTH_MAX: usize = 32;
+/// How many characters an expression may have (ECS API, `PlacementConstraint.expression`).
+const LENGTH_MAX: usize = 2_000;
 
 impl Expression {
     /// Reads an expression.
     ///
     /// # Errors
     /// What is not understood, in a few words.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut parser = Parser { tokens: tokens(text)?, position: 0, depth: 0 };
+    pub(crate) fn parse(text: &str, patterns: &mut Patterns<'_>) -> Result<Self, String> {
+        if text.len() > LENGTH_MAX {
+            return Err(format!("it is longer than {LENGTH_MAX} characters"));
+        }
+        let mut parser = Parser { tokens: tokens(text)?, position: 0, depth: 0, patterns };
         let expression = parser.any_of()?;
         match parser.peek() {
             None => Ok(expression),
@@ -53,23 +52,36 @@ impl Expression {
         }
     }
 
-    /// Whether an instance is a member; `None` if that depends on how ECS reads a pattern.
+    /// An instance is a member if the attribute has one of the values.
+    pub(crate) fn attribute_in(name: &str, values: Vec<String>) -> Self {
+        Self::Is { subject: Subject::Attribute(name.to_owned()), test: Test::In(values) }
+    }
+
+    /// Whether an instance is a member; `None` if nobody can tell: see [`Self::doubt`].
     pub(crate) fn holds(&self, instance: &Instance) -> Option<bool> {
         match self {
             Self::And(parts) => fold(parts, instance, false),
             Self::Or(parts) => fold(parts, instance, true),
             // What is not known stays so under a negation.
             Self::Not(inner) => inner.holds(instance).map(|holds| !holds),
+            Self::Is { subject: Subject::RunningTasks, .. } => None,
             Self::Is { subject, test } => test.holds(subject.value(instance)),
         }
     }
 
-    /// Whether it asks for a pattern: nothing else can be read in two ways.
-    pub(crate) fn has_pattern(&self) -> bool {
+    /// Why nobody may be able to tell whether an instance is a member, if so.
+    pub(crate) fn doubt(&self) -> Option<&'static str> {
         match self {
-            Self::And(inner) | Self::Or(inner) => inner.iter().any(Self::has_pattern),
-            Self::Not(inner) => inner.has_pattern(),
-            Self::Is { test, .. } => matches!(test, Test::Matches { .. }),
+            Self::And(inner) | Self::Or(inner) => inner.iter().find_map(Self::doubt),
+            Self::Not(inner) => inner.doubt(),
+            Self::Is { subject: Subject::RunningTasks, .. } => {
+                Some("it depends on which tasks run where by then")
+            }
+            Self::Is { test: Test::Matches(_), .. } => {
+                Some("it matches a part of a value, and ECS does not say whether that counts")
+            }
+            Self::Is { test: Test::Between(..), .. } => Some("it compares what is no whole number"),
+            Self::Is { test: Test::Exists | Test::In(_), .. } => None,
         }
     }
 
@@ -99,23 +111,6 @@ fn fold(parts: &[Expression], instance: &Instance, decisive: bool) -> Option<boo
     result
 }
 
-impl Subject {
-    /// Its value for an instance; `None` if it has no such attribute.
-    pub(crate) fn value<'a>(&self, instance: &'a Instance) -> Option<&'a str> {
-        match self {
-            Self::InstanceId => Some(instance.instance_id.as_str()),
-            Self::Attribute(name) => {
-                instance.attributes.get(name).map(String::as_str).or(match name.as_str() {
-                    // The built-in attributes that the inventory knows anyhow.
-                    "ecs.availability-zone" => Some(&instance.zone),
-                    "ecs.instance-type" => Some(&instance.instance_type),
-                    _ => None,
-                })
-            }
-        }
-    }
-}
-
 impl Test {
     /// An attribute that is not there equals nothing and matches nothing.
     fn holds(&self, value: Option<&str>) -> Option<bool> {
@@ -123,13 +118,9 @@ impl Test {
         match self {
             Self::Exists => Some(true),
             Self::In(values) => Some(values.iter().any(|listed| listed == value)),
-            // The guide does not say whether a pattern must match the whole value.
-            Self::Matches { whole, anywhere } => {
-                match (whole.is_match(value), anywhere.is_match(value)) {
-                    (true, _) => Some(true),
-                    (false, false) => Some(false),
-                    (false, true) => None,
-                }
+            Self::Matches(verdicts) => verdicts.get(value).copied().flatten(),
+            Self::Between(first, last) => {
+                value.parse::<i64>().ok().map(|number| (*first..=*last).contains(&number))
             }
         }
     }
@@ -188,13 +179,14 @@ fn ends_word(character: char) -> bool {
     character.is_whitespace() || "=!<>()[],&|'\"".contains(character)
 }
 
-struct Parser {
+struct Parser<'p, 'i> {
     tokens: Vec<Token>,
     position: usize,
     depth: usize,
+    patterns: &'p mut Patterns<'i>,
 }
 
-impl Parser {
+impl Parser<'_, '_> {
     fn peek(&self) -> Option<&Token> {
         self.tokens.get(self.position)
     }
@@ -208,7 +200,8 @@ impl Parser {
     fn take(&mut self, sign: &'static str, word: &str) -> bool {
         let is_next = match self.peek() {
             Some(Token::Sign(next)) => *next == sign,
-            Some(Token::Word(next)) => next == word,
+            // People write `AND` as well.
+            Some(Token::Word(next)) => next.eq_ignore_ascii_case(word),
             None => false,
         };
         self.position += usize::from(is_next);
@@ -246,7 +239,7 @@ impl Parser {
                 }
                 inner
             }
-            Token::Word(word) if word == "!" || word == "not" => {
+            Token::Word(word) if word == "!" || word.eq_ignore_ascii_case("not") => {
                 Expression::Not(Box::new(self.operand()?))
             }
             Token::Word(word) => self.test(subject(&word)?)?,
@@ -260,14 +253,18 @@ impl Parser {
         let (negated, test) = match self.next()? {
             Token::Sign("==") => (false, Test::In(vec![self.value()?])),
             Token::Sign("!=") => (true, Test::In(vec![self.value()?])),
-            Token::Sign("=~") => (false, pattern(&self.value()?)?),
-            Token::Sign("!~") => (true, pattern(&self.value()?)?),
+            Token::Sign("=~") => (false, self.pattern(&subject)?),
+            Token::Sign("!~") => (true, self.pattern(&subject)?),
+            Token::Sign(">=") => (false, Test::Between(self.number()?, i64::MAX)),
+            Token::Sign("<=") => (false, Test::Between(i64::MIN, self.number()?)),
+            Token::Sign(">") => (false, Test::Between(self.number()?.saturating_add(1), i64::MAX)),
+            Token::Sign("<") => (false, Test::Between(i64::MIN, self.number()?.saturating_sub(1))),
             Token::Sign(sign) => return Err(format!("{sign:?} is not understood")),
             Token::Word(word) => match word.as_str() {
                 "equals" => (false, Test::In(vec![self.value()?])),
                 "not_equals" => (true, Test::In(vec![self.value()?])),
-                "matches" => (false, pattern(&self.value()?)?),
-                "not_matches" => (true, pattern(&self.value()?)?),
+                "matches" => (false, self.pattern(&subject)?),
+                "not_matches" => (true, self.pattern(&subject)?),
                 "exists" => (false, Test::Exists),
                 "!exists" | "not_exists" => (true, Test::Exists),
                 "in" => (false, Test::In(self.values()?)),
@@ -288,6 +285,16 @@ impl Parser {
         }
     }
 
+    fn number(&mut self) -> Result<i64, String> {
+        let text = self.value()?;
+        text.parse().map_err(|_| format!("a whole number was expected, found {text:?}"))
+    }
+
+    fn pattern(&mut self, subject: &Subject) -> Result<Test, String> {
+        let text = self.value()?;
+        self.patterns.verdicts(subject, &text).map(Test::Matches)
+    }
+
     fn values(&mut self) -> Result<Vec<String>, String> {
         if !self.take("[", "[") {
             return Err("a list was expected".to_owned());
@@ -304,16 +311,10 @@ fn subject(word: &str) -> Result<Subject, String> {
     match word.strip_prefix("attribute:") {
         Some(name) if !name.is_empty() => Ok(Subject::Attribute(name.to_owned())),
         _ if word == "ec2InstanceId" => Ok(Subject::InstanceId),
+        _ if word == "agentConnected" => Ok(Subject::AgentConnected),
+        _ if word == "runningTasksCount" || word == "task:group" => Ok(Subject::RunningTasks),
         _ => Err(format!("subject {word:?} is not understood")),
     }
-}
-
-fn pattern(text: &str) -> Result<Test, String> {
-    Ok(Test::Matches { whole: regex(&format!("^(?:{text})$"))?, anywhere: regex(text)? })
-}
-
-fn regex(text: &str) -> Result<Regex, String> {
-    Regex::new(text).map_err(|_| format!("pattern {text:?} is not understood"))
 }
 
 #[cfg(test)]
@@ -323,12 +324,15 @@ mod tests {
 
     fn holds(expression: &str) -> Option<bool> {
         let mut instance = instance(1);
-        for (name, value) in [("ecs.instance-type", "m7g.large"), ("stack", "prod"), ("ssd", "")] {
+        for (name, value) in
+            [("ecs.instance-type", "m7g.large"), ("stack", "prod"), ("ssd", ""), ("gpus", "4")]
+        {
             instance.attributes.insert(name.to_owned(), value.to_owned());
         }
-        Expression::parse(expression)
+        let instances = [instance];
+        Expression::parse(expression, &mut Patterns::new(&instances))
             .unwrap_or_else(|why| panic!("{expression}: {why}"))
-            .holds(&instance)
+            .holds(&instances[0])
     }
 
     #[test]
@@ -354,6 +358,10 @@ mod tests {
             "(attribute:stack == test or attribute:stack == prod) and attribute:ssd exists",
             "attribute:stack == test || attribute:stack == prod && attribute:ssd exists",
             "ec2InstanceId in [i-00000000000000001, i-2]",
+            "agentConnected == true",
+            "attribute:stack == prod AND NOT attribute:stack == test",
+            "attribute:gpus >= 4",
+            "attribute:gpus > 3 and attribute:gpus <= 4 and attribute:gpus < 5",
         ] {
             assert_eq!(holds(member), Some(true), "{member}");
         }
@@ -367,6 +375,10 @@ mod tests {
             "not attribute:stack == prod",
             "attribute:ecs.instance-type =~ t3.*",
             "ec2InstanceId == i-2",
+            "agentConnected == false",
+            "attribute:gpus > 4",
+            "attribute:gpus < 4",
+            "attribute:gpu >= 0",
         ] {
             assert_eq!(holds(stranger), Some(false), "{stranger}");
         }
@@ -387,14 +399,27 @@ mod tests {
     }
 
     #[test]
+    fn what_depends_on_tasks_that_run_by_then_is_left_open() {
+        for expression in [
+            "runningTasksCount == 1",
+            "runningTasksCount<5",
+            "task:group == service:web",
+            "not(task:group == service:web)",
+            "attribute:stack >= 3",
+        ] {
+            assert_eq!(holds(expression), None, "{expression}");
+        }
+        assert_eq!(holds("runningTasksCount == 0 and attribute:stack == test"), Some(false));
+    }
+
+    #[test]
     fn what_is_not_understood_is_said_and_never_guessed() {
         let nested = format!("{}attribute:a exists{}", "(".repeat(40), ")".repeat(40));
+        let long = format!("attribute:stack == {}", "a".repeat(2_000));
         for (expression, problem) in [
             ("", "ends too early"),
-            ("task:group == service:web", "subject \"task:group\""),
-            ("runningTasksCount == 0", "subject \"runningTasksCount\""),
             ("agentVersion >= 1.2", "subject \"agentVersion\""),
-            ("attribute:stack > 3", "\">\""),
+            ("attribute:stack > three", "a whole number"),
             ("attribute:stack like prod", "operator \"like\""),
             ("attribute:stack == ", "ends too early"),
             ("attribute:stack == prod prod", "unexpected"),
@@ -404,8 +429,9 @@ mod tests {
             ("attribute:stack == 'prod", "not closed"),
             ("attribute:stack =~ (?<=a)b", "pattern"),
             (nested.as_str(), "nests too deeply"),
+            (long.as_str(), "longer than 2000 characters"),
         ] {
-            let why = Expression::parse(expression).expect_err(expression);
+            let why = Expression::parse(expression, &mut Patterns::new(&[])).expect_err(expression);
             assert!(why.contains(problem), "{expression}: {why}");
         }
     }

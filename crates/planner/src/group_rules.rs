@@ -18,6 +18,8 @@ use crate::reason::KeepReason;
 pub fn kept_by_group(instance: &Instance, group: &Group, policy: &Policy) -> Option<KeepReason> {
     not_in_service(instance)
         .or_else(|| protected_from_scale_in(instance))
+        .or_else(|| keep(instance, Some(group)))
+        .or_else(|| group_owned(instance.group.as_ref()?, group))
         .or_else(|| group_not_allowed(instance.group.as_ref()?, policy))
         .or_else(|| managed_scaling(instance.group.as_ref()?, group, policy))
         .or_else(|| group_at_minimum(instance, group))
@@ -29,6 +31,8 @@ pub fn group_may_shrink(name: &GroupName, group: &Group, policy: &Policy) -> boo
     group_not_allowed(name, policy).is_none()
         && managed_scaling(name, group, policy).is_none()
         && group.unavailable.is_none()
+        && group.owner.is_none()
+        && !group.tagged_keep
         && group.capacity_above_minimum() > 0
 }
 
@@ -41,6 +45,18 @@ pub(crate) fn not_in_service(instance: &Instance) -> Option<KeepReason> {
 /// protection (EC2 Auto Scaling User Guide, ec2-auto-scaling-instance-protection).
 pub(crate) fn protected_from_scale_in(instance: &Instance) -> Option<KeepReason> {
     instance.protected_from_scale_in.then_some(KeepReason::ProtectedFromScaleIn)
+}
+
+/// Somebody marked it, or its group.
+pub(crate) fn keep(instance: &Instance, group: Option<&Group>) -> Option<KeepReason> {
+    let is_kept = instance.is_to_be_kept() || group.is_some_and(|group| group.tagged_keep);
+    is_kept.then_some(KeepReason::Keep)
+}
+
+/// A service that owns a group decides its size, and may break where others do: AWS Batch makes a
+/// compute environment INVALID (AWS Batch User Guide, updating-compute-environments).
+pub(crate) fn group_owned(name: &GroupName, group: &Group) -> Option<KeepReason> {
+    Some(KeepReason::GroupOwned(name.clone(), group.owner.clone()?))
 }
 
 /// The operator named other groups.

@@ -38,6 +38,13 @@ pub struct Instance {
     pub lifecycle_state: LifecycleState,
     /// Whether its group protects it from scale-in.
     pub protected_from_scale_in: bool,
+    /// Whether its group holds it for unhealthy, and so is about to replace it.
+    pub unhealthy: bool,
+    /// Whether ECS launched it and takes it away itself (ECS Managed Instances): it takes tasks of
+    /// its own capacity provider only.
+    pub ecs_managed: bool,
+    /// Whether it bears the tag [`KEEP_TAG`].
+    pub tagged_keep: bool,
     /// What it counts for in its group's desired capacity: 1 unless the group has weights.
     pub weight: i64,
     /// Its Availability Zone.
@@ -70,6 +77,11 @@ pub struct Instance {
     pub price_microusd: Option<u64>,
 }
 
+/// The tag of EC2 instances and Auto Scaling groups that are never removed from, whatever its value.
+pub const KEEP_TAG: &str = "ebb:keep";
+/// The attribute of container instances that are never removed, whatever its value.
+pub const KEEP_ATTRIBUTE: &str = "ebb.keep";
+
 impl Instance {
     /// An ACTIVE container instance of which nothing else is known yet: in no group, with no
     /// resources, and with tasks that were not read. As it is, it is kept as a contradiction.
@@ -80,6 +92,9 @@ impl Instance {
             group: None,
             lifecycle_state: LifecycleState::Other(String::new()),
             protected_from_scale_in: false,
+            unhealthy: false,
+            ecs_managed: false,
+            tagged_keep: false,
             weight: 1,
             zone: String::new(),
             instance_type: String::new(),
@@ -100,6 +115,11 @@ impl Instance {
     /// Whether it is in its group in full.
     pub fn is_in_service(&self) -> bool {
         self.lifecycle_state == LifecycleState::InService
+    }
+
+    /// Whether an operator asked to keep it.
+    pub fn is_to_be_kept(&self) -> bool {
+        self.tagged_keep || self.attributes.contains_key(KEEP_ATTRIBUTE)
     }
 
     /// Whether ECS drains it.
@@ -149,6 +169,17 @@ pub struct Service {
     pub distinct_instance: bool,
     /// `memberOf` expressions of the service and of its task definition; all must hold.
     pub constraints: Vec<String>,
+    /// The operating system that its tasks need (`linux` or `windows`, as the attribute
+    /// `ecs.os-type` says it); `None` if any will do. Source: ECS API,
+    /// `RuntimePlatform.operatingSystemFamily`.
+    pub os_type: Option<String>,
+    /// The architecture that its tasks need (`x86_64` or `arm64`, as the attribute
+    /// `ecs.cpu-architecture` says it); `None` if any will do. Source: ECS API,
+    /// `RuntimePlatform.cpuArchitecture`.
+    pub cpu_architecture: Option<String>,
+    /// The Availability Zones in which a task in network mode `awsvpc` has a subnet; `None` if tasks
+    /// need none.
+    pub zones: Option<BTreeSet<String>>,
     /// How ECS chooses among the instances that a task fits on, in order.
     pub strategy: Vec<Strategy>,
     /// The share of its desired tasks that must stay healthy while tasks are replaced, in percent.
@@ -187,6 +218,10 @@ pub struct Group {
     pub desired_capacity: i64,
     /// Whether a capacity provider's managed scaling decides its size.
     pub managed_scaling: bool,
+    /// The AWS service that owns it, if it is not the operator's own: "AWS Batch".
+    pub owner: Option<String>,
+    /// Whether it bears the tag [`KEEP_TAG`].
+    pub tagged_keep: bool,
     /// Why it may not be shrunk just now, if so: a suspended process, an instance refresh.
     pub unavailable: Option<String>,
 }

@@ -29,6 +29,7 @@ mod inventory;
 mod limits;
 mod model;
 mod order;
+mod pattern;
 mod plan;
 mod policy;
 mod reason;
@@ -36,6 +37,7 @@ mod replay;
 mod rng;
 mod room;
 mod safe;
+mod subject;
 #[cfg(test)]
 mod testing;
 pub mod words;
@@ -48,7 +50,9 @@ use crate::eligibility::{Eligibility, eligibility};
 use crate::findings::Findings;
 pub use crate::group_rules::{group_may_shrink, kept_by_group};
 pub use crate::headroom::Headroom;
-pub use crate::inventory::{Group, Instance, Inventory, Service, Strategy, Task, TaskKind};
+pub use crate::inventory::{
+    Group, Instance, Inventory, KEEP_ATTRIBUTE, KEEP_TAG, Service, Strategy, Task, TaskKind,
+};
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::order::gentle_order;

@@ -165,7 +165,7 @@ impl Limits {
     }
 
     /// Whether the zone of an instance would be too far behind another of its group's without it.
-    fn unbalances_zones(&self, instance: InstanceIndex) -> bool {
+    pub(crate) fn unbalances_zones(&self, instance: InstanceIndex) -> bool {
         let GroupLimit { zones, spread_max, .. } = &self.groups[self.group_of[instance]];
         // Its own zone needs no exception: it loses one instance, which is always allowed.
         let remaining = zones[self.zone_of[instance]] - 1;
@@ -208,6 +208,11 @@ impl Limits {
         self.group_of[instance]
     }
 
+    /// The group and the zone of an instance.
+    pub(crate) fn zone_of(&self, instance: InstanceIndex) -> (GroupIndex, ZoneIndex) {
+        (self.group_of[instance], self.zone_of[instance])
+    }
+
     /// Upper bound on how many instances of a group may go.
     pub(crate) fn group_removals(&self, group: GroupIndex) -> usize {
         let GroupLimit { capacity_left, weight_min, .. } = self.groups[group];
@@ -235,7 +240,8 @@ fn spare<const D: usize>(model: &Model<D>, headroom_percent: [u32; 2]) -> [i64; 
     let registered = [before.registered.cpu, before.registered.memory_mib];
     // What is on its way may be said to need more than any cluster has.
     std::array::from_fn(|dimension| {
-        let kept_free = i64::from(headroom_percent[dimension]) * registered[dimension];
+        let kept_free =
+            i64::from(headroom_percent[dimension]).saturating_mul(registered[dimension]);
         free[dimension].saturating_mul(100).saturating_sub(kept_free)
     })
 }

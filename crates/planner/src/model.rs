@@ -104,7 +104,7 @@ impl<const D: usize> Model<D> {
         let mut positions: Vec<usize> = (0..instances.len()).collect();
         positions.sort_by(|&a, &b| instances[a].instance_id.cmp(&instances[b].instance_id));
 
-        let classes = Classes::new(inventory, &positions, &eligibility.usable);
+        let classes = Classes::new(inventory, &positions, eligibility);
         let Classes { origin, class, .. } = &classes;
         let candidate: Table<InstanceIndex, bool> =
             origin.iter().map(|&position| eligibility.kept[position].is_none()).collect();

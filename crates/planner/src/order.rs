@@ -2,6 +2,8 @@
 //!
 //! Whether a candidate can go is for `safe` to find out.
 
+use std::collections::BTreeMap;
+
 use crate::bound::Prices;
 use crate::index::{InstanceIndex, KindIndex, Table};
 use crate::model::Model;
@@ -42,7 +44,26 @@ pub(crate) fn gentle_order<const D: usize>(
     // The index decides between equals, so that the plan does not depend on the order of the
     // inventory.
     order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    order.into_iter().map(|(_, instance)| instance).collect()
+    let order = order.into_iter().map(|(_, instance)| instance).collect();
+    empty_first(model, order)
+}
+
+/// Among instances that save as much, the empty ones come first: nothing moves off them. Each value
+/// keeps its ranks.
+fn empty_first<const D: usize>(model: &Model<D>, order: Vec<InstanceIndex>) -> Vec<InstanceIndex> {
+    let mut by_value = BTreeMap::<u64, Vec<InstanceIndex>>::new();
+    for &instance in &order {
+        by_value.entry(model.value[instance]).or_default().push(instance);
+    }
+    let mut by_value: BTreeMap<u64, _> = by_value
+        .into_iter()
+        .map(|(value, mut instances)| {
+            // Stable, so that the others stay in their order.
+            instances.sort_by_key(|&instance| model.movable.total(instance) > 0);
+            (value, instances.into_iter())
+        })
+        .collect();
+    order.iter().filter_map(|&instance| by_value.get_mut(&model.value[instance])?.next()).collect()
 }
 
 /// How much moving an instance's tasks disturbs, in values of a mean instance.

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use crate::auto_scaling::LifecycleState;
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::GroupName;
+use crate::inventory::{KEEP_ATTRIBUTE, KEEP_TAG};
 use crate::words::{count, percent, seconds};
 
 /// Why an instance can go.
@@ -79,6 +80,8 @@ pub enum KeepReason {
     NotActive(ContainerInstanceStatus),
     /// Its agent is not connected.
     AgentDisconnected,
+    /// ECS launched it and takes it away itself.
+    EcsManaged,
     /// It is in no Auto Scaling group: nothing would take it away.
     NoGroup,
     /// Its group is not among those that may be shrunk.
@@ -89,8 +92,14 @@ pub enum KeepReason {
     GroupUnavailable(GroupName, String),
     /// Its group holds it in another state than `InService`.
     NotInService(LifecycleState),
+    /// Its group holds it for unhealthy.
+    Unhealthy,
     /// Its group protects it from scale-in.
     ProtectedFromScaleIn,
+    /// It, or its group, is marked to be kept.
+    Keep,
+    /// An AWS service owns its group. The text names that service.
+    GroupOwned(GroupName, String),
     /// It registered too short a time ago.
     TooYoung {
         /// The age from which instances may go.
@@ -156,12 +165,16 @@ impl KeepReason {
             Self::Draining => "draining",
             Self::NotActive(_) => "not_active",
             Self::AgentDisconnected => "agent_disconnected",
+            Self::EcsManaged => "ecs_managed",
             Self::NoGroup => "no_group",
             Self::GroupNotAllowed(_) => "group_not_allowed",
             Self::ManagedScaling(_) => "managed_scaling",
             Self::GroupUnavailable(..) => "group_unavailable",
             Self::NotInService(_) => "not_in_service",
+            Self::Unhealthy => "unhealthy",
             Self::ProtectedFromScaleIn => "protected_from_scale_in",
+            Self::Keep => "keep",
+            Self::GroupOwned(..) => "group_owned",
             Self::TooYoung { .. } => "too_young",
             Self::GroupAtMinimum { .. } => "group_at_minimum",
             Self::NotRead => "not_read",
@@ -182,6 +195,7 @@ impl fmt::Display for KeepReason {
             Self::Draining => f.write_str("it is draining already"),
             Self::NotActive(status) => write!(f, "its status in ECS is {status}"),
             Self::AgentDisconnected => f.write_str("its ECS agent is not connected"),
+            Self::EcsManaged => f.write_str("ECS manages it, and takes it away itself"),
             Self::NoGroup => f.write_str("it is in no Auto Scaling group"),
             Self::GroupNotAllowed(group) => {
                 write!(f, "group {group} is not in AUTO_SCALING_GROUPS")
@@ -195,7 +209,14 @@ impl fmt::Display for KeepReason {
                 write!(f, "group {group} cannot be shrunk now: {why}")
             }
             Self::NotInService(state) => write!(f, "its lifecycle state in its group is {state}"),
+            Self::Unhealthy => f.write_str("its group holds it for unhealthy"),
             Self::ProtectedFromScaleIn => f.write_str("its group protects it from scale-in"),
+            Self::Keep => write!(
+                f,
+                "the attribute {KEEP_ATTRIBUTE}, or the tag {KEEP_TAG} of it or of its group, asks \
+                 to keep it"
+            ),
+            Self::GroupOwned(group, owner) => write!(f, "{owner} owns group {group}"),
             Self::TooYoung { min_instance_age } => {
                 let age = seconds(*min_instance_age);
                 write!(f, "it is younger than MIN_INSTANCE_AGE_SECONDS ({age})")

@@ -10,12 +10,12 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use crate::cast::whole;
-use crate::expression::Subject;
 use crate::index::{InstanceIndex, KeyIndex, KindIndex, Numbered, ServiceIndex, Table};
 use crate::instance_set::InstanceSet;
 use crate::inventory::{Inventory, Strategy};
 use crate::model::{Amounts, Kind, Model, conflicts, fits, ranks, subtract};
 use crate::rng::Rng;
+use crate::subject::Subject;
 
 /// In which order displaced tasks are placed, and by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

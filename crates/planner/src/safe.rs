@@ -5,9 +5,11 @@
 //! halve when they do not: so one that stands in the way is skipped by bisection (galloping search:
 //! Bentley and Yao, "An almost optimal algorithm for unbounded searching", 1976). The certificate
 //! is monotone, so that a candidate which it refused once need not be asked again, nor one that an
-//! infeasibility cut excludes.
+//! infeasibility cut excludes. At the end, empty instances that could go in place of others do: of
+//! plans that save as much, the one that moves fewer tasks is better.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bound::Prices;
 use crate::certificate::{Certificate, Displaced, InfeasibilityCut};
@@ -68,9 +70,10 @@ pub(crate) fn certified<const D: usize>(
     };
     let budget = STEPS_MIN.max(CERTIFICATE_STEPS_PER_INSTANCE * model.len() as u64);
     let mut search = Search::new(model, nothing, steps_max.min(budget));
-    // Until a pass gains nothing: the limits may allow later what they refused before. Each pass but
-    // the last takes an instance, and the steps bound all of them.
-    while search.grow(order, |search| search.check(None)) {}
+    search.grow_certified(order);
+    while search.exchange(order, Search::is_certified) {
+        search.grow_certified(order);
+    }
     let mut safe = search.finish();
     safe.certified = safe.removed.len();
     safe
@@ -113,7 +116,19 @@ pub(crate) fn extended<const D: usize>(
         // round leaves fewer beyond it.
         search.shrink_to(certified + (search.safe.removed.len() - certified) / 2);
     }
-    search.safe.steps += replay.steps;
+    let stands_all = |search: &mut Search<'_, D>| {
+        search.check(Some(&stops_first)).is_ok()
+            && ORDERS.iter().all(|&order| {
+                let stands = replay.places_all(&search.safe.is_removed, order);
+                search.safe.steps += std::mem::take(&mut replay.steps);
+                stands
+            })
+    };
+    // What went in place of others may have left room for more, and no replay is asked for it then.
+    if search.exchange(order, stands_all) && search.is_certified() {
+        search.grow_certified(order);
+        search.safe.certified = search.safe.removed.len();
+    }
     SafeRemovals { blocked_by, ..search.finish() }
 }
 
@@ -126,9 +141,15 @@ struct Search<'a, const D: usize> {
     /// For each kind that was refused: its cut, and how many instances were removed when it was
     /// made.
     cuts: BTreeMap<KindIndex, (usize, InfeasibilityCut<D>)>,
+    /// The candidates that were refused alone.
+    refused: Table<InstanceIndex, bool>,
     safe: SafeRemovals,
     steps_max: u64,
 }
+
+/// The candidates of one zone of one group with their ranks, best first: where the balance of zones
+/// refuses the first, it refuses all.
+type Lane = Vec<(usize, InstanceIndex)>;
 
 impl<'a, const D: usize> Search<'a, D> {
     fn new(model: &'a Model<D>, safe: SafeRemovals, steps_max: u64) -> Self {
@@ -139,13 +160,31 @@ impl<'a, const D: usize> Search<'a, D> {
                 displaced[kind] += u32::from(count);
             }
         }
-        let certificate = Certificate::new(model);
-        Self { model, certificate, displaced, cuts: BTreeMap::new(), safe, steps_max }
+        Self {
+            model,
+            certificate: Certificate::new(model),
+            displaced,
+            cuts: BTreeMap::new(),
+            refused: Table::filled(false, model.len()),
+            safe,
+            steps_max,
+        }
     }
 
     fn finish(mut self) -> SafeRemovals {
         self.safe.steps += self.certificate.steps;
         self.safe
+    }
+
+    fn has_steps_left(&self) -> bool {
+        self.safe.steps + self.certificate.steps < self.steps_max
+    }
+
+    /// Takes all that the certificate allows. Until a pass gains nothing, as the limits may allow
+    /// later what they refused before: each pass but the last takes an instance, and the steps bound
+    /// all of them.
+    fn grow_certified(&mut self, order: &[InstanceIndex]) {
+        while self.grow(order, |search| search.check(None)) {}
     }
 
     /// Takes what candidates it can, as long as `holds`; that says which kind of task is in the
@@ -156,56 +195,73 @@ impl<'a, const D: usize> Search<'a, D> {
         mut holds: impl FnMut(&mut Self) -> Result<(), Option<KindIndex>>,
     ) -> bool {
         let taken_before = self.safe.removed.len();
+        let lanes = self.lanes(order);
+        let mut heads = vec![0; lanes.len()];
         // The whole order is tried first: on a cluster with much room it holds at once.
-        let (mut start, mut chunk) = (0, order.len().max(1));
-        while start < order.len() && self.safe.steps + self.certificate.steps < self.steps_max {
+        let mut chunk = order.len();
+        while self.has_steps_left() {
             let before = self.safe.removed.len();
-            let end = (start + chunk).min(order.len());
-            for &instance in &order[start..end] {
-                if self.is_open(instance) {
-                    self.take(instance);
-                }
+            let heads_before = heads.clone();
+            while self.safe.removed.len() - before < chunk
+                && let Some(instance) = self.next_open(&lanes, &mut heads)
+            {
+                self.take(instance);
             }
-            if self.safe.removed.len() == before {
-                start = end;
+            let tried = self.safe.removed.len() - before;
+            if tried == 0 {
+                break;
+            }
+            let Err(kind) = holds(self) else {
+                chunk = chunk.saturating_mul(2);
                 continue;
-            }
-            match holds(self) {
-                Ok(()) => {
-                    start = end;
-                    chunk *= 2;
-                }
-                Err(kind) => {
-                    let tried = self.safe.removed.len() - before;
-                    // Read before it is given back, as it is the one that is blocked if it was
-                    // tried alone.
-                    let last = self.safe.removed.last().copied();
-                    self.shrink_to(before);
-                    if tried == 1 {
-                        if let (Some(instance), Some(kind)) = (last, kind) {
-                            self.block(instance, kind);
-                        }
-                        // On from the next: with this one taken, the limits refused some of the
-                        // chunk that they may allow without it.
-                        let tried = order[start..end].iter().position(|&next| Some(next) == last);
-                        start = tried.map_or(end, |position| start + position + 1);
-                        // Small steps after one that is in the way; they double as soon as they
-                        // hold.
-                        chunk = 1;
-                    } else {
-                        chunk = (end - start) / 2;
-                    }
-                }
+            };
+            let first = self.safe.removed[before];
+            self.shrink_to(before);
+            // What the limits refused beside those that are given back is asked again.
+            heads = heads_before;
+            chunk = tried / 2;
+            if tried == 1 {
+                self.refuse(first, kind);
+                // Small steps after one that is in the way; they double as soon as they hold.
+                chunk = 1;
             }
         }
         self.safe.removed.len() > taken_before
     }
 
+    fn lanes(&self, order: &[InstanceIndex]) -> Vec<Lane> {
+        let mut lanes = BTreeMap::<_, Lane>::new();
+        for (rank, &instance) in order.iter().enumerate() {
+            lanes.entry(self.safe.limits.zone_of(instance)).or_default().push((rank, instance));
+        }
+        lanes.into_values().collect()
+    }
+
+    /// The best candidate that is worth asking about. One whose zone may not lose an instance waits
+    /// until another zone has.
+    fn next_open(&mut self, lanes: &[Lane], heads: &mut [usize]) -> Option<InstanceIndex> {
+        while self.safe.limits.removals() > 0 {
+            self.safe.steps += lanes.len() as u64;
+            let open =
+                lanes.iter().zip(heads.iter()).enumerate().filter_map(|(lane, (all, head))| {
+                    let &(rank, instance) = all.get(*head)?;
+                    let waits = self.safe.limits.unbalances_zones(instance);
+                    (!waits).then_some((rank, lane, instance))
+                });
+            let (_, lane, instance) = open.min()?;
+            heads[lane] += 1;
+            if self.is_open(instance) {
+                return Some(instance);
+            }
+        }
+        None
+    }
+
     /// Whether a candidate is worth asking about; notes what stands in its way.
     fn is_open(&mut self, instance: InstanceIndex) -> bool {
-        let SafeRemovals { is_removed, blocked_by, limits, steps, .. } = &mut self.safe;
-        *steps += 1;
-        if is_removed[instance] || blocked_by[instance].is_some() || !limits.allows(instance) {
+        let SafeRemovals { is_removed, blocked_by, limits, .. } = &mut self.safe;
+        let is_known = is_removed[instance] || blocked_by[instance].is_some();
+        if is_known || self.refused[instance] || !limits.allows(instance) {
             return false;
         }
         let movable = self.model.movable.of(instance);
@@ -213,6 +269,76 @@ impl<'a, const D: usize> Search<'a, D> {
             self.cuts.values().map(|(_, cut)| cut).find(|cut| cut.excludes(self.model, movable));
         blocked_by[instance] = cut.map(|cut| cut.kind);
         cut.is_none()
+    }
+
+    /// Lets empty instances go in place of others that save as much, as long as `holds`. Returns
+    /// whether any does.
+    fn exchange(
+        &mut self,
+        order: &[InstanceIndex],
+        mut holds: impl FnMut(&mut Self) -> bool,
+    ) -> bool {
+        let empty: Vec<InstanceIndex> = order
+            .iter()
+            .copied()
+            .filter(|&instance| {
+                !self.safe.is_removed[instance] && self.model.movable.total(instance) == 0
+            })
+            .collect();
+        let mut busy = self.safe.removed.clone();
+        busy.retain(|&instance| self.model.movable.total(instance) > 0);
+        busy.sort_by_key(|&instance| Reverse(self.model.movable.total(instance)));
+        let mut exchanged = false;
+        for instance in busy {
+            // Empty instances that are alike are asked about once.
+            let mut tried = BTreeSet::new();
+            exchanged |= empty.iter().any(|&empty| {
+                let Model { value, class, capacity, free, .. } = self.model;
+                let traits =
+                    (self.safe.limits.zone_of(empty), class[empty], capacity[empty], free[empty]);
+                !self.safe.is_removed[empty]
+                    && value[empty] == value[instance]
+                    && self.has_steps_left()
+                    && tried.insert(traits)
+                    && self.replace(instance, empty, &mut holds)
+            });
+        }
+        if exchanged {
+            // They were refused beside what does not go any more.
+            self.safe.blocked_by.fill(None);
+            self.refused.fill(false);
+            self.cuts.clear();
+        }
+        exchanged
+    }
+
+    /// Lets an empty instance go in place of a removed one, if it `holds`.
+    fn replace(
+        &mut self,
+        instance: InstanceIndex,
+        empty: InstanceIndex,
+        holds: &mut impl FnMut(&mut Self) -> bool,
+    ) -> bool {
+        self.safe.steps += 1;
+        let Some(position) = self.safe.removed.iter().position(|&removed| removed == instance)
+        else {
+            return false;
+        };
+        let after = self.safe.removed.split_off(position + 1);
+        self.shrink_to(position);
+        self.safe.removed.extend(after);
+        if self.safe.limits.allows(empty) {
+            self.take(empty);
+            if holds(self) {
+                // What is left of the certified core holds without any replay.
+                self.safe.certified -= usize::from(position < self.safe.certified);
+                return true;
+            }
+            self.shrink_to(self.safe.removed.len() - 1);
+        }
+        self.take(instance);
+        self.safe.removed[position..].rotate_right(1);
+        false
     }
 
     fn take(&mut self, instance: InstanceIndex) {
@@ -235,15 +361,22 @@ impl<'a, const D: usize> Search<'a, D> {
         }
     }
 
-    /// Notes what is in the way of a candidate, and of others like it.
-    fn block(&mut self, instance: InstanceIndex, kind: KindIndex) {
-        self.safe.blocked_by[instance] = Some(kind);
+    /// Notes that a candidate is in the way, and what is in its own and in that of others like it.
+    fn refuse(&mut self, instance: InstanceIndex, kind: Option<KindIndex>) {
+        self.refused[instance] = true;
+        self.safe.blocked_by[instance] = kind;
+        let Some(kind) = kind else { return };
         let removed = self.safe.removed.len();
         // A cut of fewer removals excludes less.
         if self.cuts.get(&kind).is_none_or(|(made_at, _)| *made_at < removed) {
             let displaced = Displaced { is_removed: &self.safe.is_removed, count: &self.displaced };
             self.cuts.insert(kind, (removed, self.certificate.cut(kind, displaced)));
         }
+    }
+
+    /// Whether all that goes is certified for itself.
+    fn is_certified(&mut self) -> bool {
+        self.check(None).is_ok()
     }
 
     fn check(&mut self, checked: Option<&Table<KindIndex, bool>>) -> Result<(), Option<KindIndex>> {

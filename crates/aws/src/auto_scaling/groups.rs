@@ -244,8 +244,8 @@ fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
         group: Group {
             min_size: described.min_size()?.into(),
             desired_capacity: described.desired_capacity()?.into(),
-            managed_scaling: false,
             unavailable: unavailable(described),
+            ..Group::default()
         },
         retains_abandoned: retains_abandoned(described),
         members: members?,

@@ -381,7 +381,8 @@ fn add_to_headroom(headroom: &mut Headroom, inventory: &Inventory, instance: &In
 fn sum(a: Resources, b: Resources) -> Resources {
     let mut sum = a.to_array();
     for (sum, amount) in sum.iter_mut().zip(b.to_array()) {
-        *sum += amount;
+        // Amounts of instances that no plan believes come here as well.
+        *sum = sum.saturating_add(amount);
     }
     Resources::from(sum)
 }
@@ -591,6 +592,9 @@ mod tests {
             host_ports: BTreeSet::from([HostPort { protocol: Protocol::Tcp, number: 80 }]),
             distinct_instance: false,
             constraints: Vec::new(),
+            os_type: None,
+            cpu_architecture: None,
+            zones: None,
             strategy: Vec::new(),
             minimum_healthy_percent: 100,
             maximum_percent: 200,
@@ -680,6 +684,15 @@ mod tests {
         let mut load = roomy();
         load.headroom.free = resources(1_999, 9_000);
         assert_eq!(decision_words(&inventory, &load), ["reactivate", "terminate"]);
+    }
+
+    #[test]
+    fn amounts_that_cannot_be_true_come_back_as_well() {
+        let endless = || Some(resources(i64::MAX, i64::MAX));
+        let back = interrupted(1, Cause::Stop, 600);
+        let instance = Instance { registered: endless(), remaining: endless(), ..back };
+        let inventory = inventory(vec![instance]);
+        assert_eq!(decision_words(&inventory, &roomy()), ["reactivate"]);
     }
 
     #[test]

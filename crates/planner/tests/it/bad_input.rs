@@ -141,6 +141,35 @@ fn what_is_odd_about_the_cluster_alone_gives_a_plan() {
     assert_eq!(plan.remove, [], "what is on its way fills any cluster");
 }
 
+/// Whoever may create a service writes its constraints.
+#[test]
+fn a_pattern_that_is_too_much_work_pins_its_tasks_and_says_so() {
+    let mut inventory = three();
+    inventory.services[0].constraints.push("attribute:zone =~ .?{1000}{20}".to_owned());
+    let plan = plan_without_limits(&inventory);
+    let first = reason(&plan, &inventory.instances[0]);
+    let pinned = matches!(first, Some(KeepReason::Pinned(why)) if why.contains("or too large"));
+    assert!(pinned, "{first:?}");
+    assert_eq!(plan.remove.len(), 2, "what is empty goes all the same");
+
+    // Each is small, but not all of them: the shortest are read, and the others pin their tasks.
+    let mut inventory = three();
+    let long = "x?".repeat(200);
+    let patterns = (0..2_000).map(|number| format!("attribute:zone !~ {long}{number}"));
+    inventory.services.extend((1..).zip(patterns).map(|(number, pattern)| ebb_planner::Service {
+        constraints: vec![pattern],
+        ..service(number, room(256, 512))
+    }));
+    inventory.services[0].constraints.push("attribute:zone =~ [0-9]".to_owned());
+    run(&mut inventory, 1, 2_000);
+    let plan = plan_without_limits(&inventory);
+    let kept = reason(&plan, &inventory.instances[1]);
+    let pinned = matches!(kept, Some(KeepReason::Pinned(why)) if why.contains("take too long"));
+    assert!(pinned, "{kept:?}");
+    let goes = |removal: &Removal| removal.instance_id == inventory.instances[0].instance_id;
+    assert!(plan.remove.iter().any(goes), "{:?}", plan.keep);
+}
+
 #[test]
 fn a_draining_instance_of_no_weight_gives_its_group_no_room() {
     let mut inventory = three();

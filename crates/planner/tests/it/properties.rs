@@ -121,6 +121,50 @@ fn plan_again(world: &World) -> Plan {
     plan(&after, &world.policy, now())
 }
 
+/// Takes everything off half of the instances.
+fn clear_some(inventory: &mut Inventory, seed: u64) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    for instance in inventory.instances.iter_mut().filter(|_| rng.bool()) {
+        instance.remaining = instance.registered;
+        instance.tasks = Some(Vec::new());
+        instance.host_ports.clear();
+        instance.distinct_services.clear();
+    }
+}
+
+/// An instance of the plan with tasks, and an empty one of its price that could go in its place.
+fn needless_move(world: &World) -> Option<(InstanceId, InstanceId)> {
+    let removed = world.removed();
+    let kept: BTreeMap<_, _> =
+        world.plan.keep.iter().map(|kept| (&kept.instance_id, kept.reason.code())).collect();
+    let could_go = |instance: &&Instance| {
+        let code = kept.get(&instance.instance_id).copied().unwrap_or_default();
+        let is_limited = ["min_instances", "max_removals", "zone_balance", "headroom", "no_room"];
+        let at_minimum = code == "group_at_minimum";
+        services_of(instance).count() == 0 && (is_limited.contains(&code) || at_minimum)
+    };
+    let empty: Vec<_> = world.inventory.instances.iter().filter(could_go).collect();
+    let busy: Vec<_> = world.going().filter(|going| services_of(going).count() > 0).collect();
+    let priced = world.plan.saving.planned_microusd.is_some();
+    let pairs = busy.iter().flat_map(|busy| empty.iter().map(move |empty| (*busy, *empty)));
+    for (busy, empty) in pairs {
+        if priced && busy.price_microusd != empty.price_microusd {
+            continue;
+        }
+        let mut exchanged = removed.clone();
+        exchanged.remove(&busy.instance_id);
+        exchanged.insert(&empty.instance_id);
+        let mut inventory = world.inventory.clone();
+        for instance in &mut inventory.instances {
+            instance.protected_from_scale_in |= !exchanged.contains(&instance.instance_id);
+        }
+        if plan(&inventory, &world.policy, now()).remove.len() == removed.len() {
+            return Some((busy.instance_id.clone(), empty.instance_id.clone()));
+        }
+    }
+    None
+}
+
 fn spread(zones: &BTreeMap<&str, i64>) -> i64 {
     zones.values().max().unwrap_or(&0) - zones.values().min().unwrap_or(&0)
 }
@@ -320,6 +364,17 @@ proptest! {
     fn the_planned_world_has_an_empty_plan(world in worlds()) {
         let again = plan_again(&world);
         prop_assert!(again.remove.is_empty(), "{:?} then {:?}", world.plan.remove, again.remove);
+    }
+
+    // Whether the empty one could go is for the planner to say: it is asked about a world in which
+    // nothing else may.
+    #[test]
+    fn nothing_moves_off_an_instance_while_an_empty_one_of_its_price_could_go(
+        (mut inventory, seed) in inventories(),
+    ) {
+        clear_some(&mut inventory, seed);
+        let policy = some_policy(seed, inventory.instances.len());
+        prop_assert_eq!(needless_move(&World::new(inventory, policy)), None);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use ebb_planner::auto_scaling::LifecycleState;
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::{
-    Group, HostPort, Instance, Inventory, KeepReason, Policy, Protocol, RemoveReason, Task,
-    TaskKind, kept_by_group, plan,
+    Group, HostPort, Instance, Inventory, KeepReason, Policy, Protocol, RemoveReason, Service,
+    Task, TaskKind, kept_by_group, plan,
 };
 use jiff::SignedDuration;
 
@@ -45,7 +45,7 @@ fn word(inventory: &Inventory, policy: &Policy) -> &'static str {
 type Change = fn(&mut Inventory, &mut Policy);
 
 /// Each makes one rule speak. In the order of the rules: the first that applies is given.
-const RULES: [(&str, Change); 14] = [
+const RULES: [(&str, Change); 18] = [
     ("contradiction", |inventory, _| first(inventory).unknown_resource = Some("FPGA".to_owned())),
     ("draining", |inventory, _| first(inventory).status = ContainerInstanceStatus::Draining),
     ("not_active", |inventory, _| {
@@ -54,9 +54,13 @@ const RULES: [(&str, Change); 14] = [
         }
     }),
     ("agent_disconnected", |inventory, _| first(inventory).agent_connected = false),
+    ("ecs_managed", |inventory, _| first(inventory).ecs_managed = true),
     ("no_group", |inventory, _| first(inventory).group = None),
     ("not_in_service", |inventory, _| first(inventory).lifecycle_state = LifecycleState::Standby),
+    ("unhealthy", |inventory, _| first(inventory).unhealthy = true),
     ("protected_from_scale_in", |inventory, _| first(inventory).protected_from_scale_in = true),
+    ("keep", |inventory, _| first(inventory).tagged_keep = true),
+    ("group_owned", |inventory, _| group(inventory).owner = Some("AWS Batch".to_owned())),
     ("group_unavailable", |inventory, _| {
         group(inventory).unavailable = Some("an instance refresh runs".to_owned())
     }),
@@ -93,6 +97,83 @@ fn every_rule_speaks_and_the_first_that_applies_is_given() {
         assert_eq!(word(&inventory, &policy), *expected, "with every later rule");
     }
     assert_eq!(word(&cluster(&[(4, 4), (4, 4)]), &boundless()), "empty");
+}
+
+#[test]
+fn what_is_marked_to_be_kept_is_kept_and_takes_tasks() {
+    let marks: [Change; 3] = [
+        |inventory, _| first(inventory).tagged_keep = true,
+        |inventory, _| {
+            first(inventory).attributes.insert("ebb.keep".to_owned(), String::new());
+        },
+        |inventory, _| group(inventory).tagged_keep = true,
+    ];
+    for (number, mark) in marks.into_iter().enumerate() {
+        let (mut inventory, mut policy) = (cluster(&[(4, 4), (4, 4)]), boundless());
+        inventory.services.push(service(0, room(1, 1)));
+        run(&mut inventory, 1, 0);
+        mark(&mut inventory, &mut policy);
+        assert_eq!(word(&inventory, &policy), "keep", "mark {number}");
+        let removed = plan(&inventory, &policy, now()).remove.len();
+        assert_eq!(removed, usize::from(number < 2), "mark {number} of one, or of the whole group");
+    }
+}
+
+#[test]
+fn what_is_no_capacity_is_no_room_no_headroom_and_no_floor() {
+    let doubts: [fn(&mut Instance); 2] =
+        [|instance| instance.ecs_managed = true, |instance| instance.unhealthy = true];
+    for doubt in doubts {
+        let mut inventory = cluster(&[(4, 4), (4, 4), (4, 4)]);
+        inventory.services.push(service(0, room(3, 3)));
+        [0, 1].into_iter().for_each(|position| run(&mut inventory, position, 0));
+        protect(&mut inventory, [1, 2]);
+        assert_eq!(word(&inventory, &boundless()), "certified");
+        doubt(&mut inventory.instances[2]);
+        assert_eq!(word(&inventory, &boundless()), "no_room");
+
+        let mut inventory = cluster(&[(4, 4), (4, 4), (4, 4)]);
+        inventory.services.push(service(0, room(3, 3)));
+        run(&mut inventory, 1, 0);
+        protect(&mut inventory, [1, 2]);
+        let floor = Policy { min_instances: 2, ..boundless() };
+        let headroom = Policy { headroom_cpu_percent: 30, ..boundless() };
+        assert_eq!(word(&inventory, &floor), "empty");
+        assert_eq!(word(&inventory, &headroom), "empty");
+        doubt(&mut inventory.instances[2]);
+        assert_eq!(word(&inventory, &floor), "min_instances");
+        assert_eq!(word(&inventory, &headroom), "headroom");
+    }
+}
+
+/// What a service asks of instances.
+type Requirement = fn(&mut Service);
+
+#[test]
+fn tasks_need_their_platform_and_a_zone_with_a_subnet() {
+    let cases: [(Requirement, bool); 7] = [
+        (|service| service.os_type = Some("linux".to_owned()), true),
+        (|service| service.os_type = Some("windows".to_owned()), false),
+        (|service| service.cpu_architecture = Some("arm64".to_owned()), true),
+        (|service| service.cpu_architecture = Some("x86_64".to_owned()), false),
+        (|service| service.zones = Some(["0", "7"].map(str::to_owned).into()), true),
+        (|service| service.zones = Some(["1".to_owned()].into()), false),
+        (|service| service.zones = Some([].into()), false),
+    ];
+    for (number, (change, fits)) in cases.into_iter().enumerate() {
+        let mut inventory = cluster(&[(4, 4), (4, 4)]);
+        for instance in &mut inventory.instances {
+            let attributes = [("ecs.os-type", "linux"), ("ecs.cpu-architecture", "arm64")];
+            let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            instance.attributes.extend(attributes);
+        }
+        inventory.services.push(service(0, room(1, 1)));
+        run(&mut inventory, 0, 0);
+        protect(&mut inventory, [1]);
+        change(&mut inventory.services[0]);
+        let expected = if fits { "certified" } else { "no_room" };
+        assert_eq!(word(&inventory, &boundless()), expected, "case {number}");
+    }
 }
 
 #[test]
@@ -223,6 +304,22 @@ fn a_pattern_that_can_be_read_in_two_ways_pins_its_tasks() {
 }
 
 #[test]
+fn what_is_empty_goes_before_what_has_tasks_whatever_the_zones() {
+    // Half of five may go. The third empty one is alone in its zone, and so has to wait for the
+    // others; a full one must not go meanwhile.
+    let mut inventory = cluster(&[(8, 8); 5]);
+    for (instance, zone) in inventory.instances.iter_mut().zip(["c", "a", "b", "a", "b"]) {
+        instance.zone = zone.to_owned();
+    }
+    inventory.services = vec![service(0, room(1, 1))];
+    [3, 4].into_iter().for_each(|position| run(&mut inventory, position, 0));
+    let policy = Policy { max_removals_percent: 50, keep_zone_balance: true, ..boundless() };
+    let plan = plan(&inventory, &policy, now());
+    let reasons: Vec<_> = plan.remove.iter().map(|removal| removal.reason.code()).collect();
+    assert_eq!(reasons, ["empty", "empty", "empty"], "{:?}", plan.keep);
+}
+
+#[test]
 fn a_group_keeps_an_instance_for_the_same_reasons_once_it_drains() {
     for (word, change) in RULES {
         let (mut inventory, mut policy) = (cluster(&[(4, 4), (4, 4)]), boundless());
@@ -233,6 +330,8 @@ fn a_group_keeps_an_instance_for_the_same_reasons_once_it_drains() {
         let speaks = [
             "not_in_service",
             "protected_from_scale_in",
+            "keep",
+            "group_owned",
             "group_not_allowed",
             "managed_scaling",
             "group_at_minimum",

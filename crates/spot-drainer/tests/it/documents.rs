@@ -162,9 +162,13 @@ fn reasons_to_stay() -> Vec<KeepReason> {
         KeepReason::Draining,
         KeepReason::NotActive(ContainerInstanceStatus::Inactive),
         KeepReason::AgentDisconnected,
+        KeepReason::EcsManaged,
         KeepReason::NoGroup,
         KeepReason::NotInService(LifecycleState::Standby),
+        KeepReason::Unhealthy,
         KeepReason::ProtectedFromScaleIn,
+        KeepReason::Keep,
+        KeepReason::GroupOwned(group.clone(), text.clone()),
         KeepReason::GroupUnavailable(group.clone(), text.clone()),
         KeepReason::GroupNotAllowed(group.clone()),
         KeepReason::ManagedScaling(group.clone()),
@@ -187,9 +191,13 @@ fn is_listed(reason: &KeepReason) -> bool {
         | KeepReason::Draining
         | KeepReason::NotActive(_)
         | KeepReason::AgentDisconnected
+        | KeepReason::EcsManaged
         | KeepReason::NoGroup
         | KeepReason::NotInService(_)
+        | KeepReason::Unhealthy
         | KeepReason::ProtectedFromScaleIn
+        | KeepReason::Keep
+        | KeepReason::GroupOwned(..)
         | KeepReason::GroupUnavailable(..)
         | KeepReason::GroupNotAllowed(_)
         | KeepReason::ManagedScaling(_)
