@@ -6,9 +6,12 @@ terraform {
 
 locals {
   directory = "${path.module}/../../../events"
+  # Without what no rule or hook of the module delivers: other wrappings, what is no event, and events of an account or
+  # Region that no rule here sees.
   files = {
     for file in setunion(fileset(local.directory, "spot-drainer/*.json"), fileset(local.directory, "lifecycle-drainer/*.json")) :
     file => jsondecode(file("${local.directory}/${file}"))
+    if length(regexall("/(dead-letter|detail-|list-|pipes-|unknown-|sns-text-in-text|sns-notification-bare|sqs-one-unknown|sqs-sns-event|foreign-spot-interruption-)", file)) == 0
   }
   # An SQS record carries a text under `body`, an SNS record one under `Sns.Message`, and SNS in SQS one in the other.
   texts = {
