@@ -32,6 +32,7 @@ locals {
     AUTO_SCALING_GROUPS      = var.auto_scaling_groups == null ? null : join(",", var.auto_scaling_groups)
     ALLOW_MANAGED_SCALING    = tostring(var.allow_managed_scaling)
     ALLOW_STANDALONE_TASKS   = tostring(var.allow_standalone_tasks)
+    LIFECYCLE_TOPIC_ARN      = local.lifecycle_topic_arn
     INSTANCE_PRICES          = var.instance_prices == null ? null : jsonencode(var.instance_prices)
     NOTIFICATION_TOPIC_ARN   = var.notification_topic_arn
     METRICS_NAMESPACE        = var.metrics_namespace
@@ -69,7 +70,7 @@ locals {
       settings = [
         "ECS_CLUSTERS", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
         "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "ALLOW_MANAGED_SCALING",
-        "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
+        "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
       ]
       # Lambda's default is two. The next sweep is the better retry, as it looks at the world afresh.
       retries           = 0

@@ -3,6 +3,11 @@
 locals {
   lifecycle_drainer = contains(var.functions, "lifecycle-drainer")
   hook_groups       = toset(!local.lifecycle_drainer ? [] : var.termination_hook_groups == null ? local.groups : var.termination_hook_groups)
+  # The topic whose hooks hold an instance until it is empty, for the reaper. Drainers that only log hold nothing. By its
+  # name, so that it is known at plan time.
+  lifecycle_topic_arn = var.dry_run ? null : var.lifecycle_topic_arn != null ? var.lifecycle_topic_arn : (
+    local.lifecycle_drainer ? "arn:${local.partition}:sns:${local.region}:${local.account}:${var.name_prefix}-lifecycle" : null
+  )
 }
 
 resource "aws_autoscaling_lifecycle_hook" "termination" {

@@ -297,6 +297,17 @@ variable "instance_prices" {
   }
 }
 
+variable "lifecycle_topic_arn" {
+  description = "SNS topic of the termination hooks that hold an instance until it is empty, if the lifecycle drainer is deployed elsewhere. Null: that of this module. The scale-in reaper terminates an instance with tasks on it only where such a hook, or ECS's managed draining, holds it."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.lifecycle_topic_arn == null ? true : can(regex("^arn:[a-z0-9-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}$", var.lifecycle_topic_arn))
+    error_message = "lifecycle_topic_arn must be the ARN of an SNS topic, such as arn:aws:sns:eu-west-1:123456789012:ebb-lifecycle."
+  }
+}
+
 # How it is deployed.
 
 variable "name_prefix" {

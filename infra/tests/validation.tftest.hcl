@@ -32,6 +32,7 @@ run "wrong_values_first_of_each" {
     min_instances                  = -1
     min_instance_age_seconds       = -1
     instance_prices                = { "m7g.large" = -1 }
+    lifecycle_topic_arn            = "arn:aws-cn:sqs:cn-north-1:111122223333:ebb-lifecycle"
     name_prefix                    = "abcdefghijklmnopqrstuvwxyz123"
     package_path                   = "bootstrap.zip"
     architecture                   = "arm"
@@ -69,6 +70,7 @@ run "wrong_values_first_of_each" {
     var.min_instances,
     var.min_instance_age_seconds,
     var.instance_prices,
+    var.lifecycle_topic_arn,
     var.name_prefix,
     var.package_path,
     var.architecture,

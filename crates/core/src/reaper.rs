@@ -10,6 +10,7 @@ pub mod request;
 pub mod revalidate;
 pub mod services;
 pub mod settings;
+pub mod termination;
 #[cfg(test)]
 mod testing;
 mod text;

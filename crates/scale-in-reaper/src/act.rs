@@ -10,6 +10,7 @@ use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem};
 use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::reaper::revalidate::revalidate;
+use ebb_core::reaper::termination::{AfterDrain, after_drain};
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
 use ebb_planner::{Instance, Plan};
 use tracing::{info, warn};
@@ -104,7 +105,10 @@ impl Sweep<'_> {
         let holding = self.holding_groups(groups).await?;
         Ok(certain
             .into_iter()
-            .filter(|removal| holding.contains(&removal.group))
+            .filter(|removal| {
+                let held = holding.contains(&removal.group);
+                after_drain(&removal.reason, held) == AfterDrain::Terminate
+            })
             .map(|removal| removal.instance_id.clone())
             .collect())
     }

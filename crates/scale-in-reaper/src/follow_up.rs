@@ -35,7 +35,11 @@ impl Sweep<'_> {
         for group in groups {
             let holds = match known.get(&group) {
                 Some(&holds) => holds,
-                None => self.clients.auto_scaling.holds_until_empty(&group).await?,
+                None => {
+                    let topic = self.settings.lifecycle_topic.as_ref();
+                    let hooks = self.clients.auto_scaling.lifecycle_hooks(&group).await?;
+                    hooks.iter().any(|hook| hook.holds_until_empty(topic))
+                }
             };
             // Only answers are remembered: a failure has returned above, and the group is asked
             // again.

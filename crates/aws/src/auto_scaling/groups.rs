@@ -2,10 +2,12 @@
 
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup, Instance as SdkInstance, InstanceLifecyclePolicy, InstanceRefresh,
-    InstanceRefreshStatus, LifecycleHook, RetentionAction, RetentionTriggers, SuspendedProcess,
+    InstanceRefreshStatus, LifecycleHook as SdkLifecycleHook, RetentionAction, RetentionTriggers,
+    SuspendedProcess,
 };
 use ebb_core::auto_scaling::LifecycleState;
-use ebb_core::ids::{GroupName, InstanceId};
+use ebb_core::ids::{GroupName, HookName, InstanceId};
+use ebb_core::reaper::termination::LifecycleHook;
 use ebb_core::spot::fallback::GroupSize;
 use ebb_planner::Group;
 
@@ -20,10 +22,6 @@ const GROUPS_PER_PAGE: i32 = 100;
 /// A Region has 500 groups by default (Auto Scaling service quotas, adjustable). A list that goes
 /// on after this is an error.
 const GROUP_PAGES_MAX: usize = 100;
-
-/// The hook that ECS puts on the groups of capacity providers with managed draining: ECS then holds
-/// an instance until it is empty. Source: ECS Developer Guide, managed-instance-draining.
-const MANAGED_DRAINING_HOOK: &str = "ecs-managed-draining-termination-hook";
 
 /// What an answer lacks that every group has.
 const INCOMPLETE_GROUP: &str = "a group lacks its name, a size, or an instance its id";
@@ -114,18 +112,18 @@ impl AutoScaling {
         Ok(statuses.find(|status| !is_over(status)).map(|status| status.as_str().to_owned()))
     }
 
-    /// Whether a termination hook of a group holds its instances until they are empty: a hook that
-    /// notifies a topic, as the lifecycle drainer's does, or that of ECS's managed draining.
+    /// The lifecycle hooks of a group, whatever they run on.
     ///
     /// # Errors
-    /// If the call fails.
-    pub async fn holds_until_empty(&self, group: &GroupName) -> Result<bool, AwsError> {
+    /// If the call fails, or a hook lacks its name or its transition.
+    pub async fn lifecycle_hooks(&self, group: &GroupName) -> Result<Vec<LifecycleHook>, AwsError> {
+        let operation = format!("describe the lifecycle hooks of group {group}");
         let request = self.client.describe_lifecycle_hooks();
         let request = request.auto_scaling_group_name(group.as_str());
-        let ok = request.send().await.map_err(|error| {
-            AwsError::new(format!("describe the lifecycle hooks of group {group}"), error)
-        })?;
-        Ok(ok.lifecycle_hooks().iter().any(hook_holds_until_empty))
+        let ok = request.send().await.map_err(|error| AwsError::new(&operation, error))?;
+        let hooks: Option<Vec<_>> = ok.lifecycle_hooks().iter().map(lifecycle_hook).collect();
+        let problem = "a hook lacks its name or its transition";
+        hooks.ok_or_else(|| AwsError::unusable_answer(operation, problem))
     }
 
     /// Reads the size of a group.
@@ -180,13 +178,12 @@ fn is_over(status: &InstanceRefreshStatus) -> bool {
     )
 }
 
-fn hook_holds_until_empty(hook: &LifecycleHook) -> bool {
-    let terminating = hook.lifecycle_transition() == Some("autoscaling:EC2_INSTANCE_TERMINATING");
-    // Anybody may have termination hooks on a group; only one whose consumer waits for the tasks
-    // holds an instance, and Ebb's drainer is reached over a topic.
-    let notifies_topic =
-        hook.notification_target_arn().is_some_and(|arn| arn.split(':').nth(2) == Some("sns"));
-    terminating && (notifies_topic || hook.lifecycle_hook_name() == Some(MANAGED_DRAINING_HOOK))
+fn lifecycle_hook(described: &SdkLifecycleHook) -> Option<LifecycleHook> {
+    Some(LifecycleHook {
+        name: HookName::new(described.lifecycle_hook_name()?),
+        transition: described.lifecycle_transition()?.to_owned(),
+        target: described.notification_target_arn().map(str::to_owned),
+    })
 }
 
 fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {

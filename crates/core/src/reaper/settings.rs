@@ -47,6 +47,8 @@ settings! {
         ALLOW_STANDALONE_TASKS: BOOLEAN => allow_standalone_tasks: bool = false,
         /// What an hour of each instance type costs, in millionths of a dollar.
         INSTANCE_PRICES: InstancePrices => instance_prices: BTreeMap<String, u64> = BTreeMap::new(),
+        /// The topic that the hooks of the lifecycle drainer notify; `None` if no hook is its own.
+        LIFECYCLE_TOPIC_ARN: TOPIC_ARN => lifecycle_topic: Option<TopicArn> = None,
         /// The topic for notices to people.
         NOTIFICATION_TOPIC_ARN: TOPIC_ARN => notification_topic: Option<TopicArn> = None,
         /// The CloudWatch namespace of the metrics.
@@ -165,6 +167,7 @@ mod tests {
     #[test]
     fn every_variable_is_read_and_reaches_the_policy() {
         let topic = "arn:aws:sns:eu-west-1:111122223333:sweeps";
+        let hooks = "arn:aws:sns:eu-west-1:111122223333:ebb-lifecycle";
         let settings = read(&[
             (ECS_CLUSTERS, "shop"),
             (REAPER_MODE, "act"),
@@ -177,6 +180,7 @@ mod tests {
             (ALLOW_MANAGED_SCALING, "true"),
             (ALLOW_STANDALONE_TASKS, "true"),
             (INSTANCE_PRICES, r#"{"m7g.large": 0.0816, "m7g.xlarge": 1}"#),
+            (LIFECYCLE_TOPIC_ARN, hooks),
             (NOTIFICATION_TOPIC_ARN, topic),
             (METRICS_NAMESPACE, "Platform/Ebb"),
         ]);
@@ -198,6 +202,7 @@ mod tests {
                 ("m7g.xlarge".to_owned(), 1_000_000),
             ]
             .into(),
+            lifecycle_topic: Some(TopicArn::new(hooks)),
             notification_topic: Some(TopicArn::new(topic)),
             metrics_namespace: "Platform/Ebb".to_owned(),
         };

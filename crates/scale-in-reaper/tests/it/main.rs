@@ -4,6 +4,7 @@
 mod events;
 mod faults;
 mod follow_ups;
+mod hooks;
 mod interruptions;
 mod simulation;
 mod start;

@@ -1,0 +1,119 @@
+//! When an instance that a sweep drains may be terminated: at once, after another look at its tasks,
+//! or by a later sweep.
+//!
+//! A termination cannot be taken back, a drain can. So nothing is terminated with tasks on it unless
+//! a hook holds it until they have stopped. Reading the hooks and the tasks, and terminating, is left
+//! to the `scale-in-reaper`.
+
+use ebb_planner::RemoveReason;
+
+use crate::ids::{HookName, TopicArn};
+
+/// The hook that ECS puts on the groups of capacity providers with managed draining: ECS then holds
+/// an instance until it is empty. Source: ECS Developer Guide, managed-instance-draining.
+const MANAGED_DRAINING_HOOK: &str = "ecs-managed-draining-termination-hook";
+
+/// `LifecycleTransition` of a hook that runs when an instance is terminated.
+const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
+
+/// A lifecycle hook of an Auto Scaling group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LifecycleHook {
+    /// Its name.
+    pub name: HookName,
+    /// `LifecycleTransition`: what it runs on.
+    pub transition: String,
+    /// `NotificationTargetARN`: whom it notifies, if not EventBridge alone.
+    pub target: Option<String>,
+}
+
+impl LifecycleHook {
+    /// Whether it holds an instance that its group terminates until no task is left on it: the hook
+    /// of the lifecycle drainer, which notifies `topic`, and that of ECS's managed draining, which
+    /// notifies EventBridge alone. Anybody may have termination hooks on a group (for DNS records,
+    /// logs, chat), and what listens to those waits for no task.
+    pub fn holds_until_empty(&self, topic: Option<&TopicArn>) -> bool {
+        if self.transition != TERMINATING {
+            return false;
+        }
+        match &self.target {
+            Some(target) => topic.is_some_and(|topic| topic.as_str() == target),
+            None => self.name.as_str() == MANAGED_DRAINING_HOOK,
+        }
+    }
+}
+
+/// What becomes of an instance that a sweep has drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterDrain {
+    /// Its group terminates it at once.
+    Terminate,
+    /// A later sweep sees to it, once its tasks have stopped.
+    LeaveToLaterSweep,
+}
+
+/// Decides what becomes of an instance that goes for this `reason`, once it is DRAINING. `held`
+/// says whether a hook of its group holds it until it is empty.
+pub fn after_drain(reason: &RemoveReason, held: bool) -> AfterDrain {
+    match (reason, held) {
+        // Its tasks are sure to find a place, so that the drain need not be taken back.
+        (RemoveReason::Empty | RemoveReason::Certified { .. }, true) => AfterDrain::Terminate,
+        (
+            RemoveReason::Empty | RemoveReason::Certified { .. } | RemoveReason::Replayed { .. },
+            _,
+        ) => AfterDrain::LeaveToLaterSweep,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: &str = "arn:aws:sns:eu-west-1:111122223333:ebb-lifecycle";
+
+    fn hook(name: &str, transition: &str, target: Option<&str>) -> LifecycleHook {
+        let (transition, target) = (transition.to_owned(), target.map(str::to_owned));
+        LifecycleHook { name: HookName::new(name), transition, target }
+    }
+
+    #[test]
+    fn only_our_hook_and_that_of_managed_draining_hold_an_instance() {
+        let launching = "autoscaling:EC2_INSTANCE_LAUNCHING";
+        let queue = "arn:aws:sqs:eu-west-1:111122223333:ebb-lifecycle";
+        let longer = "arn:aws:sns:eu-west-1:111122223333:ebb-lifecycle-2";
+        let elsewhere = "arn:aws:sns:eu-west-1:444455556666:ebb-lifecycle";
+        for (hook, holds, holds_without_topic) in [
+            (hook("ebb-drain", TERMINATING, Some(OURS)), true, false),
+            (hook("any name", TERMINATING, Some(OURS)), true, false),
+            (hook(MANAGED_DRAINING_HOOK, TERMINATING, None), true, true),
+            (hook("ebb-drain", launching, Some(OURS)), false, false),
+            (hook(MANAGED_DRAINING_HOOK, launching, None), false, false),
+            (hook(MANAGED_DRAINING_HOOK, TERMINATING, Some(elsewhere)), false, false),
+            (hook("ebb-drain", TERMINATING, None), false, false),
+            (hook("ebb-drain", TERMINATING, Some(queue)), false, false),
+            (hook("ebb-drain", TERMINATING, Some(longer)), false, false),
+            (hook("ebb-drain", TERMINATING, Some(elsewhere)), false, false),
+        ] {
+            assert_eq!(hook.holds_until_empty(Some(&TopicArn::new(OURS))), holds, "{hook:?}");
+            assert_eq!(hook.holds_until_empty(None), holds_without_topic, "{hook:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_terminated_at_once_but_what_is_held_and_whose_tasks_are_sure_of_a_place() {
+        let mut lines = Vec::new();
+        for reason in [
+            RemoveReason::Empty,
+            RemoveReason::Certified { tasks: 2 },
+            RemoveReason::Replayed { tasks: 2 },
+        ] {
+            let [held, free] = [true, false].map(|held| after_drain(&reason, held));
+            lines.push(format!("{}: held {held:?}, not held {free:?}", reason.code()));
+        }
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        empty: held Terminate, not held LeaveToLaterSweep
+        certified: held Terminate, not held LeaveToLaterSweep
+        replayed: held LeaveToLaterSweep, not held LeaveToLaterSweep
+        ");
+    }
+}
