@@ -11,7 +11,7 @@ use ebb_core::reaper::termination::LifecycleHook;
 use ebb_core::spot::fallback::GroupSize;
 use ebb_planner::Group;
 
-use crate::auto_scaling::auto_scaling_client::AutoScaling;
+use crate::auto_scaling::auto_scaling_client::{AutoScaling, sent_once};
 use crate::error::AwsError;
 use crate::pace::Pacer;
 use crate::reads::list;
@@ -147,11 +147,11 @@ impl AutoScaling {
         Ok(GroupSize { desired_capacity, max_size })
     }
 
-    /// Sets the desired capacity of a group at once, whatever its cooldown. Setting it again
-    /// changes nothing.
+    /// Sets the desired capacity of a group at once, whatever its cooldown. The call is sent once: a
+    /// second one might undo what somebody else has set since the first.
     ///
     /// # Errors
-    /// If the call fails.
+    /// If the call fails. It may have taken effect all the same.
     pub async fn set_desired_capacity(
         &self,
         group: &GroupName,
@@ -159,6 +159,7 @@ impl AutoScaling {
     ) -> Result<(), AwsError> {
         let request = self.client.set_desired_capacity().auto_scaling_group_name(group.as_str());
         let request = request.desired_capacity(desired_capacity).honor_cooldown(false);
+        let request = request.customize().config_override(sent_once());
         request.send().await.map_err(|error| {
             let change = format!("desired capacity of Auto Scaling group {group}");
             AwsError::new(format!("set the {change} to {desired_capacity}"), error)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ebb_core::ids::GroupName;
 use ebb_core::spot::OutcomeKind;
 use ebb_core::spot::settings::SpotSettings;
+use ebb_region::fault::Fault;
 use ebb_region::scenario;
 
 use crate::support::{Sim, instance_id, kinds, notice, shop_settings, sqs, start_time};
@@ -85,4 +86,14 @@ async fn an_instance_that_its_agent_drained_first_is_counted_too() {
     }
     assert_eq!(sim.outcome(&notice(&instance_id(7))).await.outcome, OutcomeKind::AlreadyDraining);
     assert_eq!(desired_capacity(&sim), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_lost_raises_the_group_once() {
+    for fault in Fault::TRANSIENT {
+        let sim = sim().await;
+        sim.region.world().faults.plan("SetDesiredCapacity", fault, 1);
+        sim.invoke(&notice(&instance_id(7))).await.unwrap();
+        assert_eq!(desired_capacity(&sim), 7, "{fault:?}");
+    }
 }
