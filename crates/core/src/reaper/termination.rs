@@ -1,5 +1,5 @@
 //! When an instance that a sweep drains may be terminated: at once, after another look at its tasks,
-//! or by a later sweep.
+//! or by a later sweep; and what a call comes to that nobody knows to have taken effect.
 //!
 //! A termination cannot be taken back, a drain can. So nothing is terminated with tasks on it unless
 //! a hook holds it until they have stopped. Reading the hooks and the tasks, and terminating, is left
@@ -7,6 +7,7 @@
 
 use ebb_planner::RemoveReason;
 
+use crate::auto_scaling::LifecycleState;
 use crate::ids::{HookName, TopicArn};
 
 /// The hook that ECS puts on the groups of capacity providers with managed draining: ECS then holds
@@ -65,6 +66,32 @@ pub fn after_drain(reason: &RemoveReason, held: bool) -> AfterDrain {
     }
 }
 
+/// How often a sweep has a group terminate an instance: once more after a throttle or a broken
+/// connection, and once more than that.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// What becomes of a termination that failed, or whose answer was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// It took effect all the same.
+    Terminating,
+    /// It did not, and may be tried again.
+    TryAgain,
+    /// It did not, and the drain is to be taken back.
+    GiveUp,
+}
+
+/// Decides about a termination that failed `attempts` times, by where the instance stands in its
+/// group afterwards; `None` if it is in no group. The call is not known to be idempotent, so that
+/// nothing is tried again unless its group still has the instance in service.
+pub fn after_failure(state: Option<&LifecycleState>, attempts: u32) -> AfterFailure {
+    match state {
+        Some(state) if state.is_terminating() => AfterFailure::Terminating,
+        Some(LifecycleState::InService) if attempts < ATTEMPTS_MAX => AfterFailure::TryAgain,
+        Some(_) | None => AfterFailure::GiveUp,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,5 +142,28 @@ mod tests {
         certified: held Terminate, not held LeaveToLaterSweep
         replayed: held LeaveToLaterSweep, not held LeaveToLaterSweep
         ");
+    }
+
+    #[test]
+    fn a_termination_is_tried_again_only_while_the_instance_is_in_service_and_not_for_ever() {
+        let after = |state: &str, attempts| after_failure(Some(&state.into()), attempts);
+        for attempts in 1..=4 {
+            for state in ["Terminating", "Terminating:Wait", "Terminating:Proceed", "Terminated"] {
+                assert_eq!(after(state, attempts), AfterFailure::Terminating, "{state}");
+            }
+            for state in ["Standby", "Detaching", "Warmed:Running", "Quarantined", ""] {
+                assert_eq!(after(state, attempts), AfterFailure::GiveUp, "{state}");
+            }
+            assert_eq!(after_failure(None, attempts), AfterFailure::GiveUp);
+        }
+        assert_eq!(
+            [1, 2, 3, 4].map(|attempts| after("InService", attempts)),
+            [
+                AfterFailure::TryAgain,
+                AfterFailure::TryAgain,
+                AfterFailure::GiveUp,
+                AfterFailure::GiveUp
+            ]
+        );
     }
 }

@@ -10,9 +10,7 @@ use ebb_region::world::World;
 use ebb_region::world::autoscaling::{ActionResult, Hook};
 use ebb_region::world::ecs::{ServiceKind, TaskSpec};
 
-use crate::support::{
-    CLUSTER, GROUP, INTERVAL, Sim, hooked, outcomes, removed, settings, small,
-};
+use crate::support::{CLUSTER, GROUP, INTERVAL, Sim, hooked, outcomes, removed, settings, small};
 
 const TERMINATE: &str = "TerminateInstanceInAutoScalingGroup";
 
