@@ -243,6 +243,18 @@ variable "max_removals_percent" {
   }
 }
 
+variable "max_empty_removals_percent" {
+  description = "Share of a cluster's usable container instances that one sweep may remove beyond `max_removals_percent`, in percent, rounded up, if nothing but daemon tasks is on them. 0: they count like the others."
+  type        = number
+  default     = 50
+  nullable    = false
+
+  validation {
+    condition     = var.max_empty_removals_percent >= 0 && var.max_empty_removals_percent <= 100 && floor(var.max_empty_removals_percent) == var.max_empty_removals_percent
+    error_message = "max_empty_removals_percent must be a whole number from 0 to 100."
+  }
+}
+
 variable "min_instances" {
   description = "Usable container instances that are always left in a cluster."
   type        = number

@@ -61,19 +61,20 @@ run "settings_are_texts_that_the_functions_read" {
 
   assert {
     condition = aws_lambda_function.this["scale-in-reaper"].environment[0].variables == tomap({
-      ECS_CLUSTERS             = "shop,arn:aws-cn:ecs:cn-north-1:111122223333:cluster/till"
-      REAPER_MODE              = "plan"
-      HEADROOM_CPU_PERCENT     = "20"
-      HEADROOM_MEMORY_PERCENT  = "20"
-      MAX_REMOVALS_PERCENT     = "10"
-      MIN_INSTANCES            = "1"
-      MIN_INSTANCE_AGE_SECONDS = "900"
-      AUTO_SCALING_GROUPS      = "shop-spot"
-      ALLOW_MANAGED_SCALING    = "false"
-      ALLOW_STANDALONE_TASKS   = "false"
-      INSTANCE_PRICES          = "{\"m7g.large\":0.0898}"
-      LIFECYCLE_TOPIC_ARN      = "arn:aws-cn:sns:cn-north-1:111122223333:one-lifecycle"
-      METRICS_NAMESPACE        = "Ebb"
+      ECS_CLUSTERS               = "shop,arn:aws-cn:ecs:cn-north-1:111122223333:cluster/till"
+      REAPER_MODE                = "plan"
+      HEADROOM_CPU_PERCENT       = "20"
+      HEADROOM_MEMORY_PERCENT    = "20"
+      MAX_REMOVALS_PERCENT       = "10"
+      MAX_EMPTY_REMOVALS_PERCENT = "50"
+      MIN_INSTANCES              = "1"
+      MIN_INSTANCE_AGE_SECONDS   = "900"
+      AUTO_SCALING_GROUPS        = "shop-spot"
+      ALLOW_MANAGED_SCALING      = "false"
+      ALLOW_STANDALONE_TASKS     = "false"
+      INSTANCE_PRICES            = "{\"m7g.large\":0.0898}"
+      LIFECYCLE_TOPIC_ARN        = "arn:aws-cn:sns:cn-north-1:111122223333:one-lifecycle"
+      METRICS_NAMESPACE          = "Ebb"
     })
     error_message = "The scale-in reaper's settings: ${jsonencode(aws_lambda_function.this["scale-in-reaper"].environment[0].variables)}"
   }

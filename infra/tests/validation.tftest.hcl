@@ -29,6 +29,7 @@ run "wrong_values_first_of_each" {
     headroom_cpu_percent           = 91
     headroom_memory_percent        = -1
     max_removals_percent           = 101
+    max_empty_removals_percent     = 101
     min_instances                  = -1
     min_instance_age_seconds       = -1
     instance_prices                = { "m7g.large" = -1 }
@@ -67,6 +68,7 @@ run "wrong_values_first_of_each" {
     var.headroom_cpu_percent,
     var.headroom_memory_percent,
     var.max_removals_percent,
+    var.max_empty_removals_percent,
     var.min_instances,
     var.min_instance_age_seconds,
     var.instance_prices,
@@ -169,6 +171,7 @@ run "the_edges_are_accepted" {
     headroom_cpu_percent           = 0
     headroom_memory_percent        = 90
     max_removals_percent           = 100
+    max_empty_removals_percent     = 0
     min_instances                  = 0
     min_instance_age_seconds       = 0
     metrics_namespace              = "Shop/Ebb #1"

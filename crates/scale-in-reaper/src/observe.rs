@@ -295,6 +295,11 @@ fn arn_names(arn: &str, group: &GroupName) -> bool {
     arn.rsplit_once("autoScalingGroupName/").map_or(arn, |(_, name)| name) == group.as_str()
 }
 
+/// The last part of a task's ARN.
+pub(crate) fn task_id(arn: &TaskArn) -> &str {
+    arn.as_str().rsplit('/').next().unwrap_or_default()
+}
+
 /// Adds the tasks of the inspected instances.
 fn add_tasks(
     inventory: &mut Inventory,
@@ -326,7 +331,7 @@ fn add_tasks(
                 .map_or(TaskKind::UnknownService, |&index| TaskKind::Service(index)),
             None => TaskKind::Standalone,
         };
-        let id = task.arn.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+        let id = task_id(&task.arn).to_owned();
         by_instance.entry(&task.container_instance).or_default().push(Task {
             id,
             kind,

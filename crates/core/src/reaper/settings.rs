@@ -16,6 +16,10 @@ use crate::settings::{
 };
 use crate::vocabulary::vocabulary;
 
+/// Half of a cluster at most: ECS's cluster auto scaling takes less than half of the empty instances
+/// a minute (ECS Developer Guide, managed-scaling-behavior).
+const MAX_EMPTY_REMOVALS: u32 = 50;
+
 settings! {
     /// The settings of the `scale-in-reaper`.
     pub struct ReaperSettings {
@@ -33,6 +37,10 @@ settings! {
         /// up.
         MAX_REMOVALS_PERCENT: number!(u32, "a whole number of percent", 0..=100) =>
             max_removals_percent: u32 = Policy::default().max_removals_percent,
+        /// The share of a cluster's usable instances that one sweep may remove beyond that, in
+        /// percent, rounded up, if nothing but daemon tasks is on them.
+        MAX_EMPTY_REMOVALS_PERCENT: number!(u32, "a whole number of percent", 0..=100) =>
+            max_empty_removals_percent: u32 = MAX_EMPTY_REMOVALS,
         /// How many usable instances are always left in a cluster.
         MIN_INSTANCES: number!(usize, "a number of instances", 0..=5_000) =>
             min_instances: usize = Policy::default().min_instances,
@@ -63,6 +71,7 @@ impl ReaperSettings {
             headroom_cpu_percent: self.headroom_cpu_percent,
             headroom_memory_percent: self.headroom_memory_percent,
             max_removals_percent: self.max_removals_percent,
+            max_empty_removals_percent: self.max_empty_removals_percent,
             min_instances: self.min_instances,
             min_instance_age: self.min_instance_age,
             groups: self.groups.clone(),
@@ -161,7 +170,8 @@ mod tests {
         let settings = read(&[]).unwrap();
         assert_eq!(settings, ReaperSettings::default());
         assert_eq!(settings.mode, ReaperMode::Plan);
-        assert_eq!(settings.policy(), Policy::default());
+        let policy = Policy { max_empty_removals_percent: 50, ..Policy::default() };
+        assert_eq!(settings.policy(), policy);
     }
 
     #[test]
@@ -174,6 +184,7 @@ mod tests {
             (HEADROOM_CPU_PERCENT, "0"),
             (HEADROOM_MEMORY_PERCENT, "90"),
             (MAX_REMOVALS_PERCENT, "100"),
+            (MAX_EMPTY_REMOVALS_PERCENT, "25"),
             (MIN_INSTANCES, "3"),
             (MIN_INSTANCE_AGE_SECONDS, "0"),
             (AUTO_SCALING_GROUPS, "shop on-demand, shop-spot"),
@@ -192,6 +203,7 @@ mod tests {
             headroom_cpu_percent: 0,
             headroom_memory_percent: 90,
             max_removals_percent: 100,
+            max_empty_removals_percent: 25,
             min_instances: 3,
             min_instance_age: SignedDuration::ZERO,
             groups: Some(groups.into()),
@@ -210,6 +222,7 @@ mod tests {
         let policy = expected.policy();
         assert_eq!((policy.headroom_cpu_percent, policy.headroom_memory_percent), (0, 90));
         assert_eq!((policy.max_removals_percent, policy.min_instances), (100, 3));
+        assert_eq!(policy.max_empty_removals_percent, 25);
         assert_eq!(
             (policy.min_instance_age, policy.groups),
             (expected.min_instance_age, expected.groups)
@@ -224,6 +237,7 @@ mod tests {
             (HEADROOM_CPU_PERCENT, "91"),
             (HEADROOM_MEMORY_PERCENT, "20%"),
             (MAX_REMOVALS_PERCENT, "101"),
+            (MAX_EMPTY_REMOVALS_PERCENT, "half"),
             (MIN_INSTANCES, "-1"),
             (MIN_INSTANCE_AGE_SECONDS, "15m"),
             (AUTO_SCALING_GROUPS, "shop,,spot"),
@@ -241,6 +255,7 @@ mod tests {
         HEADROOM_CPU_PERCENT is "91", expected a whole number of percent from 0 to 90
         HEADROOM_MEMORY_PERCENT is "20%", expected a whole number of percent from 0 to 90
         MAX_REMOVALS_PERCENT is "101", expected a whole number of percent from 0 to 100
+        MAX_EMPTY_REMOVALS_PERCENT is "half", expected a whole number of percent from 0 to 100
         MIN_INSTANCES is "-1", expected a number of instances from 0 to 5000
         MIN_INSTANCE_AGE_SECONDS is "15m", expected a number of seconds from 0 to 31536000
         AUTO_SCALING_GROUPS is "shop,,spot", expected names of Auto Scaling groups, each 1 to 255 printable characters without a colon or a comma, separated by commas, each once

@@ -5,7 +5,9 @@
 //! a hook holds it until they have stopped. Reading the hooks and the tasks, and terminating, is left
 //! to the `scale-in-reaper`.
 
-use ebb_planner::RemoveReason;
+use std::collections::BTreeSet;
+
+use ebb_planner::{RemoveReason, Task};
 
 use crate::auto_scaling::LifecycleState;
 use crate::ids::{HookName, TopicArn};
@@ -49,6 +51,8 @@ impl LifecycleHook {
 pub enum AfterDrain {
     /// Its group terminates it at once.
     Terminate,
+    /// Its tasks are looked at again: its group terminates it if [`is_still_empty`].
+    LookAgain,
     /// A later sweep sees to it, once its tasks have stopped.
     LeaveToLaterSweep,
 }
@@ -59,11 +63,25 @@ pub fn after_drain(reason: &RemoveReason, held: bool) -> AfterDrain {
     match (reason, held) {
         // Its tasks are sure to find a place, so that the drain need not be taken back.
         (RemoveReason::Empty | RemoveReason::Certified { .. }, true) => AfterDrain::Terminate,
-        (
-            RemoveReason::Empty | RemoveReason::Certified { .. } | RemoveReason::Replayed { .. },
-            _,
-        ) => AfterDrain::LeaveToLaterSweep,
+        // Nothing comes onto what drains: what is empty then stays so.
+        (RemoveReason::Empty, false) => AfterDrain::LookAgain,
+        (RemoveReason::Certified { .. }, false) | (RemoveReason::Replayed { .. }, _) => {
+            AfterDrain::LeaveToLaterSweep
+        }
     }
+}
+
+/// Whether an instance that had nothing but the daemon tasks `before` when it was to be drained has
+/// nothing else now that it drains. `seen` are the ids of its tasks that have not stopped. A read may
+/// be some seconds old, and the answer of the call that drained it is not: `counted` are the tasks
+/// that it had by that.
+pub fn is_still_empty<'a>(
+    before: &[Task],
+    mut seen: impl Iterator<Item = &'a str>,
+    counted: usize,
+) -> bool {
+    let before: BTreeSet<_> = before.iter().map(|task| task.id.as_str()).collect();
+    counted <= before.len() && seen.all(|id| before.contains(id))
 }
 
 /// How often a sweep has a group terminate an instance: once more after a throttle or a broken
@@ -94,6 +112,8 @@ pub fn after_failure(state: Option<&LifecycleState>, attempts: u32) -> AfterFail
 
 #[cfg(test)]
 mod tests {
+    use ebb_planner::TaskKind;
+
     use super::*;
 
     const OURS: &str = "arn:aws:sns:eu-west-1:111122223333:ebb-lifecycle";
@@ -138,10 +158,30 @@ mod tests {
             lines.push(format!("{}: held {held:?}, not held {free:?}", reason.code()));
         }
         insta::assert_snapshot!(lines.join("\n"), @r"
-        empty: held Terminate, not held LeaveToLaterSweep
+        empty: held Terminate, not held LookAgain
         certified: held Terminate, not held LeaveToLaterSweep
         replayed: held LeaveToLaterSweep, not held LeaveToLaterSweep
         ");
+    }
+
+    #[test]
+    fn what_came_before_the_drain_is_found_by_the_look_or_by_the_count() {
+        let daemons = ["a", "b"].map(|id| Task {
+            id: id.to_owned(),
+            kind: TaskKind::Daemon,
+            protected: false,
+        });
+        let is_empty = |seen: &[&'static str], counted| {
+            is_still_empty(&daemons, seen.iter().copied(), counted)
+        };
+        assert!(is_empty(&["a", "b"], 2));
+        assert!(is_empty(&[], 0), "the daemon tasks have stopped");
+        assert!(is_empty(&["a"], 2), "one of them has stopped since the drain");
+        assert!(!is_empty(&["a", "b", "web"], 2), "told to stop, so that it is not counted");
+        assert!(!is_empty(&["web"], 1));
+        assert!(!is_empty(&["a", "b"], 3), "a read that is behind does not show it yet");
+        assert!(is_still_empty(&[], std::iter::empty(), 0));
+        assert!(!is_still_empty(&[], std::iter::empty(), 1));
     }
 
     #[test]
