@@ -69,7 +69,7 @@ locals {
       # A cluster of thousands is planned at once.
       memory = 256
       settings = [
-        "ECS_CLUSTERS", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
+        "ECS_CLUSTERS", "DRY_RUN", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
         "MAX_EMPTY_REMOVALS_PERCENT", "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "ALLOW_MANAGED_SCALING",
         "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
       ]
@@ -129,6 +129,10 @@ resource "aws_lambda_function" "this" {
   depends_on = [aws_iam_role_policy.function]
 
   lifecycle {
+    precondition {
+      condition     = each.key != "scale-in-reaper" || !var.dry_run || var.reaper_mode == "plan"
+      error_message = "reaper_mode is act, but dry_run is true: who asks for a dry run does not mean instances to go. Set reaper_mode = \"plan\", or dry_run = false."
+    }
     precondition {
       condition     = fileexists(format(local.package_path, each.key))
       error_message = "There is no ${format(local.package_path, each.key)}. Build it with `make build`, or take it from a release and say in package_path where it is."

@@ -80,7 +80,7 @@ variable "functions" {
 # Settings of several functions.
 
 variable "dry_run" {
-  description = "Both drainers log what they would do and change nothing; their roles then allow no change. A termination hook runs into its own time-out."
+  description = "Both drainers log what they would do and change nothing; their roles then allow no change. A termination hook runs into its own time-out. The scale-in reaper must not act then: `reaper_mode` must be `plan`."
   type        = bool
   default     = false
   nullable    = false

@@ -62,6 +62,7 @@ run "settings_are_texts_that_the_functions_read" {
   assert {
     condition = aws_lambda_function.this["scale-in-reaper"].environment[0].variables == tomap({
       ECS_CLUSTERS               = "shop,arn:aws-cn:ecs:cn-north-1:111122223333:cluster/till"
+      DRY_RUN                    = "false"
       REAPER_MODE                = "plan"
       HEADROOM_CPU_PERCENT       = "20"
       HEADROOM_MEMORY_PERCENT    = "20"

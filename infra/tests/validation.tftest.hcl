@@ -153,6 +153,15 @@ run "a_deadline_beyond_the_hooks_heartbeats" {
   expect_failures = [aws_autoscaling_lifecycle_hook.termination]
 }
 
+run "a_reaper_that_acts_in_a_dry_run" {
+  command = plan
+  variables {
+    dry_run     = true
+    reaper_mode = "act"
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
 run "a_package_that_is_not_there" {
   command = plan
   variables {

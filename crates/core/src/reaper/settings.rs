@@ -25,6 +25,8 @@ settings! {
     pub struct ReaperSettings {
         /// Clusters to sweep; `None` is every cluster of the Region.
         ECS_CLUSTERS: CLUSTERS => clusters: Option<Vec<Cluster>> = None,
+        /// Whether the drainers only log what they would do. Sweeps must not act then.
+        DRY_RUN: BOOLEAN => dry_run: bool = false,
         /// Whether sweeps change anything.
         REAPER_MODE: word!(ReaperMode) => mode: ReaperMode = ReaperMode::Plan,
         /// The share of CPU to leave free, in percent.
@@ -62,6 +64,18 @@ settings! {
         /// The CloudWatch namespace of the metrics.
         METRICS_NAMESPACE: NAMESPACE => metrics_namespace: String = DEFAULT_NAMESPACE.to_owned(),
     }
+    check: contradiction
+}
+
+/// Who asks for a dry run does not mean instances to go; and what a drainer only looks at, its hook
+/// lets go with tasks on it.
+fn contradiction(settings: &ReaperSettings) -> Option<Problem> {
+    let acts = settings.mode == ReaperMode::Act && settings.dry_run;
+    acts.then(|| Problem {
+        variable: REAPER_MODE,
+        value: ReaperMode::Act.as_str().to_owned(),
+        expected: "`plan`, as DRY_RUN is `true`",
+    })
 }
 
 impl ReaperSettings {
@@ -180,6 +194,7 @@ mod tests {
         let hooks = "arn:aws:sns:eu-west-1:111122223333:ebb-lifecycle";
         let settings = read(&[
             (ECS_CLUSTERS, "shop"),
+            (DRY_RUN, "false"),
             (REAPER_MODE, "act"),
             (HEADROOM_CPU_PERCENT, "0"),
             (HEADROOM_MEMORY_PERCENT, "90"),
@@ -199,6 +214,7 @@ mod tests {
         let groups = ["shop on-demand", "shop-spot"].map(GroupName::new);
         let expected = ReaperSettings {
             clusters: Some(vec![Cluster::new("shop")]),
+            dry_run: false,
             mode: ReaperMode::Act,
             headroom_cpu_percent: 0,
             headroom_memory_percent: 90,
@@ -286,6 +302,19 @@ mod tests {
             let error = read(&[(variable, "")]).unwrap_err();
             assert_eq!(error.problems.len(), 1, "{variable}");
         }
+    }
+
+    #[test]
+    fn a_dry_run_does_not_act() {
+        let error = read(&[(DRY_RUN, "true"), (REAPER_MODE, "act")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "read the settings: REAPER_MODE is \"act\", expected `plan`, as DRY_RUN is `true`"
+        );
+        assert!(read(&[(DRY_RUN, "true")]).is_ok_and(|settings| settings.dry_run));
+        assert!(read(&[(DRY_RUN, "true"), (REAPER_MODE, "plan")]).is_ok());
+        let both = read(&[(DRY_RUN, "true"), (REAPER_MODE, "act"), (MIN_INSTANCES, "x")]);
+        assert_eq!(both.unwrap_err().problems.len(), 2, "every problem is named");
     }
 
     #[test]
