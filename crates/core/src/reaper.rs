@@ -4,6 +4,7 @@
 
 mod answer;
 pub mod follow_up;
+mod potential;
 pub mod reading;
 mod report;
 pub mod request;
@@ -16,5 +17,6 @@ mod testing;
 mod text;
 
 pub use self::answer::Answer;
+pub use self::potential::Potential;
 pub use self::report::{ClusterReport, OutcomeKind, RemovalOutcome};
 pub use self::text::text;

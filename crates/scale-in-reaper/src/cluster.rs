@@ -6,7 +6,7 @@ use ebb_core::ids::Cluster;
 use ebb_core::reaper::follow_up::{Load, follow_up};
 use ebb_core::reaper::reading::unregistered_members;
 use ebb_core::reaper::settings::ReaperMode;
-use ebb_core::reaper::{ClusterReport, OutcomeKind};
+use ebb_core::reaper::{ClusterReport, OutcomeKind, Potential};
 use ebb_planner::plan;
 
 use crate::act::{postpone, would_remove};
@@ -36,6 +36,7 @@ pub(crate) async fn sweep_cluster(
     // Decide: what could go, and what becomes of what an earlier sweep drained.
     let now = sweep.clock.now();
     let planned = plan(inventory, &sweep.policy, now);
+    let potential = Potential::new(&planned, inventory, &sweep.policy, now);
     let load = Load { headroom: planned.headroom_before, unplaced: observation.unplaced };
     let decided = follow_up(inventory, &sweep.policy, &load, FUNCTION, now);
 
@@ -50,7 +51,7 @@ pub(crate) async fn sweep_cluster(
     };
     let mode = sweep.mode;
     let unregistered_members = unregistered_members(inventory, &groups.members_in_service());
-    Ok(Some(ClusterReport { mode, plan, outcomes, follow_ups, unregistered_members }))
+    Ok(Some(ClusterReport { mode, plan, potential, outcomes, follow_ups, unregistered_members }))
 }
 
 /// A missing permission is a problem of the sweep, so that it is noticed. The first one is enough:

@@ -92,12 +92,13 @@ fn metrics_of(answer: &Answer, problems: &[Problem], clock: Clock) -> Vec<Vec<Me
         Metric { name: "SweepSeconds", unit: Unit::Seconds, value: clock.elapsed().as_secs_f64() },
         metric("Failed", failed),
     ]];
-    lines.extend(answer.clusters.iter().map(|ClusterReport { plan, .. }| {
+    lines.extend(answer.clusters.iter().map(|ClusterReport { plan, potential, .. }| {
         vec![
             percent("HeadroomCpuPercent", plan.headroom_after.cpu_percent()),
             percent("HeadroomMemoryPercent", plan.headroom_after.memory_percent()),
             percent("SavingPercent", plan.saving.planned * 100.0),
-            percent("SavingBoundPercent", plan.saving.bound * 100.0),
+            percent("SavingPotentialPercent", potential.saving.planned * 100.0),
+            percent("SavingBoundPercent", potential.saving.bound * 100.0),
         ]
     }));
     lines

@@ -7,7 +7,8 @@ use ebb_planner::{Headroom, Kept, Plan, Removal};
 use serde_json::{Value, json};
 
 use crate::ids::{GroupName, InstanceId};
-use crate::reaper::settings::ReaperMode;
+use crate::reaper::potential::Potential;
+use crate::reaper::settings::{MAX_REMOVALS_PERCENT, ReaperMode};
 use crate::vocabulary::vocabulary;
 
 vocabulary! {
@@ -78,6 +79,8 @@ pub struct ClusterReport {
     pub mode: ReaperMode,
     /// The plan, as far as it held.
     pub plan: Plan,
+    /// What a plan without the cap on one sweep comes to.
+    pub potential: Potential,
     /// What was done about the instances that go, in the plan's order.
     pub outcomes: Vec<RemovalOutcome>,
     /// What became of those that an earlier sweep drained.
@@ -96,6 +99,7 @@ impl ClusterReport {
     pub(crate) fn to_json(&self, kept_max: usize) -> Value {
         let Plan { cluster, remove, keep, headroom_before, headroom_after, saving, .. } =
             &self.plan;
+        let potential = &self.potential;
         json!({
             "cluster": cluster.name(),
             "remove": remove
@@ -110,8 +114,11 @@ impl ClusterReport {
             "headroom_after": headroom_json(headroom_after),
             "saving": {
                 "planned_percent": rounded(saving.planned * 100.0),
-                "bound_percent": rounded(saving.bound * 100.0),
                 "usd_per_hour": saving.planned_microusd.map(usd),
+                "cap": potential.cap_percent.map(|_| MAX_REMOVALS_PERCENT),
+                "potential_percent": rounded(potential.saving.planned * 100.0),
+                "potential_usd_per_hour": potential.saving.planned_microusd.map(usd),
+                "bound_percent": rounded(potential.saving.bound * 100.0),
             },
             "never_joined": self
                 .unregistered_members

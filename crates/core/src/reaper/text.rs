@@ -5,11 +5,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use ebb_planner::{Headroom, Kept, Plan, Removal};
+use ebb_planner::{Headroom, Kept, Plan, Removal, Saving};
 
 use crate::ids::{GroupName, InstanceId};
+use crate::reaper::potential::Potential;
 use crate::reaper::report::{ClusterReport, RemovalOutcome, usd};
-use crate::reaper::settings::ReaperMode;
+use crate::reaper::settings::{MAX_REMOVALS_PERCENT, ReaperMode};
 use crate::words;
 
 /// How many ids follow a reason to keep instances; the others are counted. Enough to look one up.
@@ -27,7 +28,7 @@ pub fn text(report: &ClusterReport) -> String {
     lines.extend(earlier_lines(&report.follow_ups));
     lines.extend(report.unregistered_members.iter().map(unregistered_line));
     lines.extend(headroom_lines(&plan.headroom_before, &plan.headroom_after));
-    lines.push(saving_line(plan));
+    lines.extend(saving_lines(plan, &report.potential));
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
@@ -126,21 +127,34 @@ fn headroom_lines(before: &Headroom, after: &Headroom) -> [String; 3] {
     ]
 }
 
-fn saving_line(plan: &Plan) -> String {
-    let price = match plan.saving.planned_microusd {
-        Some(microusd) => format!(": {}", words::price(usd(microusd))),
-        None => String::new(),
+/// What the plan saves, and what one would save that no cap on a sweep ends.
+fn saving_lines(plan: &Plan, potential: &Potential) -> Vec<String> {
+    let this = format!("  This plan saves {}.", amount(&plan.saving));
+    let bound =
+        format!("No plan could save more than {}.", words::share(potential.saving.bound * 100.0));
+    let Some(cap) = potential.cap_percent else { return vec![format!("{this} {bound}")] };
+    let unread = match potential.not_read {
+        0 => String::new(),
+        number => format!(" (of {} the tasks were not read)", words::count(number, "instance")),
     };
-    format!(
-        "  This plan saves {}{price}. No plan could save more than {}.",
-        words::share(plan.saving.planned * 100.0),
-        words::share(plan.saving.bound * 100.0)
-    )
+    vec![
+        format!("{this} {MAX_REMOVALS_PERCENT} ({}) is its cap.", words::percent(cap)),
+        format!("  Without that cap one would save {}{unread}. {bound}", amount(&potential.saving)),
+    ]
+}
+
+/// A share of the cluster's cost, with what that is in dollars if every instance has a price.
+fn amount(saving: &Saving) -> String {
+    let share = words::share(saving.planned * 100.0);
+    match saving.planned_microusd {
+        Some(microusd) => format!("{share}: {}", words::price(usd(microusd))),
+        None => share,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use ebb_planner::{HeadroomResource, KeepReason, RemoveReason, Saving};
+    use ebb_planner::{HeadroomResource, KeepReason, RemoveReason};
     use jiff::SignedDuration;
 
     use super::*;
@@ -258,6 +272,11 @@ mod tests {
                 },
                 steps: 12_345,
             },
+            potential: Potential {
+                saving: Saving { planned: 0.428_571, bound: 0.5, planned_microusd: Some(979_200) },
+                cap_percent: Some(10),
+                not_read: 1,
+            },
             outcomes: outcomes(mode),
             follow_ups: vec![
                 outcome(11, OutcomeKind::Waiting, Some("3 tasks left")),
@@ -302,7 +321,8 @@ mod tests {
           usable instances  28 -> 24
           free CPU          45.2 % -> 30.0 %
           free memory       57.1 % -> 30.0 %
-          This plan saves 14.3 %: $0.33 an hour, $238 a month. No plan could save more than 21.4 %.
+          This plan saves 14.3 %: $0.33 an hour, $238 a month. MAX_REMOVALS_PERCENT (10 %) is its cap.
+          Without that cap one would save 42.9 %: $0.98 an hour, $715 a month (of 1 instance the tasks were not read). No plan could save more than 50.0 %.
         ");
     }
 
@@ -352,6 +372,7 @@ mod tests {
         };
         (report.outcomes, report.follow_ups, report.unregistered_members) =
             (Vec::new(), Vec::new(), Vec::new());
+        report.potential = Potential::default();
         insta::assert_snapshot!(text(&report), @r"
         Cluster shop: 0 of 0 container instances can go (plan: nothing is changed)
           0 stay
@@ -450,8 +471,11 @@ mod tests {
                 }
               ],
               "saving": {
-                "bound_percent": 21.4,
+                "bound_percent": 50.0,
+                "cap": "MAX_REMOVALS_PERCENT",
                 "planned_percent": 14.3,
+                "potential_percent": 42.9,
+                "potential_usd_per_hour": 0.9792,
                 "usd_per_hour": 0.3264
               }
             }
