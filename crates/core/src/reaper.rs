@@ -19,4 +19,4 @@ mod text;
 pub use self::answer::Answer;
 pub use self::potential::Potential;
 pub use self::report::{ClusterReport, OutcomeKind, RemovalOutcome};
-pub use self::text::text;
+pub use self::text::{stranded_text, text};

@@ -3,7 +3,7 @@
 use ebb_aws::{AwsErrorKind, ErrorType, Problem};
 use ebb_core::ecs::{MissingCluster, missing_cluster};
 use ebb_core::ids::Cluster;
-use ebb_core::reaper::follow_up::{Load, follow_up};
+use ebb_core::reaper::follow_up::{Load, follow_up, stranded};
 use ebb_core::reaper::reading::unregistered_members;
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::{ClusterReport, OutcomeKind, Potential};
@@ -40,6 +40,12 @@ pub(crate) async fn sweep_cluster(
     let load = Load { headroom: planned.headroom_before, unplaced: observation.unplaced };
     let decided = follow_up(inventory, &sweep.policy, &load, FUNCTION, now);
 
+    // Who asks for a plan while sweeps act leaves nothing behind: the next one goes on.
+    let stranded = match sweep.settings.mode {
+        ReaperMode::Plan => stranded(inventory, &decided, FUNCTION),
+        ReaperMode::Act => Vec::new(),
+    };
+
     // Act: earlier drains first, as they say whether load has come back.
     let (follow_ups, load_is_back) = sweep.carry_out_follow_ups(inventory, decided).await;
     let (plan, outcomes) = if sweep.mode == ReaperMode::Plan {
@@ -51,7 +57,15 @@ pub(crate) async fn sweep_cluster(
     };
     let mode = sweep.mode;
     let unregistered_members = unregistered_members(inventory, &groups.members_in_service());
-    Ok(Some(ClusterReport { mode, plan, potential, outcomes, follow_ups, unregistered_members }))
+    Ok(Some(ClusterReport {
+        mode,
+        plan,
+        potential,
+        outcomes,
+        follow_ups,
+        stranded,
+        unregistered_members,
+    }))
 }
 
 /// A missing permission is a problem of the sweep, so that it is noticed. The first one is enough:

@@ -6,7 +6,7 @@
 use ebb_planner::{Headroom, Kept, Plan, Removal};
 use serde_json::{Value, json};
 
-use crate::ids::{GroupName, InstanceId};
+use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
 use crate::reaper::potential::Potential;
 use crate::reaper::settings::{MAX_REMOVALS_PERCENT, ReaperMode};
 use crate::vocabulary::vocabulary;
@@ -85,6 +85,8 @@ pub struct ClusterReport {
     pub outcomes: Vec<RemovalOutcome>,
     /// What became of those that an earlier sweep drained.
     pub follow_ups: Vec<RemovalOutcome>,
+    /// Container instances that an earlier sweep drained and that stay so, as sweeps only plan now.
+    pub stranded: Vec<ContainerInstanceArn>,
     /// Instances of the cluster's groups that are not in the cluster.
     pub unregistered_members: Vec<(InstanceId, GroupName)>,
 }
@@ -110,6 +112,7 @@ impl ClusterReport {
             "keep": keep.iter().take(kept_max).map(kept_json).collect::<Vec<_>>(),
             "kept": keep.len(),
             "earlier": self.follow_ups.iter().map(earlier_json).collect::<Vec<_>>(),
+            "stranded": self.stranded.iter().map(ContainerInstanceArn::id).collect::<Vec<_>>(),
             "headroom_before": headroom_json(headroom_before),
             "headroom_after": headroom_json(headroom_after),
             "saving": {

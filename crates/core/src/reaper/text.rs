@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use ebb_planner::{Headroom, Kept, Plan, Removal, Saving};
 
-use crate::ids::{GroupName, InstanceId};
+use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
 use crate::reaper::potential::Potential;
 use crate::reaper::report::{ClusterReport, RemovalOutcome, usd};
 use crate::reaper::settings::{MAX_REMOVALS_PERCENT, ReaperMode};
@@ -26,6 +26,7 @@ pub fn text(report: &ClusterReport) -> String {
     lines.extend(removal_lines(report));
     lines.extend(kept_lines(&plan.keep));
     lines.extend(earlier_lines(&report.follow_ups));
+    lines.extend(stranded_text(report).iter().map(|text| format!("  ! {text}")));
     lines.extend(report.unregistered_members.iter().map(unregistered_line));
     lines.extend(headroom_lines(&plan.headroom_before, &plan.headroom_after));
     lines.extend(saving_lines(plan, &report.potential));
@@ -107,6 +108,36 @@ fn earlier_lines(earlier: &[RemovalOutcome]) -> Vec<String> {
     lines
 }
 
+/// How many container instances one call sets to ACTIVE (ECS API, `UpdateContainerInstancesState`).
+const UPDATE_MAX: usize = 10;
+
+/// What stays DRAINING because `REAPER_MODE` is `plan` now, and the command that takes it back.
+/// `None` if nothing does.
+pub fn stranded_text(report: &ClusterReport) -> Option<String> {
+    let ids: Vec<_> = report.stranded.iter().map(ContainerInstanceArn::id).collect();
+    let (stays, them) = match ids.len() {
+        0 => return None,
+        1 => ("1 container instance that an earlier sweep drained stays".to_owned(), "it"),
+        number => {
+            (format!("{number} container instances that earlier sweeps drained stay"), "them")
+        }
+    };
+    let cluster = report.plan.cluster.name();
+    let update = format!(
+        "aws ecs update-container-instances-state --cluster {cluster} --status ACTIVE \
+         --container-instances"
+    );
+    let ids_in_line = ids.join(" ");
+    let command = if ids.len() <= UPDATE_MAX {
+        format!("{update} {ids_in_line}")
+    } else {
+        format!("echo {ids_in_line} | xargs -n {UPDATE_MAX} {update}")
+    };
+    Some(format!(
+        "{stays} DRAINING, as REAPER_MODE is `plan` now. This sets {them} to ACTIVE again: {command}"
+    ))
+}
+
 fn unregistered_line((instance_id, group): &(InstanceId, GroupName)) -> String {
     format!("  ! {instance_id}  is in group {group}, but not in the cluster: paid for nothing?")
 }
@@ -160,7 +191,7 @@ mod tests {
     use super::*;
     use crate::auto_scaling::LifecycleState;
     use crate::ecs::ContainerInstanceStatus;
-    use crate::ids::{Cluster, ContainerInstanceArn};
+    use crate::ids::Cluster;
     use crate::reaper::testing::{group_name, headroom, id};
     use crate::reaper::{Answer, OutcomeKind};
 
@@ -282,6 +313,7 @@ mod tests {
                 outcome(11, OutcomeKind::Waiting, Some("3 tasks left")),
                 outcome(12, OutcomeKind::Reactivated, Some(load)),
             ],
+            stranded: Vec::new(),
             unregistered_members: vec![(id(21), group_name())],
         }
     }
@@ -341,6 +373,26 @@ mod tests {
           - i-0a1b2c3d4e5f60004  m7g.large  eu-west-1a  shop-spot  its 2 tasks fit elsewhere in every replay of the services' placement strategies
               postponed
           24 stay
+        ");
+    }
+
+    fn stranded(number: usize) -> String {
+        let mut report = every_reason(ReaperMode::Plan);
+        let cluster = "arn:aws:ecs:eu-west-1:111122223333:container-instance/shop";
+        report.stranded = (0..number)
+            .map(|number| ContainerInstanceArn::new(format!("{cluster}/{number:02}")))
+            .collect();
+        let lines = text(&report);
+        lines.lines().filter(|line| line.contains("REAPER_MODE")).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn what_stays_draining_in_plan_mode_comes_with_the_command_that_takes_it_back() {
+        assert_eq!(stranded(0), "");
+        insta::assert_snapshot!([1, 2, 11].map(stranded).join("\n"), @r"
+        ! 1 container instance that an earlier sweep drained stays DRAINING, as REAPER_MODE is `plan` now. This sets it to ACTIVE again: aws ecs update-container-instances-state --cluster shop --status ACTIVE --container-instances 00
+        ! 2 container instances that earlier sweeps drained stay DRAINING, as REAPER_MODE is `plan` now. This sets them to ACTIVE again: aws ecs update-container-instances-state --cluster shop --status ACTIVE --container-instances 00 01
+        ! 11 container instances that earlier sweeps drained stay DRAINING, as REAPER_MODE is `plan` now. This sets them to ACTIVE again: echo 00 01 02 03 04 05 06 07 08 09 10 | xargs -n 10 aws ecs update-container-instances-state --cluster shop --status ACTIVE --container-instances
         ");
     }
 
@@ -477,7 +529,8 @@ mod tests {
                 "potential_percent": 42.9,
                 "potential_usd_per_hour": 0.9792,
                 "usd_per_hour": 0.3264
-              }
+              },
+              "stranded": []
             }
           ],
           "mode": "act"
