@@ -20,7 +20,8 @@ pub(crate) async fn sweep_cluster(
     groups: &Groups,
 ) -> Result<Option<ClusterReport>, Problem> {
     // Observe.
-    let observation = match sweep.observe(cluster, groups, Candidates::ToInspect).await {
+    let look = || sweep.observe(cluster, groups, Candidates::ToInspect);
+    let observation = match sweep.looking(look).await {
         Ok(observation) => observation,
         Err(error)
             if error.kind == AwsErrorKind::NotFound

@@ -227,6 +227,23 @@ async fn a_look_that_fails_removes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_look_that_fails_for_a_while_costs_no_sweep() {
+    let settings = ReaperSettings { clusters: None, ..settings() };
+    // Before anything is planned; what fails between plan and action is looked at by the next sweep.
+    let looks = READS[..12].iter().filter(|operation| **operation != "DescribeLifecycleHooks");
+    for operation in looks.chain(&["ListClusters"]) {
+        for fault in Fault::BROKEN_ANSWERS.into_iter().chain([Fault::ServerError, Fault::Throttle])
+        {
+            let sim = Sim::start(hooked(small(1)), settings.clone()).await;
+            // One more than the SDK's attempts.
+            sim.region.world().faults.plan(operation, fault, 6);
+            let report = sim.report().await;
+            assert!(!report.outcomes.is_empty(), "{operation}, {fault:?}: {report:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_that_no_answer_confirms_harms_nothing_and_is_mended_afterwards() {
     for operation in ["PutAttributes", UPDATE, TERMINATE, "DeleteAttributes"] {
         for fault in Fault::BROKEN_ANSWERS {
