@@ -9,9 +9,12 @@ use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskArn};
 use ebb_core::reaper::follow_up::PlacementFailure;
+use ebb_core::reaper::owners::{is_managed_instance, left_alone};
 use ebb_core::reaper::reading::reads_max;
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
-use ebb_planner::{Instance, Inventory, Task, TaskKind, candidates_to_inspect, group_may_shrink};
+use ebb_planner::{
+    Group, Instance, Inventory, Task, TaskKind, candidates_to_inspect, group_may_shrink,
+};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::sweep::Sweep;
@@ -113,7 +116,13 @@ impl Sweep<'_> {
         for instance in &mut inventory.instances {
             if let Some((description, member)) = members.get(&instance.instance_id) {
                 instance.group = Some(description.name.clone());
-                instance.lifecycle_state.clone_from(&member.lifecycle_state);
+                instance.lifecycle_state = if member.unhealthy && !instance.is_draining() {
+                    // It is not in service for long, whatever its group still says: no room to count
+                    // on. One that drains is none anyway.
+                    LifecycleState::Other(format!("{}, Unhealthy", member.lifecycle_state))
+                } else {
+                    member.lifecycle_state.clone()
+                };
                 instance.protected_from_scale_in = member.protected_from_scale_in;
                 instance.weight = member.weight;
                 instance.zone.clone_from(&member.zone);
@@ -121,11 +130,12 @@ impl Sweep<'_> {
                 inventory
                     .groups
                     .entry(description.name.clone())
-                    .or_insert_with(|| description.group.clone());
+                    .or_insert_with(|| group_of(description, &inventory.cluster));
             }
             instance.price_microusd =
                 self.settings.instance_prices.get(&instance.instance_type).copied();
         }
+        inventory.instances.retain(|instance| !is_managed_instance(instance));
         // Instance refreshes can only be asked for group by group, so groups that would be kept
         // anyway are left out.
         for (name, group) in &mut inventory.groups {
@@ -288,6 +298,14 @@ fn tasks_on_draining<'t>(inventory: &Inventory, tasks: &'t [PlacedTask]) -> BTre
 /// How many of a service's tasks on draining instances need another place.
 fn tasks_leaving(service: &ServiceDescription, on_draining: &BTreeMap<&str, u64>) -> u64 {
     on_draining.get(service.name.as_str()).copied().unwrap_or(0)
+}
+
+/// The group as the planner takes it, with what else stands in the way of shrinking it.
+fn group_of(description: &GroupDescription, cluster: &Cluster) -> Group {
+    let mut group = description.group.clone();
+    group.unavailable =
+        left_alone(cluster, &description.name, &description.tags).or(group.unavailable);
+    group
 }
 
 /// Whether the ARN of a group, or its name, names this group.

@@ -1,5 +1,7 @@
 //! Groups with their instances, their size, and what stands in the way of shrinking them.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup, Instance as SdkInstance, InstanceLifecyclePolicy, InstanceRefresh,
     InstanceRefreshStatus, LifecycleHook as SdkLifecycleHook, RetentionAction, RetentionTriggers,
@@ -39,6 +41,8 @@ pub struct GroupDescription {
     /// Whether it keeps an instance whose termination hook is abandoned: `TerminateHookAbandon`
     /// `retain` of its instance lifecycle policy.
     pub retains_abandoned: bool,
+    /// The keys of its tags.
+    pub tags: BTreeSet<String>,
     /// Its instances.
     pub members: Vec<Member>,
 }
@@ -50,6 +54,8 @@ pub struct Member {
     pub instance_id: InstanceId,
     /// `LifecycleState`.
     pub lifecycle_state: LifecycleState,
+    /// Whether its group says that it is unhealthy, and is about to replace it: `HealthStatus`.
+    pub unhealthy: bool,
     /// Whether its group protects it from scale-in.
     pub protected_from_scale_in: bool,
     /// What it counts for in its group's capacity; 0 if that cannot be read.
@@ -199,6 +205,7 @@ fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
             unavailable: unavailable(described),
         },
         retains_abandoned: retains_abandoned(described),
+        tags: described.tags().iter().filter_map(|tag| tag.key()).map(str::to_owned).collect(),
         members: members?,
     })
 }
@@ -239,6 +246,9 @@ fn member(described: &SdkInstance) -> Option<Member> {
     Some(Member {
         instance_id: InstanceId::parse(described.instance_id()?)?,
         lifecycle_state: described.lifecycle_state().map_or("", |state| state.as_str()).into(),
+        unhealthy: described
+            .health_status()
+            .is_some_and(|status| status.eq_ignore_ascii_case("Unhealthy")),
         protected_from_scale_in: described.protected_from_scale_in().unwrap_or(false),
         weight: weight.unwrap_or(0),
         zone: described.availability_zone().unwrap_or_default().to_owned(),

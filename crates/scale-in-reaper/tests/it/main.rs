@@ -7,6 +7,7 @@ mod faults;
 mod follow_ups;
 mod hooks;
 mod interruptions;
+mod owners;
 mod simulation;
 mod start;
 mod stories;
