@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem};
-use ebb_core::ids::{Cluster, InstanceId};
+use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::reaper::revalidate::revalidate;
-use ebb_core::reaper::termination::{AfterDrain, after_drain, is_still_empty};
+use ebb_core::reaper::termination::{AfterDrain, is_still_empty, steps_after_drain};
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
-use ebb_planner::{Instance, Plan, Removal};
+use ebb_planner::{Instance, Plan};
 use tracing::{info, warn};
 
 use crate::follow_up::{outcome, outcome_kind};
@@ -80,9 +80,12 @@ impl Sweep<'_> {
             .filter(|instance| ids.contains(&instance.instance_id))
             .map(|instance| (instance.instance_id.clone(), instance.clone()))
             .collect();
+        let draining = inventory.instances.iter().filter(|instance| instance.is_draining());
+        let draining = draining.filter_map(|instance| instance.group.clone()).collect();
         let plan = revalidate(&planned, inventory, &self.policy, self.clock.now());
         // Asked before the first drain: a failure here has changed nothing yet.
-        let steps = self.steps_after_drain(&plan).await?;
+        let holding = self.holding_groups(groups_to_ask(&plan)).await?;
+        let steps = steps_after_drain(&plan, &holding, &draining, groups.zones());
         let to_remove: Vec<_> =
             plan.remove.iter().filter_map(|removal| candidates.get(&removal.instance_id)).collect();
         let mut outcomes = BTreeMap::new();
@@ -102,20 +105,6 @@ impl Sweep<'_> {
             .filter_map(|removal| outcomes.remove(&removal.instance_id))
             .collect();
         Ok((plan, in_order))
-    }
-
-    /// What becomes of each instance once it is DRAINING.
-    async fn steps_after_drain(
-        &self,
-        plan: &Plan,
-    ) -> Result<BTreeMap<InstanceId, AfterDrain>, Problem> {
-        // Where tasks are not sure to find a place, a hook makes no difference.
-        let certain = plan.remove.iter().filter(|removal| removal.reason.is_certain());
-        let holding = self.holding_groups(certain.map(|removal| removal.group.clone()).collect());
-        let holding = holding.await?;
-        let step =
-            |removal: &Removal| after_drain(&removal.reason, holding.contains(&removal.group));
-        Ok(plan.remove.iter().map(|removal| (removal.instance_id.clone(), step(removal))).collect())
     }
 
     async fn remove_batch(
@@ -255,6 +244,12 @@ impl Sweep<'_> {
         }
         draining
     }
+}
+
+/// The groups whose hooks make a difference: where tasks are not sure to find a place, none does.
+fn groups_to_ask(plan: &Plan) -> BTreeSet<GroupName> {
+    let certain = plan.remove.iter().filter(|removal| removal.reason.is_certain());
+    certain.map(|removal| removal.group.clone()).collect()
 }
 
 fn postpone_batch(batch: &[&Instance]) -> Vec<RemovalOutcome> {

@@ -12,6 +12,7 @@ use ebb_core::reaper::follow_up::PlacementFailure;
 use ebb_core::reaper::owners::{is_managed_instance, left_alone};
 use ebb_core::reaper::reading::reads_max;
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
+use ebb_core::reaper::termination::GroupZones;
 use ebb_planner::{
     Group, Instance, Inventory, Task, TaskKind, candidates_to_inspect, group_may_shrink,
 };
@@ -27,6 +28,19 @@ const CONCURRENT_READS_MAX: usize = 8;
 pub(crate) struct Groups(Vec<GroupDescription>);
 
 impl Groups {
+    /// How many instances the groups have in service, by zone.
+    pub(crate) fn zones(&self) -> GroupZones {
+        let mut zones = GroupZones::default();
+        for group in &self.0 {
+            group.zones.iter().for_each(|zone| zones.add(&group.name, zone, 0));
+            for member in &group.members {
+                let in_service = member.lifecycle_state == LifecycleState::InService;
+                zones.add(&group.name, &member.zone, usize::from(in_service));
+            }
+        }
+        zones
+    }
+
     /// The instances that their groups say are in service.
     pub(crate) fn members_in_service(&self) -> Vec<(InstanceId, GroupName)> {
         let members = self

@@ -41,6 +41,8 @@ pub struct GroupDescription {
     /// Whether it keeps an instance whose termination hook is abandoned: `TerminateHookAbandon`
     /// `retain` of its instance lifecycle policy.
     pub retains_abandoned: bool,
+    /// The Availability Zones that it is enabled in.
+    pub zones: Vec<String>,
     /// The keys of its tags.
     pub tags: BTreeSet<String>,
     /// Its instances.
@@ -205,6 +207,7 @@ fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
             unavailable: unavailable(described),
         },
         retains_abandoned: retains_abandoned(described),
+        zones: described.availability_zones().to_vec(),
         tags: described.tags().iter().filter_map(|tag| tag.key()).map(str::to_owned).collect(),
         members: members?,
     })

@@ -44,7 +44,7 @@ pub fn left_alone(cluster: &Cluster, group: &GroupName, tags: &BTreeSet<String>)
 
 /// Whether an instance is one of ECS Managed Instances: it has a capacity provider, and no group.
 /// Tasks of launch type EC2, or of an Auto Scaling group's provider, are never placed on it (ECS
-/// Developer Guide, ManagedInstances).
+/// Developer Guide, `ManagedInstances`).
 pub fn is_managed_instance(instance: &Instance) -> bool {
     instance.group.is_none() && instance.attributes.contains_key(CAPACITY_PROVIDER)
 }

@@ -5,12 +5,12 @@
 //! a hook holds it until they have stopped. Reading the hooks and the tasks, and terminating, is left
 //! to the `scale-in-reaper`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_planner::{RemoveReason, Task};
+use ebb_planner::{Plan, Removal, RemoveReason, Task};
 
 use crate::auto_scaling::LifecycleState;
-use crate::ids::{HookName, TopicArn};
+use crate::ids::{GroupName, HookName, InstanceId, TopicArn};
 
 /// The hook that ECS puts on the groups of capacity providers with managed draining: ECS then holds
 /// an instance until it is empty. Source: ECS Developer Guide, managed-instance-draining.
@@ -59,7 +59,7 @@ pub enum AfterDrain {
 
 /// Decides what becomes of an instance that goes for this `reason`, once it is DRAINING. `held`
 /// says whether a hook of its group holds it until it is empty.
-pub fn after_drain(reason: &RemoveReason, held: bool) -> AfterDrain {
+fn after_drain(reason: &RemoveReason, held: bool) -> AfterDrain {
     match (reason, held) {
         // Its tasks are sure to find a place, so that the drain need not be taken back.
         (RemoveReason::Empty | RemoveReason::Certified { .. }, true) => AfterDrain::Terminate,
@@ -69,6 +69,78 @@ pub fn after_drain(reason: &RemoveReason, held: bool) -> AfterDrain {
             AfterDrain::LeaveToLaterSweep
         }
     }
+}
+
+/// How many instances of each group are in service in each zone that it is enabled in: what Auto
+/// Scaling balances a group by, whether its instances drain or not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GroupZones(BTreeMap<GroupName, BTreeMap<String, usize>>);
+
+impl GroupZones {
+    /// Adds so many instances to a zone of a group.
+    pub fn add(&mut self, group: &GroupName, zone: &str, instances: usize) {
+        let zones = self.0.entry(group.clone()).or_default();
+        *zones.entry(zone.to_owned()).or_default() += instances;
+    }
+
+    /// Takes an instance away, unless its group would be out of balance without it.
+    fn take(&mut self, group: &GroupName, zone: &str) -> bool {
+        let Some(zones) = self.0.get_mut(group) else { return false };
+        let Some(remaining) = zones.get_mut(zone).filter(|remaining| **remaining > 0) else {
+            return false;
+        };
+        *remaining -= 1;
+        let most = zones.values().max().copied().unwrap_or_default();
+        let least = zones.values().min().copied().unwrap_or_default();
+        if most - least <= 1 {
+            return true;
+        }
+        self.add(group, zone, 1);
+        false
+    }
+}
+
+/// Decides what becomes of each instance of a plan once it is DRAINING. `holding` are the groups
+/// whose hooks hold their instances until they are empty, and `draining` those with an instance that
+/// drains already.
+///
+/// A group that is out of balance terminates an instance of its fullest zone (EC2 Auto Scaling User
+/// Guide, auto-scaling-benefits), perhaps one that still drains, with its tasks. So what is empty
+/// goes at once only if its group stays balanced, or has nothing that drains.
+pub fn steps_after_drain(
+    plan: &Plan,
+    holding: &BTreeSet<GroupName>,
+    draining: &BTreeSet<GroupName>,
+    mut zones: GroupZones,
+) -> BTreeMap<InstanceId, AfterDrain> {
+    let of = |removal: &Removal| after_drain(&removal.reason, holding.contains(&removal.group));
+    let mut at_risk = draining.clone();
+    let waiting = plan.remove.iter().filter(|go| of(go) == AfterDrain::LeaveToLaterSweep);
+    at_risk.extend(waiting.map(|removal| removal.group.clone()));
+    let mut steps = BTreeMap::new();
+    // Again and again, as one that goes may let another go. Each pass settles an instance, or is the
+    // last.
+    let mut open: Vec<_> = plan.remove.iter().collect();
+    loop {
+        let before = open.len();
+        open.retain(|removal| {
+            let Removal { instance_id, group, zone, .. } = removal;
+            let step = of(removal);
+            let is_settled = step != AfterDrain::LookAgain
+                || !at_risk.contains(group)
+                || zones.take(group, zone);
+            if is_settled {
+                steps.insert(instance_id.clone(), step);
+            }
+            !is_settled
+        });
+        if open.len() == before {
+            break;
+        }
+    }
+    let later = open.into_iter().map(|removal| &removal.instance_id);
+    steps.extend(later.map(|id| (id.clone(), AfterDrain::LeaveToLaterSweep)));
+    steps
 }
 
 /// Whether an instance that had nothing but the daemon tasks `before` when it was to be drained has
@@ -112,9 +184,10 @@ pub fn after_failure(state: Option<&LifecycleState>, attempts: u32) -> AfterFail
 
 #[cfg(test)]
 mod tests {
-    use ebb_planner::TaskKind;
+    use ebb_planner::{Instance, Policy, TaskKind};
 
     use super::*;
+    use crate::reaper::testing::{NOW, group_name, instance, inventory};
 
     const OURS: &str = "arn:aws:sns:eu-west-1:111122223333:ebb-lifecycle";
 
@@ -162,6 +235,54 @@ mod tests {
         certified: held Terminate, not held LeaveToLaterSweep
         replayed: held LeaveToLaterSweep, not held LeaveToLaterSweep
         ");
+    }
+
+    /// What becomes of the empty instances 1, 2, … in these zones, with one that stays in each of
+    /// `others`; T, L or N for each: terminate, look again, not now.
+    fn steps(zones: &[&str], others: &[&str], is_held: bool, drains: bool) -> String {
+        let everywhere = zones.iter().chain(others);
+        let instances = (1..)
+            .zip(everywhere)
+            .map(|(number, zone)| Instance { zone: (*zone).to_owned(), ..instance(number) });
+        let inventory = inventory(instances.collect());
+        let everything = Policy {
+            max_removals_percent: 100,
+            headroom_cpu_percent: 0,
+            headroom_memory_percent: 0,
+            min_instances: 0,
+            keep_zone_balance: false,
+            ..Policy::default()
+        };
+        let mut plan = ebb_planner::plan(&inventory, &everything, NOW);
+        let going: BTreeSet<_> =
+            inventory.instances[..zones.len()].iter().map(|going| &going.instance_id).collect();
+        plan.remove.retain(|removal| going.contains(&removal.instance_id));
+        let holding = is_held.then(group_name).into_iter().collect();
+        let draining = drains.then(group_name).into_iter().collect();
+        let mut group_zones = GroupZones::default();
+        for zone in zones.iter().chain(others) {
+            group_zones.add(&group_name(), zone, 1);
+        }
+        let steps = steps_after_drain(&plan, &holding, &draining, group_zones);
+        let letter = |step: &AfterDrain| match step {
+            AfterDrain::Terminate => 'T',
+            AfterDrain::LookAgain => 'L',
+            AfterDrain::LeaveToLaterSweep => 'N',
+        };
+        steps.values().map(letter).collect()
+    }
+
+    #[test]
+    fn what_is_empty_goes_at_once_as_long_as_its_group_stays_balanced() {
+        let beside_drains = |zones: &[&str], others: &[&str]| steps(zones, others, false, true);
+        assert_eq!(beside_drains(&["a", "b", "c"], &["a", "b", "c"]), "LLL");
+        assert_eq!(beside_drains(&["a"], &["a", "b", "b"]), "L");
+        assert_eq!(beside_drains(&["a"], &["a", "b", "b", "b"]), "N", "b has three");
+        assert_eq!(beside_drains(&["a", "a", "a"], &["b", "b"]), "LLN", "one less than b at most");
+        assert_eq!(beside_drains(&["a", "a", "b", "b"], &[]), "LLLL", "in whatever order");
+        assert_eq!(beside_drains(&["a", "a"], &["a"]), "LL", "one zone");
+        assert_eq!(steps(&["a", "a", "a"], &["b", "b"], false, false), "LLL", "nothing drains");
+        assert_eq!(steps(&["a", "a"], &["b", "b"], true, true), "TT", "what a hook holds is safe");
     }
 
     #[test]
