@@ -31,7 +31,7 @@ pub(crate) struct Facts<'a> {
 pub(crate) type Rule = fn(&Facts<'_>) -> Option<KeepReason>;
 
 /// The rules, in the order in which they are asked.
-pub(crate) const RULES: [Rule; 14] = [
+pub(crate) const RULES: [Rule; 15] = [
     // What cannot be true comes first: no other rule can be trusted then.
     contradiction,
     // What ECS says.
@@ -44,6 +44,7 @@ pub(crate) const RULES: [Rule; 14] = [
     protected_from_scale_in,
     group_unavailable,
     // What the operator says.
+    keep,
     group_not_allowed,
     managed_scaling,
     too_young,
@@ -214,6 +215,10 @@ fn no_group(facts: &Facts<'_>) -> Option<KeepReason> {
 
 fn not_in_service(facts: &Facts<'_>) -> Option<KeepReason> {
     group_rules::not_in_service(facts.instance)
+}
+
+fn keep(facts: &Facts<'_>) -> Option<KeepReason> {
+    group_rules::keep(facts.instance)
 }
 
 fn protected_from_scale_in(facts: &Facts<'_>) -> Option<KeepReason> {

@@ -6,7 +6,7 @@
 //! other instances may go as well is for `limits` to say.
 
 use crate::ids::GroupName;
-use crate::inventory::{Group, Instance};
+use crate::inventory::{Group, Instance, KEEP_ATTRIBUTE};
 use crate::policy::Policy;
 use crate::reason::KeepReason;
 
@@ -18,6 +18,7 @@ use crate::reason::KeepReason;
 pub fn kept_by_group(instance: &Instance, group: &Group, policy: &Policy) -> Option<KeepReason> {
     not_in_service(instance)
         .or_else(|| protected_from_scale_in(instance))
+        .or_else(|| keep(instance))
         .or_else(|| group_not_allowed(instance.group.as_ref()?, policy))
         .or_else(|| managed_scaling(instance.group.as_ref()?, group, policy))
         .or_else(|| group_at_minimum(instance, group))
@@ -41,6 +42,11 @@ pub(crate) fn not_in_service(instance: &Instance) -> Option<KeepReason> {
 /// protection (EC2 Auto Scaling User Guide, ec2-auto-scaling-instance-protection).
 pub(crate) fn protected_from_scale_in(instance: &Instance) -> Option<KeepReason> {
     instance.protected_from_scale_in.then_some(KeepReason::ProtectedFromScaleIn)
+}
+
+/// The operator wants this very instance kept.
+pub(crate) fn keep(instance: &Instance) -> Option<KeepReason> {
+    instance.attributes.contains_key(KEEP_ATTRIBUTE).then_some(KeepReason::Keep)
 }
 
 /// The operator named other groups.

@@ -12,6 +12,9 @@ use crate::auto_scaling::LifecycleState;
 use crate::ecs::{ContainerInstanceStatus, HostPort, Resources};
 use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 
+/// The attribute by which an operator has a container instance kept, whatever its value.
+pub const KEEP_ATTRIBUTE: &str = "ebb.keep";
+
 /// One cluster at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory {

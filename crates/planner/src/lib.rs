@@ -48,7 +48,9 @@ use crate::eligibility::{Eligibility, eligibility};
 use crate::findings::Findings;
 pub use crate::group_rules::{group_may_shrink, kept_by_group};
 pub use crate::headroom::Headroom;
-pub use crate::inventory::{Group, Instance, Inventory, Service, Strategy, Task, TaskKind};
+pub use crate::inventory::{
+    Group, Instance, Inventory, KEEP_ATTRIBUTE, Service, Strategy, Task, TaskKind,
+};
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::order::gentle_order;

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use crate::auto_scaling::LifecycleState;
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::GroupName;
+use crate::inventory::KEEP_ATTRIBUTE;
 use crate::words::{count, percent, seconds};
 
 /// Why an instance can go.
@@ -91,6 +92,8 @@ pub enum KeepReason {
     NotInService(LifecycleState),
     /// Its group protects it from scale-in.
     ProtectedFromScaleIn,
+    /// Its operator says so: it has the attribute [`KEEP_ATTRIBUTE`](crate::KEEP_ATTRIBUTE).
+    Keep,
     /// It registered too short a time ago.
     TooYoung {
         /// The age from which instances may go.
@@ -162,6 +165,7 @@ impl KeepReason {
             Self::GroupUnavailable(..) => "group_unavailable",
             Self::NotInService(_) => "not_in_service",
             Self::ProtectedFromScaleIn => "protected_from_scale_in",
+            Self::Keep => "keep",
             Self::TooYoung { .. } => "too_young",
             Self::GroupAtMinimum { .. } => "group_at_minimum",
             Self::NotRead => "not_read",
@@ -196,6 +200,7 @@ impl fmt::Display for KeepReason {
             }
             Self::NotInService(state) => write!(f, "its lifecycle state in its group is {state}"),
             Self::ProtectedFromScaleIn => f.write_str("its group protects it from scale-in"),
+            Self::Keep => write!(f, "it has the attribute {KEEP_ATTRIBUTE}"),
             Self::TooYoung { min_instance_age } => {
                 let age = seconds(*min_instance_age);
                 write!(f, "it is younger than MIN_INSTANCE_AGE_SECONDS ({age})")

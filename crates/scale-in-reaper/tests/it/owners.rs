@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ebb_region::world::World;
+use ebb_region::world::autoscaling::LifecycleState;
 use ebb_region::world::ecs::{CapacityProvider, NewInstance};
 
 use crate::support::{
@@ -36,6 +37,29 @@ async fn groups_of_other_services_and_what_is_to_be_kept_are_left_alone() {
     let clusters = Some(vec![ebb_core::ids::Cluster::new(batch)]);
     let settings = ebb_core::reaper::settings::ReaperSettings { clusters, ..settings() };
     assert_eq!(removed(&Sim::start(world, settings).await.report().await), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_its_operator_wants_kept_stays_or_comes_back() {
+    let mut world = small(1);
+    let id = world.container_instance(&instance_id(1)).unwrap().1.id.clone();
+    world.put_attribute(CLUSTER, &id, "ebb.keep", "");
+    let sim = Sim::start(world, settings()).await;
+    let report = sim.report().await;
+    assert_eq!(reason(&report, &instance_id(1)).to_string(), "it has the attribute ebb.keep");
+    assert!(!removed(&report).is_empty(), "others go: {report:?}");
+
+    // One that a sweep has drained already.
+    let draining = sim.draining().first().cloned().expect("one with a task on it");
+    {
+        let mut world = sim.region.world();
+        let id = world.container_instance(&draining).unwrap().1.id.clone();
+        world.put_attribute(CLUSTER, &id, "ebb.keep", "yes");
+    }
+    sim.until_next().await;
+    sim.sweep().await;
+    assert!(!sim.draining().contains(&draining));
+    assert_eq!(sim.state_of(&draining), Some(LifecycleState::InService));
 }
 
 #[tokio::test(start_paused = true)]

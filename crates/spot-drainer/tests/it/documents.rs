@@ -166,6 +166,7 @@ fn reasons_to_stay() -> Vec<KeepReason> {
         KeepReason::NotInService(LifecycleState::Standby),
         KeepReason::ProtectedFromScaleIn,
         KeepReason::GroupUnavailable(group.clone(), text.clone()),
+        KeepReason::Keep,
         KeepReason::GroupNotAllowed(group.clone()),
         KeepReason::ManagedScaling(group.clone()),
         KeepReason::TooYoung { min_instance_age: SignedDuration::ZERO },
@@ -191,6 +192,7 @@ fn is_listed(reason: &KeepReason) -> bool {
         | KeepReason::NotInService(_)
         | KeepReason::ProtectedFromScaleIn
         | KeepReason::GroupUnavailable(..)
+        | KeepReason::Keep
         | KeepReason::GroupNotAllowed(_)
         | KeepReason::ManagedScaling(_)
         | KeepReason::TooYoung { .. }
