@@ -14,28 +14,30 @@ locals {
 
   # Every setting as the functions read it, whichever of them do. Null leaves it unset.
   settings = {
-    ECS_CLUSTERS             = var.ecs_clusters == null ? null : join(",", var.ecs_clusters)
-    DRY_RUN                  = tostring(var.dry_run)
-    LIFECYCLE_HOOKS          = length(local.own_hooks) == 0 ? null : join(",", local.own_hooks)
-    DRAIN_ON_REBALANCE       = tostring(var.drain_on_rebalance)
-    FALLBACK_ASG             = var.fallback_asg
-    DRAIN_TIMEOUT_SECONDS    = tostring(var.drain_timeout_seconds)
-    POLL_INTERVAL_SECONDS    = tostring(var.poll_interval_seconds)
-    HOP_SECONDS              = tostring(var.hop_seconds)
-    ON_TIMEOUT               = var.on_timeout
-    STANDALONE_TASKS         = var.standalone_tasks
-    REAPER_MODE              = var.reaper_mode
-    HEADROOM_CPU_PERCENT     = tostring(var.headroom_cpu_percent)
-    HEADROOM_MEMORY_PERCENT  = tostring(var.headroom_memory_percent)
-    MAX_REMOVALS_PERCENT     = tostring(var.max_removals_percent)
-    MIN_INSTANCES            = tostring(var.min_instances)
-    MIN_INSTANCE_AGE_SECONDS = tostring(var.min_instance_age_seconds)
-    AUTO_SCALING_GROUPS      = var.auto_scaling_groups == null ? null : join(",", var.auto_scaling_groups)
-    ALLOW_MANAGED_SCALING    = tostring(var.allow_managed_scaling)
-    ALLOW_STANDALONE_TASKS   = tostring(var.allow_standalone_tasks)
-    INSTANCE_PRICES          = var.instance_prices == null ? null : jsonencode(var.instance_prices)
-    NOTIFICATION_TOPIC_ARN   = var.notification_topic_arn
-    METRICS_NAMESPACE        = var.metrics_namespace
+    ECS_CLUSTERS               = var.ecs_clusters == null ? null : join(",", var.ecs_clusters)
+    DRY_RUN                    = tostring(var.dry_run)
+    LIFECYCLE_HOOKS            = length(local.own_hooks) == 0 ? null : join(",", local.own_hooks)
+    DRAIN_ON_REBALANCE         = tostring(var.drain_on_rebalance)
+    FALLBACK_ASG               = var.fallback_asg
+    DRAIN_TIMEOUT_SECONDS      = tostring(var.drain_timeout_seconds)
+    POLL_INTERVAL_SECONDS      = tostring(var.poll_interval_seconds)
+    HOP_SECONDS                = tostring(var.hop_seconds)
+    ON_TIMEOUT                 = var.on_timeout
+    STANDALONE_TASKS           = var.standalone_tasks
+    REAPER_MODE                = var.reaper_mode
+    HEADROOM_CPU_PERCENT       = tostring(var.headroom_cpu_percent)
+    HEADROOM_MEMORY_PERCENT    = tostring(var.headroom_memory_percent)
+    MAX_REMOVALS_PERCENT       = tostring(var.max_removals_percent)
+    MAX_EMPTY_REMOVALS_PERCENT = tostring(var.max_empty_removals_percent)
+    MIN_INSTANCES              = tostring(var.min_instances)
+    MIN_INSTANCE_AGE_SECONDS   = tostring(var.min_instance_age_seconds)
+    AUTO_SCALING_GROUPS        = var.auto_scaling_groups == null ? null : join(",", var.auto_scaling_groups)
+    ALLOW_MANAGED_SCALING      = tostring(var.allow_managed_scaling)
+    ALLOW_STANDALONE_TASKS     = tostring(var.allow_standalone_tasks)
+    LIFECYCLE_TOPIC_ARN        = local.lifecycle_topic_arn
+    INSTANCE_PRICES            = var.instance_prices == null ? null : jsonencode(var.instance_prices)
+    NOTIFICATION_TOPIC_ARN     = var.notification_topic_arn
+    METRICS_NAMESPACE          = var.metrics_namespace
   }
 
   all_functions = {
@@ -68,9 +70,9 @@ locals {
       # A cluster of thousands is planned at once.
       memory = 256
       settings = [
-        "ECS_CLUSTERS", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
-        "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "ALLOW_MANAGED_SCALING",
-        "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
+        "ECS_CLUSTERS", "DRY_RUN", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
+        "MAX_EMPTY_REMOVALS_PERCENT", "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "ALLOW_MANAGED_SCALING",
+        "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
       ]
       # Lambda's default is two. The next sweep is the better retry, as it looks at the world afresh.
       retries           = 0
@@ -128,6 +130,10 @@ resource "aws_lambda_function" "this" {
   depends_on = [aws_iam_role_policy.function]
 
   lifecycle {
+    precondition {
+      condition     = each.key != "scale-in-reaper" || !var.dry_run || var.reaper_mode == "plan"
+      error_message = "reaper_mode is act, but dry_run is true: who asks for a dry run does not mean instances to go. Set reaper_mode = \"plan\", or dry_run = false."
+    }
     precondition {
       condition     = fileexists(format(local.package_path, each.key))
       error_message = "There is no ${format(local.package_path, each.key)}. Build it with `make build`, or take it from a release and say in package_path where it is."

@@ -9,6 +9,12 @@ locals {
 
   # The hooks of other tools stay theirs. Where nobody names a hook and none is made here, every hook is taken.
   own_hooks = distinct(concat(length(local.hook_groups) == 0 ? [] : [local.hook_name], coalesce(var.lifecycle_hooks, [])))
+
+  # The topic whose hooks hold an instance until it is empty, for the reaper. Drainers that only log hold nothing. By its
+  # name, so that it is known at plan time.
+  lifecycle_topic_arn = var.dry_run ? null : var.lifecycle_topic_arn != null ? var.lifecycle_topic_arn : (
+    local.lifecycle_drainer ? "arn:${local.partition}:sns:${local.region}:${local.account}:${var.name_prefix}-lifecycle" : null
+  )
 }
 
 resource "aws_autoscaling_lifecycle_hook" "termination" {

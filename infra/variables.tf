@@ -80,7 +80,7 @@ variable "functions" {
 # Settings of several functions.
 
 variable "dry_run" {
-  description = "Both drainers log what they would do and change nothing; their roles then allow no change. A termination hook runs into its own time-out."
+  description = "Both drainers log what they would do and change nothing; their roles then allow no change. A termination hook runs into its own time-out. The scale-in reaper must not act then: `reaper_mode` must be `plan`."
   type        = bool
   default     = false
   nullable    = false
@@ -261,6 +261,18 @@ variable "max_removals_percent" {
   }
 }
 
+variable "max_empty_removals_percent" {
+  description = "Share of a cluster's usable container instances that one sweep may remove beyond `max_removals_percent`, in percent, rounded up, if nothing but daemon tasks is on them. 0: they count like the others."
+  type        = number
+  default     = 50
+  nullable    = false
+
+  validation {
+    condition     = var.max_empty_removals_percent >= 0 && var.max_empty_removals_percent <= 100 && floor(var.max_empty_removals_percent) == var.max_empty_removals_percent
+    error_message = "max_empty_removals_percent must be a whole number from 0 to 100."
+  }
+}
+
 variable "min_instances" {
   description = "Usable container instances that are always left in a cluster."
   type        = number
@@ -312,6 +324,17 @@ variable "instance_prices" {
     # Lambda allows 4 KB for all of a function's environment.
     condition     = var.instance_prices == null ? true : length(jsonencode(var.instance_prices)) <= 2500
     error_message = "instance_prices is too long for a function's environment (2500 characters as JSON, about 110 types). Name the types that your groups use."
+  }
+}
+
+variable "lifecycle_topic_arn" {
+  description = "SNS topic of the termination hooks that hold an instance until it is empty, if the lifecycle drainer is deployed elsewhere. Null: that of this module. The scale-in reaper terminates an instance with tasks on it only where such a hook, or ECS's managed draining, holds it."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.lifecycle_topic_arn == null ? true : can(regex("^arn:[a-z0-9-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}$", var.lifecycle_topic_arn))
+    error_message = "lifecycle_topic_arn must be the ARN of an SNS topic, such as arn:aws:sns:eu-west-1:123456789012:ebb-lifecycle."
   }
 }
 

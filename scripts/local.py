@@ -65,6 +65,7 @@ def environment(region_port):
         # A small cluster comes to rest within a few sweeps.
         "REAPER_MODE": "act",
         "MAX_REMOVALS_PERCENT": "25",
+        "LIFECYCLE_TOPIC_ARN": "arn:aws:sns:eu-west-1:111122223333:shop-termination",
         "INSTANCE_PRICES": '{"m7g.large": 0.0816, "m7g.xlarge": 0.1632, "g4dn.xlarge": 0.526}',
         "PATH": f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}",
     }

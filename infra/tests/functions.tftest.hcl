@@ -61,18 +61,21 @@ run "settings_are_texts_that_the_functions_read" {
 
   assert {
     condition = aws_lambda_function.this["scale-in-reaper"].environment[0].variables == tomap({
-      ECS_CLUSTERS             = "shop,arn:aws-cn:ecs:cn-north-1:111122223333:cluster/till"
-      REAPER_MODE              = "plan"
-      HEADROOM_CPU_PERCENT     = "20"
-      HEADROOM_MEMORY_PERCENT  = "20"
-      MAX_REMOVALS_PERCENT     = "10"
-      MIN_INSTANCES            = "1"
-      MIN_INSTANCE_AGE_SECONDS = "900"
-      AUTO_SCALING_GROUPS      = "shop-spot"
-      ALLOW_MANAGED_SCALING    = "false"
-      ALLOW_STANDALONE_TASKS   = "false"
-      INSTANCE_PRICES          = "{\"m7g.large\":0.0898}"
-      METRICS_NAMESPACE        = "Ebb"
+      ECS_CLUSTERS               = "shop,arn:aws-cn:ecs:cn-north-1:111122223333:cluster/till"
+      DRY_RUN                    = "false"
+      REAPER_MODE                = "plan"
+      HEADROOM_CPU_PERCENT       = "20"
+      HEADROOM_MEMORY_PERCENT    = "20"
+      MAX_REMOVALS_PERCENT       = "10"
+      MAX_EMPTY_REMOVALS_PERCENT = "50"
+      MIN_INSTANCES              = "1"
+      MIN_INSTANCE_AGE_SECONDS   = "900"
+      AUTO_SCALING_GROUPS        = "shop-spot"
+      ALLOW_MANAGED_SCALING      = "false"
+      ALLOW_STANDALONE_TASKS     = "false"
+      INSTANCE_PRICES            = "{\"m7g.large\":0.0898}"
+      LIFECYCLE_TOPIC_ARN        = "arn:aws-cn:sns:cn-north-1:111122223333:one-lifecycle"
+      METRICS_NAMESPACE          = "Ebb"
     })
     error_message = "The scale-in reaper's settings: ${jsonencode(aws_lambda_function.this["scale-in-reaper"].environment[0].variables)}"
   }
@@ -93,6 +96,29 @@ run "settings_are_texts_that_the_functions_read" {
   assert {
     condition     = aws_lambda_function.this["lifecycle-drainer"].timeout == 180
     error_message = "The lifecycle drainer's time-out does not follow from its hop."
+  }
+}
+
+run "the_reaper_counts_on_no_hook_where_no_drainer_acts" {
+  variables {
+    dry_run = true
+  }
+
+  assert {
+    condition     = !contains(keys(aws_lambda_function.this["scale-in-reaper"].environment[0].variables), "LIFECYCLE_TOPIC_ARN")
+    error_message = "A drainer that only logs is taken to hold instances."
+  }
+}
+
+run "the_reaper_counts_on_the_hooks_of_a_drainer_elsewhere" {
+  variables {
+    functions           = ["scale-in-reaper"]
+    lifecycle_topic_arn = "arn:aws-cn:sns:cn-north-1:111122223333:another-lifecycle"
+  }
+
+  assert {
+    condition     = aws_lambda_function.this["scale-in-reaper"].environment[0].variables["LIFECYCLE_TOPIC_ARN"] == "arn:aws-cn:sns:cn-north-1:111122223333:another-lifecycle"
+    error_message = "The topic that was named is not passed."
   }
 }
 

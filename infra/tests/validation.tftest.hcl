@@ -30,9 +30,11 @@ run "wrong_values_first_of_each" {
     headroom_cpu_percent           = 91
     headroom_memory_percent        = -1
     max_removals_percent           = 101
+    max_empty_removals_percent     = 101
     min_instances                  = -1
     min_instance_age_seconds       = -1
     instance_prices                = { "m7g.large" = -1 }
+    lifecycle_topic_arn            = "arn:aws-cn:sqs:cn-north-1:111122223333:ebb-lifecycle"
     name_prefix                    = "abcdefghijklmnopqrstuvwxyz123"
     package_path                   = "bootstrap.zip"
     architecture                   = "arm"
@@ -68,9 +70,11 @@ run "wrong_values_first_of_each" {
     var.headroom_cpu_percent,
     var.headroom_memory_percent,
     var.max_removals_percent,
+    var.max_empty_removals_percent,
     var.min_instances,
     var.min_instance_age_seconds,
     var.instance_prices,
+    var.lifecycle_topic_arn,
     var.name_prefix,
     var.package_path,
     var.architecture,
@@ -153,6 +157,15 @@ run "a_deadline_beyond_the_hooks_heartbeats" {
   expect_failures = [aws_autoscaling_lifecycle_hook.termination]
 }
 
+run "a_reaper_that_acts_in_a_dry_run" {
+  command = plan
+  variables {
+    dry_run     = true
+    reaper_mode = "act"
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
 run "a_package_that_is_not_there" {
   command = plan
   variables {
@@ -171,6 +184,7 @@ run "the_edges_are_accepted" {
     headroom_cpu_percent           = 0
     headroom_memory_percent        = 90
     max_removals_percent           = 100
+    max_empty_removals_percent     = 0
     min_instances                  = 0
     min_instance_age_seconds       = 0
     metrics_namespace              = "Shop/Ebb #1"

@@ -4,16 +4,20 @@
 
 mod answer;
 pub mod follow_up;
+pub mod owners;
+mod potential;
 pub mod reading;
 mod report;
 pub mod request;
 pub mod revalidate;
 pub mod services;
 pub mod settings;
+pub mod termination;
 #[cfg(test)]
 mod testing;
 mod text;
 
 pub use self::answer::Answer;
+pub use self::potential::Potential;
 pub use self::report::{ClusterReport, OutcomeKind, RemovalOutcome};
-pub use self::text::text;
+pub use self::text::{stranded_text, text};

@@ -51,7 +51,7 @@ impl fmt::Debug for SettingsError {
 
 /// Declares the settings of a function, each of them once: the variable and its format, the field,
 /// its type and its default. The struct, [`Default`], `VARIABLES`, `from_lookup` and a constant per
-/// variable follow from it.
+/// variable follow from it. What several of them contradict each other in is found by a `check`.
 macro_rules! settings {
     (
         $(#[$settings_doc:meta])*
@@ -61,6 +61,7 @@ macro_rules! settings {
                 $variable:ident: $format:expr => $field:ident: $type:ty = $default:expr,
             )+
         }
+        $(check: $check:path)?
     ) => {
         $(
             #[doc = concat!(
@@ -115,6 +116,7 @@ macro_rules! settings {
                         }
                     }
                 )+
+                $(problems.extend($check(&settings));)?
                 if problems.is_empty() {
                     Ok(settings)
                 } else {

@@ -104,7 +104,7 @@ async fn start_drain(drain: Drain<'_>, observation: &Observation) -> Result<Obse
 
 fn status_after(result: &DrainResult) -> Result<ContainerInstanceStatus, Problem> {
     match result {
-        DrainResult::Draining => Ok(ContainerInstanceStatus::Draining),
+        DrainResult::Draining { .. } => Ok(ContainerInstanceStatus::Draining),
         // A container instance that has left its cluster has no tasks that could be waited for.
         DrainResult::Gone(_) => Ok(ContainerInstanceStatus::Inactive),
         DrainResult::Refused(why) => {

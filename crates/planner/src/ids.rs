@@ -100,6 +100,13 @@ text_id! {
     GroupName
 }
 
+impl ContainerInstanceArn {
+    /// The container instance's id: what follows the last slash.
+    pub fn id(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+}
+
 impl Cluster {
     /// The cluster's name: what follows the last slash of an ARN, or the whole of a name.
     pub fn name(&self) -> &str {

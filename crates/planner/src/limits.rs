@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::headroom::headroom;
 use crate::ids::GroupName;
 use crate::index::{GroupIndex, InstanceIndex, Table, ZoneIndex};
-use crate::inventory::{Group, Inventory};
+use crate::inventory::{Group, Instance, Inventory, Task, TaskKind};
 use crate::model::Model;
 use crate::policy::Policy;
 use crate::reason::{HeadroomResource, KeepReason};
@@ -18,9 +18,9 @@ pub(crate) struct Limits {
     zone_of: Table<InstanceIndex, ZoneIndex>,
     weight: Table<InstanceIndex, i64>,
     keep_zone_balance: bool,
-    /// How many more instances may go, and which limit says so.
-    removals: usize,
-    removals_reason: KeepReason,
+    removals: Removals,
+    /// Whether nothing but daemon tasks is on each instance.
+    is_empty: Table<InstanceIndex, bool>,
     /// The shares of CPU and memory that must be free, in percent.
     headroom_percent: [u32; 2],
     /// In hundredths: what is free of CPU and memory beyond the headroom.
@@ -29,10 +29,81 @@ pub(crate) struct Limits {
     spare_taken: Table<InstanceIndex, [i64; 2]>,
 }
 
+/// How many instances may go, whatever they are.
+#[derive(Debug, Clone)]
+struct Removals {
+    /// How many go already: all of them, and the empty ones.
+    taken: usize,
+    empty_taken: usize,
+    /// How many may go until the least number of usable instances is left.
+    above_minimum: usize,
+    /// How many may go as the share of one sweep, and how many empty ones beside those.
+    share: usize,
+    empty_share: usize,
+    /// The settings that these follow from, for the reasons that are given.
+    min_instances: usize,
+    max_removals_percent: u32,
+}
+
+impl Removals {
+    /// Those that drain already count towards both shares.
+    fn new(inventory: &Inventory, policy: &Policy, usable: usize) -> Self {
+        let draining = inventory.instances.iter().filter(|instance| instance.is_draining()).count();
+        let Policy { min_instances, max_removals_percent, max_empty_removals_percent, .. } =
+            *policy;
+        let empty_percent = if max_removals_percent == 0 { 0 } else { max_empty_removals_percent };
+        Self {
+            taken: 0,
+            empty_taken: 0,
+            above_minimum: usable.saturating_sub(min_instances),
+            share: share(usable, max_removals_percent).saturating_sub(draining),
+            empty_share: share(usable, empty_percent).saturating_sub(draining),
+            min_instances,
+            max_removals_percent,
+        }
+    }
+
+    /// Why no more may go, if so.
+    fn refuse(&self, is_empty: bool) -> Option<KeepReason> {
+        let Self { min_instances, max_removals_percent, .. } = *self;
+        // Empty ones use up their own share first, and then that of all.
+        let has_own_share = is_empty && self.empty_taken < self.empty_share;
+        if !has_own_share && self.of_share() >= self.share {
+            Some(KeepReason::MaxRemovals { max_removals_percent })
+        } else if self.taken >= self.above_minimum {
+            Some(KeepReason::MinInstances { min_instances })
+        } else {
+            None
+        }
+    }
+
+    /// How many of those that go count towards the share of all.
+    fn of_share(&self) -> usize {
+        self.taken - self.empty_taken.min(self.empty_share)
+    }
+
+    /// Upper bound on how many more may go.
+    fn left(&self) -> usize {
+        let most = self.above_minimum.min(self.share + self.empty_share);
+        most.saturating_sub(self.taken)
+    }
+}
+
+/// Whether nothing but daemon tasks is on an instance. Not so if its tasks were not read.
+fn is_empty(instance: &Instance) -> bool {
+    let only_daemons = |tasks: &Vec<Task>| tasks.iter().all(|task| task.kind == TaskKind::Daemon);
+    instance.tasks.as_ref().is_some_and(only_daemons)
+}
+
+/// A share of the usable instances. Rounded up, or a cluster of few instances could never lose one.
+fn share(usable: usize, percent: u32) -> usize {
+    let percent = usize::try_from(percent).unwrap_or(100).min(100);
+    (usable * percent).div_ceil(100)
+}
+
 /// A limit that can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Limit {
-    Removals,
     Group,
     Headroom(HeadroomResource),
     Zones,
@@ -95,7 +166,6 @@ impl Limits {
         model: &Model<D>,
     ) -> Self {
         let GroupMembership { groups, group_of, zone_of } = GroupMembership::new(inventory, model);
-        let (removals, removals_reason) = removals(inventory, policy, model.len());
         let headroom_percent = [policy.headroom_cpu_percent, policy.headroom_memory_percent];
         Self {
             groups,
@@ -107,8 +177,12 @@ impl Limits {
                 .map(|&position| inventory.instances[position].weight)
                 .collect(),
             keep_zone_balance: policy.keep_zone_balance,
-            removals,
-            removals_reason,
+            removals: Removals::new(inventory, policy, model.len()),
+            is_empty: model
+                .origin
+                .iter()
+                .map(|&position| is_empty(&inventory.instances[position]))
+                .collect(),
             headroom_percent,
             spare: spare(model, headroom_percent),
             spare_taken: model
@@ -120,8 +194,10 @@ impl Limits {
 
     /// Why an instance may not go as well, if so.
     pub(crate) fn refuse(&self, instance: InstanceIndex) -> Option<KeepReason> {
+        if let Some(reason) = self.removals.refuse(self.is_empty[instance]) {
+            return Some(reason);
+        }
         self.limit(instance).map(|limit| match limit {
-            Limit::Removals => self.removals_reason.clone(),
             Limit::Group => {
                 let GroupLimit { name, min_size, .. } = &self.groups[self.group_of[instance]];
                 KeepReason::GroupAtMinimum { group: name.clone(), min_size: *min_size }
@@ -140,16 +216,13 @@ impl Limits {
 
     /// Whether an instance may go as well.
     pub(crate) fn allows(&self, instance: InstanceIndex) -> bool {
-        self.limit(instance).is_none()
+        self.removals.refuse(self.is_empty[instance]).is_none() && self.limit(instance).is_none()
     }
 
-    /// The first limit that removing an instance would break. Cheap, as the search asks all the
+    /// The first limit beside those of [`Removals`] that removing an instance would break. Cheap, as the search asks all the
     /// time.
     fn limit(&self, instance: InstanceIndex) -> Option<Limit> {
         // The order decides which reason people read where several limits are reached.
-        if self.removals == 0 {
-            return Some(Limit::Removals);
-        }
         if self.groups[self.group_of[instance]].capacity_left < self.weight[instance] {
             return Some(Limit::Group);
         }
@@ -174,13 +247,15 @@ impl Limits {
 
     /// Takes a removed instance from the limits.
     pub(crate) fn take(&mut self, instance: InstanceIndex) {
-        self.removals -= 1;
+        self.removals.taken += 1;
+        self.removals.empty_taken += usize::from(self.is_empty[instance]);
         self.change(instance, 1);
     }
 
     /// Gives back what [`Limits::take`] took.
     pub(crate) fn give_back(&mut self, instance: InstanceIndex) {
-        self.removals += 1;
+        self.removals.taken -= 1;
+        self.removals.empty_taken -= usize::from(self.is_empty[instance]);
         self.change(instance, -1);
     }
 
@@ -193,9 +268,9 @@ impl Limits {
         }
     }
 
-    /// How many more instances may go.
+    /// Upper bound on how many more instances may go.
     pub(crate) fn removals(&self) -> usize {
-        self.removals
+        self.removals.left()
     }
 
     /// How many groups there are.
@@ -319,20 +394,4 @@ fn draining_capacity(inventory: &Inventory) -> BTreeMap<&GroupName, i64> {
         }
     }
     draining
-}
-
-/// How many instances may go, and which limit says so. Those that drain already count towards the
-/// share.
-fn removals(inventory: &Inventory, policy: &Policy, usable: usize) -> (usize, KeepReason) {
-    let draining = inventory.instances.iter().filter(|instance| instance.is_draining()).count();
-    let Policy { min_instances, max_removals_percent, .. } = *policy;
-    let percent = usize::try_from(max_removals_percent).unwrap_or(100).min(100);
-    // Rounded up, or a cluster of few instances could never lose one.
-    let share = (usable * percent).div_ceil(100).saturating_sub(draining);
-    let above_minimum = usable.saturating_sub(min_instances);
-    if above_minimum < share {
-        (above_minimum, KeepReason::MinInstances { min_instances })
-    } else {
-        (share, KeepReason::MaxRemovals { max_removals_percent })
-    }
 }

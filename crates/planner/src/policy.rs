@@ -16,6 +16,10 @@ pub struct Policy {
     /// The share of the usable instances that one sweep may remove, in percent, rounded up.
     /// Instances that drain already count.
     pub max_removals_percent: u32,
+    /// The share of the usable instances that one sweep may remove beyond that, in percent, rounded
+    /// up, if nothing but daemon tasks is on them. Instances that drain already count here as well.
+    /// Without meaning where `max_removals_percent` is 0: nothing goes then.
+    pub max_empty_removals_percent: u32,
     /// How many usable instances are always left.
     pub min_instances: usize,
     /// Younger instances are kept, and take no displaced tasks.
@@ -48,6 +52,7 @@ impl Default for Policy {
             headroom_cpu_percent: 20,
             headroom_memory_percent: 20,
             max_removals_percent: 10,
+            max_empty_removals_percent: 0,
             min_instances: 1,
             min_instance_age: SignedDuration::from_secs(900),
             groups: None,

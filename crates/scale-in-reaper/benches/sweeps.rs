@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use ebb_aws::{Clients, clients::config_loader};
-use ebb_core::ids::Cluster;
+use ebb_core::ids::{Cluster, TopicArn};
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_region::world::World;
 use ebb_region::world::autoscaling::Group;
@@ -62,9 +62,10 @@ fn sweep(instances: usize, services: usize, mode: ReaperMode) {
         let region = Region::start(cluster(instances, services), 1.0);
         let clients = Clients::new(&region.connect(config_loader()).await);
         let clusters = Some(vec![Cluster::new(scenario::CLUSTER)]);
+        let lifecycle_topic = Some(TopicArn::new(scenario::TERMINATION_TOPIC));
         let reaper = ScaleInReaper::new(
             clients,
-            ReaperSettings { mode, clusters, ..ReaperSettings::default() },
+            ReaperSettings { mode, clusters, lifecycle_topic, ..ReaperSettings::default() },
         );
         let now = region.now();
         let answer =

@@ -7,19 +7,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem};
-use ebb_core::ids::{Cluster, InstanceId};
+use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::reaper::revalidate::revalidate;
+use ebb_core::reaper::termination::{AfterDrain, is_still_empty, steps_after_drain};
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
 use ebb_planner::{Instance, Plan};
 use tracing::{info, warn};
 
 use crate::follow_up::{outcome, outcome_kind};
-use crate::observe::Candidates;
+use crate::observe::{Candidates, task_id};
 use crate::sweep::{FUNCTION, Sweep};
 
 const NO_TIME: &str = "no time was left; a later sweep goes on";
 const HELD: &str = "its group's hook holds it until it is empty";
+const EMPTY: &str = "nothing is left on it";
 const LATER: &str = "a later sweep terminates it, once it is empty";
 
 /// What a plan comes to that is not carried out.
@@ -42,6 +44,14 @@ pub(crate) fn postpone(plan: Plan, why: &str) -> (Plan, Vec<RemovalOutcome>) {
     let ids = plan.remove.iter().map(|removal| &removal.instance_id);
     let outcomes = ids.map(|id| outcome(id, OutcomeKind::Postponed, why.to_owned())).collect();
     (plan, outcomes)
+}
+
+/// An instance that this sweep has set to DRAINING.
+#[derive(Clone, Copy)]
+struct Drained<'i> {
+    instance: &'i Instance,
+    /// How many tasks it then had by ECS's counts.
+    tasks: usize,
 }
 
 impl Sweep<'_> {
@@ -70,16 +80,19 @@ impl Sweep<'_> {
             .filter(|instance| ids.contains(&instance.instance_id))
             .map(|instance| (instance.instance_id.clone(), instance.clone()))
             .collect();
+        let draining = inventory.instances.iter().filter(|instance| instance.is_draining());
+        let draining = draining.filter_map(|instance| instance.group.clone()).collect();
         let plan = revalidate(&planned, inventory, &self.policy, self.clock.now());
         // Asked before the first drain: a failure here has changed nothing yet.
-        let at_once = self.terminate_at_once(&plan).await?;
+        let holding = self.holding_groups(groups_to_ask(&plan)).await?;
+        let steps = steps_after_drain(&plan, &holding, &draining, groups.zones());
         let to_remove: Vec<_> =
             plan.remove.iter().filter_map(|removal| candidates.get(&removal.instance_id)).collect();
         let mut outcomes = BTreeMap::new();
         for batch in to_remove.chunks(Ecs::SET_DRAINING_MAX) {
             // Asked for each batch: a drain that is begun needs time to be taken back if it fails.
             let removed = if self.has_time() {
-                self.remove_batch(cluster, batch, &at_once).await
+                self.remove_batch(cluster, batch, &steps).await
             } else {
                 postpone_batch(batch)
             };
@@ -94,40 +107,37 @@ impl Sweep<'_> {
         Ok((plan, in_order))
     }
 
-    /// The instances that their groups may terminate as soon as they drain: there a hook holds them
-    /// until they are empty, and their tasks are sure to find a place. A termination cannot be
-    /// taken back, a drain can.
-    async fn terminate_at_once(&self, plan: &Plan) -> Result<BTreeSet<InstanceId>, Problem> {
-        let certain: Vec<_> =
-            plan.remove.iter().filter(|removal| removal.reason.is_certain()).collect();
-        let groups = certain.iter().map(|removal| removal.group.clone()).collect();
-        let holding = self.holding_groups(groups).await?;
-        Ok(certain
-            .into_iter()
-            .filter(|removal| holding.contains(&removal.group))
-            .map(|removal| removal.instance_id.clone())
-            .collect())
-    }
-
     async fn remove_batch(
         &self,
         cluster: &Cluster,
         batch: &[&Instance],
-        at_once: &BTreeSet<InstanceId>,
+        steps: &BTreeMap<InstanceId, AfterDrain>,
     ) -> Vec<RemovalOutcome> {
         let mut outcomes = Vec::new();
         // The mark precedes the drain: a death in between leaves an ACTIVE instance with a mark,
         // which the next sweep removes. The other order would leave it DRAINING with nobody to
         // answer for it.
         let marked = self.mark(cluster, batch, &mut outcomes).await;
-        for instance in self.drain(cluster, &marked, &mut outcomes).await {
+        let drained = self.drain(cluster, &marked, &mut outcomes).await;
+        let step = |instance: &Instance| steps.get(&instance.instance_id).copied();
+        let mut looked_at = drained.clone();
+        looked_at.retain(|drained| step(drained.instance) == Some(AfterDrain::LookAgain));
+        let empty = self.still_empty(cluster, &looked_at).await;
+        for Drained { instance, .. } in drained {
             let id = &instance.instance_id;
-            outcomes.push(if !at_once.contains(id) {
-                outcome(id, OutcomeKind::Draining, LATER.to_owned())
-            } else if self.has_time() {
-                self.terminate(cluster, instance, HELD.to_owned()).await
-            } else {
-                outcome(id, OutcomeKind::Draining, NO_TIME.to_owned())
+            let why = match step(instance) {
+                Some(AfterDrain::Terminate) => Ok(HELD.to_owned()),
+                Some(AfterDrain::LookAgain) => match &empty {
+                    Ok(empty) if empty.contains(id) => Ok(EMPTY.to_owned()),
+                    Ok(_) => Err(LATER.to_owned()),
+                    Err(error) => Err(format!("{LATER}: {}", error.text)),
+                },
+                Some(AfterDrain::LeaveToLaterSweep) | None => Err(LATER.to_owned()),
+            };
+            outcomes.push(match why {
+                Ok(why) if self.has_time() => self.terminate(cluster, instance, why).await,
+                Ok(_) => outcome(id, OutcomeKind::Draining, NO_TIME.to_owned()),
+                Err(why) => outcome(id, OutcomeKind::Draining, why),
             });
         }
         for outcome in &outcomes {
@@ -140,6 +150,26 @@ impl Sweep<'_> {
             );
         }
         outcomes
+    }
+
+    /// Looks again at instances that drain, and returns those that are empty.
+    async fn still_empty(
+        &self,
+        cluster: &Cluster,
+        drained: &[Drained<'_>],
+    ) -> Result<BTreeSet<InstanceId>, Problem> {
+        if drained.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let arns: Vec<_> = drained.iter().map(|drained| drained.instance.arn.clone()).collect();
+        let tasks = self.paced_ecs.tasks_on_all(cluster, &arns).await?;
+        let is_empty = |Drained { instance, tasks: counted }: &&Drained<'_>| {
+            let seen = tasks.iter().filter(|task| task.container_instance == instance.arn);
+            let before = instance.tasks.as_deref().unwrap_or_default();
+            is_still_empty(before, seen.map(|task| task_id(&task.arn)), *counted)
+        };
+        let empty = drained.iter().filter(is_empty);
+        Ok(empty.map(|drained| drained.instance.instance_id.clone()).collect())
     }
 
     /// Marks instances as drained by this function, and returns those that are.
@@ -180,7 +210,7 @@ impl Sweep<'_> {
         cluster: &Cluster,
         batch: &[&'i Instance],
         outcomes: &mut Vec<RemovalOutcome>,
-    ) -> Vec<&'i Instance> {
+    ) -> Vec<Drained<'i>> {
         if batch.is_empty() {
             return Vec::new();
         }
@@ -201,7 +231,7 @@ impl Sweep<'_> {
         for (&instance, result) in batch.iter().zip(results) {
             let id = &instance.instance_id;
             match result {
-                DrainResult::Draining => draining.push(instance),
+                DrainResult::Draining { tasks } => draining.push(Drained { instance, tasks }),
                 DrainResult::Gone(why) => outcomes.push(outcome(id, OutcomeKind::Gone, why)),
                 DrainResult::Refused(why) => {
                     if let Err(error) = self.unmark(cluster, instance).await {
@@ -214,6 +244,12 @@ impl Sweep<'_> {
         }
         draining
     }
+}
+
+/// The groups whose hooks make a difference: where tasks are not sure to find a place, none does.
+fn groups_to_ask(plan: &Plan) -> BTreeSet<GroupName> {
+    let certain = plan.remove.iter().filter(|removal| removal.reason.is_certain());
+    certain.map(|removal| removal.group.clone()).collect()
 }
 
 fn postpone_batch(batch: &[&Instance]) -> Vec<RemovalOutcome> {

@@ -3,10 +3,10 @@
 use ebb_aws::{AwsErrorKind, ErrorType, Problem};
 use ebb_core::ecs::{MissingCluster, missing_cluster};
 use ebb_core::ids::Cluster;
-use ebb_core::reaper::follow_up::{Load, follow_up};
+use ebb_core::reaper::follow_up::{Load, follow_up, stranded};
 use ebb_core::reaper::reading::unregistered_members;
 use ebb_core::reaper::settings::ReaperMode;
-use ebb_core::reaper::{ClusterReport, OutcomeKind};
+use ebb_core::reaper::{ClusterReport, OutcomeKind, Potential};
 use ebb_planner::plan;
 
 use crate::act::{postpone, would_remove};
@@ -20,7 +20,8 @@ pub(crate) async fn sweep_cluster(
     groups: &Groups,
 ) -> Result<Option<ClusterReport>, Problem> {
     // Observe.
-    let observation = match sweep.observe(cluster, groups, Candidates::ToInspect).await {
+    let look = || sweep.observe(cluster, groups, Candidates::ToInspect);
+    let observation = match sweep.looking(look).await {
         Ok(observation) => observation,
         Err(error)
             if error.kind == AwsErrorKind::NotFound
@@ -36,8 +37,15 @@ pub(crate) async fn sweep_cluster(
     // Decide: what could go, and what becomes of what an earlier sweep drained.
     let now = sweep.clock.now();
     let planned = plan(inventory, &sweep.policy, now);
+    let potential = Potential::new(&planned, inventory, &sweep.policy, now);
     let load = Load { headroom: planned.headroom_before, unplaced: observation.unplaced };
     let decided = follow_up(inventory, &sweep.policy, &load, FUNCTION, now);
+
+    // Who asks for a plan while sweeps act leaves nothing behind: the next one goes on.
+    let stranded = match sweep.settings.mode {
+        ReaperMode::Plan => stranded(inventory, &decided, FUNCTION),
+        ReaperMode::Act => Vec::new(),
+    };
 
     // Act: earlier drains first, as they say whether load has come back.
     let (follow_ups, load_is_back) = sweep.carry_out_follow_ups(inventory, decided).await;
@@ -50,7 +58,15 @@ pub(crate) async fn sweep_cluster(
     };
     let mode = sweep.mode;
     let unregistered_members = unregistered_members(inventory, &groups.members_in_service());
-    Ok(Some(ClusterReport { mode, plan, outcomes, follow_ups, unregistered_members }))
+    Ok(Some(ClusterReport {
+        mode,
+        plan,
+        potential,
+        outcomes,
+        follow_ups,
+        stranded,
+        unregistered_members,
+    }))
 }
 
 /// A missing permission is a problem of the sweep, so that it is noticed. The first one is enough:

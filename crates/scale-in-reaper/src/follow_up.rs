@@ -2,16 +2,23 @@
 //! of each is decided by `ebb_core::reaper::follow_up`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use ebb_aws::{AwsError, AwsErrorKind, Problem, Termination};
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::follow_up::FollowUp;
 use ebb_core::reaper::settings::ReaperMode;
+use ebb_core::reaper::termination::{AfterFailure, after_failure};
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
 use ebb_planner::{Instance, Inventory};
+use tokio::time::sleep;
 
 use crate::sweep::Sweep;
+
+/// How long a termination that failed is waited for before the look that says whether it took
+/// effect, for each time that it failed: a call that timed out may still be under way.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
 
 /// What became of an instance whose drain was to be taken back.
 enum TakenBack {
@@ -35,7 +42,11 @@ impl Sweep<'_> {
         for group in groups {
             let holds = match known.get(&group) {
                 Some(&holds) => holds,
-                None => self.clients.auto_scaling.holds_until_empty(&group).await?,
+                None => {
+                    let topic = self.settings.lifecycle_topic.as_ref();
+                    let hooks = self.clients.auto_scaling.lifecycle_hooks(&group).await?;
+                    hooks.iter().any(|hook| hook.holds_until_empty(topic))
+                }
             };
             // Only answers are remembered: a failure has returned above, and the group is asked
             // again.
@@ -103,26 +114,48 @@ impl Sweep<'_> {
         why: String,
     ) -> RemovalOutcome {
         let id = &instance.instance_id;
-        let (outcome, reason) = match self.clients.auto_scaling.terminate(id).await {
-            Ok(Termination::Accepted) => return outcome(id, OutcomeKind::Terminating, why),
-            Ok(Termination::BelowMinimum(message)) => (OutcomeKind::BelowMinimum, message),
-            Ok(Termination::NotManaged(message)) => (OutcomeKind::NotManaged, message),
-            Ok(Termination::ScalingActivityInProgress(message)) => {
-                (OutcomeKind::ScalingActivityInProgress, message)
+        let mut attempts = 0;
+        let (outcome, reason) = loop {
+            attempts += 1;
+            let (kind, reason) = match self.clients.auto_scaling.terminate(id).await {
+                Ok(Termination::Accepted) => return outcome(id, OutcomeKind::Terminating, why),
+                Ok(Termination::BelowMinimum(message)) => {
+                    break (OutcomeKind::BelowMinimum, message);
+                }
+                Ok(Termination::NotManaged(message)) => break (OutcomeKind::NotManaged, message),
+                Ok(Termination::ScalingActivityInProgress(message)) => {
+                    break (OutcomeKind::ScalingActivityInProgress, message);
+                }
+                Ok(Termination::ResourceContention(message)) => {
+                    (OutcomeKind::ResourceContention, message)
+                }
+                Err(error) => (outcome_kind(&error), Problem::from(error).text),
+            };
+            // A call that failed may have taken effect, so that none follows without a look.
+            match self.look_after_failure(id, attempts).await {
+                AfterFailure::TryAgain if kind != OutcomeKind::Denied && self.has_time() => {}
+                AfterFailure::TryAgain | AfterFailure::Terminating | AfterFailure::GiveUp => {
+                    break (kind, reason);
+                }
             }
-            Ok(Termination::ResourceContention(message)) => {
-                (OutcomeKind::ResourceContention, message)
-            }
-            Err(error) => (outcome_kind(&error), Problem::from(error).text),
         };
         let taken_back = self.take_back(cluster, instance).await;
-        // A call that failed may have taken effect, and an earlier attempt of it too.
         let outcome = if matches!(taken_back, TakenBack::Terminating) {
             OutcomeKind::Terminating
         } else {
             outcome
         };
         after_roll_back(id, outcome, &reason, taken_back)
+    }
+
+    /// Looks where an instance stands in its group once a termination of it has failed so often. A
+    /// look that fails says nothing, so that nothing is tried again after it.
+    async fn look_after_failure(&self, id: &InstanceId, attempts: u32) -> AfterFailure {
+        sleep(PAUSE_AFTER_FAILURE * attempts).await;
+        match self.clients.auto_scaling.lifecycle_state(id).await {
+            Ok(found) => after_failure(found.as_ref().map(|(_, state)| state), attempts),
+            Err(_) => AfterFailure::GiveUp,
+        }
     }
 
     /// Takes a drain back that is ours: sets the instance to ACTIVE, and then removes the mark. One

@@ -81,10 +81,11 @@ impl ScaleInReaper {
         let time_left = deadline.duration_since(clock.now());
         let answer_by = clock.instant(deadline - ANSWER_MARGIN.min(time_left / 4));
         let sweep = Sweep::new(&self.clients, &self.settings, mode, clock, deadline);
-        let start = async {
+        let look = async || {
             let clusters = self.clients.ecs.clusters(self.settings.clusters.as_deref()).await?;
-            Ok::<_, Problem>((clusters, sweep.observe_groups().await?))
+            Ok((clusters, sweep.observe_groups().await?))
         };
+        let start = async { sweep.looking(look).await.map_err(Problem::from) };
         let (clusters, groups) = match timeout_at(answer_by, start)
             .await
             .unwrap_or_else(|_| Err(self.clients.out_of_time(clock)))

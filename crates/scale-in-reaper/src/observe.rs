@@ -9,9 +9,13 @@ use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskArn};
 use ebb_core::reaper::follow_up::PlacementFailure;
+use ebb_core::reaper::owners::{is_managed_instance, owner};
 use ebb_core::reaper::reading::reads_max;
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
-use ebb_planner::{Instance, Inventory, Task, TaskKind, candidates_to_inspect, group_may_shrink};
+use ebb_core::reaper::termination::GroupZones;
+use ebb_planner::{
+    Group, Instance, Inventory, KEEP_TAG, Task, TaskKind, candidates_to_inspect, group_may_shrink,
+};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::sweep::Sweep;
@@ -24,6 +28,19 @@ const CONCURRENT_READS_MAX: usize = 8;
 pub(crate) struct Groups(Vec<GroupDescription>);
 
 impl Groups {
+    /// How many instances the groups have in service, by zone.
+    pub(crate) fn zones(&self) -> GroupZones {
+        let mut zones = GroupZones::default();
+        for group in &self.0 {
+            group.zones.iter().for_each(|zone| zones.add(&group.name, zone, 0));
+            for member in &group.members {
+                let in_service = member.lifecycle_state == LifecycleState::InService;
+                zones.add(&group.name, &member.zone, usize::from(in_service));
+            }
+        }
+        zones
+    }
+
     /// The instances that their groups say are in service.
     pub(crate) fn members_in_service(&self) -> Vec<(InstanceId, GroupName)> {
         let members = self
@@ -113,7 +130,8 @@ impl Sweep<'_> {
         for instance in &mut inventory.instances {
             if let Some((description, member)) = members.get(&instance.instance_id) {
                 instance.group = Some(description.name.clone());
-                instance.lifecycle_state.clone_from(&member.lifecycle_state);
+                instance.lifecycle_state = member.lifecycle_state.clone();
+                instance.unhealthy = member.unhealthy;
                 instance.protected_from_scale_in = member.protected_from_scale_in;
                 instance.weight = member.weight;
                 instance.zone.clone_from(&member.zone);
@@ -121,8 +139,9 @@ impl Sweep<'_> {
                 inventory
                     .groups
                     .entry(description.name.clone())
-                    .or_insert_with(|| description.group.clone());
+                    .or_insert_with(|| group_of(description, &inventory.cluster));
             }
+            instance.ecs_managed = is_managed_instance(instance);
             instance.price_microusd =
                 self.settings.instance_prices.get(&instance.instance_type).copied();
         }
@@ -290,9 +309,22 @@ fn tasks_leaving(service: &ServiceDescription, on_draining: &BTreeMap<&str, u64>
     on_draining.get(service.name.as_str()).copied().unwrap_or(0)
 }
 
+/// The group as the planner takes it, with what its tags say.
+fn group_of(description: &GroupDescription, cluster: &Cluster) -> Group {
+    let mut group = description.group.clone();
+    group.owner = owner(cluster, &description.name, &description.tags).map(str::to_owned);
+    group.tagged_keep = description.tags.contains(KEEP_TAG);
+    group
+}
+
 /// Whether the ARN of a group, or its name, names this group.
 fn arn_names(arn: &str, group: &GroupName) -> bool {
     arn.rsplit_once("autoScalingGroupName/").map_or(arn, |(_, name)| name) == group.as_str()
+}
+
+/// The last part of a task's ARN.
+pub(crate) fn task_id(arn: &TaskArn) -> &str {
+    arn.as_str().rsplit('/').next().unwrap_or_default()
 }
 
 /// Adds the tasks of the inspected instances.
@@ -326,7 +358,7 @@ fn add_tasks(
                 .map_or(TaskKind::UnknownService, |&index| TaskKind::Service(index)),
             None => TaskKind::Standalone,
         };
-        let id = task.arn.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+        let id = task_id(&task.arn).to_owned();
         by_instance.entry(&task.container_instance).or_default().push(Task {
             id,
             kind,

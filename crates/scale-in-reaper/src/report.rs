@@ -6,9 +6,9 @@ use std::time::Duration;
 use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{Clients, Clock, Problem, notify};
 use ebb_core::reaper::settings::ReaperSettings;
-use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, RemovalOutcome, text};
+use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, RemovalOutcome, stranded_text, text};
 use ebb_core::words::count;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::sweep::FUNCTION;
 
@@ -29,6 +29,9 @@ pub(crate) async fn report(
 ) {
     for report in &answer.clusters {
         info!(ecs.cluster = report.plan.cluster.name(), "{}", text(report));
+        if let Some(stranded) = stranded_text(report) {
+            warn!(ecs.cluster = report.plan.cluster.name(), "{stranded}");
+        }
     }
     if let Some(topic) = &settings.notification_topic
         && let Some((subject, message)) = notice(answer)
@@ -46,17 +49,24 @@ pub(crate) async fn report(
     );
 }
 
-/// The notice to people: what was removed, and which drains were taken back. `None` if nothing was
-/// done that they should know.
+/// The notice to people: what was removed, which drains were taken back, and what stays DRAINING as
+/// sweeps only plan now. `None` if nothing was done that they should know.
 fn notice(answer: &Answer) -> Option<(String, String)> {
     let clusters = answer.clusters.iter();
-    let texts: Vec<_> =
-        clusters.filter(|report| report.all_outcomes().any(is_notable)).map(text).collect();
+    let is_told = |report: &&ClusterReport| {
+        report.all_outcomes().any(is_notable) || !report.stranded.is_empty()
+    };
+    let texts: Vec<_> = clusters.filter(is_told).map(text).collect();
     if texts.is_empty() {
         return None;
     }
+    let stranded: usize = answer.clusters.iter().map(|report| report.stranded.len()).sum();
     let removed = count(removed(answer), "container instance");
     let subject = match reactivated(answer) {
+        // Nothing is removed where sweeps only plan.
+        0 if stranded > 0 => {
+            format!("Ebb only plans, and left {} DRAINING", count(stranded, "container instance"))
+        }
         0 => format!("Ebb removes {removed}"),
         1 => format!("Ebb removes {removed}; 1 is ACTIVE again"),
         reactivated => format!("Ebb removes {removed}; {reactivated} are ACTIVE again"),
@@ -92,12 +102,13 @@ fn metrics_of(answer: &Answer, problems: &[Problem], clock: Clock) -> Vec<Vec<Me
         Metric { name: "SweepSeconds", unit: Unit::Seconds, value: clock.elapsed().as_secs_f64() },
         metric("Failed", failed),
     ]];
-    lines.extend(answer.clusters.iter().map(|ClusterReport { plan, .. }| {
+    lines.extend(answer.clusters.iter().map(|ClusterReport { plan, potential, .. }| {
         vec![
             percent("HeadroomCpuPercent", plan.headroom_after.cpu_percent()),
             percent("HeadroomMemoryPercent", plan.headroom_after.memory_percent()),
             percent("SavingPercent", plan.saving.planned * 100.0),
-            percent("SavingBoundPercent", plan.saving.bound * 100.0),
+            percent("SavingPotentialPercent", potential.saving.planned * 100.0),
+            percent("SavingBoundPercent", potential.saving.bound * 100.0),
         ]
     }));
     lines

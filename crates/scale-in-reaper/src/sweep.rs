@@ -1,14 +1,17 @@
 //! One sweep: what it may do, how long it may take, and what it has read so far.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use ebb_aws::{Clients, Clock, Ecs};
+use ebb_aws::{AwsError, AwsErrorKind, Clients, Clock, Ecs, Problem};
 use ebb_core::ids::GroupName;
 use ebb_core::reaper::services::TaskRequirements;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_planner::Policy;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
+use tokio::time::sleep;
+use tracing::warn;
 
 /// The function's name, as in logs and metrics, and in the marks on what it drains.
 pub const FUNCTION: &str = "scale-in-reaper";
@@ -16,6 +19,9 @@ pub const FUNCTION: &str = "scale-in-reaper";
 /// With less time than this nothing new is begun: a drain that was begun is to be carried on, or
 /// taken back. It is half of the time if that is less.
 const ACT_MARGIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// How long to wait before a look that failed is made again, after the SDK's own attempts.
+const PAUSES_AFTER_FAILURE: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
 
 /// One sweep over every cluster.
 pub(crate) struct Sweep<'a> {
@@ -57,8 +63,31 @@ impl<'a> Sweep<'a> {
         }
     }
 
+    /// Makes a look, and makes it again if it fails: the next sweep comes in half an hour only. What
+    /// cannot help, a missing permission or a cluster that is gone, is not tried again.
+    pub(crate) async fn looking<T, Look>(&self, look: impl Fn() -> Look) -> Result<T, AwsError>
+    where
+        Look: Future<Output = Result<T, AwsError>>,
+    {
+        for pause in PAUSES_AFTER_FAILURE {
+            match look().await {
+                Err(error) if is_worth_another_look(&error) && self.has_time() => {
+                    let cause = Problem::from(error).text;
+                    warn!("Looks again in {} s: {cause}", pause.as_secs());
+                    sleep(pause).await;
+                }
+                result => return result,
+            }
+        }
+        look().await
+    }
+
     /// Whether there is time to begin something new.
     pub(crate) fn has_time(&self) -> bool {
         self.clock.now() < self.act_by
     }
+}
+
+fn is_worth_another_look(error: &AwsError) -> bool {
+    matches!(error.kind, AwsErrorKind::Throttled | AwsErrorKind::Other)
 }

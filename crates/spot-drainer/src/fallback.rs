@@ -138,7 +138,7 @@ impl SpotDrainer {
         // this one, so that two deliveries do not both raise the group.
         self.write_claims(to_count, &raise.to_claim).await?;
         if let Some(desired_capacity) = raise.desired_capacity {
-            self.clients.auto_scaling.set_desired_capacity(group, desired_capacity).await?;
+            self.set_desired_capacity(group, desired_capacity).await?;
             info!(
                 asg.name = %group,
                 asg.desired_capacity = desired_capacity,
@@ -153,6 +153,21 @@ impl SpotDrainer {
         let counted: Vec<_> = raise.counted.into_iter().map(|arn| (arn, Claim::Counted)).collect();
         self.write_claims(to_count, &counted).await?;
         Ok(raise.busy.into_iter().collect())
+    }
+
+    /// Sets the desired capacity once. If that fails, a look tells whether it took effect: the next
+    /// round would raise the group a second time.
+    async fn set_desired_capacity(
+        &self,
+        group: &GroupName,
+        desired_capacity: i32,
+    ) -> Result<(), AwsError> {
+        let auto_scaling = &self.clients.auto_scaling;
+        let Err(error) = auto_scaling.set_desired_capacity(group, desired_capacity).await else {
+            return Ok(());
+        };
+        let size = auto_scaling.fallback_group(group).await?;
+        if size.desired_capacity == desired_capacity { Ok(()) } else { Err(error) }
     }
 
     async fn write_claims(

@@ -267,7 +267,7 @@ impl SpotDrainer {
 
 fn step_of(result: DrainResult, reason: &str) -> Step {
     match result {
-        DrainResult::Draining => Step::Settled(OutcomeKind::Draining, reason.to_owned()),
+        DrainResult::Draining { .. } => Step::Settled(OutcomeKind::Draining, reason.to_owned()),
         DrainResult::Gone(why) => Step::Settled(OutcomeKind::Gone, why),
         DrainResult::Refused(why) => {
             Step::NotDrained(Problem::other(format!("ECS did not set it to DRAINING: {why}")))

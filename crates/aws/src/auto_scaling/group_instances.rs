@@ -5,7 +5,7 @@ use aws_sdk_autoscaling::types::AutoScalingInstanceDetails;
 use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ids::{GroupName, InstanceId};
 
-use crate::auto_scaling::auto_scaling_client::AutoScaling;
+use crate::auto_scaling::auto_scaling_client::{AutoScaling, sent_once};
 use crate::error::AwsError;
 
 /// The outcome of having a group terminate an instance. The texts are Auto Scaling's.
@@ -48,7 +48,8 @@ impl AutoScaling {
         Ok(instance.map(|(_, group, state)| (group, state)))
     }
 
-    /// Has its group terminate an instance, and want one instance less.
+    /// Has its group terminate an instance, and want one instance less. The call is sent once: a
+    /// second one might take a second instance off the desired capacity.
     /// Scale-in protection does not prevent that (EC2 Auto Scaling User Guide,
     /// ec2-auto-scaling-instance-protection).
     ///
@@ -62,6 +63,7 @@ impl AutoScaling {
             .instance_id(instance_id.as_str());
         // Without this the group would launch a replacement at once.
         let request = request.should_decrement_desired_capacity(true);
+        let request = request.customize().config_override(sent_once());
         let Err(error) = request.send().await else { return Ok(Termination::Accepted) };
         let message = error.message().unwrap_or_default().to_owned();
         // Refusals for the minimum, and for instances of no group, have the code of every mistake;

@@ -1,16 +1,20 @@
 //! Groups with their instances, their size, and what stands in the way of shrinking them.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup, Instance as SdkInstance, InstanceLifecyclePolicy, InstanceRefresh,
     InstanceRefreshStatus, InstancesDistribution, LaunchTemplate, LaunchTemplateOverrides,
-    LifecycleHook, MixedInstancesPolicy, RetentionAction, RetentionTriggers, SuspendedProcess,
+    LifecycleHook as SdkLifecycleHook, MixedInstancesPolicy, RetentionAction, RetentionTriggers,
+    SuspendedProcess,
 };
 use ebb_core::auto_scaling::LifecycleState;
-use ebb_core::ids::{GroupName, InstanceId};
+use ebb_core::ids::{GroupName, HookName, InstanceId};
+use ebb_core::reaper::termination::LifecycleHook;
 use ebb_core::spot::fallback::group::{FallbackGroup, LaunchSource};
 use ebb_planner::Group;
 
-use crate::auto_scaling::auto_scaling_client::AutoScaling;
+use crate::auto_scaling::auto_scaling_client::{AutoScaling, sent_once};
 use crate::error::AwsError;
 use crate::pace::Pacer;
 use crate::reads::list;
@@ -21,10 +25,6 @@ const GROUPS_PER_PAGE: i32 = 100;
 /// A Region has 500 groups by default (Auto Scaling service quotas, adjustable). A list that goes
 /// on after this is an error.
 const GROUP_PAGES_MAX: usize = 100;
-
-/// The hook that ECS puts on the groups of capacity providers with managed draining: ECS then holds
-/// an instance until it is empty. Source: ECS Developer Guide, managed-instance-draining.
-const MANAGED_DRAINING_HOOK: &str = "ecs-managed-draining-termination-hook";
 
 /// What an answer lacks that every group has.
 const INCOMPLETE_GROUP: &str = "a group lacks its name, a size, or an instance its id";
@@ -42,6 +42,10 @@ pub struct GroupDescription {
     /// Whether it keeps an instance whose termination hook is abandoned: `TerminateHookAbandon`
     /// `retain` of its instance lifecycle policy.
     pub retains_abandoned: bool,
+    /// The Availability Zones that it is enabled in.
+    pub zones: Vec<String>,
+    /// The keys of its tags.
+    pub tags: BTreeSet<String>,
     /// Its instances.
     pub members: Vec<Member>,
 }
@@ -53,6 +57,8 @@ pub struct Member {
     pub instance_id: InstanceId,
     /// `LifecycleState`.
     pub lifecycle_state: LifecycleState,
+    /// Whether its group says that it is unhealthy, and is about to replace it: `HealthStatus`.
+    pub unhealthy: bool,
     /// Whether its group protects it from scale-in.
     pub protected_from_scale_in: bool,
     /// What it counts for in its group's capacity; 0 if that cannot be read.
@@ -115,18 +121,18 @@ impl AutoScaling {
         Ok(statuses.find(|status| !is_over(status)).map(|status| status.as_str().to_owned()))
     }
 
-    /// Whether a termination hook of a group holds its instances until they are empty: a hook that
-    /// notifies a topic, as the lifecycle drainer's does, or that of ECS's managed draining.
+    /// The lifecycle hooks of a group, whatever they run on.
     ///
     /// # Errors
-    /// If the call fails.
-    pub async fn holds_until_empty(&self, group: &GroupName) -> Result<bool, AwsError> {
+    /// If the call fails, or a hook lacks its name or its transition.
+    pub async fn lifecycle_hooks(&self, group: &GroupName) -> Result<Vec<LifecycleHook>, AwsError> {
+        let operation = format!("describe the lifecycle hooks of group {group}");
         let request = self.client.describe_lifecycle_hooks();
         let request = request.auto_scaling_group_name(group.as_str());
-        let ok = request.send().await.map_err(|error| {
-            AwsError::new(format!("describe the lifecycle hooks of group {group}"), error)
-        })?;
-        Ok(ok.lifecycle_hooks().iter().any(hook_holds_until_empty))
+        let ok = request.send().await.map_err(|error| AwsError::new(&operation, error))?;
+        let hooks: Option<Vec<_>> = ok.lifecycle_hooks().iter().map(lifecycle_hook).collect();
+        let problem = "a hook lacks its name or its transition";
+        hooks.ok_or_else(|| AwsError::unusable_answer(operation, problem))
     }
 
     /// Reads the fallback group.
@@ -146,11 +152,11 @@ impl AutoScaling {
         })
     }
 
-    /// Sets the desired capacity of a group at once, whatever its cooldown. Setting it again
-    /// changes nothing.
+    /// Sets the desired capacity of a group at once, whatever its cooldown. The call is sent once: a
+    /// second one might undo what somebody else has set since the first.
     ///
     /// # Errors
-    /// If the call fails.
+    /// If the call fails. It may have taken effect all the same.
     pub async fn set_desired_capacity(
         &self,
         group: &GroupName,
@@ -158,6 +164,7 @@ impl AutoScaling {
     ) -> Result<(), AwsError> {
         let request = self.client.set_desired_capacity().auto_scaling_group_name(group.as_str());
         let request = request.desired_capacity(desired_capacity).honor_cooldown(false);
+        let request = request.customize().config_override(sent_once());
         request.send().await.map_err(|error| {
             let change = format!("desired capacity of Auto Scaling group {group}");
             AwsError::new(format!("set the {change} to {desired_capacity}"), error)
@@ -227,13 +234,12 @@ fn is_over(status: &InstanceRefreshStatus) -> bool {
     )
 }
 
-fn hook_holds_until_empty(hook: &LifecycleHook) -> bool {
-    let terminating = hook.lifecycle_transition() == Some("autoscaling:EC2_INSTANCE_TERMINATING");
-    // Anybody may have termination hooks on a group; only one whose consumer waits for the tasks
-    // holds an instance, and Ebb's drainer is reached over a topic.
-    let notifies_topic =
-        hook.notification_target_arn().is_some_and(|arn| arn.split(':').nth(2) == Some("sns"));
-    terminating && (notifies_topic || hook.lifecycle_hook_name() == Some(MANAGED_DRAINING_HOOK))
+fn lifecycle_hook(described: &SdkLifecycleHook) -> Option<LifecycleHook> {
+    Some(LifecycleHook {
+        name: HookName::new(described.lifecycle_hook_name()?),
+        transition: described.lifecycle_transition()?.to_owned(),
+        target: described.notification_target_arn().map(str::to_owned),
+    })
 }
 
 fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
@@ -248,6 +254,8 @@ fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
             ..Group::default()
         },
         retains_abandoned: retains_abandoned(described),
+        zones: described.availability_zones().to_vec(),
+        tags: described.tags().iter().filter_map(|tag| tag.key()).map(str::to_owned).collect(),
         members: members?,
     })
 }
@@ -288,6 +296,9 @@ fn member(described: &SdkInstance) -> Option<Member> {
     Some(Member {
         instance_id: InstanceId::parse(described.instance_id()?)?,
         lifecycle_state: described.lifecycle_state().map_or("", |state| state.as_str()).into(),
+        unhealthy: described
+            .health_status()
+            .is_some_and(|status| status.eq_ignore_ascii_case("Unhealthy")),
         protected_from_scale_in: described.protected_from_scale_in().unwrap_or(false),
         weight: weight.unwrap_or(0),
         zone: described.availability_zone().unwrap_or_default().to_owned(),

@@ -12,7 +12,11 @@ use crate::error::AwsError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DrainResult {
     /// It is DRAINING.
-    Draining,
+    Draining {
+        /// How many tasks it then had by ECS's own counts: those that run, and those that are
+        /// pending. Those that had been told to stop are not among them.
+        tasks: usize,
+    },
     /// It has left its cluster. The text is ECS's reason.
     Gone(String),
     /// ECS refused, or said nothing about it. The text is ECS's reason.
@@ -26,7 +30,7 @@ impl Ecs {
 
     /// Sets up to [`Ecs::SET_DRAINING_MAX`] container instances of one cluster to DRAINING, and
     /// returns the outcome of each, in their order. A container instance that is DRAINING already
-    /// stays so and counts as [`DrainResult::Draining`].
+    /// stays so and counts as such ([`DrainResult::Draining`]).
     ///
     /// # Errors
     /// If the call fails as a whole. It may have taken effect all the same.
@@ -88,7 +92,11 @@ fn drain_result(
         };
     }
     match updated.iter().find(|instance| instance.container_instance_arn() == Some(arn.as_str())) {
-        Some(instance) if instance.status() == Some("DRAINING") => DrainResult::Draining,
+        Some(instance) if instance.status() == Some("DRAINING") => {
+            let counts = [instance.running_tasks_count(), instance.pending_tasks_count()];
+            let tasks = counts.map(|count| usize::try_from(count).unwrap_or(0)).iter().sum();
+            DrainResult::Draining { tasks }
+        }
         Some(instance) => {
             let status = instance.status().unwrap_or("not given");
             DrainResult::Refused(format!("its status is {status}"))
@@ -102,7 +110,12 @@ mod tests {
     use super::*;
 
     fn updated(status: &str) -> ContainerInstance {
-        ContainerInstance::builder().container_instance_arn("arn-1").status(status).build()
+        ContainerInstance::builder()
+            .container_instance_arn("arn-1")
+            .status(status)
+            .running_tasks_count(2)
+            .pending_tasks_count(1)
+            .build()
     }
 
     fn failure(reason: &str) -> Failure {
@@ -121,7 +134,8 @@ mod tests {
     fn no_answer_about_a_container_instance_passes_as_a_success() {
         let arn = ContainerInstanceArn::new("arn-1");
 
-        assert_eq!(drain_result(&arn, &[updated("DRAINING")], &[]), DrainResult::Draining);
+        let draining = DrainResult::Draining { tasks: 3 };
+        assert_eq!(drain_result(&arn, &[updated("DRAINING")], &[]), draining);
         assert_eq!(drain_result(&arn, &[updated("ACTIVE")], &[]), refused("its status is ACTIVE"));
         assert_eq!(drain_result(&arn, &[], &[failure("INACTIVE")]), gone("INACTIVE"));
         assert_eq!(drain_result(&arn, &[], &[failure("MISSING")]), gone("MISSING"));

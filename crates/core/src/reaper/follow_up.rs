@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::auto_scaling::LifecycleState;
 use crate::ecs::ContainerInstanceStatus;
-use crate::ids::GroupName;
+use crate::ids::{ContainerInstanceArn, GroupName};
 use crate::mark::{Cause, Mark};
 use crate::reaper::settings::{
     ALLOW_STANDALONE_TASKS, HEADROOM_CPU_PERCENT, HEADROOM_MEMORY_PERCENT, MIN_INSTANCES,
@@ -121,6 +121,26 @@ pub fn follow_up(
         decisions.push((index, decision));
     }
     decisions
+}
+
+/// The container instances that `function` drained and that stay DRAINING while no sweep acts: none
+/// terminates them, and none sets them to ACTIVE again. `decisions` are those about the inventory.
+pub fn stranded(
+    inventory: &Inventory,
+    decisions: &[(usize, FollowUp)],
+    function: &str,
+) -> Vec<ContainerInstanceArn> {
+    let is_stranded = |instance: &Instance, decision: &FollowUp| {
+        let mark = Mark::among(&instance.attributes);
+        let is_ours = mark.is_some_and(|mark| mark.function == function && mark.cause.is_none());
+        is_ours && instance.is_draining() && !matches!(decision, FollowUp::LeaveAlone(_))
+    };
+    decisions
+        .iter()
+        .map(|(index, decision)| (&inventory.instances[*index], decision))
+        .filter(|(instance, decision)| is_stranded(instance, decision))
+        .map(|(instance, _)| instance.arn.clone())
+        .collect()
 }
 
 /// The instances that bear the mark of `function` or of the `spot-drainer`. The latter come first:
@@ -441,6 +461,14 @@ mod tests {
         inventory.instances[0].lifecycle_state = lifecycle_state.into();
     }
 
+    fn set_status(inventory: &mut Inventory, status: ContainerInstanceStatus) {
+        inventory.instances[0].status = status;
+    }
+
+    fn set_mark(inventory: &mut Inventory, mark: &str) {
+        inventory.instances[0].attributes.insert(DRAINED_BY.to_owned(), mark.to_owned());
+    }
+
     fn set_tasks(inventory: &mut Inventory, kind: TaskKind) {
         inventory.instances[0].tasks = Some(vec![task(kind), task(TaskKind::Daemon)]);
     }
@@ -499,6 +527,30 @@ mod tests {
         group suspended: wait; after two hours: reactivate
         not ours: nothing; after two hours: nothing
         ");
+    }
+
+    #[test]
+    fn what_a_sweep_drained_is_stranded_unless_its_group_takes_it_away() {
+        let cases: [(&str, Change, bool); 7] = [
+            ("empty", |_| {}, true),
+            ("busy", |inventory| set_tasks(inventory, TaskKind::Stopping), true),
+            ("to come back", |inventory| group(inventory).min_size = 10, true),
+            ("terminating", |inventory| set_state(inventory, "Terminating:Wait"), false),
+            ("active", |inventory| set_status(inventory, ContainerInstanceStatus::Active), false),
+            ("not ours", |inventory| set_mark(inventory, "another/1970-01-01T00:00:00Z"), false),
+            (
+                "drained on a notice",
+                |inventory| set_mark(inventory, "spot-drainer/1970-01-01T00:00:00Z/stop"),
+                false,
+            ),
+        ];
+        for (name, change, expected) in cases {
+            let mut inventory = inventory(vec![drained(1, 7_200)]);
+            change(&mut inventory);
+            let decisions = decide(&inventory, &roomy());
+            let stranded = stranded(&inventory, &decisions, FUNCTION);
+            assert_eq!(stranded.len(), usize::from(expected), "{name}");
+        }
     }
 
     /// What people read about one drained instance.

@@ -6,8 +6,9 @@
 use ebb_planner::{Headroom, Kept, Plan, Removal};
 use serde_json::{Value, json};
 
-use crate::ids::{GroupName, InstanceId};
-use crate::reaper::settings::ReaperMode;
+use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
+use crate::reaper::potential::Potential;
+use crate::reaper::settings::{MAX_REMOVALS_PERCENT, ReaperMode};
 use crate::vocabulary::vocabulary;
 use crate::words::{REASON_CHARS_MAX, cut};
 
@@ -79,10 +80,14 @@ pub struct ClusterReport {
     pub mode: ReaperMode,
     /// The plan, as far as it held.
     pub plan: Plan,
+    /// What a plan without the cap on one sweep comes to.
+    pub potential: Potential,
     /// What was done about the instances that go, in the plan's order.
     pub outcomes: Vec<RemovalOutcome>,
     /// What became of those that an earlier sweep drained.
     pub follow_ups: Vec<RemovalOutcome>,
+    /// Container instances that an earlier sweep drained and that stay so, as sweeps only plan now.
+    pub stranded: Vec<ContainerInstanceArn>,
     /// Instances of the cluster's groups that are not in the cluster.
     pub unregistered_members: Vec<(InstanceId, GroupName)>,
 }
@@ -97,6 +102,7 @@ impl ClusterReport {
     pub(crate) fn to_json(&self, kept_max: usize) -> Value {
         let Plan { cluster, remove, keep, headroom_before, headroom_after, saving, .. } =
             &self.plan;
+        let potential = &self.potential;
         json!({
             "cluster": cluster.name(),
             "remove": remove
@@ -107,12 +113,16 @@ impl ClusterReport {
             "keep": keep.iter().take(kept_max).map(kept_json).collect::<Vec<_>>(),
             "kept": keep.len(),
             "earlier": self.follow_ups.iter().map(earlier_json).collect::<Vec<_>>(),
+            "stranded": self.stranded.iter().map(ContainerInstanceArn::id).collect::<Vec<_>>(),
             "headroom_before": headroom_json(headroom_before),
             "headroom_after": headroom_json(headroom_after),
             "saving": {
                 "planned_percent": rounded(saving.planned * 100.0),
-                "bound_percent": rounded(saving.bound * 100.0),
                 "usd_per_hour": saving.planned_microusd.map(usd),
+                "cap": potential.cap_percent.map(|_| MAX_REMOVALS_PERCENT),
+                "potential_percent": rounded(potential.saving.planned * 100.0),
+                "potential_usd_per_hour": potential.saving.planned_microusd.map(usd),
+                "bound_percent": rounded(potential.saving.bound * 100.0),
             },
             "never_joined": self
                 .unregistered_members

@@ -16,11 +16,17 @@ use crate::settings::{
 };
 use crate::vocabulary::vocabulary;
 
+/// Half of a cluster at most: ECS's cluster auto scaling takes less than half of the empty instances
+/// a minute (ECS Developer Guide, managed-scaling-behavior).
+const MAX_EMPTY_REMOVALS: u32 = 50;
+
 settings! {
     /// The settings of the `scale-in-reaper`.
     pub struct ReaperSettings {
         /// Clusters to sweep; `None` is every cluster of the Region.
         ECS_CLUSTERS: CLUSTERS => clusters: Option<Vec<Cluster>> = None,
+        /// Whether the drainers only log what they would do. Sweeps must not act then.
+        DRY_RUN: BOOLEAN => dry_run: bool = false,
         /// Whether sweeps change anything.
         REAPER_MODE: word!(ReaperMode) => mode: ReaperMode = ReaperMode::Plan,
         /// The share of CPU to leave free, in percent.
@@ -33,6 +39,10 @@ settings! {
         /// up.
         MAX_REMOVALS_PERCENT: number!(u32, "a whole number of percent", 0..=100) =>
             max_removals_percent: u32 = Policy::default().max_removals_percent,
+        /// The share of a cluster's usable instances that one sweep may remove beyond that, in
+        /// percent, rounded up, if nothing but daemon tasks is on them.
+        MAX_EMPTY_REMOVALS_PERCENT: number!(u32, "a whole number of percent", 0..=100) =>
+            max_empty_removals_percent: u32 = MAX_EMPTY_REMOVALS,
         /// How many usable instances are always left in a cluster.
         MIN_INSTANCES: number!(usize, "a number of instances", 0..=5_000) =>
             min_instances: usize = Policy::default().min_instances,
@@ -47,11 +57,25 @@ settings! {
         ALLOW_STANDALONE_TASKS: BOOLEAN => allow_standalone_tasks: bool = false,
         /// What an hour of each instance type costs, in millionths of a dollar.
         INSTANCE_PRICES: InstancePrices => instance_prices: BTreeMap<String, u64> = BTreeMap::new(),
+        /// The topic that the hooks of the lifecycle drainer notify; `None` if no hook is its own.
+        LIFECYCLE_TOPIC_ARN: TOPIC_ARN => lifecycle_topic: Option<TopicArn> = None,
         /// The topic for notices to people.
         NOTIFICATION_TOPIC_ARN: TOPIC_ARN => notification_topic: Option<TopicArn> = None,
         /// The CloudWatch namespace of the metrics.
         METRICS_NAMESPACE: NAMESPACE => metrics_namespace: String = DEFAULT_NAMESPACE.to_owned(),
     }
+    check: contradiction
+}
+
+/// Who asks for a dry run does not mean instances to go; and what a drainer only looks at, its hook
+/// lets go with tasks on it.
+fn contradiction(settings: &ReaperSettings) -> Option<Problem> {
+    let acts = settings.mode == ReaperMode::Act && settings.dry_run;
+    acts.then(|| Problem {
+        variable: REAPER_MODE,
+        value: ReaperMode::Act.as_str().to_owned(),
+        expected: "`plan`, as DRY_RUN is `true`",
+    })
 }
 
 impl ReaperSettings {
@@ -61,6 +85,7 @@ impl ReaperSettings {
             headroom_cpu_percent: self.headroom_cpu_percent,
             headroom_memory_percent: self.headroom_memory_percent,
             max_removals_percent: self.max_removals_percent,
+            max_empty_removals_percent: self.max_empty_removals_percent,
             min_instances: self.min_instances,
             min_instance_age: self.min_instance_age,
             groups: self.groups.clone(),
@@ -164,24 +189,29 @@ mod tests {
         let settings = read(&[]).unwrap();
         assert_eq!(settings, ReaperSettings::default());
         assert_eq!(settings.mode, ReaperMode::Plan);
-        assert_eq!(settings.policy(), Policy::default());
+        let policy = Policy { max_empty_removals_percent: 50, ..Policy::default() };
+        assert_eq!(settings.policy(), policy);
     }
 
     #[test]
     fn every_variable_is_read_and_reaches_the_policy() {
         let topic = "arn:aws:sns:eu-west-1:111122223333:sweeps";
+        let hooks = "arn:aws:sns:eu-west-1:111122223333:ebb-lifecycle";
         let settings = read(&[
             (ECS_CLUSTERS, "shop"),
+            (DRY_RUN, "false"),
             (REAPER_MODE, "act"),
             (HEADROOM_CPU_PERCENT, "0"),
             (HEADROOM_MEMORY_PERCENT, "90"),
             (MAX_REMOVALS_PERCENT, "100"),
+            (MAX_EMPTY_REMOVALS_PERCENT, "25"),
             (MIN_INSTANCES, "3"),
             (MIN_INSTANCE_AGE_SECONDS, "0"),
             (AUTO_SCALING_GROUPS, "shop on-demand, shop-spot"),
             (ALLOW_MANAGED_SCALING, "true"),
             (ALLOW_STANDALONE_TASKS, "true"),
             (INSTANCE_PRICES, r#"{"m7g.large": 0.0816, "m7g.xlarge": 1}"#),
+            (LIFECYCLE_TOPIC_ARN, hooks),
             (NOTIFICATION_TOPIC_ARN, topic),
             (METRICS_NAMESPACE, "Platform/Ebb"),
         ]);
@@ -189,10 +219,12 @@ mod tests {
         let groups = ["shop on-demand", "shop-spot"].map(GroupName::new);
         let expected = ReaperSettings {
             clusters: Some(vec![Cluster::new("shop")]),
+            dry_run: false,
             mode: ReaperMode::Act,
             headroom_cpu_percent: 0,
             headroom_memory_percent: 90,
             max_removals_percent: 100,
+            max_empty_removals_percent: 25,
             min_instances: 3,
             min_instance_age: SignedDuration::ZERO,
             groups: Some(groups.into()),
@@ -203,6 +235,7 @@ mod tests {
                 ("m7g.xlarge".to_owned(), 1_000_000),
             ]
             .into(),
+            lifecycle_topic: Some(TopicArn::new(hooks)),
             notification_topic: Some(TopicArn::new(topic)),
             metrics_namespace: "Platform/Ebb".to_owned(),
         };
@@ -210,6 +243,7 @@ mod tests {
         let policy = expected.policy();
         assert_eq!((policy.headroom_cpu_percent, policy.headroom_memory_percent), (0, 90));
         assert_eq!((policy.max_removals_percent, policy.min_instances), (100, 3));
+        assert_eq!(policy.max_empty_removals_percent, 25);
         assert_eq!(
             (policy.min_instance_age, policy.groups),
             (expected.min_instance_age, expected.groups)
@@ -224,6 +258,7 @@ mod tests {
             (HEADROOM_CPU_PERCENT, "91"),
             (HEADROOM_MEMORY_PERCENT, "20%"),
             (MAX_REMOVALS_PERCENT, "101"),
+            (MAX_EMPTY_REMOVALS_PERCENT, "half"),
             (MIN_INSTANCES, "-1"),
             (MIN_INSTANCE_AGE_SECONDS, "15m"),
             (AUTO_SCALING_GROUPS, "shop,,spot"),
@@ -241,6 +276,7 @@ mod tests {
         HEADROOM_CPU_PERCENT is "91", expected a whole number of percent from 0 to 90
         HEADROOM_MEMORY_PERCENT is "20%", expected a whole number of percent from 0 to 90
         MAX_REMOVALS_PERCENT is "101", expected a whole number of percent from 0 to 100
+        MAX_EMPTY_REMOVALS_PERCENT is "half", expected a whole number of percent from 0 to 100
         MIN_INSTANCES is "-1", expected a number of instances from 0 to 5000
         MIN_INSTANCE_AGE_SECONDS is "15m", expected a number of seconds from 0 to 31536000
         AUTO_SCALING_GROUPS is "shop,,spot", expected names of Auto Scaling groups, each 1 to 255 printable characters without a colon or a comma, separated by commas, each once
@@ -271,6 +307,19 @@ mod tests {
             let error = read(&[(variable, "")]).unwrap_err();
             assert_eq!(error.problems.len(), 1, "{variable}");
         }
+    }
+
+    #[test]
+    fn a_dry_run_does_not_act() {
+        let error = read(&[(DRY_RUN, "true"), (REAPER_MODE, "act")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "read the settings: REAPER_MODE is \"act\", expected `plan`, as DRY_RUN is `true`"
+        );
+        assert!(read(&[(DRY_RUN, "true")]).is_ok_and(|settings| settings.dry_run));
+        assert!(read(&[(DRY_RUN, "true"), (REAPER_MODE, "plan")]).is_ok());
+        let both = read(&[(DRY_RUN, "true"), (REAPER_MODE, "act"), (MIN_INSTANCES, "x")]);
+        assert_eq!(both.unwrap_err().problems.len(), 2, "every problem is named");
     }
 
     #[test]

@@ -5,11 +5,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use ebb_planner::{Headroom, Kept, Plan, Removal};
+use ebb_planner::{Headroom, Kept, Plan, Removal, Saving};
 
-use crate::ids::{GroupName, InstanceId};
+use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
+use crate::reaper::potential::Potential;
 use crate::reaper::report::{ClusterReport, RemovalOutcome, usd};
-use crate::reaper::settings::ReaperMode;
+use crate::reaper::settings::{MAX_REMOVALS_PERCENT, ReaperMode};
 use crate::words;
 
 /// How many ids follow a reason to keep instances; the others are counted. Enough to look one up.
@@ -25,9 +26,10 @@ pub fn text(report: &ClusterReport) -> String {
     lines.extend(removal_lines(report));
     lines.extend(kept_lines(&plan.keep));
     lines.extend(earlier_lines(&report.follow_ups));
+    lines.extend(stranded_text(report).iter().map(|text| format!("  ! {text}")));
     lines.extend(report.unregistered_members.iter().map(unregistered_line));
     lines.extend(headroom_lines(&plan.headroom_before, &plan.headroom_after));
-    lines.push(saving_line(plan));
+    lines.extend(saving_lines(plan, &report.potential));
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
@@ -106,6 +108,36 @@ fn earlier_lines(earlier: &[RemovalOutcome]) -> Vec<String> {
     lines
 }
 
+/// How many container instances one call sets to ACTIVE (ECS API, `UpdateContainerInstancesState`).
+const UPDATE_MAX: usize = 10;
+
+/// What stays DRAINING because `REAPER_MODE` is `plan` now, and the command that takes it back.
+/// `None` if nothing does.
+pub fn stranded_text(report: &ClusterReport) -> Option<String> {
+    let ids: Vec<_> = report.stranded.iter().map(ContainerInstanceArn::id).collect();
+    let (stays, them) = match ids.len() {
+        0 => return None,
+        1 => ("1 container instance that an earlier sweep drained stays".to_owned(), "it"),
+        number => {
+            (format!("{number} container instances that earlier sweeps drained stay"), "them")
+        }
+    };
+    let cluster = report.plan.cluster.name();
+    let update = format!(
+        "aws ecs update-container-instances-state --cluster {cluster} --status ACTIVE \
+         --container-instances"
+    );
+    let ids_in_line = ids.join(" ");
+    let command = if ids.len() <= UPDATE_MAX {
+        format!("{update} {ids_in_line}")
+    } else {
+        format!("echo {ids_in_line} | xargs -n {UPDATE_MAX} {update}")
+    };
+    Some(format!(
+        "{stays} DRAINING, as REAPER_MODE is `plan` now. This sets {them} to ACTIVE again: {command}"
+    ))
+}
+
 fn unregistered_line((instance_id, group): &(InstanceId, GroupName)) -> String {
     format!("  ! {instance_id}  is in group {group}, but not in the cluster: paid for nothing?")
 }
@@ -126,27 +158,40 @@ fn headroom_lines(before: &Headroom, after: &Headroom) -> [String; 3] {
     ]
 }
 
-fn saving_line(plan: &Plan) -> String {
-    let price = match plan.saving.planned_microusd {
-        Some(microusd) => format!(": {}", words::price(usd(microusd))),
-        None => String::new(),
+/// What the plan saves, and what one would save that no cap on a sweep ends.
+fn saving_lines(plan: &Plan, potential: &Potential) -> Vec<String> {
+    let this = format!("  This plan saves {}.", amount(&plan.saving));
+    let bound =
+        format!("No plan could save more than {}.", words::share(potential.saving.bound * 100.0));
+    let Some(cap) = potential.cap_percent else { return vec![format!("{this} {bound}")] };
+    let unread = match potential.not_read {
+        0 => String::new(),
+        number => format!(" (of {} the tasks were not read)", words::count(number, "instance")),
     };
-    format!(
-        "  This plan saves {}{price}. No plan could save more than {}.",
-        words::share(plan.saving.planned * 100.0),
-        words::share(plan.saving.bound * 100.0)
-    )
+    vec![
+        format!("{this} {MAX_REMOVALS_PERCENT} ({}) is its cap.", words::percent(cap)),
+        format!("  Without that cap one would save {}{unread}. {bound}", amount(&potential.saving)),
+    ]
+}
+
+/// A share of the cluster's cost, with what that is in dollars if every instance has a price.
+fn amount(saving: &Saving) -> String {
+    let share = words::share(saving.planned * 100.0);
+    match saving.planned_microusd {
+        Some(microusd) => format!("{share}: {}", words::price(usd(microusd))),
+        None => share,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use ebb_planner::{HeadroomResource, KeepReason, RemoveReason, Saving};
+    use ebb_planner::{HeadroomResource, KeepReason, RemoveReason};
     use jiff::SignedDuration;
 
     use super::*;
     use crate::auto_scaling::LifecycleState;
     use crate::ecs::ContainerInstanceStatus;
-    use crate::ids::{Cluster, ContainerInstanceArn};
+    use crate::ids::Cluster;
     use crate::reaper::testing::{group_name, headroom, id};
     use crate::reaper::{Answer, OutcomeKind};
 
@@ -258,11 +303,17 @@ mod tests {
                 },
                 steps: 12_345,
             },
+            potential: Potential {
+                saving: Saving { planned: 0.428_571, bound: 0.5, planned_microusd: Some(979_200) },
+                cap_percent: Some(10),
+                not_read: 1,
+            },
             outcomes: outcomes(mode),
             follow_ups: vec![
                 outcome(11, OutcomeKind::Waiting, Some("3 tasks left")),
                 outcome(12, OutcomeKind::Reactivated, Some(load)),
             ],
+            stranded: Vec::new(),
             unregistered_members: vec![(id(21), group_name())],
         }
     }
@@ -302,7 +353,8 @@ mod tests {
           usable instances  28 -> 24
           free CPU          45.2 % -> 30.0 %
           free memory       57.1 % -> 30.0 %
-          This plan saves 14.3 %: $0.33 an hour, $238 a month. No plan could save more than 21.4 %.
+          This plan saves 14.3 %: $0.33 an hour, $238 a month. MAX_REMOVALS_PERCENT (10 %) is its cap.
+          Without that cap one would save 42.9 %: $0.98 an hour, $715 a month (of 1 instance the tasks were not read). No plan could save more than 50.0 %.
         ");
     }
 
@@ -321,6 +373,26 @@ mod tests {
           - i-0a1b2c3d4e5f60004  m7g.large  eu-west-1a  shop-spot  its 2 tasks fit elsewhere in every replay of the services' placement strategies
               postponed
           24 stay
+        ");
+    }
+
+    fn stranded(number: usize) -> String {
+        let mut report = every_reason(ReaperMode::Plan);
+        let cluster = "arn:aws:ecs:eu-west-1:111122223333:container-instance/shop";
+        report.stranded = (0..number)
+            .map(|number| ContainerInstanceArn::new(format!("{cluster}/{number:02}")))
+            .collect();
+        let lines = text(&report);
+        lines.lines().filter(|line| line.contains("REAPER_MODE")).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn what_stays_draining_in_plan_mode_comes_with_the_command_that_takes_it_back() {
+        assert_eq!(stranded(0), "");
+        insta::assert_snapshot!([1, 2, 11].map(stranded).join("\n"), @r"
+        ! 1 container instance that an earlier sweep drained stays DRAINING, as REAPER_MODE is `plan` now. This sets it to ACTIVE again: aws ecs update-container-instances-state --cluster shop --status ACTIVE --container-instances 00
+        ! 2 container instances that earlier sweeps drained stay DRAINING, as REAPER_MODE is `plan` now. This sets them to ACTIVE again: aws ecs update-container-instances-state --cluster shop --status ACTIVE --container-instances 00 01
+        ! 11 container instances that earlier sweeps drained stay DRAINING, as REAPER_MODE is `plan` now. This sets them to ACTIVE again: echo 00 01 02 03 04 05 06 07 08 09 10 | xargs -n 10 aws ecs update-container-instances-state --cluster shop --status ACTIVE --container-instances
         ");
     }
 
@@ -352,6 +424,7 @@ mod tests {
         };
         (report.outcomes, report.follow_ups, report.unregistered_members) =
             (Vec::new(), Vec::new(), Vec::new());
+        report.potential = Potential::default();
         insta::assert_snapshot!(text(&report), @r"
         Cluster shop: 0 of 0 container instances can go (plan: nothing is changed)
           0 stay
@@ -450,10 +523,14 @@ mod tests {
                 }
               ],
               "saving": {
-                "bound_percent": 21.4,
+                "bound_percent": 50.0,
+                "cap": "MAX_REMOVALS_PERCENT",
                 "planned_percent": 14.3,
+                "potential_percent": 42.9,
+                "potential_usd_per_hour": 0.9792,
                 "usd_per_hour": 0.3264
-              }
+              },
+              "stranded": []
             }
           ],
           "mode": "act"

@@ -12,6 +12,7 @@
 mod bad_input;
 mod closed_loop;
 mod ecs;
+mod empties;
 mod exhaustive;
 mod filters;
 mod generate;

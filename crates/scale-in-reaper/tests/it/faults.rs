@@ -93,6 +93,36 @@ async fn a_termination_whose_answer_was_lost_has_happened() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_termination_that_took_effect_is_never_sent_again() {
+    for fault in Fault::TRANSIENT {
+        let sim = Sim::start(hooked(small(1)), settings()).await;
+        sim.region.world().faults.plan(TERMINATE, fault, 1);
+        let report = sim.report().await;
+
+        let removed = removed(&report).len();
+        let repeated = sim.calls(TERMINATE) - removed;
+        assert!(repeated <= usize::from(!fault.takes_effect()), "{fault:?}: {report:?}");
+        let desired = sim.region.world().groups[GROUP].desired_capacity;
+        assert_eq!(desired, 6 - i32::try_from(removed).unwrap(), "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_termination_that_nobody_can_look_up_is_not_sent_again() {
+    let sim = Sim::start(hooked(small(1)), settings()).await;
+    sim.region.world().faults.plan(TERMINATE, Fault::AnswerLost, 1);
+    sim.region.world().faults.plan("DescribeAutoScalingInstances", Fault::ServerError, MANY);
+    let report = sim.report().await;
+
+    assert_eq!(sim.calls(TERMINATE), removed(&report).len(), "{report:?}");
+    assert_eq!(sim.draining().len(), removed(&report).len(), "none of them is ACTIVE again");
+    sim.region.world().faults = ebb_region::fault::Faults::default();
+    sim.until_next().await;
+    sim.sweep().await;
+    sim.assert_at_rest();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_that_cannot_be_taken_back_at_once_is_by_the_next_sweep() {
     for lookup in ["DescribeAutoScalingInstances", UPDATE] {
         let sim = Sim::start(hooked(small(1)), settings()).await;
@@ -192,6 +222,23 @@ async fn a_look_that_fails_removes_nothing() {
             let case = format!("{operation}, {fault:?}: {report:?}");
             assert!(report.is_err(), "{case}");
             assert_eq!((sim.draining().len(), sim.marked().len()), (0, 0), "{case}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_fails_for_a_while_costs_no_sweep() {
+    let settings = ReaperSettings { clusters: None, ..settings() };
+    // Before anything is planned; what fails between plan and action is looked at by the next sweep.
+    let looks = READS[..12].iter().filter(|operation| **operation != "DescribeLifecycleHooks");
+    for operation in looks.chain(&["ListClusters"]) {
+        for fault in Fault::BROKEN_ANSWERS.into_iter().chain([Fault::ServerError, Fault::Throttle])
+        {
+            let sim = Sim::start(hooked(small(1)), settings.clone()).await;
+            // One more than the SDK's attempts.
+            sim.region.world().faults.plan(operation, fault, 6);
+            let report = sim.report().await;
+            assert!(!report.outcomes.is_empty(), "{operation}, {fault:?}: {report:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ebb_core::ids::TopicArn;
 use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::OutcomeKind;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
@@ -234,7 +235,10 @@ async fn the_mark_on_an_active_instance_is_removed_once_no_sweep_can_be_at_it() 
 
 #[tokio::test(start_paused = true)]
 async fn a_mark_that_is_not_ours_is_nobodys_business() {
-    let sim = Sim::start(small(1), settings()).await;
+    let mut world = small(1);
+    // What drains here, and stays, counts into the balance of the group's zones.
+    world.groups.get_mut(GROUP).unwrap().suspended.insert("AZRebalance".to_owned());
+    let sim = Sim::start(world, settings()).await;
     {
         let mut world = sim.region.world();
         for (number, mark) in [(1, "somebody"), (2, "another-tool/2025-03-01T00:00:00Z")] {
@@ -269,4 +273,41 @@ async fn a_mark_that_is_not_ours_is_nobodys_business() {
             .follow_ups,
         []
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_plan_mode_strands_is_told_with_the_command_that_takes_it_back() {
+    let topic = "arn:aws:sns:eu-west-1:111122223333:sweeps";
+    let act = Sim::start(slow(Duration::from_secs(2_400)), settings()).await;
+    act.sweep().await;
+    let drained = act.draining();
+    assert!(!drained.is_empty());
+    act.until_next().await;
+    let asked = act.invoke(&json!({"mode": "plan"})).await.unwrap();
+    assert_eq!(asked.clusters[0].stranded, [], "the next sweep goes on");
+
+    let settings = ReaperSettings {
+        mode: ReaperMode::Plan,
+        notification_topic: Some(TopicArn::new(topic)),
+        ..settings()
+    };
+    act.region.world().create_topic(topic);
+    let plan = act.with(settings).await;
+    let report = plan.report().await;
+    assert_eq!(report.stranded.len(), drained.len(), "{report:?}");
+    let published = plan.region.world().published.clone();
+    let notice = published.iter().find(|message| message.topic_arn == topic).expect("a notice");
+    let subject =
+        format!("Ebb only plans, and left {} container instances DRAINING", drained.len());
+    assert_eq!(notice.subject.as_deref(), Some(subject.as_str()));
+
+    // Who runs the command has them all back, and is told nothing more.
+    let (_, command) = notice.message.split_once("--container-instances ").expect("a command");
+    let ids: Vec<_> = command.lines().next().unwrap().split(' ').collect();
+    assert_eq!(ids.len(), drained.len());
+    for id in ids {
+        plan.region.world().set_status(CLUSTER, id, Status::Active);
+    }
+    assert_eq!((plan.draining(), plan.report().await.stranded), (Vec::new(), Vec::new()));
+    assert_eq!(plan.region.world().published.len(), published.len());
 }

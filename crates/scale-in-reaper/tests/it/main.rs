@@ -1,10 +1,13 @@
 //! The scale-in reaper on the simulated Region: the real functions, the real SDK, virtual time.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
 
+mod empties;
 mod events;
 mod faults;
 mod follow_ups;
+mod hooks;
 mod interruptions;
+mod owners;
 mod simulation;
 mod start;
 mod stories;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ebb_aws::{Clients, clients::config_loader};
+use ebb_core::ids::TopicArn;
 use ebb_core::lifecycle::settings::LifecycleSettings;
 use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
@@ -135,6 +136,7 @@ fn draw(seed: u64) -> Story {
         max_removals_percent: [10, 25, 50, 100][rng.usize(..4)],
         min_instances: rng.usize(..3),
         min_instance_age: SignedDuration::from_secs(rng.i64(0..1_800)),
+        lifecycle_topic: Some(TopicArn::new(scenario::TERMINATION_TOPIC)),
         ..ReaperSettings::default()
     };
     Story { settings, world, changes, killed, calm, rng }

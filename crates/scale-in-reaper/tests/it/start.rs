@@ -3,6 +3,17 @@
 use std::process::Command;
 
 #[test]
+fn acting_in_a_dry_run_is_refused() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scale-in-reaper"));
+    let variables = [("REAPER_MODE", "act"), ("DRY_RUN", "true")];
+    let output = command.env_clear().envs(variables).output().expect("the binary starts");
+
+    assert!(!output.status.success());
+    let output = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(output.contains("REAPER_MODE is \"act\", expected `plan`, as DRY_RUN is"), "{output}");
+}
+
+#[test]
 fn wrong_settings_end_the_start_and_are_all_named() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scale-in-reaper"));
     let variables = [

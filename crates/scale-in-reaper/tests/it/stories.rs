@@ -110,7 +110,8 @@ async fn what_nobody_needs_is_drained_and_terminated_and_no_task_is_cut_off() {
 
 #[tokio::test(start_paused = true)]
 async fn repeated_sweeps_take_their_share_and_come_to_rest_with_the_headroom_left() {
-    let settings = ReaperSettings { max_removals_percent: 10, ..settings() };
+    let settings =
+        ReaperSettings { max_removals_percent: 10, max_empty_removals_percent: 0, ..settings() };
     let sim = Sim::start(hooked(scenario::idle_shop(start_time(), 1)), settings).await;
     let mut counts = Vec::new();
     for _ in 0..12 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ebb_aws::{Clients, HandlerError, clients::config_loader};
-use ebb_core::ids::Cluster;
+use ebb_core::ids::{Cluster, TopicArn};
 use ebb_core::lifecycle::settings::LifecycleSettings;
 use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
@@ -40,6 +40,7 @@ pub(crate) fn settings() -> ReaperSettings {
         clusters: Some(vec![Cluster::new(CLUSTER)]),
         mode: ReaperMode::Act,
         max_removals_percent: 100,
+        lifecycle_topic: Some(TopicArn::new(scenario::TERMINATION_TOPIC)),
         ..ReaperSettings::default()
     }
 }

@@ -268,3 +268,12 @@ async fn launches_count_each_interrupted_instance_exactly_once() {
 fn count(interrupted: &BTreeSet<usize>) -> i32 {
     i32::try_from(interrupted.len()).unwrap()
 }
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_lost_raises_the_group_once() {
+    for fault in Fault::TRANSIENT {
+        let sim = sim(LaunchSource::Configuration).await;
+        sim.region.world().faults.plan("SetDesiredCapacity", fault, 1);
+        sim.invoke(&notice(&instance_id(7))).await.unwrap();
+        assert_eq!(desired_capacity(&sim), 7, "{fault:?}");
+    }
+}

@@ -66,9 +66,26 @@ fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> 
         element("NewInstancesProtectedFromScaleIn", &group.protects_new_instances.to_string()),
         format!("<SuspendedProcesses>{suspended}</SuspendedProcesses>"),
         lifecycle_policy(group),
+        tags_xml(name, group),
         format!("<Instances>{instances}</Instances>"),
     ]
     .concat()
+}
+
+fn tags_xml(name: &str, group: &Group) -> String {
+    let tag = |(key, value): (&String, &String)| {
+        member(
+            &[
+                element("ResourceId", name),
+                element("ResourceType", "auto-scaling-group"),
+                element("Key", key),
+                element("Value", value),
+                element("PropagateAtLaunch", "true"),
+            ]
+            .concat(),
+        )
+    };
+    format!("<Tags>{}</Tags>", group.tags.iter().map(tag).collect::<String>())
 }
 
 /// A group has an instance lifecycle policy only if it retains something.

@@ -1,6 +1,6 @@
 //! Auto Scaling groups and their instances.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::lifecycle_hook::Hook;
 use super::lifecycle_state::LifecycleState;
@@ -41,6 +41,8 @@ pub struct Group {
     /// The status of its newest instance refresh, such as `InProgress`. None is played: it only
     /// says that it has one.
     pub refresh: Option<String>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
     /// Whether EC2 has capacity for it. A Spot group whose instances are interrupted often has
     /// none.
     pub ec2_has_capacity: bool,
@@ -111,6 +113,7 @@ impl Group {
             protects_new_instances: false,
             suspended: BTreeSet::new(),
             refresh: None,
+            tags: BTreeMap::new(),
             ec2_has_capacity: true,
         }
     }
