@@ -43,8 +43,6 @@ pub struct Instance {
     /// Whether ECS launched it and takes it away itself (ECS Managed Instances): it takes tasks of
     /// its own capacity provider only.
     pub ecs_managed: bool,
-    /// Whether it bears the tag [`KEEP_TAG`].
-    pub tagged_keep: bool,
     /// What it counts for in its group's desired capacity: 1 unless the group has weights.
     pub weight: i64,
     /// Its Availability Zone.
@@ -77,7 +75,7 @@ pub struct Instance {
     pub price_microusd: Option<u64>,
 }
 
-/// The tag of EC2 instances and Auto Scaling groups that are never removed from, whatever its value.
+/// The tag of Auto Scaling groups that are never shrunk, whatever its value.
 pub const KEEP_TAG: &str = "ebb:keep";
 /// The attribute of container instances that are never removed, whatever its value.
 pub const KEEP_ATTRIBUTE: &str = "ebb.keep";
@@ -94,7 +92,6 @@ impl Instance {
             protected_from_scale_in: false,
             unhealthy: false,
             ecs_managed: false,
-            tagged_keep: false,
             weight: 1,
             zone: String::new(),
             instance_type: String::new(),
@@ -119,7 +116,7 @@ impl Instance {
 
     /// Whether an operator asked to keep it.
     pub fn is_to_be_kept(&self) -> bool {
-        self.tagged_keep || self.attributes.contains_key(KEEP_ATTRIBUTE)
+        self.attributes.contains_key(KEEP_ATTRIBUTE)
     }
 
     /// Whether ECS drains it.

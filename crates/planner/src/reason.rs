@@ -213,8 +213,7 @@ impl fmt::Display for KeepReason {
             Self::ProtectedFromScaleIn => f.write_str("its group protects it from scale-in"),
             Self::Keep => write!(
                 f,
-                "the attribute {KEEP_ATTRIBUTE}, or the tag {KEEP_TAG} of it or of its group, asks \
-                 to keep it"
+                "its attribute {KEEP_ATTRIBUTE}, or the tag {KEEP_TAG} of its group, asks to keep it"
             ),
             Self::GroupOwned(group, owner) => write!(f, "{owner} owns group {group}"),
             Self::TooYoung { min_instance_age } => {
