@@ -126,12 +126,12 @@ async fn listen(port: u16) -> Result<TcpListener, String> {
 }
 
 async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
-    // A function that is still starting would lose minutes of the world's time.
+    // A function that is still starting would lose minutes of the world's time. Each ignores an event
+    // of somebody else's.
+    let foreign = json!({"source": "ebb.demo", "detail-type": "Warm-up", "detail": {}});
     for function in [scenario::SPOT_DRAINER, scenario::LIFECYCLE_DRAINER, scenario::SCALE_IN_REAPER]
     {
-        match timeout(START_LIMIT, lambda.invoke(function, json!({"mode": "plan"}), region.now()))
-            .await
-        {
+        match timeout(START_LIMIT, lambda.invoke(function, foreign.clone(), region.now())).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 eprintln!("The function {function} does not run: {error}");
