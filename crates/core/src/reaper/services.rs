@@ -48,6 +48,8 @@ pub struct ServiceDescription {
     pub minimum_healthy_percent: u32,
     /// `maximumPercent`.
     pub maximum_percent: u32,
+    /// The subnets of its tasks in network mode `awsvpc`.
+    pub subnets: BTreeSet<String>,
     /// The capacity providers of its strategy.
     pub capacity_providers: BTreeSet<String>,
     /// Why nothing can be said about where its tasks may run, if so.

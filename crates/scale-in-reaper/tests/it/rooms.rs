@@ -1,9 +1,12 @@
 //! Which room ECS would use: of the task's platform, and in the zones of the service's subnets.
 
 use ebb_core::reaper::ClusterReport;
-use ebb_region::world::World;
+use ebb_region::fault::Fault;
 use ebb_region::world::autoscaling::Group;
-use ebb_region::world::ecs::{Machine, NewInstance, Placement, Platform, ServiceKind, TaskSpec};
+use ebb_region::world::ecs::{
+    Machine, Network, NewInstance, Placement, Platform, ServiceKind, TaskSpec,
+};
+use ebb_region::world::{REGION, World};
 
 use crate::support::{CLUSTER, GROUP, Sim, hooked, instance_id, reason, settings, start_time};
 
@@ -32,9 +35,10 @@ fn two_and_room(
     hooked(world)
 }
 
-/// Why the first instances stay; nothing if one of them goes.
+/// Why the first instances stay, by its code and in words; nothing if one of them goes.
 fn why_all_stay(report: &ClusterReport) -> Option<String> {
-    report.plan.remove.is_empty().then(|| reason(report, &instance_id(1)).to_string())
+    let reason = report.plan.remove.is_empty().then(|| reason(report, &instance_id(1)))?;
+    Some(format!("{}: {reason}", reason.code()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,4 +69,41 @@ async fn a_platform_that_is_not_known_pins_its_tasks() {
     let sim = Sim::start(two_and_room(spec, Placement::default(), |instance| instance), settings());
     let why = why_all_stay(&sim.await.report().await);
     assert!(why.as_ref().is_some_and(|why| why.contains("runtime platform")), "{why:?}");
+}
+
+/// A cluster whose first instances are in zone a and whose room is in zone b.
+fn in_two_zones(subnets: &[(&str, Option<&str>)]) -> World {
+    let spec = TaskSpec { network: Network::Awsvpc, ..TaskSpec::default() };
+    let subnets =
+        subnets.iter().map(|(id, zone)| (*id, zone.map(|zone| format!("{REGION}{zone}"))));
+    let placement = Placement::default().with_subnets(subnets);
+    two_and_room(spec, placement, |instance| instance.zone(format!("{REGION}b")))
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_in_a_zone_without_a_subnet_of_the_service_is_no_room() {
+    let (a, b, deleted) = (("subnet-1", Some("a")), ("subnet-2", Some("b")), ("subnet-3", None));
+    for (subnets, why) in [
+        (vec![a, b], None),
+        (vec![a], Some("no_room")),
+        (vec![a, b, deleted], Some("Availability Zones of its subnets are not known")),
+    ] {
+        let sim = Sim::start(in_two_zones(&subnets), settings()).await;
+        let stays = why_all_stay(&sim.report().await);
+        assert_eq!(stays.is_some(), why.is_some(), "{subnets:?}: {stays:?}");
+        let stays = stays.unwrap_or_default();
+        assert!(stays.contains(why.unwrap_or_default()), "{subnets:?}: {stays}");
+        assert_eq!(sim.calls("DescribeSubnets"), 1, "each subnet is asked about once per sweep");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_ask_about_subnets_keeps_their_tasks_where_they_are() {
+    let world = in_two_zones(&[("subnet-1", Some("a")), ("subnet-2", Some("b"))]);
+    for fault in [Fault::Denied, Fault::ServerError, Fault::NullList] {
+        let sim = Sim::start(world.clone(), settings()).await;
+        sim.region.world().faults.plan("DescribeSubnets", fault, 100);
+        let why = why_all_stay(&sim.report().await);
+        assert!(why.as_ref().is_some_and(|why| why.contains("ec2:DescribeSubnets")), "{why:?}");
+    }
 }
