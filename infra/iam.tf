@@ -159,6 +159,8 @@ locals {
       },
       # AWS knows neither for ecs:DescribeTaskDefinition.
       { sid = "DescribeTaskDefinitions", when = true, actions = ["ecs:DescribeTaskDefinition"], resources = ["*"] },
+      # Nor for ec2:Describe*. Tasks in network mode awsvpc are placed in the zones of their subnets.
+      { sid = "DescribeSubnets", when = true, actions = ["ec2:DescribeSubnets"], resources = ["*"] },
       {
         sid       = "Drain"
         when      = local.reaper_acts

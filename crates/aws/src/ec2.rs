@@ -1,9 +1,11 @@
-//! Amazon EC2, of which one read is needed: which instances run in a Capacity Reservation.
+//! Amazon EC2, of which two reads are needed: which instances run in a Capacity Reservation, and in
+//! which Availability Zones subnets are.
 //!
-//! The SDK's client of EC2 is larger than all of Ebb. This one call is put together from the parts
+//! The SDK's client of EC2 is larger than all of Ebb. These calls are put together from the parts
 //! that every client of the SDK is made of: credentials, signature, retries and time-outs. See
 //! decision 010.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 
@@ -12,7 +14,7 @@ use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4AuthScheme};
 use aws_runtime::auth::{SigV4OperationSigningConfig, SigningOptions};
 use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
 use aws_sdk_ecs::error::{ErrorMetadata, ProvideErrorMetadata};
-use aws_smithy_runtime::client::orchestrator::operation::Operation;
+use aws_smithy_runtime::client::orchestrator::operation::{Operation, OperationBuilder};
 use aws_smithy_runtime::client::retries::classifiers::{
     HttpStatusCodeClassifier, TransientErrorClassifier,
 };
@@ -31,6 +33,9 @@ use ebb_core::ids::{CapacityReservationId, InstanceId};
 use xmlparser::{Token, Tokenizer};
 
 use crate::error::AwsError;
+
+/// How many values a filter may have. Source: EC2 User Guide, `Using_Filtering`.
+const FILTER_VALUES_MAX: usize = 200;
 
 /// Amazon EC2.
 #[derive(Debug, Clone)]
@@ -54,28 +59,69 @@ impl Ec2 {
         reservation: &CapacityReservationId,
     ) -> Result<Vec<InstanceId>, AwsError> {
         let operation = format!("describe the instances in Capacity Reservation {reservation}");
-        let Some(call) = self.describe_instances() else {
-            return Err(AwsError::unusable_answer(operation, "there is no HTTP client"));
-        };
+        let call = Operation::builder().operation_name("DescribeInstances");
         // An id has no character that a form would have to escape.
         let form = format!(
             "Action=DescribeInstances&Version=2016-11-15\
              &Filter.1.Name=capacity-reservation-id&Filter.1.Value.1={reservation}\
              &Filter.2.Name=instance-state-name&Filter.2.Value.1=pending&Filter.2.Value.2=running"
         );
-        let ids = call.invoke(form).await.map_err(|error| AwsError::new(&operation, error))?;
+        let document = self.invoke(call, &operation, form).await?;
+        let ids = texts(&document, "instanceId");
         ids.iter()
             .map(|id| InstanceId::parse(id))
             .collect::<Option<_>>()
             .ok_or_else(|| AwsError::unusable_answer(operation, "it has an id that is none"))
     }
 
+    /// The Availability Zones of subnets. One that EC2 does not know, or leaves to a further page, is
+    /// left out.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub async fn subnet_zones(
+        &self,
+        subnets: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, String>, AwsError> {
+        let mut zones = BTreeMap::new();
+        let subnets: Vec<_> = subnets.iter().collect();
+        for batch in subnets.chunks(FILTER_VALUES_MAX) {
+            let operation = format!("describe {} subnets", batch.len());
+            let call = Operation::builder().operation_name("DescribeSubnets");
+            // By a filter: asked for by its id, one that is gone would fail the call.
+            let mut form =
+                "Action=DescribeSubnets&Version=2016-11-15&Filter.1.Name=subnet-id".to_owned();
+            for (number, subnet) in (1..).zip(batch) {
+                // An id has no character that a form would have to escape.
+                form += &format!("&Filter.1.Value.{number}={subnet}");
+            }
+            let document = self.invoke(call, &operation, form).await?;
+            // The contract of the answer is that every subnet has both.
+            zones.extend(
+                texts(&document, "subnetId").into_iter().zip(texts(&document, "availabilityZone")),
+            );
+        }
+        Ok(zones)
+    }
+
+    /// The document that is answered.
+    async fn invoke(
+        &self,
+        call: OperationBuilder,
+        operation: &str,
+        form: String,
+    ) -> Result<String, AwsError> {
+        let Some(call) = self.operation(call) else {
+            return Err(AwsError::unusable_answer(operation, "there is no HTTP client"));
+        };
+        call.invoke(form).await.map_err(|error| AwsError::new(operation, error))
+    }
+
     /// `None` without an HTTP client.
-    fn describe_instances(&self) -> Option<Operation<String, Vec<String>, Ec2Error>> {
+    fn operation(&self, call: OperationBuilder) -> Option<Operation<String, String, Ec2Error>> {
         let config = &self.config;
-        let mut operation = Operation::builder()
+        let mut operation = call
             .service_name("ec2")
-            .operation_name("DescribeInstances")
             .http_client(config.http_client()?)
             .endpoint_url(&self.endpoint())
             .runtime_plugin(self.signature())
@@ -142,11 +188,11 @@ fn request(form: String) -> Result<HttpRequest, Box<dyn Error + Send + Sync>> {
     Ok(request)
 }
 
-fn answer(response: &HttpResponse) -> Result<Vec<String>, OrchestratorError<Ec2Error>> {
+fn answer(response: &HttpResponse) -> Result<String, OrchestratorError<Ec2Error>> {
     let body = response.body().bytes().unwrap_or_default();
     let document = std::str::from_utf8(body).unwrap_or_default();
     if response.status().is_success() {
-        return Ok(texts(document, "instanceId"));
+        return Ok(document.to_owned());
     }
     let first = |element| texts(document, element).into_iter().next().unwrap_or_default();
     let metadata = ErrorMetadata::builder().code(first("Code")).message(first("Message")).build();

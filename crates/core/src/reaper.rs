@@ -12,6 +12,7 @@ pub mod request;
 pub mod revalidate;
 pub mod services;
 pub mod settings;
+pub mod subnets;
 pub mod termination;
 #[cfg(test)]
 mod testing;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_aws::{AwsError, GroupDescription, PlacedTask};
+use ebb_aws::{AwsError, GroupDescription, PlacedTask, Problem};
 use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskArn};
@@ -12,11 +12,13 @@ use ebb_core::reaper::follow_up::PlacementFailure;
 use ebb_core::reaper::owners::{is_managed_instance, owner};
 use ebb_core::reaper::reading::reads_max;
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
+use ebb_core::reaper::subnets::{SubnetZones, confine_to_subnets};
 use ebb_core::reaper::termination::GroupZones;
 use ebb_planner::{
     Group, Instance, Inventory, KEEP_TAG, Task, TaskKind, candidates_to_inspect, group_may_shrink,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tracing::warn;
 
 use crate::sweep::Sweep;
 
@@ -209,7 +211,33 @@ impl Sweep<'_> {
                 service.service(&definitions, tasks_leaving(service, &on_draining))
             })
             .collect();
+        let subnet_zones = self.subnet_zones(&relevant).await;
+        for (service, description) in inventory.services.iter_mut().zip(&relevant) {
+            confine_to_subnets(service, &description.subnets, &subnet_zones);
+        }
         Ok(relevant)
+    }
+
+    /// The Availability Zones of these services' subnets. If EC2 cannot be asked they are not known
+    /// for the rest of the sweep: a missing permission must not hide what else may go.
+    async fn subnet_zones(&self, services: &[&ServiceDescription]) -> SubnetZones {
+        let mut known = self.subnet_zones.lock().await;
+        let subnets: BTreeSet<_> = services
+            .iter()
+            .flat_map(|service| &service.subnets)
+            .filter(|subnet| !known.contains_key(*subnet))
+            .cloned()
+            .collect();
+        let mut zones = self.clients.ec2.subnet_zones(&subnets).await.unwrap_or_else(|error| {
+            let cause = Problem::from(error).text;
+            warn!("Services in network mode awsvpc keep their instances: {cause}");
+            BTreeMap::new()
+        });
+        known.extend(subnets.into_iter().map(|subnet| {
+            let zone = zones.remove(&subnet);
+            (subnet, zone)
+        }));
+        known.clone()
     }
 
     /// What the task definitions of these services require; each is read once per sweep.

@@ -7,6 +7,7 @@ use ebb_aws::{AwsError, AwsErrorKind, Clients, Clock, Ecs, Problem};
 use ebb_core::ids::GroupName;
 use ebb_core::reaper::services::TaskRequirements;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
+use ebb_core::reaper::subnets::SubnetZones;
 use ebb_planner::Policy;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
@@ -36,6 +37,8 @@ pub(crate) struct Sweep<'a> {
     act_by: Timestamp,
     /// Task definitions never change: each is read once.
     pub(crate) task_requirements: Mutex<BTreeMap<String, TaskRequirements>>,
+    /// Each subnet is asked about once.
+    pub(crate) subnet_zones: Mutex<SubnetZones>,
     /// Whether groups hold an instance until it is empty. Each group is asked once.
     pub(crate) holding_groups: Mutex<BTreeMap<GroupName, bool>>,
 }
@@ -59,6 +62,7 @@ impl<'a> Sweep<'a> {
             clock,
             act_by: deadline - ACT_MARGIN.min(time_left / 2),
             task_requirements: Mutex::default(),
+            subnet_zones: Mutex::default(),
             holding_groups: Mutex::default(),
         }
     }

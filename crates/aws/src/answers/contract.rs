@@ -23,7 +23,7 @@ pub(super) enum Contract {
 }
 
 /// Every operation that this crate calls.
-const CONTRACTS: [(&str, Contract); 26] = [
+const CONTRACTS: [(&str, Contract); 27] = [
     ("CompleteLifecycleAction", Contract::Elements(&["CompleteLifecycleActionResult"])),
     ("DeleteAttributes", Contract::Structures("attributes", &["name"])),
     (
@@ -60,6 +60,8 @@ const CONTRACTS: [(&str, Contract); 26] = [
         ),
     ),
     ("DescribeServices", Contract::Structures("services", &["serviceName"])),
+    // EC2 API (2016-11-15).
+    ("DescribeSubnets", Contract::Members(&["subnetSet"], &["subnetId", "availabilityZone"])),
     ("DescribeTaskDefinition", Contract::Structure("taskDefinition", &["taskDefinitionArn"])),
     ("DescribeTasks", Contract::Structures("tasks", &["taskArn", "lastStatus"])),
     ("GetTaskProtection", Contract::Structures("protectedTasks", &["taskArn"])),

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types::{
-    CapacityProviderStrategyItem, Deployment, DeploymentRolloutState, LaunchType,
-    PlacementConstraint, PlacementConstraintType, PlacementStrategy, PlacementStrategyType,
-    SchedulingStrategy, Service as SdkService, ServiceEvent,
+    AwsVpcConfiguration, CapacityProviderStrategyItem, Deployment, DeploymentRolloutState,
+    LaunchType, NetworkConfiguration, PlacementConstraint, PlacementConstraintType,
+    PlacementStrategy, PlacementStrategyType, SchedulingStrategy, Service as SdkService,
+    ServiceEvent,
 };
 use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::diagnosis::{Service, placement_failure};
@@ -155,6 +156,7 @@ fn service_description(described: &SdkService) -> Option<ServiceDescription> {
         strategy: strategies(described).unwrap_or_default(),
         minimum_healthy_percent: percent(minimum, MINIMUM_HEALTHY_PERCENT),
         maximum_percent: percent(maximum, MAXIMUM_PERCENT),
+        subnets: subnets(described.network_configuration()),
         capacity_providers: providers
             .iter()
             .map(|provider| provider.capacity_provider().to_owned())
@@ -162,6 +164,18 @@ fn service_description(described: &SdkService) -> Option<ServiceDescription> {
         unclear: unclear(described).map(str::to_owned),
         placement_failures: placement_failures(described),
     })
+}
+
+fn subnets(configuration: Option<&NetworkConfiguration>) -> BTreeSet<String> {
+    let configuration = configuration.and_then(NetworkConfiguration::awsvpc_configuration);
+    let subnets = configuration.map(AwsVpcConfiguration::subnets).unwrap_or_default();
+    subnets.iter().cloned().collect()
+}
+
+/// Whether a deployment starts its tasks in other subnets than the service's.
+fn is_in_other_subnets(described: &SdkService, deployment: &Deployment) -> bool {
+    let of_deployment = subnets(deployment.network_configuration());
+    !of_deployment.is_empty() && of_deployment != subnets(described.network_configuration())
 }
 
 fn is_in_progress(deployment: &Deployment) -> bool {
@@ -192,6 +206,8 @@ fn unclear(described: &SdkService) -> Option<&'static str> {
         Some("its placement strategy is not known")
     } else if described.placement_constraints().iter().any(is_unknown) {
         Some("a placement constraint of it is not known")
+    } else if described.deployments().iter().any(|each| is_in_other_subnets(described, each)) {
+        Some("its deployments are in different subnets")
     } else {
         None
     }
@@ -252,4 +268,32 @@ fn strategy(described: &PlacementStrategy) -> Option<Strategy> {
         }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_subnets(subnets: &[&str]) -> NetworkConfiguration {
+        let subnets = subnets.iter().map(|&subnet| subnet.to_owned()).collect();
+        let configuration = AwsVpcConfiguration::builder().set_subnets(Some(subnets)).build();
+        NetworkConfiguration::builder().awsvpc_configuration(configuration.unwrap()).build()
+    }
+
+    fn service_with_a_deployment_in(subnets: &[&str]) -> SdkService {
+        let deployment = Deployment::builder().network_configuration(in_subnets(subnets)).build();
+        SdkService::builder()
+            .task_definition("web:1")
+            .network_configuration(in_subnets(&["subnet-1", "subnet-2"]))
+            .deployments(deployment)
+            .build()
+    }
+
+    #[test]
+    fn a_deployment_in_other_subnets_than_the_service_is_unclear() {
+        let service = service_with_a_deployment_in(&["subnet-2", "subnet-1"]);
+        assert_eq!(unclear(&service), None);
+        let service = service_with_a_deployment_in(&["subnet-1"]);
+        assert_eq!(unclear(&service), Some("its deployments are in different subnets"));
+    }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types::{
-    Attribute, Compatibility, ContainerDefinition, CpuArchitecture, NetworkMode, PortMapping,
-    ResourceRequirement, ResourceType, RuntimePlatform, TaskDefinition,
+    Attribute, Compatibility, ContainerDefinition, CpuArchitecture, NetworkMode, OsFamily,
+    PortMapping, ResourceRequirement, ResourceType, RuntimePlatform, TaskDefinition,
     TaskDefinitionPlacementConstraint, TaskDefinitionPlacementConstraintType, TransportProtocol,
 };
 use ebb_core::reaper::services::TaskRequirements;
@@ -41,12 +41,17 @@ fn task_requirements(described: &TaskDefinition) -> TaskRequirements {
         gpus: gpus.unwrap_or(0),
         network_interfaces: (described.network_mode() == Some(&NetworkMode::Awsvpc)).into(),
     };
+    let platform = described.runtime_platform();
+    let os_type = platform.and_then(RuntimePlatform::operating_system_family).map(os_type);
+    let architecture = platform.and_then(RuntimePlatform::cpu_architecture).map(architecture);
     let unclear = if gpus.is_none() {
         Some("it needs a device that Ebb does not know")
     } else if demand.cpu < 0 || demand.memory_mib < 0 {
         Some("its CPU or its memory is not a number")
     } else if described.compatibilities() == [Compatibility::Fargate] {
         Some("its task definition is for Fargate only")
+    } else if os_type == Some(None) || architecture == Some(None) {
+        Some("its runtime platform is not one that Ebb knows")
     } else {
         None
     };
@@ -54,6 +59,8 @@ fn task_requirements(described: &TaskDefinition) -> TaskRequirements {
         demand,
         host_ports: host_ports(described),
         constraints: constraints(described),
+        os_type: os_type.flatten().map(str::to_owned),
+        cpu_architecture: architecture.flatten().map(str::to_owned),
         unclear: unclear.map(str::to_owned),
     }
 }
@@ -112,10 +119,7 @@ fn host_port(mapping: &PortMapping, network_mode: Option<&NetworkMode>) -> Optio
 fn constraints(described: &TaskDefinition) -> Vec<String> {
     let expressions = described.placement_constraints().iter().map(expression);
     let attributes = described.requires_attributes().iter().map(required_attribute);
-    let platform = described.runtime_platform();
-    let architecture =
-        platform.and_then(RuntimePlatform::cpu_architecture).and_then(architecture_constraint);
-    expressions.chain(attributes).chain(architecture.map(str::to_owned)).collect()
+    expressions.chain(attributes).collect()
 }
 
 fn expression(constraint: &TaskDefinitionPlacementConstraint) -> String {
@@ -135,10 +139,21 @@ fn required_attribute(attribute: &Attribute) -> String {
     }
 }
 
-fn architecture_constraint(architecture: &CpuArchitecture) -> Option<&'static str> {
+/// The word of the attribute `ecs.os-type`. `None` for an operating system that is not known.
+fn os_type(family: &OsFamily) -> Option<&'static str> {
+    match family.as_str() {
+        "LINUX" => Some("linux"),
+        // One word for each version: `WINDOWS_SERVER_2022_CORE`.
+        family if family.starts_with("WINDOWS_") => Some("windows"),
+        _ => None,
+    }
+}
+
+/// The word of the attribute `ecs.cpu-architecture`. `None` for one that is not known.
+fn architecture(architecture: &CpuArchitecture) -> Option<&'static str> {
     match architecture {
-        CpuArchitecture::Arm64 => Some("attribute:ecs.cpu-architecture == arm64"),
-        CpuArchitecture::X8664 => Some("attribute:ecs.cpu-architecture == x86_64"),
+        CpuArchitecture::Arm64 => Some("arm64"),
+        CpuArchitecture::X8664 => Some("x86_64"),
         _ => None,
     }
 }

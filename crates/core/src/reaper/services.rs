@@ -48,6 +48,8 @@ pub struct ServiceDescription {
     pub minimum_healthy_percent: u32,
     /// `maximumPercent`.
     pub maximum_percent: u32,
+    /// The subnets of its tasks in network mode `awsvpc`.
+    pub subnets: BTreeSet<String>,
     /// The capacity providers of its strategy.
     pub capacity_providers: BTreeSet<String>,
     /// Why nothing can be said about where its tasks may run, if so.
@@ -65,6 +67,10 @@ pub struct TaskRequirements {
     pub host_ports: BTreeSet<HostPort>,
     /// Its `memberOf` expressions, and the attributes that it requires as such.
     pub constraints: Vec<String>,
+    /// The operating system of its `runtimePlatform`, as the attribute `ecs.os-type` says it.
+    pub os_type: Option<String>,
+    /// The architecture of its `runtimePlatform`, as the attribute `ecs.cpu-architecture` says it.
+    pub cpu_architecture: Option<String>,
     /// Why nothing can be said about where its tasks may run, if so.
     pub unclear: Option<String>,
 }
@@ -103,8 +109,8 @@ impl ServiceDescription {
                 .collect(),
             distinct_instance: self.distinct_instance,
             constraints: self.all_constraints(definitions),
-            os_type: None,
-            cpu_architecture: None,
+            os_type: only(definitions, |definition| &definition.os_type),
+            cpu_architecture: only(definitions, |definition| &definition.cpu_architecture),
             zones: None,
             strategy: self.effective_strategy(),
             minimum_healthy_percent,
@@ -134,6 +140,11 @@ impl ServiceDescription {
         self.unclear
             .clone()
             .or_else(|| definitions.iter().find_map(|definition| definition.unclear.clone()))
+            .or_else(|| {
+                let differ = values(definitions, |definition| &definition.os_type).len() > 1
+                    || values(definitions, |definition| &definition.cpu_architecture).len() > 1;
+                differ.then(|| "its task definitions are for different platforms".to_owned())
+            })
             .or_else(|| {
                 // All constraints must hold, and an instance has one provider at most.
                 (self.capacity_providers.len() > 1)
@@ -193,6 +204,23 @@ fn largest_demand(definitions: &[&TaskRequirements]) -> Resources {
         }
     }
     Resources::from(largest)
+}
+
+/// What the definitions say of one part of their platform, each value once.
+fn values<'d>(
+    definitions: &[&'d TaskRequirements],
+    part: impl Fn(&'d TaskRequirements) -> &'d Option<String>,
+) -> BTreeSet<&'d String> {
+    definitions.iter().filter_map(|definition| part(definition).as_ref()).collect()
+}
+
+/// The value that the definitions agree on. `None` if they say nothing or differ.
+fn only<'d>(
+    definitions: &[&'d TaskRequirements],
+    part: impl Fn(&'d TaskRequirements) -> &'d Option<String>,
+) -> Option<String> {
+    let values = values(definitions, part);
+    values.first().filter(|_| values.len() == 1).map(|&value| value.clone())
 }
 
 /// The attribute by which an operator says how many tasks in network mode `awsvpc` an instance
@@ -262,7 +290,7 @@ mod tests {
             demand: Resources { cpu: 256, memory_mib: 1_024, ..Resources::default() },
             host_ports: [HostPort { protocol: Protocol::Tcp, number: 80 }].into(),
             constraints: vec!["attribute:disk == ssd".to_owned()],
-            unclear: None,
+            ..TaskRequirements::default()
         };
         let new = TaskRequirements {
             demand: Resources { cpu: 512, memory_mib: 512, gpus: 1, ..Resources::default() },
@@ -271,7 +299,7 @@ mod tests {
                 "attribute:disk == ssd".to_owned(),
                 "attribute:gpu exists".to_owned(),
             ],
-            unclear: None,
+            ..TaskRequirements::default()
         };
         let service = described(2, 2, 0).service(&[&old, &new], 0);
 
@@ -282,6 +310,21 @@ mod tests {
         assert_eq!(service.host_ports.len(), 2);
         assert_eq!(service.constraints, ["attribute:disk == ssd", "attribute:gpu exists"]);
         assert_eq!(service.unclear, None);
+    }
+
+    fn definition_for(os_type: &str) -> TaskRequirements {
+        TaskRequirements { os_type: Some(os_type.to_owned()), ..TaskRequirements::default() }
+    }
+
+    #[test]
+    fn one_platform_counts_and_different_ones_are_unclear() {
+        let (linux, windows) = (definition_for("linux"), definition_for("windows"));
+        let any = TaskRequirements::default();
+        let service = described(2, 2, 0).service(&[&any, &linux, &linux], 0);
+        assert_eq!((service.os_type.as_deref(), service.unclear), (Some("linux"), None));
+        let service = described(2, 2, 0).service(&[&linux, &windows], 0);
+        assert_eq!(service.os_type, None);
+        assert!(service.unclear.is_some());
     }
 
     fn effective_percents(

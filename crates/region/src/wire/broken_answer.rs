@@ -46,9 +46,11 @@ fn with_nothing_in_it(body: &str, operation: &str) -> String {
 
 /// `None` for an answer without a result. EC2's answers have none, but their lists in the document.
 fn with_empty_result(body: &str, operation: &str) -> Option<String> {
-    if let Some((before, rest)) = body.split_once("<reservationSet>") {
-        let (_, after) = rest.split_once("</reservationSet>")?;
-        return Some([before, after].concat());
+    for list in ["reservationSet", "subnetSet"] {
+        if let Some((before, rest)) = body.split_once(&format!("<{list}>")) {
+            let (_, after) = rest.split_once(&format!("</{list}>"))?;
+            return Some([before, after].concat());
+        }
     }
     let (before, rest) = body.split_once(&format!("<{operation}Result>"))?;
     let (result, after) = rest.split_once(&format!("</{operation}Result>"))?;

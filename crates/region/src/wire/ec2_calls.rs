@@ -1,34 +1,68 @@
-//! EC2's operation `DescribeInstances`, by the Capacity Reservation of the instances.
+//! EC2's operations `DescribeInstances`, by the Capacity Reservation of the instances, and
+//! `DescribeSubnets`, by id.
 //!
-//! Source: EC2 API Reference, `DescribeInstances`.
+//! Source: EC2 API Reference, `DescribeInstances` and `DescribeSubnets`.
+
+use std::collections::BTreeMap;
 
 use super::answer::Refusal;
 use super::query_protocol::{Form, element};
 use crate::world::World;
 
-/// Only with the filters by reservation and by state.
-pub(super) fn describe_instances(world: &World, form: &Form) -> Result<String, Refusal> {
+/// Source: EC2 User Guide, `Using_Filtering`.
+const FILTER_VALUES_MAX: usize = 200;
+
+/// The values of each filter of a form, if it has no filters but these.
+fn filters<'f>(form: &'f Form, known: &[&str]) -> Result<BTreeMap<&'f str, Vec<&'f str>>, Refusal> {
     if form.text("Version") != Some("2016-11-15") {
         return Err(Refusal::new("InvalidAction", "The action is not valid for this version"));
     }
-    let (mut reservations, mut states) = (None, None);
+    let mut filters = BTreeMap::new();
     for number in 1.. {
         let Some(name) = form.text(&format!("Filter.{number}.Name")) else { break };
         let key = |value| format!("Filter.{number}.Value.{value}");
         let values: Vec<_> = (1..).map_while(|value| form.text(&key(value))).collect();
-        match name {
-            "capacity-reservation-id" => reservations = Some(values),
-            "instance-state-name" => states = Some(values),
-            _ => {
-                let message = format!("The filter '{name}' is invalid");
-                return Err(Refusal::new("InvalidParameterValue", message));
-            }
+        if !known.contains(&name) {
+            let message = format!("The filter '{name}' is invalid");
+            return Err(Refusal::new("InvalidParameterValue", message));
         }
+        if values.len() > FILTER_VALUES_MAX {
+            let message = "The maximum number of filter values specified on a single call is 200";
+            return Err(Refusal::new("FilterLimitExceeded", message));
+        }
+        filters.insert(name, values);
     }
-    let Some(reservations) = reservations else {
+    Ok(filters)
+}
+
+/// The subnets of the services in network mode `awsvpc`. Only with the filter by id.
+pub(super) fn describe_subnets(world: &World, form: &Form) -> Result<String, Refusal> {
+    let filters = filters(form, &["subnet-id"])?;
+    let Some(ids) = filters.get("subnet-id") else {
+        return Err(Refusal::new("InvalidParameterValue", "Only by id here"));
+    };
+    let services = world.clusters.values().flat_map(|cluster| cluster.services.values());
+    let subnets: BTreeMap<_, _> = services
+        .flat_map(|service| &service.placement.subnets)
+        .filter_map(|(id, zone)| Some((id, zone.as_ref()?)))
+        .filter(|(id, _)| ids.contains(&id.as_str()))
+        .collect();
+    let items: String = subnets
+        .into_iter()
+        .map(|(id, zone)| [element("subnetId", id), element("availabilityZone", zone)].concat())
+        .map(|subnet| format!("<item>{subnet}</item>"))
+        .collect();
+    Ok(format!("<subnetSet>{items}</subnetSet>"))
+}
+
+/// Only with the filters by reservation and by state.
+pub(super) fn describe_instances(world: &World, form: &Form) -> Result<String, Refusal> {
+    let filters = filters(form, &["capacity-reservation-id", "instance-state-name"])?;
+    let states = filters.get("instance-state-name");
+    let Some(reservations) = filters.get("capacity-reservation-id") else {
         return Err(Refusal::new("InvalidParameterValue", "Only by Capacity Reservation here"));
     };
-    let is_asked_for = |state: &str| states.as_ref().is_none_or(|states| states.contains(&state));
+    let is_asked_for = |state: &str| states.is_none_or(|states| states.contains(&state));
     let items: String = world
         .capacity_reservations
         .iter()

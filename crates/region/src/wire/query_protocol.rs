@@ -28,6 +28,11 @@ pub(super) fn question(body: &[u8]) -> (String, bool) {
     (format!("{fields:?}"), token.is_some())
 }
 
+/// Whether an operation is one of EC2's: a form does not name its service.
+pub(super) fn is_of_ec2(operation: &str) -> bool {
+    matches!(operation, "DescribeInstances" | "DescribeSubnets")
+}
+
 pub(super) fn answer(
     request_id: String,
     operation: &str,
@@ -41,13 +46,13 @@ pub(super) fn answer(
     match result {
         // EC2's own form of the protocol. Source: EC2 API Reference, Query-Requests and
         // errors-overview.
-        Ok(result) if operation == "DescribeInstances" => {
+        Ok(result) if is_of_ec2(operation) => {
             let id = element("requestId", &request_id);
             let body =
                 format!("<{operation}Response xmlns=\"{EC2}\">{id}{result}</{operation}Response>");
             Answer { status: StatusCode::OK, content_type, request_id, body }
         }
-        Err(Refusal { status, code, message }) if operation == "DescribeInstances" => {
+        Err(Refusal { status, code, message }) if is_of_ec2(operation) => {
             let error = [element("Code", &code), element("Message", &message)].concat();
             let id = element("RequestID", &request_id);
             let body = format!("<Response><Errors><Error>{error}</Error></Errors>{id}</Response>");

@@ -125,6 +125,7 @@ impl Request {
                 let form = query_protocol::Form::read(&self.body);
                 match self.operation.as_str() {
                     "DescribeInstances" => ec2_calls::describe_instances(world, &form),
+                    "DescribeSubnets" => ec2_calls::describe_subnets(world, &form),
                     "Publish" => sns_calls::publish(world, &form, self.hop),
                     "CreateTopic" => sns_calls::create_topic(world, &form),
                     operation => autoscaling_calls::run(world, operation, &form),
@@ -163,7 +164,7 @@ impl Request {
     fn denied(&self) -> Refusal {
         let (code, status) = match (self.protocol, self.operation.as_str()) {
             (Protocol::Json, _) => ("AccessDeniedException", StatusCode::BAD_REQUEST),
-            (Protocol::Query, "DescribeInstances") => {
+            (Protocol::Query, operation) if query_protocol::is_of_ec2(operation) => {
                 ("UnauthorizedOperation", StatusCode::FORBIDDEN)
             }
             (Protocol::Query, "Publish" | "CreateTopic") => {

@@ -31,4 +31,4 @@ pub use self::placement_rules::{Constraint, Placement, Strategy};
 pub use self::resource_arn::arn;
 pub use self::service::{Service, ServiceKind};
 pub use self::task::Task;
-pub use self::task_spec::{Network, Port, Protocol, Size, TaskSpec};
+pub use self::task_spec::{Network, Platform, Port, Protocol, Size, TaskSpec};

@@ -826,6 +826,14 @@ class Idle(RegionTest):
         self.assertEqual(definition["networkMode"], "awsvpc")
         self.assertIn({"name": "ecs.capability.task-eni"}, definition["requiresAttributes"])
 
+    def test_the_subnets_of_a_service_are_known_to_ec2_with_their_zones(self):
+        (service,) = self.ecs.describe_services(**SHOP, services=["search"])["services"]
+        ids = service["networkConfiguration"]["awsvpcConfiguration"]["subnets"]
+        filters = [{"Name": "subnet-id", "Values": [*ids, "subnet-0123456789abcdef0"]}]
+        subnets = client("ec2", self.region.url).describe_subnets(Filters=filters)["Subnets"]
+        self.assertEqual([one["SubnetId"] for one in subnets], ids, "one that is gone is left out")
+        self.assertEqual([one["AvailabilityZone"][-1] for one in subnets], ["a", "b", "c"])
+
     def test_protection_can_be_set_taken_and_expires(self):
         arns = [task["taskArn"] for task in self.tasks_of("web")]
         call = functools.partial(self.ecs.update_task_protection, **SHOP)

@@ -124,8 +124,9 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
         .collect();
     let constraints: Vec<_> = service.placement.constraints.iter().map(constraint_json).collect();
     let strategies: Vec<_> = service.placement.strategies.iter().map(strategy_json).collect();
+    let subnets: Vec<_> = service.placement.subnets.keys().collect();
     let rebalancing = if service.zone_rebalancing { "ENABLED" } else { "DISABLED" };
-    json!({
+    let mut described = json!({
         "serviceArn": arn_of("service", cluster_name, name),
         "serviceName": name,
         "clusterArn": arn(&format!("cluster/{cluster_name}")),
@@ -149,7 +150,11 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
         "placementConstraints": constraints,
         "placementStrategy": strategies,
         "availabilityZoneRebalancing": rebalancing,
-    })
+    });
+    if !subnets.is_empty() {
+        described["networkConfiguration"] = json!({"awsvpcConfiguration": {"subnets": subnets}});
+    }
+    described
 }
 
 /// The status and the rollout state of each deployment of a service, the newest first.

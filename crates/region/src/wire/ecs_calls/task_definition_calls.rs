@@ -77,6 +77,12 @@ fn describe(family: &str, revision: u32, spec: &TaskSpec) -> Value {
         described["cpu"] = json!(spec.cpu.to_string());
         described["memory"] = json!(spec.memory_mib.to_string());
     }
+    if let Some(platform) = spec.platform {
+        described["runtimePlatform"] = json!({
+            "operatingSystemFamily": platform.os_family,
+            "cpuArchitecture": platform.architecture,
+        });
+    }
     described
 }
 

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 pub struct Machine {
     /// Its instance type.
     pub instance_type: String,
+    /// Its operating system, as the attribute `ecs.os-family` says it.
+    pub os_family: &'static str,
     /// CPU units that it registers.
     pub cpu: i64,
     /// Memory that it registers, in MiB.
@@ -32,12 +34,20 @@ impl Machine {
     pub fn new(instance_type: &str, cpu: i64, memory_mib: i64) -> Self {
         Self {
             instance_type: instance_type.to_owned(),
+            os_family: "LINUX",
             cpu,
             memory_mib,
             gpus: Vec::new(),
             interfaces_max: None,
             attributes: BTreeMap::new(),
         }
+    }
+
+    /// Gives it another operating system, as the attribute `ecs.os-family` says it.
+    #[must_use]
+    pub fn os_family(mut self, os_family: &'static str) -> Self {
+        self.os_family = os_family;
+        self
     }
 
     /// Gives it GPUs.
@@ -60,6 +70,11 @@ impl Machine {
     pub fn attribute(mut self, name: &str, value: &str) -> Self {
         self.attributes.insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// `linux` or `windows`.
+    pub(super) fn os_type(&self) -> &'static str {
+        if self.os_family.starts_with("WINDOWS") { "windows" } else { "linux" }
     }
 
     /// `arm64` for the types whose family has a `g` behind its number, as in `m7g` and `c6gn`.

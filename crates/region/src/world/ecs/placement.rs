@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::world::Happening;
-    use crate::world::ecs::task_spec::{Network, Port};
+    use crate::world::ecs::task_spec::{Network, Platform, Port};
     use crate::world::ecs::{Constraint, Machine, NewInstance, ServiceKind, Strategy};
 
     /// Container instances `i-1`, `i-2`, … of these zones, all alike.
@@ -182,6 +182,7 @@ mod tests {
     fn what_a_container_instance_lacks_is_said_in_ecss_words() {
         let machine = Machine::default().gpus(1).interfaces_max(1);
         let default_spec = TaskSpec::default;
+        let platform = Some(Platform { os_family: "LINUX", architecture: "X86_64" });
         for (spec, placement, placed, words) in [
             (
                 TaskSpec { cpu: 1500, ..default_spec() },
@@ -215,9 +216,21 @@ mod tests {
             ),
             (
                 TaskSpec { network: Network::Awsvpc, ..default_spec() },
-                Placement::default(),
+                Placement::default().with_subnets([("subnet-1", Some("a".to_owned()))]),
                 1,
                 "encountered error \"RESOURCE:ENI\"",
+            ),
+            (
+                TaskSpec { network: Network::Awsvpc, ..default_spec() },
+                Placement::default().with_subnets([("subnet-1", Some("b".to_owned()))]),
+                0,
+                "is missing an attribute required by your task",
+            ),
+            (
+                TaskSpec { platform, ..default_spec() },
+                Placement::default(),
+                0,
+                "is missing an attribute required by your task",
             ),
             (
                 TaskSpec { required_attributes: vec!["x".to_owned()], ..default_spec() },

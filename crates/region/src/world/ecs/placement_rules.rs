@@ -1,6 +1,9 @@
 //! Where the tasks of a service may and should go: placement constraints and strategies.
 
+use std::collections::BTreeMap;
+
 use super::task_spec::TaskSpec;
+use crate::world::account::REGION;
 
 /// Where tasks may and should go.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,6 +13,9 @@ pub struct Placement {
     pub strategies: Vec<Strategy>,
     /// What must hold.
     pub constraints: Vec<Constraint>,
+    /// The subnets of its tasks in network mode `awsvpc`, each with its Availability Zone; `None`
+    /// for one that was deleted. Without any, a service in that mode gets one in each zone.
+    pub subnets: BTreeMap<String, Option<String>>,
 }
 
 /// A placement strategy.
@@ -50,7 +56,7 @@ impl Strategy {
 impl Placement {
     /// With these strategies and no constraint.
     pub fn with_strategies(strategies: impl IntoIterator<Item = Strategy>) -> Self {
-        Self { strategies: strategies.into_iter().collect(), constraints: Vec::new() }
+        Self { strategies: strategies.into_iter().collect(), ..Self::default() }
     }
 
     /// With this constraint too.
@@ -58,6 +64,29 @@ impl Placement {
     pub fn with_constraint(mut self, constraint: Constraint) -> Self {
         self.constraints.push(constraint);
         self
+    }
+
+    /// In these subnets.
+    #[must_use]
+    pub fn with_subnets<'a>(
+        mut self,
+        subnets: impl IntoIterator<Item = (&'a str, Option<String>)>,
+    ) -> Self {
+        self.subnets = subnets.into_iter().map(|(id, zone)| (id.to_owned(), zone)).collect();
+        self
+    }
+
+    /// With a subnet in each zone.
+    pub(in crate::world) fn with_every_zone(self) -> Self {
+        let zones = ["a", "b", "c"].map(|zone| format!("{REGION}{zone}"));
+        let ids = ["subnet-0a", "subnet-0b", "subnet-0c"];
+        self.with_subnets(ids.into_iter().zip(zones.map(Some)))
+    }
+
+    /// Whether its subnets, if it has any, include one in this zone.
+    pub(in crate::world) fn has_subnet_in(&self, zone: &str) -> bool {
+        let mut zones = self.subnets.values().flatten();
+        self.subnets.is_empty() || zones.any(|subnet_zone| subnet_zone == zone)
     }
 
     /// The expressions that must hold for a task with these constraints.

@@ -86,7 +86,7 @@ impl<'a> Search<'a> {
             (Misfit::Agent, !instance.agent_connected),
             (Misfit::MemberOf, !self.is_member(instance)),
             (Misfit::DistinctInstance, must_differ && self.siblings_on(instance) > 0),
-            (Misfit::Attribute, lacks_attribute),
+            (Misfit::Attribute, lacks_attribute || !self.suits(instance)),
         ];
         let shortages = match self.held.get(instance.id.as_str()) {
             Some(held) => held.shortages(instance, self.spec),
@@ -94,6 +94,14 @@ impl<'a> Search<'a> {
         };
         let unmet = checks.into_iter().filter(|&(_, is_unmet)| is_unmet).map(|(misfit, _)| misfit);
         unmet.chain(shortages.into_iter().map(Misfit::Shortage)).collect()
+    }
+
+    /// Whether it is of the task's platform, and in a zone of the service's subnets.
+    fn suits(&self, instance: &ContainerInstance) -> bool {
+        let os_type = instance.attribute("ecs.os-type");
+        let architecture = instance.attribute("ecs.cpu-architecture");
+        self.placement.has_subnet_in(&instance.zone)
+            && self.spec.platform.is_none_or(|platform| platform.is_of(os_type, architecture))
     }
 
     fn is_member(&self, instance: &ContainerInstance) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::cluster_query::Expression;
 use super::placement_rules::Placement;
 use super::service::{Service, ServiceKind};
-use super::task_spec::TaskSpec;
+use super::task_spec::{Network, TaskSpec};
 use crate::world::agenda::Due;
 use crate::world::state::World;
 
@@ -31,6 +31,8 @@ impl World {
         for expression in placement.expressions(&spec) {
             assert!(Expression::parse(expression).is_some(), "{expression} must be an expression");
         }
+        let needs_subnets = spec.network == Network::Awsvpc && placement.subnets.is_empty();
+        let placement = if needs_subnets { placement.with_every_zone() } else { placement };
         let service = Service {
             kind,
             spec,

@@ -33,6 +33,8 @@ pub struct TaskSpec {
     /// Attributes that its container instance must have, whatever their values:
     /// `requiresAttributes`.
     pub required_attributes: Vec<String>,
+    /// The operating system and the architecture that it needs: `runtimePlatform`.
+    pub platform: Option<Platform>,
     /// The family and revision of its task definition; by default that of its service or its name,
     /// in revision 1.
     pub task_definition: Option<String>,
@@ -44,6 +46,25 @@ impl TaskSpec {
     /// The family and revision of its task definition, if that is not named otherwise.
     pub fn definition(&self, family: &str) -> String {
         self.task_definition.clone().unwrap_or_else(|| format!("{family}:1"))
+    }
+}
+
+/// A runtime platform, in AWS's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Platform {
+    /// `operatingSystemFamily`.
+    pub os_family: &'static str,
+    /// `cpuArchitecture`.
+    pub architecture: &'static str,
+}
+
+impl Platform {
+    /// Whether a container instance of this type of operating system and this architecture, as its
+    /// attributes say them, is of this platform.
+    pub(super) fn is_of(self, os_type: Option<&str>, architecture: Option<&str>) -> bool {
+        let needed = if self.os_family.starts_with("WINDOWS") { "windows" } else { "linux" };
+        os_type == Some(needed)
+            && architecture.is_some_and(|word| word.eq_ignore_ascii_case(self.architecture))
     }
 }
 
@@ -136,6 +157,7 @@ impl Default for TaskSpec {
             network: Network::Bridge,
             member_of: Vec::new(),
             required_attributes: Vec::new(),
+            platform: None,
             task_definition: None,
             size: Size::Task,
         }

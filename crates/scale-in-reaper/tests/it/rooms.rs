@@ -1,0 +1,109 @@
+//! Which room ECS would use: of the task's platform, and in the zones of the service's subnets.
+
+use ebb_core::reaper::ClusterReport;
+use ebb_region::fault::Fault;
+use ebb_region::world::autoscaling::Group;
+use ebb_region::world::ecs::{
+    Machine, Network, NewInstance, Placement, Platform, ServiceKind, TaskSpec,
+};
+use ebb_region::world::{REGION, World};
+
+use crate::support::{CLUSTER, GROUP, Sim, hooked, instance_id, reason, settings, start_time};
+
+/// Two `x86_64` Linux instances with a task each that fits on one beside it nowhere, and two more
+/// instances in a group that stays as it is: their room decides whether one of the first may go.
+fn two_and_room(
+    spec: TaskSpec,
+    placement: Placement,
+    room: impl Fn(NewInstance) -> NewInstance,
+) -> World {
+    let mut world = World::new(start_time(), 1);
+    let machine = Machine::new("m7i.large", 2048, 7680).attribute("ebb.network-interfaces", "8");
+    let instance = |number| NewInstance::new(instance_id(number)).machine(machine.clone());
+    for number in [1, 2] {
+        world.add_instance(CLUSTER, instance(number));
+    }
+    let spec = TaskSpec { cpu: 1500, ..spec };
+    world.add_placed_service(CLUSTER, "web", ServiceKind::replica(2), spec, placement);
+    for number in [3, 4] {
+        world.add_instance(CLUSTER, room(instance(number)));
+    }
+    for (name, min_size, numbers) in [(GROUP, 0, [1, 2]), ("room", 2, [3, 4])] {
+        let group = Group::with_instances(CLUSTER, numbers.map(instance_id));
+        world.add_group(name, Group { min_size, max_size: 10, ..group });
+    }
+    hooked(world)
+}
+
+/// Why the first instances stay, by its code and in words; nothing if one of them goes.
+fn why_all_stay(report: &ClusterReport) -> Option<String> {
+    let reason = report.plan.remove.is_empty().then(|| reason(report, &instance_id(1)))?;
+    Some(format!("{}: {reason}", reason.code()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_of_another_platform_is_no_room() {
+    let x86 = |os_family| Machine::new("m7i.large", 2048, 7680).os_family(os_family);
+    for (machine, is_room) in [
+        (x86("LINUX"), true),
+        (x86("WINDOWS_SERVER_2022_CORE"), false),
+        (Machine::new("m7g.large", 2048, 7680), false),
+    ] {
+        let platform = Some(Platform { os_family: "LINUX", architecture: "X86_64" });
+        let spec = TaskSpec { platform, ..TaskSpec::default() };
+        let placement = Placement::default();
+        let sim = Sim::start(
+            two_and_room(spec, placement, |instance| instance.machine(machine.clone())),
+            settings(),
+        )
+        .await;
+        let report = sim.report().await;
+        assert_eq!(why_all_stay(&report).is_none(), is_room, "{machine:?}: {report:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_that_is_not_known_pins_its_tasks() {
+    let platform = Some(Platform { os_family: "PLAN_9", architecture: "X86_64" });
+    let spec = TaskSpec { platform, ..TaskSpec::default() };
+    let sim = Sim::start(two_and_room(spec, Placement::default(), |instance| instance), settings());
+    let why = why_all_stay(&sim.await.report().await);
+    assert!(why.as_ref().is_some_and(|why| why.contains("runtime platform")), "{why:?}");
+}
+
+/// A cluster whose first instances are in zone a and whose room is in zone b.
+fn in_two_zones(subnets: &[(&str, Option<&str>)]) -> World {
+    let spec = TaskSpec { network: Network::Awsvpc, ..TaskSpec::default() };
+    let subnets =
+        subnets.iter().map(|(id, zone)| (*id, zone.map(|zone| format!("{REGION}{zone}"))));
+    let placement = Placement::default().with_subnets(subnets);
+    two_and_room(spec, placement, |instance| instance.zone(format!("{REGION}b")))
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_in_a_zone_without_a_subnet_of_the_service_is_no_room() {
+    let (a, b, deleted) = (("subnet-1", Some("a")), ("subnet-2", Some("b")), ("subnet-3", None));
+    for (subnets, why) in [
+        (vec![a, b], None),
+        (vec![a], Some("no_room")),
+        (vec![a, b, deleted], Some("Availability Zones of its subnets are not known")),
+    ] {
+        let sim = Sim::start(in_two_zones(&subnets), settings()).await;
+        let stays = why_all_stay(&sim.report().await);
+        assert_eq!(stays.is_some(), why.is_some(), "{subnets:?}: {stays:?}");
+        let stays = stays.unwrap_or_default();
+        assert!(stays.contains(why.unwrap_or_default()), "{subnets:?}: {stays}");
+        assert_eq!(sim.calls("DescribeSubnets"), 1, "each subnet is asked about once per sweep");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_ask_about_subnets_keeps_their_tasks_where_they_are() {
+    let world = in_two_zones(&[("subnet-1", Some("a")), ("subnet-2", Some("b"))]);
+    for fault in [Fault::Denied, Fault::ServerError, Fault::NullList] {
+        let sim = Sim::start(world.clone(), settings()).await;
+        sim.region.world().faults.plan("DescribeSubnets", fault, 100);
+        let why = why_all_stay(&sim.report().await);
+        assert!(why.as_ref().is_some_and(|why| why.contains("ec2:DescribeSubnets")), "{why:?}");
+    }
+}
