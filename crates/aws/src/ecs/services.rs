@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types::{
-    CapacityProviderStrategyItem, Deployment, DeploymentRolloutState, LaunchType,
-    PlacementConstraint, PlacementConstraintType, PlacementStrategy, PlacementStrategyType,
-    SchedulingStrategy, Service as SdkService, ServiceEvent,
+    CapacityProviderStrategyItem, Deployment, DeploymentConfiguration, DeploymentStrategy,
+    LaunchType, PlacementConstraint, PlacementConstraintType, PlacementStrategy,
+    PlacementStrategyType, SchedulingStrategy, Service as SdkService, ServiceEvent,
 };
 use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::diagnosis::{Service, placement_failure};
@@ -149,7 +149,8 @@ fn service_description(described: &SdkService) -> Option<ServiceDescription> {
         desired: described.desired_count().into(),
         running: described.running_count().into(),
         pending: described.pending_count().into(),
-        deploying: deployments.len() > 1 || deployments.iter().any(is_in_progress),
+        deployments: deployments.iter().filter(|deployment| !is_replaced(deployment)).count(),
+        side_by_side: configuration.is_some_and(is_side_by_side),
         distinct_instance: constraints.iter().any(is_distinct_instance),
         constraints: constraints.iter().filter_map(member_of).collect(),
         strategy: strategies(described).unwrap_or_default(),
@@ -164,8 +165,15 @@ fn service_description(described: &SdkService) -> Option<ServiceDescription> {
     })
 }
 
-fn is_in_progress(deployment: &Deployment) -> bool {
-    deployment.rollout_state() == Some(&DeploymentRolloutState::InProgress)
+/// Whether it was replaced completely. Source: ECS API, `Deployment.status`.
+fn is_replaced(deployment: &Deployment) -> bool {
+    deployment.status() == Some("INACTIVE")
+}
+
+/// Blue/green, linear and canary deployments: all that are named and not rolling ones. Source: ECS
+/// API, `DeploymentConfiguration.strategy`.
+fn is_side_by_side(configuration: &DeploymentConfiguration) -> bool {
+    configuration.strategy().is_some_and(|strategy| *strategy != DeploymentStrategy::Rolling)
 }
 
 fn is_distinct_instance(constraint: &PlacementConstraint) -> bool {
