@@ -8,12 +8,12 @@ use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_planner::KeepReason;
 use ebb_region::fault::Fault;
 use ebb_region::scenario;
-use ebb_region::world::Happening;
 use ebb_region::world::autoscaling::CompletedBy;
 use ebb_region::world::autoscaling::{Group, Instance, LifecycleState};
 use ebb_region::world::delivery::Function;
 use ebb_region::world::ecs::TaskSpec;
-use ebb_region::world::ecs::{CapacityProvider, NewInstance, ServiceKind, Status};
+use ebb_region::world::ecs::{CapacityProvider, Deployments, NewInstance, ServiceKind, Status};
+use ebb_region::world::{Happening, World};
 use serde_json::json;
 
 use crate::support::{
@@ -341,6 +341,63 @@ async fn instances_that_joined_the_group_but_never_the_cluster_are_reported() {
         .map(|(id, group)| (id.as_str(), group.as_str()))
         .collect();
     assert_eq!(strangers, [(instance_id(9).as_str(), GROUP)]);
+}
+
+// Deployments
+
+/// Six instances, and a service with three tasks that deploys: no two tasks fit on one instance, so
+/// that three instances are empty.
+fn deploying(deployments: Deployments, strategy: &'static str, max_percent: usize) -> World {
+    let mut world = World::new(start_time(), 1);
+    for number in 1..=6 {
+        world.add_instance(CLUSTER, NewInstance::new(instance_id(number)));
+    }
+    let group = Group::with_instances(CLUSTER, (1..=6).map(instance_id));
+    world.add_group(GROUP, Group { min_size: 1, max_size: 10, ..group });
+    let kind = ServiceKind::Replica { desired: 3, min_percent: 50, max_percent };
+    let spec = TaskSpec { memory_mib: 5_000, ..TaskSpec::default() };
+    world.add_service(CLUSTER, "web", kind, spec);
+    let cluster = world.clusters.get_mut(CLUSTER).unwrap();
+    let service = cluster.services.get_mut("web").unwrap();
+    (service.deployments, service.deployment_strategy) = (deployments, strategy);
+    hooked(world)
+}
+
+async fn removed_while(
+    deployments: Deployments,
+    strategy: &'static str,
+    max_percent: usize,
+) -> usize {
+    let world = deploying(deployments, strategy, max_percent);
+    removed(&Sim::start(world, settings()).await.report().await).len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_under_way_keeps_the_instances_that_its_new_tasks_need() {
+    use Deployments::{Completed, ReplacementInProgress};
+
+    assert_eq!(removed_while(ReplacementInProgress, "ROLLING", 200).await, 0);
+    assert_eq!(
+        removed_while(ReplacementInProgress, "ROLLING", 100).await,
+        3,
+        "none beside the old"
+    );
+    for strategy in ["BLUE_GREEN", "LINEAR", "CANARY"] {
+        for max_percent in [100, 200] {
+            let removed = removed_while(ReplacementInProgress, strategy, max_percent).await;
+            assert_eq!(removed, 0, "{strategy} {max_percent} %");
+            let removed = removed_while(Completed, strategy, max_percent).await;
+            assert_eq!(removed, 3, "{strategy} {max_percent} %: no deployment is under way");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_replaces_none_and_never_completes_keeps_no_instance() {
+    for strategy in ["ROLLING", "BLUE_GREEN"] {
+        let removed = removed_while(Deployments::FirstInProgress, strategy, 200).await;
+        assert_eq!(removed, 3, "{strategy}");
+    }
 }
 
 // Looking again
