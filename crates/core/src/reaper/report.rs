@@ -88,8 +88,10 @@ pub struct ClusterReport {
     pub follow_ups: Vec<RemovalOutcome>,
     /// Container instances that an earlier sweep drained and that stay so, as sweeps only plan now.
     pub stranded: Vec<ContainerInstanceArn>,
-    /// Instances of the cluster's groups that are not in the cluster.
+    /// Instances in service in the cluster's groups that are in no cluster.
     pub unregistered_members: Vec<(InstanceId, GroupName)>,
+    /// How many are not in the cluster, and may be in another.
+    pub unclear_members: usize,
 }
 
 impl ClusterReport {

@@ -30,6 +30,7 @@ pub fn text(report: &ClusterReport) -> String {
     lines.extend(earlier_lines(&report.follow_ups));
     lines.extend(stranded_text(report).iter().map(|text| format!("  ! {text}")));
     lines.extend(report.unregistered_members.iter().map(unregistered_line));
+    lines.extend(unclear_line(report.unclear_members));
     lines.extend(headroom_lines(&plan.headroom_before, &plan.headroom_after));
     lines.extend(reserved_lines(&plan.reserved));
     lines.extend(saving_lines(plan, &report.potential));
@@ -142,7 +143,16 @@ pub fn stranded_text(report: &ClusterReport) -> Option<String> {
 }
 
 fn unregistered_line((instance_id, group): &(InstanceId, GroupName)) -> String {
-    format!("  ! {instance_id}  is in group {group}, but not in the cluster: paid for nothing?")
+    format!("  ! {instance_id}  is in group {group}, but in no cluster: paid for nothing?")
+}
+
+fn unclear_line(members: usize) -> Option<String> {
+    match members {
+        0 => None,
+        1 => Some("1 member of its groups is not in the cluster".to_owned()),
+        _ => Some(format!("{members} members of its groups are not in the cluster")),
+    }
+    .map(|line| format!("  ? {line}; whether in another one is not known"))
 }
 
 fn headroom_lines(before: &Headroom, after: &Headroom) -> [String; 3] {
@@ -344,6 +354,7 @@ mod tests {
             ],
             stranded: Vec::new(),
             unregistered_members: vec![(id(21), group_name())],
+            unclear_members: 2,
         }
     }
 
@@ -378,7 +389,8 @@ mod tests {
           drained by an earlier sweep
             i-0a1b2c3d4e5f60011  waiting: 3 tasks left
             i-0a1b2c3d4e5f60012  reactivated: load has come back: 12.0 % of CPU is free, less than HEADROOM_CPU_PERCENT (20 %)
-          ! i-0a1b2c3d4e5f60021  is in group shop-spot, but not in the cluster: paid for nothing?
+          ! i-0a1b2c3d4e5f60021  is in group shop-spot, but in no cluster: paid for nothing?
+          ? 2 members of its groups are not in the cluster; whether in another one is not known
           usable instances  28 -> 24
           free CPU          45.2 % -> 30.0 %
           free memory       57.1 % -> 30.0 %
@@ -471,7 +483,7 @@ mod tests {
         };
         (report.outcomes, report.follow_ups, report.unregistered_members) =
             (Vec::new(), Vec::new(), Vec::new());
-        report.potential = Potential::default();
+        (report.potential, report.unclear_members) = (Potential::default(), 0);
         insta::assert_snapshot!(text(&report), @r"
         Cluster shop: 0 of 0 container instances can go (plan: nothing is changed)
           0 stay

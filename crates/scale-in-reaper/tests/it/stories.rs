@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ebb_core::ids::{Cluster, TopicArn};
-use ebb_core::reaper::OutcomeKind;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
+use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_planner::KeepReason;
 use ebb_region::fault::Fault;
 use ebb_region::scenario;
@@ -328,19 +328,59 @@ async fn only_the_groups_that_are_named_are_shrunk() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn instances_that_joined_the_group_but_never_the_cluster_are_reported() {
+/// A group that serves a second cluster with instance 11, and whose instance 9 never joined any.
+fn shared() -> World {
     let mut world = small(1);
-    world.groups.get_mut(GROUP).unwrap().instances.push(Instance::in_service(instance_id(9)));
-    let sim = Sim::start(world, settings()).await;
-    let report = sim.report().await;
+    world.add_instance("blue", NewInstance::new(instance_id(11)));
+    let members = &mut world.groups.get_mut(GROUP).unwrap().instances;
+    members.extend([9, 11].map(|number| Instance::in_service(instance_id(number))));
+    world
+}
 
-    let strangers: Vec<_> = report
-        .unregistered_members
-        .iter()
-        .map(|(id, group)| (id.as_str(), group.as_str()))
-        .collect();
-    assert_eq!(strangers, [(instance_id(9).as_str(), GROUP)]);
+fn never_joined(report: &ClusterReport) -> Vec<(&str, &str)> {
+    let members = &report.unregistered_members;
+    members.iter().map(|(id, group)| (id.as_str(), group.as_str())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_joined_no_cluster_is_reported_and_one_of_another_cluster_is_not() {
+    let stranger = instance_id(9);
+    // The second cluster is swept as well, or else it is asked.
+    for (clusters, reports) in [(None, 2), (settings().clusters, 1)] {
+        let sim = Sim::start(shared(), ReaperSettings { clusters, ..settings() }).await;
+        let answer = sim.sweep().await;
+        assert_eq!(answer.clusters.len(), reports);
+        for report in &answer.clusters {
+            assert_eq!(never_joined(report), [(stranger.as_str(), GROUP)], "{report:?}");
+            assert_eq!(report.unclear_members, 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_other_clusters_cannot_be_asked_nothing_is_said_of_who_never_joined() {
+    for fault in [Fault::Denied, Fault::EmptyObject] {
+        let sim = Sim::start(shared(), settings()).await;
+        sim.region.world().faults.plan("ListClusters", fault, 100);
+        let report = sim.report().await;
+        assert_eq!((never_joined(&report).len(), report.unclear_members), (0, 2), "{fault:?}");
+        assert!(!report.outcomes.is_empty(), "the sweep goes on");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_clusters_are_asked_only_about_members_that_are_missing_and_not_too_many_of_them() {
+    let sim = Sim::start(small(1), settings()).await;
+    sim.sweep().await;
+    assert_eq!(sim.calls("ListClusters"), 0, "every member is in the cluster");
+
+    for (clusters, unclear) in [(150, 0), (151, 2)] {
+        let mut world = shared();
+        // The second cluster is one of them.
+        (1..clusters).for_each(|number| world.add_cluster(&format!("c{number}")));
+        let report = Sim::start(world, settings()).await.report().await;
+        assert_eq!(report.unclear_members, unclear, "{clusters} clusters");
+    }
 }
 
 // Deployments
