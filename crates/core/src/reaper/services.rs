@@ -310,7 +310,7 @@ mod tests {
         for side_by_side in [false, true] {
             assert_eq!(deploying(1, side_by_side, 200, (0, 0)), 5, "all tasks crash");
             assert_eq!(deploying(1, side_by_side, 200, (3, 1)), 1, "some tasks crash");
-            assert_eq!(deploying(0, side_by_side, 200, (5, 0)), 0, "task sets, not deployments");
+            assert_eq!(deploying(0, side_by_side, 200, (5, 0)), 0, "no deployment at all");
         }
     }
 
