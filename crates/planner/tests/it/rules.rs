@@ -284,6 +284,7 @@ fn the_plan_names_the_services_whose_tasks_hold_no_place() {
     for (number, in_flight) in [(0, 1), (2, 1), (3, 2), (4, 7)] {
         inventory.services[number].in_flight = in_flight;
     }
+    run(&mut inventory, 0, 1);
     let reserved = |number: usize, tasks| Reserved {
         service: inventory.services[number].name.clone(),
         tasks,
