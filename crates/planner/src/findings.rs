@@ -5,7 +5,7 @@ use crate::headroom::headroom;
 use crate::index::{InstanceIndex, KindIndex, Table};
 use crate::inventory::{Inventory, Service};
 use crate::model::Model;
-use crate::plan::{Kept, Plan, Removal, Saving};
+use crate::plan::{Kept, Plan, Removal, Reserved, Saving};
 use crate::reason::{KeepReason, RemoveReason};
 use crate::safe::SafeRemovals;
 use crate::words::count;
@@ -38,6 +38,7 @@ impl<const D: usize> Findings<'_, D> {
             keep: self.kept(),
             headroom_before: headroom(self.model, |_| false),
             headroom_after: headroom(self.model, |instance| self.safe.is_removed[instance]),
+            reserved: self.reserved(),
             saving: self.saving(),
             steps: self.steps,
         }
@@ -60,6 +61,25 @@ impl<const D: usize> Findings<'_, D> {
                 _ => RemoveReason::Replayed { tasks },
             },
         })
+    }
+
+    fn reserved(&self) -> Vec<Reserved> {
+        let services = self.inventory.services.iter().zip(self.model.kind_of.iter());
+        let mut reserved: Vec<_> = services
+            .filter(|(service, kind)| {
+                let is_kept = kind.is_some_and(|kind| self.model.kinds[kind].in_flight > 0);
+                is_kept && service.in_flight > 0
+            })
+            .map(|(service, _)| Reserved {
+                service: service.name.clone(),
+                tasks: service.in_flight,
+                demand: service.demand,
+            })
+            .collect();
+        // By name where the numbers are equal: the plan must not depend on the order of the
+        // inventory.
+        reserved.sort_by(|a, b| b.tasks.cmp(&a.tasks).then_with(|| a.service.cmp(&b.service)));
+        reserved
     }
 
     fn saving(&self) -> Saving {

@@ -56,7 +56,7 @@ pub use crate::inventory::{
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::order::gentle_order;
-pub use crate::plan::{Kept, Plan, Removal, Saving};
+pub use crate::plan::{Kept, Plan, Removal, Reserved, Saving};
 pub use crate::policy::Policy;
 pub use crate::reason::{HeadroomResource, KeepReason, RemoveReason};
 

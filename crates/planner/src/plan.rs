@@ -1,5 +1,6 @@
 //! What a sweep would do to one cluster, and why: the value that [`crate::plan()`] returns.
 
+use crate::ecs::Resources;
 use crate::headroom::Headroom;
 use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use crate::reason::{KeepReason, RemoveReason};
@@ -17,10 +18,24 @@ pub struct Plan {
     pub headroom_before: Headroom,
     /// What is spare on usable instances after, wherever ECS places what moves.
     pub headroom_after: Headroom,
+    /// The services that the headroom leaves room for, beside that which is free: most tasks first.
+    pub reserved: Vec<Reserved>,
     /// What the plan saves, and what no plan could exceed.
     pub saving: Saving,
     /// How many counted steps the search took, of [`crate::Policy::steps_max`].
     pub steps: u64,
+}
+
+/// Tasks of a service that are to be placed and hold no place yet. Room is kept for them wherever
+/// they could run; what fits on no instance, not even on an empty one, is not among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reserved {
+    /// The service.
+    pub service: String,
+    /// How many of its tasks.
+    pub tasks: u64,
+    /// What one of them holds.
+    pub demand: Resources,
 }
 
 /// An instance that goes.

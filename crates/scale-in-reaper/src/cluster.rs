@@ -66,6 +66,8 @@ pub(crate) async fn sweep_cluster(
         follow_ups,
         stranded,
         unregistered_members,
+        // Only the sweep of all clusters can tell.
+        unclear_members: 0,
     }))
 }
 

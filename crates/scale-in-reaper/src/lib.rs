@@ -3,6 +3,7 @@
 mod act;
 mod cluster;
 mod follow_up;
+mod never_joined;
 mod observe;
 mod report;
 mod sweep;
@@ -108,6 +109,7 @@ impl ScaleInReaper {
                 }
             }
         }
+        sweep.settle_never_joined(&mut reports, &clusters, answer_by).await;
         // A denied call is in the report as an outcome; as a problem it fails the invocation, too,
         // so that an alarm sees it.
         problems.extend(missing_permissions(&reports));

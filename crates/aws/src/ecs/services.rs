@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types::{
-    AwsVpcConfiguration, CapacityProviderStrategyItem, Deployment, DeploymentRolloutState,
-    LaunchType, NetworkConfiguration, PlacementConstraint, PlacementConstraintType,
-    PlacementStrategy, PlacementStrategyType, SchedulingStrategy, Service as SdkService,
-    ServiceEvent,
+    AwsVpcConfiguration, CapacityProviderStrategyItem, Deployment, DeploymentConfiguration,
+    DeploymentStrategy, LaunchType, NetworkConfiguration, PlacementConstraint,
+    PlacementConstraintType, PlacementStrategy, PlacementStrategyType, SchedulingStrategy,
+    Service as SdkService, ServiceEvent, TaskSet,
 };
 use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::diagnosis::{Service, placement_failure};
@@ -137,6 +137,9 @@ fn is_daemon(described: &SdkService) -> bool {
 fn service_description(described: &SdkService) -> Option<ServiceDescription> {
     let deployments = described.deployments();
     let definitions = deployments.iter().filter_map(Deployment::task_definition);
+    // Where a controller from outside deploys, task sets stand in the place of deployments.
+    let task_sets = described.task_sets();
+    let definitions = definitions.chain(task_sets.iter().filter_map(TaskSet::task_definition));
     let configuration = described.deployment_configuration();
     let minimum = configuration.and_then(|configuration| configuration.minimum_healthy_percent());
     let maximum = configuration.and_then(|configuration| configuration.maximum_percent());
@@ -150,7 +153,9 @@ fn service_description(described: &SdkService) -> Option<ServiceDescription> {
         desired: described.desired_count().into(),
         running: described.running_count().into(),
         pending: described.pending_count().into(),
-        deploying: deployments.len() > 1 || deployments.iter().any(is_in_progress),
+        deployments: deployments.iter().filter(|deployment| !is_replaced(deployment)).count()
+            + task_sets.len(),
+        side_by_side: configuration.is_some_and(is_side_by_side) || !task_sets.is_empty(),
         distinct_instance: constraints.iter().any(is_distinct_instance),
         constraints: constraints.iter().filter_map(member_of).collect(),
         strategy: strategies(described).unwrap_or_default(),
@@ -178,8 +183,15 @@ fn is_in_other_subnets(described: &SdkService, deployment: &Deployment) -> bool 
     !of_deployment.is_empty() && of_deployment != subnets(described.network_configuration())
 }
 
-fn is_in_progress(deployment: &Deployment) -> bool {
-    deployment.rollout_state() == Some(&DeploymentRolloutState::InProgress)
+/// Whether it was replaced completely. Source: ECS API, `Deployment.status`.
+fn is_replaced(deployment: &Deployment) -> bool {
+    deployment.status() == Some("INACTIVE")
+}
+
+/// Blue/green, linear and canary deployments: all that are named and not rolling ones. Source: ECS
+/// API, `DeploymentConfiguration.strategy`.
+fn is_side_by_side(configuration: &DeploymentConfiguration) -> bool {
+    configuration.strategy().is_some_and(|strategy| *strategy != DeploymentStrategy::Rolling)
 }
 
 fn is_distinct_instance(constraint: &PlacementConstraint) -> bool {
@@ -295,5 +307,52 @@ mod tests {
         assert_eq!(unclear(&service), None);
         let service = service_with_a_deployment_in(&["subnet-1"]);
         assert_eq!(unclear(&service), Some("its deployments are in different subnets"));
+    }
+
+    /// How many deployments a service has, and whether their tasks run side by side.
+    fn deploying(
+        statuses: &[&str],
+        task_sets: usize,
+        strategy: Option<&str>,
+    ) -> (usize, bool, BTreeSet<String>) {
+        let deployments = statuses
+            .iter()
+            .map(|status| Deployment::builder().status(*status).task_definition("web:1").build());
+        let task_sets = (0..task_sets)
+            .map(|number| TaskSet::builder().task_definition(format!("set:{number}")));
+        let configuration =
+            DeploymentConfiguration::builder().set_strategy(strategy.map(DeploymentStrategy::from));
+        let described = SdkService::builder()
+            .service_name("web")
+            .set_deployments(Some(deployments.collect()))
+            .set_task_sets(Some(task_sets.map(|task_set| task_set.build()).collect()))
+            .deployment_configuration(configuration.build())
+            .build();
+        let service = service_description(&described).unwrap();
+        (service.deployments, service.side_by_side, service.definitions)
+    }
+
+    #[test]
+    fn deployments_count_until_they_are_replaced_and_their_strategy_says_how_they_run() {
+        let web = BTreeSet::from(["web:1".to_owned()]);
+        assert_eq!(deploying(&["PRIMARY", "INACTIVE"], 0, None), (1, false, web.clone()));
+        let strategies = [
+            (None, false),
+            (Some("ROLLING"), false),
+            (Some("BLUE_GREEN"), true),
+            (Some("LINEAR"), true),
+            (Some("CANARY"), true),
+            (Some("A_NEW_ONE"), true),
+        ];
+        for (strategy, side_by_side) in strategies {
+            let expected = (2, side_by_side, web.clone());
+            assert_eq!(deploying(&["PRIMARY", "ACTIVE"], 0, strategy), expected, "{strategy:?}");
+        }
+    }
+
+    #[test]
+    fn task_sets_stand_in_the_place_of_deployments_side_by_side() {
+        let definitions = BTreeSet::from(["set:0", "set:1"].map(str::to_owned));
+        assert_eq!(deploying(&[], 2, None), (2, true, definitions));
     }
 }

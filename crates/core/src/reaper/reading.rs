@@ -29,8 +29,8 @@ pub fn reads_max(inventory: &Inventory, policy: &Policy) -> usize {
     if removals == 0 { 0 } else { READ_MIN.max(READ_PER_REMOVAL * removals) }
 }
 
-/// Instances that joined a group of the cluster, but not the cluster: unless they are booting, they
-/// are paid for nothing. `members` are the instances that the groups say are in service.
+/// Instances that joined a group of the cluster, but not the cluster: they boot, are in another one,
+/// or never joined any. `members` are the instances that the groups say are in service.
 pub fn unregistered_members(
     inventory: &Inventory,
     members: &[(InstanceId, GroupName)],

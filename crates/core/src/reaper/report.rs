@@ -3,7 +3,7 @@
 //! As a text for people it is written in `text`; logging and measuring it is left to the
 //! `scale-in-reaper`.
 
-use ebb_planner::{Headroom, Kept, Plan, Removal};
+use ebb_planner::{Headroom, Kept, Plan, Removal, Reserved};
 use serde_json::{Value, json};
 
 use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
@@ -88,8 +88,10 @@ pub struct ClusterReport {
     pub follow_ups: Vec<RemovalOutcome>,
     /// Container instances that an earlier sweep drained and that stay so, as sweeps only plan now.
     pub stranded: Vec<ContainerInstanceArn>,
-    /// Instances of the cluster's groups that are not in the cluster.
+    /// Instances in service in the cluster's groups that are in no cluster.
     pub unregistered_members: Vec<(InstanceId, GroupName)>,
+    /// How many are not in the cluster, and may be in another.
+    pub unclear_members: usize,
 }
 
 impl ClusterReport {
@@ -98,10 +100,12 @@ impl ClusterReport {
         self.follow_ups.iter().chain(&self.outcomes)
     }
 
-    /// The report as it stands in the answer, with `kept_max` of the instances that stay.
+    /// The report as it stands in the answer, with `kept_max` of the instances that stay, and of
+    /// the services that room is kept for.
     pub(crate) fn to_json(&self, kept_max: usize) -> Value {
-        let Plan { cluster, remove, keep, headroom_before, headroom_after, saving, .. } =
-            &self.plan;
+        let Plan {
+            cluster, remove, keep, headroom_before, headroom_after, reserved, saving, ..
+        } = &self.plan;
         let potential = &self.potential;
         json!({
             "cluster": cluster.name(),
@@ -116,6 +120,7 @@ impl ClusterReport {
             "stranded": self.stranded.iter().map(ContainerInstanceArn::id).collect::<Vec<_>>(),
             "headroom_before": headroom_json(headroom_before),
             "headroom_after": headroom_json(headroom_after),
+            "reserved": reserved.iter().take(kept_max).map(reserved_json).collect::<Vec<_>>(),
             "saving": {
                 "planned_percent": rounded(saving.planned * 100.0),
                 "usd_per_hour": saving.planned_microusd.map(usd),
@@ -149,6 +154,15 @@ fn removal_json(removal: &Removal, outcome: &RemovalOutcome) -> Value {
 
 fn kept_json(Kept { instance_id, reason }: &Kept) -> Value {
     json!({"instance_id": instance_id, "reason": reason.code(), "detail": reason.to_string()})
+}
+
+fn reserved_json(Reserved { service, tasks, demand }: &Reserved) -> Value {
+    json!({
+        "service": service,
+        "tasks": tasks,
+        "cpu": demand.cpu,
+        "memory_mib": demand.memory_mib,
+    })
 }
 
 fn earlier_json(RemovalOutcome { instance_id, outcome, detail, .. }: &RemovalOutcome) -> Value {

@@ -36,8 +36,11 @@ pub struct ServiceDescription {
     pub running: i64,
     /// `pendingCount`.
     pub pending: i64,
-    /// Whether a deployment is in progress.
-    pub deploying: bool,
+    /// How many deployments it has. With more than one, the newest replaces the tasks of the others.
+    pub deployments: usize,
+    /// Whether a deployment starts all its tasks beside the old ones before any of those stops, as
+    /// blue/green, linear and canary deployments do (ECS API, `DeploymentConfiguration.strategy`).
+    pub side_by_side: bool,
     /// Whether it has the constraint `distinctInstance`.
     pub distinct_instance: bool,
     /// Its `memberOf` expressions.
@@ -77,14 +80,10 @@ pub struct TaskRequirements {
 
 impl ServiceDescription {
     /// How many tasks hold no place yet, if `on_draining` of those that run do so on draining
-    /// instances: what is wanted, less what runs elsewhere. A deployment may start as many beside
-    /// the old ones as `maximumPercent` allows, and tasks that wait for a capacity provider count
-    /// as pending while they hold no place (ECS Developer Guide, cluster-auto-scaling).
+    /// instances: what is wanted, less what runs elsewhere. Tasks that wait for a capacity provider
+    /// count as pending while they hold no place (ECS Developer Guide, cluster-auto-scaling).
     pub fn in_flight(&self, on_draining: u64) -> u64 {
-        let most = self.desired.saturating_mul(self.maximum_percent.into()) / 100;
-        // With `maximumPercent` 100 or less a deployment stops tasks first, but what is wanted in
-        // the end still needs its place.
-        let wanted = if self.deploying { most.max(self.desired) } else { self.desired };
+        let wanted = self.wanted();
         let pending = if self.capacity_providers.is_empty() { self.pending } else { 0 };
         let on_draining = i64::try_from(on_draining).unwrap_or(i64::MAX);
         // A task on a draining instance runs now but needs another place soon, and so is counted as
@@ -94,6 +93,23 @@ impl ServiceDescription {
         // More tasks run than are wanted while a service shrinks or a deployment overlaps: nothing
         // is missing then.
         u64::try_from(missing).unwrap_or(0)
+    }
+
+    /// How many tasks it may come to have. A deployment that replaces older ones starts as many
+    /// beside them as `maximumPercent` allows, or all of its own if they run side by side. One that
+    /// has nothing to replace starts what is desired, however long it is in progress: that of a
+    /// service whose tasks crash never completes.
+    fn wanted(&self) -> i64 {
+        if self.deployments <= 1 {
+            self.desired
+        } else if self.side_by_side {
+            self.desired.saturating_mul(2)
+        } else {
+            let most = self.desired.saturating_mul(self.maximum_percent.into()) / 100;
+            // With `maximumPercent` 100 or less a deployment stops tasks first, but what is wanted
+            // in the end still needs its place.
+            most.max(self.desired)
+        }
     }
 
     /// The service in the inventory. During a deployment its tasks may be of either definition: the
@@ -270,8 +286,6 @@ mod tests {
         assert_eq!(described(5, 5, 0).in_flight(2), 2, "two run on draining instances");
         assert_eq!(described(5, 5, 2).in_flight(2), 0, "whose replacements have their places");
         assert_eq!(described(5, 7, 0).in_flight(0), 0, "more than wanted");
-        let deploying = ServiceDescription { deploying: true, ..described(5, 6, 1) };
-        assert_eq!(deploying.in_flight(0), 3, "a deployment may have ten");
         let waiting = ServiceDescription {
             capacity_providers: ["spot".to_owned()].into(),
             ..described(5, 3, 2)
@@ -282,6 +296,50 @@ mod tests {
             i64::MAX.unsigned_abs(),
             "no sum overflows"
         );
+    }
+
+    /// What a deployment has in flight with five tasks desired.
+    fn deploying(
+        deployments: usize,
+        side_by_side: bool,
+        maximum_percent: u32,
+        (running, pending): (i64, i64),
+    ) -> u64 {
+        ServiceDescription {
+            deployments,
+            side_by_side,
+            maximum_percent,
+            ..described(5, running, pending)
+        }
+        .in_flight(0)
+    }
+
+    #[test]
+    fn a_rolling_deployment_starts_as_many_beside_the_old_tasks_as_the_maximum_allows() {
+        assert_eq!(deploying(2, false, 200, (6, 1)), 3, "ten may run");
+        assert_eq!(deploying(2, false, 150, (5, 0)), 2, "of seven and a half seven may run");
+        assert_eq!(deploying(2, false, 100, (3, 0)), 2, "what was stopped comes back");
+        assert_eq!(deploying(2, false, 50, (2, 0)), 3, "what is desired comes back");
+        assert_eq!(deploying(3, false, 200, (5, 0)), 5, "whatever the number of old ones");
+    }
+
+    #[test]
+    fn a_side_by_side_deployment_starts_all_its_tasks_whatever_the_maximum_is() {
+        for maximum_percent in [50, 100, 150, 200, 400] {
+            assert_eq!(deploying(2, true, maximum_percent, (5, 0)), 5, "{maximum_percent} %");
+            assert_eq!(deploying(2, true, maximum_percent, (7, 2)), 1, "{maximum_percent} %");
+            assert_eq!(deploying(2, true, maximum_percent, (10, 0)), 0, "{maximum_percent} %");
+            assert_eq!(deploying(1, true, maximum_percent, (5, 0)), 0, "none is under way");
+        }
+    }
+
+    #[test]
+    fn a_deployment_without_another_starts_what_is_desired_once() {
+        for side_by_side in [false, true] {
+            assert_eq!(deploying(1, side_by_side, 200, (0, 0)), 5, "all tasks crash");
+            assert_eq!(deploying(1, side_by_side, 200, (3, 1)), 1, "some tasks crash");
+            assert_eq!(deploying(0, side_by_side, 200, (5, 0)), 0, "no deployment at all");
+        }
     }
 
     #[test]

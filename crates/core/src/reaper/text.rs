@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use ebb_planner::{Headroom, Kept, Plan, Removal, Saving};
+use ebb_planner::{Headroom, Kept, Plan, Removal, Reserved, Saving};
 
 use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
 use crate::reaper::potential::Potential;
@@ -18,6 +18,8 @@ const IDS_MAX: usize = 3;
 /// How many reasons to keep instances are listed; what stays for others is counted. Each pinned
 /// task is a reason of its own, so a large cluster may have thousands.
 const REASONS_MAX: usize = 20;
+/// How many services are named for which room is kept; the others are counted.
+const RESERVED_MAX: usize = 10;
 
 /// Writes what goes, what stays and why, and what is left then.
 pub fn text(report: &ClusterReport) -> String {
@@ -28,7 +30,9 @@ pub fn text(report: &ClusterReport) -> String {
     lines.extend(earlier_lines(&report.follow_ups));
     lines.extend(stranded_text(report).iter().map(|text| format!("  ! {text}")));
     lines.extend(report.unregistered_members.iter().map(unregistered_line));
+    lines.extend(unclear_line(report.unclear_members));
     lines.extend(headroom_lines(&plan.headroom_before, &plan.headroom_after));
+    lines.extend(reserved_lines(&plan.reserved));
     lines.extend(saving_lines(plan, &report.potential));
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
@@ -139,7 +143,16 @@ pub fn stranded_text(report: &ClusterReport) -> Option<String> {
 }
 
 fn unregistered_line((instance_id, group): &(InstanceId, GroupName)) -> String {
-    format!("  ! {instance_id}  is in group {group}, but not in the cluster: paid for nothing?")
+    format!("  ! {instance_id}  is in group {group}, but in no cluster: paid for nothing?")
+}
+
+fn unclear_line(members: usize) -> Option<String> {
+    match members {
+        0 => None,
+        1 => Some("1 member of its groups is not in the cluster".to_owned()),
+        _ => Some(format!("{members} members of its groups are not in the cluster")),
+    }
+    .map(|line| format!("  ? {line}; whether in another one is not known"))
 }
 
 fn headroom_lines(before: &Headroom, after: &Headroom) -> [String; 3] {
@@ -156,6 +169,27 @@ fn headroom_lines(before: &Headroom, after: &Headroom) -> [String; 3] {
             words::share(after.memory_percent())
         ),
     ]
+}
+
+/// The services that hold the headroom down: tasks of theirs are to start, and are counted as if
+/// they ran.
+fn reserved_lines(reserved: &[Reserved]) -> Vec<String> {
+    let listed = reserved.iter().take(RESERVED_MAX);
+    let mut lines: Vec<_> = listed
+        .map(|Reserved { service, tasks, demand }| {
+            let (tasks, cpu) = (words::count(*tasks, "task"), words::count(demand.cpu, "CPU unit"));
+            let memory_mib = demand.memory_mib;
+            format!(
+                "  room kept for     {tasks} of service {service} without a place yet, {cpu} and \
+                 {memory_mib} MiB each"
+            )
+        })
+        .collect();
+    if let Some(unlisted @ 1..) = reserved.len().checked_sub(RESERVED_MAX) {
+        let services = words::count(unlisted, "more service");
+        lines.push(format!("  room kept for     tasks of {services} as well"));
+    }
+    lines
 }
 
 /// What the plan saves, and what one would save that no cap on a sweep ends.
@@ -192,7 +226,7 @@ mod tests {
     use crate::auto_scaling::LifecycleState;
     use crate::ecs::ContainerInstanceStatus;
     use crate::ids::Cluster;
-    use crate::reaper::testing::{group_name, headroom, id};
+    use crate::reaper::testing::{group_name, headroom, id, resources};
     use crate::reaper::{Answer, OutcomeKind};
 
     fn removal(number: u64, reason: RemoveReason) -> Removal {
@@ -214,6 +248,10 @@ mod tests {
             detail: detail.map(str::to_owned),
             reactivated: kind == OutcomeKind::Reactivated,
         }
+    }
+
+    fn reserved(service: &str, tasks: u64) -> Reserved {
+        Reserved { service: service.to_owned(), tasks, demand: resources(1_024, 3_000) }
     }
 
     /// Instances that stay for every reason that there is: five for want of headroom, two as too
@@ -296,6 +334,7 @@ mod tests {
                 keep: every_kept(),
                 headroom_before: headroom(28, (20_480, 81_920), (9_257, 46_760)),
                 headroom_after: headroom(24, (20_480, 81_920), (6_144, 24_576)),
+                reserved: vec![reserved("huge", 6), reserved("web", 1)],
                 saving: Saving {
                     planned: 0.142_857,
                     bound: 0.214_3,
@@ -315,6 +354,7 @@ mod tests {
             ],
             stranded: Vec::new(),
             unregistered_members: vec![(id(21), group_name())],
+            unclear_members: 2,
         }
     }
 
@@ -349,10 +389,13 @@ mod tests {
           drained by an earlier sweep
             i-0a1b2c3d4e5f60011  waiting: 3 tasks left
             i-0a1b2c3d4e5f60012  reactivated: load has come back: 12.0 % of CPU is free, less than HEADROOM_CPU_PERCENT (20 %)
-          ! i-0a1b2c3d4e5f60021  is in group shop-spot, but not in the cluster: paid for nothing?
+          ! i-0a1b2c3d4e5f60021  is in group shop-spot, but in no cluster: paid for nothing?
+          ? 2 members of its groups are not in the cluster; whether in another one is not known
           usable instances  28 -> 24
           free CPU          45.2 % -> 30.0 %
           free memory       57.1 % -> 30.0 %
+          room kept for     6 tasks of service huge without a place yet, 1024 CPU units and 3000 MiB each
+          room kept for     1 task of service web without a place yet, 1024 CPU units and 3000 MiB each
           This plan saves 14.3 %: $0.33 an hour, $238 a month. MAX_REMOVALS_PERCENT (10 %) is its cap.
           Without that cap one would save 42.9 %: $0.98 an hour, $715 a month (of 1 instance the tasks were not read). No plan could save more than 50.0 %.
         ");
@@ -412,6 +455,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_of_many_starting_services_takes_few_lines() {
+        let mut report = every_reason(ReaperMode::Plan);
+        for (number, last) in
+            [(10, "service 9 "), (11, "of 1 more service "), (5_000, "of 4990 more ")]
+        {
+            report.plan.reserved =
+                (0..number).map(|number| reserved(&number.to_string(), 2)).collect();
+            let text = text(&report);
+            let lines: Vec<_> = text.lines().filter(|line| line.contains("kept for")).collect();
+            assert_eq!(lines.len(), number.min(11), "{text}");
+            assert!(lines.last().is_some_and(|line| line.contains(last)), "{text}");
+        }
+    }
+
+    #[test]
     fn nothing_to_remove_and_no_prices_have_their_texts() {
         let mut report = every_reason(ReaperMode::Plan);
         report.plan = Plan {
@@ -419,12 +477,13 @@ mod tests {
             keep: Vec::new(),
             headroom_before: Headroom::default(),
             headroom_after: Headroom::default(),
+            reserved: Vec::new(),
             saving: Saving::default(),
             ..report.plan
         };
         (report.outcomes, report.follow_ups, report.unregistered_members) =
             (Vec::new(), Vec::new(), Vec::new());
-        report.potential = Potential::default();
+        (report.potential, report.unclear_members) = (Potential::default(), 0);
         insta::assert_snapshot!(text(&report), @r"
         Cluster shop: 0 of 0 container instances can go (plan: nothing is changed)
           0 stay
@@ -520,6 +579,20 @@ mod tests {
                   "reason": "certified",
                   "usd_per_hour": 0.0816,
                   "zone": "eu-west-1a"
+                }
+              ],
+              "reserved": [
+                {
+                  "cpu": 1024,
+                  "memory_mib": 3000,
+                  "service": "huge",
+                  "tasks": 6
+                },
+                {
+                  "cpu": 1024,
+                  "memory_mib": 3000,
+                  "service": "web",
+                  "tasks": 1
                 }
               ],
               "saving": {

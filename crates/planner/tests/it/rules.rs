@@ -4,8 +4,8 @@
 use ebb_planner::auto_scaling::LifecycleState;
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::{
-    Group, HostPort, Instance, Inventory, KeepReason, Policy, Protocol, RemoveReason, Service,
-    Task, TaskKind, kept_by_group, plan,
+    Group, HostPort, Instance, Inventory, KeepReason, Policy, Protocol, RemoveReason, Reserved,
+    Service, Task, TaskKind, kept_by_group, plan,
 };
 use jiff::SignedDuration;
 
@@ -268,6 +268,29 @@ fn what_is_on_its_way_counts_wherever_it_could_land() {
         protect(&mut inventory, [1, 2]);
         assert_eq!(word(&inventory, &boundless()) != "no_room", goes, "{constraint}");
     }
+}
+
+#[test]
+fn the_plan_names_the_services_whose_tasks_hold_no_place() {
+    let mut inventory = cluster(&[(9, 9), (9, 9)]);
+    // Alike, one of them with nothing to start; and one that fits on no instance.
+    let demands = [(2, 2), (2, 2), (2, 2), (3, 1), (10, 1)];
+    inventory.services = demands
+        .into_iter()
+        .enumerate()
+        .map(|(number, (cpu, mib))| service(number, room(cpu, mib)))
+        .collect();
+    for (number, in_flight) in [(0, 1), (2, 1), (3, 2), (4, 7)] {
+        inventory.services[number].in_flight = in_flight;
+    }
+    run(&mut inventory, 0, 1);
+    let reserved = |number: usize, tasks| Reserved {
+        service: inventory.services[number].name.clone(),
+        tasks,
+        demand: inventory.services[number].demand,
+    };
+    let expected = [reserved(3, 2), reserved(0, 1), reserved(2, 1)];
+    assert_eq!(plan(&inventory, &boundless(), now()).reserved, expected);
 }
 
 #[test]

@@ -29,6 +29,6 @@ pub use self::held_resources::{HeldResources, RESERVED_PORTS, Shortage};
 pub use self::machine::Machine;
 pub use self::placement_rules::{Constraint, Placement, Strategy};
 pub use self::resource_arn::arn;
-pub use self::service::{Service, ServiceKind};
+pub use self::service::{Deployments, Service, ServiceKind};
 pub use self::task::Task;
 pub use self::task_spec::{Network, Platform, Port, Protocol, Size, TaskSpec};

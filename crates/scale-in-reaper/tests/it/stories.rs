@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use ebb_core::ids::{Cluster, TopicArn};
-use ebb_core::reaper::OutcomeKind;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
+use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_planner::KeepReason;
 use ebb_region::fault::Fault;
 use ebb_region::scenario;
-use ebb_region::world::Happening;
 use ebb_region::world::autoscaling::CompletedBy;
 use ebb_region::world::autoscaling::{Group, Instance, LifecycleState};
 use ebb_region::world::delivery::Function;
 use ebb_region::world::ecs::TaskSpec;
-use ebb_region::world::ecs::{CapacityProvider, NewInstance, ServiceKind, Status};
+use ebb_region::world::ecs::{CapacityProvider, Deployments, NewInstance, ServiceKind, Status};
+use ebb_region::world::{Happening, World};
 use serde_json::json;
 
 use crate::support::{
@@ -328,19 +328,116 @@ async fn only_the_groups_that_are_named_are_shrunk() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn instances_that_joined_the_group_but_never_the_cluster_are_reported() {
+/// A group that serves a second cluster with instance 11, and whose instance 9 never joined any.
+fn shared() -> World {
     let mut world = small(1);
-    world.groups.get_mut(GROUP).unwrap().instances.push(Instance::in_service(instance_id(9)));
-    let sim = Sim::start(world, settings()).await;
-    let report = sim.report().await;
+    world.add_instance("blue", NewInstance::new(instance_id(11)));
+    let members = &mut world.groups.get_mut(GROUP).unwrap().instances;
+    members.extend([9, 11].map(|number| Instance::in_service(instance_id(number))));
+    world
+}
 
-    let strangers: Vec<_> = report
-        .unregistered_members
-        .iter()
-        .map(|(id, group)| (id.as_str(), group.as_str()))
-        .collect();
-    assert_eq!(strangers, [(instance_id(9).as_str(), GROUP)]);
+fn never_joined(report: &ClusterReport) -> Vec<(&str, &str)> {
+    let members = &report.unregistered_members;
+    members.iter().map(|(id, group)| (id.as_str(), group.as_str())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_joined_no_cluster_is_reported_and_one_of_another_cluster_is_not() {
+    let stranger = instance_id(9);
+    // The second cluster is swept as well, or else it is asked.
+    for (clusters, reports) in [(None, 2), (settings().clusters, 1)] {
+        let sim = Sim::start(shared(), ReaperSettings { clusters, ..settings() }).await;
+        let answer = sim.sweep().await;
+        assert_eq!(answer.clusters.len(), reports);
+        for report in &answer.clusters {
+            assert_eq!(never_joined(report), [(stranger.as_str(), GROUP)], "{report:?}");
+            assert_eq!(report.unclear_members, 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_other_clusters_cannot_be_asked_nothing_is_said_of_who_never_joined() {
+    for fault in [Fault::Denied, Fault::EmptyObject] {
+        let sim = Sim::start(shared(), settings()).await;
+        sim.region.world().faults.plan("ListClusters", fault, 100);
+        let report = sim.report().await;
+        assert_eq!((never_joined(&report).len(), report.unclear_members), (0, 2), "{fault:?}");
+        assert!(!report.outcomes.is_empty(), "the sweep goes on");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_clusters_are_asked_only_about_members_that_are_missing_and_not_too_many_of_them() {
+    let sim = Sim::start(small(1), settings()).await;
+    sim.sweep().await;
+    assert_eq!(sim.calls("ListClusters"), 0, "every member is in the cluster");
+
+    for (clusters, unclear) in [(150, 0), (151, 2)] {
+        let mut world = shared();
+        // The second cluster is one of them.
+        (1..clusters).for_each(|number| world.add_cluster(&format!("c{number}")));
+        let report = Sim::start(world, settings()).await.report().await;
+        assert_eq!(report.unclear_members, unclear, "{clusters} clusters");
+    }
+}
+
+// Deployments
+
+/// Six instances, and a service with three tasks that deploys: no two tasks fit on one instance, so
+/// that three instances are empty.
+fn deploying(deployments: Deployments, strategy: &'static str, max_percent: usize) -> World {
+    let mut world = World::new(start_time(), 1);
+    for number in 1..=6 {
+        world.add_instance(CLUSTER, NewInstance::new(instance_id(number)));
+    }
+    let group = Group::with_instances(CLUSTER, (1..=6).map(instance_id));
+    world.add_group(GROUP, Group { min_size: 1, max_size: 10, ..group });
+    let kind = ServiceKind::Replica { desired: 3, min_percent: 50, max_percent };
+    let spec = TaskSpec { memory_mib: 5_000, ..TaskSpec::default() };
+    world.add_service(CLUSTER, "web", kind, spec);
+    let cluster = world.clusters.get_mut(CLUSTER).unwrap();
+    let service = cluster.services.get_mut("web").unwrap();
+    (service.deployments, service.deployment_strategy) = (deployments, strategy);
+    hooked(world)
+}
+
+async fn removed_while(
+    deployments: Deployments,
+    strategy: &'static str,
+    max_percent: usize,
+) -> usize {
+    let world = deploying(deployments, strategy, max_percent);
+    removed(&Sim::start(world, settings()).await.report().await).len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_under_way_keeps_the_instances_that_its_new_tasks_need() {
+    use Deployments::{Completed, ReplacementInProgress};
+
+    assert_eq!(removed_while(ReplacementInProgress, "ROLLING", 200).await, 0);
+    assert_eq!(
+        removed_while(ReplacementInProgress, "ROLLING", 100).await,
+        3,
+        "none beside the old"
+    );
+    for strategy in ["BLUE_GREEN", "LINEAR", "CANARY"] {
+        for max_percent in [100, 200] {
+            let removed = removed_while(ReplacementInProgress, strategy, max_percent).await;
+            assert_eq!(removed, 0, "{strategy} {max_percent} %");
+            let removed = removed_while(Completed, strategy, max_percent).await;
+            assert_eq!(removed, 3, "{strategy} {max_percent} %: no deployment is under way");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_replaces_none_and_never_completes_keeps_no_instance() {
+    for strategy in ["ROLLING", "BLUE_GREEN"] {
+        let removed = removed_while(Deployments::FirstInProgress, strategy, 200).await;
+        assert_eq!(removed, 3, "{strategy}");
+    }
 }
 
 // Looking again

@@ -7,7 +7,7 @@ use super::task_definition_calls::definition_arn;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{Input, PAGE_MAX, arn_of, id_in, invalid, page_of};
 use crate::world::ecs::task::{Task, TaskStatus};
-use crate::world::ecs::{Cluster, Service, ServiceKind, Status, arn};
+use crate::world::ecs::{Cluster, Deployments, Service, ServiceKind, Status, arn};
 use crate::world::{Entry, Happening, World};
 
 const DESCRIBE_MAX: usize = 10;
@@ -135,6 +135,7 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
         "deploymentConfiguration": {
             "minimumHealthyPercent": min_percent,
             "maximumPercent": max_percent,
+            "strategy": service.deployment_strategy,
         },
         "deploymentController": {"type": "ECS"},
         "desiredCount": desired,
@@ -159,10 +160,12 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
 
 /// The status and the rollout state of each deployment of a service, the newest first.
 fn deployment_states(service: &Service) -> &'static [(&'static str, &'static str)] {
-    if service.deployment_in_progress {
-        &[("PRIMARY", "IN_PROGRESS"), ("ACTIVE", "COMPLETED")]
-    } else {
-        &[("PRIMARY", "COMPLETED")]
+    match service.deployments {
+        Deployments::Completed => &[("PRIMARY", "COMPLETED")],
+        Deployments::FirstInProgress => &[("PRIMARY", "IN_PROGRESS")],
+        Deployments::ReplacementInProgress => {
+            &[("PRIMARY", "IN_PROGRESS"), ("ACTIVE", "COMPLETED")]
+        }
     }
 }
 

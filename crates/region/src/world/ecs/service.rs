@@ -16,14 +16,27 @@ pub struct Service {
     pub placement: Placement,
     /// Whether it says that it keeps its Availability Zones balanced. It does not do so here.
     pub zone_rebalancing: bool,
-    /// Whether it says that a deployment is going on. None is here.
-    pub deployment_in_progress: bool,
+    /// What it says of its deployments. None takes place here.
+    pub deployments: Deployments,
+    /// AWS's word for how a deployment replaces tasks: `deploymentConfiguration.strategy`.
+    pub deployment_strategy: &'static str,
     /// When it was created.
     pub created_at: Timestamp,
     /// Whether its scheduler is to look at it soon already.
     pub(in crate::world) reconcile_planned: bool,
     /// How many tasks it has started, to number them.
     pub(in crate::world) started: u32,
+}
+
+/// What a service says of its deployments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deployments {
+    /// The only one is complete.
+    Completed,
+    /// The only one is in progress: it is the first, or its tasks are never healthy for long.
+    FirstInProgress,
+    /// One is in progress, and the one that it replaces is still there.
+    ReplacementInProgress,
 }
 
 /// How a service's tasks are spread.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::cluster_query::Expression;
 use super::placement_rules::Placement;
-use super::service::{Service, ServiceKind};
+use super::service::{Deployments, Service, ServiceKind};
 use super::task_spec::{Network, TaskSpec};
 use crate::world::agenda::Due;
 use crate::world::state::World;
@@ -38,7 +38,8 @@ impl World {
             spec,
             placement,
             zone_rebalancing: false,
-            deployment_in_progress: false,
+            deployments: Deployments::Completed,
+            deployment_strategy: "ROLLING",
             created_at: self.now,
             reconcile_planned: false,
             started: 0,
