@@ -140,13 +140,13 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
     let mut unread = text.trim_start();
     while let Some(first) = unread.chars().next() {
-        // A pattern may hold any sign, so what follows `=~` is read to the next space outside of
-        // brackets.
-        if matches!(tokens.last(), Some(Token::Sign("=~" | "!~"))) && !matches!(first, '\'' | '"') {
-            let end = unread.find([' ', ')', '&', '|']).unwrap_or(unread.len());
-            tokens.push(Token::Word(unread[..end].to_owned()));
-            unread = unread[end..].trim_start();
-            continue;
+        if precedes_pattern(tokens.last()) && !matches!(first, '\'' | '"') {
+            let end = pattern_end(unread);
+            if end > 0 {
+                tokens.push(Token::Word(unread[..end].to_owned()));
+                unread = unread[end..].trim_start();
+                continue;
+            }
         }
         if matches!(first, '\'' | '"') {
             let (inside, after) =
@@ -173,6 +173,33 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
         unread = unread[end..].trim_start();
     }
     Ok(tokens)
+}
+
+fn precedes_pattern(token: Option<&Token>) -> bool {
+    match token {
+        Some(Token::Sign(sign)) => matches!(*sign, "=~" | "!~"),
+        Some(Token::Word(word)) => matches!(word.as_str(), "matches" | "not_matches"),
+        None => false,
+    }
+}
+
+/// Where a pattern without quotes ends. It may hold any sign, and so goes on to white space, or to
+/// what closes a group of expressions or follows it: `(m5|c5).*` is one pattern.
+fn pattern_end(text: &str) -> usize {
+    let mut open = 0_usize;
+    for (position, character) in text.char_indices() {
+        match character {
+            '(' | '[' => open += 1,
+            ')' | ']' if open > 0 => open -= 1,
+            ')' => return position,
+            '&' | '|' if open == 0 && text[position + 1..].starts_with(character) => {
+                return position;
+            }
+            _ if character.is_whitespace() => return position,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 fn ends_word(character: char) -> bool {
@@ -355,6 +382,11 @@ mod tests {
             "attribute:ecs.instance-type =~ m7g.*",
             "attribute:ecs.instance-type matches m7g.*",
             "attribute:ecs.instance-type !~ t3.*",
+            "attribute:ecs.instance-type =~ (m7g|c7g).*",
+            "attribute:ecs.instance-type matches (m7g|c7g).*",
+            "attribute:ecs.instance-type =~ c7g.*|m7g.*",
+            "attribute:ecs.instance-type =~ [mc]7g.(large|xlarge)||attribute:gpu exists",
+            "(attribute:ecs.instance-type =~ (m7g|c7g).*)&&attribute:ssd exists",
             "(attribute:stack == test or attribute:stack == prod) and attribute:ssd exists",
             "attribute:stack == test || attribute:stack == prod && attribute:ssd exists",
             "ec2InstanceId in [i-00000000000000001, i-2]",
