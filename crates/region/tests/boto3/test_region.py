@@ -705,7 +705,8 @@ class Tasks(RegionTest):
         web, logs = answer["services"]
         self.assertEqual((web["schedulingStrategy"], logs["schedulingStrategy"]), ("REPLICA", "DAEMON"))
         self.assertEqual((web["desiredCount"], web["runningCount"], logs["desiredCount"]), (12, 12, 12))
-        self.assertEqual(web["deploymentConfiguration"], {"minimumHealthyPercent": 100, "maximumPercent": 200})
+        configuration = {"minimumHealthyPercent": 100, "maximumPercent": 200, "strategy": "ROLLING"}
+        self.assertEqual(web["deploymentConfiguration"], configuration)
         self.assertEqual([failure["reason"] for failure in answer["failures"]], ["MISSING"])
 
     def test_nothing_is_protected_by_itself(self):
