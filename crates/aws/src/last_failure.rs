@@ -9,7 +9,6 @@ use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint}
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
-use ebb_core::words::{REASON_CHARS_MAX, cut};
 use tokio::time::Instant;
 
 use crate::invocation::{Clock, Problem, error_chain};
@@ -54,7 +53,7 @@ impl Intercept for LastFailure {
     ) -> Result<(), BoxError> {
         if let Some(Err(error)) = context.output_or_error() {
             let operation = config.load::<Metadata>().map_or("a call", Metadata::name);
-            let text = format!("{operation}: {}", cut(&error_chain(error), REASON_CHARS_MAX));
+            let text = format!("{operation}: {}", error_chain(error));
             let attempt = Attempt { failed: Instant::now(), text };
             *self.attempt.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt);
         }

@@ -82,10 +82,10 @@ impl From<ParseError> for Problem {
 }
 
 fn with_causes(error: &dyn Error) -> String {
-    format!("failed to {}", cut(&error_chain(error), REASON_CHARS_MAX))
+    format!("failed to {}", error_chain(error))
 }
 
-/// An error with the whole chain of its causes.
+/// An error with the whole chain of its causes, as far as people will read it.
 pub(crate) fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -98,7 +98,7 @@ pub(crate) fn error_chain(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    text
+    cut(&text, REASON_CHARS_MAX)
 }
 
 /// How many problems an error names; the rest are counted. An SQS batch may bring thousands.
