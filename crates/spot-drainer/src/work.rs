@@ -34,7 +34,7 @@ impl Work {
     ) -> Self {
         let mut items: Vec<Item> = Vec::new();
         for Record { message_id, event } in records {
-            let found = match event {
+            let items_of_event = match event {
                 Ok(Event::Ours(announcement)) => {
                     let ignored = ignore_reason(&announcement, settings, home, now);
                     items_of(announcement, ignored)
@@ -42,7 +42,7 @@ impl Work {
                 Ok(Event::Ignored { instance_id, why }) => vec![Item::ignored(instance_id, why)],
                 Err(error) => vec![Item::malformed(error.into())],
             };
-            for mut item in found {
+            for mut item in items_of_event {
                 item.message_ids.push(message_id.clone());
                 add(&mut items, item);
             }
@@ -71,9 +71,9 @@ impl Work {
                 continue;
             }
             for instance_id in instance_ids {
-                let mut found = Item::about(announcement.notice(instance_id.clone()));
-                found.message_ids.clone_from(&item.message_ids);
-                add(&mut self.items, found);
+                let mut on_instance = Item::about(announcement.notice(instance_id.clone()));
+                on_instance.message_ids.clone_from(&item.message_ids);
+                add(&mut self.items, on_instance);
             }
         }
     }

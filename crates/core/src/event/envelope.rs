@@ -127,8 +127,8 @@ impl<T> Opening<T> {
     /// where it was written as text.
     fn open<'a>(&mut self, value: &'a Value, text: Option<&'a str>, place: Place<'a>) {
         if place.wrappings > WRAPPINGS_MAX {
-            let found = format!("more than {WRAPPINGS_MAX} wrappings");
-            return self.add(place, Err(unreadable(place, found)));
+            let actual = format!("more than {WRAPPINGS_MAX} wrappings");
+            return self.add(place, Err(unreadable(place, actual)));
         }
         let place = Place { wrappings: place.wrappings + 1, ..place };
         if let Some(values) = list(value) {
@@ -183,11 +183,11 @@ impl<T> Opening<T> {
         }
     }
 
-    fn add_unknown(&mut self, place: Place<'_>, found: String) {
+    fn add_unknown(&mut self, place: Place<'_>, actual: String) {
         let event = if place.over_sns {
-            Ok(Event::ignored(format!("no event that the function knows: {found}")))
+            Ok(Event::ignored(format!("no event that the function knows: {actual}")))
         } else {
-            Err(unreadable(place, found))
+            Err(unreadable(place, actual))
         };
         self.add(place, event);
     }
@@ -199,21 +199,21 @@ impl<T> Opening<T> {
         // Each message of a queue that is not read to its end must come again.
         let last = self.records.last().and_then(|record| record.message_id.as_deref());
         if self.records.len() == EVENTS_MAX || last != place.message_id {
-            let found = format!("more than {EVENTS_MAX} events");
-            self.records.push(place.record(Err(unreadable(place, found))));
+            let actual = format!("more than {EVENTS_MAX} events");
+            self.records.push(place.record(Err(unreadable(place, actual))));
         }
     }
 }
 
 /// What the reader knows nothing of, in a place where it must.
-fn unreadable(place: Place<'_>, found: String) -> ParseError {
+fn unreadable(place: Place<'_>, actual: String) -> ParseError {
     let (field, event) = place.holder;
     ParseError {
         event: event.to_owned(),
         field,
         expected: "an event of EventBridge, its `detail` or a message of Auto Scaling, bare or from \
                    SQS, SNS, Pipes or a dead-letter queue",
-        actual: found,
+        actual,
     }
 }
 
