@@ -471,6 +471,29 @@ variable "alarm_actions" {
   }
 }
 
+variable "account_concurrency" {
+  description = "The account's quota of concurrent Lambda executions in the Region (1000; 10 in a new account). At four fifths of it an alarm goes off. Null: no such alarm."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.account_concurrency == null ? true : var.account_concurrency >= 1 && floor(var.account_concurrency) == var.account_concurrency
+    error_message = "account_concurrency must be a whole number from 1: what `aws lambda get-account-settings` says of ConcurrentExecutions."
+  }
+}
+
+variable "runbook_url" {
+  description = "Where the alarms say that the runbook is: the address of docs/runbook.md, or of your own copy of it."
+  type        = string
+  default     = "docs/runbook.md"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[!-\"$-~]{1,300}$", var.runbook_url))
+    error_message = "runbook_url must be 1 to 300 characters without spaces and without a number sign: the alarms add the section."
+  }
+}
+
 variable "log_retention_days" {
   description = "How many days the functions' logs are kept."
   type        = number

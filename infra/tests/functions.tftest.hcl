@@ -47,8 +47,51 @@ run "every_function_has_what_it_needs" {
     error_message = "A function lacks an alarm."
   }
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.sweep_missing) == 1 && alltrue([for name in ["timed-out", "hook-timed-out", "recursion-dropped"] : contains(keys(aws_cloudwatch_metric_alarm.this), "lifecycle-drainer-${name}")])
+    condition = length(aws_cloudwatch_metric_alarm.sweep_missing) == 1 && length(setsubtract(
+      [
+        "spot-drainer-latency", "spot-drainer-undelivered", "spot-drainer-notices-age", "lifecycle-drainer-timed-out",
+        "lifecycle-drainer-hook-timed-out", "lifecycle-drainer-stuck", "lifecycle-drainer-recursion-dropped", "lifecycle-drainer-undelivered",
+      ],
+      keys(aws_cloudwatch_metric_alarm.this),
+    )) == 0
     error_message = "An alarm is missing."
+  }
+}
+
+run "each_alarm_names_its_section_of_the_runbook" {
+  variables {
+    fallback_asg         = "shop-fallback"
+    account_concurrency  = 1000
+    reserved_concurrency = { lifecycle-drainer = 10 }
+  }
+
+  assert {
+    condition = alltrue([
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.this), aws_cloudwatch_metric_alarm.sweep_missing) :
+      can(regex("[.)] Runbook: docs/runbook.md#[a-z-]+$", alarm.alarm_description)) &&
+      strcontains(file("../docs/runbook.md"), "\n### ${reverse(split("#", alarm.alarm_description))[0]}\n")
+    ])
+    error_message = "An alarm's section is not in the runbook: ${jsonencode([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_description])}"
+  }
+  assert {
+    condition     = alltrue([for name in ["spot-drainer-not-replaced", "lifecycle-drainer-concurrency", "account-concurrency"] : contains(keys(aws_cloudwatch_metric_alarm.this), name)])
+    error_message = "An alarm that was asked for is missing."
+  }
+  # CloudWatch keeps no more.
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : length(alarm.alarm_description) <= 1024])
+    error_message = "An alarm's description is too long."
+  }
+}
+
+run "the_saved_queries_are_those_of_the_runbook" {
+  assert {
+    condition     = alltrue([for query in aws_cloudwatch_query_definition.this : strcontains(file("../docs/runbook.md"), query.query_string)])
+    error_message = "The runbook has another query than the module saves."
+  }
+  assert {
+    condition     = alltrue([for name in keys(aws_cloudwatch_query_definition.this) : strcontains(file("../docs/runbook.md"), "`${name}`: ")])
+    error_message = "The runbook does not name a saved query."
   }
 }
 
@@ -159,6 +202,7 @@ run "every_name_begins_with_the_prefix" {
         [for resource in aws_scheduler_schedule.sweep : resource.name],
         [for resource in aws_cloudwatch_metric_alarm.this : resource.alarm_name],
         [for resource in aws_cloudwatch_metric_alarm.sweep_missing : resource.alarm_name],
+        [for resource in aws_cloudwatch_query_definition.this : replace(resource.name, "/", "-")],
         [for resource in aws_iam_role.function : resource.name],
         [for resource in aws_iam_role.hooks : resource.name],
         [for resource in aws_iam_role.schedule : resource.name],

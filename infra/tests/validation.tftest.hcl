@@ -45,6 +45,8 @@ run "wrong_values_first_of_each" {
     schedule_expression            = "30 minutes"
     sweep_missing_hours            = 169
     alarm_actions                  = ["people"]
+    account_concurrency            = 0
+    runbook_url                    = "our runbook"
     log_retention_days             = 31
     log_level                      = "verbose"
     kms_key_arn                    = "alias/aws/sns"
@@ -85,6 +87,8 @@ run "wrong_values_first_of_each" {
     var.schedule_expression,
     var.sweep_missing_hours,
     var.alarm_actions,
+    var.account_concurrency,
+    var.runbook_url,
     var.log_retention_days,
     var.log_level,
     var.kms_key_arn,
