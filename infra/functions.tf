@@ -127,7 +127,7 @@ resource "aws_lambda_function" "this" {
   }
 
   # Without its policy a first event would find a function that may do nothing.
-  depends_on = [aws_iam_role_policy.function]
+  depends_on = [aws_iam_role_policy.function, aws_iam_role_policy_attachment.further_clusters]
 
   lifecycle {
     precondition {
@@ -137,6 +137,11 @@ resource "aws_lambda_function" "this" {
     precondition {
       condition     = fileexists(format(local.package_path, each.key))
       error_message = "There is no ${format(local.package_path, each.key)}. Build it with `make build`, or take it from a release and say in package_path where it is."
+    }
+    precondition {
+      # Lambda Developer Guide, gettingstarted-limits. A variable costs its name and value.
+      condition     = sum([for setting in each.value.settings : local.settings[setting] == null ? 0 : length(setting) + length(local.settings[setting])]) <= 4096
+      error_message = "The settings of the ${each.key} are longer than the 4096 characters that Lambda allows. Name fewer clusters in ecs_clusters, or none for every cluster of the Region; fewer groups; or fewer prices."
     }
     precondition {
       condition = alltrue([
