@@ -10,11 +10,12 @@ locals {
   cluster_parts       = chunklist(local.cluster_arns, local.clusters_per_policy)
 
   group_arn     = "arn:${local.partition}:autoscaling:${local.region}:${local.account}:autoScalingGroup:*:autoScalingGroupName"
-  groups        = var.auto_scaling_groups == null ? [] : var.auto_scaling_groups
+  groups_by_key = merge({ for group in coalesce(var.auto_scaling_groups, []) : group => group }, var.auto_scaling_groups_by_key)
+  groups        = concat(coalesce(var.auto_scaling_groups, []), values(var.auto_scaling_groups_by_key))
   every_group   = ["${local.group_arn}/*"]
   fallback_arns = [for group in compact([var.fallback_asg]) : "${local.group_arn}/${group}"]
   # Groups whose hooks somebody else made count too, as long as they are named.
-  hooked_groups   = distinct(concat(local.groups, tolist(local.hook_groups)))
+  hooked_groups   = distinct(concat(local.groups, values(local.hook_groups)))
   hooked_arns     = length(local.hooked_groups) == 0 ? local.every_group : [for group in local.hooked_groups : "${local.group_arn}/${group}"]
   shrinkable_arns = length(local.groups) == 0 ? local.every_group : [for group in local.groups : "${local.group_arn}/${group}"]
 
@@ -24,7 +25,7 @@ locals {
   stops_tasks     = local.drainers_act && var.standalone_tasks == "stop"
   reaper_acts     = var.reaper_mode == "act"
 
-  key_arns    = distinct(compact([var.kms_key_arn, var.notification_topic_kms_key_arn]))
+  key_arns    = distinct(compact([var.kms_key_arn, var.notification_topic_kms_key_arn, var.environment_kms_key_arn]))
   key_actions = ["kms:Decrypt", "kms:GenerateDataKey"]
 
   # Which AWS service may act as a role. Auto Scaling and the Scheduler act for every account, so
@@ -60,7 +61,17 @@ locals {
     { sid = "FindContainerInstances", when = true, actions = ["ecs:ListContainerInstances"], scope = "clusters" },
     { sid = "DescribeContainerInstances", when = true, actions = ["ecs:DescribeContainerInstances"], scope = "in_clusters" },
     { sid = "Notify", when = var.notification_topic_arn != null, actions = ["sns:Publish"], resources = [var.notification_topic_arn] },
-    # To send dead letters, to receive notices, and to publish to an encrypted topic.
+    # To send dead letters, to receive notices, to publish to an encrypted topic, and to read the environment.
+    # What Lambda needs of a function's role in a VPC (Lambda Developer Guide, configuration-vpc).
+    {
+      sid  = "UseVpc"
+      when = var.vpc != null
+      actions = [
+        "ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
+      ]
+      resources = ["*"]
+    },
     { sid = "UseKeys", when = length(local.key_arns) > 0, actions = local.key_actions, resources = local.key_arns },
   ]
   read_tasks = [

@@ -28,7 +28,7 @@ variable "auto_scaling_groups" {
   description = <<-EOT
     Auto Scaling groups to look after, by name: each gets a termination hook (see `termination_hook_groups`), and the
     scale-in reaper may shrink these only. Null: no hooks, and the reaper may shrink every group that it finds behind
-    the clusters. The names must be known at plan time.
+    the clusters, unless there are `auto_scaling_groups_by_key`. The names must be known at plan time.
   EOT
   type        = list(string)
   default     = null
@@ -49,8 +49,18 @@ variable "auto_scaling_groups" {
   }
 }
 
+variable "auto_scaling_groups_by_key" {
+  description = <<-EOT
+    More such groups, by keys of your choice: `{ web = aws_autoscaling_group.web.name }`. Only the keys must be known at
+    plan time, so that these may be groups that the same configuration makes, with a `name_prefix` too.
+  EOT
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
 variable "termination_hook_groups" {
-  description = "Auto Scaling groups that get a termination hook, by name, if not all of `auto_scaling_groups` and only those. An empty list: no hooks."
+  description = "Auto Scaling groups that get a termination hook, by name, if not all of the groups above and only those. An empty list: no hooks."
   type        = list(string)
   default     = null
 
@@ -364,6 +374,38 @@ variable "package_path" {
   }
 }
 
+variable "package_s3" {
+  description = <<-EOT
+    Where the functions' zips are in S3, instead of `package_path`: the key with %s for the function's name. Put the
+    release into the key, as a zip that changes under its key is not deployed.
+  EOT
+  type        = object({ bucket = string, key = string })
+  default     = null
+
+  validation {
+    condition     = var.package_s3 == null ? true : length(split("%s", var.package_s3.key)) == 2 && length(split("%", var.package_s3.key)) == 2
+    error_message = "The key in package_s3 must hold %s once, for the function's name, such as ebb/v0.2.0/%s-arm64.zip, and no other percent sign."
+  }
+}
+
+variable "vpc" {
+  description = "Subnets and security groups of the functions, if they are to run in a VPC. It must have a way to the APIs of ECS, Auto Scaling, EC2, SNS and CloudWatch Logs: a NAT gateway or endpoints. Null: none."
+  type        = object({ subnet_ids = list(string), security_group_ids = list(string) })
+  default     = null
+
+  validation {
+    condition     = var.vpc == null ? true : length(var.vpc.subnet_ids) > 0 && length(var.vpc.security_group_ids) > 0
+    error_message = "vpc must name at least one subnet and one security group."
+  }
+}
+
+variable "use_fips_endpoints" {
+  description = "Call AWS's FIPS endpoints, where the Region has them."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "architecture" {
   description = "What the zips are built for: `arm64` (`make build`) or `x86_64` (`make build ARCH=x86-64`)."
   type        = string
@@ -537,6 +579,28 @@ variable "notification_topic_kms_key_arn" {
   validation {
     condition     = var.notification_topic_kms_key_arn == null ? true : can(regex("^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.notification_topic_kms_key_arn))
     error_message = "notification_topic_kms_key_arn must be the ARN of a key, such as arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab. An alias does not do in a policy."
+  }
+}
+
+variable "logs_kms_key_arn" {
+  description = "Customer managed KMS key for the functions' logs. Its policy must let logs.REGION.amazonaws.com in. Null: CloudWatch Logs' own key."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.logs_kms_key_arn == null ? true : can(regex("^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.logs_kms_key_arn))
+    error_message = "logs_kms_key_arn must be the ARN of a key, such as arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab."
+  }
+}
+
+variable "environment_kms_key_arn" {
+  description = "Customer managed KMS key for the functions' environment variables, which hold settings and no secret. Null: Lambda's own key."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.environment_kms_key_arn == null ? true : can(regex("^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.environment_kms_key_arn))
+    error_message = "environment_kms_key_arn must be the ARN of a key, such as arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab."
   }
 }
 

@@ -294,3 +294,82 @@ run "a_topic_of_another_region_is_refused" {
   }
   expect_failures = [aws_lambda_function.this]
 }
+
+run "groups_whose_names_are_known_only_later_get_hooks_by_their_keys" {
+  variables {
+    auto_scaling_groups        = null
+    auto_scaling_groups_by_key = { web = "web-20261127", workers = "workers-20261127" }
+  }
+
+  assert {
+    condition     = { for key, hook in aws_autoscaling_lifecycle_hook.termination : key => hook.autoscaling_group_name } == { web = "web-20261127", workers = "workers-20261127" }
+    error_message = "Not a hook for each group."
+  }
+  assert {
+    condition     = aws_lambda_function.this["scale-in-reaper"].environment[0].variables["AUTO_SCALING_GROUPS"] == "web-20261127,workers-20261127"
+    error_message = "The reaper may shrink other groups."
+  }
+}
+
+run "a_group_that_is_named_twice_is_refused" {
+  command = plan
+  variables {
+    auto_scaling_groups_by_key = { web = "shop-spot" }
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "packages_from_a_bucket_in_a_vpc_with_keys" {
+  variables {
+    package_path            = null
+    package_s3              = { bucket = "releases", key = "ebb/v1/%s-arm64.zip" }
+    vpc                     = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+    use_fips_endpoints      = true
+    logs_kms_key_arn        = "arn:aws-cn:kms:cn-north-1:111122223333:key/logs"
+    environment_kms_key_arn = "arn:aws-cn:kms:cn-north-1:111122223333:key/environment"
+  }
+
+  assert {
+    condition     = alltrue([for name, function in aws_lambda_function.this : function.s3_bucket == "releases" && function.s3_key == "ebb/v1/${name}-arm64.zip" && function.filename == null])
+    error_message = "A function's package is not that of the bucket."
+  }
+  assert {
+    condition = alltrue([
+      for name, function in aws_lambda_function.this : function.vpc_config[0].subnet_ids == toset(["subnet-1"]) && function.environment[0].variables["AWS_USE_FIPS_ENDPOINT"] == "true" &&
+      function.kms_key_arn == "arn:aws-cn:kms:cn-north-1:111122223333:key/environment" && aws_cloudwatch_log_group.function[name].kms_key_id == "arn:aws-cn:kms:cn-north-1:111122223333:key/logs"
+    ])
+    error_message = "A function lacks its VPC, its endpoints or a key."
+  }
+  assert {
+    condition = alltrue([
+      for policy in aws_iam_role_policy.function : contains(flatten([for statement in jsondecode(policy.policy).Statement : statement.Action]), "ec2:CreateNetworkInterface") &&
+      contains(flatten([for statement in jsondecode(policy.policy).Statement : statement.Resource if statement.Sid == "UseKeys"]), "arn:aws-cn:kms:cn-north-1:111122223333:key/environment")
+    ])
+    error_message = "A role may not use its VPC or the key of its environment."
+  }
+}
+
+run "two_places_of_the_packages_are_refused" {
+  command = plan
+  variables {
+    package_s3 = { bucket = "releases", key = "%s.zip" }
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "more_reserved_than_the_account_has_is_refused" {
+  command = plan
+  variables {
+    account_concurrency  = 110
+    reserved_concurrency = { lifecycle-drainer = 10, scale-in-reaper = 1 }
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "settings_beyond_the_environment_are_refused" {
+  command = plan
+  variables {
+    ecs_clusters = [for number in range(300) : format("a-cluster-with-a-long-name-%03d", number)]
+  }
+  expect_failures = [aws_lambda_function.this]
+}

@@ -47,6 +47,10 @@ run "wrong_values_first_of_each" {
     alarm_actions                  = ["people"]
     account_concurrency            = 0
     runbook_url                    = "our runbook"
+    package_s3                     = { bucket = "releases", key = "bootstrap.zip" }
+    vpc                            = { subnet_ids = [], security_group_ids = ["sg-1"] }
+    logs_kms_key_arn               = "alias/logs"
+    environment_kms_key_arn        = "alias/environment"
     log_retention_days             = 31
     log_level                      = "verbose"
     kms_key_arn                    = "alias/aws/sns"
@@ -89,6 +93,10 @@ run "wrong_values_first_of_each" {
     var.alarm_actions,
     var.account_concurrency,
     var.runbook_url,
+    var.package_s3,
+    var.vpc,
+    var.logs_kms_key_arn,
+    var.environment_kms_key_arn,
     var.log_retention_days,
     var.log_level,
     var.kms_key_arn,
