@@ -121,7 +121,7 @@ build: export RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/ebb --remap-path-prefi
 build: prerequisites $(TOOLS_LOCAL) $(TOOLS_BUILD) ## Build release zips for ARCH (arm64 or x86-64)
 	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo lambda build --release --disable-optimizations --$(ARCH) \
 		--locked $(foreach function,$(FUNCTIONS),--package $(function))
-	$(PYTHON) scripts/package.py $(FUNCTIONS)
+	$(PYTHON) scripts/package.py $(ARCH) $(FUNCTIONS)
 
 clean: ## Remove what was built and installed
 	cargo clean
