@@ -126,10 +126,11 @@ fn price(
     if let Some(&microusd) = market.on_demand.get(instance_type) {
         return Some((microusd, PriceSource::PriceList));
     }
-    if let Some(microusd) = list_price(instance_type, region) {
+    if let Some(microusd) = list_price(instance_type, region).and_then(microusd) {
         return Some((microusd, PriceSource::Table));
     }
-    Some((list_price(instance_type, "us-east-1")?, PriceSource::TableUsEast1))
+    let microusd = list_price(instance_type, "us-east-1").and_then(microusd)?;
+    Some((microusd, PriceSource::TableUsEast1))
 }
 
 /// A price in millionths of a dollar. `None` for what is no price: it is above 0 and at most 10,000

@@ -6,8 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::microusd;
-
 /// A line for each instance type with its prices by Region, below one with the date and the Regions.
 const TABLE: &str = include_str!("table.txt");
 
@@ -37,17 +35,17 @@ pub fn table_date() -> &'static str {
     PRICES.date
 }
 
-/// What an hour of an instance type costs in a Region, in millionths of a dollar. `None` if the
-/// table does not say.
-pub(super) fn list_price(instance_type: &str, region: &str) -> Option<u64> {
+/// What an hour of an instance type costs in a Region, in dollars. `None` if the table does not say.
+pub(super) fn list_price(instance_type: &str, region: &str) -> Option<f64> {
     let column = PRICES.regions.iter().position(|name| *name == region)?;
     let price = PRICES.prices.get(instance_type)?.split(' ').nth(column)?;
-    price.parse().ok().and_then(microusd)
+    price.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prices::microusd;
 
     #[test]
     fn the_table_is_whole_and_dated() {
@@ -65,7 +63,7 @@ mod tests {
 
     #[test]
     fn what_the_table_does_not_have_has_no_price() {
-        assert_eq!(list_price("m7g.large", "us-east-1"), Some(81_600));
+        assert_eq!(list_price("m7g.large", "us-east-1"), Some(0.0816));
         assert_eq!(list_price("m7g.large", "eu-west-1"), None);
         assert_eq!(list_price("a1.large", "us-gov-west-1"), None);
         assert_eq!(list_price("", "us-east-1"), None);
