@@ -202,3 +202,26 @@ impl ProvideErrorMetadata for Refusal {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_runtime_api::http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_read_in_either_protocol() {
+        for body in [
+            r#"{"__type":"AccessDeniedException","message":"not allowed"}"#,
+            r#"{"__type":"com.amazonaws.pricing#AccessDeniedException","Message":"not allowed"}"#,
+            "<Response><Errors><Error><Code>AccessDeniedException</Code>\
+             <Message>not allowed</Message></Error></Errors></Response>",
+        ] {
+            let status = StatusCode::try_from(400).unwrap();
+            let error = answer(&HttpResponse::new(status, SdkBody::from(body))).unwrap_err();
+            let refusal = error.as_operation_error().unwrap();
+            let refused = (refusal.meta().code(), refusal.meta().message());
+            assert_eq!(refused, (Some("AccessDeniedException"), Some("not allowed")), "{body}");
+        }
+    }
+}
