@@ -1,5 +1,5 @@
-//! AWS's prices, read once an hour for all who ask: few calls, and none that a caller waits for
-//! longer than a few seconds.
+//! AWS's prices, read once an hour for all who ask: few calls, for which a caller waits 13 s
+//! at most in all.
 //!
 //! Which price an instance has is decided in `ebb_core::prices`, where there is a price for what
 //! could not be read as well.
@@ -74,8 +74,8 @@ impl PriceReader {
         Self { clients, prices: Mutex::default(), spot_instances: Mutex::default() }
     }
 
-    /// The prices of these instance types, as far as they can be read within a few seconds. Without
-    /// types nothing is asked.
+    /// The prices of these instance types, as far as they can be read in 13 s at most. Without types
+    /// nothing is asked.
     pub async fn read(&self, types: &BTreeSet<String>, now: Timestamp) -> MarketPrices {
         if types.is_empty() {
             return MarketPrices::default();

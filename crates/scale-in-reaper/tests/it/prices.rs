@@ -166,3 +166,15 @@ async fn a_type_without_a_price_leaves_the_plan_to_count_instances() {
     assert_eq!(report.plan.saving.planned_microusd, None);
     assert!(!text(&report).contains("Prices:"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_fifty_types_are_asked_about_in_an_hour() {
+    let mut world = small(1);
+    for number in 7..=66 {
+        let machine = Machine::new(&format!("z{number}.large"), 2048, 7680);
+        world.add_instance(CLUSTER, NewInstance::new(instance_id(number)).machine(machine));
+    }
+    let sim = Sim::start(world, settings()).await;
+    sim.report().await;
+    assert_eq!(sim.calls("GetProducts"), 50);
+}
