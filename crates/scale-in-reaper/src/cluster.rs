@@ -62,6 +62,7 @@ pub(crate) async fn sweep_cluster(
         mode,
         plan,
         potential,
+        prices: observation.prices,
         outcomes,
         follow_ups,
         stranded,
