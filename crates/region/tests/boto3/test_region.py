@@ -126,6 +126,7 @@ CASES = [
     ("drain-elsewhere", UPDATE, ids("@1", cluster="x", status="DRAINING"), NO_CLUSTER),
     ("put", PUT, attributes("@2", "ebb"), None),
     ("put-typed", PUT, attributes("@2", "ebb", targetType="container-instance"), None),
+    ("attributes", LIST_ATTRIBUTES, SHOP | INSTANCE_TYPE | {"attributeName": "ebb"}, None),
     ("put-none", PUT, attributes("@2"), INVALID),
     ("put-11", PUT, attributes("@3", *"abcdefghijk"), INVALID),
     ("put-missing", PUT, attributes("x/y", "ebb"), "TargetNotFoundException"),
@@ -189,7 +190,6 @@ CASES = [
     ("service-missing", "ecs.describe_services", SHOP | {"services": ["x"]}, None),
     ("services-11", "ecs.describe_services", SHOP | {"services": ["x"] * 11}, INVALID),
     ("publish", "sns.publish", {"TopicArn": "@topic", "Message": "<a> & 🚰", "Subject": "A subject"}, None),
-    ("attributes", LIST_ATTRIBUTES, SHOP | INSTANCE_TYPE | {"attributeName": "ecs.os-type"}, None),
     ("attributes-elsewhere", LIST_ATTRIBUTES, INSTANCE_TYPE | {"cluster": "x"}, NO_CLUSTER),
     ("attributes-untyped", LIST_ATTRIBUTES, SHOP, INVALID),
     ("attributes-value-only", LIST_ATTRIBUTES, SHOP | INSTANCE_TYPE | {"attributeValue": "x"}, INVALID),
@@ -234,6 +234,7 @@ MOTO_IS_WRONG = {
     "breaks (API_TerminateInstanceInAutoScalingGroup)": "terminate-unknown terminate-half",
     "asks no cluster, and takes a value without a name (API_ListAttributes)": """attributes-elsewhere
         attributes-value-only""",
+    "forgets that a full ARN says its type (API_Attribute, targetType)": "attributes",
     "looks for the task definition first (API_RunTask, count: 10)": "run-11",
     "breaks, or has no bounds (API_SetInstanceProtection: 50 of the group)": """protect-unknown-instance
         protect-in-unknown-group protect-51-instances""",
