@@ -90,3 +90,48 @@ impl Lines {
         format!("{:02}:{:02}", seconds / 60, seconds % 60)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::world::delivery::Function;
+
+    /// The lines of a log in which each function that is named here has ended like this.
+    fn lines(results: &[(&str, Result<Value, String>)]) -> Vec<String> {
+        let world = scenario::shop("2025-03-04T05:00:00Z".parse().unwrap(), 1);
+        let region = Region::start(world, 1.0);
+        let log = EventLog::begin(&region);
+        for (function, result) in results {
+            let mut world = region.world();
+            let added = Function::new(Duration::from_secs(30));
+            world.delivery.functions.insert((*function).to_owned(), added);
+            world.invoke(function, json!({}));
+            let (invocation, _) = world.take_ready().remove(0);
+            world.end(invocation, result.clone());
+        }
+        log.lines_after(0, &region)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sweep_is_told_by_its_plans_and_an_invocation_that_went_well_not_at_all() {
+        let answer = json!({"clusters": [{"text": "2 of 12 go:\n  i-1"}, {"text": "none goes"}]});
+        let told = lines(&[
+            (scenario::SPOT_DRAINER, Ok(json!({"outcome": "drained"}))),
+            (scenario::SCALE_IN_REAPER, Ok(answer)),
+        ]);
+        assert_eq!(told, ["00:00  2 of 12 go:", "00:00    i-1", "00:00  none goes"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_function_is_named_with_the_beginning_of_its_error_in_one_line() {
+        let error = format!("no\nroom{}", "x".repeat(900));
+        let told = lines(&[(scenario::SPOT_DRAINER, Err(error))]);
+        let words = "00:00  function spot-drainer failed: noroomxxx";
+        assert!(told.len() == 1 && told[0].starts_with(words), "{told:?}");
+        assert_eq!(told[0].len(), "00:00  function spot-drainer failed: ".len() + ERROR_CHARS_MAX);
+    }
+}

@@ -102,12 +102,13 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let address = listener.local_addr()?;
     println!("The simulated Region listens on http://{address}");
 
-    let lambda = InvokeApi::new(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.lambda_port)));
+    let functions = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.lambda_port));
+    let lambda = InvokeApi::new(functions);
     let story = async {
         match arguments.command {
             Command::Demo => demo(&region, &lambda).await,
             Command::Serve => {
-                println!("{}", how_to_try_it(address));
+                println!("{}", how_to_try_it(address, functions));
                 tokio::select! {
                     never = region.run_forever(&lambda) => match never {},
                     never = print_events(&region, &log) => match never {},
@@ -140,7 +141,7 @@ async fn listen(port: u16) -> Result<TcpListener, String> {
 }
 
 /// What to paste into another terminal. No signature is checked, so the keys open nothing.
-fn how_to_try_it(address: SocketAddr) -> String {
+fn how_to_try_it(address: SocketAddr, functions: SocketAddr) -> String {
     format!(
         "Open that in a browser to interrupt, scale in and look on, or paste into another terminal:
 
@@ -148,6 +149,7 @@ fn how_to_try_it(address: SocketAddr) -> String {
   export AWS_ACCESS_KEY_ID=AKIDEXAMPLE AWS_SECRET_ACCESS_KEY=example
   aws ecs list-container-instances --cluster {}
 
+The functions are expected on http://{functions}, where `cargo lambda watch` serves them.
 What happens, in minutes and seconds of the Region's time, until Ctrl-C:",
         scenario::CLUSTER
     )

@@ -13,6 +13,7 @@ import functools
 import json
 import logging
 import os
+import pathlib
 import re
 import subprocess
 import time
@@ -32,6 +33,7 @@ from botocore.parsers import ResponseParserError
 from moto.ec2.utils import generate_instance_identity_document
 from moto.server import ThreadedMotoServer
 
+ROOT = pathlib.Path(__file__).resolve().parents[4]
 GROUP = "shop-on-demand"
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:notices"
 ROLE = "arn:aws:iam::111122223333:role/hooks"
@@ -370,6 +372,10 @@ def misfits(value, shape, path):
         known = key in shape.members
         found += misfits(item, shape.members[key], f"{path}.{key}") if known else [f"{path}.{key} is unknown"]
     return found
+
+
+def files(path):
+    return sorted(path.rglob("*.rs")) if path.is_dir() else [path]
 
 
 def setUpModule():
@@ -1204,6 +1210,25 @@ class Control(RegionTest):
         fault = {"operation": "ListClusters", "fault": "throttle"}
         self.refuses("/_ebb/faults", *[fault | {"calls": calls} for calls in [2**32, -1, "two"]])
         self.refuses("/_ebb/interrupt", {"instance_id": FIRST, "action": 5})
+
+
+class Documents(RegionTest):
+    def test_the_page_for_people_names_every_operation_control_and_fault_and_no_others(self):
+        text = (ROOT / "docs" / "try-it.md").read_text()
+        sources = [ROOT / "crates/region/src" / name for name in ["wire", "control.rs", "fault.rs"]]
+        wire, control, fault = ("".join(map(pathlib.Path.read_text, files(source))) for source in sources)
+        table = text[text.index("| service | operations |") :]
+        # Longer than any code of an error or word of a status that is matched like an operation.
+        operations = set(re.findall(r'^ *(?:\| )?"([A-Z][a-z]+[A-Z]\w+)"(?: \||$| =>)', wire, re.MULTILINE))
+        verbs = "List|Describe|Update|Put|Delete|Run|Stop|Get|Launch|Set|Terminate|Complete|Record|Create|Publish"
+        operations = {name for name in operations | {"Publish"} if re.match(verbs, name)}
+        self.assertEqual(set(re.findall(r"`([A-Z]\w+)`", table.partition("\n\n")[0])), operations)
+        controls = set(re.findall(r'^ *"([a-z-]+)" => \w+\(world', control, re.MULTILINE))
+        self.assertEqual(set(re.findall(r"^\| `/_ebb/([\w-]+)`", text, re.MULTILINE)), controls)
+        (row,) = [line for line in text.splitlines() if line.startswith("| `/_ebb/faults`")]
+        faults = set(re.findall(r'^ *"([a-z-]+)" => Some\(Fault', fault, re.MULTILINE))
+        self.assertEqual(set(re.findall("`([a-z-]+)`", row)), faults)
+        self.assertTrue(min(len(operations), len(controls), len(faults)) > 8, "nothing was compared")
 
 
 class SameAsMoto(unittest.TestCase):
