@@ -42,7 +42,7 @@ const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest time-out that Lambda allows, for a function that waits.
 const LONGEST_FUNCTION_TIMEOUT: Duration = Duration::from_secs(900);
 /// How long a function may take to be compiled and started, on the wall clock.
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_secs(300);
 /// How much of the world's time the interruption gets: its two minutes, and up to five until its
 /// group and ECS have noticed.
 const SPOT_STORY: Duration = Duration::from_secs(420);
@@ -110,6 +110,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             Command::Serve => {
                 println!("{}", how_to_try_it(address, functions));
                 tokio::select! {
+                    never = say_when_ready(&region, &lambda) => match never {},
                     never = region.run_forever(&lambda) => match never {},
                     never = print_events(&region, &log) => match never {},
                     _ = tokio::signal::ctrl_c() => ExitCode::SUCCESS,
@@ -150,9 +151,19 @@ fn how_to_try_it(address: SocketAddr, functions: SocketAddr) -> String {
   aws ecs list-container-instances --cluster {}
 
 The functions are expected on http://{functions}, where `cargo lambda watch` serves them.
+Wait until they run: one that still starts would be too late for what you do.
 What happens, in minutes and seconds of the Region's time, until Ctrl-C:",
         scenario::CLUSTER
     )
+}
+
+/// Says that the functions run, or why not, and then nothing for ever.
+async fn say_when_ready(region: &Region, lambda: &InvokeApi) -> Infallible {
+    match start_functions(region, lambda).await {
+        Ok(()) => println!("The functions run."),
+        Err(problem) => eprintln!("{problem}"),
+    }
+    std::future::pending().await
 }
 
 /// Prints what happens, for ever.
@@ -169,23 +180,30 @@ async fn print_events(region: &Region, log: &EventLog) -> Infallible {
     }
 }
 
-async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
-    // A function that is still starting would lose minutes of the world's time. Each ignores an event
-    // of somebody else's.
+/// Has each function compiled and started: one that still does so would lose minutes of the world's
+/// time. Each ignores an event of somebody else's.
+async fn start_functions(region: &Region, lambda: &InvokeApi) -> Result<(), String> {
     let foreign = json!({"source": "ebb.demo", "detail-type": "Warm-up", "detail": {}});
     for function in [scenario::SPOT_DRAINER, scenario::LIFECYCLE_DRAINER, scenario::SCALE_IN_REAPER]
     {
-        match timeout(START_LIMIT, lambda.invoke(function, foreign.clone(), region.now())).await {
+        let invoked = lambda.invoke(function, foreign.clone(), region.now());
+        match timeout(START_LIMIT, invoked).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                eprintln!("The function {function} does not run: {error}");
-                return ExitCode::FAILURE;
-            }
+            Ok(Err(error)) => return Err(format!("The function {function} does not run: {error}")),
             Err(_) => {
-                eprintln!("The function {function} did not start within {START_LIMIT:?}");
-                return ExitCode::FAILURE;
+                return Err(format!(
+                    "The function {function} did not start within {START_LIMIT:?}"
+                ));
             }
         }
+    }
+    Ok(())
+}
+
+async fn demo(region: &Region, lambda: &InvokeApi) -> ExitCode {
+    if let Err(problem) = start_functions(region, lambda).await {
+        eprintln!("{problem}");
+        return ExitCode::FAILURE;
     }
     let mut timeline = {
         let world = region.world();
