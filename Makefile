@@ -66,8 +66,8 @@ demo: local ## Play a Spot interruption, a scale-in and sweeps, with the real fu
 invoke: local ## Run FUNCTION on the sample EVENT (or several)
 	$(PYTHON) scripts/local.py invoke $(FUNCTION) $(EVENT)
 
-serve: local ## Serve the simulated Region and the functions until Ctrl-C
-	$(PYTHON) scripts/local.py serve
+serve: local ## Serve the simulated Region and the functions until Ctrl-C, on PORT (4599)
+	$(PYTHON) scripts/local.py serve $(if $(PORT),--port $(PORT)) $(if $(SPEED),--speed $(SPEED))
 
 events: local ## Run each function on each of its sample events; only malformed and unknown ones may fail
 	$(PYTHON) scripts/local.py events

@@ -8,6 +8,7 @@ use super::answer::{Answer, Refusal};
 use super::broken_answer::broken;
 use super::{
     autoscaling_calls, aws_json, ec2_calls, ecs_calls, pricing_calls, query_protocol, sns_calls,
+    sts_calls,
 };
 use crate::fault::Fault;
 use crate::lambda::hop_in_trace;
@@ -135,6 +136,7 @@ impl Request {
                     "DescribeSpotPriceHistory" => ec2_calls::describe_spot_prices(world, &form),
                     "DescribeSubnets" => ec2_calls::describe_subnets(world, &form),
                     "Publish" => sns_calls::publish(world, &form, self.hop),
+                    "GetCallerIdentity" => Ok(sts_calls::get_caller_identity()),
                     "CreateTopic" => sns_calls::create_topic(world, &form),
                     operation => autoscaling_calls::run(world, operation, &form),
                 }
