@@ -1,13 +1,14 @@
-//! EC2's operations `DescribeInstances`, by the Capacity Reservation of the instances, and
-//! `DescribeSubnets`, by id.
+//! EC2's operations `DescribeInstances`, by the Capacity Reservation of the instances,
+//! `DescribeInstanceTypes`, by name, and `DescribeSubnets`, by id.
 //!
-//! Source: EC2 API Reference, `DescribeInstances` and `DescribeSubnets`.
+//! Source: EC2 API Reference, of each operation.
 
 use std::collections::BTreeMap;
 
 use super::answer::Refusal;
 use super::query_protocol::{Form, element};
 use crate::world::World;
+use crate::world::ec2::network_interfaces;
 
 /// Source: EC2 User Guide, `Using_Filtering`.
 const FILTER_VALUES_MAX: usize = 200;
@@ -53,6 +54,26 @@ pub(super) fn describe_subnets(world: &World, form: &Form) -> Result<String, Ref
         .map(|subnet| format!("<item>{subnet}</item>"))
         .collect();
     Ok(format!("<subnetSet>{items}</subnetSet>"))
+}
+
+/// Of one network card each. Only with the filter by name, and what is not simulated is left out.
+pub(super) fn describe_instance_types(form: &Form) -> Result<String, Refusal> {
+    let filters = filters(form, &["instance-type"])?;
+    let Some(names) = filters.get("instance-type") else {
+        return Err(Refusal::new("InvalidParameterValue", "Only by name here"));
+    };
+    let items: String = names
+        .iter()
+        .filter_map(|name| Some((name, network_interfaces(name)?.to_string())))
+        .map(|(name, number)| {
+            let number = element("maximumNetworkInterfaces", &number);
+            let card = format!("<item>{}{number}</item>", element("networkCardIndex", "0"));
+            let network = [number, format!("<networkCards>{card}</networkCards>")].concat();
+            let name = element("instanceType", name);
+            format!("<item>{name}<networkInfo>{network}</networkInfo></item>")
+        })
+        .collect();
+    Ok(format!("<instanceTypeSet>{items}</instanceTypeSet>"))
 }
 
 /// Only with the filters by reservation and by state.

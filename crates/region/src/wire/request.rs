@@ -124,6 +124,7 @@ impl Request {
             Protocol::Query => {
                 let form = query_protocol::Form::read(&self.body);
                 match self.operation.as_str() {
+                    "DescribeInstanceTypes" => ec2_calls::describe_instance_types(&form),
                     "DescribeInstances" => ec2_calls::describe_instances(world, &form),
                     "DescribeSubnets" => ec2_calls::describe_subnets(world, &form),
                     "Publish" => sns_calls::publish(world, &form, self.hop),
