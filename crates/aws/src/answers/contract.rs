@@ -23,7 +23,7 @@ pub(super) enum Contract {
 }
 
 /// Every operation that this crate calls.
-const CONTRACTS: [(&str, Contract); 27] = [
+const CONTRACTS: [(&str, Contract); 28] = [
     ("CompleteLifecycleAction", Contract::Elements(&["CompleteLifecycleActionResult"])),
     ("DeleteAttributes", Contract::Structures("attributes", &["name"])),
     (
@@ -50,6 +50,8 @@ const CONTRACTS: [(&str, Contract); 27] = [
         "DescribeInstanceRefreshes",
         Contract::Members(&["DescribeInstanceRefreshesResult", "InstanceRefreshes"], &["Status"]),
     ),
+    // EC2 API (2016-11-15).
+    ("DescribeInstanceTypes", Contract::Members(&["instanceTypeSet"], &["instanceType"])),
     // EC2 API (2016-11-15).
     ("DescribeInstances", Contract::Elements(&["reservationSet"])),
     (
