@@ -176,6 +176,32 @@ fn tasks_need_their_platform_and_a_zone_with_a_subnet() {
 }
 
 #[test]
+fn an_instance_without_an_attribute_takes_no_task_that_asks_for_another_value_of_it() {
+    for (constraint, attributed, goes) in [
+        ("attribute:spot != true", [true, true, true], true),
+        ("attribute:spot != true", [true, false, false], false),
+        ("attribute:spot not_exists", [false, false, true], true),
+        // One runs where that would not let it: so ECS does.
+        ("attribute:spot != true", [false, false, false], true),
+        ("attribute:spot != true", [true, false, true], true),
+    ] {
+        let mut inventory = cluster(&[(4, 4), (4, 4), (4, 0)]);
+        for (instance, has) in inventory.instances.iter_mut().zip(attributed) {
+            instance.attributes.extend(has.then(|| ("spot".to_owned(), "false".to_owned())));
+        }
+        inventory.services.push(service(0, room(1, 0)));
+        inventory.services[0].constraints.push(constraint.to_owned());
+        run(&mut inventory, 0, 0);
+        if attributed == [true, false, true] {
+            run(&mut inventory, 1, 0);
+        }
+        protect(&mut inventory, [1, 2]);
+        let expected = if goes { "certified" } else { "no_room" };
+        assert_eq!(word(&inventory, &boundless()), expected, "{constraint} {attributed:?}");
+    }
+}
+
+#[test]
 fn settings_let_go_what_they_are_for() {
     let permissions: [(&str, Change); 3] = [
         ("managed_scaling", |_, policy| policy.allow_managed_scaling = true),
