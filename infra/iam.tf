@@ -164,6 +164,8 @@ locals {
       { sid = "DescribeTaskDefinitions", when = true, actions = ["ecs:DescribeTaskDefinition"], resources = ["*"] },
       # Nor for ec2:Describe*. Tasks in network mode awsvpc are placed in the zones of their subnets.
       { sid = "DescribeSubnets", when = true, actions = ["ec2:DescribeSubnets"], resources = ["*"] },
+      # Each holds a network interface, of which an instance type has few.
+      { sid = "DescribeInstanceTypes", when = true, actions = ["ec2:DescribeInstanceTypes"], resources = ["*"] },
       # Nor for prices. Which instances have Spot prices, only EC2 says.
       {
         sid       = "ReadPrices"

@@ -40,7 +40,8 @@ run "everything_on" {
       ])) == toset([
       "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeInstanceRefreshes",
       "autoscaling:DescribeLifecycleHooks",
-      "ec2:CreateFleet", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplateVersions", "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets",
+      "ec2:CreateFleet", "ec2:DescribeInstanceTypes", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplateVersions",
+      "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets",
       "ecs:DescribeCapacityProviders", "ecs:DescribeTaskDefinition",
       "pricing:GetProducts",
     ])

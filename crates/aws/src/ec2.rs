@@ -1,5 +1,6 @@
 //! Amazon EC2, of which few reads are needed: which instances run in a Capacity Reservation and
-//! which are Spot Instances, what Spot Instances cost, and in which Availability Zones subnets are.
+//! which are Spot Instances, what Spot Instances cost, in which Availability Zones subnets are, and how
+//! many network interfaces instance types have.
 //!
 //! The SDK's client of EC2 is larger than all of Ebb, so it is called without one: see decision 010.
 
@@ -11,12 +12,17 @@ use ebb_core::ids::{CapacityReservationId, InstanceId};
 use ebb_core::prices::microusd;
 use form_urlencoded::Serializer;
 use jiff::Timestamp;
+use xmlparser::{ElementEnd, Token, Tokenizer};
 
 use crate::error::AwsError;
 use crate::unmodeled::{Input, UnmodeledService, texts};
 
 /// How many values a filter may have. Source: EC2 User Guide, `Using_Filtering`.
 const FILTER_VALUES_MAX: usize = 200;
+/// How many instance types an answer describes at most. Source: EC2 API, `DescribeInstanceTypes`.
+const INSTANCE_TYPES_MAX: usize = 100;
+/// How deep the items of an answer's list stand: in the list, in the document's own element.
+const ITEM_DEPTH: usize = 3;
 /// How many pages a list may have. With 500 Spot Instances each, that is more than the 5,000
 /// container instances of a cluster four times over.
 const PAGES_MAX: usize = 40;
@@ -123,12 +129,7 @@ impl Ec2 {
             let operation = format!("describe {} subnets", batch.len());
             let call = Operation::builder().operation_name("DescribeSubnets");
             // By a filter: asked for by its id, one that is gone would fail the call.
-            let mut form =
-                "Action=DescribeSubnets&Version=2016-11-15&Filter.1.Name=subnet-id".to_owned();
-            for (number, subnet) in (1..).zip(batch) {
-                // An id has no character that a form would have to escape.
-                form += &format!("&Filter.1.Value.{number}={subnet}");
-            }
+            let form = filtered("DescribeSubnets", "subnet-id", batch);
             let document = self.invoke(call, &operation, form).await?;
             // The contract of the answer is that every subnet has both.
             zones.extend(
@@ -136,6 +137,32 @@ impl Ec2 {
             );
         }
         Ok(zones)
+    }
+
+    /// How many network interfaces an instance of each type has, the primary one included. Of a type
+    /// with several network cards it is what one card takes: nothing says that ECS uses the others.
+    /// A type that EC2 does not know, or of which it does not say that, is left out.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub async fn network_interfaces(
+        &self,
+        instance_types: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, i64>, AwsError> {
+        let mut interfaces = BTreeMap::new();
+        // Nothing that a form would have to escape, and no `*`, which a filter takes for any text.
+        let is_plain = |character: char| matches!(character, 'a'..='z' | '0'..='9' | '.' | '-');
+        let instance_types: Vec<_> =
+            instance_types.iter().filter(|name| name.chars().all(is_plain)).collect();
+        for batch in instance_types.chunks(INSTANCE_TYPES_MAX) {
+            let operation = format!("describe {} instance types", batch.len());
+            let call = Operation::builder().operation_name("DescribeInstanceTypes");
+            // By a filter: asked for by its name, one that is not known would fail the call.
+            let form = filtered("DescribeInstanceTypes", "instance-type", batch);
+            let document = self.invoke(call, &operation, form).await?;
+            interfaces.extend(items(&document).iter().filter_map(|item| interfaces_of(item)));
+        }
+        Ok(interfaces)
     }
 
     /// The documents of a list, page by page.
@@ -169,6 +196,15 @@ impl Ec2 {
     }
 }
 
+/// A form with one filter. The values must need no escape.
+fn filtered(action: &str, filter: &str, values: &[&String]) -> String {
+    let mut form = format!("Action={action}&Version=2016-11-15&Filter.1.Name={filter}");
+    for (number, value) in (1..).zip(values) {
+        form += &format!("&Filter.1.Value.{number}={value}");
+    }
+    form
+}
+
 fn spot_price_form(instance_types: &[String], at: Timestamp) -> String {
     let mut form = Serializer::new(String::new());
     form.append_pair("Action", "DescribeSpotPriceHistory")
@@ -196,4 +232,63 @@ fn instance_ids(document: &str, operation: &str) -> Result<Vec<InstanceId>, AwsE
     let ids = texts(document, "instanceId");
     let ids: Option<_> = ids.iter().map(|id| InstanceId::parse(id)).collect();
     ids.ok_or_else(|| AwsError::unusable_answer(operation, "it has an id that is none"))
+}
+
+/// The texts within each item of a document's list, each with the name of its element, however deep
+/// in the item. That the document is whole was checked before.
+fn items(document: &str) -> Vec<Vec<(&str, &str)>> {
+    let (mut items, mut open) = (Vec::new(), Vec::new());
+    for token in Tokenizer::from(document).map_while(Result::ok) {
+        match token {
+            Token::ElementStart { local, .. } => {
+                open.push(local.as_str());
+                if open.len() == ITEM_DEPTH {
+                    items.push(Vec::new());
+                }
+            }
+            Token::Text { text } if open.len() > ITEM_DEPTH => {
+                if let (Some(item), Some(name)) = (items.last_mut(), open.last()) {
+                    item.push((*name, text.as_str()));
+                }
+            }
+            Token::ElementEnd { end: ElementEnd::Empty | ElementEnd::Close(..), .. } => {
+                open.pop();
+            }
+            _ => {}
+        }
+    }
+    items
+}
+
+/// An instance type, and the fewest network interfaces that its description names: for all of it,
+/// and for each network card.
+fn interfaces_of(item: &[(&str, &str)]) -> Option<(String, i64)> {
+    let texts = |element| item.iter().filter(move |(name, _)| *name == element);
+    let (_, instance_type) = texts("instanceType").next()?;
+    let numbers = texts("maximumNetworkInterfaces").map(|(_, text)| text.parse::<i64>().ok());
+    let fewest = numbers.collect::<Option<Vec<_>>>()?.into_iter().min()?;
+    Some(((*instance_type).to_owned(), fewest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_type_has_the_interfaces_of_one_network_card() {
+        let document = "<DescribeInstanceTypesResponse><requestId>r</requestId><instanceTypeSet>\
+            <item><networkInfo><networkCards><item><maximumNetworkInterfaces>3\
+            </maximumNetworkInterfaces></item></networkCards><maximumNetworkInterfaces>3\
+            </maximumNetworkInterfaces></networkInfo><instanceType>m7g.large</instanceType></item>\
+            <item><instanceType>p5.48xlarge</instanceType><networkInfo><maximumNetworkInterfaces>64\
+            </maximumNetworkInterfaces><networkCards><item><maximumNetworkInterfaces>2\
+            </maximumNetworkInterfaces></item><item><maximumNetworkInterfaces>2\
+            </maximumNetworkInterfaces></item></networkCards></networkInfo></item>\
+            <item><instanceType>of-no-network</instanceType><networkInfo/></item>\
+            </instanceTypeSet></DescribeInstanceTypesResponse>";
+        let interfaces: BTreeMap<_, _> =
+            items(document).iter().filter_map(|item| interfaces_of(item)).collect();
+        let expected = [("m7g.large".to_owned(), 3), ("p5.48xlarge".to_owned(), 2)];
+        assert_eq!(interfaces, BTreeMap::from(expected));
+    }
 }

@@ -4,6 +4,7 @@
 
 mod answer;
 pub mod follow_up;
+pub mod network_interfaces;
 pub mod never_joined;
 pub mod owners;
 mod potential;

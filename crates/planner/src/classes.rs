@@ -19,8 +19,25 @@ pub(crate) struct Classes {
     pub(crate) class: Table<InstanceIndex, ClassIndex>,
     /// By class, then by set of constraints: whether the class is a member.
     pub(crate) members: Vec<Vec<bool>>,
+    /// Where the platform and the subnets of some services let tasks run, the smallest first.
+    pub(crate) reaches: Vec<Reach>,
     /// By position of a service: its set of constraints.
     set_of: Vec<usize>,
+}
+
+/// How many reaches are looked at. There are as many as services need different operating systems,
+/// architectures and sets of zones; past it the largest, which are most like the whole cluster, are
+/// left to the limits of that.
+const REACHES_MAX: usize = 32;
+
+/// Where the platform and the subnets of some services let tasks run: on a part of the usable
+/// instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// The first of those services, by name.
+    pub(crate) service: String,
+    /// Whether each class of instances is within.
+    pub(crate) classes: Table<ClassIndex, bool>,
 }
 
 /// What a service asks of an instance beside room, as the inventory says it.
@@ -48,6 +65,13 @@ impl<'a> Requirements<'a> {
             cpu_architecture: service.cpu_architecture.as_ref(),
             zones: service.zones.as_ref(),
         }
+    }
+
+    /// What its platform and its subnets ask alone; `None` if that is nothing.
+    fn implied(self) -> Option<Self> {
+        let implied = Self { constraints: &[], ..self };
+        let nothing = Self { constraints: &[], os_type: None, cpu_architecture: None, zones: None };
+        (implied != nothing).then_some(implied)
     }
 
     fn read<'c>(&self, constraints: &'c Constraints) -> ConstraintSet<'c> {
@@ -80,8 +104,14 @@ impl Classes {
         positions: &[usize],
         eligibility: &Eligibility,
     ) -> Self {
-        let distinct: BTreeSet<Requirements<'_>> =
-            inventory.services.iter().map(Requirements::new).collect();
+        // With what is implied in sets of its own, so that no class is within a reach in part.
+        let distinct: BTreeSet<Requirements<'_>> = inventory
+            .services
+            .iter()
+            .map(Requirements::new)
+            .flat_map(|requirements| [Some(requirements), requirements.implied()])
+            .flatten()
+            .collect();
         // Sorted, as the set was: `set_of` below finds them by binary search.
         let sets: Vec<_> = distinct.into_iter().collect();
         let Eligibility { usable, constraints, .. } = eligibility;
@@ -96,17 +126,44 @@ impl Classes {
             }
             members.push(membership);
         }
-        let set_of = inventory
-            .services
-            .iter()
-            .map(|service| sets.binary_search(&Requirements::new(service)).unwrap_or_default());
-        Self { origin, class, members, set_of: set_of.collect() }
+        let set_of = |requirements| sets.binary_search(&requirements).unwrap_or_default();
+        let implied = inventory.services.iter().filter_map(|service| {
+            Some((set_of(Requirements::new(service).implied()?), service.name.as_str()))
+        });
+        let reaches = reaches(implied, &members, &class);
+        let set_of = inventory.services.iter().map(|service| set_of(Requirements::new(service)));
+        Self { origin, class, members, reaches, set_of: set_of.collect() }
     }
 
     /// Whether a service's tasks may run on each class.
     pub(crate) fn allowed(&self, service: usize) -> Table<ClassIndex, bool> {
         self.members.iter().map(|membership| membership[self.set_of[service]]).collect()
     }
+}
+
+/// The reaches of services, given by their sets of constraints and their names: without those of
+/// which all usable instances are members, or none.
+fn reaches<'a>(
+    services: impl Iterator<Item = (usize, &'a str)>,
+    members: &[Vec<bool>],
+    class: &Table<InstanceIndex, ClassIndex>,
+) -> Vec<Reach> {
+    let mut first_by_set = BTreeMap::<usize, &str>::new();
+    for (set, name) in services {
+        let first = first_by_set.entry(set).or_insert(name);
+        *first = name.min(first);
+    }
+    let mut reaches = BTreeMap::new();
+    for (set, service) in first_by_set {
+        let classes: Table<ClassIndex, bool> =
+            members.iter().map(|membership| membership[set]).collect();
+        let within = class.iter().filter(|&&class| classes[class]).count();
+        if (1..class.len()).contains(&within) {
+            reaches.insert((within, service), classes);
+        }
+    }
+    let reaches = reaches.into_iter().take(REACHES_MAX);
+    reaches.map(|((_, service), classes)| Reach { service: service.to_owned(), classes }).collect()
 }
 
 /// The positions of instances by what they are members of, and whether they have GPUs: room beside

@@ -104,10 +104,39 @@ fn constraints(inventory: &Inventory) -> Constraints {
     let distinct: BTreeSet<(usize, &String)> =
         constraints.map(|constraint| (constraint.len(), constraint)).collect();
     let mut patterns = Patterns::new(&inventory.instances);
-    distinct
+    let mut constraints = distinct
         .into_iter()
         .map(|(_, constraint)| (constraint.clone(), Expression::parse(constraint, &mut patterns)))
-        .collect()
+        .collect();
+    heed_evidence(&mut constraints, inventory);
+    constraints
+}
+
+/// Where a task runs that its constraint would keep away, if what is absent did not count as another
+/// value, ECS counts it so.
+fn heed_evidence(constraints: &mut Constraints, inventory: &Inventory) {
+    // For few services it can make a difference, and clusters have many tasks.
+    let in_question: Vec<bool> = inventory
+        .services
+        .iter()
+        .map(|service| {
+            let mut read = service.constraints.iter().filter_map(|text| constraints.get(text));
+            read.any(|read| read.as_ref().is_ok_and(Expression::negates_a_comparison))
+        })
+        .collect();
+    for instance in &inventory.instances {
+        for task in instance.tasks.iter().flatten() {
+            let TaskKind::Service(index) = task.kind else { continue };
+            if !in_question.get(index).is_some_and(|in_question| *in_question) {
+                continue;
+            }
+            for text in &inventory.services[index].constraints {
+                if let Some(Ok(expression)) = constraints.get_mut(text) {
+                    expression.heed_task_on(instance);
+                }
+            }
+        }
+    }
 }
 
 /// By service: why nobody can tell where its tasks may run, if so.

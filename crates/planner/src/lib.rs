@@ -32,6 +32,7 @@ mod order;
 mod pattern;
 mod plan;
 mod policy;
+mod reach;
 mod reason;
 mod replay;
 mod rng;

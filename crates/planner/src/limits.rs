@@ -8,6 +8,7 @@ use crate::index::{GroupIndex, InstanceIndex, Table, ZoneIndex};
 use crate::inventory::{Group, Instance, Inventory, Task, TaskKind};
 use crate::model::Model;
 use crate::policy::Policy;
+use crate::reach::{ReachLimit, Shortage};
 use crate::reason::{HeadroomResource, KeepReason};
 
 /// What is left of each limit, and what removing each instance takes of it.
@@ -27,6 +28,8 @@ pub(crate) struct Limits {
     spare: [i64; 2],
     /// In hundredths: what of it removing each instance takes.
     spare_taken: Table<InstanceIndex, [i64; 2]>,
+    /// The limits of parts of the cluster.
+    reaches: Vec<ReachLimit>,
 }
 
 /// How many instances may go, whatever they are.
@@ -71,7 +74,7 @@ impl Removals {
         if !has_own_share && self.of_share() >= self.share {
             Some(KeepReason::MaxRemovals { max_removals_percent })
         } else if self.taken >= self.above_minimum {
-            Some(KeepReason::MinInstances { min_instances })
+            Some(KeepReason::MinInstances { min_instances, service: None })
         } else {
             None
         }
@@ -107,6 +110,8 @@ enum Limit {
     Group,
     Headroom(HeadroomResource),
     Zones,
+    /// Of a part of the cluster, by its position.
+    Reach(usize, Shortage),
 }
 
 /// The limits of one group.
@@ -189,6 +194,11 @@ impl Limits {
                 .instances()
                 .map(|instance| spare_taken(model, instance, headroom_percent))
                 .collect(),
+            reaches: model
+                .reaches
+                .iter()
+                .map(|reach| ReachLimit::new(reach, policy, model))
+                .collect(),
         }
     }
 
@@ -202,16 +212,28 @@ impl Limits {
                 let GroupLimit { name, min_size, .. } = &self.groups[self.group_of[instance]];
                 KeepReason::GroupAtMinimum { group: name.clone(), min_size: *min_size }
             }
-            Limit::Headroom(resource) => {
-                let [cpu, memory] = self.headroom_percent;
-                let percent = match resource {
-                    HeadroomResource::Cpu => cpu,
-                    HeadroomResource::Memory => memory,
-                };
-                KeepReason::Headroom { resource, percent }
-            }
+            Limit::Headroom(resource) => self.headroom_reason(resource, None),
             Limit::Zones => KeepReason::ZoneBalance,
+            Limit::Reach(reach, shortage) => {
+                let service = Some(self.reaches[reach].service.clone());
+                match shortage {
+                    Shortage::Instances => {
+                        let min_instances = self.removals.min_instances;
+                        KeepReason::MinInstances { min_instances, service }
+                    }
+                    Shortage::Headroom(resource) => self.headroom_reason(resource, service),
+                }
+            }
         })
+    }
+
+    fn headroom_reason(&self, resource: HeadroomResource, service: Option<String>) -> KeepReason {
+        let [cpu, memory] = self.headroom_percent;
+        let percent = match resource {
+            HeadroomResource::Cpu => cpu,
+            HeadroomResource::Memory => memory,
+        };
+        KeepReason::Headroom { resource, percent, service }
     }
 
     /// Whether an instance may go as well.
@@ -234,7 +256,11 @@ impl Limits {
         if memory < memory_taken {
             return Some(Limit::Headroom(HeadroomResource::Memory));
         }
-        self.unbalances_zones(instance).then_some(Limit::Zones)
+        let mut reaches = self.reaches.iter().enumerate();
+        let shortage = reaches.find_map(|(reach, limit)| {
+            limit.shortage(instance).map(|shortage| Limit::Reach(reach, shortage))
+        });
+        shortage.or_else(|| self.unbalances_zones(instance).then_some(Limit::Zones))
     }
 
     /// Whether the zone of an instance would be too far behind another of its group's without it.
@@ -249,6 +275,7 @@ impl Limits {
     pub(crate) fn take(&mut self, instance: InstanceIndex) {
         self.removals.taken += 1;
         self.removals.empty_taken += usize::from(self.is_empty[instance]);
+        self.reaches.iter_mut().for_each(|reach| reach.take(instance));
         self.change(instance, 1);
     }
 
@@ -256,6 +283,7 @@ impl Limits {
     pub(crate) fn give_back(&mut self, instance: InstanceIndex) {
         self.removals.taken -= 1;
         self.removals.empty_taken -= usize::from(self.is_empty[instance]);
+        self.reaches.iter_mut().for_each(|reach| reach.give_back(instance));
         self.change(instance, -1);
     }
 

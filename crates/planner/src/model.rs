@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::classes::Classes;
+use crate::classes::{Classes, Reach};
 use crate::counts::Counts;
 use crate::ecs::{HostPort, Resources};
 use crate::eligibility::{AMOUNT_MAX, Eligibility};
@@ -46,6 +46,8 @@ pub(crate) struct Model<const D: usize> {
     pub(crate) priced: bool,
     /// The kinds of tasks.
     pub(crate) kinds: Table<KindIndex, Kind<D>>,
+    /// Where the platform and the subnets of some services let tasks run.
+    pub(crate) reaches: Vec<Reach>,
     /// The kind of each service; `None` if no task of it is to be placed.
     pub(crate) kind_of: Table<ServiceIndex, Option<KindIndex>>,
     /// The instances that hold each conflict key.
@@ -133,6 +135,7 @@ impl<const D: usize> Model<D> {
             key_holders: key_holders(inventory, origin, &keys, &service_tasks),
             service_tasks,
             scale: scale(instances),
+            reaches: classes.reaches,
             origin: classes.origin,
         }
     }

@@ -120,6 +120,9 @@ pub enum KeepReason {
     MinInstances {
         /// That number.
         min_instances: usize,
+        /// The service that they would be too few for, if there are others: its tasks need their
+        /// platform, or a zone with a subnet of theirs.
+        service: Option<String>,
     },
     /// The sweep removes its share of the cluster without it.
     MaxRemovals {
@@ -134,6 +137,9 @@ pub enum KeepReason {
         resource: HeadroomResource,
         /// The share of it that must be free, in percent.
         percent: u32,
+        /// The service that it would be too little for, if there is other room: its tasks need their
+        /// platform, or a zone with a subnet of theirs.
+        service: Option<String>,
     },
     /// Its tasks would not fit on what stays, or not surely. The text names what stands in the way.
     NoRoom(String),
@@ -225,9 +231,9 @@ impl fmt::Display for KeepReason {
             }
             Self::NotRead => f.write_str("its tasks were not read: others are better candidates"),
             Self::Pinned(why) | Self::NoRoom(why) => f.write_str(why),
-            Self::MinInstances { min_instances } => {
+            Self::MinInstances { min_instances, service } => {
                 let instances = count(*min_instances, "usable instance");
-                write!(f, "MIN_INSTANCES ({instances}) would not be left")
+                write!(f, "MIN_INSTANCES ({instances}) would not be left{}", within(service))
             }
             Self::MaxRemovals { max_removals_percent } => {
                 let share = percent(*max_removals_percent);
@@ -236,11 +242,19 @@ impl fmt::Display for KeepReason {
             Self::ZoneBalance => {
                 f.write_str("its zone would be left with too few instances of its group")
             }
-            Self::Headroom { resource, percent: share } => {
-                write!(f, "{} ({}) would not be left", resource.setting(), percent(*share))
+            Self::Headroom { resource, percent: share, service } => {
+                let (setting, share) = (resource.setting(), percent(*share));
+                write!(f, "{setting} ({share}) would not be left{}", within(service))
             }
         }
     }
+}
+
+/// Where a limit is reached, if not in all of the cluster.
+fn within(service: &Option<String>) -> String {
+    service.as_ref().map_or_else(String::new, |service| {
+        format!(" where the platform and the subnets of service {service} let its tasks run")
+    })
 }
 
 #[cfg(test)]
@@ -260,7 +274,7 @@ mod tests {
     }
 
     fn headroom(resource: HeadroomResource) -> KeepReason {
-        KeepReason::Headroom { resource, percent: 20 }
+        KeepReason::Headroom { resource, percent: 20, service: None }
     }
 
     #[test]
@@ -286,8 +300,13 @@ mod tests {
                 "group shop would be below its minimum size (2)",
             ),
             (
-                KeepReason::MinInstances { min_instances: 1 },
+                KeepReason::MinInstances { min_instances: 1, service: None },
                 "MIN_INSTANCES (1 usable instance) would not be left",
+            ),
+            (
+                KeepReason::MinInstances { min_instances: 2, service: Some("web".to_owned()) },
+                "MIN_INSTANCES (2 usable instances) would not be left where the platform and the \
+                 subnets of service web let its tasks run",
             ),
             (
                 KeepReason::MaxRemovals { max_removals_percent: 10 },

@@ -10,6 +10,7 @@ use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskArn};
 use ebb_core::prices::{PriceBasis, add_prices};
 use ebb_core::reaper::follow_up::PlacementFailure;
+use ebb_core::reaper::network_interfaces::{InstanceTypeInterfaces, add_network_interfaces};
 use ebb_core::reaper::owners::{is_managed_instance, owner};
 use ebb_core::reaper::reading::reads_max;
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
@@ -114,6 +115,7 @@ impl Sweep<'_> {
         let tasks = ecs.tasks_on_all(cluster, &arns).await?;
 
         let relevant = self.add_services(&mut inventory, &services, &tasks).await?;
+        self.add_network_interfaces(&mut inventory).await;
         let protected = self.protected_tasks(&inventory, &relevant, &tasks).await?;
         add_tasks(&mut inventory, &inspected, &services, &tasks, &protected);
         self.add_distinct_services(&mut inventory, &tasks).await?;
@@ -233,21 +235,42 @@ impl Sweep<'_> {
     /// for the rest of the sweep: a missing permission must not hide what else may go.
     async fn subnet_zones(&self, services: &[&ServiceDescription]) -> SubnetZones {
         let mut known = self.subnet_zones.lock().await;
-        let subnets: BTreeSet<_> = services
-            .iter()
-            .flat_map(|service| &service.subnets)
-            .filter(|subnet| !known.contains_key(*subnet))
-            .cloned()
-            .collect();
-        let mut zones = self.clients.ec2.subnet_zones(&subnets).await.unwrap_or_else(|error| {
+        let subnets = services.iter().flat_map(|service| &service.subnets);
+        let subnets = not_asked_about(subnets, &known);
+        let zones = self.clients.ec2.subnet_zones(&subnets).await.unwrap_or_else(|error| {
             let cause = Problem::from(error).text;
             warn!("Services in network mode awsvpc keep their instances: {cause}");
             BTreeMap::new()
         });
-        known.extend(subnets.into_iter().map(|subnet| {
-            let zone = zones.remove(&subnet);
-            (subnet, zone)
-        }));
+        add_answers(&mut known, subnets, zones);
+        known.clone()
+    }
+
+    /// Adds the network interfaces that instances have beside those that tasks may hold, if there
+    /// is a service in network mode `awsvpc`.
+    async fn add_network_interfaces(&self, inventory: &mut Inventory) {
+        if inventory.services.iter().all(|service| service.demand.network_interfaces == 0) {
+            return;
+        }
+        let types = self.instance_type_interfaces(&inventory.instances).await;
+        for instance in &mut inventory.instances {
+            add_network_interfaces(instance, &types);
+        }
+    }
+
+    /// How many network interfaces the types of these instances have. If EC2 cannot be asked that is
+    /// not known for the rest of the sweep: the fewest that any type has are enough to go on with.
+    async fn instance_type_interfaces(&self, instances: &[Instance]) -> InstanceTypeInterfaces {
+        let mut known = self.instance_type_interfaces.lock().await;
+        let types = instances.iter().map(|instance| &instance.instance_type);
+        let types = not_asked_about(types, &known);
+        let interfaces =
+            self.clients.ec2.network_interfaces(&types).await.unwrap_or_else(|error| {
+                let cause = Problem::from(error).text;
+                warn!("Instances are taken to have the fewest network interfaces: {cause}");
+                BTreeMap::new()
+            });
+        add_answers(&mut known, types, interfaces);
         known.clone()
     }
 
@@ -346,6 +369,26 @@ fn tasks_on_draining<'t>(inventory: &Inventory, tasks: &'t [PlacedTask]) -> BTre
 /// How many of a service's tasks on draining instances need another place.
 fn tasks_leaving(service: &ServiceDescription, on_draining: &BTreeMap<&str, u64>) -> u64 {
     on_draining.get(service.name.as_str()).copied().unwrap_or(0)
+}
+
+/// What EC2 was not asked about yet.
+fn not_asked_about<'a, T>(
+    names: impl Iterator<Item = &'a String>,
+    known: &BTreeMap<String, Option<T>>,
+) -> BTreeSet<String> {
+    names.filter(|name| !known.contains_key(*name)).cloned().collect()
+}
+
+/// Adds what EC2 answered about each name, so that none is asked about again.
+fn add_answers<T>(
+    known: &mut BTreeMap<String, Option<T>>,
+    names: BTreeSet<String>,
+    mut answers: BTreeMap<String, T>,
+) {
+    for name in names {
+        let answer = answers.remove(&name);
+        known.insert(name, answer);
+    }
 }
 
 /// The group as the planner takes it, with what its tags say.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ebb_aws::{AwsError, AwsErrorKind, Clients, Clock, Ecs, PriceReader, Problem};
 use ebb_core::ids::GroupName;
+use ebb_core::reaper::network_interfaces::InstanceTypeInterfaces;
 use ebb_core::reaper::services::TaskRequirements;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::subnets::SubnetZones;
@@ -40,6 +41,8 @@ pub(crate) struct Sweep<'a> {
     pub(crate) task_requirements: Mutex<BTreeMap<String, TaskRequirements>>,
     /// Each subnet is asked about once.
     pub(crate) subnet_zones: Mutex<SubnetZones>,
+    /// Each instance type is asked about once.
+    pub(crate) instance_type_interfaces: Mutex<InstanceTypeInterfaces>,
     /// Whether groups hold an instance until it is empty. Each group is asked once.
     pub(crate) holding_groups: Mutex<BTreeMap<GroupName, bool>>,
 }
@@ -66,6 +69,7 @@ impl<'a> Sweep<'a> {
             act_by: deadline - ACT_MARGIN.min(time_left / 2),
             task_requirements: Mutex::default(),
             subnet_zones: Mutex::default(),
+            instance_type_interfaces: Mutex::default(),
             holding_groups: Mutex::default(),
         }
     }

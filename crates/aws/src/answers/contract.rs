@@ -23,7 +23,7 @@ pub(super) enum Contract {
 }
 
 /// Every operation that this crate calls.
-const CONTRACTS: [(&str, Contract); 29] = [
+const CONTRACTS: [(&str, Contract); 30] = [
     ("CompleteLifecycleAction", Contract::Elements(&["CompleteLifecycleActionResult"])),
     ("DeleteAttributes", Contract::Structures("attributes", &["name"])),
     (
@@ -50,6 +50,8 @@ const CONTRACTS: [(&str, Contract); 29] = [
         "DescribeInstanceRefreshes",
         Contract::Members(&["DescribeInstanceRefreshesResult", "InstanceRefreshes"], &["Status"]),
     ),
+    // EC2 API (2016-11-15).
+    ("DescribeInstanceTypes", Contract::Members(&["instanceTypeSet"], &["instanceType"])),
     // EC2 API (2016-11-15).
     ("DescribeInstances", Contract::Elements(&["reservationSet"])),
     (

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use ebb_planner::{DIMENSIONS, HostPort, Instance, Resources, Service, Strategy};
+use ebb_planner::{DIMENSIONS, HostPort, Resources, Service, Strategy};
 use jiff::Timestamp;
 
 use crate::reaper::follow_up::PlacementFailure;
@@ -237,28 +237,6 @@ fn only<'d>(
 ) -> Option<String> {
     let values = values(definitions, part);
     values.first().filter(|_| values.len() == 1).map(|&value| value.clone())
-}
-
-/// The attribute by which an operator says how many tasks in network mode `awsvpc` an instance
-/// takes: AWS says that by instance type, in its documentation only.
-pub const NETWORK_INTERFACES: &str = "ebb.network-interfaces";
-/// The attribute of an instance with a trunk network interface. Source: ECS Developer Guide,
-/// container-instance-eni.
-const TRUNK: &str = "ecs.awsvpc-trunk-id";
-/// More than any instance type has: a greater number in the attribute is a slip of the pen.
-const NETWORK_INTERFACES_MAX: i64 = 1_000;
-
-/// The network interfaces for tasks of an instance: what its attribute says, or else the fewest
-/// that any instance type leaves for tasks, with and without trunking (ECS Developer Guide,
-/// container-instance-eni).
-pub fn network_interfaces(instance: &Instance) -> i64 {
-    let fewest = if instance.attributes.contains_key(TRUNK) { 4 } else { 1 };
-    instance
-        .attributes
-        .get(NETWORK_INTERFACES)
-        .and_then(|text| text.parse().ok())
-        .filter(|number| (0..=NETWORK_INTERFACES_MAX).contains(number))
-        .unwrap_or(fewest)
 }
 
 #[cfg(test)]

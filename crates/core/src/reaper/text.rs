@@ -287,11 +287,12 @@ mod tests {
             KeepReason::Pinned(
                 "task 4f is standalone: nothing would start it elsewhere".to_owned(),
             ),
-            KeepReason::MinInstances { min_instances: 3 },
+            KeepReason::MinInstances { min_instances: 3, service: None },
             KeepReason::MaxRemovals { max_removals_percent: 10 },
             KeepReason::ZoneBalance,
         ]);
-        let headroom = KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20 };
+        let headroom =
+            KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20, service: None };
         reasons.extend(vec![headroom; 5]);
         reasons.push(KeepReason::NoRoom(
             "service web finds no other instance with port 80/tcp free".to_owned(),

@@ -12,7 +12,7 @@ use ebb_planner::{
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::filters::{place, takes};
+use crate::filters::{is_within_reach, place, service_of, takes};
 
 /// The moment of every test.
 pub(crate) fn now() -> Timestamp {
@@ -301,6 +301,46 @@ pub(crate) fn wild(seed: u64, size: usize) -> Inventory {
         group.unavailable = chance(rng, 5).then(|| "an instance refresh runs".to_owned());
     }
     inventory
+}
+
+/// The same cluster, or one of two platforms whose services may need one, or zones of their subnets.
+/// What would run where it may not is gone.
+pub(crate) fn with_platforms(mut inventory: Inventory, seed: u64) -> Inventory {
+    let rng = &mut Rng::with_seed(seed);
+    if rng.bool() {
+        return inventory;
+    }
+    let platform = |rng: &mut Rng| pick(rng, &["linux", "linux", "windows"]).to_owned();
+    for instance in &mut inventory.instances {
+        instance.attributes.insert("ecs.os-type".to_owned(), platform(rng));
+    }
+    for service in &mut inventory.services {
+        service.os_type = chance(rng, 50).then(|| platform(rng));
+        service.zones = chance(rng, 20)
+            .then(|| [rng.usize(..3), rng.usize(..3)].map(|zone| zone.to_string()).into());
+    }
+    let Inventory { instances, services, .. } = &mut inventory;
+    for instance in instances {
+        let tasks = instance.tasks.take();
+        let (stay, go): (Vec<Task>, Vec<Task>) =
+            tasks.iter().flatten().cloned().partition(|task| {
+                service_of(task).is_none_or(|service| is_within_reach(instance, &services[service]))
+            });
+        for service in go.iter().filter_map(service_of) {
+            free(instance, &services[service]);
+        }
+        instance.tasks = tasks.map(|_| stay);
+    }
+    inventory
+}
+
+/// Gives back what a task held.
+fn free(instance: &mut Instance, service: &Service) {
+    let Some(remaining) = &mut instance.remaining else { return };
+    let mut amounts = remaining.to_array();
+    amounts.iter_mut().zip(service.demand.to_array()).for_each(|(free, held)| *free += held);
+    *remaining = amounts.into();
+    instance.host_ports.retain(|port| !service.host_ports.contains(port));
 }
 
 fn strategies() -> [Vec<Strategy>; 4] {

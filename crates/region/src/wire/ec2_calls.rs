@@ -1,13 +1,15 @@
 //! EC2's operations `DescribeInstances`, by the Capacity Reservation of the instances or of Spot
-//! Instances alone, `DescribeSpotPriceHistory`, and `DescribeSubnets`, by id.
+//! Instances alone, `DescribeInstanceTypes`, by name, `DescribeSpotPriceHistory`, and
+//! `DescribeSubnets`, by id.
 //!
-//! Source: EC2 API Reference, of each.
+//! Source: EC2 API Reference, of each operation.
 
 use std::collections::BTreeMap;
 
 use super::answer::Refusal;
 use super::query_protocol::{Form, element};
 use crate::world::autoscaling::LaunchSource;
+use crate::world::ec2::network_interfaces;
 use crate::world::{PRICES, REGION, World};
 
 /// Source: EC2 User Guide, `Using_Filtering`.
@@ -54,6 +56,26 @@ pub(super) fn describe_subnets(world: &World, form: &Form) -> Result<String, Ref
         .map(|subnet| format!("<item>{subnet}</item>"))
         .collect();
     Ok(format!("<subnetSet>{items}</subnetSet>"))
+}
+
+/// Of one network card each. Only with the filter by name, and what is not simulated is left out.
+pub(super) fn describe_instance_types(form: &Form) -> Result<String, Refusal> {
+    let filters = filters(form, &["instance-type"])?;
+    let Some(names) = filters.get("instance-type") else {
+        return Err(Refusal::new("InvalidParameterValue", "Only by name here"));
+    };
+    let items: String = names
+        .iter()
+        .filter_map(|name| Some((name, network_interfaces(name)?.to_string())))
+        .map(|(name, number)| {
+            let number = element("maximumNetworkInterfaces", &number);
+            let card = format!("<item>{}{number}</item>", element("networkCardIndex", "0"));
+            let network = [number, format!("<networkCards>{card}</networkCards>")].concat();
+            let name = element("instanceType", name);
+            format!("<item>{name}<networkInfo>{network}</networkInfo></item>")
+        })
+        .collect();
+    Ok(format!("<instanceTypeSet>{items}</instanceTypeSet>"))
 }
 
 /// Only with the filter by reservation or that by lifecycle, and with that by state.

@@ -132,6 +132,7 @@ impl Request {
             Protocol::Query => {
                 let form = query_protocol::Form::read(&self.body);
                 match self.operation.as_str() {
+                    "DescribeInstanceTypes" => ec2_calls::describe_instance_types(&form),
                     "DescribeInstances" => ec2_calls::describe_instances(world, &form),
                     "DescribeSpotPriceHistory" => ec2_calls::describe_spot_prices(world, &form),
                     "DescribeSubnets" => ec2_calls::describe_subnets(world, &form),

@@ -944,6 +944,14 @@ class Idle(RegionTest):
         self.assertEqual([one["SubnetId"] for one in subnets], ids, "one that is gone is left out")
         self.assertEqual([one["AvailabilityZone"][-1] for one in subnets], ["a", "b", "c"])
 
+    def test_instance_types_are_known_to_ec2_with_their_network_interfaces(self):
+        filters = [{"Name": "instance-type", "Values": ["m7g.xlarge", "g4dn.xlarge", "none.large"]}]
+        types = client("ec2", self.region.url).describe_instance_types(Filters=filters)["InstanceTypes"]
+        network = {one["InstanceType"]: one["NetworkInfo"] for one in types}
+        self.assertEqual({name: one["MaximumNetworkInterfaces"] for name, one in network.items()},
+                         {"m7g.xlarge": 4, "g4dn.xlarge": 3})
+        self.assertEqual([card["MaximumNetworkInterfaces"] for card in network["m7g.xlarge"]["NetworkCards"]], [4])
+
     def test_protection_can_be_set_taken_and_expires(self):
         arns = [task["taskArn"] for task in self.tasks_of("web")]
         call = functools.partial(self.ecs.update_task_protection, **SHOP)

@@ -176,9 +176,9 @@ fn reasons_to_stay() -> Vec<KeepReason> {
         KeepReason::GroupAtMinimum { group, min_size: 0 },
         KeepReason::NotRead,
         KeepReason::Pinned(text.clone()),
-        KeepReason::MinInstances { min_instances: 1 },
+        KeepReason::MinInstances { min_instances: 1, service: None },
         KeepReason::MaxRemovals { max_removals_percent: 10 },
-        KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20 },
+        KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20, service: None },
         KeepReason::ZoneBalance,
         KeepReason::NoRoom(text),
     ]

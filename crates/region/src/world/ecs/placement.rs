@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_a_container_instance_lacks_is_said_in_ecss_words() {
-        let machine = Machine::default().gpus(1).interfaces_max(1);
+        let machine = Machine::new("m7g.medium", 2048, 7680).gpus(1);
         let default_spec = TaskSpec::default;
         let platform = Some(Platform { os_family: "LINUX", architecture: "X86_64" });
         for (spec, placement, placed, words) in [
