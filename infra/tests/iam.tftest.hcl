@@ -62,6 +62,7 @@ run "everything_on" {
         for statement in jsondecode(policy.policy).Statement : [
           for resource in statement.Resource : can(regex(
             {
+              "ecs:DescribeClusters"                            = "^arn:aws-cn:ecs:cn-north-1:111122223333:cluster/(shop|till)$"
               "ecs:ListContainerInstances"                      = "^arn:aws-cn:ecs:cn-north-1:111122223333:cluster/(shop|till)$"
               "ecs:DescribeContainerInstances"                  = "^arn:aws-cn:ecs:cn-north-1:111122223333:container-instance/(shop|till)/[*]$"
               "ecs:UpdateContainerInstancesState"               = "^arn:aws-cn:ecs:cn-north-1:111122223333:container-instance/(shop|till)/[*]$"
