@@ -157,6 +157,8 @@ locals {
         ]
         resources = ["*"]
       },
+      # The default strategy of a cluster, if a service leaves its capacity to it.
+      { sid = "DescribeClusters", when = true, actions = ["ecs:DescribeClusters"], scope = "clusters" },
       # All of them are asked for, and AWS does not say which resource that is.
       { sid = "DescribeCapacityProviders", when = true, actions = ["ecs:DescribeCapacityProviders"], resources = ["*"] },
       { sid = "ListServices", when = true, actions = ["ecs:ListServices"], scope = "in_clusters" },

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::placement_json::{constraint_json, strategy_json};
+use super::placement_json::{constraint_json, strategy_item_json, strategy_json};
 use super::task_definition_calls::definition_arn;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{Input, PAGE_MAX, arn_of, id_in, invalid, page_of};
 use crate::world::ecs::task::{Task, TaskStatus};
-use crate::world::ecs::{Cluster, Deployments, Service, ServiceKind, Status, arn};
+use crate::world::ecs::{Capacity, Cluster, Deployments, Service, ServiceKind, Status, arn};
 use crate::world::{Entry, Happening, World};
 
 const DESCRIBE_MAX: usize = 10;
@@ -57,20 +57,21 @@ pub(super) fn describe_services(world: &World, input: Input<'_>) -> Result<Value
     Ok(json!({"services": described, "failures": failures}))
 }
 
-/// The last events of a service, the newest first: that a task found no place.
+/// The last events of a service, the newest first: that a task found no place, and how its
+/// Availability Zones are rebalanced.
 fn events(world: &World, name: &str) -> Value {
     world.history.iter().rev().filter_map(|entry| event(entry, name)).take(EVENTS_MAX).collect()
 }
 
 fn event(entry: &Entry, name: &str) -> Option<Value> {
-    let Happening::NotPlaced { service, reason } = &entry.happening else { return None };
-    if service != name {
-        return None;
-    }
-    let message = format!(
-        "(service {name}) was unable to place a task because {reason} For more information, see \
-         the Troubleshooting section of the Amazon ECS Developer Guide."
-    );
+    let message = match &entry.happening {
+        Happening::NotPlaced { service, reason } if service == name => format!(
+            "(service {name}) was unable to place a task because {reason} For more information, \
+             see the Troubleshooting section of the Amazon ECS Developer Guide."
+        ),
+        Happening::ServiceEvent { service, message } if service == name => message.clone(),
+        _ => return None,
+    };
     Some(json!({
         "id": format!("{}-{name}", entry.time.as_millisecond()),
         "createdAt": entry.time.as_duration().as_secs_f64(),
@@ -146,7 +147,6 @@ pub(super) fn describe(
         "desiredCount": desired,
         "runningCount": running,
         "pendingCount": pending,
-        "launchType": "EC2",
         "taskDefinition": definition,
         "loadBalancers": [],
         "serviceRegistries": [],
@@ -157,6 +157,14 @@ pub(super) fn describe(
         "placementStrategy": strategies,
         "availabilityZoneRebalancing": rebalancing,
     });
+    match &service.capacity {
+        Capacity::Ec2 => described["launchType"] = json!("EC2"),
+        Capacity::Strategy(strategy) => {
+            described["capacityProviderStrategy"] =
+                strategy.iter().map(strategy_item_json).collect();
+        }
+        Capacity::ClusterDefault => {}
+    }
     if !subnets.is_empty() {
         described["networkConfiguration"] = json!({"awsvpcConfiguration": {"subnets": subnets}});
     }
