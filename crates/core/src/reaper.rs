@@ -4,6 +4,7 @@
 
 mod answer;
 pub mod follow_up;
+pub mod managed_scaling;
 pub mod never_joined;
 pub mod owners;
 mod potential;
