@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::ecs::{ContainerInstanceStatus, Resources};
 use crate::expression::Expression;
 use crate::group_rules;
-use crate::ids::InstanceId;
+use crate::ids::{GroupName, InstanceId};
 use crate::inventory::{Group, Instance, Inventory, Service, Task, TaskKind};
 use crate::pattern::Patterns;
 use crate::policy::Policy;
@@ -32,7 +32,7 @@ pub(crate) struct Facts<'a> {
 pub(crate) type Rule = fn(&Facts<'_>) -> Option<KeepReason>;
 
 /// The rules, in the order in which they are asked.
-pub(crate) const RULES: [Rule; 18] = [
+pub(crate) const RULES: [Rule; 19] = [
     // What cannot be true comes first: no other rule can be trusted then.
     contradiction,
     // What ECS says.
@@ -52,6 +52,7 @@ pub(crate) const RULES: [Rule; 18] = [
     // What the operator says.
     group_not_allowed,
     managed_scaling,
+    not_taken,
     too_young,
     group_at_minimum,
     // What runs on it.
@@ -67,6 +68,18 @@ pub(crate) struct Eligibility {
     pub(crate) kept: Vec<Option<KeepReason>>,
     /// The constraints of all services, as they were read.
     pub(crate) constraints: Constraints,
+}
+
+impl Eligibility {
+    /// Keeps the candidates of these groups.
+    pub(crate) fn hold(&mut self, inventory: &Inventory, groups: &BTreeMap<GroupName, u32>) {
+        for (instance, kept) in inventory.instances.iter().zip(&mut self.kept) {
+            let Some(group) = &instance.group else { continue };
+            if let (None, Some(&target_capacity)) = (&kept, groups.get(group)) {
+                *kept = Some(KeepReason::TargetCapacity { group: group.clone(), target_capacity });
+            }
+        }
+    }
 }
 
 /// By text: a constraint, or why it is not understood.
@@ -265,7 +278,7 @@ fn not_in_service(facts: &Facts<'_>) -> Option<KeepReason> {
 }
 
 fn protected_from_scale_in(facts: &Facts<'_>) -> Option<KeepReason> {
-    group_rules::protected_from_scale_in(facts.instance)
+    group_rules::protected_from_scale_in(facts.instance, facts.group)
 }
 
 fn group_unavailable(facts: &Facts<'_>) -> Option<KeepReason> {
@@ -279,6 +292,19 @@ fn group_not_allowed(facts: &Facts<'_>) -> Option<KeepReason> {
 
 fn managed_scaling(facts: &Facts<'_>) -> Option<KeepReason> {
     group_rules::managed_scaling(facts.instance.group.as_ref()?, facts.group?, facts.policy)
+}
+
+/// For how long an instance that ECS did not take is not drained again: its tasks would move for
+/// nothing once more, and a day later the load may be another one.
+const NOT_TAKEN_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+fn not_taken(facts: &Facts<'_>) -> Option<KeepReason> {
+    facts.group.filter(|group| group.is_left_to_ecs())?;
+    let emptied_at = facts.instance.emptied_at()?;
+    // A time to come is none that a sweep wrote.
+    let is_recent =
+        (SignedDuration::ZERO..NOT_TAKEN_FOR).contains(&facts.now.duration_since(emptied_at));
+    is_recent.then_some(KeepReason::NotTaken { emptied_at })
 }
 
 /// One of unknown age is young.

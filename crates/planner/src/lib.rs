@@ -27,6 +27,7 @@ mod index;
 mod instance_set;
 mod inventory;
 mod limits;
+mod managed_scaling;
 mod model;
 mod order;
 mod pattern;
@@ -51,9 +52,12 @@ use crate::findings::Findings;
 pub use crate::group_rules::{group_may_shrink, kept_by_group};
 pub use crate::headroom::Headroom;
 pub use crate::inventory::{
-    Group, Instance, Inventory, KEEP_ATTRIBUTE, KEEP_TAG, Service, Strategy, Task, TaskKind,
+    EMPTIED_ATTRIBUTE, Group, Instance, Inventory, KEEP_ATTRIBUTE, KEEP_TAG, ManagedScaling,
+    Service, Strategy, Task, TaskKind,
 };
 use crate::limits::Limits;
+pub use crate::managed_scaling::spare_instances;
+use crate::managed_scaling::undone_groups;
 use crate::model::Model;
 use crate::order::gentle_order;
 pub use crate::plan::{Kept, Plan, Removal, Reserved, Saving};
@@ -67,13 +71,27 @@ pub use crate::reason::{HeadroomResource, KeepReason, RemoveReason};
 pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
     // First what each instance's own facts say, as all else is asked of candidates alone. Gives a
     // reason to keep, or none, for each, and which instances are capacity.
-    let eligibility = eligibility(inventory, policy, now);
+    let mut eligibility = eligibility(inventory, policy, now);
+    // What managed scaling would undo is found by the plan as a whole. Every round but the last
+    // holds a group that the rounds before did not, so that there are no more rounds than groups,
+    // and one.
+    loop {
+        let plan = plan_eligible(inventory, policy, &eligibility);
+        let undone = undone_groups(inventory, &plan);
+        if undone.is_empty() {
+            return plan;
+        }
+        eligibility.hold(inventory, &undone);
+    }
+}
+
+fn plan_eligible(inventory: &Inventory, policy: &Policy, eligibility: &Eligibility) -> Plan {
     // Few clusters have GPUs or task network interfaces to count: without them, all that follows
     // has half the numbers.
     if inventory.services.iter().all(|service| needs_cpu_and_memory_alone(service.demand)) {
-        plan_in_dimensions::<2>(inventory, policy, &eligibility)
+        plan_in_dimensions::<2>(inventory, policy, eligibility)
     } else {
-        plan_in_dimensions::<4>(inventory, policy, &eligibility)
+        plan_in_dimensions::<4>(inventory, policy, eligibility)
     }
 }
 

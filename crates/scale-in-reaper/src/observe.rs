@@ -80,8 +80,8 @@ impl Sweep<'_> {
         let mut groups = self.clients.auto_scaling.groups().await?;
         for description in &mut groups {
             // A group that was deleted and made anew has the same name and another ARN.
-            description.group.managed_scaling =
-                managed.iter().any(|arn| arn_names(arn, &description.name));
+            let scaling = managed.iter().find(|(arn, _)| arn_names(arn, &description.name));
+            description.group.managed_scaling = scaling.map(|(_, scaling)| *scaling);
         }
         Ok(Groups(groups))
     }

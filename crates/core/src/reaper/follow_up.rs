@@ -416,7 +416,8 @@ mod tests {
     use super::*;
     use crate::mark::DRAINED_BY;
     use crate::reaper::testing::{
-        NOW, group_name, headroom, instance, inventory, resources, seconds_ago, task,
+        NOW, group_name, headroom, instance, inventory, managed_scaling, resources, seconds_ago,
+        task,
     };
 
     const FUNCTION: &str = "scale-in-reaper";
@@ -493,7 +494,9 @@ mod tests {
             ("in no group", |inventory| inventory.instances[0].group = None),
             ("protected", |inventory| inventory.instances[0].protected_from_scale_in = true),
             ("group at its minimum", |inventory| group(inventory).min_size = 10),
-            ("managed scaling", |inventory| group(inventory).managed_scaling = true),
+            ("managed scaling", |inventory| {
+                group(inventory).managed_scaling = Some(managed_scaling(true));
+            }),
             ("group suspended", |inventory| {
                 group(inventory).unavailable = Some("suspended".to_owned());
             }),

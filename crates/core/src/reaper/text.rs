@@ -371,7 +371,7 @@ mod tests {
               2  it is younger than MIN_INSTANCE_AGE_SECONDS (900 s): i-0a1b2c3d4e5f60110, i-0a1b2c3d4e5f60111
               1  MAX_REMOVALS_PERCENT (10 %) is used up: i-0a1b2c3d4e5f60116
               1  MIN_INSTANCES (3 usable instances) would not be left: i-0a1b2c3d4e5f60115
-              1  a capacity provider's managed scaling decides the size of group shop-spot (ALLOW_MANAGED_SCALING is false): i-0a1b2c3d4e5f60106
+              1  a capacity provider's managed scaling decides the size of group shop-spot (MANAGED_SCALING is leave): i-0a1b2c3d4e5f60106
               1  group shop-spot cannot be shrunk now: its process Terminate is suspended: i-0a1b2c3d4e5f60107
               1  group shop-spot is not in AUTO_SCALING_GROUPS: i-0a1b2c3d4e5f60105
               1  group shop-spot would be below its minimum size (2): i-0a1b2c3d4e5f60112
