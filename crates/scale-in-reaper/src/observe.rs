@@ -9,6 +9,7 @@ use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskArn};
 use ebb_core::reaper::follow_up::PlacementFailure;
+use ebb_core::reaper::managed_scaling::note_scale_out;
 use ebb_core::reaper::owners::{is_managed_instance, owner};
 use ebb_core::reaper::reading::reads_max;
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
@@ -146,6 +147,16 @@ impl Sweep<'_> {
             instance.ecs_managed = is_managed_instance(instance);
             instance.price_microusd =
                 self.settings.instance_prices.get(&instance.instance_type).copied();
+        }
+        for description in &groups.0 {
+            let Some(group) = inventory.groups.get_mut(&description.name) else { continue };
+            let members = description.members.iter();
+            let members = members.map(|member| (&member.lifecycle_state, member.weight));
+            let of_group =
+                |instance: &&Instance| instance.group.as_ref() == Some(&description.name);
+            let registered = inventory.instances.iter().filter(of_group);
+            let youngest = registered.filter_map(|instance| instance.registered_at).max();
+            note_scale_out(group, members, youngest, self.clock.now());
         }
         // Instance refreshes can only be asked for group by group, so groups that would be kept
         // anyway are left out.
