@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::placement_json::{constraint_json, strategy_json};
+use super::placement_json::{constraint_json, strategy_item_json, strategy_json};
 use super::task_definition_calls::definition_arn;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{Input, PAGE_MAX, arn_of, id_in, invalid, page_of};
@@ -141,7 +141,6 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
         "desiredCount": desired,
         "runningCount": running,
         "pendingCount": pending,
-        "launchType": "EC2",
         "taskDefinition": definition,
         "loadBalancers": [],
         "serviceRegistries": [],
@@ -152,10 +151,22 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
         "placementStrategy": strategies,
         "availabilityZoneRebalancing": rebalancing,
     });
+    launched_by(&mut described, service);
     if !subnets.is_empty() {
         described["networkConfiguration"] = json!({"awsvpcConfiguration": {"subnets": subnets}});
     }
     described
+}
+
+/// Says by what the tasks of a service, or of a deployment, are launched: by a launch type or by a
+/// strategy, never by both (ECS API, `CreateService`).
+fn launched_by(described: &mut Value, service: &Service) {
+    let strategy = &service.placement.capacity_providers;
+    if strategy.is_empty() {
+        described["launchType"] = json!("EC2");
+    } else {
+        described["capacityProviderStrategy"] = strategy.iter().map(strategy_item_json).collect();
+    }
 }
 
 /// The status and the rollout state of each deployment of a service, the newest first.
@@ -176,7 +187,7 @@ fn deployment(
     (status, rollout_state): &(&str, &str),
 ) -> Value {
     let created_at = service.created_at.as_duration().as_secs_f64();
-    json!({
+    let mut described = json!({
         "id": deployment_id(name),
         "status": status,
         "taskDefinition": definition_arn(&service.spec.definition(name)),
@@ -186,9 +197,10 @@ fn deployment(
         "failedTasks": 0,
         "createdAt": created_at,
         "updatedAt": created_at,
-        "launchType": "EC2",
         "rolloutState": rollout_state,
-    })
+    });
+    launched_by(&mut described, service);
+    described
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::capacity_provider_strategy::StrategyItem;
 use super::cluster_query::Expression;
 use super::placement_rules::Placement;
 use super::service::{Deployments, Service, ServiceKind};
@@ -49,6 +50,26 @@ impl World {
             cluster.services.insert(name.to_owned(), service);
         }
         self.start_running_tasks(cluster, name);
+    }
+
+    /// Gives a service a capacity provider strategy, as if it had been created with it: each of its
+    /// tasks was placed by the provider of its container instance.
+    pub fn set_strategy(
+        &mut self,
+        cluster: &str,
+        service: &str,
+        strategy: impl IntoIterator<Item = StrategyItem>,
+    ) {
+        let Some(cluster) = self.clusters.get_mut(cluster) else { return };
+        let Some(changed) = cluster.services.get_mut(service) else { return };
+        changed.placement.capacity_providers = strategy.into_iter().collect();
+        for task in cluster.tasks.values_mut() {
+            if task.service.as_deref() == Some(service) {
+                let instance = cluster.instances.get(&task.container_instance);
+                task.capacity_provider =
+                    instance.and_then(|instance| instance.capacity_provider.clone());
+            }
+        }
     }
 
     /// Changes how many tasks a replica service wants: its load has changed. A daemon service is
