@@ -38,6 +38,10 @@ impl Cluster {
             .filter(|task| task.status != TaskStatus::Stopped)
     }
 
+    pub(super) fn unstopped_tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values().filter(|task| task.status != TaskStatus::Stopped)
+    }
+
     pub(super) fn tasks_cut_off(&self) -> Vec<&Task> {
         self.tasks.values().filter(|task| task.cut_off.is_some() && !self.is_daemon(task)).collect()
     }

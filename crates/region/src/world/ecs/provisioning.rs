@@ -80,6 +80,7 @@ mod tests {
 
     use super::*;
     use crate::world::autoscaling::Group;
+    use crate::world::ecs::task::TaskStatus;
     use crate::world::ecs::{
         CapacityProvider, NewInstance, Placement, ServiceKind, StrategyItem, TaskSpec,
     };
@@ -102,6 +103,22 @@ mod tests {
 
     fn pass(world: &mut World, seconds: u64) {
         world.advance(world.now() + Duration::from_secs(seconds));
+    }
+
+    #[test]
+    fn a_task_waits_for_the_capacity_that_its_provider_may_add_and_keeps_its_id() {
+        let mut world = world(CapacityProvider::scaling("group", 100), 10);
+        world.groups.get_mut("group").unwrap().max_size = 1;
+        assert_eq!(waiting(&world), 2);
+        let id = world.clusters["shop"].waiting_tasks()[0].id.clone();
+        pass(&mut world, 3600);
+        assert_eq!(world.clusters["shop"].tasks[&id].status, TaskStatus::Provisioning);
+        assert!(world.missing_tasks() == [("web", 2)]);
+
+        world.groups.get_mut("group").unwrap().max_size = 2;
+        pass(&mut world, 600);
+        assert_eq!(waiting(&world), 0);
+        assert_eq!(world.clusters["shop"].tasks[&id].status, TaskStatus::Running);
     }
 
     #[test]

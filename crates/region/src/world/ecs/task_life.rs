@@ -137,7 +137,13 @@ impl World {
         let Some(instance) = cluster.instances.get_mut(&task.container_instance) else { return };
         instance.version += 1;
         (task.bindings, task.gpus) = held.assign(instance, &task.spec);
+        let (provider, instance_id) =
+            (instance.capacity_provider.clone(), instance.instance_id.clone());
+        let is_daemon = cluster.is_daemon(&task);
         cluster.tasks.insert(task.id.clone(), task);
+        if !is_daemon {
+            self.protect_for_task(provider.as_deref(), &instance_id);
+        }
     }
 
     /// Protects a service task for a while from now on; a period of nothing ends its protection. A
