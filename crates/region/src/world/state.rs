@@ -156,6 +156,7 @@ impl World {
             }
             Due::Rebalance { group } => self.rebalance(&group),
             Due::Reservation { provider } => self.measure_reservation(&provider),
+            Due::ManagedDraining { instance_id } => self.drain_managed(&instance_id),
             Due::ActionTimeout { token } => self.time_out_action(&token),
             Due::Deliver { function, payload, hop } => self.deliver(&function, payload, hop),
             Due::TerminateInGroup { instance_id, decrement } => {

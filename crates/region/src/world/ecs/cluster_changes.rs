@@ -64,14 +64,20 @@ impl World {
         if let Some(group) = self.groups.get_mut(&group) {
             group.tags.insert("AmazonECSManaged".to_owned(), String::new());
         }
-        let (scales, protects) =
-            (provider.managed_scaling.is_some(), provider.managed_termination_protection);
+        let (scales, protects, drains) = (
+            provider.managed_scaling.is_some(),
+            provider.managed_termination_protection,
+            provider.managed_draining,
+        );
         self.capacity_providers.insert(name.to_owned(), provider);
         if scales {
             self.start_managed_scaling(name);
         }
         if protects {
             self.protect_group(&group);
+        }
+        if drains {
+            self.put_managed_draining_hook(&group);
         }
     }
 
