@@ -30,7 +30,7 @@ pub mod task_spec;
 mod termination_protection;
 
 pub use self::capacity_provider::{CapacityProvider, ManagedScaling};
-pub use self::capacity_provider_strategy::StrategyItem;
+pub use self::capacity_provider_strategy::{Capacity, StrategyItem};
 pub use self::cluster::Cluster;
 pub use self::cluster_auto_scaling::Reservation;
 pub(super) use self::cluster_auto_scaling::ScalingMemory;

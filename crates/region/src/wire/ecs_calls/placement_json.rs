@@ -26,7 +26,11 @@ pub(super) fn strategy_json(strategy: &Strategy) -> Value {
     }
 }
 
-/// A capacity provider in a strategy as ECS gives it.
+/// An item of a capacity provider strategy as ECS gives it.
 pub(super) fn strategy_item_json(item: &StrategyItem) -> Value {
-    json!({"capacityProvider": item.provider, "base": item.base, "weight": item.weight})
+    json!({
+        "capacityProvider": item.capacity_provider,
+        "base": item.base,
+        "weight": item.weight,
+    })
 }

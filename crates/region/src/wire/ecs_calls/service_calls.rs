@@ -7,7 +7,7 @@ use super::task_definition_calls::definition_arn;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{Input, PAGE_MAX, arn_of, id_in, invalid, page_of};
 use crate::world::ecs::task::{Task, TaskStatus};
-use crate::world::ecs::{Cluster, Deployments, Service, ServiceKind, Status, arn};
+use crate::world::ecs::{Capacity, Cluster, Deployments, Service, ServiceKind, Status, arn};
 use crate::world::{Entry, Happening, World};
 
 const DESCRIBE_MAX: usize = 10;
@@ -161,11 +161,13 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
 /// Says by what the tasks of a service, or of a deployment, are launched: by a launch type or by a
 /// strategy, never by both (ECS API, `CreateService`).
 fn launched_by(described: &mut Value, service: &Service) {
-    let strategy = &service.placement.capacity_providers;
-    if strategy.is_empty() {
-        described["launchType"] = json!("EC2");
-    } else {
-        described["capacityProviderStrategy"] = strategy.iter().map(strategy_item_json).collect();
+    match &service.capacity {
+        Capacity::Ec2 => described["launchType"] = json!("EC2"),
+        Capacity::Strategy(strategy) => {
+            described["capacityProviderStrategy"] =
+                strategy.iter().map(strategy_item_json).collect();
+        }
+        Capacity::ClusterDefault => {}
     }
 }
 

@@ -6,11 +6,23 @@
 
 use std::collections::BTreeMap;
 
-/// A provider in a strategy.
+/// Where a service says that its tasks run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Capacity {
+    /// On any container instance: `launchType` EC2.
+    #[default]
+    Ec2,
+    /// By a capacity provider strategy of its own.
+    Strategy(Vec<StrategyItem>),
+    /// It says nothing: by the default strategy of its cluster.
+    ClusterDefault,
+}
+
+/// An item of a capacity provider strategy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StrategyItem {
     /// The capacity provider, by name.
-    pub provider: String,
+    pub capacity_provider: String,
     /// How many tasks go to it before any weight counts.
     pub base: usize,
     /// Its share of the tasks beyond the base.
@@ -19,8 +31,16 @@ pub struct StrategyItem {
 
 impl StrategyItem {
     /// A provider with this base and weight.
-    pub fn new(provider: &str, base: usize, weight: usize) -> Self {
-        Self { provider: provider.to_owned(), base, weight }
+    pub fn new(capacity_provider: &str, base: usize, weight: usize) -> Self {
+        Self { capacity_provider: capacity_provider.to_owned(), base, weight }
+    }
+
+    fn tasks(&self, tasks: &BTreeMap<&str, usize>) -> usize {
+        tasks.get(self.capacity_provider.as_str()).copied().unwrap_or_default()
+    }
+
+    fn beyond_base(&self, tasks: &BTreeMap<&str, usize>) -> usize {
+        self.tasks(tasks).saturating_sub(self.base)
     }
 }
 
@@ -30,18 +50,14 @@ pub(super) fn next_provider<'a>(
     strategy: &'a [StrategyItem],
     tasks: &BTreeMap<&str, usize>,
 ) -> Option<&'a str> {
-    let tasks_of =
-        |item: &StrategyItem| tasks.get(item.provider.as_str()).copied().unwrap_or_default();
-    let below_base = strategy.iter().find(|item| tasks_of(item) < item.base);
+    let below_base = strategy.iter().find(|item| item.tasks(tasks) < item.base);
     let weighted = strategy.iter().filter(|item| item.weight > 0);
-    // After the task each is to have its share, so the one that would then be furthest below it.
-    let next = below_base.or_else(|| {
-        weighted.reduce(|best, item| {
-            let load = |item: &StrategyItem| tasks_of(item) + 1 - item.base;
-            if load(item) * best.weight < load(best) * item.weight { item } else { best }
-        })
+    // Of a / weight_a and b / weight_b the lesser, without fractions.
+    let furthest_behind = weighted.min_by(|a, b| {
+        let (beyond_a, beyond_b) = (a.beyond_base(tasks) + 1, b.beyond_base(tasks) + 1);
+        (beyond_a * b.weight).cmp(&(beyond_b * a.weight))
     });
-    next.map(|item| item.provider.as_str())
+    below_base.or(furthest_behind).map(|item| item.capacity_provider.as_str())
 }
 
 #[cfg(test)]

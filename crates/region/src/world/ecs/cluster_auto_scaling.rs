@@ -154,10 +154,9 @@ impl World {
         let calculated = waiting
             .into_values()
             .filter_map(|(spec, alone, tasks)| {
-                let per_instance =
-                    if alone { 1 } else { tasks_per_instance(&group.template, spec) };
-                (tasks_per_instance(&group.template, spec) > 0)
-                    .then(|| tasks.div_ceil(per_instance))
+                let per_instance = tasks_per_instance(&group.template, spec);
+                let per_instance = if alone { per_instance.min(1) } else { per_instance };
+                (per_instance > 0).then(|| tasks.div_ceil(per_instance))
             })
             .max();
         match calculated {
@@ -173,25 +172,27 @@ impl World {
 /// How many tasks that need this an empty instance has room for; 0 if they are never scaled out
 /// for. Daemon tasks are not thought of.
 fn tasks_per_instance(machine: &Machine, spec: &TaskSpec) -> usize {
-    let times = |room: i64, need: i64| match need {
-        0 => usize::MAX,
-        need => usize::try_from(room / need).unwrap_or(0),
+    let rooms = [
+        (machine.cpu, spec.cpu),
+        (machine.memory_mib, spec.memory_mib),
+        (
+            i64::try_from(machine.gpus.len()).unwrap_or(i64::MAX),
+            i64::try_from(spec.gpus).unwrap_or(i64::MAX),
+        ),
+    ];
+    let by_size = rooms.into_iter().filter_map(|(room, need)| room.checked_div(need)).min();
+    let by_size = by_size.map_or(usize::MAX, |tasks| usize::try_from(tasks).unwrap_or_default());
+    let has_interface = spec.network == Network::Awsvpc;
+    let by_interface = if has_interface { machine.interfaces_max } else { None };
+    // A fixed host port is there once, and not at all if the agent has it.
+    let by_port = match spec.ports.iter().map(|port| port.number).max() {
+        _ if has_interface => usize::MAX,
+        None | Some(0) => usize::MAX,
+        Some(_) => {
+            usize::from(!spec.ports.iter().any(|port| RESERVED_PORTS.contains(&port.number)))
+        }
     };
-    let interfaces = match spec.network {
-        Network::Awsvpc => machine.interfaces_max.unwrap_or(usize::MAX),
-        Network::Bridge | Network::Host => usize::MAX,
-    };
-    let is_fixed = |number: u16| number != 0 && spec.network != Network::Awsvpc;
-    let ports = match spec.ports.iter().any(|port| is_fixed(port.number)) {
-        true if spec.ports.iter().any(|port| RESERVED_PORTS.contains(&port.number)) => 0,
-        true => 1,
-        false => usize::MAX,
-    };
-    times(machine.cpu, spec.cpu)
-        .min(times(machine.memory_mib, spec.memory_mib))
-        .min(machine.gpus.len().checked_div(spec.gpus).unwrap_or(usize::MAX))
-        .min(interfaces)
-        .min(ports)
+    by_size.min(by_interface.unwrap_or(usize::MAX)).min(by_port)
 }
 
 /// What the group's desired capacity becomes by a measurement; `None` if it stays.

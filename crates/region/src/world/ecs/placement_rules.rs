@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::capacity_provider_strategy::StrategyItem;
 use super::task_spec::TaskSpec;
 use crate::world::account::REGION;
 
@@ -17,9 +16,6 @@ pub struct Placement {
     /// The subnets of its tasks in network mode `awsvpc`, each with its Availability Zone; `None`
     /// for one that was deleted. Without any, a service in that mode gets one in each zone.
     pub subnets: BTreeMap<String, Option<String>>,
-    /// The capacity providers that its tasks are spread over. Without any, they have the launch
-    /// type EC2 and go to every instance.
-    pub capacity_providers: Vec<StrategyItem>,
 }
 
 /// A placement strategy.
@@ -77,13 +73,6 @@ impl Placement {
         subnets: impl IntoIterator<Item = (&'a str, Option<String>)>,
     ) -> Self {
         self.subnets = subnets.into_iter().map(|(id, zone)| (id.to_owned(), zone)).collect();
-        self
-    }
-
-    /// With this capacity provider too.
-    #[must_use]
-    pub fn with_provider(mut self, item: StrategyItem) -> Self {
-        self.capacity_providers.push(item);
         self
     }
 

@@ -69,7 +69,12 @@ impl<'a> Search<'a> {
                 if task.is_placed() {
                     *siblings.entry(task.container_instance.as_str()).or_default() += 1;
                 }
-                if let Some(provider) = &task.capacity_provider {
+                // Those on draining instances are being replaced.
+                let drains = cluster
+                    .instances
+                    .get(&task.container_instance)
+                    .is_some_and(|instance| instance.status != Status::Active);
+                if let Some(provider) = task.capacity_provider.as_ref().filter(|_| !drains) {
                     *by_provider.entry(provider.as_str()).or_default() += 1;
                 }
             }
@@ -122,7 +127,8 @@ impl<'a> Search<'a> {
 
     /// The capacity provider that the next task goes to, if a strategy says so.
     pub(super) fn next_provider(&self) -> Option<&'a str> {
-        next_provider(&self.placement.capacity_providers, &self.by_provider)
+        let strategy = self.cluster.strategy_of(self.service?);
+        next_provider(strategy, &self.by_provider)
     }
 
     /// Chooses where the task goes: among the container instances without misfits, by the

@@ -81,9 +81,7 @@ mod tests {
     use super::*;
     use crate::world::autoscaling::Group;
     use crate::world::ecs::task::TaskStatus;
-    use crate::world::ecs::{
-        CapacityProvider, NewInstance, Placement, ServiceKind, StrategyItem, TaskSpec,
-    };
+    use crate::world::ecs::{CapacityProvider, NewInstance, ServiceKind, StrategyItem, TaskSpec};
 
     /// An instance in a group that ECS scales, with room for eight tasks of a service.
     fn world(provider: CapacityProvider, tasks: usize) -> World {
@@ -91,9 +89,9 @@ mod tests {
         world.add_instance("shop", NewInstance::new("i-1"));
         world.add_group("group", Group::with_instances("shop", ["i-1".to_owned()]));
         world.attach_capacity_provider("shop", "provider", provider);
-        let placement = Placement::default().with_provider(StrategyItem::new("provider", 0, 1));
-        let kind = ServiceKind::replica(tasks);
-        world.add_placed_service("shop", "web", kind, TaskSpec::default(), placement);
+        world.add_service("shop", "web", ServiceKind::replica(tasks), TaskSpec::default());
+        world.set_strategy("shop", "web", [StrategyItem::new("provider", 0, 1)]);
+        pass(&mut world, 5);
         world
     }
 

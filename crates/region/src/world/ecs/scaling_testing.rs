@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use super::capacity_provider::CapacityProvider;
 use super::capacity_provider_strategy::StrategyItem;
 use super::container_instance::{NewInstance, Status};
-use super::placement_rules::Placement;
 use super::service::ServiceKind;
 use super::task_spec::TaskSpec;
 use crate::world::autoscaling::Group;
@@ -32,8 +31,9 @@ pub(super) fn scaled(instances: usize, tasks: usize, provider: CapacityProvider)
 
 /// Adds a service of the provider.
 pub(super) fn add_service(world: &mut World, name: &str, tasks: usize, spec: TaskSpec) {
-    let placement = Placement::default().with_provider(StrategyItem::new("provider", 0, 1));
-    world.add_placed_service("shop", name, ServiceKind::replica(tasks), spec, placement);
+    world.add_service("shop", name, ServiceKind::replica(tasks), spec);
+    world.set_strategy("shop", name, [StrategyItem::new("provider", 0, 1)]);
+    world.advance(world.now() + Duration::from_secs(5));
 }
 
 pub(super) fn pass_minutes(world: &mut World, minutes: u64) {
