@@ -2,7 +2,9 @@
 //! what ECS does by itself.
 
 mod capacity_provider;
+mod capacity_provider_strategy;
 mod cluster;
+mod cluster_auto_scaling;
 mod cluster_changes;
 mod cluster_lookup;
 pub mod cluster_query;
@@ -10,23 +12,32 @@ mod cluster_query_parser;
 mod container_instance;
 mod held_resources;
 mod machine;
+mod managed_draining;
 mod placement;
 mod placement_rules;
 mod placement_search;
+mod provisioning;
 pub mod request_rates;
 mod resource_arn;
+#[cfg(test)]
+mod scaling_testing;
 mod service;
 mod service_changes;
 mod service_scheduler;
 pub mod task;
 mod task_life;
 pub mod task_spec;
+mod termination_protection;
 
-pub use self::capacity_provider::CapacityProvider;
+pub use self::capacity_provider::{CapacityProvider, ManagedScaling};
+pub use self::capacity_provider_strategy::{Capacity, StrategyItem};
 pub use self::cluster::Cluster;
+pub use self::cluster_auto_scaling::Reservation;
+pub(super) use self::cluster_auto_scaling::ScalingMemory;
 pub use self::container_instance::{AGENT_VERSION, ContainerInstance, NewInstance, Status};
 pub use self::held_resources::{HeldResources, RESERVED_PORTS, Shortage};
 pub use self::machine::Machine;
+pub use self::managed_draining::MANAGED_DRAINING_HOOK;
 pub use self::placement_rules::{Constraint, Placement, Strategy};
 pub use self::resource_arn::arn;
 pub use self::service::{Deployments, Service, ServiceKind};

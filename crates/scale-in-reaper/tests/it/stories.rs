@@ -285,9 +285,8 @@ async fn a_task_that_is_protected_pins_its_instance() {
 
 #[tokio::test(start_paused = true)]
 async fn groups_that_may_not_be_shrunk_are_left_alone() {
-    let managed = CapacityProvider { managed_scaling: true, ..CapacityProvider::for_group(GROUP) };
     let mut world = hooked(small(1));
-    world.attach_capacity_provider(CLUSTER, "provider", managed);
+    world.attach_capacity_provider(CLUSTER, "provider", CapacityProvider::scaling(GROUP, 100));
     let sim = Sim::start(world, settings()).await;
     let report = sim.report().await;
     assert_eq!(

@@ -64,14 +64,16 @@ fn describe_provider(name: &str, provider: Option<&CapacityProvider>) -> Value {
         "tags": [],
     });
     if let Some(provider) = provider {
+        // A provider whose managed scaling is off has its settings all the same.
+        let scaling = provider.managed_scaling.unwrap_or_default();
         described["autoScalingGroupProvider"] = json!({
             "autoScalingGroupArn": group_arn(&provider.group),
             "managedScaling": {
-                "status": enabled_word(provider.managed_scaling),
-                "targetCapacity": 100,
-                "minimumScalingStepSize": 1,
-                "maximumScalingStepSize": 10000,
-                "instanceWarmupPeriod": 300,
+                "status": enabled_word(provider.managed_scaling.is_some()),
+                "targetCapacity": scaling.target_capacity,
+                "minimumScalingStepSize": scaling.minimum_step,
+                "maximumScalingStepSize": scaling.maximum_step,
+                "instanceWarmupPeriod": scaling.instance_warmup.as_secs(),
             },
             "managedTerminationProtection": enabled_word(provider.managed_termination_protection),
             "managedDraining": enabled_word(provider.managed_draining),

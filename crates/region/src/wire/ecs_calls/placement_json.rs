@@ -1,8 +1,8 @@
-//! Placement constraints and strategies as ECS gives them, for services and for task definitions.
+//! Placement constraints, placement strategies and capacity provider strategies as ECS gives them, for services and for task definitions.
 
 use serde_json::{Value, json};
 
-use crate::world::ecs::{Constraint, Strategy};
+use crate::world::ecs::{Constraint, Strategy, StrategyItem};
 
 /// A placement constraint as ECS gives it.
 pub(super) fn constraint_json(constraint: &Constraint) -> Value {
@@ -24,4 +24,13 @@ pub(super) fn strategy_json(strategy: &Strategy) -> Value {
         Strategy::BinpackCpu => json!({"type": "binpack", "field": "CPU"}),
         Strategy::BinpackMemory => json!({"type": "binpack", "field": "MEMORY"}),
     }
+}
+
+/// An item of a capacity provider strategy as ECS gives it.
+pub(super) fn strategy_item_json(item: &StrategyItem) -> Value {
+    json!({
+        "capacityProvider": item.capacity_provider,
+        "base": item.base,
+        "weight": item.weight,
+    })
 }

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::placement_json::{constraint_json, strategy_json};
+use super::placement_json::{constraint_json, strategy_item_json, strategy_json};
 use super::task_definition_calls::definition_arn;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{Input, PAGE_MAX, arn_of, id_in, invalid, page_of};
 use crate::world::ecs::task::{Task, TaskStatus};
-use crate::world::ecs::{Cluster, Deployments, Service, ServiceKind, Status, arn};
+use crate::world::ecs::{Capacity, Cluster, Deployments, Service, ServiceKind, Status, arn};
 use crate::world::{Entry, Happening, World};
 
 const DESCRIBE_MAX: usize = 10;
@@ -141,7 +141,6 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
         "desiredCount": desired,
         "runningCount": running,
         "pendingCount": pending,
-        "launchType": "EC2",
         "taskDefinition": definition,
         "loadBalancers": [],
         "serviceRegistries": [],
@@ -152,10 +151,24 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
         "placementStrategy": strategies,
         "availabilityZoneRebalancing": rebalancing,
     });
+    launched_by(&mut described, service);
     if !subnets.is_empty() {
         described["networkConfiguration"] = json!({"awsvpcConfiguration": {"subnets": subnets}});
     }
     described
+}
+
+/// Says by what the tasks of a service, or of a deployment, are launched: by a launch type or by a
+/// strategy, never by both (ECS API, `CreateService`).
+fn launched_by(described: &mut Value, service: &Service) {
+    match &service.capacity {
+        Capacity::Ec2 => described["launchType"] = json!("EC2"),
+        Capacity::Strategy(strategy) => {
+            described["capacityProviderStrategy"] =
+                strategy.iter().map(strategy_item_json).collect();
+        }
+        Capacity::ClusterDefault => {}
+    }
 }
 
 /// The status and the rollout state of each deployment of a service, the newest first.
@@ -176,7 +189,7 @@ fn deployment(
     (status, rollout_state): &(&str, &str),
 ) -> Value {
     let created_at = service.created_at.as_duration().as_secs_f64();
-    json!({
+    let mut described = json!({
         "id": deployment_id(name),
         "status": status,
         "taskDefinition": definition_arn(&service.spec.definition(name)),
@@ -186,9 +199,10 @@ fn deployment(
         "failedTasks": 0,
         "createdAt": created_at,
         "updatedAt": created_at,
-        "launchType": "EC2",
         "rolloutState": rollout_state,
-    })
+    });
+    launched_by(&mut described, service);
+    described
 }
 
 #[cfg(test)]
