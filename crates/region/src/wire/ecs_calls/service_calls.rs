@@ -211,7 +211,7 @@ mod tests {
 
     use super::*;
     use crate::wire::ecs_calls::run;
-    use crate::world::ecs::{NewInstance, TaskSpec};
+    use crate::world::ecs::{NewInstance, StrategyItem, TaskSpec};
 
     fn describe(world: &mut World, services: &[&str]) -> Result<Value, Refusal> {
         let input = json!({"cluster": "shop", "services": services}).to_string();
@@ -252,5 +252,28 @@ mod tests {
         }]);
         assert_eq!(output["failures"], missing);
         assert!(describe(&mut world, &["x"; 11]).is_err());
+    }
+
+    #[test]
+    fn a_service_has_a_launch_type_or_a_strategy_and_neither_if_its_cluster_decides() {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        for name in ["ec2", "own", "default"] {
+            world.add_service("shop", name, ServiceKind::replica(0), TaskSpec::default());
+        }
+        world.set_strategy("shop", "own", [StrategyItem::new("spot", 2, 1)]);
+        let services = &mut world.clusters.get_mut("shop").unwrap().services;
+        services.get_mut("default").unwrap().capacity = Capacity::ClusterDefault;
+        let output = describe(&mut world, &["ec2", "own", "default"]).unwrap();
+
+        let item = json!([{"capacityProvider": "spot", "base": 2, "weight": 1}]);
+        for (index, launch_type, strategy) in
+            [(0, json!("EC2"), Value::Null), (1, Value::Null, item), (2, Value::Null, Value::Null)]
+        {
+            let service = &output["services"][index];
+            for described in [service, &service["deployments"][0]] {
+                assert_eq!(described["launchType"], launch_type);
+                assert_eq!(described["capacityProviderStrategy"], strategy);
+            }
+        }
     }
 }
