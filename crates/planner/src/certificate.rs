@@ -14,8 +14,8 @@
 //! the choice of weights is not, and any weights will do.
 
 use crate::cast::whole;
-use crate::index::{InstanceIndex, KindIndex, Table};
-use crate::model::{Amounts, Model, conflicts, fits};
+use crate::index::{ClassIndex, InstanceIndex, KindIndex, Table};
+use crate::model::{Amounts, Kind, Model, conflicts, fits};
 
 /// How many weights are tried: shares of the first two dimensions, from one end to the other. More
 /// certify more, for more work: on 30 recorded inventories, one plan without a share saves 19.4 %
@@ -39,9 +39,13 @@ pub(crate) struct Certificate<'a, const D: usize> {
     fills: Vec<i64>,
 }
 
-/// Kinds that may run on the same classes of instances, with the same conflict keys.
+/// Kinds that may run on the same classes of instances, with the same conflict keys. A kind for which
+/// ECS chooses a capacity provider is in a family by each: all its tasks must find a place by any.
 struct Family {
-    kinds: Vec<KindIndex>,
+    /// Whether they may run on each class.
+    allowed: Table<ClassIndex, bool>,
+    /// Each with how many of its tasks in flight cannot come here.
+    kinds: Vec<(KindIndex, u32)>,
     /// Kinds that can land on an instance that this family can run on.
     neighbours: Vec<KindIndex>,
     /// The position of the weights that did last time.
@@ -59,6 +63,7 @@ pub(crate) struct Displaced<'b> {
 
 /// A kind that is checked, and what is the same for all weights.
 struct Check<'b, const D: usize> {
+    family: usize,
     kind: KindIndex,
     is_removed: &'b Table<InstanceIndex, bool>,
     /// What can land where the kind can, less one task.
@@ -105,9 +110,10 @@ impl<'a, const D: usize> Certificate<'a, D> {
     ) -> Vec<(KindIndex, Amounts<D>)> {
         let kinds = self.families[family].kinds.iter().copied();
         let mut kinds: Vec<KindIndex> = kinds
-            .filter(|&kind| {
-                displaced.count[kind] > 0 && checked.is_none_or(|checked| checked[kind])
+            .filter(|&(kind, elsewhere)| {
+                displaced.count[kind] > elsewhere && checked.is_none_or(|checked| checked[kind])
             })
+            .map(|(kind, _)| kind)
             .collect();
         // The largest first: a kind that fits into another one is never larger in sum, so that
         // whoever speaks for it comes before it.
@@ -166,7 +172,7 @@ impl<'a, const D: usize> Certificate<'a, D> {
             *sum -= i64::from(*least);
         }
         let conflicting = self.conflicting(kind, displaced);
-        Check { kind, is_removed: displaced.is_removed, landing, conflicting }
+        Check { family, kind, is_removed: displaced.is_removed, landing, conflicting }
     }
 
     /// What is displaced to where a family can run.
@@ -202,9 +208,15 @@ impl<'a, const D: usize> Certificate<'a, D> {
 
     /// The infeasibility cut of a kind that has just been refused.
     pub(crate) fn cut(&mut self, kind: KindIndex, displaced: Displaced<'_>) -> InfeasibilityCut<D> {
-        let mut families = self.families.iter();
-        // Every kind is in exactly one family, so that it is always found.
-        let family = families.position(|family| family.kinds.contains(&kind)).unwrap_or_default();
+        // Every kind is in a family, so that it is always found. The one that was just refused stands
+        // first; any of them gives a cut.
+        let elsewhere = |family: &Family| {
+            family.kinds.iter().find(|(member, _)| *member == kind).map(|(_, elsewhere)| *elsewhere)
+        };
+        let mut families = self.families.iter().enumerate();
+        let (family, elsewhere) = families
+            .find_map(|(family, members)| Some((family, elsewhere(members)?)))
+            .unwrap_or_default();
         let check = self.prepare(family, kind, self.demand(kind), displaced);
         let fills = (0..WEIGHTS)
             .map(|position| {
@@ -216,7 +228,7 @@ impl<'a, const D: usize> Certificate<'a, D> {
         for &neighbour in &self.families[family].neighbours {
             lands[neighbour] = true;
         }
-        let is_displaced = displaced.count[kind] > 0;
+        let is_displaced = displaced.count[kind] > elsewhere;
         InfeasibilityCut { kind, lands, is_displaced, landing: check.landing, fills }
     }
 
@@ -239,11 +251,12 @@ impl<'a, const D: usize> Certificate<'a, D> {
     /// What must land on the instances at least to fill them all for a kind, but for those that
     /// conflicts close; `None` if conflicts close all.
     fn fill(&mut self, check: &Check<'_, D>, weights: &[i64; D]) -> Option<i64> {
-        let Self { model, steps, fills, .. } = self;
+        let Self { model, families, steps, fills, .. } = self;
         let kind = &model.kinds[check.kind];
+        let classes = families[check.family].allowed.enumerate();
         let mut sum = 0_i64;
         fills.clear();
-        for class in kind.classes() {
+        for (class, _) in classes.filter(|(_, allowed)| **allowed) {
             *steps += model.member_count(class) as u64;
             for instance in model.members(class) {
                 let free = &model.free[instance];
@@ -297,30 +310,33 @@ fn weighted<const D: usize>(weights: &[i64; D], amounts: &[i64; D]) -> i128 {
 
 fn families<const D: usize>(model: &Model<D>) -> Vec<Family> {
     let mut families = Vec::<Family>::new();
-    for (index, kind) in model.kinds.enumerate() {
+    let kinds = model.kinds.enumerate();
+    for (index, kind, choice) in
+        kinds.flat_map(|(index, kind)| kind.choices.iter().map(move |choice| (index, kind, choice)))
+    {
         let alike = families.iter_mut().find(|family| {
-            let first = &model.kinds[family.kinds[0]];
-            first.allowed == kind.allowed && first.keys == kind.keys
+            let (first, _) = family.kinds[0];
+            family.allowed == choice.allowed && model.kinds[first].keys == kind.keys
         });
+        let member = (index, kind.in_flight - choice.in_flight);
         match alike {
-            Some(family) => family.kinds.push(index),
+            Some(family) => family.kinds.push(member),
             None => families.push(Family {
-                kinds: vec![index],
+                allowed: choice.allowed.clone(),
+                kinds: vec![member],
                 neighbours: Vec::new(),
                 weights: WEIGHTS / 2,
             }),
         }
     }
-    for family in &mut families {
-        let first = &model.kinds[family.kinds[0]];
-        family.neighbours = model
-            .kinds
-            .enumerate()
-            .filter(|(_, kind)| {
-                kind.allowed.iter().zip(first.allowed.iter()).any(|(a, b)| *a && *b)
-            })
-            .map(|(index, _)| index)
-            .collect();
+    for Family { allowed, kinds, neighbours, .. } in &mut families {
+        let lands = |index: KindIndex, kind: &Kind<D>| {
+            // Its own kinds, even where there is no instance for them.
+            kinds.iter().any(|(member, _)| *member == index)
+                || kind.allowed.iter().zip(allowed.iter()).any(|(a, b)| *a && *b)
+        };
+        let all = model.kinds.enumerate().filter(|&(index, kind)| lands(index, kind));
+        *neighbours = all.map(|(index, _)| index).collect();
     }
     families
 }
@@ -374,8 +390,8 @@ impl<const D: usize> InfeasibilityCut<D> {
     /// Whether the tasks of one more instance are too much. Says nothing if no task of the kind is
     /// displaced.
     pub(crate) fn excludes(&self, model: &Model<D>, movable: &[(KindIndex, u16)]) -> bool {
-        // The certificate asks about displaced kinds only: without a task of this kind, it would
-        // not refuse. What was displaced when the cut was made stays so, as plans only grow from
+        // The certificate asks about displaced kinds only: without a task of this kind that may come
+        // here, it would not refuse. What was displaced when the cut was made stays so, as plans only grow from
         // there; what a try displaces beside it does not.
         if !self.is_displaced && movable.iter().all(|(kind, _)| *kind != self.kind) {
             return false;

@@ -171,6 +171,9 @@ fn needs(service: &Service) -> String {
         "an instance of its own".to_owned()
     } else if let Some(constraint) = service.constraints.first() {
         format!("room where `{constraint}`")
+    } else if !service.capacity_providers.is_empty() {
+        let providers: Vec<&str> = service.capacity_providers.iter().map(String::as_str).collect();
+        format!("room of capacity provider {}", providers.join(" and of "))
     } else {
         let cpu = count(service.demand.cpu, "CPU unit");
         format!("{cpu} and {} MiB", service.demand.memory_mib)

@@ -51,7 +51,8 @@ use crate::findings::Findings;
 pub use crate::group_rules::{group_may_shrink, kept_by_group};
 pub use crate::headroom::Headroom;
 pub use crate::inventory::{
-    Group, Instance, Inventory, KEEP_ATTRIBUTE, KEEP_TAG, Service, Strategy, Task, TaskKind,
+    CAPACITY_PROVIDER, Group, Instance, Inventory, KEEP_ATTRIBUTE, KEEP_TAG, Service, Strategy,
+    Task, TaskKind,
 };
 use crate::limits::Limits;
 use crate::model::Model;

@@ -62,6 +62,8 @@ pub(crate) struct Kind<const D: usize> {
     pub(crate) demand: Amounts<D>,
     /// Whether it may run on each class of instances.
     pub(crate) allowed: Table<ClassIndex, bool>,
+    /// Of these ECS chooses one for each task, whether or not there is room.
+    pub(crate) choices: Vec<Choice>,
     /// Conflict keys: an instance that holds one takes no (further) task of this kind.
     pub(crate) keys: Vec<KeyIndex>,
     /// Whether ECS may stop one long before its replacement runs: more than half of the service's
@@ -71,6 +73,15 @@ pub(crate) struct Kind<const D: usize> {
     pub(crate) in_flight: u32,
     /// The first service of this kind, by its position in the inventory, to name it to people.
     pub(crate) service: usize,
+}
+
+/// Where a task may run once ECS has chosen a capacity provider for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// Whether it may run on each class of instances.
+    pub(crate) allowed: Table<ClassIndex, bool>,
+    /// The tasks that are to be placed and hold no place yet, and may come here.
+    pub(crate) in_flight: u32,
 }
 
 impl<const D: usize> Kind<D> {
@@ -368,9 +379,9 @@ const IN_FLIGHT_MAX: u32 = 1 << 20;
 /// tasks at once.
 const HALF_PERCENT: u32 = 50;
 
-/// What makes tasks interchangeable: demand, classes, what they conflict with, and whether they
-/// stop first.
-type KindTraits<const D: usize> = (Amounts<D>, Vec<bool>, Vec<ConflictKey>, bool);
+/// What makes tasks interchangeable: demand, classes by choice, what they conflict with, and whether
+/// they stop first.
+type KindTraits<const D: usize> = (Amounts<D>, Vec<Vec<bool>>, Vec<ConflictKey>, bool);
 
 /// The kinds of tasks, the kind of each service, and the conflict keys in order.
 struct Kinds<const D: usize> {
@@ -390,9 +401,9 @@ impl<const D: usize> Kinds<D> {
         let ranks = ranks(&inventory.services);
         for service in services_to_place(inventory, &ranks, candidate, service_tasks) {
             let Service { demand, minimum_healthy_percent, .. } = inventory.services[service];
-            let allowed = classes.allowed(service).iter().copied().collect();
+            let choices = classes.choices(service);
             let keys = conflict_keys(&inventory.services[service], ranks[service]);
-            let traits = (narrow(demand), allowed, keys, minimum_healthy_percent < HALF_PERCENT);
+            let traits = (narrow(demand), choices, keys, minimum_healthy_percent < HALF_PERCENT);
             services_by_traits.entry(traits).or_default().push(service);
         }
         let distinct: BTreeSet<ConflictKey> =
@@ -401,16 +412,26 @@ impl<const D: usize> Kinds<D> {
 
         let mut kind_of = Table::filled(None, inventory.services.len());
         let mut kinds = Table::<KindIndex, Kind<D>>::default();
-        for ((demand, allowed, conflict, stops_first), services) in services_by_traits {
+        for ((demand, choices, conflict, stops_first), services) in services_by_traits {
             for &service in &services {
                 // `None` where there are more kinds than can be numbered.
                 kind_of[ServiceIndex::new(service)] = KindIndex::checked(kinds.len());
             }
-            let allowed = Table::from(allowed);
+            let choices: Vec<Choice> = choices
+                .into_iter()
+                .map(Table::from)
+                .map(|allowed| Choice {
+                    in_flight: in_flight(inventory, classes, &services, &demand, &allowed),
+                    allowed,
+                })
+                .collect();
             kinds.push(Kind {
-                in_flight: in_flight(inventory, classes, &services, &demand, &allowed),
+                in_flight: choices.iter().map(|choice| choice.in_flight).max().unwrap_or(0),
                 demand,
-                allowed,
+                allowed: indices(0..classes.members.len())
+                    .map(|class| choices.iter().any(|choice| choice.allowed[class]))
+                    .collect(),
+                choices,
                 // Each was collected into `keys` above, so that it is found.
                 keys: conflict.iter().map(|key| key_index(&keys, key)).collect(),
                 stops_first,

@@ -63,6 +63,7 @@ pub(crate) fn service(number: usize, [cpu, memory_mib]: [i64; 2]) -> Service {
         os_type: None,
         cpu_architecture: None,
         zones: None,
+        capacity_providers: BTreeSet::new(),
         strategy: Vec::new(),
         minimum_healthy_percent: 100,
         maximum_percent: 200,

@@ -647,6 +647,7 @@ mod tests {
             os_type: None,
             cpu_architecture: None,
             zones: None,
+            capacity_providers: BTreeSet::new(),
             strategy: Vec::new(),
             minimum_healthy_percent: 100,
             maximum_percent: 200,

@@ -128,6 +128,7 @@ impl ServiceDescription {
             os_type: only(definitions, |definition| &definition.os_type),
             cpu_architecture: only(definitions, |definition| &definition.cpu_architecture),
             zones: None,
+            capacity_providers: BTreeSet::new(),
             strategy: self.effective_strategy(),
             minimum_healthy_percent,
             maximum_percent,

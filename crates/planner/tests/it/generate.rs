@@ -6,8 +6,8 @@ use ebb_planner::auto_scaling::LifecycleState;
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_planner::{
-    Group, HostPort, Instance, Inventory, Policy, Protocol, Resources, Service, Strategy, Task,
-    TaskKind,
+    CAPACITY_PROVIDER, Group, HostPort, Instance, Inventory, Policy, Protocol, Resources, Service,
+    Strategy, Task, TaskKind,
 };
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
@@ -87,6 +87,7 @@ pub(crate) fn service(number: usize, demand: Resources) -> Service {
         os_type: None,
         cpu_architecture: None,
         zones: None,
+        capacity_providers: BTreeSet::new(),
         strategy: Vec::new(),
         minimum_healthy_percent: 100,
         maximum_percent: 200,
@@ -162,6 +163,23 @@ pub(crate) fn tiny(seed: u64) -> Inventory {
         if takes(&inventory, position, service) {
             run(&mut inventory, position, service);
         }
+    }
+    inventory
+}
+
+/// A tiny cluster with two capacity providers. Services use none of them, one, or any of both.
+pub(crate) fn with_capacity_providers(seed: u64) -> Inventory {
+    let mut inventory = tiny(seed);
+    let rng = &mut Rng::with_seed(seed);
+    for instance in &mut inventory.instances {
+        let provider = pick(rng, &["on-demand", "spot"]).to_owned();
+        instance.attributes.insert(CAPACITY_PROVIDER.to_owned(), provider);
+    }
+    for service in &mut inventory.services {
+        let providers: &[&str] = pick(rng, &[&[], &["spot"], &["on-demand", "spot"]]);
+        service.capacity_providers = providers.iter().map(|&name| name.to_owned()).collect();
+        // Which of its providers a task on its way has waits for is not played.
+        service.in_flight = 0;
     }
     inventory
 }
