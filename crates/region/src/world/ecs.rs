@@ -22,7 +22,7 @@ pub mod task;
 mod task_life;
 pub mod task_spec;
 
-pub use self::capacity_provider::CapacityProvider;
+pub use self::capacity_provider::{Capacity, CapacityProvider, StrategyItem};
 pub use self::cluster::Cluster;
 pub use self::container_instance::{AGENT_VERSION, ContainerInstance, NewInstance, Status};
 pub use self::held_resources::{HeldResources, RESERVED_PORTS, Shortage};

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::placement_json::{constraint_json, strategy_json};
+use super::placement_json::{constraint_json, strategy_item_json, strategy_json};
 use super::task_definition_calls::definition_arn;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{Input, PAGE_MAX, arn_of, id_in, invalid, page_of};
 use crate::world::ecs::task::{Task, TaskStatus};
-use crate::world::ecs::{Cluster, Deployments, Service, ServiceKind, Status, arn};
+use crate::world::ecs::{Capacity, Cluster, Deployments, Service, ServiceKind, Status, arn};
 use crate::world::{Entry, Happening, World};
 
 const DESCRIBE_MAX: usize = 10;
@@ -141,7 +141,6 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
         "desiredCount": desired,
         "runningCount": running,
         "pendingCount": pending,
-        "launchType": "EC2",
         "taskDefinition": definition,
         "loadBalancers": [],
         "serviceRegistries": [],
@@ -152,6 +151,14 @@ fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service
         "placementStrategy": strategies,
         "availabilityZoneRebalancing": rebalancing,
     });
+    match &service.capacity {
+        Capacity::Ec2 => described["launchType"] = json!("EC2"),
+        Capacity::Strategy(strategy) => {
+            described["capacityProviderStrategy"] =
+                strategy.iter().map(strategy_item_json).collect();
+        }
+        Capacity::ClusterDefault => {}
+    }
     if !subnets.is_empty() {
         described["networkConfiguration"] = json!({"awsvpcConfiguration": {"subnets": subnets}});
     }

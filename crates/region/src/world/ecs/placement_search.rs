@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::capacity_provider::StrategyItem;
 use super::cluster::Cluster;
 use super::cluster_query::Expression;
 use super::container_instance::{ContainerInstance, Status};
@@ -45,6 +46,8 @@ pub(super) struct Search<'a> {
     service: Option<&'a str>,
     spec: &'a TaskSpec,
     placement: &'a Placement,
+    /// By which capacity providers the task is placed; empty if it goes anywhere.
+    strategy: &'a [StrategyItem],
     expressions: Vec<Expression>,
     /// What is held of each container instance, what is reserved for daemon tasks included.
     held: BTreeMap<&'a str, HeldResources>,
@@ -72,7 +75,8 @@ impl<'a> Search<'a> {
         // able to use it.
         let held = if is_daemon { cluster.resources_held() } else { with_daemons(cluster) };
         let expressions = placement.expressions(spec).filter_map(Expression::parse).collect();
-        Self { cluster, service, spec, placement, expressions, held, siblings }
+        let strategy = service.map(|service| cluster.strategy_of(service)).unwrap_or_default();
+        Self { cluster, service, spec, placement, strategy, expressions, held, siblings }
     }
 
     /// Everything that speaks against a container instance that is ACTIVE.
@@ -112,11 +116,27 @@ impl<'a> Search<'a> {
         self.siblings.get(instance.id.as_str()).copied().unwrap_or(0)
     }
 
+    /// The service's tasks by a capacity provider. Those on draining instances are being replaced,
+    /// and do not count.
+    fn siblings_by(&self, provider: &str) -> usize {
+        let counts = self.siblings.iter().map(|(id, count)| (&self.cluster.instances[*id], count));
+        let by_provider = counts.filter(|(instance, _)| {
+            instance.status == Status::Active
+                && instance.capacity_provider.as_deref() == Some(provider)
+        });
+        by_provider.map(|(_, count)| count).sum()
+    }
+
     /// Chooses where the task goes: among the container instances without misfits, by the
     /// strategies and by chance.
     pub(super) fn choose(&self, rng: &mut fastrand::Rng) -> Result<&'a str, String> {
         let active =
             self.cluster.instances.values().filter(|instance| instance.status == Status::Active);
+        // The provider is chosen first: instances of others are not even asked about.
+        let provider = StrategyItem::next(self.strategy, |provider| self.siblings_by(provider));
+        let active = active.filter(|instance| {
+            provider.is_none() || provider == instance.capacity_provider.as_deref()
+        });
         let (mut candidates, mut closest) = (Vec::new(), None::<(Vec<Misfit>, &str)>);
         for instance in active {
             let misfits = self.misfits(instance);

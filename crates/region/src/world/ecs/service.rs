@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::capacity_provider::Capacity;
 use super::placement_rules::Placement;
 use super::task_spec::TaskSpec;
 
@@ -14,6 +15,8 @@ pub struct Service {
     pub spec: TaskSpec,
     /// Where its tasks go.
     pub placement: Placement,
+    /// By which capacity providers they are placed.
+    pub capacity: Capacity,
     /// Whether it says that it keeps its Availability Zones balanced. It does not do so here.
     pub zone_rebalancing: bool,
     /// What it says of its deployments. None takes place here.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::capacity_provider::Capacity;
 use super::cluster_query::Expression;
 use super::placement_rules::Placement;
 use super::service::{Deployments, Service, ServiceKind};
@@ -37,6 +38,7 @@ impl World {
             kind,
             spec,
             placement,
+            capacity: Capacity::Ec2,
             zone_rebalancing: false,
             deployments: Deployments::Completed,
             deployment_strategy: "ROLLING",
