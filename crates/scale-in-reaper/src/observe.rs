@@ -103,7 +103,7 @@ impl Sweep<'_> {
             services: Vec::new(),
         };
         self.add_groups(&mut inventory, groups).await?;
-        let services = ecs.all_services(cluster).await?;
+        let services = self.services(cluster).await?;
         let inspected = self.instances_to_inspect(&inventory, candidates);
         let arns: Vec<_> =
             inspected.iter().map(|&index| inventory.instances[index].arn.clone()).collect();
@@ -119,6 +119,25 @@ impl Sweep<'_> {
             .filter_map(|(description, service)| description.unplaced(service))
             .collect();
         Ok(Observation { inventory, unplaced })
+    }
+
+    /// Every service of a cluster, with the strategy of the cluster where it names none.
+    async fn services(&self, cluster: &Cluster) -> Result<Vec<ServiceDescription>, AwsError> {
+        let mut services = self.paced_ecs.all_services(cluster).await?;
+        // Few services leave their capacity to the cluster: as a rule, the call is saved.
+        if services.iter().any(|service| service.uses_default_strategy) {
+            let default = self.paced_ecs.default_capacity_provider_strategy(cluster).await;
+            // A missing permission must not hide what else may go.
+            let default = default.map_err(|error| {
+                let cause = Problem::from(error).text;
+                warn!("Services without a strategy of their own keep their instances: {cause}");
+            });
+            let default = default.ok();
+            for service in &mut services {
+                service.apply_default_strategy(default.as_deref());
+            }
+        }
+        Ok(services)
     }
 
     /// Joins the instances with their groups, and with their prices.
