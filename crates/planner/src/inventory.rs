@@ -197,6 +197,9 @@ pub struct Service {
     /// of those on draining instances, and what a deployment in progress may start beside the old
     /// tasks.
     pub in_flight: u64,
+    /// How many of its tasks Availability Zone rebalancing has yet to move until they are even;
+    /// `None` if ECS does not rebalance it (ECS Developer Guide, service-rebalancing).
+    pub tasks_to_rebalance: Option<u64>,
     /// Why nothing can be said about where its tasks may run, if so.
     pub unclear: Option<String>,
 }

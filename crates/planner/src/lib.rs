@@ -57,7 +57,7 @@ pub use crate::inventory::{
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::order::gentle_order;
-pub use crate::plan::{Kept, Plan, Removal, Reserved, Saving};
+pub use crate::plan::{Kept, Motion, Plan, Removal, Reserved, Saving};
 pub use crate::policy::Policy;
 pub use crate::reason::{HeadroomResource, KeepReason, RemoveReason};
 
@@ -123,7 +123,7 @@ fn plan_in_dimensions<const D: usize>(
 
 /// Whether nothing is on its way and nothing drains: replays know of neither.
 fn is_settled<const D: usize>(inventory: &Inventory, model: &Model<D>) -> bool {
-    model.kinds.iter().all(|kind| kind.in_flight == 0)
+    model.kinds.iter().all(|kind| kind.in_flight == 0 && kind.to_rebalance == 0)
         && !inventory.instances.iter().any(Instance::is_draining)
 }
 

@@ -68,6 +68,7 @@ pub(crate) fn service(number: usize, [cpu, memory_mib]: [i64; 2]) -> Service {
         minimum_healthy_percent: 100,
         maximum_percent: 200,
         in_flight: 0,
+        tasks_to_rebalance: None,
         unclear: None,
     }
 }

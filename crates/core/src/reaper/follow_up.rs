@@ -652,6 +652,7 @@ mod tests {
             minimum_healthy_percent: 100,
             maximum_percent: 200,
             in_flight: 1,
+            tasks_to_rebalance: None,
             unclear: None,
         }];
         inventory.instances[0].tasks = Some(vec![task(TaskKind::Service(0))]);

@@ -151,6 +151,7 @@ impl ServiceDescription {
             minimum_healthy_percent,
             maximum_percent,
             in_flight: self.in_flight(on_draining),
+            tasks_to_rebalance: None,
             unclear: self.why_unclear(definitions),
         }
     }

@@ -237,6 +237,7 @@ mod tests {
             zone: "eu-west-1a".to_owned(),
             instance_type: "m7g.large".to_owned(),
             price_microusd: Some(81_600),
+            motion: ebb_planner::Motion::default(),
             reason,
         }
     }

@@ -213,6 +213,7 @@ impl Fields<'_> {
             minimum_healthy_percent,
             maximum_percent,
             in_flight: desired,
+            tasks_to_rebalance: None,
             unclear: None,
             demand: self.resources()?,
         })

@@ -1,7 +1,7 @@
 //! Every way in which ECS could place what a plan displaces, and every plan, on clusters small
 //! enough to try them all.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ebb_planner::ids::InstanceId;
 use ebb_planner::{
@@ -10,7 +10,9 @@ use ebb_planner::{
 };
 
 use crate::filters::{attribute, is_member};
-use crate::generate::{boundless, group_name, now, tiny, with_capacity_providers};
+use crate::generate::{
+    boundless, group_name, now, tiny, with_capacity_providers, with_rebalancing,
+};
 
 /// How many clusters are played.
 const CLUSTERS: u64 = 22_000;
@@ -37,6 +39,10 @@ struct Game<'a> {
     closed: Vec<u32>,
     /// By service: the instances that stay and can be chosen for a task, by each capacity provider.
     choices: Vec<Vec<Vec<usize>>>,
+    /// By instance that stays: its Availability Zone.
+    zones: Vec<&'a str>,
+    /// By service: whether Availability Zone rebalancing is on.
+    rebalances: Vec<bool>,
     visited: HashSet<State>,
 }
 
@@ -88,7 +94,10 @@ impl<'a> Game<'a> {
             });
             waiting[position] += if could_run { service.in_flight } else { 0 };
         }
-        let game = Self { services, conflicts, closed, choices, visited: HashSet::new() };
+        let zones = stay.iter().map(|instance| instance.zone.as_str()).collect();
+        let rebalances = vec![false; services.len()];
+        let visited = HashSet::new();
+        let game = Self { services, conflicts, closed, choices, zones, rebalances, visited };
         (game, State { free, tasks, waiting })
     }
 
@@ -103,12 +112,52 @@ impl<'a> Game<'a> {
 
     /// The state with a task that has found its place.
     fn placed(&self, state: &State, position: usize, service: usize) -> State {
+        let mut next = self.started(state, position, service);
+        next.waiting[service] -= 1;
+        next
+    }
+
+    fn started(&self, state: &State, position: usize, service: usize) -> State {
         let mut next = state.clone();
         let demand = self.services[service].demand.to_array();
         next.free[position].iter_mut().zip(demand).for_each(|(free, demand)| *free -= demand);
         next.tasks[position][service] += 1;
-        next.waiting[service] -= 1;
         next
+    }
+
+    fn stopped(&self, mut state: State, position: usize, service: usize) -> State {
+        let demand = self.services[service].demand.to_array();
+        state.free[position].iter_mut().zip(demand).for_each(|(free, demand)| *free += demand);
+        state.tasks[position][service] -= 1;
+        state
+    }
+
+    /// The states that rebalancing a service may lead to next: ECS starts a task in the zone with the
+    /// fewest and stops one in the zone with the most, once the service is steady. That both happen
+    /// at once hides nothing: who finds a place in between finds it after the stop as well.
+    fn rebalanced(&self, state: &State, service: usize) -> Vec<State> {
+        let mut counts = BTreeMap::<&str, u64>::new();
+        for (zone, tasks) in self.zones.iter().zip(&state.tasks) {
+            *counts.entry(zone).or_default() += u64::from(tasks[service]);
+        }
+        let (Some(fewest), Some(most)) = (counts.values().min(), counts.values().max()) else {
+            return Vec::new();
+        };
+        if !self.rebalances[service] || state.waiting[service] > 0 || most - fewest < 2 {
+            return Vec::new();
+        }
+        let in_zones_of = |count| {
+            let counts = &counts;
+            (0..self.zones.len()).filter(move |&position| counts[self.zones[position]] == count)
+        };
+        let starts = in_zones_of(*fewest).filter(|&to| self.takes(state, to, service));
+        starts
+            .flat_map(|to| {
+                let started = self.started(state, to, service);
+                let stops = in_zones_of(*most).filter(|&from| state.tasks[from][service] > 0);
+                stops.map(move |from| self.stopped(started.clone(), from, service))
+            })
+            .collect()
     }
 
     /// Whether some order of tasks and some choice of capacity providers and instances leaves a task
@@ -131,7 +180,11 @@ impl<'a> Game<'a> {
                 }
             }
         }
-        false
+        (0..self.services.len()).any(|service| {
+            self.rebalanced(&state, service)
+                .into_iter()
+                .any(|next| self.visited.insert(next.clone()) && self.can_be_stuck(next))
+        })
     }
 
     /// Whether some choice of instances places every task.
@@ -190,11 +243,18 @@ struct Played {
     stuck: Vec<u64>,
 }
 
-fn play(seeds: impl Iterator<Item = u64>, make: fn(u64) -> Inventory) -> Played {
+/// Plays the plans of clusters. A planner that is not `aware` takes all services for such as are not
+/// rebalanced.
+fn play(seeds: impl Iterator<Item = u64>, make: fn(u64) -> Inventory, aware: bool) -> Played {
     let policy = Policy { steps_max: 2_000, ..boundless() };
     let mut played = Played::default();
     for seed in seeds {
-        let inventory = make(seed);
+        let mut inventory = make(seed);
+        let rebalances: Vec<bool> =
+            inventory.services.iter().map(|service| service.tasks_to_rebalance.is_some()).collect();
+        if !aware {
+            inventory.services.iter_mut().for_each(|service| service.tasks_to_rebalance = None);
+        }
         let plan = plan(&inventory, &policy, now());
         let certified = |reason: &RemoveReason| matches!(reason, RemoveReason::Certified { .. });
         let holds = |reason: &RemoveReason| certified(reason) || *reason == RemoveReason::Empty;
@@ -205,6 +265,7 @@ fn play(seeds: impl Iterator<Item = u64>, make: fn(u64) -> Inventory) -> Played 
         }
         let gone = plan.remove.iter().map(|removal| &removal.instance_id).collect();
         let (mut game, start) = Game::new(&inventory, &gone);
+        game.rebalances = rebalances;
         let waits = |service: usize| start.waiting[service] > 0;
         let conflicts = (0..start.waiting.len())
             .any(|position| waits(position) && game.conflicts[position] != 0);
@@ -221,17 +282,17 @@ fn play(seeds: impl Iterator<Item = u64>, make: fn(u64) -> Inventory) -> Played 
 }
 
 /// Plays the plans of clusters on two threads.
-fn play_all(clusters: u64, make: fn(u64) -> Inventory) -> [Played; 2] {
+fn play_all(clusters: u64, make: fn(u64) -> Inventory, aware: bool) -> [Played; 2] {
     std::thread::scope(|scope| {
-        let threads =
-            [0, 1].map(|first| scope.spawn(move || play((first..clusters).step_by(2), make)));
+        let threads = [0, 1]
+            .map(|first| scope.spawn(move || play((first..clusters).step_by(2), make, aware)));
         threads.map(|thread| thread.join().unwrap())
     })
 }
 
 #[test]
 fn no_certified_plan_of_a_tiny_cluster_can_ever_be_stuck() {
-    let halves = play_all(CLUSTERS, tiny);
+    let halves = play_all(CLUSTERS, tiny, true);
     let sum = |count: fn(&Played) -> usize| halves.iter().map(count).sum::<usize>();
     let stuck: Vec<u64> = halves.iter().flat_map(|played| played.stuck.iter().copied()).collect();
     assert_eq!(stuck, [0; 0], "seeds of certified plans that can be stuck");
@@ -242,11 +303,26 @@ fn no_certified_plan_of_a_tiny_cluster_can_ever_be_stuck() {
 
 #[test]
 fn no_certified_plan_is_stuck_whichever_capacity_provider_ecs_chooses() {
-    let halves = play_all(CLUSTERS / 2, with_capacity_providers);
+    let halves = play_all(CLUSTERS / 2, with_capacity_providers, true);
     let stuck: Vec<u64> = halves.iter().flat_map(|played| played.stuck.iter().copied()).collect();
     assert_eq!(stuck, [0; 0], "seeds of certified plans that can be stuck");
     let certified: usize = halves.iter().map(|played| played.certified).sum();
     assert!(certified >= CERTIFIED_MIN / 4, "{halves:?}");
+}
+
+#[test]
+fn no_certified_plan_is_stuck_whatever_rebalancing_does() {
+    let [unaware, aware] =
+        [false, true].map(|aware| play_all(CLUSTERS / 2, with_rebalancing, aware));
+    let stuck =
+        |halves: &[Played; 2]| halves.iter().map(|played| played.stuck.len()).sum::<usize>();
+    let certified = |halves: &[Played; 2]| halves.iter().map(|played| played.certified).sum();
+    let (before, after): (usize, usize) = (certified(&unaware), certified(&aware));
+    println!("{} of {before} stuck before, {} of {after} after", stuck(&unaware), stuck(&aware));
+    assert_eq!(stuck(&aware), 0, "seeds of certified plans that can be stuck: {aware:?}");
+    assert!(after >= CERTIFIED_MIN / 4, "{after} certified");
+    // Else the game would show nothing. They are few, as what moves leaves as much room as it takes.
+    assert!(stuck(&unaware) >= 5, "{} of {before} are stuck", stuck(&unaware));
 }
 
 /// How many clusters are planned in every way.
