@@ -21,6 +21,7 @@ mod service_scheduler;
 pub mod task;
 mod task_life;
 pub mod task_spec;
+mod zone_rebalancing;
 
 pub use self::capacity_provider::{Capacity, CapacityProvider, StrategyItem};
 pub use self::cluster::Cluster;
