@@ -19,6 +19,7 @@ pub mod termination;
 #[cfg(test)]
 mod testing;
 mod text;
+pub mod zone_rebalancing;
 
 pub use self::answer::Answer;
 pub use self::potential::Potential;

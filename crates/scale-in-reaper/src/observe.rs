@@ -14,6 +14,7 @@ use ebb_core::reaper::reading::reads_max;
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
 use ebb_core::reaper::subnets::{SubnetZones, confine_to_subnets};
 use ebb_core::reaper::termination::GroupZones;
+use ebb_core::reaper::zone_rebalancing::tasks_to_rebalance;
 use ebb_planner::{
     Group, Instance, Inventory, KEEP_TAG, Task, TaskKind, candidates_to_inspect, group_may_shrink,
 };
@@ -113,6 +114,7 @@ impl Sweep<'_> {
         let protected = self.protected_tasks(&inventory, &relevant, &tasks).await?;
         add_tasks(&mut inventory, &inspected, &services, &tasks, &protected);
         self.add_distinct_services(&mut inventory, &tasks).await?;
+        self.add_uneven_services(&mut inventory, &relevant).await?;
         let unplaced = relevant
             .iter()
             .zip(&inventory.services)
@@ -219,6 +221,7 @@ impl Sweep<'_> {
             .filter(|service| {
                 with_tasks.contains(service.name.as_str())
                     || service.in_flight(tasks_leaving(service, &on_draining)) > 0
+                    || is_uneven(service)
             })
             .collect();
         let requirements = self.task_requirements(&relevant).await?;
@@ -325,6 +328,33 @@ impl Sweep<'_> {
         }
         Ok(())
     }
+
+    /// Finds out how many tasks of services whose zones are uneven ECS has yet to move.
+    async fn add_uneven_services(
+        &self,
+        inventory: &mut Inventory,
+        relevant: &[&ServiceDescription],
+    ) -> Result<(), AwsError> {
+        for (index, description) in relevant.iter().enumerate() {
+            if is_uneven(description) {
+                let name = &description.name;
+                let tasks = self.paced_ecs.tasks_of_service(&inventory.cluster, name).await?;
+                let running: Vec<_> = tasks
+                    .iter()
+                    .filter(|task| !task.told_to_stop)
+                    .map(|task| &task.container_instance)
+                    .collect();
+                let moves = tasks_to_rebalance(inventory, &inventory.services[index], &running);
+                inventory.services[index].tasks_to_rebalance = Some(moves);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether ECS is to move tasks of a service, whatever a sweep does.
+fn is_uneven(service: &ServiceDescription) -> bool {
+    service.zones_uneven && service.rebalances_zones()
 }
 
 /// The instances for which this is true, by index.

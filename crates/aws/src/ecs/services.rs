@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types::{
-    AwsVpcConfiguration, CapacityProviderStrategyItem as SdkStrategyItem, Deployment,
-    DeploymentConfiguration,
+    AvailabilityZoneRebalancing, AwsVpcConfiguration,
+    CapacityProviderStrategyItem as SdkStrategyItem, Deployment, DeploymentConfiguration,
     DeploymentStrategy, LaunchType, NetworkConfiguration, PlacementConstraint,
     PlacementConstraintType, PlacementStrategy, PlacementStrategyType, SchedulingStrategy,
     Service as SdkService, ServiceEvent, TaskSet,
@@ -14,6 +14,7 @@ use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::diagnosis::{Service, placement_failure};
 use ebb_core::reaper::capacity_providers::{CapacityProviderStrategyItem, runs_on_fargate};
 use ebb_core::reaper::services::ServiceDescription;
+use ebb_core::reaper::zone_rebalancing::zones_uneven;
 use ebb_planner::Strategy;
 use jiff::Timestamp;
 
@@ -166,6 +167,14 @@ fn service_description(described: &SdkService) -> Option<ServiceDescription> {
         subnets: subnets(described.network_configuration()),
         uses_default_strategy: described.launch_type().is_none() && strategy.is_empty(),
         capacity_provider_strategy: strategy,
+        zone_rebalancing: described.availability_zone_rebalancing()
+            == Some(&AvailabilityZoneRebalancing::Enabled),
+        // ECS lists the newest event first.
+        zones_uneven: described
+            .events()
+            .iter()
+            .find_map(|event| zones_uneven(event.message()?))
+            .unwrap_or(false),
         unclear: unclear(described).map(str::to_owned),
         placement_failures: placement_failures(described),
     })

@@ -55,6 +55,10 @@ pub struct ServiceDescription {
     /// Whether it names neither a launch type nor a strategy, so that its cluster's default strategy
     /// is its own (ECS Developer Guide, cluster-capacity-providers).
     pub uses_default_strategy: bool,
+    /// Whether `availabilityZoneRebalancing` is ENABLED.
+    pub zone_rebalancing: bool,
+    /// Whether the last that ECS reported of rebalancing is that it goes on, or finds no place.
+    pub zones_uneven: bool,
     /// Why nothing can be said about where its tasks may run, if so.
     pub unclear: Option<String>,
     /// When ECS reported that it could not place a task of it, newest first.
@@ -151,7 +155,9 @@ impl ServiceDescription {
             minimum_healthy_percent,
             maximum_percent,
             in_flight: self.in_flight(on_draining),
-            tasks_to_rebalance: None,
+            // In a steady state ECS has moved what there was to move. Where it says that it has not,
+            // the tasks are to be counted: see `zone_rebalancing::tasks_to_rebalance`.
+            tasks_to_rebalance: self.rebalances_zones().then_some(0),
             unclear: self.why_unclear(definitions),
         }
     }
@@ -176,6 +182,18 @@ impl ServiceDescription {
                     || values(definitions, |definition| &definition.cpu_architecture).len() > 1;
                 differ.then(|| "its task definitions are for different platforms".to_owned())
             })
+    }
+
+    /// Whether ECS moves its tasks until its Availability Zones are even. Only of a service that
+    /// spreads over them first, and that may have more tasks than it wants for a while (ECS
+    /// Developer Guide, service-rebalancing).
+    pub fn rebalances_zones(&self) -> bool {
+        let spreads_zones = match self.strategy.first() {
+            None => true,
+            Some(Strategy::Spread(field)) => field == ZONE,
+            Some(Strategy::Random | Strategy::BinpackCpu | Strategy::BinpackMemory) => false,
+        };
+        self.zone_rebalancing && !self.daemon && spreads_zones && self.maximum_percent > 100
     }
 
     /// The share of tasks that must stay healthy and that may run. ECS rounds the one up and the
@@ -442,6 +460,26 @@ mod tests {
         let mut unread = unnamed;
         unread.apply_default_strategy(None);
         assert!(unread.service(&[], 0).unclear.is_some());
+    }
+
+    #[test]
+    fn only_what_spreads_over_zones_and_may_start_more_is_rebalanced() {
+        let rebalances = |strategy: &[Strategy], maximum_percent, zone_rebalancing| {
+            let description = ServiceDescription {
+                strategy: strategy.to_vec(),
+                maximum_percent,
+                zone_rebalancing,
+                ..described(4, 4, 0)
+            };
+            description.service(&[], 0).tasks_to_rebalance.is_some()
+        };
+        assert!(rebalances(&[], 200, true));
+        assert!(rebalances(&[spread(ZONE), Strategy::BinpackCpu], 101, true));
+        assert!(!rebalances(&[], 200, false));
+        assert!(!rebalances(&[], 100, true), "it may start none beside the others");
+        for first in [spread("instanceId"), Strategy::BinpackMemory, Strategy::Random] {
+            assert!(!rebalances(&[first.clone(), spread(ZONE)], 200, true), "{first:?}");
+        }
     }
 
     fn spread(field: &str) -> Strategy {

@@ -9,6 +9,7 @@ mod follow_ups;
 mod hooks;
 mod interruptions;
 mod owners;
+mod rebalancing;
 mod rooms;
 mod simulation;
 mod start;
