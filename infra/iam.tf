@@ -147,6 +147,8 @@ locals {
         ]
         resources = ["*"]
       },
+      # The default strategy of a cluster, if a service leaves its capacity to it.
+      { sid = "DescribeClusters", when = true, actions = ["ecs:DescribeClusters"], resources = local.cluster_arns },
       # All of them are asked for, and AWS does not say which resource that is.
       { sid = "DescribeCapacityProviders", when = true, actions = ["ecs:DescribeCapacityProviders"], resources = ["*"] },
       # AWS knows no resource for ecs:ListServices, but a condition.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::eligibility::{Constraints, Eligibility};
 use crate::expression::Expression;
 use crate::index::{ClassIndex, InstanceIndex, Numbered, Table};
-use crate::inventory::{Instance, Inventory, Service};
+use crate::inventory::{CAPACITY_PROVIDER, Instance, Inventory, Service};
 use crate::subject::Subject;
 
 /// Which instances may run which services' tasks.
@@ -19,8 +19,8 @@ pub(crate) struct Classes {
     pub(crate) class: Table<InstanceIndex, ClassIndex>,
     /// By class, then by set of constraints: whether the class is a member.
     pub(crate) members: Vec<Vec<bool>>,
-    /// By position of a service: its set of constraints.
-    set_of: Vec<usize>,
+    /// By position of a service: its sets of constraints, one for each of its capacity providers.
+    sets_of: Vec<Vec<usize>>,
 }
 
 /// What a service asks of an instance beside room, as the inventory says it.
@@ -30,30 +30,41 @@ struct Requirements<'a> {
     os_type: Option<&'a String>,
     cpu_architecture: Option<&'a String>,
     zones: Option<&'a BTreeSet<String>>,
+    capacity_provider: Option<&'a String>,
 }
 
 /// All that services ask who ask the same.
 struct ConstraintSet<'a> {
     /// Their constraints; `None` if one is not understood.
     constraints: Option<Vec<&'a Expression>>,
-    /// What their platform and their subnets ask.
+    /// What their platform, their subnets and their capacity provider ask.
     implied: Vec<Expression>,
 }
 
 impl<'a> Requirements<'a> {
-    fn new(service: &'a Service) -> Self {
-        Self {
+    /// What a service asks by each of its capacity providers, or once if it has none.
+    fn of(service: &'a Service) -> Vec<Self> {
+        let by = |capacity_provider| Self {
             constraints: &service.constraints,
             os_type: service.os_type.as_ref(),
             cpu_architecture: service.cpu_architecture.as_ref(),
             zones: service.zones.as_ref(),
+            capacity_provider,
+        };
+        if service.capacity_providers.is_empty() {
+            vec![by(None)]
+        } else {
+            service.capacity_providers.iter().map(|provider| by(Some(provider))).collect()
         }
     }
 
     fn read<'c>(&self, constraints: &'c Constraints) -> ConstraintSet<'c> {
-        let platform =
-            [("ecs.os-type", self.os_type), ("ecs.cpu-architecture", self.cpu_architecture)];
-        let platform = platform
+        let single = [
+            ("ecs.os-type", self.os_type),
+            ("ecs.cpu-architecture", self.cpu_architecture),
+            (CAPACITY_PROVIDER, self.capacity_provider),
+        ];
+        let single = single
             .into_iter()
             .filter_map(|(name, value)| Some(Expression::attribute_in(name, vec![value?.clone()])));
         let zones = self.zones.map(|zones| {
@@ -65,7 +76,7 @@ impl<'a> Requirements<'a> {
                 .iter()
                 .map(|text| constraints.get(text)?.as_ref().ok())
                 .collect(),
-            implied: platform.chain(zones).collect(),
+            implied: single.chain(zones).collect(),
         }
     }
 }
@@ -81,8 +92,8 @@ impl Classes {
         eligibility: &Eligibility,
     ) -> Self {
         let distinct: BTreeSet<Requirements<'_>> =
-            inventory.services.iter().map(Requirements::new).collect();
-        // Sorted, as the set was: `set_of` below finds them by binary search.
+            inventory.services.iter().flat_map(Requirements::of).collect();
+        // Sorted, as the set was: `sets_of` below finds them by binary search.
         let sets: Vec<_> = distinct.into_iter().collect();
         let Eligibility { usable, constraints, .. } = eligibility;
         let parsed: Vec<ConstraintSet<'_>> = sets.iter().map(|set| set.read(constraints)).collect();
@@ -96,16 +107,22 @@ impl Classes {
             }
             members.push(membership);
         }
-        let set_of = inventory
+        let position =
+            |requirements: Requirements<'_>| sets.binary_search(&requirements).unwrap_or_default();
+        let sets_of = inventory
             .services
             .iter()
-            .map(|service| sets.binary_search(&Requirements::new(service)).unwrap_or_default());
-        Self { origin, class, members, set_of: set_of.collect() }
+            .map(|service| Requirements::of(service).into_iter().map(position).collect());
+        Self { origin, class, members, sets_of: sets_of.collect() }
     }
 
-    /// Whether a service's tasks may run on each class.
-    pub(crate) fn allowed(&self, service: usize) -> Table<ClassIndex, bool> {
-        self.members.iter().map(|membership| membership[self.set_of[service]]).collect()
+    /// Whether a service's tasks may run on each class, by each capacity provider that ECS may
+    /// choose for them; once if there is nothing to choose.
+    pub(crate) fn choices(&self, service: usize) -> Vec<Vec<bool>> {
+        let allowed = |&set: &usize| {
+            self.members.iter().map(|membership| membership[set]).collect::<Vec<bool>>()
+        };
+        self.sets_of[service].iter().map(allowed).collect()
     }
 }
 

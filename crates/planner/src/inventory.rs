@@ -75,6 +75,12 @@ pub struct Instance {
     pub price_microusd: Option<u64>,
 }
 
+/// The attribute that an instance in the inventory has for its capacity provider. ECS shows the
+/// provider in a field of its own, and a service with a capacity provider strategy places its tasks
+/// on the instances of its providers only (ECS Developer Guide, cluster-capacity-providers): as an
+/// attribute, it takes part like any other constraint.
+pub const CAPACITY_PROVIDER: &str = "ebb.capacity-provider";
+
 /// The tag of Auto Scaling groups that are never shrunk, whatever its value.
 pub const KEEP_TAG: &str = "ebb:keep";
 /// The attribute of container instances that are never removed, whatever its value.
@@ -192,6 +198,10 @@ pub struct Service {
     /// The Availability Zones in which a task in network mode `awsvpc` has a subnet; `None` if tasks
     /// need none.
     pub zones: Option<BTreeSet<String>>,
+    /// The capacity providers that its strategy may place a task by; none if it has no strategy. ECS
+    /// chooses one for each task by base and weight, whether or not there is room on its instances,
+    /// and tries no other then (containers-roadmap#773, #1859).
+    pub capacity_providers: BTreeSet<String>,
     /// How ECS chooses among the instances that a task fits on, in order.
     pub strategy: Vec<Strategy>,
     /// The share of its desired tasks that must stay healthy while tasks are replaced, in percent.
@@ -202,6 +212,9 @@ pub struct Service {
     /// of those on draining instances, and what a deployment in progress may start beside the old
     /// tasks.
     pub in_flight: u64,
+    /// How many of its tasks Availability Zone rebalancing has yet to move until they are even;
+    /// `None` if ECS does not rebalance it (ECS Developer Guide, service-rebalancing).
+    pub tasks_to_rebalance: Option<u64>,
     /// Why nothing can be said about where its tasks may run, if so.
     pub unclear: Option<String>,
 }

@@ -52,15 +52,15 @@ use crate::findings::Findings;
 pub use crate::group_rules::{group_may_shrink, kept_by_group};
 pub use crate::headroom::Headroom;
 pub use crate::inventory::{
-    EMPTIED_ATTRIBUTE, Group, Instance, Inventory, KEEP_ATTRIBUTE, KEEP_TAG, ManagedScaling,
-    Service, Strategy, Task, TaskKind,
+    CAPACITY_PROVIDER, EMPTIED_ATTRIBUTE, Group, Instance, Inventory, KEEP_ATTRIBUTE, KEEP_TAG,
+    ManagedScaling, Service, Strategy, Task, TaskKind,
 };
 use crate::limits::Limits;
 pub use crate::managed_scaling::spare_instances;
 use crate::managed_scaling::undone_groups;
 use crate::model::Model;
 use crate::order::gentle_order;
-pub use crate::plan::{Kept, Plan, Removal, Reserved, Saving};
+pub use crate::plan::{Kept, Motion, Plan, Removal, Reserved, Saving};
 pub use crate::policy::Policy;
 pub use crate::reason::{HeadroomResource, KeepReason, RemoveReason};
 
@@ -140,7 +140,7 @@ fn plan_in_dimensions<const D: usize>(
 
 /// Whether nothing is on its way and nothing drains: replays know of neither.
 fn is_settled<const D: usize>(inventory: &Inventory, model: &Model<D>) -> bool {
-    model.kinds.iter().all(|kind| kind.in_flight == 0)
+    model.kinds.iter().all(|kind| kind.in_flight == 0 && kind.to_rebalance == 0)
         && !inventory.instances.iter().any(Instance::is_draining)
 }
 

@@ -15,6 +15,7 @@ use ebb_core::reaper::reading::reads_max;
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
 use ebb_core::reaper::subnets::{SubnetZones, confine_to_subnets};
 use ebb_core::reaper::termination::GroupZones;
+use ebb_core::reaper::zone_rebalancing::tasks_to_rebalance;
 use ebb_planner::{
     Group, Instance, Inventory, KEEP_TAG, Task, TaskKind, candidates_to_inspect, group_may_shrink,
 };
@@ -104,7 +105,7 @@ impl Sweep<'_> {
             services: Vec::new(),
         };
         self.add_groups(&mut inventory, groups).await?;
-        let services = ecs.all_services(cluster).await?;
+        let services = self.services(cluster).await?;
         let inspected = self.instances_to_inspect(&inventory, candidates);
         let arns: Vec<_> =
             inspected.iter().map(|&index| inventory.instances[index].arn.clone()).collect();
@@ -114,12 +115,32 @@ impl Sweep<'_> {
         let protected = self.protected_tasks(&inventory, &relevant, &tasks).await?;
         add_tasks(&mut inventory, &inspected, &services, &tasks, &protected);
         self.add_distinct_services(&mut inventory, &tasks).await?;
+        self.add_uneven_services(&mut inventory, &relevant).await?;
         let unplaced = relevant
             .iter()
             .zip(&inventory.services)
             .filter_map(|(description, service)| description.unplaced(service))
             .collect();
         Ok(Observation { inventory, unplaced })
+    }
+
+    /// Every service of a cluster, with the strategy of the cluster where it names none.
+    async fn services(&self, cluster: &Cluster) -> Result<Vec<ServiceDescription>, AwsError> {
+        let mut services = self.paced_ecs.all_services(cluster).await?;
+        // Few services leave their capacity to the cluster: as a rule, the call is saved.
+        if services.iter().any(|service| service.uses_default_strategy) {
+            let default = self.paced_ecs.default_capacity_provider_strategy(cluster).await;
+            // A missing permission must not hide what else may go.
+            let default = default.map_err(|error| {
+                let cause = Problem::from(error).text;
+                warn!("Services without a strategy of their own keep their instances: {cause}");
+            });
+            let default = default.ok();
+            for service in &mut services {
+                service.apply_default_strategy(default.as_deref());
+            }
+        }
+        Ok(services)
     }
 
     /// Joins the instances with their groups, and with their prices.
@@ -211,6 +232,7 @@ impl Sweep<'_> {
             .filter(|service| {
                 with_tasks.contains(service.name.as_str())
                     || service.in_flight(tasks_leaving(service, &on_draining)) > 0
+                    || is_uneven(service)
             })
             .collect();
         let requirements = self.task_requirements(&relevant).await?;
@@ -317,6 +339,33 @@ impl Sweep<'_> {
         }
         Ok(())
     }
+
+    /// Finds out how many tasks of services whose zones are uneven ECS has yet to move.
+    async fn add_uneven_services(
+        &self,
+        inventory: &mut Inventory,
+        relevant: &[&ServiceDescription],
+    ) -> Result<(), AwsError> {
+        for (index, description) in relevant.iter().enumerate() {
+            if is_uneven(description) {
+                let name = &description.name;
+                let tasks = self.paced_ecs.tasks_of_service(&inventory.cluster, name).await?;
+                let running: Vec<_> = tasks
+                    .iter()
+                    .filter(|task| !task.told_to_stop)
+                    .map(|task| &task.container_instance)
+                    .collect();
+                let moves = tasks_to_rebalance(inventory, &inventory.services[index], &running);
+                inventory.services[index].tasks_to_rebalance = Some(moves);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether ECS is to move tasks of a service, whatever a sweep does.
+fn is_uneven(service: &ServiceDescription) -> bool {
+    service.zones_uneven && service.rebalances_zones()
 }
 
 /// The instances for which this is true, by index.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecs::types::{Attribute, ContainerInstance, Resource};
 use ebb_core::ids::{ContainerInstanceArn, InstanceId};
-use ebb_core::reaper::services::{CAPACITY_PROVIDER, network_interfaces};
-use ebb_planner::{HostPort, Instance, Protocol, Resources};
+use ebb_core::reaper::services::network_interfaces;
+use ebb_planner::{CAPACITY_PROVIDER, HostPort, Instance, Protocol, Resources};
 use jiff::Timestamp;
 
 /// A container instance in the planner's words, without what Auto Scaling knows of it and without

@@ -744,10 +744,12 @@ mod tests {
             os_type: None,
             cpu_architecture: None,
             zones: None,
+            capacity_providers: BTreeSet::new(),
             strategy: Vec::new(),
             minimum_healthy_percent: 100,
             maximum_percent: 200,
             in_flight: 1,
+            tasks_to_rebalance: None,
             unclear: None,
         }];
         inventory.instances[0].tasks = Some(vec![task(TaskKind::Service(0))]);

@@ -110,6 +110,7 @@ impl ClusterReport {
             cluster, remove, keep, headroom_before, headroom_after, reserved, saving, ..
         } = &self.plan;
         let potential = &self.potential;
+        let motion = self.plan.motion();
         json!({
             "cluster": cluster.name(),
             "remove": remove
@@ -123,6 +124,10 @@ impl ClusterReport {
             "stranded": self.stranded.iter().map(ContainerInstanceArn::id).collect::<Vec<_>>(),
             "headroom_before": headroom_json(headroom_before),
             "headroom_after": headroom_json(headroom_after),
+            "motion": {
+                "tasks": motion.displaced,
+                "rebalanced_tasks_max": motion.rebalanced,
+            },
             "reserved": reserved.iter().take(kept_max).map(reserved_json).collect::<Vec<_>>(),
             "saving": {
                 "planned_percent": rounded(saving.planned * 100.0),

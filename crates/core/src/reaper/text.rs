@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use ebb_planner::{Headroom, Kept, Plan, Removal, Reserved, Saving};
+use ebb_planner::{Headroom, Kept, Motion, Plan, Removal, Reserved, Saving};
 
 use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
 use crate::reaper::potential::Potential;
@@ -32,6 +32,7 @@ pub fn text(report: &ClusterReport) -> String {
     lines.extend(report.unregistered_members.iter().map(unregistered_line));
     lines.extend(unclear_line(report.unclear_members));
     lines.extend(headroom_lines(&plan.headroom_before, &plan.headroom_after));
+    lines.extend(motion_line(plan.motion()));
     lines.extend(reserved_lines(&plan.reserved));
     lines.extend(saving_lines(plan, &report.potential));
     lines.iter().map(|line| format!("{line}\n")).collect()
@@ -173,6 +174,16 @@ fn headroom_lines(before: &Headroom, after: &Headroom) -> [String; 3] {
     ]
 }
 
+/// What else moves than instances; nothing if no task does.
+fn motion_line(Motion { displaced, rebalanced }: Motion) -> Option<String> {
+    let moving = words::count(displaced, "task");
+    let rebalancing = match rebalanced {
+        0 => String::new(),
+        most => format!(", and up to {most} more by Availability Zone rebalancing"),
+    };
+    (displaced > 0).then(|| format!("  set in motion     {moving}{rebalancing}"))
+}
+
 /// The services that hold the headroom down: tasks of theirs are to start, and are counted as if
 /// they ran.
 fn reserved_lines(reserved: &[Reserved]) -> Vec<String> {
@@ -232,7 +243,12 @@ mod tests {
     use crate::reaper::{Answer, OutcomeKind};
 
     fn removal(number: u64, reason: RemoveReason) -> Removal {
+        let displaced = match reason {
+            RemoveReason::Empty => 0,
+            RemoveReason::Certified { tasks } | RemoveReason::Replayed { tasks } => tasks,
+        };
         Removal {
+            motion: Motion { displaced, rebalanced: displaced / 2 },
             instance_id: id(number),
             arn: ContainerInstanceArn::new(number.to_string()),
             group: group_name(),
@@ -400,6 +416,7 @@ mod tests {
           usable instances  28 -> 24
           free CPU          45.2 % -> 30.0 %
           free memory       57.1 % -> 30.0 %
+          set in motion     10 tasks, and up to 4 more by Availability Zone rebalancing
           room kept for     6 tasks of service huge without a place yet, 1024 CPU units and 3000 MiB each
           room kept for     1 task of service web without a place yet, 1024 CPU units and 3000 MiB each
           This plan saves 14.3 %: $0.33 an hour, $238 a month. MAX_REMOVALS_PERCENT (10 %) is its cap.
@@ -557,6 +574,10 @@ mod tests {
                 }
               ],
               "kept": 2,
+              "motion": {
+                "rebalanced_tasks_max": 4,
+                "tasks": 10
+              },
               "never_joined": [
                 {
                   "group": "shop-spot",

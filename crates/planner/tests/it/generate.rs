@@ -6,13 +6,13 @@ use ebb_planner::auto_scaling::LifecycleState;
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_planner::{
-    Group, HostPort, Instance, Inventory, ManagedScaling, Policy, Protocol, Resources, Service,
-    Strategy, Task, TaskKind,
+    CAPACITY_PROVIDER, Group, HostPort, Instance, Inventory, ManagedScaling, Policy, Protocol,
+    Resources, Service, Strategy, Task, TaskKind,
 };
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::filters::{place, takes};
+use crate::filters::{place, takes, task_count};
 
 /// The moment of every test.
 pub(crate) fn now() -> Timestamp {
@@ -87,10 +87,12 @@ pub(crate) fn service(number: usize, demand: Resources) -> Service {
         os_type: None,
         cpu_architecture: None,
         zones: None,
+        capacity_providers: BTreeSet::new(),
         strategy: Vec::new(),
         minimum_healthy_percent: 100,
         maximum_percent: 200,
         in_flight: 0,
+        tasks_to_rebalance: None,
         unclear: None,
     }
 }
@@ -127,12 +129,22 @@ pub(crate) fn run(inventory: &mut Inventory, position: usize, service: usize) {
 /// Two to four instances and one to three services of few units each: small enough to be played in
 /// every order.
 pub(crate) fn tiny(seed: u64) -> Inventory {
+    tiny_with(seed, 2..=4, 2, 6)
+}
+
+/// Such a cluster of so many instances, in up to so many zones, and up to so many tasks.
+fn tiny_with(
+    seed: u64,
+    instances: std::ops::RangeInclusive<usize>,
+    zones: usize,
+    tasks: usize,
+) -> Inventory {
     let rng = &mut Rng::with_seed(seed);
     let mut inventory = empty();
-    let (count, most) = (rng.usize(2..=4), rng.i64(5..=9));
+    let (count, most) = (rng.usize(instances), rng.i64(5..=9));
     for number in 0..count {
         let all = room(rng.i64(4..=most), rng.i64(4..=most));
-        let mut instance = instance(number, 0, rng.usize(..2), all);
+        let mut instance = instance(number, 0, rng.usize(..zones), all);
         if chance(rng, 4) {
             instance.registered_at = Some(now());
         }
@@ -157,13 +169,64 @@ pub(crate) fn tiny(seed: u64) -> Inventory {
         service.minimum_healthy_percent = pick(rng, &[0, 100]);
         inventory.services.push(service);
     }
-    for _ in 0..rng.usize(1..=6) {
+    for _ in 0..rng.usize(1..=tasks) {
         let (position, service) = (rng.usize(..count), rng.usize(..inventory.services.len()));
         if takes(&inventory, position, service) {
             run(&mut inventory, position, service);
         }
     }
     inventory
+}
+
+/// A tiny cluster with two capacity providers. Services use none of them, one, or any of both.
+pub(crate) fn with_capacity_providers(seed: u64) -> Inventory {
+    let mut inventory = tiny(seed);
+    let rng = &mut Rng::with_seed(seed);
+    for instance in &mut inventory.instances {
+        let provider = pick(rng, &["on-demand", "spot"]).to_owned();
+        instance.attributes.insert(CAPACITY_PROVIDER.to_owned(), provider);
+    }
+    for service in &mut inventory.services {
+        let providers: &[&str] = pick(rng, &[&[], &["spot"], &["on-demand", "spot"]]);
+        service.capacity_providers = providers.iter().map(|&name| name.to_owned()).collect();
+        // Which of its providers a task on its way has waits for is not played.
+        service.in_flight = 0;
+    }
+    inventory
+}
+
+/// A cluster hardly larger, so that there is something to rebalance: it is on for most services, even
+/// before a plan or not.
+pub(crate) fn with_rebalancing(seed: u64) -> Inventory {
+    let mut inventory = tiny_with(seed, 3..=5, 3, 10);
+    let rng = &mut Rng::with_seed(seed);
+    for service in 0..inventory.services.len() {
+        if chance(rng, 70) {
+            inventory.services[service].tasks_to_rebalance =
+                Some(uneven_tasks(&inventory, service));
+        }
+    }
+    inventory
+}
+
+/// How many tasks of a service must move until its zones are even.
+fn uneven_tasks(inventory: &Inventory, service: usize) -> u64 {
+    let mut counts = BTreeMap::<&str, i64>::new();
+    for instance in &inventory.instances {
+        *counts.entry(&instance.zone).or_default() += task_count(instance, service);
+    }
+    let mut counts: Vec<i64> = counts.into_values().collect();
+    let mut moves = 0;
+    loop {
+        counts.sort_unstable();
+        let last = counts.len() - 1;
+        if counts[last] - counts[0] < 2 {
+            return moves;
+        }
+        counts[0] += 1;
+        counts[last] -= 1;
+        moves += 1;
+    }
 }
 
 /// Instances of these sizes: CPU units and MiB, and what one costs an hour in millionths of a

@@ -68,6 +68,7 @@ impl Timeline {
             Happening::NotPlaced { service, .. } => {
                 format!("service {service} finds no place for a task")
             }
+            Happening::ServiceEvent { message, .. } => message.clone(),
             Happening::DesiredCapacity { group, desired_capacity } => {
                 format!("group {group} now wants {desired_capacity} instances")
             }

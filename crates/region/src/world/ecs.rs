@@ -28,6 +28,7 @@ pub mod task;
 mod task_life;
 pub mod task_spec;
 mod termination_protection;
+mod zone_rebalancing;
 
 pub use self::capacity_provider::{CapacityProvider, ManagedScaling};
 pub use self::capacity_provider_strategy::{Capacity, StrategyItem};

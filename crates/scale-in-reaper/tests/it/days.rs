@@ -49,7 +49,7 @@ const SCALING_LAG: Duration = Duration::from_secs(1_800);
 
 const GROUPS: [&str; 2] = ["on-demand", "spot"];
 
-/// How many services there are, each in one of the groups, in turn.
+/// How many services there are.
 const SERVICES: usize = 5;
 
 /// `targetCapacity` of the groups' providers.
@@ -143,8 +143,7 @@ fn draw_cluster(rng: &mut Rng, wanted: &[usize], targets: Option<Targets>) -> Wo
         let (kind, placement) = (ServiceKind::replica(0), Placement::with_strategies(strategies));
         world.add_placed_service(CLUSTER, &service(number), kind, spec, placement);
         if targets.is_some() {
-            let strategy = [StrategyItem::new(GROUPS[number % 2], 1, 1)];
-            world.set_strategy(CLUSTER, &service(number), strategy);
+            world.set_strategy(CLUSTER, &service(number), strategy(number));
         }
         world.set_desired_count(CLUSTER, &service(number), wanted[number]);
     }
@@ -153,6 +152,17 @@ fn draw_cluster(rng: &mut Rng, wanted: &[usize], targets: Option<Targets>) -> Wo
     // Every task is placed as its service says before the day begins.
     world.advance(start_time());
     world
+}
+
+/// One service in each group, and the others over both, in the proportions of the module's example.
+fn strategy(number: usize) -> Vec<StrategyItem> {
+    let weights = match number {
+        0 => [1, 0],
+        1 => [0, 1],
+        _ => [60, 40],
+    };
+    let items = GROUPS.into_iter().zip(weights).filter(|(_, weight)| *weight > 0);
+    items.map(|(group, weight)| StrategyItem::new(group, 0, weight)).collect()
 }
 
 fn service(number: usize) -> String {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
 
 mod assist;
+mod capacity_providers;
 mod days;
 mod empties;
 mod events;
@@ -10,6 +11,7 @@ mod follow_ups;
 mod hooks;
 mod interruptions;
 mod owners;
+mod rebalancing;
 mod rooms;
 mod simulation;
 mod start;

@@ -12,6 +12,15 @@ pub(super) fn constraint_json(constraint: &Constraint) -> Value {
     }
 }
 
+/// An item of a capacity provider strategy as ECS gives it.
+pub(super) fn strategy_item_json(item: &StrategyItem) -> Value {
+    json!({
+        "capacityProvider": item.capacity_provider,
+        "base": item.base,
+        "weight": item.weight,
+    })
+}
+
 /// A placement strategy as ECS gives it: `cpu` and `memory` come back in capitals, and `host` as
 /// `instanceId` (terraform-provider-aws, `flattenPlacementStrategy`).
 pub(super) fn strategy_json(strategy: &Strategy) -> Value {
@@ -24,13 +33,4 @@ pub(super) fn strategy_json(strategy: &Strategy) -> Value {
         Strategy::BinpackCpu => json!({"type": "binpack", "field": "CPU"}),
         Strategy::BinpackMemory => json!({"type": "binpack", "field": "MEMORY"}),
     }
-}
-
-/// An item of a capacity provider strategy as ECS gives it.
-pub(super) fn strategy_item_json(item: &StrategyItem) -> Value {
-    json!({
-        "capacityProvider": item.capacity_provider,
-        "base": item.base,
-        "weight": item.weight,
-    })
 }

@@ -57,20 +57,21 @@ pub(super) fn describe_services(world: &World, input: Input<'_>) -> Result<Value
     Ok(json!({"services": described, "failures": failures}))
 }
 
-/// The last events of a service, the newest first: that a task found no place.
+/// The last events of a service, the newest first: that a task found no place, and how its
+/// Availability Zones are rebalanced.
 fn events(world: &World, name: &str) -> Value {
     world.history.iter().rev().filter_map(|entry| event(entry, name)).take(EVENTS_MAX).collect()
 }
 
 fn event(entry: &Entry, name: &str) -> Option<Value> {
-    let Happening::NotPlaced { service, reason } = &entry.happening else { return None };
-    if service != name {
-        return None;
-    }
-    let message = format!(
-        "(service {name}) was unable to place a task because {reason} For more information, see \
-         the Troubleshooting section of the Amazon ECS Developer Guide."
-    );
+    let message = match &entry.happening {
+        Happening::NotPlaced { service, reason } if service == name => format!(
+            "(service {name}) was unable to place a task because {reason} For more information, \
+             see the Troubleshooting section of the Amazon ECS Developer Guide."
+        ),
+        Happening::ServiceEvent { service, message } if service == name => message.clone(),
+        _ => return None,
+    };
     Some(json!({
         "id": format!("{}-{name}", entry.time.as_millisecond()),
         "createdAt": entry.time.as_duration().as_secs_f64(),

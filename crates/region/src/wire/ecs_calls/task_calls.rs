@@ -212,7 +212,7 @@ mod tests {
         let tasks = output["tasks"].as_array().unwrap();
         let waiting: Vec<_> =
             tasks.iter().filter(|task| task.get("containerInstanceArn").is_none()).collect();
-        assert_eq!((tasks.len(), waiting.len()), (8, 2));
+        assert_eq!((tasks.len(), waiting.len()), (8, 1));
         assert_eq!(
             (&waiting[0]["lastStatus"], &waiting[0]["capacityProviderName"]),
             (&json!("PROVISIONING"), &json!("spot"))

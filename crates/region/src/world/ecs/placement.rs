@@ -110,7 +110,9 @@ mod tests {
     use super::*;
     use crate::world::Happening;
     use crate::world::ecs::task_spec::{Network, Platform, Port};
-    use crate::world::ecs::{Constraint, Machine, NewInstance, ServiceKind, Strategy};
+    use crate::world::ecs::{
+        Capacity, Constraint, Machine, NewInstance, ServiceKind, Strategy, StrategyItem,
+    };
 
     /// Container instances `i-1`, `i-2`, … of these zones, all alike.
     fn world(zones: &[&str], machine: &Machine) -> World {
@@ -172,6 +174,35 @@ mod tests {
         assert_eq!(sorted_spread(vec![Strategy::spread_instances()]), [1, 1, 1, 1]);
         let packed = sorted_spread(vec![Strategy::BinpackCpu, Strategy::spread_zones()]);
         assert!(packed == [0, 4, 0, 0] || packed == [0, 0, 0, 4], "{packed:?}");
+    }
+
+    #[test]
+    fn a_task_of_a_provider_without_room_goes_to_no_other() {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        let small = Machine::new("t3.small", 1024, 2048);
+        for (id, provider) in [("i-1", "on-demand"), ("i-2", "spot"), ("i-3", "spot")] {
+            world.add_instance("shop", NewInstance::new(id).machine(small.clone()));
+            let cluster = world.clusters.get_mut("shop").unwrap();
+            let id = cluster.registered_instance(id).unwrap().id.clone();
+            cluster.instances.get_mut(&id).unwrap().capacity_provider = Some(provider.to_owned());
+        }
+        let item = |provider: &str, weight| StrategyItem {
+            capacity_provider: provider.to_owned(),
+            base: 0,
+            weight,
+        };
+        let spec = TaskSpec { cpu: 600, ..TaskSpec::default() };
+        let strategy = Capacity::Strategy(vec![item("on-demand", 1), item("spot", 1)]);
+        add(&mut world, 0, spec, Placement::default());
+        world.clusters.get_mut("shop").unwrap().services.get_mut("web").unwrap().capacity =
+            strategy;
+        world.set_desired_count("shop", "web", 4);
+        world.advance(world.now() + std::time::Duration::from_secs(60));
+
+        // The third is for on-demand, which is full, although an instance of spot has room.
+        assert_eq!(spread(&world)[0], 1);
+        assert_eq!(spread(&world).iter().sum::<usize>(), 2);
+        assert!(!not_placed_reason(&world).is_empty());
     }
 
     #[test]

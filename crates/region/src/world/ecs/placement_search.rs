@@ -66,15 +66,19 @@ impl<'a> Search<'a> {
         for task in cluster.tasks.values().filter(|task| task.is_desired_running()) {
             // Standalone tasks have no service in common, so none of them is another's sibling.
             if service.is_some() && task.service.as_deref() == service {
-                if task.is_placed() {
-                    *siblings.entry(task.container_instance.as_str()).or_default() += 1;
+                let instance = cluster.instances.get(&task.container_instance);
+                if let Some(instance) = instance {
+                    *siblings.entry(instance.id.as_str()).or_default() += 1;
                 }
                 // Those on draining instances are being replaced.
-                let drains = cluster
-                    .instances
-                    .get(&task.container_instance)
-                    .is_some_and(|instance| instance.status != Status::Active);
-                if let Some(provider) = task.capacity_provider.as_ref().filter(|_| !drains) {
+                let provider = match instance {
+                    None => &task.capacity_provider,
+                    Some(instance) if instance.status == Status::Active => {
+                        &instance.capacity_provider
+                    }
+                    Some(_) => &None,
+                };
+                if let Some(provider) = provider {
                     *by_provider.entry(provider.as_str()).or_default() += 1;
                 }
             }

@@ -17,7 +17,7 @@ pub struct Service {
     pub placement: Placement,
     /// By which capacity providers they are placed.
     pub capacity: Capacity,
-    /// Whether it says that it keeps its Availability Zones balanced. It does not do so here.
+    /// Whether it keeps its Availability Zones balanced.
     pub zone_rebalancing: bool,
     /// What it says of its deployments. None takes place here.
     pub deployments: Deployments,

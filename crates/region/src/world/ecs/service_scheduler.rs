@@ -83,7 +83,13 @@ impl World {
         }
         // Draining comes before scale-in: both draw on the tasks above the minimum, and what is on
         // a draining instance has to go in any case.
-        for task in surplus(cluster, &staying, desired, now) {
+        // What rebalancing has started must be healthy before it stops anything (ECS Developer
+        // Guide, service-rebalancing).
+        let awaits_rebalanced = cluster.services[service].rebalances()
+            && staying.iter().any(|task| !is_healthy(task, now));
+        let surplus =
+            if awaits_rebalanced { Vec::new() } else { surplus(cluster, &staying, desired, now) };
+        for task in surplus {
             let healthy_after = healthy - usize::from(is_healthy(task, now));
             if !is_healthy(task, now) || healthy_after >= min_healthy {
                 healthy = healthy_after;
@@ -109,6 +115,7 @@ impl World {
                 break;
             }
         }
+        self.rebalance_zones(cluster_name, service, desired, max_running);
     }
 
     /// Starts a daemon task wherever it is missing, may be and fits, and stops it where an instance
@@ -164,7 +171,7 @@ impl World {
 
     /// Starts a task of a service on the given container instance, or where its placement says.
     /// Returns its id, or `None` if there is no place for it.
-    fn start_task(
+    pub(super) fn start_task(
         &mut self,
         cluster: &str,
         service_name: &str,
@@ -215,7 +222,8 @@ fn place_of_daemon(container_instance: String) -> Place {
     Place { provider: None, container_instance: Ok(container_instance) }
 }
 
-fn is_healthy(task: &Task, now: Timestamp) -> bool {
+/// Whether a task counts as healthy.
+pub(super) fn is_healthy(task: &Task, now: Timestamp) -> bool {
     task.healthy_at.is_some_and(|healthy_at| healthy_at <= now)
 }
 
