@@ -13,6 +13,7 @@ use crate::expression::Expression;
 use crate::group_rules;
 use crate::ids::{GroupName, InstanceId};
 use crate::inventory::{Group, Instance, Inventory, Service, Task, TaskKind};
+use crate::managed_scaling::Held;
 use crate::pattern::Patterns;
 use crate::policy::Policy;
 use crate::reason::KeepReason;
@@ -66,18 +67,25 @@ pub(crate) struct Eligibility {
     pub(crate) usable: Vec<bool>,
     /// By index of the inventory: why it stays whatever the others do; `None` for a candidate.
     pub(crate) kept: Vec<Option<KeepReason>>,
+    /// The groups that are held back, as managed scaling would undo what goes of them.
+    pub(crate) held: BTreeMap<GroupName, Held>,
     /// The constraints of all services, as they were read.
     pub(crate) constraints: Constraints,
 }
 
 impl Eligibility {
-    /// Keeps the candidates of these groups.
-    pub(crate) fn hold(&mut self, inventory: &Inventory, groups: &BTreeMap<GroupName, u32>) {
+    /// Keeps the candidates of these groups, which a plan would shrink for no use: those that hold
+    /// tasks, and the next time all.
+    pub(crate) fn hold(&mut self, inventory: &Inventory, undone: BTreeMap<GroupName, u32>) {
         for (instance, kept) in inventory.instances.iter().zip(&mut self.kept) {
             let Some(group) = &instance.group else { continue };
-            if let (None, Some(&target_capacity)) = (&kept, groups.get(group)) {
+            let Some(&target_capacity) = undone.get(group) else { continue };
+            if kept.is_none() && (self.held.contains_key(group) || !instance.is_empty()) {
                 *kept = Some(KeepReason::TargetCapacity { group: group.clone(), target_capacity });
             }
+        }
+        for group in undone.into_keys() {
+            self.held.entry(group).and_modify(|held| *held = Held::All).or_insert(Held::Busy);
         }
     }
 }
@@ -107,7 +115,7 @@ pub(crate) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
         (usable(&facts), RULES.iter().find_map(|rule| rule(&facts)))
     });
     let (usable, kept) = verdicts.unzip();
-    Eligibility { usable, kept, constraints }
+    Eligibility { usable, kept, held: BTreeMap::new(), constraints }
 }
 
 /// Reads every constraint of the services once, as many share theirs.

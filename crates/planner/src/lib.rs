@@ -56,8 +56,8 @@ pub use crate::inventory::{
     ManagedScaling, Service, Strategy, Task, TaskKind,
 };
 use crate::limits::Limits;
-pub use crate::managed_scaling::spare_instances;
 use crate::managed_scaling::undone_groups;
+pub use crate::managed_scaling::{is_kept_as_spare, spare_instances};
 use crate::model::Model;
 use crate::order::gentle_order;
 pub use crate::plan::{Kept, Motion, Plan, Removal, Reserved, Saving};
@@ -73,15 +73,15 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
     // reason to keep, or none, for each, and which instances are capacity.
     let mut eligibility = eligibility(inventory, policy, now);
     // What managed scaling would undo is found by the plan as a whole. Every round but the last
-    // holds a group that the rounds before did not, so that there are no more rounds than groups,
-    // and one.
+    // holds a group back further, and there are two steps to that: so there are no more rounds than
+    // twice the groups, and one.
     loop {
         let plan = plan_eligible(inventory, policy, &eligibility);
         let undone = undone_groups(inventory, &plan);
         if undone.is_empty() {
             return plan;
         }
-        eligibility.hold(inventory, &undone);
+        eligibility.hold(inventory, undone);
     }
 }
 
@@ -111,7 +111,7 @@ fn plan_in_dimensions<const D: usize>(
     // priced: the bound is closer to the truth without them. Gives that task's kind for each.
     let unplaceable = model.prune();
     // What the operator and the groups allow to go in all, before anything goes.
-    let limits = Limits::new(inventory, policy, &model);
+    let limits = Limits::new(inventory, policy, &model, &eligibility.held);
     // What room is worth, and what no plan within the limits could exceed.
     let prices = prices(&model, &limits);
     // The candidates, best first, by those prices. The search goes through them in this order, so

@@ -6,7 +6,7 @@ use crate::headroom::headroom;
 use crate::ids::GroupName;
 use crate::index::{GroupIndex, InstanceIndex, Table, ZoneIndex};
 use crate::inventory::{Group, Inventory};
-use crate::managed_scaling::Spare;
+use crate::managed_scaling::{Held, Spare};
 use crate::model::Model;
 use crate::policy::Policy;
 use crate::reason::{HeadroomResource, KeepReason};
@@ -127,6 +127,7 @@ impl GroupLimit {
         inventory: &Inventory,
         name: Option<&GroupName>,
         draining: &BTreeMap<&GroupName, i64>,
+        held: &BTreeMap<GroupName, Held>,
     ) -> Self {
         // Instances in no group are no candidates, and neither are those of a group that was not
         // found.
@@ -139,7 +140,9 @@ impl GroupLimit {
             // What drains is on its way out of the desired capacity, and so has used up its part
             // already.
             capacity_left: above_minimum.saturating_sub(draining),
-            managed: group.zip(name).and_then(|(group, name)| Spare::new(inventory, name, group)),
+            managed: group.zip(name).and_then(|(group, name)| {
+                Spare::new(inventory, name, group, held.contains_key(name))
+            }),
             // Every group gets an instance right after this, which lowers it.
             weight_min: i64::MAX,
             zones: Table::default(),
@@ -163,8 +166,10 @@ impl Limits {
         inventory: &Inventory,
         policy: &Policy,
         model: &Model<D>,
+        held: &BTreeMap<GroupName, Held>,
     ) -> Self {
-        let GroupMembership { groups, group_of, zone_of } = GroupMembership::new(inventory, model);
+        let GroupMembership { groups, group_of, zone_of } =
+            GroupMembership::new(inventory, model, held);
         let headroom_percent = [policy.headroom_cpu_percent, policy.headroom_memory_percent];
         Self {
             groups,
@@ -363,7 +368,11 @@ struct GroupMembership {
 }
 
 impl GroupMembership {
-    fn new<const D: usize>(inventory: &Inventory, model: &Model<D>) -> Self {
+    fn new<const D: usize>(
+        inventory: &Inventory,
+        model: &Model<D>,
+        held: &BTreeMap<GroupName, Held>,
+    ) -> Self {
         let draining = draining_capacity(inventory);
         let mut group_indices = BTreeMap::<Option<&GroupName>, GroupIndex>::new();
         let mut zone_indices = BTreeMap::<(GroupIndex, &str), ZoneIndex>::new();
@@ -374,7 +383,7 @@ impl GroupMembership {
             let name = instance.group.as_ref();
             let group = *group_indices
                 .entry(name)
-                .or_insert_with(|| groups.push(GroupLimit::new(inventory, name, &draining)));
+                .or_insert_with(|| groups.push(GroupLimit::new(inventory, name, &draining, held)));
             let limit = &mut groups[group];
             let zone = *zone_indices
                 .entry((group, instance.zone.as_str()))

@@ -15,71 +15,113 @@ use crate::ids::{GroupName, InstanceId};
 use crate::inventory::{Group, Instance, Inventory, ManagedScaling};
 use crate::plan::Plan;
 
-/// How many of the empty instances of a group may go before fewer are left than `targetCapacity`
-/// asks for.
+/// How a group is held back whose managed scaling would undo a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Only what is empty may go, and no more of it than `targetCapacity` leaves.
+    Busy,
+    /// Nothing of it may go.
+    All,
+}
+
+/// How many of the empty instances of a group may go before fewer are left than are asked for: by
+/// tasks that wait for a place, and by `targetCapacity` where nothing else of the group goes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spare {
-    target_capacity: i64,
-    /// In hundredths of an instance: what is left beyond what `targetCapacity` asks for.
+    /// The share of what is left that may hold tasks, in percent.
+    share: i64,
+    /// In hundredths of an instance: what is left beyond what is asked for.
     beyond: i64,
+    target_capacity: u32,
 }
 
 impl Spare {
     /// `None` if no managed scaling decides the size of the group.
-    pub(crate) fn new(inventory: &Inventory, name: &GroupName, group: &Group) -> Option<Self> {
-        let target_capacity = target_capacity(group.managed_scaling?);
+    pub(crate) fn new(
+        inventory: &Inventory,
+        name: &GroupName,
+        group: &Group,
+        is_held: bool,
+    ) -> Option<Self> {
+        let scaling = group.managed_scaling?;
+        // Where others go as well, the empty ones go first: moved tasks would land on them, and so
+        // more instances would be needed than before. What drains counts as spare meanwhile.
+        let share = if is_held { target_capacity(scaling) } else { 100 };
         let active = || in_service(inventory, name).filter(|instance| !instance.is_draining());
         let empty = active().filter(|instance| instance.is_empty()).count();
         // Each task that is on its way may take an empty instance of its own.
         let needed = active().count() - empty + empty.min(tasks_in_flight(inventory));
-        let beyond = target_capacity * count(active().count()) - 100 * count(needed);
-        Some(Self { target_capacity, beyond })
+        let beyond = share * count(active().count()) - 100 * count(needed);
+        Some(Self { share, beyond, target_capacity: scaling.target_capacity })
     }
 
     /// Whether an instance may go. One that is not needed any more leaves the share better than it
     /// was; whether that is enough is for [`undone_groups`] to say.
     pub(crate) fn allows(self, is_empty: bool) -> bool {
-        !is_empty || self.beyond >= self.target_capacity
+        !is_empty || self.beyond >= self.share
     }
 
     /// Takes an instance from what is left (`sign` 1), or gives it back (-1).
     pub(crate) fn change(&mut self, is_empty: bool, sign: i64) {
         let needed = if is_empty { 0 } else { 100 };
-        self.beyond -= sign * (self.target_capacity - needed);
+        self.beyond -= sign * (self.share - needed);
     }
 
     /// The share of the group that is to hold tasks, in percent.
     pub(crate) fn target_capacity(self) -> u32 {
-        u32::try_from(self.target_capacity).unwrap_or(100)
+        self.target_capacity
     }
 }
 
-/// The groups that lose instances by a plan and for which that is no use, with their
-/// `targetCapacity`: wherever ECS puts the tasks that move, managed scaling must take at least one
-/// instance away, and launch none.
+/// The groups that lose instances by a plan and for which that is no use, each with its
+/// `targetCapacity`. Wherever ECS puts the tasks that move, managed scaling must launch none, not even
+/// while old and new tasks run side by side, and take at least one away in the end.
 pub(crate) fn undone_groups(inventory: &Inventory, plan: &Plan) -> BTreeMap<GroupName, u32> {
     let going: BTreeSet<_> = plan.remove.iter().map(|removal| &removal.instance_id).collect();
     let moving: usize = plan.remove.iter().map(|removal| removal.reason.tasks()).sum();
+    let arriving = moving + tasks_in_flight(inventory);
     let shrunk: BTreeSet<_> = plan.remove.iter().map(|removal| &removal.group).collect();
     let mut undone = BTreeMap::new();
     for name in shrunk {
         let group = inventory.groups.get(name);
         let Some(scaling) = group.and_then(|group| group.managed_scaling) else { continue };
         let members: Vec<_> = in_service(inventory, name).collect();
-        let left: Vec<_> = members
-            .iter()
-            .filter(|member| !member.is_draining() && !going.contains(&member.instance_id))
-            .collect();
-        let busy = left.iter().filter(|instance| !instance.is_empty()).count();
-        let needed = left.len().min(busy + moving + tasks_in_flight(inventory));
-        // What ECS takes away runs until then, so that one less is enough. What the sweep has
-        // terminated does not.
-        let running = if scaling.termination_protection { members.len() - 1 } else { left.len() };
-        if 100 * count(needed) > target_capacity(scaling) * count(running) {
+        let is_left =
+            |member: &&&Instance| !member.is_draining() && !going.contains(&member.instance_id);
+        let left: Vec<_> = members.iter().filter(is_left).collect();
+        let busy = left.iter().filter(|member| !member.is_empty()).count();
+        let busy_before = members.iter().filter(|member| !member.is_empty()).count();
+        // Each task that arrives may take an empty instance of its own.
+        let newly_busy = arriving.min(left.len() - busy);
+        let meanwhile = busy_before + newly_busy;
+        let in_the_end = busy + newly_busy;
+        let moves_tasks =
+            plan.remove.iter().any(|removal| removal.group == *name && removal.reason.tasks() > 0);
+        // What ECS takes away runs until then, so that one less is enough, with the spare instances
+        // among those that drain. Where nothing moves these need not be. What Ebb terminates itself
+        // does not run in the end.
+        let running = if scaling.termination_protection && moves_tasks {
+            members.len() - 1
+        } else {
+            left.len()
+        };
+        let is_above =
+            |needed, running| 100 * count(needed) > target_capacity(scaling) * count(running);
+        if is_above(meanwhile, members.len()) || is_above(in_the_end, running) {
             undone.insert(name.clone(), scaling.target_capacity);
         }
     }
     undone
+}
+
+/// Whether managed scaling would keep a drained instance of a group that is empty, as those that run
+/// are no more than `targetCapacity` asks for: it is a spare one.
+pub fn is_kept_as_spare(inventory: &Inventory, name: &GroupName) -> bool {
+    let group = inventory.groups.get(name);
+    let Some(scaling) = group.and_then(|group| group.managed_scaling) else { return false };
+    let busy = in_service(inventory, name).filter(|member| !member.is_empty()).count();
+    let running = in_service(inventory, name).count();
+    100 * count(busy) > target_capacity(scaling) * (count(running) - 1)
 }
 
 /// The empty instances that a group's `targetCapacity` asks for: that they are empty must be known

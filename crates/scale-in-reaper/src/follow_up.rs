@@ -92,29 +92,47 @@ impl Sweep<'_> {
             }
             FollowUp::NoteEmptied(why) => self.note_emptied(cluster, instance, why).await,
             FollowUp::Terminate(why) => self.terminate(cluster, instance, why).await,
-            FollowUp::Reactivate { why, load } => {
-                let taken_back = self.take_back(cluster, instance).await;
-                // What the load called back may go again as soon as the load allows it.
-                if load && instance.emptied_at().is_some() {
-                    let arns = std::slice::from_ref(&instance.arn);
-                    let forgotten =
-                        self.clients.ecs.delete_attribute(cluster, EMPTIED_ATTRIBUTE, arns);
-                    if let Err(error) = forgotten.await {
-                        let cause = Problem::from(error).text;
-                        warn!("{id} is kept for a day: {cause}");
-                    }
-                }
-                let kind = match taken_back {
-                    TakenBack::Active => OutcomeKind::Reactivated,
-                    TakenBack::Terminating => OutcomeKind::Waiting,
-                    TakenBack::Unknown(ref error) => outcome_kind(error),
-                };
-                after_roll_back(id, kind, &why, taken_back)
+            FollowUp::Reactivate { why, load: false } => {
+                self.reactivate(cluster, instance, &why).await
+            }
+            FollowUp::Reactivate { why, load: true } | FollowUp::ReturnSpare(why) => {
+                let outcome = self.reactivate(cluster, instance, &why).await;
+                self.forget_emptied(cluster, instance).await;
+                outcome
             }
             FollowUp::Unmark(why) => match self.unmark(cluster, instance).await {
                 Ok(()) => outcome(id, OutcomeKind::Reactivated, why),
                 Err(error) => outcome(id, outcome_kind(&error), Problem::from(error).text),
             },
+        }
+    }
+
+    async fn reactivate(
+        &self,
+        cluster: &Cluster,
+        instance: &Instance,
+        why: &str,
+    ) -> RemovalOutcome {
+        let taken_back = self.take_back(cluster, instance).await;
+        let kind = match taken_back {
+            TakenBack::Active => OutcomeKind::Reactivated,
+            TakenBack::Terminating => OutcomeKind::Waiting,
+            TakenBack::Unknown(ref error) => outcome_kind(error),
+        };
+        after_roll_back(&instance.instance_id, kind, why, taken_back)
+    }
+
+    /// Removes the note that an instance was empty: nothing that ECS did is amiss, so that it may go
+    /// again as soon as a plan has it so.
+    async fn forget_emptied(&self, cluster: &Cluster, instance: &Instance) {
+        if instance.emptied_at().is_none() {
+            return;
+        }
+        let arns = std::slice::from_ref(&instance.arn);
+        let forgotten = self.clients.ecs.delete_attribute(cluster, EMPTIED_ATTRIBUTE, arns);
+        if let Err(error) = forgotten.await {
+            let cause = Problem::from(error).text;
+            warn!("{} is kept for a day: {cause}", instance.instance_id);
         }
     }
 
@@ -257,7 +275,9 @@ fn would_follow_up(instance: &Instance, decision: &FollowUp) -> RemovalOutcome {
             OutcomeKind::Waiting
         }
         FollowUp::Terminate(_) => OutcomeKind::WouldRemove,
-        FollowUp::Reactivate { .. } | FollowUp::Unmark(_) => OutcomeKind::WouldReactivate,
+        FollowUp::Reactivate { .. } | FollowUp::ReturnSpare(_) | FollowUp::Unmark(_) => {
+            OutcomeKind::WouldReactivate
+        }
     };
     outcome(&instance.instance_id, kind, decision.why().to_owned())
 }

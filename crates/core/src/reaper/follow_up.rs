@@ -6,7 +6,8 @@
 //! Nothing that a sweep began is forgotten, and nothing that others drain is touched.
 
 use ebb_planner::{
-    Group, Headroom, Instance, Inventory, Policy, Resources, TaskKind, kept_by_group,
+    Group, Headroom, Instance, Inventory, Policy, Resources, TaskKind, is_kept_as_spare,
+    kept_by_group,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -34,6 +35,10 @@ const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_secs(900);
 /// less than half of what is empty goes every minute (ECS Developer Guide,
 /// managed-scaling-behavior).
 const TAKEN_WITHIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// For how long too few instances must be in use until ECS takes any away (ECS Developer Guide,
+/// managed-scaling-behavior): only after that is it known which of them it keeps.
+const LOW_ALARM: SignedDuration = SignedDuration::from_mins(15);
 
 /// A service that finds no place for a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +80,9 @@ pub enum FollowUp {
         /// Whether that is because load has come back: nothing is to be removed then.
         load: bool,
     },
+    /// Set it to ACTIVE again: managed scaling keeps it as a spare instance. It may go again at once,
+    /// in place of another one.
+    ReturnSpare(String),
     /// Its group terminates it already: the rest is the lifecycle drainer's.
     LeaveAlone(String),
     /// It is ACTIVE: only its mark is to be removed.
@@ -89,6 +97,7 @@ impl FollowUp {
             | Self::Wait(why)
             | Self::NoteEmptied(why)
             | Self::Reactivate { why, .. }
+            | Self::ReturnSpare(why)
             | Self::LeaveAlone(why)
             | Self::Unmark(why) => why,
         }
@@ -125,7 +134,7 @@ pub fn follow_up(
         // decides who comes back first.
         let Some(decision) = marked.decide(&headroom, &load.unplaced) else { continue };
         // What comes back counts at once, so that no more comes back than the load needs.
-        if matches!(decision, FollowUp::Reactivate { .. }) {
+        if matches!(decision, FollowUp::Reactivate { .. } | FollowUp::ReturnSpare(_)) {
             add_to_headroom(&mut headroom, inventory, instance);
         }
         decisions.push((index, decision));
@@ -281,7 +290,7 @@ impl MarkedInstance<'_> {
         }
         // 6. An empty instance goes: by ECS where it sees to that, or else by Ebb.
         if tasks_left == 0 && group.is_left_to_ecs() {
-            return self.decide_left_to_ecs();
+            return self.decide_left_to_ecs(name);
         }
         if tasks_left == 0 {
             return FollowUp::Terminate("its tasks have stopped".to_owned());
@@ -305,11 +314,20 @@ impl MarkedInstance<'_> {
     }
 
     /// The rules for an instance without tasks that ECS is to take.
-    fn decide_left_to_ecs(&self) -> FollowUp {
+    fn decide_left_to_ecs(&self, group: &GroupName) -> FollowUp {
         // What was noted before this drain is about an earlier one.
         let emptied_at = self.instance.emptied_at().filter(|at| *at >= self.mark.at);
         match emptied_at {
             None => FollowUp::NoteEmptied("its tasks have stopped; ECS takes it".to_owned()),
+            Some(at)
+                if self.now.duration_since(at) >= LOW_ALARM
+                    && is_kept_as_spare(self.inventory, group) =>
+            {
+                FollowUp::ReturnSpare(format!(
+                    "group {group} has no more instances than targetCapacity asks for: it is a spare \
+                     one"
+                ))
+            }
             Some(at) if self.now.duration_since(at) >= TAKEN_WITHIN => {
                 reactivate(format!("ECS has not taken it, which has had no tasks since {at}"))
             }
@@ -489,6 +507,7 @@ mod tests {
             FollowUp::Terminate(_) => "terminate",
             FollowUp::Wait(_) => "wait",
             FollowUp::NoteEmptied(_) => "note emptied",
+            FollowUp::ReturnSpare(_) => "return spare",
             FollowUp::Reactivate { load: false, .. } => "reactivate",
             FollowUp::Reactivate { load: true, .. } => "reactivate for load",
             FollowUp::LeaveAlone(_) => "leave alone",
@@ -624,6 +643,28 @@ mod tests {
             assert_eq!(assist(&inventory), expected, "{seconds} s ago");
         }
         assert_eq!(assist(&managed(false)), "terminate", "ECS would take any of the group");
+    }
+
+    #[test]
+    fn what_target_capacity_asks_for_comes_back_as_a_spare_instance() {
+        let decided = |seconds, target_capacity| {
+            let mut inventory = managed(true);
+            let scaling = ManagedScaling { target_capacity, ..managed_scaling(true) };
+            group(&mut inventory).managed_scaling = Some(scaling);
+            // Four of five are in use.
+            for number in 2..=5 {
+                let tasks = Some(vec![task(TaskKind::Standalone)]);
+                inventory.instances.push(Instance { tasks, ..instance(number) });
+            }
+            let emptied_at = seconds_ago(seconds).to_string();
+            inventory.instances[0].attributes.insert(EMPTIED_ATTRIBUTE.to_owned(), emptied_at);
+            assist(&inventory)
+        };
+        assert_eq!(decided(900, 80), "return spare");
+        assert_eq!(decided(899, 80), "wait", "ECS may still take others");
+        assert_eq!(decided(900, 90), "return spare");
+        assert_eq!(decided(900, 100), "wait", "at a hundred percent none is asked for");
+        assert_eq!(decided(3_600, 100), "reactivate");
     }
 
     #[test]

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use ebb_planner::{
-    Group, Instance, Inventory, ManagedScaling, Plan, Policy, Task, TaskKind, plan, spare_instances,
+    Group, Instance, Inventory, ManagedScaling, Plan, Policy, Task, TaskKind, is_kept_as_spare,
+    plan, spare_instances,
 };
 use jiff::SignedDuration;
 
@@ -139,7 +140,10 @@ fn nothing_goes_where_the_moved_tasks_may_need_as_many_instances_as_before() {
             assert_eq!(outcome(&plan).1, [("target_capacity", 13)].into());
         }
     }
-    // Without an empty one they must come onto those that hold tasks already.
+    // With the empty ones out of the way they come onto those that hold tasks already. Two are
+    // what goes of those.
+    let beside_empties = Policy { max_empty_removals_percent: 50, ..most(10) };
+    assert_eq!(plan(&inventory, &beside_empties, now()).remove.len(), 5);
     let inventory = cluster(10, 2, 0, scaling(100));
     assert_eq!(plan(&inventory, &most(10), now()).remove.len(), 1);
 }
@@ -196,6 +200,17 @@ fn what_ecs_did_not_take_is_not_drained_again_for_a_day() {
     assert_eq!([0, 23, 24].map(|hours| goes(hours, Some(scaling(100)))), [false, false, true]);
     assert!(goes(-1, Some(scaling(100))), "a time to come is none that a sweep wrote");
     assert!(goes(1, None), "nothing is left to ECS any more");
+}
+
+#[test]
+fn an_empty_instance_is_kept_as_spare_once_no_more_run_than_target_capacity_asks_for() {
+    let is_kept = |busy, empties, target_capacity| {
+        is_kept_as_spare(&cluster(busy, 1, empties, scaling(target_capacity)), &group_name(0))
+    };
+    assert!(is_kept(10, 3, 80), "ten are 80 % of 12.5");
+    assert!(!is_kept(10, 4, 80));
+    assert!(is_kept(4, 1, 80) && !is_kept(4, 2, 80), "four are 80 % of five");
+    assert!(!is_kept(4, 1, 100), "at a hundred percent none is");
 }
 
 #[test]
