@@ -10,9 +10,10 @@ use super::autoscaling::{CarriedOut, CompletedAction, Group, LifecycleAction};
 use super::delivery::{Delivery, Topic};
 use super::ec2::EndedBy;
 use super::ecs::request_rates::Rates;
-use super::ecs::{CapacityProvider, Cluster, ScalingMemory};
+use super::ecs::{CapacityProvider, Cluster};
 use super::history::{Call, Entry, Happening, Published};
 use super::lag::Lag;
+use super::managed_capacity::ScalingMemory;
 use super::spot::Action;
 use crate::fault::Faults;
 

@@ -88,23 +88,23 @@ static SUMS: Mutex<[Option<Figures>; 2]> = Mutex::new([None, None]);
 fn draw(seed: u64) -> Day {
     let mut rng = Rng::with_seed(seed);
     let peaks: Vec<_> = (0..SERVICES).map(|_| rng.usize(4..24)).collect();
-    let phase = rng.f64();
-    let mut load = Load::new();
-    let steps = DAY.as_secs() / STEP.as_secs();
+    let steps = usize::try_from(DAY.as_secs() / STEP.as_secs()).unwrap();
+    let phase = rng.usize(..steps);
     let mut wanted: Vec<_> = peaks.iter().map(|peak| peak / 2 + 1).collect();
+    let mut load = Load::new();
+    let mut time = start_time();
     for step in 0..steps {
-        let hour = phase + step as f64 / steps as f64;
-        let level = 0.65 + 0.35 * (hour * std::f64::consts::TAU).cos();
+        // From 100 % down to 30 % and up again.
+        let level = 30 + 140 * ((step + phase) % steps).abs_diff(steps / 2) / steps;
         for (count, &peak) in wanted.iter_mut().zip(&peaks) {
             // A service is scaled now and then, a little off the mark, and seldom by a surge.
             if rng.u8(..5) == 0 {
-                let surge = if rng.u8(..12) == 0 { 1.6 } else { 1.0 };
-                let noise = 0.9 + 0.2 * rng.f64();
-                *count = ((peak as f64 * level * noise * surge).round() as usize).max(1);
+                let surge = if rng.u8(..12) == 0 { 160 } else { 100 };
+                *count = (peak * level * rng.usize(90..=110) * surge / 1_000_000).max(1);
             }
         }
-        let time = start_time() + STEP * u32::try_from(step).unwrap();
         load.push((time, wanted.clone()));
+        time += STEP;
     }
     let world = draw_cluster(&mut rng, &load[0].1, Some(TARGETS));
     Day { world, load }
@@ -331,16 +331,16 @@ fn simulate(seed: u64) -> Result<(), String> {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a test's way to speak")]
 fn nothing_is_drained_and_launched_again_for_the_same_load() {
     seeds::run(SEEDS, &[], simulate);
     let sums = SUMS.lock().unwrap_or_else(PoisonError::into_inner).clone();
     for (sums, name) in sums.iter().flatten().zip(["without Ebb", "with Ebb"]) {
-        let minutes = sums.days as u64 * DAY.as_secs() / 60;
         println!(
-            "{name}: {} days, {:.1} instances, {} drained, {} scale-outs; tasks waited for {} min \
+            "{name}: {} days, {} instance hours, {} drained, {} scale-outs; tasks waited for {} min \
              in all and {} at most, each after its service had grown",
             sums.days,
-            sums.instance_minutes as f64 / minutes as f64,
+            sums.instance_minutes / 60,
             sums.drains,
             sums.scale_outs,
             sums.waiting_minutes,
@@ -365,6 +365,7 @@ fn shed(seed: u64, targets: Option<Targets>, with_ebb: bool) -> usize {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a test's way to speak")]
 fn beside_capacity_providers_it_sheds_what_ecs_alone_would_not() {
     let seeds = std::env::var("SEEDS").map_or(SHED_SEEDS, |text| text.parse().unwrap());
     let sum =

@@ -41,7 +41,7 @@ impl Cluster {
             .filter(|task| task.status != TaskStatus::Stopped)
     }
 
-    pub(super) fn unstopped_tasks(&self) -> impl Iterator<Item = &Task> {
+    pub(in crate::world) fn unstopped_tasks(&self) -> impl Iterator<Item = &Task> {
         self.tasks.values().filter(|task| task.status != TaskStatus::Stopped)
     }
 

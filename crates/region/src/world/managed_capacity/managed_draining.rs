@@ -8,20 +8,20 @@
 
 use std::time::Duration;
 
-use super::container_instance::Status;
 use crate::world::agenda::Due;
 use crate::world::autoscaling::{ActionKey, ActionResult, Hook};
+use crate::world::ecs::Status;
 use crate::world::state::World;
 
 /// The hook's name.
-pub const MANAGED_DRAINING_HOOK: &str = "ecs-managed-draining-termination-hook";
+const MANAGED_DRAINING_HOOK: &str = "ecs-managed-draining-termination-hook";
 
 /// How far apart ECS looks at an instance that it drains.
 const LOOK_INTERVAL: Duration = Duration::from_secs(15);
 
 impl World {
     /// Puts the hook onto a group.
-    pub(super) fn put_managed_draining_hook(&mut self, group: &str) {
+    pub(in crate::world) fn put_managed_draining_hook(&mut self, group: &str) {
         let hook =
             Hook { default_result: ActionResult::Continue, ..Hook::new(MANAGED_DRAINING_HOOK) };
         // A provider may be there before its group is.
@@ -72,8 +72,8 @@ impl World {
 mod tests {
     use super::*;
     use crate::world::autoscaling::LifecycleState;
-    use crate::world::ecs::scaling_testing::{add_service, pass_minutes, scaled};
     use crate::world::ecs::{CapacityProvider, ServiceKind, TaskSpec};
+    use crate::world::managed_capacity::scaling_testing::{add_service, pass_minutes, scaled};
 
     /// Two instances with a task and a daemon's each, in a group whose instances ECS drains.
     fn world() -> World {

@@ -3,14 +3,14 @@
 //!
 //! Source: ECS Developer Guide, managed-termination-protection.
 
-use super::capacity_provider::CapacityProvider;
 use crate::world::autoscaling::LifecycleState;
+use crate::world::ecs::CapacityProvider;
 use crate::world::state::World;
 
 impl World {
     /// Protects the instances of a new provider's group and what it launches, as AWS demands of a
     /// group before it allows managed termination protection.
-    pub(super) fn protect_group(&mut self, group: &str) {
+    pub(in crate::world) fn protect_group(&mut self, group: &str) {
         let Some(group) = self.groups.get_mut(group) else { return };
         group.protects_new_instances = true;
         for member in &mut group.instances {
@@ -19,7 +19,7 @@ impl World {
     }
 
     /// Protects an instance that gets a task, if that is its provider's business.
-    pub(super) fn protect_for_task(&mut self, provider: Option<&str>, instance_id: &str) {
+    pub(in crate::world) fn protect_for_task(&mut self, provider: Option<&str>, instance_id: &str) {
         let provider = provider.and_then(|name| self.capacity_providers.get(name));
         let Some(provider) = provider.filter(|provider| provider.managed_termination_protection)
         else {

@@ -13,14 +13,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::capacity_provider::{CapacityProvider, ManagedScaling};
-use super::container_instance::Status;
-use super::held_resources::RESERVED_PORTS;
-use super::machine::Machine;
-use super::placement_rules::Constraint;
-use super::task_spec::{Network, TaskSpec};
+use super::reservation::{Reservation, ScalingMemory};
 use crate::world::agenda::Due;
 use crate::world::autoscaling::Group;
+use crate::world::ecs::{
+    CapacityProvider, Constraint, Machine, ManagedScaling, Network, RESERVED_PORTS, Status,
+    TaskSpec,
+};
 use crate::world::state::World;
 
 /// How far apart two measurements are.
@@ -35,47 +34,9 @@ const QUIET_AFTER_SCALE_OUT: Duration = Duration::from_secs(15 * 60);
 /// What a scale-out asks for if there is no instance at all.
 const FIRST_STEP: usize = 2;
 
-/// How many instances a provider needs, and how many it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reservation {
-    /// Those that hold a task other than a daemon's, and what waiting tasks need beside all that
-    /// there are.
-    pub needed: usize,
-    /// Those that are registered and that the group does not terminate.
-    pub running: usize,
-}
-
-impl Reservation {
-    /// The metric `CapacityProviderReservation`, in percent, rounded down.
-    pub fn percent(self) -> usize {
-        match (self.needed, self.running) {
-            (0, 0) => 100,
-            (_, 0) => 200,
-            (needed, running) => needed * 100 / running,
-        }
-    }
-
-    fn is_above(self, target: usize) -> bool {
-        self.needed * 100 > self.running * target
-    }
-
-    fn is_below(self, target: usize) -> bool {
-        self.needed * 100 < self.running * target
-    }
-}
-
-/// What ECS and its alarms remember of a provider.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::world) struct ScalingMemory {
-    /// How many measurements in a row were below the target.
-    below_target: usize,
-    /// When instances were last added.
-    scaled_out_at: Option<Timestamp>,
-}
-
 impl World {
     /// Lets ECS measure a provider for the first time.
-    pub(super) fn start_managed_scaling(&mut self, provider: &str) {
+    pub(in crate::world) fn start_managed_scaling(&mut self, provider: &str) {
         let first = self.random_duration(Duration::ZERO, INTERVAL);
         self.plan(first, Due::Reservation { provider: provider.to_owned() });
     }
@@ -240,10 +201,10 @@ fn is_warming_up(group: &Group, scaling: ManagedScaling, now: Timestamp) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::ecs::scaling_testing::{
+    use crate::world::ecs::{Placement, ServiceKind};
+    use crate::world::managed_capacity::scaling_testing::{
         add_service, pass_minutes, protected, scaled, set_status, size,
     };
-    use crate::world::ecs::{Placement, ServiceKind};
 
     /// A provider with managed termination protection, to the default target.
     fn full() -> CapacityProvider {

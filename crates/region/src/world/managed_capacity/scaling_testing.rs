@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::capacity_provider::CapacityProvider;
-use super::capacity_provider_strategy::StrategyItem;
-use super::container_instance::{NewInstance, Status};
-use super::service::ServiceKind;
-use super::task_spec::TaskSpec;
 use crate::world::autoscaling::Group;
+use crate::world::ecs::{
+    CapacityProvider, NewInstance, ServiceKind, Status, StrategyItem, TaskSpec,
+};
 use crate::world::state::World;
 
 /// `i-1`, `i-2`, … in a group of one zone, with the provider `provider` and a service whose tasks
