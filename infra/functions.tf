@@ -32,7 +32,8 @@ locals {
     MIN_INSTANCES              = tostring(var.min_instances)
     MIN_INSTANCE_AGE_SECONDS   = tostring(var.min_instance_age_seconds)
     AUTO_SCALING_GROUPS        = length(local.groups) == 0 ? null : join(",", local.groups)
-    ALLOW_MANAGED_SCALING      = tostring(var.allow_managed_scaling)
+    MANAGED_SCALING            = var.managed_scaling
+    ALLOW_MANAGED_SCALING      = var.allow_managed_scaling == null ? null : tostring(var.allow_managed_scaling)
     ALLOW_STANDALONE_TASKS     = tostring(var.allow_standalone_tasks)
     LIFECYCLE_TOPIC_ARN        = local.lifecycle_topic_arn
     INSTANCE_PRICES            = var.instance_prices == null ? null : jsonencode(var.instance_prices)
@@ -71,8 +72,8 @@ locals {
       memory = 256
       settings = [
         "ECS_CLUSTERS", "DRY_RUN", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
-        "MAX_EMPTY_REMOVALS_PERCENT", "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "ALLOW_MANAGED_SCALING",
-        "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
+        "MAX_EMPTY_REMOVALS_PERCENT", "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "MANAGED_SCALING",
+        "ALLOW_MANAGED_SCALING", "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
       ]
       # Lambda's default is two. The next sweep is the better retry, as it looks at the world afresh.
       retries           = 0
@@ -149,6 +150,10 @@ resource "aws_lambda_function" "this" {
     precondition {
       condition     = each.key != "scale-in-reaper" || !var.dry_run || var.reaper_mode == "plan"
       error_message = "reaper_mode is act, but dry_run is true: who asks for a dry run does not mean instances to go. Set reaper_mode = \"plan\", or dry_run = false."
+    }
+    precondition {
+      condition     = var.managed_scaling == null || var.allow_managed_scaling == null ? true : (var.managed_scaling == "assist") == var.allow_managed_scaling
+      error_message = "managed_scaling and the deprecated allow_managed_scaling contradict each other. Leave out allow_managed_scaling."
     }
     precondition {
       condition     = var.package_s3 != null || fileexists(format(local.package_path, each.key))

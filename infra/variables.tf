@@ -307,11 +307,21 @@ variable "min_instance_age_seconds" {
   }
 }
 
+variable "managed_scaling" {
+  description = "What the scale-in reaper does with groups that a capacity provider's managed scaling looks after: `assist` drains what nobody needs, `leave` leaves them alone. Null: what the deprecated allow_managed_scaling says, or else `assist`."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.managed_scaling == null ? true : contains(["assist", "leave"], var.managed_scaling)
+    error_message = "managed_scaling must be `assist` or `leave`."
+  }
+}
+
 variable "allow_managed_scaling" {
-  description = "Let the scale-in reaper also shrink groups that a capacity provider's managed scaling looks after."
+  description = "Deprecated, and read for one release: use managed_scaling. True is `assist`, false is `leave`. The function refuses to start if the two contradict each other."
   type        = bool
-  default     = false
-  nullable    = false
+  default     = null
 }
 
 variable "allow_standalone_tasks" {

@@ -98,6 +98,7 @@ run "the_saved_queries_are_those_of_the_runbook" {
 run "settings_are_texts_that_the_functions_read" {
   variables {
     instance_prices       = { "m7g.large" = 0.0898 }
+    managed_scaling       = "assist"
     hop_seconds           = 120
     drain_timeout_seconds = 3600
   }
@@ -114,7 +115,7 @@ run "settings_are_texts_that_the_functions_read" {
       MIN_INSTANCES              = "1"
       MIN_INSTANCE_AGE_SECONDS   = "900"
       AUTO_SCALING_GROUPS        = "shop-spot"
-      ALLOW_MANAGED_SCALING      = "false"
+      MANAGED_SCALING            = "assist"
       ALLOW_STANDALONE_TASKS     = "false"
       INSTANCE_PRICES            = "{\"m7g.large\":0.0898}"
       LIFECYCLE_TOPIC_ARN        = "arn:aws-cn:sns:cn-north-1:111122223333:one-lifecycle"

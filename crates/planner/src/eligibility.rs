@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::ecs::{ContainerInstanceStatus, Resources};
 use crate::expression::Expression;
 use crate::group_rules;
-use crate::ids::InstanceId;
+use crate::ids::{GroupName, InstanceId};
 use crate::inventory::{Group, Instance, Inventory, Service, Task, TaskKind};
+use crate::managed_scaling::Held;
 use crate::pattern::Patterns;
 use crate::policy::Policy;
 use crate::reason::KeepReason;
@@ -32,7 +33,7 @@ pub(crate) struct Facts<'a> {
 pub(crate) type Rule = fn(&Facts<'_>) -> Option<KeepReason>;
 
 /// The rules, in the order in which they are asked.
-pub(crate) const RULES: [Rule; 18] = [
+pub(crate) const RULES: [Rule; 19] = [
     // What cannot be true comes first: no other rule can be trusted then.
     contradiction,
     // What ECS says.
@@ -52,6 +53,7 @@ pub(crate) const RULES: [Rule; 18] = [
     // What the operator says.
     group_not_allowed,
     managed_scaling,
+    not_taken,
     too_young,
     group_at_minimum,
     // What runs on it.
@@ -65,8 +67,27 @@ pub(crate) struct Eligibility {
     pub(crate) usable: Vec<bool>,
     /// By index of the inventory: why it stays whatever the others do; `None` for a candidate.
     pub(crate) kept: Vec<Option<KeepReason>>,
+    /// The groups that are held back, as managed scaling would undo what goes of them.
+    pub(crate) held: BTreeMap<GroupName, Held>,
     /// The constraints of all services, as they were read.
     pub(crate) constraints: Constraints,
+}
+
+impl Eligibility {
+    /// Keeps the candidates of these groups, which a plan would shrink for no use: those that hold
+    /// tasks, and the next time all.
+    pub(crate) fn hold(&mut self, inventory: &Inventory, undone: BTreeMap<GroupName, u32>) {
+        for (instance, kept) in inventory.instances.iter().zip(&mut self.kept) {
+            let Some(group) = &instance.group else { continue };
+            let Some(&target_capacity) = undone.get(group) else { continue };
+            if kept.is_none() && (self.held.contains_key(group) || !instance.is_empty()) {
+                *kept = Some(KeepReason::TargetCapacity { group: group.clone(), target_capacity });
+            }
+        }
+        for group in undone.into_keys() {
+            self.held.entry(group).and_modify(|held| *held = Held::All).or_insert(Held::Busy);
+        }
+    }
 }
 
 /// By text: a constraint, or why it is not understood.
@@ -94,7 +115,7 @@ pub(crate) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
         (usable(&facts), RULES.iter().find_map(|rule| rule(&facts)))
     });
     let (usable, kept) = verdicts.unzip();
-    Eligibility { usable, kept, constraints }
+    Eligibility { usable, kept, held: BTreeMap::new(), constraints }
 }
 
 /// Reads every constraint of the services once, as many share theirs.
@@ -294,7 +315,7 @@ fn not_in_service(facts: &Facts<'_>) -> Option<KeepReason> {
 }
 
 fn protected_from_scale_in(facts: &Facts<'_>) -> Option<KeepReason> {
-    group_rules::protected_from_scale_in(facts.instance)
+    group_rules::protected_from_scale_in(facts.instance, facts.group)
 }
 
 fn group_unavailable(facts: &Facts<'_>) -> Option<KeepReason> {
@@ -308,6 +329,19 @@ fn group_not_allowed(facts: &Facts<'_>) -> Option<KeepReason> {
 
 fn managed_scaling(facts: &Facts<'_>) -> Option<KeepReason> {
     group_rules::managed_scaling(facts.instance.group.as_ref()?, facts.group?, facts.policy)
+}
+
+/// For how long an instance that ECS did not take is not drained again: its tasks would move for
+/// nothing once more, and a day later the load may be another one.
+const NOT_TAKEN_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+fn not_taken(facts: &Facts<'_>) -> Option<KeepReason> {
+    facts.group.filter(|group| group.is_left_to_ecs())?;
+    let emptied_at = facts.instance.emptied_at()?;
+    // A time to come is none that a sweep wrote.
+    let is_recent =
+        (SignedDuration::ZERO..NOT_TAKEN_FOR).contains(&facts.now.duration_since(emptied_at));
+    is_recent.then_some(KeepReason::NotTaken { emptied_at })
 }
 
 /// One of unknown age is young.

@@ -17,6 +17,7 @@ mod instance_end;
 mod interruption;
 pub mod lag;
 mod lagged_reads;
+pub mod managed_capacity;
 mod prices;
 pub mod spot;
 mod state;

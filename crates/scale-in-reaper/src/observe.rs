@@ -10,6 +10,7 @@ use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskArn};
 use ebb_core::prices::{PriceBasis, add_prices};
 use ebb_core::reaper::follow_up::PlacementFailure;
+use ebb_core::reaper::managed_scaling::note_scale_out;
 use ebb_core::reaper::network_interfaces::{InstanceTypeInterfaces, add_network_interfaces};
 use ebb_core::reaper::owners::{is_managed_instance, owner};
 use ebb_core::reaper::reading::reads_max;
@@ -85,8 +86,8 @@ impl Sweep<'_> {
         let mut groups = self.clients.auto_scaling.groups().await?;
         for description in &mut groups {
             // A group that was deleted and made anew has the same name and another ARN.
-            description.group.managed_scaling =
-                managed.iter().any(|arn| arn_names(arn, &description.name));
+            let scaling = managed.iter().find(|(arn, _)| arn_names(arn, &description.name));
+            description.group.managed_scaling = scaling.map(|(_, scaling)| *scaling);
         }
         Ok(Groups(groups))
     }
@@ -171,6 +172,16 @@ impl Sweep<'_> {
                     .or_insert_with(|| group_of(description, &inventory.cluster));
             }
             instance.ecs_managed = is_managed_instance(instance);
+        }
+        for description in &groups.0 {
+            let Some(group) = inventory.groups.get_mut(&description.name) else { continue };
+            let members = description.members.iter();
+            let members = members.map(|member| (&member.lifecycle_state, member.weight));
+            let of_group =
+                |instance: &&Instance| instance.group.as_ref() == Some(&description.name);
+            let registered = inventory.instances.iter().filter(of_group);
+            let youngest = registered.filter_map(|instance| instance.registered_at).max();
+            note_scale_out(group, members, youngest, self.clock.now());
         }
         // Instance refreshes can only be asked for group by group, so groups that would be kept
         // anyway are left out.

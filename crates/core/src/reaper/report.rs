@@ -27,6 +27,9 @@ vocabulary! {
         /// It is DRAINING. A later sweep terminates it, once it is empty: its group has no hook
         /// that would hold it, or its tasks are not sure to find a place.
         Draining = "draining",
+        /// It is DRAINING, and ECS takes it once it is empty: a capacity provider's managed scaling
+        /// decides the size of its group, with managed termination protection.
+        LeftToEcs = "left_to_ecs",
         /// It was drained by an earlier sweep, and is not empty yet.
         Waiting = "waiting",
         /// It is ACTIVE again, without a mark.

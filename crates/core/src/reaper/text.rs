@@ -55,9 +55,11 @@ fn removal_lines(report: &ClusterReport) -> Vec<String> {
     for (removal, outcome) in report.plan.remove.iter().zip(&report.outcomes) {
         let Removal { instance_id, instance_type, zone, group, reason, .. } = removal;
         lines.push(format!("  - {instance_id}  {instance_type}  {zone}  {group}  {reason}"));
-        // A plan has the same outcome for all of them.
-        if report.mode == ReaperMode::Act {
-            lines.push(format!("      {}", outcome_text(outcome)));
+        // A plan has the same outcome for all of them; only what ECS takes has more to it.
+        match (report.mode, &outcome.detail) {
+            (ReaperMode::Act, _) => lines.push(format!("      {}", outcome_text(outcome))),
+            (ReaperMode::Plan, Some(detail)) => lines.push(format!("      {detail}")),
+            (ReaperMode::Plan, None) => {}
         }
     }
     lines
@@ -331,7 +333,10 @@ mod tests {
     fn outcomes(mode: ReaperMode) -> Vec<RemovalOutcome> {
         match mode {
             ReaperMode::Plan => {
-                (1..=4).map(|number| outcome(number, OutcomeKind::WouldRemove, None)).collect()
+                let left =
+                    |number| (number == 4).then_some("left for ECS to take, once it is empty");
+                let would = |number| outcome(number, OutcomeKind::WouldRemove, left(number));
+                (1..=4).map(would).collect()
             }
             ReaperMode::Act => {
                 let held = "its group's hook holds it until it is empty";
@@ -394,12 +399,13 @@ mod tests {
           - i-0a1b2c3d4e5f60002  m7g.large  eu-west-1a  shop-spot  its 7 tasks fit elsewhere, wherever ECS places the tasks that move
           - i-0a1b2c3d4e5f60003  m7g.large  eu-west-1a  shop-spot  its task fits elsewhere in every replay of the services' placement strategies
           - i-0a1b2c3d4e5f60004  m7g.large  eu-west-1a  shop-spot  its 2 tasks fit elsewhere in every replay of the services' placement strategies
+              left for ECS to take, once it is empty
           24 stay
               5  HEADROOM_CPU_PERCENT (20 %) would not be left: i-0a1b2c3d4e5f60118, i-0a1b2c3d4e5f60119, i-0a1b2c3d4e5f60120, 2 more
               2  it is younger than MIN_INSTANCE_AGE_SECONDS (900 s): i-0a1b2c3d4e5f60110, i-0a1b2c3d4e5f60111
               1  MAX_REMOVALS_PERCENT (10 %) is used up: i-0a1b2c3d4e5f60116
               1  MIN_INSTANCES (3 usable instances) would not be left: i-0a1b2c3d4e5f60115
-              1  a capacity provider's managed scaling decides the size of group shop-spot (ALLOW_MANAGED_SCALING is false): i-0a1b2c3d4e5f60106
+              1  a capacity provider's managed scaling decides the size of group shop-spot (MANAGED_SCALING is leave): i-0a1b2c3d4e5f60106
               1  group shop-spot cannot be shrunk now: its process Terminate is suspended: i-0a1b2c3d4e5f60107
               1  group shop-spot is not in AUTO_SCALING_GROUPS: i-0a1b2c3d4e5f60105
               1  group shop-spot would be below its minimum size (2): i-0a1b2c3d4e5f60112

@@ -6,8 +6,8 @@ use ebb_planner::auto_scaling::LifecycleState;
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_planner::{
-    CAPACITY_PROVIDER, Group, HostPort, Instance, Inventory, Policy, Protocol, Resources, Service,
-    Strategy, Task, TaskKind,
+    CAPACITY_PROVIDER, Group, HostPort, Instance, Inventory, ManagedScaling, Policy, Protocol,
+    Resources, Service, Strategy, Task, TaskKind,
 };
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
@@ -371,7 +371,11 @@ pub(crate) fn wild(seed: u64, size: usize) -> Inventory {
         if chance(rng, 40) {
             group.min_size = (group.desired_capacity - rng.i64(1..=3)).max(0);
         }
-        group.managed_scaling = chance(rng, 5);
+        group.managed_scaling = chance(rng, 20).then(|| ManagedScaling {
+            target_capacity: pick(rng, &[100, 100, 90, 80, 50]),
+            termination_protection: rng.bool(),
+            scaling_out: false,
+        });
         group.unavailable = chance(rng, 5).then(|| "an instance refresh runs".to_owned());
     }
     inventory
@@ -506,7 +510,7 @@ pub(crate) fn some_policy(seed: u64, size: usize) -> Policy {
         max_removals_percent: pick(rng, &[10, 25, 50, 100]),
         min_instances: if chance(rng, 40) { rng.usize(..size) } else { 0 },
         groups: chance(rng, 10).then(|| BTreeSet::from([group_name(0)])),
-        allow_managed_scaling: chance(rng, 30),
+        allow_managed_scaling: chance(rng, 70),
         allow_standalone_tasks: chance(rng, 30),
         keep_zone_balance: chance(rng, 60),
         steps_max: 100_000,

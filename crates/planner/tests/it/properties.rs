@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::ids::{GroupName, InstanceId};
 use ebb_planner::{
-    Instance, Inventory, KeepReason, Plan, Policy, RemoveReason, Resources, Service, TaskKind, plan,
+    Instance, Inventory, KEEP_ATTRIBUTE, KeepReason, Plan, Policy, RemoveReason, Resources,
+    Service, TaskKind, plan,
 };
 use proptest::prelude::*;
 
@@ -162,7 +163,9 @@ fn needless_move(world: &World) -> Option<(InstanceId, InstanceId)> {
         exchanged.insert(&empty.instance_id);
         let mut inventory = world.inventory.clone();
         for instance in &mut inventory.instances {
-            instance.protected_from_scale_in |= !exchanged.contains(&instance.instance_id);
+            if !exchanged.contains(&instance.instance_id) {
+                instance.attributes.insert(KEEP_ATTRIBUTE.to_owned(), String::new());
+            }
         }
         if plan(&inventory, &world.policy, now()).remove.len() == removed.len() {
             return Some((busy.instance_id.clone(), empty.instance_id.clone()));
@@ -228,11 +231,12 @@ proptest! {
     #[test]
     fn nothing_goes_that_may_not(world in worlds()) {
         for instance in world.going() {
-            prop_assert!(world.is_usable(instance) && !instance.protected_from_scale_in);
             let name = instance.group.as_ref().unwrap();
             let group = &world.inventory.groups[name];
+            let is_protected = instance.protected_from_scale_in && !group.is_left_to_ecs();
+            prop_assert!(world.is_usable(instance) && !is_protected);
             prop_assert!(group.unavailable.is_none());
-            prop_assert!(!group.managed_scaling || world.policy.allow_managed_scaling);
+            prop_assert!(group.managed_scaling.is_none() || world.policy.allow_managed_scaling);
             prop_assert!(world.policy.groups.as_ref().is_none_or(|groups| groups.contains(name)));
             for task in instance.tasks.as_ref().expect("only what was read may go") {
                 let may_go = match task.kind {
@@ -244,6 +248,40 @@ proptest! {
                 };
                 prop_assert!(may_go, "{:?}", task);
             }
+        }
+    }
+
+    #[test]
+    fn managed_scaling_launches_none_whoever_places_the_tasks_and_takes_one(world in worlds()) {
+        let removed = world.removed();
+        let moved: usize = world.going().map(|going| services_of(going).count()).sum();
+        let in_flight: u64 = world.inventory.services.iter().map(|it| it.in_flight).sum();
+        for (name, group) in &world.inventory.groups {
+            let Some(scaling) = group.managed_scaling else { continue };
+            let members = world.inventory.instances.iter().filter(|instance| {
+                instance.group.as_ref() == Some(name) && instance.is_in_service()
+            });
+            let (going, staying): (Vec<_>, Vec<_>) =
+                members.partition(|member| removed.contains(&member.instance_id));
+            if going.is_empty() {
+                continue;
+            }
+            let (draining, left): (Vec<_>, Vec<_>) =
+                staying.into_iter().partition(|member| member.is_draining());
+            let busy = left.iter().filter(|member| !Instance::is_empty(member)).count();
+            let empties = left.len() - busy;
+            let busy_too = going.iter().chain(&draining).filter(|member| !member.is_empty());
+            let taken_up = empties.min(moved + in_flight as usize);
+            let members = draining.len() + left.len() + going.len();
+            let target_capacity = scaling.target_capacity as usize;
+            // While old and new tasks run side by side.
+            let needed = busy + busy_too.count() + taken_up;
+            prop_assert!(100 * needed <= target_capacity * members, "{}", name);
+            // ECS takes what is empty one by one, and until then it runs.
+            let moves = going.iter().any(|going| services_of(going).count() > 0);
+            let is_left_to_ecs = scaling.termination_protection && moves;
+            let running = if is_left_to_ecs { members - 1 } else { left.len() };
+            prop_assert!(100 * (busy + taken_up) <= target_capacity * running, "{}", name);
         }
     }
 

@@ -4,8 +4,8 @@
 use ebb_planner::auto_scaling::LifecycleState;
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::{
-    Group, HostPort, Instance, Inventory, KeepReason, Policy, Protocol, RemoveReason, Reserved,
-    Service, Task, TaskKind, kept_by_group, plan,
+    Group, HostPort, Instance, Inventory, KeepReason, ManagedScaling, Policy, Protocol,
+    RemoveReason, Reserved, Service, Task, TaskKind, kept_by_group, plan,
 };
 use jiff::SignedDuration;
 
@@ -65,7 +65,11 @@ const RULES: [(&str, Change); 18] = [
         group(inventory).unavailable = Some("an instance refresh runs".to_owned())
     }),
     ("group_not_allowed", |_, policy| policy.groups = Some([group_name(7)].into())),
-    ("managed_scaling", |inventory, _| group(inventory).managed_scaling = true),
+    ("managed_scaling", |inventory, _| {
+        let (target_capacity, termination_protection, scaling_out) = (100, false, false);
+        let scaling = ManagedScaling { target_capacity, termination_protection, scaling_out };
+        group(inventory).managed_scaling = Some(scaling)
+    }),
     ("too_young", |inventory, _| {
         first(inventory).registered_at = Some(now() - SignedDuration::from_secs(899))
     }),

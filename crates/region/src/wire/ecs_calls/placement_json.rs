@@ -1,4 +1,4 @@
-//! Placement constraints and strategies as ECS gives them, for services and for task definitions.
+//! Placement constraints, placement strategies and capacity provider strategies as ECS gives them, for services and for task definitions.
 
 use serde_json::{Value, json};
 

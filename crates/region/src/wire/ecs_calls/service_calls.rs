@@ -157,6 +157,16 @@ pub(super) fn describe(
         "placementStrategy": strategies,
         "availabilityZoneRebalancing": rebalancing,
     });
+    launched_by(&mut described, service);
+    if !subnets.is_empty() {
+        described["networkConfiguration"] = json!({"awsvpcConfiguration": {"subnets": subnets}});
+    }
+    described
+}
+
+/// Says by what the tasks of a service, or of a deployment, are launched: by a launch type or by a
+/// strategy, never by both (ECS API, `CreateService`).
+fn launched_by(described: &mut Value, service: &Service) {
     match &service.capacity {
         Capacity::Ec2 => described["launchType"] = json!("EC2"),
         Capacity::Strategy(strategy) => {
@@ -165,10 +175,6 @@ pub(super) fn describe(
         }
         Capacity::ClusterDefault => {}
     }
-    if !subnets.is_empty() {
-        described["networkConfiguration"] = json!({"awsvpcConfiguration": {"subnets": subnets}});
-    }
-    described
 }
 
 /// The status and the rollout state of each deployment of a service, the newest first.
@@ -189,7 +195,7 @@ fn deployment(
     (status, rollout_state): &(&str, &str),
 ) -> Value {
     let created_at = service.created_at.as_duration().as_secs_f64();
-    json!({
+    let mut described = json!({
         "id": deployment_id(name),
         "status": status,
         "taskDefinition": definition_arn(&service.spec.definition(name)),
@@ -199,9 +205,10 @@ fn deployment(
         "failedTasks": 0,
         "createdAt": created_at,
         "updatedAt": created_at,
-        "launchType": "EC2",
         "rolloutState": rollout_state,
-    })
+    });
+    launched_by(&mut described, service);
+    described
 }
 
 #[cfg(test)]
@@ -210,7 +217,7 @@ mod tests {
 
     use super::*;
     use crate::wire::ecs_calls::run;
-    use crate::world::ecs::{NewInstance, TaskSpec};
+    use crate::world::ecs::{NewInstance, StrategyItem, TaskSpec};
 
     fn describe(world: &mut World, services: &[&str]) -> Result<Value, Refusal> {
         let input = json!({"cluster": "shop", "services": services}).to_string();
@@ -251,5 +258,28 @@ mod tests {
         }]);
         assert_eq!(output["failures"], missing);
         assert!(describe(&mut world, &["x"; 11]).is_err());
+    }
+
+    #[test]
+    fn a_service_has_a_launch_type_or_a_strategy_and_neither_if_its_cluster_decides() {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        for name in ["ec2", "own", "default"] {
+            world.add_service("shop", name, ServiceKind::replica(0), TaskSpec::default());
+        }
+        world.set_strategy("shop", "own", [StrategyItem::new("spot", 2, 1)]);
+        let services = &mut world.clusters.get_mut("shop").unwrap().services;
+        services.get_mut("default").unwrap().capacity = Capacity::ClusterDefault;
+        let output = describe(&mut world, &["ec2", "own", "default"]).unwrap();
+
+        let item = json!([{"capacityProvider": "spot", "base": 2, "weight": 1}]);
+        for (index, launch_type, strategy) in
+            [(0, json!("EC2"), Value::Null), (1, Value::Null, item), (2, Value::Null, Value::Null)]
+        {
+            let service = &output["services"][index];
+            for described in [service, &service["deployments"][0]] {
+                assert_eq!(described["launchType"], launch_type);
+                assert_eq!(described["capacityProviderStrategy"], strategy);
+            }
+        }
     }
 }

@@ -1,60 +1,46 @@
-//! Capacity providers: what ECS knows about an Auto Scaling group, and by which of them it places a
-//! task. What managed scaling and managed draining would do is not simulated; the providers only say
-//! whether they are on.
+//! Capacity providers: what ECS knows about an Auto Scaling group and does with it.
+//!
+//! Source: ECS API, `AutoScalingGroupProvider` and `ManagedScaling`.
 
-/// Where a service says that its tasks run.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Capacity {
-    /// On any container instance: `launchType` EC2.
-    #[default]
-    Ec2,
-    /// By a capacity provider strategy of its own.
-    Strategy(Vec<StrategyItem>),
-    /// It says nothing: by the default strategy of its cluster.
-    ClusterDefault,
-}
-
-/// An item of a capacity provider strategy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StrategyItem {
-    /// The capacity provider.
-    pub capacity_provider: String,
-    /// How many tasks go to it first.
-    pub base: usize,
-    /// Its share of the others.
-    pub weight: usize,
-}
-
-impl StrategyItem {
-    /// The capacity provider that gets the next task, if each has so many: the bases first, then
-    /// whichever is furthest behind its weight. Whether it has room does not matter. Sources: ECS
-    /// Developer Guide, cluster-capacity-providers; containers-roadmap#773, #1859 (no fallback).
-    pub(super) fn next(strategy: &[Self], tasks: impl Fn(&str) -> usize) -> Option<&str> {
-        let count = |item: &Self| tasks(&item.capacity_provider);
-        let below_base = strategy.iter().find(|item| count(item) < item.base);
-        let beyond_base = |item: &Self| count(item).saturating_sub(item.base);
-        // Of a / weight_a and b / weight_b the lesser, without fractions.
-        let weighted = strategy.iter().filter(|item| item.weight > 0);
-        let behind = weighted.min_by(|a, b| {
-            (beyond_base(a) * b.weight)
-                .cmp(&(beyond_base(b) * a.weight))
-                .then_with(|| b.weight.cmp(&a.weight))
-        });
-        below_base.or(behind).map(|item| item.capacity_provider.as_str())
-    }
-}
+use std::time::Duration;
 
 /// A capacity provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CapacityProvider {
     /// The Auto Scaling group, by name.
     pub group: String,
-    /// `managedScaling.status`: whether ECS sets the group's desired capacity.
-    pub managed_scaling: bool,
-    /// `managedTerminationProtection`.
+    /// How ECS sets the group's desired capacity, if it does: `managedScaling`.
+    pub managed_scaling: Option<ManagedScaling>,
+    /// Whether ECS protects the instances that hold tasks from scale-in:
+    /// `managedTerminationProtection`. AWS allows it only together with managed scaling.
     pub managed_termination_protection: bool,
-    /// `managedDraining`.
+    /// Whether ECS drains the instances that the group terminates: `managedDraining`.
     pub managed_draining: bool,
+}
+
+/// How ECS sets a group's desired capacity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ManagedScaling {
+    /// `targetCapacity`: which percentage of the instances is to be in use, 1 to 100.
+    pub target_capacity: usize,
+    /// `minimumScalingStepSize`: how many instances a scale-out adds at least.
+    pub minimum_step: usize,
+    /// `maximumScalingStepSize`: how many it adds at most.
+    pub maximum_step: usize,
+    /// `instanceWarmupPeriod`: as long as an instance is younger than this, nothing is added.
+    pub instance_warmup: Duration,
+}
+
+/// AWS's defaults.
+impl Default for ManagedScaling {
+    fn default() -> Self {
+        Self {
+            target_capacity: 100,
+            minimum_step: 1,
+            maximum_step: 10_000,
+            instance_warmup: Duration::from_secs(300),
+        }
+    }
 }
 
 impl CapacityProvider {
@@ -62,44 +48,20 @@ impl CapacityProvider {
     pub fn for_group(group: &str) -> Self {
         Self {
             group: group.to_owned(),
-            managed_scaling: false,
+            managed_scaling: None,
             managed_termination_protection: false,
             managed_draining: false,
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// How many of so many tasks go to each of two providers.
-    fn shares(items: [(usize, usize); 2], tasks: usize) -> [usize; 2] {
-        let names = ["a", "b"];
-        let strategy: Vec<_> = names
-            .iter()
-            .zip(items)
-            .map(|(name, (base, weight))| StrategyItem {
-                capacity_provider: (*name).to_owned(),
-                base,
-                weight,
-            })
-            .collect();
-        let mut counts = [0, 0];
-        for _ in 0..tasks {
-            let count = |name: &str| counts[usize::from(name == "b")];
-            let chosen = StrategyItem::next(&strategy, count).map(|name| usize::from(name == "b"));
-            counts[chosen.unwrap()] += 1;
-        }
-        counts
+    /// A provider whose group ECS scales to a target capacity, with everything else switched off.
+    pub fn scaling(group: &str, target_capacity: usize) -> Self {
+        let managed_scaling = Some(ManagedScaling { target_capacity, ..ManagedScaling::default() });
+        Self { managed_scaling, ..Self::for_group(group) }
     }
 
-    #[test]
-    fn bases_are_filled_first_and_weights_share_the_others() {
-        assert_eq!(shares([(0, 1), (0, 1)], 5), [3, 2]);
-        assert_eq!(shares([(2, 1), (0, 3)], 10), [4, 6]);
-        assert_eq!(shares([(2, 0), (0, 1)], 5), [2, 3]);
-        assert_eq!(shares([(0, 0), (0, 1)], 5), [0, 5], "weight and base 0");
-        assert_eq!(StrategyItem::next(&[], |_| 0), None);
+    /// A provider whose group ECS scales to a target capacity, with managed termination protection.
+    pub fn protecting(group: &str, target_capacity: usize) -> Self {
+        Self { managed_termination_protection: true, ..Self::scaling(group, target_capacity) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::capacity_provider::{Capacity, StrategyItem};
+use super::capacity_provider_strategy::{Capacity, StrategyItem};
 use super::cluster_query::Expression;
 use super::container_instance::{AGENT_VERSION, ContainerInstance, Status};
 use super::held_resources::HeldResources;
@@ -39,6 +39,10 @@ impl Cluster {
             .values()
             .filter(move |task| task.container_instance == container_instance)
             .filter(|task| task.status != TaskStatus::Stopped)
+    }
+
+    pub(in crate::world) fn unstopped_tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values().filter(|task| task.status != TaskStatus::Stopped)
     }
 
     pub(super) fn tasks_cut_off(&self) -> Vec<&Task> {

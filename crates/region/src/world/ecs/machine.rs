@@ -65,7 +65,7 @@ impl Machine {
 
     /// How many tasks in `awsvpc` mode it has network interfaces for: all of its type but the primary
     /// one. Of a type that is not simulated it is the fewest that any leaves. There is no trunking.
-    pub(super) fn interfaces_for_tasks(&self) -> usize {
+    pub(in crate::world) fn interfaces_for_tasks(&self) -> usize {
         network_interfaces(&self.instance_type).unwrap_or(2) - 1
     }
 

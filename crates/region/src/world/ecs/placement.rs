@@ -15,20 +15,30 @@ use super::placement_search::Search;
 use super::task_spec::TaskSpec;
 use crate::world::state::World;
 
+/// Where a task goes.
+pub(super) struct Place {
+    /// By which capacity provider, if a strategy names one.
+    pub(super) provider: Option<String>,
+    /// The id of the container instance; why there is none, in ECS's words.
+    pub(super) container_instance: Result<String, String>,
+}
+
 impl World {
     /// Chooses a container instance for a task of a service, or for a standalone one.
-    ///
-    /// # Errors
-    /// If there is none: why, in ECS's words.
     pub(super) fn place(
         &mut self,
         cluster: &str,
         service: Option<&str>,
         spec: &TaskSpec,
         placement: &Placement,
-    ) -> Result<String, String> {
+    ) -> Place {
         let search = Search::new(&self.clusters[cluster], service, spec, placement);
-        search.choose(&mut self.rng).map(str::to_owned)
+        let provider = search.next_provider();
+        let chosen = search.choose(provider, &mut self.rng);
+        Place {
+            provider: provider.map(str::to_owned),
+            container_instance: chosen.map(str::to_owned),
+        }
     }
 
     /// Chooses where the tasks of a new service go, one after the other; or says why a task found
@@ -38,19 +48,21 @@ impl World {
         cluster_name: &str,
         service_name: &str,
         tasks: usize,
-    ) -> Vec<Result<String, String>> {
+    ) -> Vec<Place> {
         let cluster = &self.clusters[cluster_name];
         let service = &cluster.services[service_name];
         let mut search =
             Search::new(cluster, Some(service_name), &service.spec, &service.placement);
         let mut places = Vec::new();
         for _ in 0..tasks {
-            let place = search.choose(&mut self.rng);
+            let provider = search.next_provider();
+            let chosen = search.choose(provider, &mut self.rng);
             // Each task counts before the next is placed, so that the strategies see it.
-            if let Ok(container_instance) = place {
-                search.take(container_instance);
-            }
-            places.push(place.map(str::to_owned));
+            search.take(provider, chosen.as_ref().ok().copied());
+            places.push(Place {
+                provider: provider.map(str::to_owned),
+                container_instance: chosen.map(str::to_owned),
+            });
         }
         places
     }
@@ -86,7 +98,7 @@ impl World {
         spec: TaskSpec,
         placement: &Placement,
     ) -> Result<String, String> {
-        let container_instance = self.place(cluster, None, &spec, placement)?;
+        let container_instance = self.place(cluster, None, &spec, placement).container_instance?;
         Ok(self.run_task(cluster, &container_instance, name, spec))
     }
 

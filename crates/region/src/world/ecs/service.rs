@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::capacity_provider::Capacity;
+use super::capacity_provider_strategy::Capacity;
 use super::placement_rules::Placement;
 use super::task_spec::TaskSpec;
 

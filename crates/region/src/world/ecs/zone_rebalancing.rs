@@ -106,7 +106,8 @@ impl World {
         let in_zone = format!("attribute:ecs.availability-zone == {zone}");
         let placement = service.placement.clone().with_constraint(Constraint::MemberOf(in_zone));
         let spec = service.spec.clone();
-        match self.place(cluster_name, Some(service_name), &spec, &placement) {
+        let place = self.place(cluster_name, Some(service_name), &spec, &placement);
+        match place.container_instance {
             Ok(place) => self.start_task(cluster_name, service_name, Some(&place)).is_some(),
             Err(_) => {
                 let message = format!(
