@@ -13,7 +13,6 @@ use crate::expression::Expression;
 use crate::group_rules;
 use crate::ids::{GroupName, InstanceId};
 use crate::inventory::{Group, Instance, Inventory, Service, Task, TaskKind};
-use crate::managed_scaling::Held;
 use crate::pattern::Patterns;
 use crate::policy::Policy;
 use crate::reason::KeepReason;
@@ -60,6 +59,15 @@ pub(crate) const RULES: [Rule; 19] = [
     not_read,
     pinned,
 ];
+
+/// How a group is held back whose managed scaling would undo a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Only what is empty may go, and no more of it than `targetCapacity` leaves.
+    Busy,
+    /// Nothing of it may go.
+    All,
+}
 
 /// Which instances can take displaced tasks, and the reason to keep each that may not go.
 pub(crate) struct Eligibility {

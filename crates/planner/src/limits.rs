@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::eligibility::Held;
 use crate::headroom::headroom;
 use crate::ids::GroupName;
 use crate::index::{GroupIndex, InstanceIndex, Table, ZoneIndex};
 use crate::inventory::{Group, Inventory};
-use crate::managed_scaling::{Held, Spare};
+use crate::managed_scaling::Spare;
 use crate::model::Model;
 use crate::policy::Policy;
 use crate::reach::{ReachLimit, Shortage};

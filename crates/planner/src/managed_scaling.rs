@@ -15,15 +15,6 @@ use crate::ids::{GroupName, InstanceId};
 use crate::inventory::{Group, Instance, Inventory, ManagedScaling};
 use crate::plan::Plan;
 
-/// How a group is held back whose managed scaling would undo a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Held {
-    /// Only what is empty may go, and no more of it than `targetCapacity` leaves.
-    Busy,
-    /// Nothing of it may go.
-    All,
-}
-
 /// How many of the empty instances of a group may go before fewer are left than are asked for: by
 /// tasks that wait for a place, and by `targetCapacity` where nothing else of the group goes.
 #[derive(Debug, Clone, Copy)]

@@ -149,6 +149,15 @@ fn nothing_goes_where_the_moved_tasks_may_need_as_many_instances_as_before() {
 }
 
 #[test]
+fn nothing_goes_where_old_and_new_tasks_side_by_side_need_more_than_target_capacity() {
+    // In the end few are needed. Meanwhile one more than 16 of 20 is, where an empty one stays.
+    let mut inventory = cluster(16, 1, 4, scaling(80));
+    assert!(planned(&inventory).remove.len() > 4);
+    inventory.instances[19].attributes.insert("ebb.keep".to_owned(), String::new());
+    assert_eq!(outcome(&planned(&inventory)), (0, [("keep", 1), ("target_capacity", 19)].into()));
+}
+
+#[test]
 fn what_ebb_terminates_itself_leaves_what_target_capacity_asks_for_at_once() {
     let itself = ManagedScaling { termination_protection: false, ..scaling(80) };
     let mut inventory = cluster(4, 1, 6, itself);
