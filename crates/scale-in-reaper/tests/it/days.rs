@@ -331,7 +331,6 @@ fn simulate(seed: u64) -> Result<(), String> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a test's way to speak")]
 fn nothing_is_drained_and_launched_again_for_the_same_load() {
     seeds::run(SEEDS, &[], simulate);
     let sums = SUMS.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -365,7 +364,6 @@ fn shed(seed: u64, targets: Option<Targets>, with_ebb: bool) -> usize {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a test's way to speak")]
 fn beside_capacity_providers_it_sheds_as_much_as_without_them() {
     let seeds = std::env::var("SEEDS").map_or(SHED_SEEDS, |text| text.parse().unwrap());
     let sum =
