@@ -331,7 +331,6 @@ fn simulate(seed: u64) -> Result<(), String> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a test's way to speak")]
 fn nothing_is_drained_and_launched_again_for_the_same_load() {
     seeds::run(SEEDS, &[], simulate);
     let sums = SUMS.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -365,18 +364,17 @@ fn shed(seed: u64, targets: Option<Targets>, with_ebb: bool) -> usize {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a test's way to speak")]
-fn beside_capacity_providers_it_sheds_what_ecs_alone_would_not() {
+fn beside_capacity_providers_it_sheds_as_much_as_without_them() {
     let seeds = std::env::var("SEEDS").map_or(SHED_SEEDS, |text| text.parse().unwrap());
     let sum =
         |targets, with_ebb| -> usize { (0..seeds).map(|seed| shed(seed, targets, with_ebb)).sum() };
     let plain = sum(None, true);
-    for (targets, share) in [([100, 100], 80), (TARGETS, 60)] {
+    for targets in [[100, 100], TARGETS] {
         let (alone, both) = (sum(Some(targets), false), sum(Some(targets), true));
         println!(
             "{targets:?}: {both} instances by Ebb and ECS, {alone} by ECS alone, {plain} without \
              capacity providers"
         );
-        assert!(both * 100 >= plain * share, "{both} of {plain}, to the targets {targets:?}");
+        assert!(both * 100 >= plain * 95, "{both} of {plain}, to the targets {targets:?}");
     }
 }
