@@ -26,6 +26,7 @@ pub mod ids;
 mod index;
 mod instance_set;
 mod inventory;
+mod landing;
 mod limits;
 mod model;
 mod order;
@@ -53,6 +54,7 @@ pub use crate::headroom::Headroom;
 pub use crate::inventory::{
     Group, Instance, Inventory, KEEP_ATTRIBUTE, KEEP_TAG, Service, Strategy, Task, TaskKind,
 };
+pub use crate::landing::landing_places;
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::order::gentle_order;
