@@ -66,6 +66,7 @@ def environment(region_port):
         "REAPER_MODE": "act",
         "MAX_REMOVALS_PERCENT": "25",
         "LIFECYCLE_TOPIC_ARN": "arn:aws:sns:eu-west-1:111122223333:shop-termination",
+        "NOTIFICATION_TOPIC_ARN": "arn:aws:sns:eu-west-1:111122223333:people",
         "INSTANCE_PRICES": '{"m7g.large": 0.0816, "m7g.xlarge": 0.1632, "g4dn.xlarge": 0.526}',
         "PATH": f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}",
     }

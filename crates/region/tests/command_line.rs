@@ -31,6 +31,8 @@ fn help_explains_every_command_and_option() {
             "--speed",
             "--seed",
             "--without-hooks",
+            "--without-ebb",
+            "--page",
             "--idle",
         ] {
             assert!(help.contains(&format!("  {word} ")), "{word} is not explained:\n{help}");
@@ -55,6 +57,7 @@ fn a_wrong_command_line_is_named_and_changes_nothing() {
         (&["serve", "--seed", "-1"], "--seed takes a whole number from 0, not \"-1\""),
         (&["serve", "--speed", "0"], "--speed takes a number above 0, not 0"),
         (&["serve", "--speed", "inf"], "--speed takes a number above 0, not inf"),
+        (&["serve", "--without-ebb"], "--without-ebb and --page are for demo only"),
         (&["demo", "--idle"], "--idle is for serve only: demo plays on the ordinary cluster"),
     ] {
         let expected = format!("ebb-region: {problem}\nTry `ebb-region --help`.\n");
