@@ -44,7 +44,8 @@ pub(crate) async fn with_ebb(
     start_functions(region, lambda).await?;
     let mut stage = Stage::set(region, lambda);
     let cut_off_without_ebb = script::cut_off_without_ebb(&region.world())?;
-    stage.terminal.paragraph(&opening(&region.world(), arguments.speed));
+    let whose = "Ebb's functions run by yours.";
+    stage.terminal.paragraph(&opening(&region.world(), arguments.speed, whose));
 
     stage.act("EC2 takes a Spot Instance in two minutes");
     script::interrupt(&mut region.world());
@@ -60,15 +61,14 @@ pub(crate) async fn with_ebb(
     let world = region.world();
     let problems = problems(&world, removed.instances);
     let cut_off = world.tasks_cut_off().len();
-    let shortages = shortages(&world, stage.start);
-    let short = match shortages.as_slice() {
+    let short: Vec<_> =
+        shortages(&world, stage.start).iter().map(|shortage| format!("{shortage}.")).collect();
+    let short = match short.as_slice() {
         [] => "No service ran a task short.".to_owned(),
-        some => some
-            .iter()
-            .map(|shortage| format!("{shortage}.\n"))
-            .collect::<String>()
-            .trim_end()
-            .to_owned(),
+        some => some.join(
+            "
+",
+        ),
     };
     let result = format!(
         "{cut_off} of {} tasks that had to move were cut off (without Ebb: {cut_off_without_ebb}). \
@@ -100,8 +100,7 @@ pub(crate) async fn without_ebb(
 ) -> Result<ExitCode, String> {
     script::remove_ebb(&mut region.world());
     let mut stage = Stage::set(region, lambda);
-    let opening = opening(&region.world(), arguments.speed);
-    stage.terminal.paragraph(&format!("{opening} Ebb is not there."));
+    stage.terminal.paragraph(&opening(&region.world(), arguments.speed, "No Ebb is there."));
 
     stage.act("EC2 takes a Spot Instance in two minutes");
     script::interrupt(&mut region.world());
@@ -145,12 +144,13 @@ async fn start_functions(region: &Region, lambda: &InvokeApi) -> Result<(), Stri
     Ok(())
 }
 
-fn opening(world: &World, speed: f64) -> String {
+/// The cluster, and whose clock is shown. `ebb` says where Ebb is.
+fn opening(world: &World, speed: f64, ebb: &str) -> String {
     let cluster = &world.clusters[scenario::CLUSTER];
     let daemons = cluster.tasks.values().filter(|task| cluster.is_daemon(task)).count();
     format!(
         "Cluster {}: {} container instances, {} service tasks. The clock is the simulated Region's, \
-         {speed} times as fast as yours: minutes and seconds.",
+         {speed} times as fast as yours: minutes and seconds. {ebb}",
         scenario::CLUSTER,
         cluster.instances.len(),
         cluster.tasks.len() - daemons,
@@ -312,7 +312,7 @@ impl<'a> Stage<'a> {
             let answer = self.lambda.invoke(scenario::SCALE_IN_REAPER, json!({}), time).await;
             let answer = answer.map_err(|error| format!("The sweep failed: {error}"))?;
             let cluster = &answer["clusters"][0];
-            self.show_plan(cluster["text"].as_str().unwrap_or_default(), number == 0);
+            self.show_plan(time, cluster["text"].as_str().unwrap_or_default(), number == 0);
             let going = cluster["remove"].as_array().map_or(&[][..], Vec::as_slice);
             if number == 0 {
                 let kept = cluster["kept"].as_u64().and_then(|kept| usize::try_from(kept).ok());
@@ -330,14 +330,14 @@ impl<'a> Stage<'a> {
     }
 
     /// Shows what goes, and of the first plan the rest as well: later ones differ little.
-    fn show_plan(&mut self, plan: &str, in_full: bool) {
+    fn show_plan(&mut self, time: Timestamp, plan: &str, in_full: bool) {
         let world = self.region.world();
         let shown: Vec<_> =
             plan.lines().take_while(|line| in_full || !is_about_what_stays(line)).collect();
         let shown = self.story.shorten(&world, &shown.join("\n"));
-        self.terminal.text(&self.clock(world.now()), "plan", &shown);
+        self.terminal.text(&self.clock(time), "plan", &shown);
         self.recording.texts.push(Text {
-            time: world.now(),
+            time,
             title: plan.lines().next().unwrap_or_default().to_owned(),
             body: plan.to_owned(),
         });

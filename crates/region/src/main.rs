@@ -60,6 +60,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let listener = listen(arguments.port).await?;
     let scenario = if arguments.idle { scenario::idle_shop } else { scenario::shop };
     let mut world = scenario(Timestamp::now(), arguments.seed);
+    world.topics.entry(scenario::PEOPLE_TOPIC.to_owned()).or_default();
     // The functions run by the wall clock, the world by its own: their time-out must not shrink
     // with its speed.
     let timeout = FUNCTION_TIMEOUT.mul_f64(arguments.speed.max(1.0));

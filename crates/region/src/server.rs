@@ -6,6 +6,7 @@
 //! | `POST /` | an AWS call, as `AWS_ENDPOINT_URL` sends it |
 //! | `GET /_ebb/world` | shows time, container instances, tasks, groups and calls |
 //! | `POST /_ebb/interrupt` | `{"instance_id": "i-1", "action": "stop"}`: a Spot interruption |
+//! | `POST /_ebb/terminate` | `{"instance_id": "i-1", "hook": "drain", "token": "…"}`: its group terminates it, held by a hook with this token |
 //! | `POST /_ebb/faults` | `{"operation": "ListTasks", "fault": "throttle", "calls": 1}`: a fault |
 
 use std::convert::Infallible;
@@ -24,6 +25,7 @@ use crate::Region;
 use crate::endless_body::EndlessBody;
 use crate::fault::{self, Fault};
 use crate::wire::Request;
+use crate::world::autoscaling::Hook;
 use crate::world::spot::Action;
 
 /// No call that Ebb makes comes near it.
@@ -69,6 +71,7 @@ async fn handle(
         },
         (&Method::GET, "/_ebb/world") => Ok(show(&region)),
         (&Method::POST, "/_ebb/interrupt") => Ok(control(&region, &body, interrupt)),
+        (&Method::POST, "/_ebb/terminate") => Ok(control(&region, &body, terminate)),
         (&Method::POST, "/_ebb/faults") => Ok(control(&region, &body, plan_fault)),
         _ => Ok(text(StatusCode::NOT_FOUND, "there is no such path")),
     }
@@ -128,6 +131,16 @@ fn interrupt(region: &Region, body: &Value) -> Result<(), &'static str> {
     let action = action.ok_or("action must be terminate, stop or hibernate")?;
     region.world().interrupt(instance_id, action);
     Ok(())
+}
+
+fn terminate(region: &Region, body: &Value) -> Result<(), &'static str> {
+    let instance_id = body["instance_id"].as_str().ok_or("instance_id must be text")?;
+    let hook = Hook::new(body["hook"].as_str().ok_or("hook must be text")?);
+    let token = body["token"].as_str().ok_or("token must be text")?;
+    region
+        .world()
+        .terminate_under_hook(instance_id, hook, token.to_owned())
+        .map_err(|_| "no group has this instance in service")
 }
 
 fn plan_fault(region: &Region, body: &Value) -> Result<(), &'static str> {

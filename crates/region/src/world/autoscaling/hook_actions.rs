@@ -4,7 +4,7 @@
 //! `RecordLifecycleActionHeartbeat`.
 
 use super::lifecycle_action::{ActionKey, CompletedAction, CompletedBy, LifecycleAction};
-use super::lifecycle_hook::ActionResult;
+use super::lifecycle_hook::{ActionResult, Hook};
 use super::lifecycle_state::LifecycleState;
 use super::scaling_activity::Refused;
 use crate::world::agenda::Due;
@@ -46,6 +46,36 @@ impl World {
             self.notify_of_action(&action);
             self.lifecycle_actions.push(action);
         }
+    }
+
+    /// Terminates an instance whose group has no hooks as if it had this one, with an action token
+    /// that the caller chose: that of a sample event. Nobody is told of the action.
+    ///
+    /// # Errors
+    /// If no group has the instance, or it terminates already.
+    pub fn terminate_under_hook(
+        &mut self,
+        instance_id: &str,
+        hook: Hook,
+        token: String,
+    ) -> Result<(), Refused> {
+        let is_in_service = self.lifecycle_state(instance_id) == Some(LifecycleState::InService);
+        let Some((group, _)) = self.group_of(instance_id).filter(|_| is_in_service) else {
+            return Err(Refused::validation("No group has this instance in service"));
+        };
+        let action = LifecycleAction {
+            group: group.to_owned(),
+            instance_id: instance_id.to_owned(),
+            token: token.clone(),
+            started_at: self.now,
+            heartbeat_deadline: self.now + hook.heartbeat_timeout,
+            global_deadline: self.now + hook.global_timeout(),
+            hook,
+        };
+        self.plan_at(action.deadline(), Due::ActionTimeout { token });
+        self.lifecycle_actions.push(action);
+        self.set_lifecycle_state(instance_id, LifecycleState::TerminatingWait);
+        Ok(())
     }
 
     /// Completes a lifecycle action.
