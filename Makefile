@@ -90,8 +90,8 @@ test: local $(TOOLS_TEST) ## Run all tests: no AWS account, no Docker
 	$(PYTHON) scripts/local.py events
 	$(PYTHON) scripts/local.py demo
 
-simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED
-	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --locked --package spot-drainer --package lifecycle-drainer \
+simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED and leave pages of it
+	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED) PAGES=$(abspath $(TARGET))) cargo test --quiet --locked --package spot-drainer --package lifecycle-drainer \
 		--package scale-in-reaper --test it what_must_hold_holds_for_every_seed -- --nocapture | grep -v '"_aws"'
 
 check: ## Check format, lints, documentation and the Terraform module

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ebb_page::run::{Act, Line as PageLine, Text};
+use ebb_page::run::{Act, Text};
 use ebb_page::run_page;
 use ebb_region::Region;
 use ebb_region::demonstration::recording::Recording;
@@ -280,12 +280,7 @@ impl<'a> Stage<'a> {
         let world = self.region.world();
         for line in self.story.lines(&world) {
             self.terminal.line(&self.clock(line.time), &line);
-            self.recording.story.push(PageLine {
-                time: line.time,
-                actor: line.actor.word().to_owned(),
-                text: line.text,
-                is_bad: line.is_bad,
-            });
+            self.recording.story.push(line.into());
         }
         let new = &world.published[self.published..];
         self.published = world.published.len();
@@ -359,7 +354,7 @@ impl<'a> Stage<'a> {
     ) -> Result<String, String> {
         let Some(file) = file else { return Ok(String::new()) };
         let title = format!("Cluster {} {how}", scenario::CLUSTER);
-        let run = self.recording.run(world, title, result.replace('\n', " "), is_bad);
+        let run = self.recording.run(world, title, result.to_owned(), is_bad);
         let shown = file.display().to_string();
         std::fs::write(file, run_page(&run)).map_err(|error| format!("{shown}: {error}"))?;
         Ok(format!("{shown:27}  what happened, to look at in a browser\n"))

@@ -77,3 +77,33 @@ fn a_busy_port_is_named_with_the_option_that_changes_it() {
         )
     );
 }
+
+#[test]
+fn the_demonstration_without_ebb_tells_three_acts_within_80_columns_and_leaves_a_page() {
+    for seed in ["1", "7"] {
+        let page = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{seed}.html"));
+        let output = ebb_region(&[
+            "demo",
+            "--without-ebb",
+            "--port",
+            "0",
+            "--speed",
+            "2000",
+            "--seed",
+            seed,
+            "--page",
+            page.to_str().unwrap(),
+        ]);
+
+        assert!(output.status.success(), "{output:?}");
+        let told = String::from_utf8(output.stdout).unwrap();
+        for text in ["\n 1  EC2 takes", "\n 2  Auto Scaling takes", "\n 3  Nobody"] {
+            assert!(told.contains(text), "{text:?}:\n{told}");
+        }
+        let cut_off = told.matches(" CUT OFF\n").count();
+        assert!(told.contains(&format!(" Result  {cut_off} tasks were cut off.\n")), "{told}");
+        assert!(told.lines().all(|line| line.chars().count() <= 80), "{told}");
+        assert!(!told.contains('\x1b'), "no colour where nobody watches");
+        assert!(std::fs::read_to_string(&page).unwrap().contains("Cluster shop without Ebb"));
+    }
+}

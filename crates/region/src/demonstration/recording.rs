@@ -8,10 +8,19 @@ use std::collections::BTreeMap;
 use ebb_page::run::{Act, Call, Hold, Instance, InstanceState, Line, Run, Task, TaskState, Text};
 use jiff::Timestamp;
 
+use crate::demonstration::story::Story;
 use crate::world::autoscaling::LifecycleState;
 use crate::world::ecs::Status;
 use crate::world::ecs::task::TaskStatus;
 use crate::world::{Entry, Happening, World};
+
+/// The run that turned a world into what it is `after`, told and drawn.
+pub fn run_between(before: &World, after: &World, title: String) -> Run {
+    let mut recording = Recording::begin(before);
+    recording.story = Story::begin(before).lines(after).into_iter().map(Line::from).collect();
+    let cut_off = after.tasks_cut_off().len();
+    recording.run(after, title, format!("{cut_off} tasks were cut off."), cut_off > 0)
+}
 
 /// What is known of a run so far.
 #[derive(Debug, Clone)]
@@ -120,6 +129,12 @@ impl Recording {
             Happening::Task { task, name, instance_id, status } => {
                 let stage = (time, task_state(*status));
                 match self.positions.get(task) {
+                    // ECS has more words for its steps than are told apart here.
+                    Some(&position)
+                        if self.tasks[position]
+                            .stages
+                            .last()
+                            .is_some_and(|(_, state)| *state == stage.1) => {}
                     Some(&position) => self.tasks[position].stages.push(stage),
                     None => self.add_task(world, task, name, instance_id, stage),
                 }

@@ -104,6 +104,7 @@ mod tests {
 
     use super::*;
     use crate::demonstration::{scenario, script};
+    use crate::world::ecs::Status;
 
     #[test]
     fn what_is_cut_off_is_missed_until_its_replacement_runs() {
@@ -124,5 +125,41 @@ mod tests {
                 "worker was 1 of 8 tasks short, 97 s in all",
             ]
         );
+    }
+
+    #[test]
+    fn no_seed_is_said_to_be_short_for_longer_than_tasks_were_missing() {
+        for seed in 1..=20 {
+            let mut world = scenario::shop("2025-03-04T05:00:00Z".parse().unwrap(), seed);
+            let start = world.now();
+            script::interrupt(&mut world);
+            world.advance(start + script::SPOT_STORY);
+            script::scale_in(&mut world).unwrap();
+            world.advance(world.now() + script::DRAIN_LIMIT);
+
+            let shortages = shortages(&world, start);
+
+            assert_eq!(world.missing_tasks(), [], "seed {seed}: all run again");
+            let longest = shortages.iter().map(|shortage| shortage.lasted.as_secs()).max();
+            assert!((60..420).contains(&longest.unwrap()), "seed {seed}: {shortages:?}");
+        }
+    }
+
+    #[test]
+    fn what_drains_in_time_runs_no_service_short_whatever_the_seed() {
+        for seed in 1..=20 {
+            let mut world = scenario::shop("2025-03-04T05:00:00Z".parse().unwrap(), seed);
+            let start = world.now();
+            script::interrupt(&mut world);
+            let drained = world.container_instance(&script::interrupted()).unwrap().1.id.clone();
+            world.set_status(scenario::CLUSTER, &drained, Status::Draining);
+            world.advance(start + script::SPOT_STORY);
+
+            assert_eq!(
+                (shortages(&world, start), world.tasks_cut_off().len()),
+                (vec![], 0),
+                "{seed}"
+            );
+        }
     }
 }

@@ -49,6 +49,12 @@ pub struct Line {
     pub is_bad: bool,
 }
 
+impl From<Line> for ebb_page::run::Line {
+    fn from(Line { time, actor, text, is_bad }: Line) -> Self {
+        Self { time, actor: actor.word().to_owned(), text, is_bad }
+    }
+}
+
 /// Tells the history of a world, from the moment that it began.
 #[derive(Debug)]
 pub struct Story {
