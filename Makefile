@@ -78,8 +78,8 @@ pictures: local ## Take the pictures of the README anew (needs Chromium)
 	scripts/picture.sh $(TARGET)/plan.html docs/plan.png 1280,900
 	scripts/picture.sh $(TARGET)/demo.html docs/run.png 1280,900
 
-serve: local ## Serve the simulated Region and the functions until Ctrl-C
-	$(PYTHON) scripts/local.py serve
+serve: local ## Serve the simulated Region and the functions until Ctrl-C, on PORT (4599)
+	$(PYTHON) scripts/local.py serve $(if $(PORT),--port $(PORT)) $(if $(SPEED),--speed $(SPEED))
 
 events: local ## Run each function on each of its sample events; only malformed and unknown ones may fail
 	$(PYTHON) scripts/local.py events

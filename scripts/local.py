@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Runs the functions on this machine: `cargo lambda watch` serves them, a simulated Region is AWS.
 
-Everything is built before, by make. Both servers listen on free ports of 127.0.0.1 only, and are
-stopped at the end, also when the end is Ctrl-C or a closed terminal.
+Everything is built before, by make. Both servers listen on 127.0.0.1 only, on free ports but for the
+Region that `serve` serves, and are stopped at the end, also when the end is Ctrl-C or a closed
+terminal.
 """
 
 import argparse
@@ -33,6 +34,8 @@ HOST = "127.0.0.1"
 # How many times as fast as the clock the Region's time runs while one function is tried: a drain of
 # minutes takes seconds.
 INVOKE_SPEED = "20"
+# Where people find the Region.
+REGION_PORT = 4599
 ENDING_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
@@ -80,8 +83,8 @@ def environment(endpoint):
 
 
 @contextlib.contextmanager
-def background(name, command, env):
-    """Runs a server while the block runs; its output goes to a log."""
+def background(name, command, env, output=None):
+    """Runs a server while the block runs; its output goes to a log unless it has one of its own."""
     LOGS.mkdir(parents=True, exist_ok=True)
     # Signals wait until `finally` is in charge: one in between would leave the server behind.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
@@ -91,8 +94,8 @@ def background(name, command, env):
             cwd=ROOT,
             env=env,
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            stdout=output or log,
+            stderr=output or subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask),
         )
@@ -148,7 +151,10 @@ def arguments():
     invoke.add_argument("function", choices=FUNCTIONS)
     invoke.add_argument("events", nargs="+", metavar="EVENT", help="the path of a sample event")
     commands.add_parser("events", help="run each function on each of its sample events")
-    commands.add_parser("serve", help="keep the functions and the Region running, until Ctrl-C")
+    serving = commands.add_parser("serve", help="serve the Region and the functions, until Ctrl-C")
+    serving.add_argument("--port", type=int, default=REGION_PORT, help="the Region's port")
+    serving.add_argument("--speed", help="how many times as fast as the clock the simulated time runs")
+    serving.add_argument("--idle", action="store_true", help="a cluster with far more than it needs")
     return parser.parse_args()
 
 
@@ -156,7 +162,8 @@ def main():
     args = arguments()
     stop_on_signals()
     say_which_endpoint(args.command)
-    region_port, lambda_port = free_port(), free_port()
+    region_port = args.port if args.command == "serve" else free_port()
+    lambda_port = free_port()
     endpoint = endpoint_of_caller(args.command) or f"http://{HOST}:{region_port}"
     env = environment(endpoint)
     region = [str(TARGET / "debug" / "ebb-region")]
@@ -171,6 +178,11 @@ def main():
             return subprocess.run(command, cwd=ROOT, env=env).returncode
     with background("functions", watch_command(lambda_port), env) as functions:
         wait_for("functions", functions, lambda_port)
+        if args.command == "serve":
+            command = region + ["serve"] + options + serve_options(args)
+            # It says by itself where it listens, or why it does not, and then what happens.
+            with background("region", command, env, output=sys.stdout) as server:
+                return wait_for_the_end(server)
         if args.command == "invoke":
             # One function is tried on its own: nothing may reach the others meanwhile.
             options += ["--without-hooks", "--speed", INVOKE_SPEED]
@@ -178,8 +190,6 @@ def main():
                 return invoke(args.function, args.events, lambda_port, env)
         with background("region", region + ["serve"] + options, env) as server:
             wait_for("region", server, region_port)
-            if args.command == "serve":
-                return serve(region_port, lambda_port)
             if args.command == "events":
                 return run_events(lambda_port, env)
             return invoke(args.function, args.events, lambda_port, env)
@@ -216,17 +226,13 @@ def demo_options(args):
     return options
 
 
-def serve(region_port, lambda_port):
-    print(f"The simulated AWS is on http://{HOST}:{region_port}, for example:")
-    print(f"  curl http://{HOST}:{region_port}/_ebb/world")
-    print(f"The functions are on http://{HOST}:{lambda_port}. Ctrl-C stops both.", flush=True)
-    with contextlib.suppress(Stopped):
-        wait_for_closed_output()
-    return 0
+def serve_options(args):
+    options = ["--idle"] if args.idle else []
+    return options + (["--speed", args.speed] if args.speed is not None else [])
 
 
-def wait_for_closed_output():
-    """Waits until nobody can read the output any more, or a signal comes.
+def wait_for_the_end(server):
+    """Waits until the server ends, nobody can read the output any more, or a signal comes.
 
     A closed terminal signals the leader of its session only, and make, as the leader, would not
     pass it on but wait for this program.
@@ -234,9 +240,14 @@ def wait_for_closed_output():
     output = select.poll()
     # A poll without events reports errors and hang-ups.
     output.register(sys.stdout, 0)
-    if any(event & select.POLLNVAL for _, event in output.poll()):
-        # macOS cannot poll a terminal.
-        signal.pause()
+    with contextlib.suppress(Stopped):
+        while server.poll() is None:
+            # macOS cannot poll a terminal, and says so at once.
+            if any(not event & select.POLLNVAL for _, event in output.poll(0)):
+                return 0
+            time.sleep(0.5)
+        return server.returncode
+    return 0
 
 
 def invoke_command(function, event, lambda_port):

@@ -18,13 +18,12 @@ use ebb_region::world::World;
 use ebb_region::world::autoscaling::CompletedBy;
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::arguments::Arguments;
 use crate::terminal::Terminal;
+use crate::{PRINT_INTERVAL, start_functions};
 
-/// How long a function may take to be compiled and started, on the wall clock.
-const START_LIMIT: Duration = Duration::from_secs(120);
 /// By then the reaper finds nothing more to remove.
 const SWEEPS_MAX: usize = 8;
 /// For AWS's own price examples (AWS Pricing Calculator).
@@ -127,21 +126,6 @@ pub(crate) async fn without_ebb(
         &format!("{next}make demo                    the same story with Ebb"),
     );
     Ok(ExitCode::SUCCESS)
-}
-
-/// A function that is still starting would lose minutes of the world's time. Each ignores an event
-/// of somebody else's.
-async fn start_functions(region: &Region, lambda: &InvokeApi) -> Result<(), String> {
-    let foreign = json!({"source": "ebb.demo", "detail-type": "Warm-up", "detail": {}});
-    for function in [scenario::SPOT_DRAINER, scenario::LIFECYCLE_DRAINER, scenario::SCALE_IN_REAPER]
-    {
-        let started = lambda.invoke(function, foreign.clone(), region.now());
-        timeout(START_LIMIT, started)
-            .await
-            .map_err(|_| format!("The function {function} did not start within {START_LIMIT:?}"))?
-            .map_err(|error| format!("The function {function} does not run: {error}"))?;
-    }
-    Ok(())
 }
 
 /// The cluster, and whose clock is shown. `ebb` says where Ebb is.
@@ -267,7 +251,7 @@ impl<'a> Stage<'a> {
             let over = tokio::select! {
                 _ = &mut run => true,
                 // The lines should appear while things happen, not when the story is over.
-                () = sleep(Duration::from_millis(100)) => false,
+                () = sleep(PRINT_INTERVAL) => false,
             };
             self.tell();
             if over {

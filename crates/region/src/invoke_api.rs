@@ -36,7 +36,8 @@ impl InvokeApi {
         let request = request
             .body(Full::new(Bytes::from(payload.to_string())))
             .map_err(|error| error.to_string())?;
-        let response = self.client.request(request).await.map_err(|error| error.to_string())?;
+        let response = self.client.request(request).await;
+        let response = response.map_err(|error| format!("{}: {error}", self.address))?;
         let failed = !response.status().is_success()
             || response.headers().contains_key("x-amz-function-error");
         let body =

@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 pub mod clock;
+mod control;
 pub mod demonstration;
 mod endless_body;
+pub mod event_log;
 pub mod fault;
 mod http_client;
 pub mod in_process;
@@ -13,6 +15,7 @@ pub mod seeds;
 pub mod server;
 pub mod wire;
 pub mod world;
+mod world_view;
 
 pub use demonstration::scenario;
 pub use http_client::RegionHttpClient;

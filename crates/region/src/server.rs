@@ -4,10 +4,10 @@
 //! | request | does |
 //! |---|---|
 //! | `POST /` | an AWS call, as `AWS_ENDPOINT_URL` sends it |
-//! | `GET /_ebb/world` | shows time, container instances, tasks, groups and calls |
-//! | `POST /_ebb/interrupt` | `{"instance_id": "i-1", "action": "stop"}`: a Spot interruption |
-//! | `POST /_ebb/terminate` | `{"instance_id": "i-1", "hook": "drain", "token": "…"}`: its group terminates it, held by a hook with this token |
-//! | `POST /_ebb/faults` | `{"operation": "ListTasks", "fault": "throttle", "calls": 1}`: a fault |
+//! | `GET /` | a page with the controls, and with what happens |
+//! | `GET /_ebb/world` | shows time, container instances, tasks, services, groups and the last calls |
+//! | `GET /_ebb/events?after=10` | shows what has happened, from the eleventh line on |
+//! | `POST /_ebb/…` | one of the controls in [`crate::control`] |
 
 use std::convert::Infallible;
 use std::io;
@@ -23,10 +23,13 @@ use tokio::net::TcpListener;
 
 use crate::Region;
 use crate::endless_body::EndlessBody;
-use crate::fault::{self, Fault};
+use crate::event_log::EventLog;
+use crate::fault::Fault;
 use crate::wire::Request;
-use crate::world::autoscaling::Hook;
-use crate::world::spot::Action;
+use crate::{control, world_view};
+
+/// One file, which asks for no other.
+const PAGE: &str = include_str!("page.html");
 
 /// No call that Ebb makes comes near it.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -38,12 +41,12 @@ type ResponseBody = Either<Full<Bytes>, EndlessBody>;
 ///
 /// # Errors
 /// If no more connections can be accepted.
-pub async fn serve(region: Region, listener: TcpListener) -> io::Result<Infallible> {
+pub async fn serve(region: Region, log: EventLog, listener: TcpListener) -> io::Result<Infallible> {
     loop {
         let (stream, _) = listener.accept().await?;
-        let region = region.clone();
+        let (region, log) = (region.clone(), log.clone());
         tokio::spawn(async move {
-            let service = service_fn(move |request| handle(region.clone(), request));
+            let service = service_fn(move |request| handle(region.clone(), log.clone(), request));
             // A client that goes away, and a fault that breaks the connection, are errors of this
             // connection only.
             let _ = hyper::server::conn::http1::Builder::new()
@@ -57,6 +60,7 @@ pub async fn serve(region: Region, listener: TcpListener) -> io::Result<Infallib
 /// like.
 async fn handle(
     region: Region,
+    log: EventLog,
     request: http::Request<Incoming>,
 ) -> Result<Response<ResponseBody>, io::Error> {
     let (parts, body) = request.into_parts();
@@ -69,11 +73,18 @@ async fn handle(
             Some(request) => call(&region, &request).await,
             None => Ok(text(StatusCode::BAD_REQUEST, "not a call of a simulated service")),
         },
-        (&Method::GET, "/_ebb/world") => Ok(show(&region)),
-        (&Method::POST, "/_ebb/interrupt") => Ok(control(&region, &body, interrupt)),
-        (&Method::POST, "/_ebb/terminate") => Ok(control(&region, &body, terminate)),
-        (&Method::POST, "/_ebb/faults") => Ok(control(&region, &body, plan_fault)),
-        _ => Ok(text(StatusCode::NOT_FOUND, "there is no such path")),
+        (&Method::GET, "/") => {
+            Ok(respond(StatusCode::OK, "text/html; charset=utf-8", full(PAGE.to_owned())))
+        }
+        (&Method::GET, "/_ebb/world") => Ok(json_text(&world_view::show(&region.world()))),
+        (&Method::GET, "/_ebb/events") => {
+            Ok(events(&region, &log, parts.uri.query().unwrap_or_default()))
+        }
+        (&Method::POST, path) => match path.strip_prefix("/_ebb/") {
+            Some(name) => Ok(control(&region, name, &body)),
+            None => Ok(no_such_path()),
+        },
+        _ => Ok(no_such_path()),
     }
 }
 
@@ -105,104 +116,47 @@ fn connection_reset() -> io::Error {
     io::Error::from(io::ErrorKind::ConnectionReset)
 }
 
-fn control(
-    region: &Region,
-    body: &[u8],
-    apply: fn(&Region, &Value) -> Result<(), &'static str>,
-) -> Response<ResponseBody> {
-    let applied =
-        serde_json::from_slice(body).map_err(|_| "not JSON").and_then(|body| apply(region, &body));
-    match applied {
-        Ok(()) => {
+/// An empty body is one without members.
+fn control(region: &Region, name: &str, body: &[u8]) -> Response<ResponseBody> {
+    let body = match body {
+        [] => Ok(Value::Null),
+        body => serde_json::from_slice(body),
+    };
+    let Ok(body) = body else { return text(StatusCode::BAD_REQUEST, "not JSON") };
+    match control::apply(&mut region.world(), name, &body) {
+        Some(Ok(())) => {
             // The Region may be asleep until something later than what was just planned.
             region.notify();
             text(StatusCode::OK, "done")
         }
-        Err(problem) => text(StatusCode::BAD_REQUEST, problem),
+        Some(Err(problem)) => text(StatusCode::BAD_REQUEST, &problem),
+        None => no_such_path(),
     }
 }
 
-fn interrupt(region: &Region, body: &Value) -> Result<(), &'static str> {
-    let instance_id = body["instance_id"].as_str().ok_or("instance_id must be text")?;
-    let action = match body.get("action") {
-        None => Some(Action::Terminate),
-        Some(action) => action.as_str().and_then(Action::parse),
+/// The lines of the log after the number that the query names, and the number to ask for next.
+fn events(region: &Region, log: &EventLog, query: &str) -> Response<ResponseBody> {
+    let after = form_urlencoded::parse(query.as_bytes())
+        .find(|(key, _)| key == "after")
+        .map_or(Ok(0), |(_, number)| number.parse());
+    let Ok(after) = after else {
+        return text(StatusCode::BAD_REQUEST, "after must be a number of lines");
     };
-    let action = action.ok_or("action must be terminate, stop or hibernate")?;
-    region.world().interrupt(instance_id, action);
-    Ok(())
+    let lines = log.lines_after(after, region);
+    let next = after.saturating_add(lines.len());
+    json_text(&json!({"next": next, "lines": lines}))
 }
 
-fn terminate(region: &Region, body: &Value) -> Result<(), &'static str> {
-    let instance_id = body["instance_id"].as_str().ok_or("instance_id must be text")?;
-    let hook = Hook::new(body["hook"].as_str().ok_or("hook must be text")?);
-    let token = body["token"].as_str().ok_or("token must be text")?;
-    region
-        .world()
-        .terminate_under_hook(instance_id, hook, token.to_owned())
-        .map_err(|_| "no group has this instance in service")
+fn json_text(value: &Value) -> Response<ResponseBody> {
+    respond(StatusCode::OK, "application/json", full(format!("{value:#}\n")))
 }
 
-fn plan_fault(region: &Region, body: &Value) -> Result<(), &'static str> {
-    let operation = body["operation"].as_str().ok_or("operation must be text")?;
-    let fault = body["fault"]
-        .as_str()
-        .and_then(fault::parse)
-        .ok_or("fault must name a fault, such as throttle")?;
-    let calls = match body.get("calls") {
-        None => Some(1),
-        Some(calls) => calls.as_u64().and_then(|calls| u32::try_from(calls).ok()),
-    };
-    let calls = calls.ok_or("calls must be a number of calls")?;
-    region.world().faults.plan(operation, fault, calls);
-    Ok(())
-}
-
-fn show(region: &Region) -> Response<ResponseBody> {
-    let world = region.world();
-    let instances = world.clusters.iter().flat_map(|(name, cluster)| {
-        cluster.instances.values().map(move |instance| {
-            let tasks: Vec<_> = cluster
-                .tasks_on(&instance.id)
-                .map(|task| format!("{} {}", task.name, task.status.as_str()))
-                .collect();
-            json!({
-                "instance_id": instance.instance_id,
-                "cluster": name,
-                "zone": instance.zone,
-                "status": instance.status.as_str(),
-                "tasks": tasks,
-            })
-        })
-    });
-    let groups: Vec<_> = world
-        .groups
-        .iter()
-        .map(|(name, group)| {
-            json!({
-                "name": name,
-                "desired_capacity": group.desired_capacity,
-                "max_size": group.max_size,
-            })
-        })
-        .collect();
-    let calls: Vec<_> = world
-        .calls
-        .iter()
-        .map(|call| json!({"at": call.time, "operation": call.operation, "error": call.error}))
-        .collect();
-    let shown = json!({
-        "now": world.now(),
-        "container_instances": instances.collect::<Vec<_>>(),
-        "groups": groups,
-        "tasks_cut_off": world.tasks_cut_off().iter().map(|task| &task.name).collect::<Vec<_>>(),
-        "calls": calls,
-    });
-    respond(StatusCode::OK, "application/json", full(format!("{shown:#}\n")))
+fn no_such_path() -> Response<ResponseBody> {
+    text(StatusCode::NOT_FOUND, "there is no such path")
 }
 
 fn text(status: StatusCode, text: &str) -> Response<ResponseBody> {
-    respond(status, "text/plain", full(format!("{text}\n")))
+    respond(status, "text/plain; charset=utf-8", full(format!("{text}\n")))
 }
 
 fn full(body: String) -> ResponseBody {

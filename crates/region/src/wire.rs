@@ -1,7 +1,7 @@
 //! The protocols: an HTTP request becomes a call on the world, what comes of it becomes an HTTP
 //! answer.
 //!
-//! ECS speaks awsJson1.1, Auto Scaling, EC2 and SNS the query protocol with XML answers. Every call
+//! ECS speaks awsJson1.1, Auto Scaling, EC2, SNS and STS the query protocol with XML answers. Every call
 //! takes its token from the request rates first, and may be befallen by a planned fault.
 
 mod answer;
@@ -13,6 +13,7 @@ mod ecs_calls;
 mod query_protocol;
 mod request;
 mod sns_calls;
+mod sts_calls;
 
 pub use self::answer::Answer;
 pub use self::request::Request;

@@ -1,8 +1,9 @@
 //! The command line of `ebb-region`, as whoever types it sees it.
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
 
 fn ebb_region(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ebb-region")).args(arguments).output().unwrap()
@@ -106,4 +107,45 @@ fn the_demonstration_without_ebb_tells_three_acts_within_80_columns_and_leaves_a
         assert!(!told.contains('\x1b'), "no colour where nobody watches");
         assert!(std::fs::read_to_string(&page).unwrap().contains("Cluster shop without Ebb"));
     }
+}
+/// Is stopped at the end of a test, also of one that fails.
+struct Served(Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_served_region_says_what_to_paste_and_then_what_happens_as_it_happens() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ebb-region"));
+    command.args(["serve", "--port", "0", "--lambda", "1"]).stdout(Stdio::piped());
+    let mut served = Served(command.spawn().unwrap());
+    let mut lines = BufReader::new(served.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let greeting: Vec<_> =
+        lines.by_ref().take_while(|line| !line.starts_with("What happens")).collect();
+    let address = greeting[0].strip_prefix("The simulated Region listens on http://").unwrap();
+    let greeting = greeting.join("\n");
+    for pasted in [
+        &format!("export AWS_ENDPOINT_URL=http://{address} AWS_REGION=eu-west-1\n"),
+        "export AWS_ACCESS_KEY_ID=AKIDEXAMPLE AWS_SECRET_ACCESS_KEY=example\n",
+    ] {
+        assert!(greeting.contains(pasted), "{greeting}");
+    }
+
+    let body = r#"{"instance_id": "i-0a1b2c3d4e5f60009"}"#;
+    let mut connection = TcpStream::connect(address).unwrap();
+    write!(
+        connection,
+        "POST /_ebb/interrupt HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("\r\n\r\ndone\n"), "{answer}");
+    let notice = lines.next().unwrap();
+    assert!(notice.contains("0009  interruption notice"), "{notice}");
 }

@@ -58,7 +58,8 @@ impl From<Line> for ebb_page::run::Line {
 /// Tells the history of a world, from the moment that it began.
 #[derive(Debug)]
 pub struct Story {
-    short: ShortIds,
+    /// `None` for full ids.
+    short: Option<ShortIds>,
     /// How many entries of the history have been told.
     told: usize,
     /// The instance of each task that may be told of, as of the last entry that was told.
@@ -75,7 +76,7 @@ pub struct Story {
 }
 
 impl Story {
-    /// Begins now: what is in the history already is not told.
+    /// Begins now, with short ids: what is in the history already is not told.
     pub fn begin(world: &World) -> Self {
         let ids: Vec<_> = world
             .clusters
@@ -84,7 +85,7 @@ impl Story {
             .map(|instance| instance.instance_id.clone())
             .collect();
         let mut story = Self {
-            short: ShortIds::new(ids.iter().map(String::as_str)),
+            short: Some(ShortIds::new(ids.iter().map(String::as_str))),
             told: world.history.len(),
             tasks: BTreeMap::new(),
             draining: BTreeMap::new(),
@@ -101,6 +102,11 @@ impl Story {
         story
     }
 
+    /// Begins now, with full ids: for whoever is to copy them.
+    pub fn with_full_ids(world: &World) -> Self {
+        Self { short: None, ..Self::begin(world) }
+    }
+
     /// The lines for what happened since the last call.
     pub fn lines(&mut self, world: &World) -> Vec<Line> {
         let new_entries = &world.history[self.told..];
@@ -113,15 +119,11 @@ impl Story {
         self.displaced.len()
     }
 
-    /// An instance's short name.
-    pub fn short(&self, instance_id: &str) -> String {
-        self.short.of(instance_id)
-    }
-
     /// A text with the ids of instances made short.
     pub fn shorten(&self, world: &World, text: &str) -> String {
+        let Some(short) = &self.short else { return text.to_owned() };
         let instances = world.clusters.values().flat_map(|cluster| cluster.instances.values());
-        self.short.shorten(text, instances.map(|instance| instance.instance_id.as_str()))
+        short.shorten(text, instances.map(|instance| instance.instance_id.as_str()))
     }
 
     fn tell(&mut self, world: &World, Entry { time, happening }: &Entry) -> Vec<Line> {
@@ -253,7 +255,10 @@ impl Story {
     }
 
     fn about(&self, instance_id: &str, text: &str) -> String {
-        format!("{}  {text}", self.short.of(instance_id))
+        match &self.short {
+            Some(short) => format!("{}  {text}", short.of(instance_id)),
+            None => format!("{instance_id}  {text}"),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) fn run(world: &mut World, operation: &str, form: &Form) -> Result<Str
         "DescribeAutoScalingInstances" => group_calls::describe_auto_scaling_instances(world, form),
         "DescribeInstanceRefreshes" => group_calls::describe_instance_refreshes(world, form),
         "LaunchInstances" => launch_calls::launch_instances(world, form),
+        "SetInstanceProtection" => group_calls::set_instance_protection(world, form),
         "SetDesiredCapacity" => return group_calls::set_desired_capacity(world, form),
         "TerminateInstanceInAutoScalingGroup" => group_calls::terminate_instance(world, form),
         "DescribeLifecycleHooks" => lifecycle_calls::describe_lifecycle_hooks(world, form),

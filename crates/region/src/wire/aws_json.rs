@@ -46,6 +46,28 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// Refuses a call with a member that is not simulated: to leave it out without a word would be
+    /// to answer a question that was not asked.
+    pub(super) fn only(self, members: &[&str]) -> Result<(), Refusal> {
+        let given = self.value.as_object().into_iter().flatten();
+        let unknown = given.filter(|(_, value)| !value.is_null());
+        match unknown.map(|(key, _)| key).find(|key| !members.contains(&key.as_str())) {
+            None => Ok(()),
+            Some(key) => Err(invalid(format!("The simulated Region knows no {key} here."))),
+        }
+    }
+
+    /// A whole number from 0, if the call names one.
+    pub(super) fn number(self, key: &str) -> Result<Option<usize>, Refusal> {
+        match self.value.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match value.as_u64().map(usize::try_from) {
+                Some(Ok(number)) => Ok(Some(number)),
+                _ => Err(invalid(format!("{key} must be a whole number from 0."))),
+            },
+        }
+    }
+
     pub(super) fn list(self, key: &str, max_items: usize) -> Result<&'a [Value], Refusal> {
         let list =
             self.value.get(key).and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);

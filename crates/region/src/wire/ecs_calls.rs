@@ -6,6 +6,7 @@ mod capacity_provider_calls;
 mod cluster_calls;
 mod container_instance_calls;
 mod placement_json;
+mod run_task_calls;
 mod service_calls;
 mod task_calls;
 mod task_definition_calls;
@@ -13,6 +14,7 @@ mod task_json;
 mod task_protection_calls;
 #[cfg(test)]
 mod task_testing;
+mod update_service_calls;
 
 use serde_json::Value;
 
@@ -46,14 +48,18 @@ pub(super) fn run(
             container_instance_calls::update_container_instances_state(world, input)
         }
         "PutAttributes" => attribute_calls::put_attributes(world, input),
+        "ListAttributes" => attribute_calls::list_attributes(world, input),
         "DeleteAttributes" => attribute_calls::delete_attributes(world, input),
         "ListTasks" => task_calls::list_tasks(world, input),
         "DescribeTasks" => task_calls::describe_tasks(world, input),
+        "RunTask" => run_task_calls::run_task(world, input),
         "StopTask" => task_calls::stop_task(world, input),
         "GetTaskProtection" => task_protection_calls::get_task_protection(world, input),
         "UpdateTaskProtection" => task_protection_calls::update_task_protection(world, input),
         "ListServices" => service_calls::list_services(world, input),
         "DescribeServices" => service_calls::describe_services(world, input),
+        "UpdateService" => update_service_calls::update_service(world, input),
+        "ListTaskDefinitions" => task_definition_calls::list_task_definitions(world, input),
         "DescribeTaskDefinition" => task_definition_calls::describe_task_definition(world, input),
         _ => Err(Refusal::new("UnknownOperationException", "")),
     };

@@ -1,4 +1,4 @@
-//! The query protocol, as Auto Scaling and SNS speak it: a form comes in, XML goes out.
+//! The query protocol, as Auto Scaling, SNS and STS speak it: a form comes in, XML goes out.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -13,6 +13,8 @@ const AUTO_SCALING: &str = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
 const EC2: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 
 const SNS: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
+
+const STS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /// The operation of a form; `None` if the body is not a form with an `Action`.
 pub(super) fn operation(body: &[u8]) -> Option<String> {
@@ -40,9 +42,12 @@ pub(super) fn answer(
 ) -> Answer {
     let content_type = "text/xml";
     let id = element("RequestId", &request_id);
-    // A form does not name its service; these are the operations of SNS that are simulated.
-    let is_sns = matches!(operation, "Publish" | "CreateTopic");
-    let namespace = if is_sns { SNS } else { AUTO_SCALING };
+    // A form does not name its service; these are the operations that are not Auto Scaling's.
+    let namespace = match operation {
+        "Publish" | "CreateTopic" => SNS,
+        "GetCallerIdentity" => STS,
+        _ => AUTO_SCALING,
+    };
     match result {
         // EC2's own form of the protocol. Source: EC2 API Reference, Query-Requests and
         // errors-overview.
@@ -95,6 +100,10 @@ impl Form {
     pub(super) fn required(&self, key: &str) -> Result<&str, Refusal> {
         self.text(key)
             .ok_or_else(|| invalid(format!("1 validation error detected: {key} is required")))
+    }
+
+    pub(super) fn required_bool(&self, key: &str) -> Result<bool, Refusal> {
+        self.required(key)?.parse().map_err(|_| invalid(format!("{key} must be true or false")))
     }
 
     /// A number, within the bounds of the service model.

@@ -6,7 +6,9 @@ use http::{HeaderMap, StatusCode};
 
 use super::answer::{Answer, Refusal};
 use super::broken_answer::broken;
-use super::{autoscaling_calls, aws_json, ec2_calls, ecs_calls, query_protocol, sns_calls};
+use super::{
+    autoscaling_calls, aws_json, ec2_calls, ecs_calls, query_protocol, sns_calls, sts_calls,
+};
 use crate::fault::Fault;
 use crate::lambda::hop_in_trace;
 use crate::world::delivery::Hop;
@@ -127,6 +129,7 @@ impl Request {
                     "DescribeInstances" => ec2_calls::describe_instances(world, &form),
                     "DescribeSubnets" => ec2_calls::describe_subnets(world, &form),
                     "Publish" => sns_calls::publish(world, &form, self.hop),
+                    "GetCallerIdentity" => Ok(sts_calls::get_caller_identity()),
                     "CreateTopic" => sns_calls::create_topic(world, &form),
                     operation => autoscaling_calls::run(world, operation, &form),
                 }

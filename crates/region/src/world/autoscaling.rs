@@ -15,6 +15,7 @@ mod lifecycle_action;
 mod lifecycle_hook;
 mod lifecycle_state;
 mod root_volume;
+mod scale_in_protection;
 mod scaling_activity;
 mod synchronous_launch;
 

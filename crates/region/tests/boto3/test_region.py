@@ -13,8 +13,10 @@ import functools
 import json
 import logging
 import os
+import pathlib
 import re
 import subprocess
+import time
 import unittest
 import urllib.error
 import urllib.request
@@ -31,12 +33,13 @@ from botocore.parsers import ResponseParserError
 from moto.ec2.utils import generate_instance_identity_document
 from moto.server import ThreadedMotoServer
 
+ROOT = pathlib.Path(__file__).resolve().parents[4]
 GROUP = "shop-on-demand"
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:notices"
 ROLE = "arn:aws:iam::111122223333:role/hooks"
 FIRST, SECOND = "i-0a1b2c3d4e5f60001", "i-0a1b2c3d4e5f60002"
 SHOP = {"cluster": "shop"}
-SERVICES = ["ecs", "autoscaling", "sns"]
+SERVICES = ["ecs", "autoscaling", "sns", "sts"]
 SESSION = boto3.Session("AKIDEXAMPLE", "example", region_name="eu-west-1")
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -71,6 +74,10 @@ def action(**more):
     return dict(AutoScalingGroupName=GROUP, LifecycleHookName="drain") | more
 
 
+def scale_in_protection(*instance_ids, group=GROUP):
+    return dict(InstanceIds=instance_ids, AutoScalingGroupName=group, ProtectedFromScaleIn=True)
+
+
 def termination(instance_id, decrement=True):
     return dict(InstanceId=instance_id, ShouldDecrementDesiredCapacity=decrement)
 
@@ -86,6 +93,9 @@ TERMINATE = "autoscaling.terminate_instance_in_auto_scaling_group"
 CLUSTERS, PROVIDERS = "ecs.describe_clusters", "ecs.describe_capacity_providers"
 LIST_SERVICES, DEFINITION = "ecs.list_services", "ecs.describe_task_definition"
 DELETE, PROTECT = "ecs.delete_attributes", "ecs.update_task_protection"
+RUN, LIST_ATTRIBUTES, SET_SERVICE = "ecs.run_task", "ecs.list_attributes", "ecs.update_service"
+PROTECT_INSTANCE = "autoscaling.set_instance_protection"
+INSTANCE_TYPE = {"targetType": "container-instance"}
 UNKNOWN = "i-00000000000000000"
 VALIDATION = "ClientError: ValidationError"
 # Calls, and the error that each ends in (None: an answer). @0 to @3 stand for container instances.
@@ -118,6 +128,7 @@ CASES = [
     ("drain-elsewhere", UPDATE, ids("@1", cluster="x", status="DRAINING"), NO_CLUSTER),
     ("put", PUT, attributes("@2", "ebb"), None),
     ("put-typed", PUT, attributes("@2", "ebb", targetType="container-instance"), None),
+    ("attributes", LIST_ATTRIBUTES, SHOP | INSTANCE_TYPE | {"attributeName": "ebb"}, None),
     ("put-none", PUT, attributes("@2"), INVALID),
     ("put-11", PUT, attributes("@3", *"abcdefghijk"), INVALID),
     ("put-missing", PUT, attributes("x/y", "ebb"), "TargetNotFoundException"),
@@ -181,6 +192,19 @@ CASES = [
     ("service-missing", "ecs.describe_services", SHOP | {"services": ["x"]}, None),
     ("services-11", "ecs.describe_services", SHOP | {"services": ["x"] * 11}, INVALID),
     ("publish", "sns.publish", {"TopicArn": "@topic", "Message": "<a> & 🚰", "Subject": "A subject"}, None),
+    ("attributes-elsewhere", LIST_ATTRIBUTES, INSTANCE_TYPE | {"cluster": "x"}, NO_CLUSTER),
+    ("attributes-untyped", LIST_ATTRIBUTES, SHOP, INVALID),
+    ("attributes-value-only", LIST_ATTRIBUTES, SHOP | INSTANCE_TYPE | {"attributeValue": "x"}, INVALID),
+    ("run-missing", RUN, SHOP | {"taskDefinition": "x:1"}, "ClientException"),
+    ("run-11", RUN, SHOP | {"taskDefinition": "web", "count": 11}, INVALID),
+    ("run-elsewhere", RUN, {"cluster": "x", "taskDefinition": "web"}, NO_CLUSTER),
+    ("update-missing-service", SET_SERVICE, SHOP | {"service": "x", "desiredCount": 1}, "ServiceNotFoundException"),
+    ("update-elsewhere", SET_SERVICE, {"cluster": "x", "service": "web"}, NO_CLUSTER),
+    ("protect-unknown-instance", PROTECT_INSTANCE, scale_in_protection(UNKNOWN), VALIDATION),
+    ("protect-in-unknown-group", PROTECT_INSTANCE, scale_in_protection(UNKNOWN, group="x"), VALIDATION),
+    ("protect-51-instances", PROTECT_INSTANCE, scale_in_protection(*[UNKNOWN] * 51), VALIDATION),
+    ("put-hook-unknown-topic", PUT_HOOK, hook(RoleARN=ROLE, NotificationTargetARN=TOPIC + "-x"), VALIDATION),
+    ("caller", "sts.get_caller_identity", {}, None),
     ("publish-bad-topic", "sns.publish", {"TopicArn": "x", "Message": "x"}, INVALID),
 ]
 # Where moto is wrong or does less. These cases must differ: one that agrees some day is to leave the table.
@@ -210,6 +234,13 @@ MOTO_IS_WRONG = {
         protection-101""",
     "has no limit (API_DescribeAutoScalingInstances: 50)": "instances-51",
     "breaks (API_TerminateInstanceInAutoScalingGroup)": "terminate-unknown terminate-half",
+    "asks no cluster, and takes a value without a name (API_ListAttributes)": """attributes-elsewhere
+        attributes-value-only""",
+    "forgets that a full ARN says its type (API_Attribute, targetType)": "attributes",
+    "looks for the task definition first (API_RunTask, count: 10)": "run-11",
+    "breaks, or has no bounds (API_SetInstanceProtection: 50 of the group)": """protect-unknown-instance
+        protect-in-unknown-group protect-51-instances""",
+    "publishes no test notification (API_PutLifecycleHook)": "put-hook-unknown-topic",
     "makes members up (API_LifecycleHook), forgets what a later call does not name": "hooks hooks-changed",
     "has no bounds (API_PutLifecycleHook: 30 to 7,200 s, CONTINUE or ABANDON)": """put-hook-heartbeat-29
         put-hook-heartbeat-7201 put-hook-bad-result put-hook-no-transition put-hook-unknown-group""",
@@ -222,6 +253,7 @@ MOTO_IS_WRONG = {
 NOT_COMPARED = {
     "each world has machines of its own": """*.CPU.integerValue *.MEMORY.integerValue *.versionInfo.*
         *.attributes.ecs.*.value *.Instances.AvailabilityZone""",
+    "each has a user of its own": "*.get_caller_identity.UserId *.get_caller_identity.Arn",
     "no task runs in moto's world": "*.runningTasksCount *.activeServicesCount",
     "only if they are asked for (API_DescribeClusters, include)": "*.describe_clusters.clusters.settings",
     "moto's lacks the name of the cluster (API_Failure, arn)": "*.failures.arn",
@@ -342,6 +374,10 @@ def misfits(value, shape, path):
     return found
 
 
+def files(path):
+    return sorted(path.rglob("*.rs")) if path.is_dir() else [path]
+
+
 def setUpModule():
     if not os.environ.get("EBB_REGION"):
         raise RuntimeError("set EBB_REGION to the path of the built server, ebb-region")
@@ -353,7 +389,7 @@ class RegionTest(unittest.TestCase):
     def setUp(self):
         self.region = Region(*self.OPTIONS)
         self.addCleanup(self.region.stop)
-        self.ecs, self.autoscaling, self.sns = map(self.region.client, SERVICES)
+        self.ecs, self.autoscaling, self.sns, self.sts = map(self.region.client, SERVICES)
 
     def tearDown(self):
         self.assertEqual(self.region.misfits, [], "the service model does not agree")
@@ -392,7 +428,7 @@ class Answers(RegionTest):
         self.assertEqual((self.list(status="DRAINING"), self.group()["DesiredCapacity"]), ([], 6))
 
     def test_calls_that_boto3_would_not_send_or_that_are_not_simulated_are_refused_too(self):
-        ecs, autoscaling, _ = (self.region.client(service, parameter_validation=False) for service in SERVICES)
+        ecs, autoscaling, *_ = (self.region.client(service, parameter_validation=False) for service in SERVICES)
         self.assertEqual(outcome(ecs.list_container_instances, cluster=5), "ClientError: SerializationException")
         self.assertEqual(outcome(ecs.update_container_instances_state, **ids("x")), INVALID)
         self.assertEqual(outcome(ecs.put_attributes, **SHOP, attributes=[{"name": "x"}]), INVALID)
@@ -425,7 +461,13 @@ class Answers(RegionTest):
         self.ecs.describe_task_definition(taskDefinition="web")
         self.ecs.update_task_protection(**SHOP, tasks=tasks[:10], protectionEnabled=True)
         self.ecs.delete_attributes(**names(self.one(), "ebb"))
-        self.assertEqual((len(self.region.operations), self.region.misfits), (26, []))
+        self.ecs.list_attributes(**SHOP, **INSTANCE_TYPE)
+        self.ecs.list_task_definitions()
+        self.ecs.run_task(**SHOP, taskDefinition="web")
+        self.ecs.update_service(**SHOP, service="web", desiredCount=13)
+        self.autoscaling.set_instance_protection(**scale_in_protection(SECOND))
+        self.sts.get_caller_identity()
+        self.assertEqual((len(self.region.operations), self.region.misfits), (32, []))
         shape = self.ecs.meta.service_model.operation_model("ListClusters").output_shape
         wrong = {"clusterArns": [1], "more": 1, "nextToken": None}
         self.assertEqual(len(misfits(wrong, shape, "")), 3, "the comparison sees nothing")
@@ -522,6 +564,47 @@ class Answers(RegionTest):
         self.assertEqual(by("capacity-reservation-id")["Reservations"], [])
         self.assertEqual(by("vpc"), "ClientError: InvalidParameterValue")
 
+    def test_the_attributes_of_a_cluster_are_listed_by_name_and_value(self):
+        self.ecs.put_attributes(**attributes(self.one(), "ebb.keep", value="me"))
+        by = functools.partial(self.ecs.list_attributes, **SHOP, **INSTANCE_TYPE)
+        kept = [{"name": "ebb.keep", "value": "me", "targetId": self.one()}]
+        self.assertEqual(by(attributeName="ebb.keep")["attributes"], kept)
+        self.assertEqual(by(attributeName="ebb.keep", attributeValue="you")["attributes"], [])
+        zone = by(attributeName="ecs.availability-zone", attributeValue="eu-west-1a")["attributes"]
+        self.assertEqual((len(zone), len(by()["attributes"])), (4, 100), "a page holds 100")
+
+    def test_a_standalone_task_runs_where_it_is_told_to_beside_the_services(self):
+        arns = self.ecs.list_task_definitions(familyPrefix="web")["taskDefinitionArns"]
+        self.assertEqual(arns, ["arn:aws:ecs:eu-west-1:111122223333:task-definition/web:1"])
+        on_first = [{"type": "memberOf", "expression": f"ec2InstanceId == {FIRST}"}]
+        run = functools.partial(self.ecs.run_task, **SHOP, taskDefinition=arns[0], placementConstraints=on_first)
+        (task,) = run()["tasks"]
+        self.assertEqual((task["containerInstanceArn"], task["group"]), (self.one(), "family:web"))
+        crowded = run(count=10)
+        reasons = {failure["reason"] for failure in crowded["failures"]}
+        self.assertEqual(reasons, {"RESOURCE:CPU", "MemberOf placement constraint unsatisfied."})
+        self.assertLess(len(crowded["tasks"]), 10)
+
+    def test_a_service_is_resized_and_its_percentages_never_block_it(self):
+        def update(**more):
+            return outcome(self.ecs.update_service, **SHOP, service="web", **more)
+
+        both = {"minimumHealthyPercent": 100, "maximumPercent": 100}
+        self.assertEqual(update(deploymentConfiguration=both), INVALID)
+        self.assertEqual(update(forceNewDeployment=True), INVALID)
+        service = update(desiredCount=3, deploymentConfiguration={"minimumHealthyPercent": 50})["service"]
+        self.assertEqual(service["desiredCount"], 3)
+        self.assertEqual(service["deploymentConfiguration"]["minimumHealthyPercent"], 50)
+        self.assertEqual(service["deploymentConfiguration"]["maximumPercent"], 200)
+
+    def test_a_protected_instance_is_described_as_such(self):
+        self.autoscaling.set_instance_protection(**scale_in_protection(FIRST, SECOND))
+        protected = [one["InstanceId"] for one in self.group()["Instances"] if one["ProtectedFromScaleIn"]]
+        self.assertEqual(protected, [FIRST, SECOND])
+
+    def test_the_caller_is_of_the_account_of_all_resources(self):
+        self.assertEqual(self.sts.get_caller_identity()["Account"], "111122223333")
+
     def test_every_answer_has_a_request_id(self):
         """In the body of the query protocol, in the header x-amzn-RequestId of awsJson1.1."""
         for call in [self.autoscaling.describe_auto_scaling_groups, self.publish, self.ecs.list_clusters]:
@@ -611,6 +694,16 @@ class Termination(RegionTest):
     def test_a_notification_target_needs_a_role(self):
         found = outcome(self.autoscaling.put_lifecycle_hook, **hook(NotificationTargetARN=TOPIC))
         self.assertEqual(found, VALIDATION)
+
+    def test_a_topic_that_does_not_exist_is_refused_with_a_known_sentence(self):
+        """aws/aws-cdk issue 1212 quotes it."""
+        target = hook(RoleARN=ROLE, NotificationTargetARN=TOPIC)
+        code, message = self.refusal(self.autoscaling.put_lifecycle_hook, **target)
+        start = f"Unable to publish test message to notification target {TOPIC} using IAM role {ROLE}."
+        self.assertEqual((code, message[: len(start)]), ("ValidationError", start))
+        self.assertEqual(self.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=GROUP)["LifecycleHooks"], [])
+        self.sns.create_topic(Name=TOPIC.split(":")[-1])
+        self.autoscaling.put_lifecycle_hook(**target)
 
     def test_a_terminated_instance_waits_until_its_hook_is_completed(self):
         self.put_hook()
@@ -1025,10 +1118,117 @@ class Control(RegionTest):
         self.refuses("/none", None, {}, status=404)
         self.assertEqual(self.region.control("/_ebb/interrupt", interruption)[0], 200)
 
+    def control(self, control, **body):
+        self.assertEqual(self.region.control(f"/_ebb/{control}", body), (200, "done\n"))
+
+    def world(self):
+        return json.loads(self.region.control("/_ebb/world")[1])
+
+    def shown(self, instance_id=FIRST):
+        (found,) = [one for one in self.world()["container_instances"] if one["instance_id"] == instance_id]
+        return found
+
+    def test_an_instance_is_scaled_in_protected_and_loses_its_agent(self):
+        self.control("protection", instance_id=FIRST, protected=True)
+        self.control("agent", instance_id=FIRST, connected=False)
+        self.assertEqual([self.shown()[key] for key in ["protected_from_scale_in", "agent_connected"]], [True, False])
+        self.assertFalse(self.describe(self.one())["agentConnected"])
+        self.control("protection", instance_id=FIRST, protected=False)
+        self.control("agent", instance_id=FIRST, connected=True)
+        self.assertEqual([self.shown()[key] for key in ["protected_from_scale_in", "agent_connected"]], [False, True])
+        self.control("scale-in", instance_id=FIRST)
+        self.assertEqual((self.shown()["lifecycle_state"], self.group()["DesiredCapacity"]), ("Terminating", 5))
+        self.refuses("/_ebb/protection", {}, {"instance_id": FIRST}, {"instance_id": SECOND, "protected": "yes"})
+        self.refuses("/_ebb/agent", {"instance_id": SECOND, "connected": 1}, {"connected": True})
+        self.assertEqual(self.region.control("/_ebb/scale-in", {"instance_id": FIRST})[0], 400)
+
+    def test_a_standalone_task_runs_on_the_instance_unless_that_takes_none(self):
+        self.control("task", instance_id=FIRST)
+        self.control("task", instance_id=FIRST, name="import")
+        standalone = [name for name in self.shown()["tasks"] if name.split()[0] in ("report", "import")]
+        self.assertEqual(standalone, ["report PROVISIONING", "import PROVISIONING"])
+        self.set_status(self.one(SECOND))
+        self.refuses("/_ebb/task", {"instance_id": SECOND}, {"instance_id": FIRST, "name": 1})
+
+    def test_a_stuck_service_has_no_room_for_a_replacement_and_no_task_to_spare(self):
+        for service, desired in [("web", 12), ("worker", 8)]:
+            self.control("service", cluster="shop", service=service, stuck=True)
+            (found,) = self.ecs.describe_services(**SHOP, services=[service])["services"]
+            percentages = found["deploymentConfiguration"]
+            self.assertEqual(percentages["minimumHealthyPercent"], 100)
+            self.assertEqual(desired * percentages["maximumPercent"] // 100, desired)
+            self.control("service", cluster="shop", service=service, stuck=False)
+        (found,) = self.ecs.describe_services(**SHOP, services=["web"])["services"]
+        self.assertEqual(found["deploymentConfiguration"]["maximumPercent"], 200)
+        web = {"cluster": "shop", "service": "web"}
+        self.refuses("/_ebb/service", {}, web, web | {"cluster": "x", "stuck": True}, web | {"stuck": 1})
+        self.refuses("/_ebb/service", web | {"service": "logs", "stuck": True})
+
+    def test_a_second_cluster_has_a_group_and_services_of_its_own(self):
+        self.control("cluster")
+        self.assertEqual(len(self.ecs.list_clusters()["clusterArns"]), 2)
+        depot = self.ecs.describe_clusters(clusters=["depot"])["clusters"][0]
+        counts = [depot[f"{name}Count"] for name in ["registeredContainerInstances", "runningTasks", "activeServices"]]
+        self.assertEqual(counts, [4, 9, 2])
+        groups = [one["name"] for one in self.world()["groups"]]
+        self.assertEqual(groups, ["depot-instances", GROUP, "shop-spot"])
+        self.refuses("/_ebb/cluster", {})
+
+    def test_what_happens_is_shown_line_by_line(self):
+        after = lambda number: json.loads(self.region.control(f"/_ebb/events?after={number}")[1])
+        self.assertEqual(after(0), {"lines": [], "next": 0})
+        self.control("interrupt", instance_id=FIRST)
+        self.region.plan("ListClusters", "throttle")
+        outcome(self.ecs.list_clusters)
+        notice, refused = after(0)["lines"]
+        self.assertIn(FIRST, notice)
+        self.assertRegex(refused, "ListClusters is refused: ThrottlingException$")
+        self.assertEqual(after(1), {"lines": [refused], "next": 2})
+        self.assertEqual(after(9), {"lines": [], "next": 9})
+        self.refuses("/_ebb/events?after=x", None)
+
+    def test_a_sweep_runs_the_reaper_and_says_if_it_cannot(self):
+        self.control("sweep")
+        deadline = time.monotonic() + 10
+        lines = []
+        while not lines and time.monotonic() < deadline:
+            lines = json.loads(self.region.control("/_ebb/events")[1])["lines"]
+        self.assertRegex(lines[0], "function scale-in-reaper failed: 127.0.0.1:1: ")
+
+    def test_the_page_asks_for_nothing_elsewhere_and_knows_only_controls_and_faults_that_there_are(self):
+        status, page = self.region.control("/")
+        self.assertEqual((status, re.findall(r"(?:src|href)=\"(?!data:)|https?://", page)), (200, []))
+        controls = set(re.findall(r'control\("([\w-]+)"|data-control="([\w-]+)"', page))
+        for name in {first or second for first, second in controls}:
+            self.assertNotEqual(self.region.control(f"/_ebb/{name}", {"instance_id": ""})[0], 404, name)
+        faults = re.findall("<option>(.*)</option>", page)
+        self.assertGreater(len(faults), 5)
+        for fault in faults:
+            self.region.plan("None", fault)
+
     def test_a_member_of_the_wrong_type_is_refused_and_not_taken_for_its_default(self):
         fault = {"operation": "ListClusters", "fault": "throttle"}
         self.refuses("/_ebb/faults", *[fault | {"calls": calls} for calls in [2**32, -1, "two"]])
         self.refuses("/_ebb/interrupt", {"instance_id": FIRST, "action": 5})
+
+
+class Documents(RegionTest):
+    def test_the_page_for_people_names_every_operation_control_and_fault_and_no_others(self):
+        text = (ROOT / "docs" / "try-it.md").read_text()
+        sources = [ROOT / "crates/region/src" / name for name in ["wire", "control.rs", "fault.rs"]]
+        wire, control, fault = ("".join(map(pathlib.Path.read_text, files(source))) for source in sources)
+        table = text[text.index("| service | operations |") :]
+        # Longer than any code of an error or word of a status that is matched like an operation.
+        operations = set(re.findall(r'^ *(?:\| )?"([A-Z][a-z]+[A-Z]\w+)"(?: \||$| =>)', wire, re.MULTILINE))
+        verbs = "List|Describe|Update|Put|Delete|Run|Stop|Get|Launch|Set|Terminate|Complete|Record|Create|Publish"
+        operations = {name for name in operations | {"Publish"} if re.match(verbs, name)}
+        self.assertEqual(set(re.findall(r"`([A-Z]\w+)`", table.partition("\n\n")[0])), operations)
+        controls = set(re.findall(r'^ *"([a-z-]+)" => \w+\(world', control, re.MULTILINE))
+        self.assertEqual(set(re.findall(r"^\| `/_ebb/([\w-]+)`", text, re.MULTILINE)), controls)
+        (row,) = [line for line in text.splitlines() if line.startswith("| `/_ebb/faults`")]
+        faults = set(re.findall(r'^ *"([a-z-]+)" => Some\(Fault', fault, re.MULTILINE))
+        self.assertEqual(set(re.findall("`([a-z-]+)`", row)), faults)
+        self.assertTrue(min(len(operations), len(controls), len(faults)) > 8, "nothing was compared")
 
 
 class SameAsMoto(unittest.TestCase):
@@ -1055,7 +1255,7 @@ class SameAsMoto(unittest.TestCase):
 
 def build_in_moto(url):
     """Builds the world of our server's scenario in moto's; returns the topic."""
-    ecs, autoscaling, sns = (client(service, url) for service in SERVICES)
+    ecs, autoscaling, sns, _ = (client(service, url) for service in SERVICES)
     ecs.create_cluster(clusterName="shop")
     ec2 = SESSION.resource("ec2", endpoint_url=url, config=Config(proxies={}))
     image = next(one.id for one in ec2.images.all() if one.platform != "windows")

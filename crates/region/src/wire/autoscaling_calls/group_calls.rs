@@ -175,14 +175,21 @@ pub(super) fn set_desired_capacity(world: &mut World, form: &Form) -> Result<Str
     Ok(String::new())
 }
 
+pub(super) fn set_instance_protection(world: &mut World, form: &Form) -> Result<String, Refusal> {
+    let name = form.required("AutoScalingGroupName")?;
+    let protected = form.required_bool("ProtectedFromScaleIn")?;
+    let ids = form.list("InstanceIds");
+    if ids.is_empty() || ids.len() > INSTANCE_IDS_MAX {
+        return Err(invalid(format!("InstanceIds must name 1 to {INSTANCE_IDS_MAX} instances")));
+    }
+    world.set_instance_protection(name, &ids, protected)?;
+    Ok(String::new())
+}
+
 /// Only the form for one instance.
 pub(super) fn terminate_instance(world: &mut World, form: &Form) -> Result<String, Refusal> {
     let instance_id = form.required("InstanceId")?;
-    let decrement = match form.required("ShouldDecrementDesiredCapacity")? {
-        "true" => true,
-        "false" => false,
-        _ => return Err(invalid("ShouldDecrementDesiredCapacity must be true or false")),
-    };
+    let decrement = form.required_bool("ShouldDecrementDesiredCapacity")?;
     let activity = world.terminate_in_group(instance_id, decrement)?;
     let start = format!("{:.3}", activity.started_at);
     let cause = format!(

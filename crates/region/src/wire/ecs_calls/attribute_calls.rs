@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::wire::answer::Refusal;
-use crate::wire::aws_json::{Input, id_in, invalid};
+use crate::wire::aws_json::{Input, id_in, invalid, page};
 use crate::world::World;
 use crate::world::ecs::{ContainerInstance, Status};
 
@@ -56,6 +56,34 @@ pub(super) fn delete_attributes(world: &mut World, input: Input<'_>) -> Result<V
         world.delete_attribute(&cluster_name, container_instance, name);
     }
     Ok(json!({"attributes": input.value["attributes"]}))
+}
+
+/// The attributes of every container instance of a cluster, by name and value if they are given.
+pub(super) fn list_attributes(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
+    let (cluster_name, cluster) = input.cluster(world)?;
+    if input.text("targetType")? != Some("container-instance") {
+        return Err(invalid("The target type must be container-instance."));
+    }
+    let (name, value) = (input.text("attributeName")?, input.text("attributeValue")?);
+    if value.is_some() && name.is_none() {
+        return Err(invalid("An attribute value needs an attribute name."));
+    }
+    let instances =
+        cluster.instances.values().filter(|instance| instance.status != Status::Inactive);
+    let attributes = instances.flat_map(|instance| {
+        let arn = instance.arn(cluster_name);
+        instance
+            .attribute_names()
+            .map(|name| (name, instance.attribute(name).unwrap_or_default()))
+            .filter(|(its_name, _)| name.is_none_or(|name| name == *its_name))
+            .filter(|(_, its_value)| value.is_none_or(|value| value == *its_value))
+            .map(|(name, value)| match value {
+                "" => json!({"name": name, "targetId": arn}),
+                value => json!({"name": name, "value": value, "targetId": arn}),
+            })
+            .collect::<Vec<_>>()
+    });
+    page(input, "attributes", attributes.collect())
 }
 
 /// Reads the attributes that a call names, all of them or none.

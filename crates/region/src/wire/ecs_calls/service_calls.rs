@@ -94,7 +94,12 @@ struct TaskCounts {
     pending: usize,
 }
 
-fn describe(cluster_name: &str, cluster: &Cluster, name: &str, service: &Service) -> Value {
+pub(super) fn describe(
+    cluster_name: &str,
+    cluster: &Cluster,
+    name: &str,
+    service: &Service,
+) -> Value {
     let (running, pending): (Vec<&Task>, Vec<&Task>) = cluster
         .tasks
         .values()

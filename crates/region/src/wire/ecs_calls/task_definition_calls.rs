@@ -1,10 +1,12 @@
 //! ECS's operations on task definitions. They are known by the services and tasks that have them.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::placement_json::constraint_json;
 use crate::wire::answer::Refusal;
-use crate::wire::aws_json::{Input, id_of, invalid};
+use crate::wire::aws_json::{Input, id_of, invalid, page};
 use crate::world::World;
 use crate::world::ecs::{Constraint, Network, Port, Size, TaskSpec, arn};
 
@@ -14,18 +16,41 @@ const CONTAINER_PORT: u16 = 8080;
 pub(super) fn describe_task_definition(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
     let requested = input
         .text("taskDefinition")?
-        .map(id_of)
         .ok_or_else(|| invalid("Task definition can not be blank."))?;
-    // A family alone stands for its latest revision.
-    let (name, spec) = task_definitions(world)
-        .filter(|(name, _)| {
-            name == requested || split(name).is_some_and(|(family, _)| family == requested)
-        })
-        .max_by_key(|(name, _)| split(name).map(|(_, revision)| revision))
+    let (definition, spec) = find(world, requested)
         .ok_or_else(|| Refusal::new("ClientException", "Unable to describe task definition."))?;
-    let (family, revision) =
-        split(&name).ok_or_else(|| invalid("The task definition has no revision."))?;
-    Ok(json!({"taskDefinition": describe(family, revision, spec), "tags": []}))
+    Ok(
+        json!({"taskDefinition": describe(&definition.family, definition.revision, spec), "tags": []}),
+    )
+}
+
+pub(super) fn list_task_definitions(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
+    input.only(&["familyPrefix", "maxResults", "nextToken"])?;
+    let family = input.text("familyPrefix")?;
+    // Every task has one, so most are found many times.
+    let definitions: BTreeSet<_> = task_definitions(world)
+        .map(|(definition, _)| definition)
+        .filter(|definition| family.is_none_or(|family| definition.family == family))
+        .collect();
+    let arns = definitions
+        .iter()
+        .map(|Definition { family, revision }| definition_arn(&format!("{family}:{revision}")))
+        .collect();
+    page(input, "taskDefinitionArns", arns)
+}
+
+/// The task definition of a family and revision, or of an ARN; a family alone stands for its latest
+/// revision.
+pub(super) fn find<'a>(world: &'a World, name_or_arn: &str) -> Option<(Definition, &'a TaskSpec)> {
+    let requested = id_of(name_or_arn);
+    let (family, revision) = match requested.rsplit_once(':') {
+        Some((family, revision)) => (family, Some(revision.parse::<u32>().ok()?)),
+        None => (requested, None),
+    };
+    task_definitions(world)
+        .filter(|(definition, _)| definition.family == family)
+        .filter(|(definition, _)| revision.is_none_or(|revision| definition.revision == revision))
+        .max_by_key(|(definition, _)| definition.revision)
 }
 
 /// The ARN of a task definition by its family and revision.
@@ -33,20 +58,26 @@ pub(super) fn definition_arn(name: &str) -> String {
     arn(&format!("task-definition/{name}"))
 }
 
-/// Every task definition that a service or a task has, by family and revision.
-fn task_definitions(world: &World) -> impl Iterator<Item = (String, &TaskSpec)> {
-    world.clusters.values().flat_map(|cluster| {
+/// What a task definition is known by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Definition {
+    pub(super) family: String,
+    revision: u32,
+}
+
+/// Every task definition that a service or a task has.
+fn task_definitions(world: &World) -> impl Iterator<Item = (Definition, &TaskSpec)> {
+    let named = world.clusters.values().flat_map(|cluster| {
         let services = cluster
             .services
             .iter()
             .map(|(name, service)| (service.spec.definition(name), &service.spec));
         services.chain(cluster.tasks.values().map(|task| (task.definition(), &task.spec)))
+    });
+    named.filter_map(|(name, spec)| {
+        let (family, revision) = name.rsplit_once(':')?;
+        Some((Definition { family: family.to_owned(), revision: revision.parse().ok()? }, spec))
     })
-}
-
-fn split(name: &str) -> Option<(&str, u32)> {
-    let (family, revision) = name.rsplit_once(':')?;
-    Some((family, revision.parse().ok()?))
 }
 
 fn describe(family: &str, revision: u32, spec: &TaskSpec) -> Value {

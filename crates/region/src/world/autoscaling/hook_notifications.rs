@@ -16,12 +16,22 @@ impl World {
     /// Adds a hook to a group or changes it. Its topic gets a test notification.
     ///
     /// # Errors
-    /// If there is no such group.
+    /// If there is no such group, or no such topic.
     pub fn put_hook(&mut self, group: &str, hook: Hook) -> Result<(), Refused> {
         self.group(group)?;
         // A changed hook sends its test notification as a new one does, since `PutLifecycleHook` is
         // the call for both.
         if let Some(topic_arn) = &hook.topic_arn {
+            // The call fails with its test notification, and changes nothing. The words are those
+            // that aws-cdk#1212 quotes.
+            if !self.topics.contains_key(topic_arn) {
+                return Err(Refused::validation(format!(
+                    "Unable to publish test message to notification target {topic_arn} using IAM \
+                     role {}. Please check your target and role configuration and try to put \
+                     lifecycle hook again.",
+                    hook.role_arn.as_deref().unwrap_or_default()
+                )));
+            }
             let message = json!({
                 "AccountId": ACCOUNT,
                 "RequestId": self.uuid(),
@@ -166,5 +176,21 @@ mod tests {
             (None, None)
         );
         assert!(world.put_hook("x", hook("drain")).is_err());
+    }
+
+    #[test]
+    fn a_hook_whose_topic_does_not_exist_is_refused_and_changes_nothing() {
+        let mut world = terminating([hook("drain")]);
+        let before = world.groups["group"].hooks.clone();
+        let topic_arn = Some(format!("{TOPIC}-x"));
+        let changed = Hook { topic_arn, role_arn: Some("a-role".to_owned()), ..hook("drain") };
+        let refused = world.put_hook("group", changed).unwrap_err();
+
+        assert_eq!(refused.code, "ValidationError");
+        let words = format!(
+            "Unable to publish test message to notification target {TOPIC}-x using IAM role a-role."
+        );
+        assert!(refused.message.starts_with(&words), "{}", refused.message);
+        assert_eq!(world.groups["group"].hooks, before);
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn hook(name: &str) -> Hook {
 /// Two instances with a service, one of which terminates under these hooks.
 pub(super) fn terminating(hooks: impl IntoIterator<Item = Hook>) -> World {
     let mut world = World::new("2025-03-04T05:00:00Z".parse().unwrap(), 1);
+    world.create_topic(TOPIC);
     for id in ["i-1", "i-2"] {
         world.add_instance("shop", NewInstance::new(id));
     }

@@ -89,6 +89,20 @@ impl World {
         let container_instance = self.place(cluster, None, &spec, placement)?;
         Ok(self.run_task(cluster, &container_instance, name, spec))
     }
+
+    /// Why each ACTIVE container instance that cannot have a standalone task cannot have it, by its
+    /// id and in ECS's words.
+    ///
+    /// # Panics
+    /// If the Region has no such cluster.
+    pub fn run_task_failures(
+        &self,
+        cluster: &str,
+        spec: &TaskSpec,
+        placement: &Placement,
+    ) -> Vec<(String, &'static str)> {
+        Search::new(&self.clusters[cluster], None, spec, placement).failures()
+    }
 }
 
 #[cfg(test)]

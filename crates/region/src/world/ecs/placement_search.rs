@@ -39,6 +39,23 @@ impl Misfit {
     }
 }
 
+impl Misfit {
+    /// The reason of a failure of `RunTask`. Source: ECS Developer Guide, `api_failures_messages`.
+    fn failure_reason(self) -> &'static str {
+        match self {
+            Self::Agent => "AGENT",
+            Self::MemberOf => "MemberOf placement constraint unsatisfied.",
+            Self::DistinctInstance => "DistinctInstance placement constraint unsatisfied.",
+            Self::Attribute => "ATTRIBUTE",
+            Self::Shortage(Shortage::Cpu) => "RESOURCE:CPU",
+            Self::Shortage(Shortage::Memory) => "RESOURCE:MEMORY",
+            Self::Shortage(Shortage::Port) => "RESOURCE:PORTS",
+            Self::Shortage(Shortage::Gpu) => "RESOURCE:GPU",
+            Self::Shortage(Shortage::Interface) => "RESOURCE:ENI",
+        }
+    }
+}
+
 /// What is to be placed.
 pub(super) struct Search<'a> {
     cluster: &'a Cluster,
@@ -94,6 +111,18 @@ impl<'a> Search<'a> {
         };
         let unmet = checks.into_iter().filter(|&(_, is_unmet)| is_unmet).map(|(misfit, _)| misfit);
         unmet.chain(shortages.into_iter().map(Misfit::Shortage)).collect()
+    }
+
+    /// What speaks first against each ACTIVE container instance that cannot have the task, by id.
+    pub(super) fn failures(&self) -> Vec<(String, &'static str)> {
+        let active =
+            self.cluster.instances.values().filter(|instance| instance.status == Status::Active);
+        active
+            .filter_map(|instance| {
+                let misfit = self.misfits(instance).first().copied()?;
+                Some((instance.id.clone(), misfit.failure_reason()))
+            })
+            .collect()
     }
 
     /// Whether it is of the task's platform, and in a zone of the service's subnets.

@@ -25,6 +25,8 @@ pub enum Class {
     ClusterRead,
     /// Reading services.
     ServiceRead,
+    /// Changing services.
+    ServiceModify,
     /// Reading task definitions.
     TaskDefinitionRead,
     /// Reading capacity providers.
@@ -55,24 +57,29 @@ impl Class {
             "DescribeContainerInstances"
             | "ListContainerInstances"
             | "DescribeTasks"
-            | "ListTasks" => Some(Self::ClusterResourceRead),
-            "UpdateContainerInstancesState" | "PutAttributes" | "DeleteAttributes" | "StopTask" => {
-                Some(Self::ClusterResourceModify)
-            }
+            | "ListTasks"
+            | "ListAttributes" => Some(Self::ClusterResourceRead),
+            "UpdateContainerInstancesState"
+            | "PutAttributes"
+            | "DeleteAttributes"
+            | "StopTask"
+            | "RunTask" => Some(Self::ClusterResourceModify),
             "ListClusters" | "DescribeClusters" => Some(Self::ClusterRead),
             "ListServices" | "DescribeServices" => Some(Self::ServiceRead),
-            "DescribeTaskDefinition" => Some(Self::TaskDefinitionRead),
+            "UpdateService" => Some(Self::ServiceModify),
+            "DescribeTaskDefinition" | "ListTaskDefinitions" => Some(Self::TaskDefinitionRead),
             "DescribeCapacityProviders" => Some(Self::CapacityProviderRead),
             "GetTaskProtection" | "UpdateTaskProtection" => Some(Self::TaskProtection),
             _ => None,
         }
     }
 
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::ClusterResourceRead,
         Self::ClusterResourceModify,
         Self::ClusterRead,
         Self::ServiceRead,
+        Self::ServiceModify,
         Self::TaskDefinitionRead,
         Self::CapacityProviderRead,
         Self::TaskProtection,
@@ -87,6 +94,7 @@ impl Class {
                 (50.0, 20.0)
             }
             Self::ServiceRead => (100.0, 20.0),
+            Self::ServiceModify => (50.0, 5.0),
             Self::TaskProtection => (200.0, 80.0),
         }
     }

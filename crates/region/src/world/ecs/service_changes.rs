@@ -54,11 +54,21 @@ impl World {
     /// Changes how many tasks a replica service wants: its load has changed. A daemon service is
     /// left as it is.
     pub fn set_desired_count(&mut self, cluster: &str, service: &str, count: usize) {
+        let kind = self.clusters.get(cluster).and_then(|cluster| cluster.services.get(service));
+        if let Some(ServiceKind::Replica { min_percent, max_percent, .. }) =
+            kind.map(|service| service.kind)
+        {
+            let kind = ServiceKind::Replica { desired: count, min_percent, max_percent };
+            self.set_service_kind(cluster, service, kind);
+        }
+    }
+
+    /// Changes how a service's tasks are spread: how many it wants, or within which percentages.
+    pub fn set_service_kind(&mut self, cluster: &str, service: &str, kind: ServiceKind) {
         let service =
             self.clusters.get_mut(cluster).and_then(|cluster| cluster.services.get_mut(service));
-        let kind = service.map(|service| &mut service.kind);
-        if let Some(ServiceKind::Replica { desired, .. }) = kind {
-            *desired = count;
+        if let Some(service) = service {
+            service.kind = kind;
             self.reconcile_soon(cluster);
         }
     }
