@@ -274,14 +274,17 @@ impl<'a> Drawing<'a> {
                 })
             })
             .collect();
-        for (name, about, is_one) in OTHER_TASKS {
-            let tasks = instance.tasks.iter().flatten();
-            let count = tasks.filter(|task| is_one(&task.kind)).count();
-            if count > 0 {
-                let (name, about) = (name.to_owned(), about.to_owned());
-                rows.push(TaskRow { name, count, about, moves: None, lands: String::new() });
-            }
+        let mut others = BTreeMap::<_, usize>::new();
+        for words in instance.tasks.iter().flatten().filter_map(|task| other_task(task.kind)) {
+            *others.entry(words).or_default() += 1;
         }
+        rows.extend(others.into_iter().map(|((name, about), count)| TaskRow {
+            name: name.to_owned(),
+            count,
+            about: about.to_owned(),
+            moves: None,
+            lands: String::new(),
+        }));
         rows
     }
 
@@ -300,13 +303,16 @@ impl<'a> Drawing<'a> {
     }
 }
 
-/// Tasks of no replica service that is known: what they are called, and what becomes of them.
-const OTHER_TASKS: [(&str, &str, fn(&TaskKind) -> bool); 4] = [
-    ("daemon", "leaves with its instance", |kind| matches!(kind, TaskKind::Daemon)),
-    ("standalone", "nothing would start it elsewhere", |kind| matches!(kind, TaskKind::Standalone)),
-    ("stopping", "needs no other place", |kind| matches!(kind, TaskKind::Stopping)),
-    ("of a service that is not known", "", |kind| matches!(kind, TaskKind::UnknownService)),
-];
+/// What a task of no known replica service is called, and what becomes of it.
+fn other_task(kind: TaskKind) -> Option<(&'static str, &'static str)> {
+    match kind {
+        TaskKind::Service(_) => None,
+        TaskKind::Daemon => Some(("daemon", "leaves with its instance")),
+        TaskKind::Standalone => Some(("standalone", "nothing would start it elsewhere")),
+        TaskKind::Stopping => Some(("stopping", "needs no other place")),
+        TaskKind::UnknownService => Some(("of another service", "what it needs is not known")),
+    }
+}
 
 /// How many tasks of each replica service are on an instance; `None` stands for all others.
 fn task_counts(instance: &Instance) -> BTreeMap<Option<usize>, usize> {

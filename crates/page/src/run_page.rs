@@ -308,7 +308,7 @@ fn call_rows(run: &Run, scale: Scale) -> (Vec<CallRow>, usize) {
     (rows.collect(), height)
 }
 
-/// ", 2 ThrottlingException" for two that were.
+/// `, 2 ThrottlingException` for two that were.
 fn refusals(calls: &[&crate::run::Call]) -> String {
     let mut counts = BTreeMap::<&str, usize>::new();
     for error in calls.iter().filter_map(|call| call.error.as_deref()) {

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::eligibility::{Eligibility, eligibility};
+use crate::ecs::DIMENSIONS;
+use crate::eligibility::eligibility;
 use crate::ids::InstanceId;
 use crate::index::{Numbered, ServiceIndex};
 use crate::inventory::Inventory;
 use crate::model::Model;
-use crate::needs_cpu_and_memory_alone;
 use crate::plan::Plan;
 use crate::policy::Policy;
 
@@ -28,19 +28,7 @@ pub fn landing_places(
     now: Timestamp,
 ) -> BTreeMap<usize, Vec<InstanceId>> {
     let eligibility = eligibility(inventory, policy, now);
-    if inventory.services.iter().all(|service| needs_cpu_and_memory_alone(service.demand)) {
-        places_in_dimensions::<2>(inventory, plan, &eligibility)
-    } else {
-        places_in_dimensions::<4>(inventory, plan, &eligibility)
-    }
-}
-
-fn places_in_dimensions<const D: usize>(
-    inventory: &Inventory,
-    plan: &Plan,
-    eligibility: &Eligibility,
-) -> BTreeMap<usize, Vec<InstanceId>> {
-    let model = Model::<D>::new(inventory, eligibility);
+    let model = Model::<DIMENSIONS>::new(inventory, &eligibility);
     let removed: BTreeSet<&InstanceId> =
         plan.remove.iter().map(|removal| &removal.instance_id).collect();
     let places_by_kind: Vec<Vec<InstanceId>> = model

@@ -253,7 +253,7 @@ impl Recording {
         let end = task.stages.last()?.0;
         let instance = self.instances.iter().find(|instance| instance.id == task.instance_id)?;
         let leaving = instance.stages.iter().filter(|(_, state)| *state != InstanceState::Active);
-        leaving.map(|(time, _)| *time).filter(|time| *time <= end).next_back()
+        leaving.map(|(time, _)| *time).rfind(|time| *time <= end)
     }
 }
 

@@ -135,11 +135,10 @@ impl Story {
                 vec![line(Actor::Aws, self.about(instance_id, &text))]
             }
             Happening::ContainerInstance { instance_id, status } => {
-                let (actor, text) = match self.status(instance_id, *status) {
-                    Some(told) => told,
-                    None => return Vec::new(),
-                };
-                vec![line(actor, self.about(instance_id, &text))]
+                let change = self.status(instance_id, *status);
+                let change =
+                    change.map(|(actor, text)| line(actor, self.about(instance_id, &text)));
+                change.into_iter().collect()
             }
             Happening::Task { task, name, instance_id, status } if !is_daemon(world, task) => {
                 match status {
