@@ -76,7 +76,7 @@ pictures: local ## Take the pictures of the README anew (needs Chromium)
 	$(PYTHON) scripts/local.py demo
 	cargo run --quiet --locked --package ebb-page --example plan > $(TARGET)/plan.html
 	scripts/picture.sh $(TARGET)/plan.html docs/plan.png 1280,900
-	scripts/picture.sh $(TARGET)/demo.html docs/run.png 1280,900
+	scripts/picture.sh $(TARGET)/demo.html docs/run.png 1280,1120
 
 serve: local ## Serve the simulated Region and the functions until Ctrl-C, on PORT (4599)
 	$(PYTHON) scripts/local.py serve $(if $(PORT),--port $(PORT)) $(if $(SPEED),--speed $(SPEED))
