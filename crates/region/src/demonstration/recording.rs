@@ -63,7 +63,10 @@ impl Recording {
                     Status::Draining => InstanceState::Draining,
                     _ => InstanceState::Active,
                 };
-                recording.add_instance(world, &instance.instance_id, state, world.now());
+                // Several clusters may have it.
+                if recording.instance(&instance.instance_id).is_none() {
+                    recording.add_instance(world, &instance.instance_id, state, world.now());
+                }
                 for task in cluster.tasks_on(&instance.id) {
                     let stage = (world.now(), task_state(task.status));
                     let id = &instance.instance_id;
@@ -321,11 +324,13 @@ mod tests {
 
     use super::*;
     use crate::demonstration::scenario;
+    use crate::world::ecs::NewInstance;
     use crate::world::spot::Action;
 
     #[test]
     fn a_run_shows_what_was_cut_off_and_what_took_its_place() {
         let mut world = scenario::shop("2025-03-04T05:00:00Z".parse().unwrap(), 1);
+        world.add_instance("depot", NewInstance::new(scenario::instance_id(1)));
         let recording = Recording::begin(&world);
         world.advance(world.now() + Duration::from_secs(1));
         world.interrupt(&scenario::instance_id(9), Action::Terminate);
@@ -341,6 +346,6 @@ mod tests {
         let mut moves: Vec<_> = run.moves.iter().map(names).collect();
         moves.sort_unstable();
         assert_eq!(moves, [("web-11", "web-13"), ("worker-1", "worker-9")]);
-        assert_eq!(run.instances.len(), 12);
+        assert_eq!(run.instances.len(), 12, "one is in two clusters");
     }
 }
