@@ -99,6 +99,7 @@ check: ## Check format, lints, documentation and the Terraform module
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 	$(PYTHON) scripts/module_circles.py
+	$(PYTHON) scripts/module_tables.py --check
 	$(PYTHON) infra/tests/check.py
 
 rehearse: programs $(TOOLS_TEST) ## Apply the Terraform examples to a simulated account
@@ -132,7 +133,7 @@ build: export RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/ebb --remap-path-prefi
 build: prerequisites $(TOOLS_LOCAL) $(TOOLS_BUILD) ## Build release zips for ARCH (arm64 or x86-64)
 	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo lambda build --release --disable-optimizations --$(ARCH) \
 		--locked $(foreach function,$(FUNCTIONS),--package $(function))
-	$(PYTHON) scripts/package.py $(FUNCTIONS)
+	$(PYTHON) scripts/package.py $(ARCH) $(FUNCTIONS)
 
 clean: ## Remove what was built and installed
 	cargo clean

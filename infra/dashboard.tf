@@ -42,7 +42,7 @@ locals {
     {
       title    = "Sweeps: container instances"
       function = "scale-in-reaper"
-      metrics  = ["InstancesRemovable", "InstancesRemoved", "InstancesReactivated"]
+      metrics  = ["InstancesRemovable", "InstancesRemoved", "InstancesLeftToEcs", "InstancesReactivated"]
       stat     = "Sum"
     },
     {

@@ -31,8 +31,9 @@ locals {
     MAX_EMPTY_REMOVALS_PERCENT = tostring(var.max_empty_removals_percent)
     MIN_INSTANCES              = tostring(var.min_instances)
     MIN_INSTANCE_AGE_SECONDS   = tostring(var.min_instance_age_seconds)
-    AUTO_SCALING_GROUPS        = var.auto_scaling_groups == null ? null : join(",", var.auto_scaling_groups)
-    ALLOW_MANAGED_SCALING      = tostring(var.allow_managed_scaling)
+    AUTO_SCALING_GROUPS        = length(local.groups) == 0 ? null : join(",", local.groups)
+    MANAGED_SCALING            = var.managed_scaling
+    ALLOW_MANAGED_SCALING      = var.allow_managed_scaling == null ? null : tostring(var.allow_managed_scaling)
     ALLOW_STANDALONE_TASKS     = tostring(var.allow_standalone_tasks)
     LIFECYCLE_TOPIC_ARN        = local.lifecycle_topic_arn
     INSTANCE_PRICES            = var.instance_prices == null ? null : jsonencode(var.instance_prices)
@@ -71,8 +72,8 @@ locals {
       memory = 256
       settings = [
         "ECS_CLUSTERS", "DRY_RUN", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
-        "MAX_EMPTY_REMOVALS_PERCENT", "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "ALLOW_MANAGED_SCALING",
-        "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
+        "MAX_EMPTY_REMOVALS_PERCENT", "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "MANAGED_SCALING",
+        "ALLOW_MANAGED_SCALING", "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
       ]
       # Lambda's default is two. The next sweep is the better retry, as it looks at the world afresh.
       retries           = 0
@@ -84,12 +85,13 @@ locals {
 }
 
 resource "aws_cloudwatch_log_group" "function" {
-  #checkov:skip=CKV_AWS_158:The logs name instances, services and tasks, and hold no secret; CloudWatch Logs encrypts them with its own key.
+  #checkov:skip=CKV_AWS_158:The logs name instances, services and tasks, and hold no secret; CloudWatch Logs encrypts them with its own key unless logs_kms_key_arn names another.
   #checkov:skip=CKV_AWS_338:How long logs are kept is for log_retention_days to say.
   for_each = local.functions
 
   name              = "/aws/lambda/${var.name_prefix}-${each.key}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.logs_kms_key_arn
   tags              = var.tags
 }
 
@@ -107,8 +109,11 @@ resource "aws_lambda_function" "this" {
   runtime          = "provided.al2023"
   handler          = "bootstrap"
   architectures    = [var.architecture]
-  filename         = format(local.package_path, each.key)
-  source_code_hash = filebase64sha256(format(local.package_path, each.key))
+  filename         = var.package_s3 == null ? format(local.package_path, each.key) : null
+  source_code_hash = var.package_s3 == null ? filebase64sha256(format(local.package_path, each.key)) : null
+  s3_bucket        = try(var.package_s3.bucket, null)
+  s3_key           = try(format(var.package_s3.key, each.key), null)
+  kms_key_arn      = var.environment_kms_key_arn
   memory_size      = lookup(var.memory_size, each.key, each.value.memory)
   timeout          = each.value.timeout
   # -1 reserves nothing.
@@ -116,7 +121,19 @@ resource "aws_lambda_function" "this" {
   tags                           = var.tags
 
   environment {
-    variables = { for setting in each.value.settings : setting => local.settings[setting] if local.settings[setting] != null }
+    variables = merge(
+      { for setting in each.value.settings : setting => local.settings[setting] if local.settings[setting] != null },
+      # The SDK's own.
+      { for setting in ["AWS_USE_FIPS_ENDPOINT"] : setting => "true" if var.use_fips_endpoints },
+    )
+  }
+
+  dynamic "vpc_config" {
+    for_each = var.vpc[*]
+    content {
+      subnet_ids         = vpc_config.value.subnet_ids
+      security_group_ids = vpc_config.value.security_group_ids
+    }
   }
 
   logging_config {
@@ -127,7 +144,7 @@ resource "aws_lambda_function" "this" {
   }
 
   # Without its policy a first event would find a function that may do nothing.
-  depends_on = [aws_iam_role_policy.function]
+  depends_on = [aws_iam_role_policy.function, aws_iam_role_policy_attachment.further_clusters]
 
   lifecycle {
     precondition {
@@ -135,8 +152,30 @@ resource "aws_lambda_function" "this" {
       error_message = "reaper_mode is act, but dry_run is true: who asks for a dry run does not mean instances to go. Set reaper_mode = \"plan\", or dry_run = false."
     }
     precondition {
-      condition     = fileexists(format(local.package_path, each.key))
+      condition     = var.managed_scaling == null || var.allow_managed_scaling == null ? true : (var.managed_scaling == "assist") == var.allow_managed_scaling
+      error_message = "managed_scaling and the deprecated allow_managed_scaling contradict each other. Leave out allow_managed_scaling."
+    }
+    precondition {
+      condition     = var.package_s3 != null || fileexists(format(local.package_path, each.key))
       error_message = "There is no ${format(local.package_path, each.key)}. Build it with `make build`, or take it from a release and say in package_path where it is."
+    }
+    precondition {
+      condition     = var.package_s3 == null || var.package_path == null
+      error_message = "package_s3 and package_path both say where the zips are. Leave one of them out."
+    }
+    precondition {
+      # Lambda keeps 100 executions that cannot be reserved (Lambda Developer Guide, configuration-concurrency).
+      condition     = var.account_concurrency == null ? true : sum(concat([0], values(var.reserved_concurrency))) <= max(0, var.account_concurrency - 100)
+      error_message = "reserved_concurrency reserves ${sum(concat([0], values(var.reserved_concurrency)))} executions, but of the account's ${coalesce(var.account_concurrency, 0)} Lambda keeps 100 unreserved. Reserve fewer, or have the quota raised."
+    }
+    precondition {
+      condition     = length(distinct(local.groups)) == length(local.groups)
+      error_message = "auto_scaling_groups and auto_scaling_groups_by_key name a group twice. Name each once."
+    }
+    precondition {
+      # Lambda Developer Guide, gettingstarted-limits. A variable costs its name and value.
+      condition     = sum([for setting in each.value.settings : local.settings[setting] == null ? 0 : length(setting) + length(local.settings[setting])]) <= 4096
+      error_message = "The settings of the ${each.key} are longer than the 4096 characters that Lambda allows. Name fewer clusters in ecs_clusters, or none for every cluster of the Region; fewer groups; or fewer prices."
     }
     precondition {
       condition = alltrue([

@@ -3,7 +3,9 @@
 locals {
   lifecycle_drainer = contains(var.functions, "lifecycle-drainer")
   hook_name         = "${var.name_prefix}-drain"
-  hook_groups       = toset(!local.lifecycle_drainer ? [] : var.termination_hook_groups == null ? local.groups : var.termination_hook_groups)
+  # By keys that are known at plan time, whether or not the names are.
+  hooks_by_key = var.termination_hook_groups == null ? local.groups_by_key : { for group in var.termination_hook_groups : group => group }
+  hook_groups  = { for key, group in local.hooks_by_key : key => group if local.lifecycle_drainer }
 
   lifecycle_publishers = !local.lifecycle_drainer ? [] : [aws_iam_role.hooks[0].arn, aws_iam_role.function["lifecycle-drainer"].arn]
 

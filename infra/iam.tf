@@ -1,22 +1,21 @@
 # Who may do what: one role a function, one for the groups' hooks, one for the schedule.
 
 locals {
-  # What a cluster holds has the cluster in its ARN, so most actions are scoped by the resource. "*" is every cluster, or
-  # every group, where none is named.
-  clusters      = var.ecs_clusters == null ? ["*"] : [for cluster in var.ecs_clusters : reverse(split("/", cluster))[0]]
-  ecs           = "arn:${local.partition}:ecs:${local.region}:${local.account}"
-  cluster_arns  = [for cluster in local.clusters : "${local.ecs}:cluster/${cluster}"]
-  instance_arns = [for cluster in local.clusters : "${local.ecs}:container-instance/${cluster}/*"]
-  task_arns     = [for cluster in local.clusters : "${local.ecs}:task/${cluster}/*"]
-  service_arns  = [for cluster in local.clusters : "${local.ecs}:service/${cluster}/*"]
-  in_clusters   = { ArnLike = { "ecs:cluster" = local.cluster_arns } }
+  # "*" is every cluster, or every group, where none is named.
+  clusters     = var.ecs_clusters == null ? ["*"] : [for cluster in var.ecs_clusters : reverse(split("/", cluster))[0]]
+  cluster_arns = [for cluster in local.clusters : "arn:${local.partition}:ecs:${local.region}:${local.account}:cluster/${cluster}"]
+  # A policy names each of its clusters twice. IAM takes 6144 characters a policy, and a role's inline policies together
+  # 10240 (IAM User Guide, reference_iam-quotas): the first part is inline, the others are policies of their own.
+  clusters_per_policy = floor(5400 / (2 * (max([for arn in local.cluster_arns : length(arn)]...) + 3)))
+  cluster_parts       = chunklist(local.cluster_arns, local.clusters_per_policy)
 
   group_arn     = "arn:${local.partition}:autoscaling:${local.region}:${local.account}:autoScalingGroup:*:autoScalingGroupName"
-  groups        = var.auto_scaling_groups == null ? [] : var.auto_scaling_groups
+  groups_by_key = merge({ for group in coalesce(var.auto_scaling_groups, []) : group => group }, var.auto_scaling_groups_by_key)
+  groups        = concat(coalesce(var.auto_scaling_groups, []), values(var.auto_scaling_groups_by_key))
   every_group   = ["${local.group_arn}/*"]
   fallback_arns = [for group in compact([var.fallback_asg]) : "${local.group_arn}/${group}"]
   # Groups whose hooks somebody else made count too, as long as they are named.
-  hooked_groups   = distinct(concat(local.groups, tolist(local.hook_groups)))
+  hooked_groups   = distinct(concat(local.groups, values(local.hook_groups)))
   hooked_arns     = length(local.hooked_groups) == 0 ? local.every_group : [for group in local.hooked_groups : "${local.group_arn}/${group}"]
   shrinkable_arns = length(local.groups) == 0 ? local.every_group : [for group in local.groups : "${local.group_arn}/${group}"]
 
@@ -26,7 +25,7 @@ locals {
   stops_tasks     = local.drainers_act && var.standalone_tasks == "stop"
   reaper_acts     = var.reaper_mode == "act"
 
-  key_arns    = distinct(compact([var.kms_key_arn, var.notification_topic_kms_key_arn]))
+  key_arns    = distinct(compact([var.kms_key_arn, var.notification_topic_kms_key_arn, var.environment_kms_key_arn]))
   key_actions = ["kms:Decrypt", "kms:GenerateDataKey"]
 
   # Which AWS service may act as a role. Auto Scaling and the Scheduler act for every account, so
@@ -53,27 +52,38 @@ locals {
     Resource = [key]
   }]
 
-  # What more than one function may do. A statement is in the policy `when` it is needed.
+  # What more than one function may do. A statement is in the policy `when` it is needed. It is about its `resources`, the
+  # `clusters`, or what is `in_clusters`: container instances, tasks, services. Every ECS action on these knows the
+  # condition ecs:cluster (Service Authorization Reference, list_amazonelasticcontainerservice).
   common = [
     # AWS knows no resource for ecs:ListClusters.
     { sid = "ListClusters", when = var.ecs_clusters == null, actions = ["ecs:ListClusters"], resources = ["*"] },
-    { sid = "FindContainerInstances", when = true, actions = ["ecs:ListContainerInstances"], resources = local.cluster_arns },
-    { sid = "DescribeContainerInstances", when = true, actions = ["ecs:DescribeContainerInstances"], resources = local.instance_arns },
+    { sid = "FindContainerInstances", when = true, actions = ["ecs:ListContainerInstances"], scope = "clusters" },
+    { sid = "DescribeContainerInstances", when = true, actions = ["ecs:DescribeContainerInstances"], scope = "in_clusters" },
     { sid = "Notify", when = var.notification_topic_arn != null, actions = ["sns:Publish"], resources = [var.notification_topic_arn] },
-    # To send dead letters, to receive notices, and to publish to an encrypted topic.
+    # To send dead letters, to receive notices, to publish to an encrypted topic, and to read the environment.
+    # What Lambda needs of a function's role in a VPC (Lambda Developer Guide, configuration-vpc).
+    {
+      sid  = "UseVpc"
+      when = var.vpc != null
+      actions = [
+        "ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
+      ]
+      resources = ["*"]
+    },
     { sid = "UseKeys", when = length(local.key_arns) > 0, actions = local.key_actions, resources = local.key_arns },
   ]
   read_tasks = [
-    # AWS ties ecs:ListTasks to a container instance, if one is asked for, and to "*" if not; the condition holds for both.
-    { sid = "ListTasks", when = true, actions = ["ecs:ListTasks"], resources = ["*"], condition = local.in_clusters },
-    { sid = "DescribeTasks", when = true, actions = ["ecs:DescribeTasks", "ecs:GetTaskProtection"], resources = local.task_arns },
-    { sid = "DescribeServices", when = true, actions = ["ecs:DescribeServices"], resources = local.service_arns },
+    { sid = "ListTasks", when = true, actions = ["ecs:ListTasks"], scope = "in_clusters" },
+    { sid = "DescribeTasks", when = true, actions = ["ecs:DescribeTasks", "ecs:GetTaskProtection"], scope = "in_clusters" },
+    { sid = "DescribeServices", when = true, actions = ["ecs:DescribeServices"], scope = "in_clusters" },
   ]
 
   statements = {
     "spot-drainer" = concat(local.common, [
       # Where there are many clusters, the largest are searched first.
-      { sid = "DescribeClusters", when = var.ecs_clusters == null, actions = ["ecs:DescribeClusters"], resources = local.cluster_arns },
+      { sid = "DescribeClusters", when = var.ecs_clusters == null, actions = ["ecs:DescribeClusters"], scope = "clusters" },
       {
         sid       = "ReceiveNotices"
         when      = local.queue
@@ -84,10 +94,10 @@ locals {
       { sid = "FindBlockInstances", when = true, actions = ["ec2:DescribeInstances"], resources = ["*"] },
       # Attributes are the mark of what may come back, and the claim of what is counted into the fallback group.
       {
-        sid       = "Drain"
-        when      = local.drainers_act
-        actions   = ["ecs:UpdateContainerInstancesState", "ecs:PutAttributes", "ecs:DeleteAttributes"]
-        resources = local.instance_arns
+        sid     = "Drain"
+        when    = local.drainers_act
+        actions = ["ecs:UpdateContainerInstancesState", "ecs:PutAttributes", "ecs:DeleteAttributes"]
+        scope   = "in_clusters"
       },
       # AWS knows no resource for autoscaling:Describe*.
       { sid = "DescribeFallback", when = var.fallback_asg != null, actions = ["autoscaling:DescribeAutoScalingGroups"], resources = ["*"] },
@@ -127,12 +137,12 @@ locals {
         resources = local.hooked_arns
       },
       {
-        sid       = "Drain"
-        when      = local.drainers_act
-        actions   = ["ecs:UpdateContainerInstancesState", "ecs:PutAttributes"]
-        resources = local.instance_arns
+        sid     = "Drain"
+        when    = local.drainers_act
+        actions = ["ecs:UpdateContainerInstancesState", "ecs:PutAttributes"]
+        scope   = "in_clusters"
       },
-      { sid = "StopStandaloneTasks", when = local.stops_tasks, actions = ["ecs:StopTask"], resources = local.task_arns },
+      { sid = "StopStandaloneTasks", when = local.stops_tasks, actions = ["ecs:StopTask"], scope = "in_clusters" },
       { sid = "HandOver", when = true, actions = ["sns:Publish"], resources = aws_sns_topic.lifecycle[*].arn },
     ])
 
@@ -147,25 +157,29 @@ locals {
         ]
         resources = ["*"]
       },
+      # The default strategy of a cluster, if a service leaves its capacity to it.
+      { sid = "DescribeClusters", when = true, actions = ["ecs:DescribeClusters"], scope = "clusters" },
       # All of them are asked for, and AWS does not say which resource that is.
       { sid = "DescribeCapacityProviders", when = true, actions = ["ecs:DescribeCapacityProviders"], resources = ["*"] },
-      # AWS knows no resource for ecs:ListServices, but a condition.
-      {
-        sid       = "ListServices"
-        when      = true
-        actions   = ["ecs:ListServices"]
-        resources = ["*"]
-        condition = local.in_clusters
-      },
+      { sid = "ListServices", when = true, actions = ["ecs:ListServices"], scope = "in_clusters" },
       # AWS knows neither for ecs:DescribeTaskDefinition.
       { sid = "DescribeTaskDefinitions", when = true, actions = ["ecs:DescribeTaskDefinition"], resources = ["*"] },
       # Nor for ec2:Describe*. Tasks in network mode awsvpc are placed in the zones of their subnets.
       { sid = "DescribeSubnets", when = true, actions = ["ec2:DescribeSubnets"], resources = ["*"] },
+      # Each holds a network interface, of which an instance type has few.
+      { sid = "DescribeInstanceTypes", when = true, actions = ["ec2:DescribeInstanceTypes"], resources = ["*"] },
+      # Nor for prices. Which instances have Spot prices, only EC2 says.
       {
-        sid       = "Drain"
-        when      = local.reaper_acts
-        actions   = ["ecs:UpdateContainerInstancesState", "ecs:PutAttributes", "ecs:DeleteAttributes"]
-        resources = local.instance_arns
+        sid       = "ReadPrices"
+        when      = true
+        actions   = ["pricing:GetProducts", "ec2:DescribeInstances", "ec2:DescribeSpotPriceHistory"]
+        resources = ["*"]
+      },
+      {
+        sid     = "Drain"
+        when    = local.reaper_acts
+        actions = ["ecs:UpdateContainerInstancesState", "ecs:PutAttributes", "ecs:DeleteAttributes"]
+        scope   = "in_clusters"
       },
       {
         sid       = "Terminate"
@@ -175,6 +189,28 @@ locals {
       },
     ])
   }
+}
+
+locals {
+  # By function: what it may do with clusters, with what is in them, and the rest.
+  scopes = {
+    for function, statements in local.statements : function => {
+      clusters    = flatten([for statement in statements : statement.actions if statement.when && try(statement.scope, "") == "clusters"])
+      in_clusters = flatten([for statement in statements : statement.actions if statement.when && try(statement.scope, "") == "in_clusters"])
+      rest        = [for statement in statements : statement if statement.when && can(statement.resources)]
+    }
+  }
+  cluster_statements = {
+    for function, scope in local.scopes : function => [
+      for arns in local.cluster_parts : [
+        { Sid = "Clusters", Effect = "Allow", Action = scope.clusters, Resource = arns },
+        { Sid = "InClusters", Effect = "Allow", Action = scope.in_clusters, Resource = ["*"], Condition = { ArnLike = { "ecs:cluster" = arns } } },
+      ]
+    ]
+  }
+  further_parts = merge([for function in keys(local.functions) : {
+    for part in range(1, length(local.cluster_parts)) : "${function}-${part + 1}" => { function = function, part = part }
+  }]...)
 }
 
 resource "aws_iam_role" "function" {
@@ -210,12 +246,33 @@ resource "aws_iam_role_policy" "function" {
           Resource = [aws_sqs_queue.dead_letters[each.key].arn]
         },
       ],
-      [for statement in local.statements[each.key] : merge(
+      local.cluster_statements[each.key][0],
+      [for statement in local.scopes[each.key].rest : merge(
         { Sid = statement.sid, Effect = "Allow", Action = statement.actions, Resource = statement.resources },
         can(statement.condition) ? { Condition = statement.condition } : {},
-      ) if statement.when],
+      )],
     )
   })
+}
+
+# The clusters beyond those that an inline policy has room for.
+resource "aws_iam_policy" "further_clusters" {
+  for_each = local.further_parts
+
+  name = "${var.name_prefix}-${each.key}-${local.region}"
+  path = var.iam_path
+  tags = var.tags
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = local.cluster_statements[each.value.function][each.value.part]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "further_clusters" {
+  for_each = local.further_parts
+
+  role       = aws_iam_role.function[each.value.function].name
+  policy_arn = aws_iam_policy.further_clusters[each.key].arn
 }
 
 # Auto Scaling publishes the groups' lifecycle actions as this role.

@@ -41,3 +41,26 @@ output "dashboard_name" {
   description = "Name of the CloudWatch dashboard."
   value       = aws_cloudwatch_dashboard.this.dashboard_name
 }
+
+output "queue_arns" {
+  description = "ARNs of the queues: `notices`, if there is that queue, and the functions' dead-letter queues, by function."
+  value = merge(
+    { for function, resource in aws_sqs_queue.dead_letters : function => resource.arn },
+    { for queue in aws_sqs_queue.notices : "notices" => queue.arn },
+  )
+}
+
+output "event_rule_arns" {
+  description = "ARNs of the rules for the Spot drainer, by name without the prefix."
+  value       = { for rule, resource in aws_cloudwatch_event_rule.interruption : rule => resource.arn }
+}
+
+output "schedule_arn" {
+  description = "ARN of the schedule that wakes the scale-in reaper. Null without it."
+  value       = one(aws_scheduler_schedule.sweep[*].arn)
+}
+
+output "log_group_arns" {
+  description = "ARNs of the functions' log groups, by function."
+  value       = { for function, resource in aws_cloudwatch_log_group.function : function => resource.arn }
+}

@@ -28,7 +28,7 @@ variable "auto_scaling_groups" {
   description = <<-EOT
     Auto Scaling groups to look after, by name: each gets a termination hook (see `termination_hook_groups`), and the
     scale-in reaper may shrink these only. Null: no hooks, and the reaper may shrink every group that it finds behind
-    the clusters. The names must be known at plan time.
+    the clusters, unless there are `auto_scaling_groups_by_key`. The names must be known at plan time.
   EOT
   type        = list(string)
   default     = null
@@ -49,8 +49,18 @@ variable "auto_scaling_groups" {
   }
 }
 
+variable "auto_scaling_groups_by_key" {
+  description = <<-EOT
+    More such groups, by keys of your choice: `{ web = aws_autoscaling_group.web.name }`. Only the keys must be known at
+    plan time, so that these may be groups that the same configuration makes, with a `name_prefix` too.
+  EOT
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
 variable "termination_hook_groups" {
-  description = "Auto Scaling groups that get a termination hook, by name, if not all of `auto_scaling_groups` and only those. An empty list: no hooks."
+  description = "Auto Scaling groups that get a termination hook, by name, if not all of the groups above and only those. An empty list: no hooks."
   type        = list(string)
   default     = null
 
@@ -297,11 +307,21 @@ variable "min_instance_age_seconds" {
   }
 }
 
+variable "managed_scaling" {
+  description = "What the scale-in reaper does with groups that a capacity provider's managed scaling looks after: `assist` drains what nobody needs, `leave` leaves them alone. Null: what the deprecated allow_managed_scaling says, or else `assist`."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.managed_scaling == null ? true : contains(["assist", "leave"], var.managed_scaling)
+    error_message = "managed_scaling must be `assist` or `leave`."
+  }
+}
+
 variable "allow_managed_scaling" {
-  description = "Let the scale-in reaper also shrink groups that a capacity provider's managed scaling looks after."
+  description = "Deprecated, and read for one release: use managed_scaling. True is `assist`, false is `leave`. The function refuses to start if the two contradict each other."
   type        = bool
-  default     = false
-  nullable    = false
+  default     = null
 }
 
 variable "allow_standalone_tasks" {
@@ -312,7 +332,7 @@ variable "allow_standalone_tasks" {
 }
 
 variable "instance_prices" {
-  description = "What an instance of a type costs, in USD an hour, for the scale-in reaper to prefer the dearer ones: `{ \"m7g.large\" = 0.0898 }`. Null: it knows no prices."
+  description = "What an instance of a type costs, in USD an hour, for the scale-in reaper to prefer the dearer ones, instead of AWS's own prices: `{ \"m7g.large\" = 0.0898 }`. Null: AWS's prices, see docs/configuration.md."
   type        = map(number)
   default     = null
 
@@ -362,6 +382,38 @@ variable "package_path" {
     condition     = var.package_path == null ? true : length(split("%s", var.package_path)) == 2 && length(split("%", var.package_path)) == 2
     error_message = "package_path must hold %s once, for the function's name, such as packages/%s-arm64.zip, and no other percent sign."
   }
+}
+
+variable "package_s3" {
+  description = <<-EOT
+    Where the functions' zips are in S3, instead of `package_path`: the key with %s for the function's name. Put the
+    release into the key, as a zip that changes under its key is not deployed.
+  EOT
+  type        = object({ bucket = string, key = string })
+  default     = null
+
+  validation {
+    condition     = var.package_s3 == null ? true : length(split("%s", var.package_s3.key)) == 2 && length(split("%", var.package_s3.key)) == 2
+    error_message = "The key in package_s3 must hold %s once, for the function's name, such as ebb/v0.2.0/%s-arm64.zip, and no other percent sign."
+  }
+}
+
+variable "vpc" {
+  description = "Subnets and security groups of the functions, if they are to run in a VPC. It must have a way to the APIs of ECS, Auto Scaling, EC2, SNS and CloudWatch Logs: a NAT gateway or endpoints. Null: none."
+  type        = object({ subnet_ids = list(string), security_group_ids = list(string) })
+  default     = null
+
+  validation {
+    condition     = var.vpc == null ? true : length(var.vpc.subnet_ids) > 0 && length(var.vpc.security_group_ids) > 0
+    error_message = "vpc must name at least one subnet and one security group."
+  }
+}
+
+variable "use_fips_endpoints" {
+  description = "Call AWS's FIPS endpoints, where the Region has them."
+  type        = bool
+  default     = false
+  nullable    = false
 }
 
 variable "architecture" {
@@ -471,6 +523,29 @@ variable "alarm_actions" {
   }
 }
 
+variable "account_concurrency" {
+  description = "The account's quota of concurrent Lambda executions in the Region (1000; 10 in a new account). At four fifths of it an alarm goes off. Null: no such alarm."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.account_concurrency == null ? true : var.account_concurrency >= 1 && floor(var.account_concurrency) == var.account_concurrency
+    error_message = "account_concurrency must be a whole number from 1: what `aws lambda get-account-settings` says of ConcurrentExecutions."
+  }
+}
+
+variable "runbook_url" {
+  description = "Where the alarms say that the runbook is: the address of docs/runbook.md, or of your own copy of it."
+  type        = string
+  default     = "docs/runbook.md"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[!-\"$-~]{1,300}$", var.runbook_url))
+    error_message = "runbook_url must be 1 to 300 characters without spaces and without a number sign: the alarms add the section."
+  }
+}
+
 variable "log_retention_days" {
   description = "How many days the functions' logs are kept."
   type        = number
@@ -514,6 +589,28 @@ variable "notification_topic_kms_key_arn" {
   validation {
     condition     = var.notification_topic_kms_key_arn == null ? true : can(regex("^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.notification_topic_kms_key_arn))
     error_message = "notification_topic_kms_key_arn must be the ARN of a key, such as arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab. An alias does not do in a policy."
+  }
+}
+
+variable "logs_kms_key_arn" {
+  description = "Customer managed KMS key for the functions' logs. Its policy must let logs.REGION.amazonaws.com in. Null: CloudWatch Logs' own key."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.logs_kms_key_arn == null ? true : can(regex("^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.logs_kms_key_arn))
+    error_message = "logs_kms_key_arn must be the ARN of a key, such as arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab."
+  }
+}
+
+variable "environment_kms_key_arn" {
+  description = "Customer managed KMS key for the functions' environment variables, which hold settings and no secret. Null: Lambda's own key."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.environment_kms_key_arn == null ? true : can(regex("^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.environment_kms_key_arn))
+    error_message = "environment_kms_key_arn must be the ARN of a key, such as arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab."
   }
 }
 

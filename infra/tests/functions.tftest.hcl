@@ -47,14 +47,58 @@ run "every_function_has_what_it_needs" {
     error_message = "A function lacks an alarm."
   }
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.sweep_missing) == 1 && alltrue([for name in ["timed-out", "hook-timed-out", "recursion-dropped"] : contains(keys(aws_cloudwatch_metric_alarm.this), "lifecycle-drainer-${name}")])
+    condition = length(aws_cloudwatch_metric_alarm.sweep_missing) == 1 && length(setsubtract(
+      [
+        "spot-drainer-latency", "spot-drainer-undelivered", "spot-drainer-notices-age", "lifecycle-drainer-timed-out",
+        "lifecycle-drainer-hook-timed-out", "lifecycle-drainer-stuck", "lifecycle-drainer-recursion-dropped", "lifecycle-drainer-undelivered",
+      ],
+      keys(aws_cloudwatch_metric_alarm.this),
+    )) == 0
     error_message = "An alarm is missing."
+  }
+}
+
+run "each_alarm_names_its_section_of_the_runbook" {
+  variables {
+    fallback_asg         = "shop-fallback"
+    account_concurrency  = 1000
+    reserved_concurrency = { lifecycle-drainer = 10 }
+  }
+
+  assert {
+    condition = alltrue([
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.this), aws_cloudwatch_metric_alarm.sweep_missing) :
+      can(regex("[.)] Runbook: docs/runbook.md#[a-z-]+$", alarm.alarm_description)) &&
+      strcontains(file("../docs/runbook.md"), "\n### ${reverse(split("#", alarm.alarm_description))[0]}\n")
+    ])
+    error_message = "An alarm's section is not in the runbook: ${jsonencode([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_description])}"
+  }
+  assert {
+    condition     = alltrue([for name in ["spot-drainer-not-replaced", "lifecycle-drainer-concurrency", "account-concurrency"] : contains(keys(aws_cloudwatch_metric_alarm.this), name)])
+    error_message = "An alarm that was asked for is missing."
+  }
+  # CloudWatch keeps no more.
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : length(alarm.alarm_description) <= 1024])
+    error_message = "An alarm's description is too long."
+  }
+}
+
+run "the_saved_queries_are_those_of_the_runbook" {
+  assert {
+    condition     = alltrue([for query in aws_cloudwatch_query_definition.this : strcontains(file("../docs/runbook.md"), query.query_string)])
+    error_message = "The runbook has another query than the module saves."
+  }
+  assert {
+    condition     = alltrue([for name in keys(aws_cloudwatch_query_definition.this) : strcontains(file("../docs/runbook.md"), "`${name}`: ")])
+    error_message = "The runbook does not name a saved query."
   }
 }
 
 run "settings_are_texts_that_the_functions_read" {
   variables {
     instance_prices       = { "m7g.large" = 0.0898 }
+    managed_scaling       = "assist"
     hop_seconds           = 120
     drain_timeout_seconds = 3600
   }
@@ -71,7 +115,7 @@ run "settings_are_texts_that_the_functions_read" {
       MIN_INSTANCES              = "1"
       MIN_INSTANCE_AGE_SECONDS   = "900"
       AUTO_SCALING_GROUPS        = "shop-spot"
-      ALLOW_MANAGED_SCALING      = "false"
+      MANAGED_SCALING            = "assist"
       ALLOW_STANDALONE_TASKS     = "false"
       INSTANCE_PRICES            = "{\"m7g.large\":0.0898}"
       LIFECYCLE_TOPIC_ARN        = "arn:aws-cn:sns:cn-north-1:111122223333:one-lifecycle"
@@ -159,6 +203,7 @@ run "every_name_begins_with_the_prefix" {
         [for resource in aws_scheduler_schedule.sweep : resource.name],
         [for resource in aws_cloudwatch_metric_alarm.this : resource.alarm_name],
         [for resource in aws_cloudwatch_metric_alarm.sweep_missing : resource.alarm_name],
+        [for resource in aws_cloudwatch_query_definition.this : replace(resource.name, "/", "-")],
         [for resource in aws_iam_role.function : resource.name],
         [for resource in aws_iam_role.hooks : resource.name],
         [for resource in aws_iam_role.schedule : resource.name],
@@ -247,6 +292,85 @@ run "a_topic_of_another_region_is_refused" {
   command = plan
   variables {
     notification_topic_arn = "arn:aws-cn:sns:cn-northwest-1:111122223333:people"
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "groups_whose_names_are_known_only_later_get_hooks_by_their_keys" {
+  variables {
+    auto_scaling_groups        = null
+    auto_scaling_groups_by_key = { web = "web-20261127", workers = "workers-20261127" }
+  }
+
+  assert {
+    condition     = { for key, hook in aws_autoscaling_lifecycle_hook.termination : key => hook.autoscaling_group_name } == { web = "web-20261127", workers = "workers-20261127" }
+    error_message = "Not a hook for each group."
+  }
+  assert {
+    condition     = aws_lambda_function.this["scale-in-reaper"].environment[0].variables["AUTO_SCALING_GROUPS"] == "web-20261127,workers-20261127"
+    error_message = "The reaper may shrink other groups."
+  }
+}
+
+run "a_group_that_is_named_twice_is_refused" {
+  command = plan
+  variables {
+    auto_scaling_groups_by_key = { web = "shop-spot" }
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "packages_from_a_bucket_in_a_vpc_with_keys" {
+  variables {
+    package_path            = null
+    package_s3              = { bucket = "releases", key = "ebb/v1/%s-arm64.zip" }
+    vpc                     = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+    use_fips_endpoints      = true
+    logs_kms_key_arn        = "arn:aws-cn:kms:cn-north-1:111122223333:key/logs"
+    environment_kms_key_arn = "arn:aws-cn:kms:cn-north-1:111122223333:key/environment"
+  }
+
+  assert {
+    condition     = alltrue([for name, function in aws_lambda_function.this : function.s3_bucket == "releases" && function.s3_key == "ebb/v1/${name}-arm64.zip" && function.filename == null])
+    error_message = "A function's package is not that of the bucket."
+  }
+  assert {
+    condition = alltrue([
+      for name, function in aws_lambda_function.this : function.vpc_config[0].subnet_ids == toset(["subnet-1"]) && function.environment[0].variables["AWS_USE_FIPS_ENDPOINT"] == "true" &&
+      function.kms_key_arn == "arn:aws-cn:kms:cn-north-1:111122223333:key/environment" && aws_cloudwatch_log_group.function[name].kms_key_id == "arn:aws-cn:kms:cn-north-1:111122223333:key/logs"
+    ])
+    error_message = "A function lacks its VPC, its endpoints or a key."
+  }
+  assert {
+    condition = alltrue([
+      for policy in aws_iam_role_policy.function : contains(flatten([for statement in jsondecode(policy.policy).Statement : statement.Action]), "ec2:CreateNetworkInterface") &&
+      contains(flatten([for statement in jsondecode(policy.policy).Statement : statement.Resource if statement.Sid == "UseKeys"]), "arn:aws-cn:kms:cn-north-1:111122223333:key/environment")
+    ])
+    error_message = "A role may not use its VPC or the key of its environment."
+  }
+}
+
+run "two_places_of_the_packages_are_refused" {
+  command = plan
+  variables {
+    package_s3 = { bucket = "releases", key = "%s.zip" }
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "more_reserved_than_the_account_has_is_refused" {
+  command = plan
+  variables {
+    account_concurrency  = 110
+    reserved_concurrency = { lifecycle-drainer = 10, scale-in-reaper = 1 }
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "settings_beyond_the_environment_are_refused" {
+  command = plan
+  variables {
+    ecs_clusters = [for number in range(300) : format("a-cluster-with-a-long-name-%03d", number)]
   }
   expect_failures = [aws_lambda_function.this]
 }

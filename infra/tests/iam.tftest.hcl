@@ -35,25 +35,40 @@ run "everything_on" {
   assert {
     condition = toset(flatten([
       for policy in concat(values(aws_iam_role_policy.function), aws_iam_role_policy.hooks, aws_iam_role_policy.schedule) : [
-        for statement in jsondecode(policy.policy).Statement : statement.Action if contains(statement.Resource, "*")
+        for statement in jsondecode(policy.policy).Statement : statement.Action if contains(statement.Resource, "*") && !can(statement.Condition.ArnLike["ecs:cluster"])
       ]
       ])) == toset([
       "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeInstanceRefreshes",
       "autoscaling:DescribeLifecycleHooks",
-      "ec2:CreateFleet", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplateVersions", "ec2:DescribeSubnets",
-      "ecs:DescribeCapacityProviders", "ecs:DescribeTaskDefinition", "ecs:ListServices", "ecs:ListTasks",
+      "ec2:CreateFleet", "ec2:DescribeInstanceTypes", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplateVersions",
+      "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets",
+      "ecs:DescribeCapacityProviders", "ecs:DescribeTaskDefinition",
+      "pricing:GetProducts",
     ])
     error_message = "An action is allowed on every resource, although AWS knows one."
   }
   assert {
+    condition = alltrue([
+      for policy in values(aws_iam_role_policy.function) : alltrue([
+        for statement in jsondecode(policy.policy).Statement :
+        (statement.Sid != "InClusters" || try(join(" ", statement.Condition.ArnLike["ecs:cluster"]), "") == join(" ", ["arn:aws-cn:ecs:cn-north-1:111122223333:cluster/shop", "arn:aws-cn:ecs:cn-north-1:111122223333:cluster/till"])) &&
+        (statement.Sid != "Clusters" || join(" ", statement.Resource) == join(" ", ["arn:aws-cn:ecs:cn-north-1:111122223333:cluster/shop", "arn:aws-cn:ecs:cn-north-1:111122223333:cluster/till"]))
+      ])
+    ])
+    error_message = "A function reaches other clusters than it was given."
+  }
+  assert {
     condition = alltrue(flatten([
       for policy in values(aws_iam_role_policy.function) : [
-        for statement in jsondecode(policy.policy).Statement :
-        toset(statement.Condition.ArnLike["ecs:cluster"]) == toset(["arn:aws-cn:ecs:cn-north-1:111122223333:cluster/shop", "arn:aws-cn:ecs:cn-north-1:111122223333:cluster/till"])
-        if contains(["ecs:ListServices", "ecs:ListTasks"], statement.Action[0])
+        for statement in jsondecode(policy.policy).Statement : [
+          for action in statement.Action : contains(
+            ["ecs:ListContainerInstances", "ecs:DescribeClusters"], action) ? statement.Sid == "Clusters" : statement.Sid == "InClusters" || contains(
+          ["ecs:DescribeCapacityProviders", "ecs:DescribeTaskDefinition"], action)
+          if startswith(action, "ecs:")
+        ]
       ]
     ]))
-    error_message = "ecs:ListServices or ecs:ListTasks is not tied to the clusters."
+    error_message = "An action on clusters, or on what is in them, is not tied to the named clusters."
   }
   # The wrong kind of resource denies silently.
   assert {
@@ -62,19 +77,12 @@ run "everything_on" {
         for statement in jsondecode(policy.policy).Statement : [
           for resource in statement.Resource : can(regex(
             {
-              "ecs:ListContainerInstances"                      = "^arn:aws-cn:ecs:cn-north-1:111122223333:cluster/(shop|till)$"
-              "ecs:DescribeContainerInstances"                  = "^arn:aws-cn:ecs:cn-north-1:111122223333:container-instance/(shop|till)/[*]$"
-              "ecs:UpdateContainerInstancesState"               = "^arn:aws-cn:ecs:cn-north-1:111122223333:container-instance/(shop|till)/[*]$"
-              "ecs:PutAttributes"                               = "^arn:aws-cn:ecs:cn-north-1:111122223333:container-instance/(shop|till)/[*]$"
-              "ecs:DescribeTasks"                               = "^arn:aws-cn:ecs:cn-north-1:111122223333:task/(shop|till)/[*]$"
-              "ecs:StopTask"                                    = "^arn:aws-cn:ecs:cn-north-1:111122223333:task/(shop|till)/[*]$"
-              "ecs:DescribeServices"                            = "^arn:aws-cn:ecs:cn-north-1:111122223333:service/(shop|till)/[*]$"
               "autoscaling:LaunchInstances"                     = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/shop-fallback$"
               "autoscaling:CompleteLifecycleAction"             = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/(shop-spot|shop-on-demand)$"
               "autoscaling:TerminateInstanceInAutoScalingGroup" = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/(shop-spot|shop-on-demand)$"
             }[statement.Action[0]], resource
           ))
-        ] if(startswith(statement.Action[0], "ecs:") || startswith(statement.Action[0], "autoscaling:")) && statement.Resource != ["*"]
+        ] if startswith(statement.Action[0], "autoscaling:") && statement.Resource != ["*"]
       ]
     ]))
     error_message = "An action has a resource of the wrong kind, or outside the named clusters and groups."
@@ -146,5 +154,33 @@ run "every_cluster_and_every_group" {
       statement.Sid == "Terminate" && statement.Resource == ["arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:*:autoScalingGroupName/*"]
     ])
     error_message = "The reaper may not shrink the groups that it finds."
+  }
+}
+
+run "three_hundred_clusters_fit" {
+  variables {
+    ecs_clusters           = [for number in range(300) : format("team-%03d", number)]
+    fallback_asg           = "shop-fallback"
+    standalone_tasks       = "stop"
+    reaper_mode            = "act"
+    notification_topic_arn = "arn:aws-cn:sns:cn-north-1:111122223333:people"
+    kms_key_arn            = "arn:aws-cn:kms:cn-north-1:111122223333:key/topics"
+  }
+
+  assert {
+    condition     = alltrue([for policy in values(aws_iam_role_policy.function) : length(policy.policy) <= 10240]) && alltrue([for policy in values(aws_iam_policy.further_clusters) : length(policy.policy) <= 6144])
+    error_message = "A policy is longer than IAM allows: ${jsonencode([for policy in concat(values(aws_iam_role_policy.function), values(aws_iam_policy.further_clusters)) : length(policy.policy)])}"
+  }
+  # Ten policies a role is IAM's default quota.
+  assert {
+    condition     = length(aws_iam_policy.further_clusters) <= 3 * 10 && length(aws_iam_role_policy_attachment.further_clusters) == length(aws_iam_policy.further_clusters)
+    error_message = "A role has more policies than IAM allows."
+  }
+  assert {
+    condition = toset(flatten([
+      for policy in concat([aws_iam_role_policy.function["scale-in-reaper"].policy], [for name, policy in aws_iam_policy.further_clusters : policy.policy if startswith(name, "scale-in-reaper-")]) :
+      [for statement in jsondecode(policy).Statement : statement.Condition.ArnLike["ecs:cluster"] if statement.Sid == "InClusters"]
+    ])) == toset([for number in range(300) : format("arn:aws-cn:ecs:cn-north-1:111122223333:cluster/team-%03d", number)])
+    error_message = "The reaper may not reach every cluster."
   }
 }

@@ -8,6 +8,7 @@ leads the provider to moto. What moto cannot do is done or left out here, and no
 
 - PutFunctionRecursionConfig and GetFunctionRecursionConfig do not exist in moto. `Account` answers
   them.
+- PutQueryDefinition, DescribeQueryDefinitions and DeleteQueryDefinition do not exist in moto either.
 - For an ECS service without a network configuration, moto answers an empty one, on which the
   provider crashes. `Account` leaves it out.
 - What moto forgets, or returns differently, a second apply would set again: `FORGOTTEN`.
@@ -31,6 +32,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 import zipfile
 
 import boto3
@@ -73,12 +75,16 @@ class Account:
     def __init__(self, moto):
         self.moto = moto
         self.recursion_configs = {}
+        self.queries = {}
 
     def __call__(self, environ, start_response):
         found = self.RECURSION_CONFIG.match(environ["PATH_INFO"])
         if found:
             return self.recursion_config(found[1], environ, start_response)
-        if "EC2ContainerService" in environ.get("HTTP_X_AMZ_TARGET", ""):
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        if target.endswith(("QueryDefinition", "QueryDefinitions")):
+            return self.query_definition(target.split(".")[1], environ, start_response)
+        if "EC2ContainerService" in target:
             return self.without_empty_networks(environ, start_response)
         return self.moto(environ, start_response)
 
@@ -92,6 +98,19 @@ class Account:
                 {"RecursiveLoop": self.recursion_configs.get(function, "Terminate")}
             ).encode()
         ]
+
+    def query_definition(self, action, environ, start_response):
+        query = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+        if action == "PutQueryDefinition":
+            query.setdefault("queryDefinitionId", str(uuid.uuid4()))
+            self.queries[query["queryDefinitionId"]] = query
+            answer = {"queryDefinitionId": query["queryDefinitionId"]}
+        elif action == "DeleteQueryDefinition":
+            answer = {"success": self.queries.pop(query["queryDefinitionId"], None) is not None}
+        else:
+            answer = {"queryDefinitions": list(self.queries.values())}
+        start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1")])
+        return [json.dumps(answer).encode()]
 
     def without_empty_networks(self, environ, start_response):
         answer = Response.from_app(self.moto, environ)

@@ -33,6 +33,7 @@ run "wrong_values_first_of_each" {
     max_empty_removals_percent     = 101
     min_instances                  = -1
     min_instance_age_seconds       = -1
+    managed_scaling                = "true"
     instance_prices                = { "m7g.large" = -1 }
     lifecycle_topic_arn            = "arn:aws-cn:sqs:cn-north-1:111122223333:ebb-lifecycle"
     name_prefix                    = "abcdefghijklmnopqrstuvwxyz123"
@@ -45,6 +46,12 @@ run "wrong_values_first_of_each" {
     schedule_expression            = "30 minutes"
     sweep_missing_hours            = 169
     alarm_actions                  = ["people"]
+    account_concurrency            = 0
+    runbook_url                    = "our runbook"
+    package_s3                     = { bucket = "releases", key = "bootstrap.zip" }
+    vpc                            = { subnet_ids = [], security_group_ids = ["sg-1"] }
+    logs_kms_key_arn               = "alias/logs"
+    environment_kms_key_arn        = "alias/environment"
     log_retention_days             = 31
     log_level                      = "verbose"
     kms_key_arn                    = "alias/aws/sns"
@@ -77,6 +84,7 @@ run "wrong_values_first_of_each" {
     var.lifecycle_topic_arn,
     var.name_prefix,
     var.package_path,
+    var.managed_scaling,
     var.architecture,
     var.memory_size,
     var.reserved_concurrency,
@@ -85,6 +93,12 @@ run "wrong_values_first_of_each" {
     var.schedule_expression,
     var.sweep_missing_hours,
     var.alarm_actions,
+    var.account_concurrency,
+    var.runbook_url,
+    var.package_s3,
+    var.vpc,
+    var.logs_kms_key_arn,
+    var.environment_kms_key_arn,
     var.log_retention_days,
     var.log_level,
     var.kms_key_arn,
@@ -164,6 +178,22 @@ run "a_reaper_that_acts_in_a_dry_run" {
     reaper_mode = "act"
   }
   expect_failures = [aws_lambda_function.this]
+}
+
+run "two_names_of_one_setting_that_contradict_each_other" {
+  command = plan
+  variables {
+    managed_scaling       = "leave"
+    allow_managed_scaling = true
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "the_former_name_of_a_setting_alone" {
+  command = plan
+  variables {
+    allow_managed_scaling = false
+  }
 }
 
 run "a_package_that_is_not_there" {

@@ -15,8 +15,8 @@ mod parse_error;
 mod reading;
 
 pub use self::batch_failures::batch_item_failures;
-pub(crate) use self::envelope::is_notification;
 pub use self::envelope::{EVENTS_MAX, Message, Reader, Record, WRAPPINGS_MAX, parse};
+pub(crate) use self::envelope::{is_notification, request_payload};
 pub use self::origin::Origin;
 pub use self::parse_error::ParseError;
 pub(crate) use self::parse_error::describe;

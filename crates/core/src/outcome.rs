@@ -135,6 +135,7 @@ mod tests {
                 "would_reactivate",
                 "terminating",
                 "draining",
+                "left_to_ecs",
                 "waiting",
                 "reactivated",
                 "postponed",

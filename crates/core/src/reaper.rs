@@ -3,7 +3,10 @@
 //! Plans are made in `ebb-planner`; observing the cluster and acting are left to the function.
 
 mod answer;
+pub mod capacity_providers;
 pub mod follow_up;
+pub mod managed_scaling;
+pub mod network_interfaces;
 pub mod never_joined;
 pub mod owners;
 mod potential;
@@ -18,6 +21,7 @@ pub mod termination;
 #[cfg(test)]
 mod testing;
 mod text;
+pub mod zone_rebalancing;
 
 pub use self::answer::Answer;
 pub use self::potential::Potential;

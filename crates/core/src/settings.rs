@@ -51,7 +51,8 @@ impl fmt::Debug for SettingsError {
 
 /// Declares the settings of a function, each of them once: the variable and its format, the field,
 /// its type and its default. The struct, [`Default`], `VARIABLES`, `from_lookup` and a constant per
-/// variable follow from it. What several of them contradict each other in is found by a `check`.
+/// variable follow from it. What several of them contradict each other in is found by a `check`, which may ask
+/// whether a variable is set.
 macro_rules! settings {
     (
         $(#[$settings_doc:meta])*
@@ -116,7 +117,7 @@ macro_rules! settings {
                         }
                     }
                 )+
-                $(problems.extend($check(&settings));)?
+                $(problems.extend($check(&settings, |variable| lookup(variable).is_some()));)?
                 if problems.is_empty() {
                     Ok(settings)
                 } else {

@@ -467,7 +467,7 @@ fn group_facts(instances: usize, group: Option<&Group>) -> String {
     let instances = words::count(instances, "container instance");
     match group {
         Some(Group { min_size, desired_capacity, managed_scaling, .. }) => {
-            let managed = if *managed_scaling { ", under managed scaling" } else { "" };
+            let managed = if managed_scaling.is_some() { ", under managed scaling" } else { "" };
             format!("{instances}, desired {desired_capacity}, minimum {min_size}{managed}")
         }
         None => instances,

@@ -7,15 +7,21 @@
 //! cannot take one; if for some weights of the dimensions that adds up to more than all tasks that
 //! can land there, no order and no choice can leave a task of the kind without a place.
 //!
+//! Where Availability Zone rebalancing is on, ECS may start a task once more for each that it has
+//! placed, and stop another one for it: in a steady state it starts tasks in the emptiest zone and
+//! stops as many in the fullest, until they are even. A task that is placed makes them uneven by one
+//! at most, so that one more start for each, and those that were due before, are all that can land.
+//! What stops only leaves more room.
+//!
 //! In numbers: with `fill = free - demand + 1` by dimension, the sum over those instances of the
-//! least weighted fill, less its largest terms for the displaced tasks in conflict with the kind,
-//! must exceed the weighted demand of all that is displaced there, less one of the kind itself. It
+//! least weighted fill, less its largest terms for the starts in conflict with the kind,
+//! must exceed the weighted demand of all that may start there, less one task of the kind itself. It
 //! is monotone: what holds for more displaced tasks holds for fewer. All of it is in integers; only
 //! the choice of weights is not, and any weights will do.
 
 use crate::cast::whole;
-use crate::index::{InstanceIndex, KindIndex, Table};
-use crate::model::{Amounts, Model, conflicts, fits};
+use crate::index::{ClassIndex, InstanceIndex, KindIndex, Table};
+use crate::model::{Amounts, Kind, Model, conflicts, fits};
 
 /// How many weights are tried: shares of the first two dimensions, from one end to the other. More
 /// certify more, for more work: on 30 recorded inventories, one plan without a share saves 19.4 %
@@ -39,9 +45,14 @@ pub(crate) struct Certificate<'a, const D: usize> {
     fills: Vec<i64>,
 }
 
-/// Kinds that may run on the same classes of instances, with the same conflict keys.
+/// Kinds that may run on the same classes of instances, with the same conflict keys. A kind for
+/// which ECS chooses a capacity provider is in a family by each: all its tasks must find a place by
+/// any.
 struct Family {
-    kinds: Vec<KindIndex>,
+    /// Whether they may run on each class.
+    allowed: Table<ClassIndex, bool>,
+    /// Each with how many of its tasks in flight cannot come here.
+    kinds: Vec<(KindIndex, u32)>,
     /// Kinds that can land on an instance that this family can run on.
     neighbours: Vec<KindIndex>,
     /// The position of the weights that did last time.
@@ -57,13 +68,20 @@ pub(crate) struct Displaced<'b> {
     pub(crate) count: &'b Table<KindIndex, u32>,
 }
 
+/// What the task that looks for a place takes no room from: its own starts.
+struct Starts<const D: usize> {
+    demand: Amounts<D>,
+    count: u32,
+}
+
 /// A kind that is checked, and what is the same for all weights.
 struct Check<'b, const D: usize> {
+    family: usize,
     kind: KindIndex,
     is_removed: &'b Table<InstanceIndex, bool>,
-    /// What can land where the kind can, less one task.
+    /// What may start where the kind can run, less one task.
     landing: [i64; D],
-    /// How many displaced tasks are in conflict with one of the kind.
+    /// How many starts are in conflict with one of the kind.
     conflicting: usize,
 }
 
@@ -84,8 +102,8 @@ impl<'a, const D: usize> Certificate<'a, D> {
     ) -> Result<(), KindIndex> {
         for family in 0..self.families.len() {
             self.steps += self.families[family].kinds.len() as u64;
-            for (kind, least_demand) in self.largest_kinds(family, displaced, checked) {
-                if !self.holds(family, kind, &least_demand, displaced) {
+            for (kind, least) in self.largest_kinds(family, displaced, checked) {
+                if !self.holds(family, kind, &least, displaced) {
                     // A rotation keeps the order of the others, which earlier failures gave them.
                     self.families[..=family].rotate_right(1);
                     return Err(kind);
@@ -95,38 +113,44 @@ impl<'a, const D: usize> Certificate<'a, D> {
         Ok(())
     }
 
-    /// The kinds of a family that no other is larger than, each with the least demand of those it
+    /// The kinds of a family that no other is larger than, each with the least starts of those it
     /// speaks for.
     fn largest_kinds(
         &self,
         family: usize,
         displaced: Displaced<'_>,
         checked: Option<&Table<KindIndex, bool>>,
-    ) -> Vec<(KindIndex, Amounts<D>)> {
+    ) -> Vec<(KindIndex, Starts<D>)> {
         let kinds = self.families[family].kinds.iter().copied();
         let mut kinds: Vec<KindIndex> = kinds
-            .filter(|&kind| {
-                displaced.count[kind] > 0 && checked.is_none_or(|checked| checked[kind])
+            .filter(|&(kind, elsewhere)| {
+                displaced.count[kind] > elsewhere && checked.is_none_or(|checked| checked[kind])
             })
+            .map(|(kind, _)| kind)
             .collect();
         // The largest first: a kind that fits into another one is never larger in sum, so that
         // whoever speaks for it comes before it.
         kinds.sort_by_key(|&kind| std::cmp::Reverse(self.model.kinds[kind].total_demand()));
-        let mut largest = Vec::<(KindIndex, Amounts<D>)>::new();
+        let mut largest = Vec::<(KindIndex, Starts<D>)>::new();
         for kind in kinds {
             let demand = self.demand(kind);
             // A kind that needs nothing in a dimension is not blocked there; the larger one may be,
             // which is harder.
             match largest.iter_mut().find(|(larger, _)| fits(demand, self.demand(*larger))) {
                 Some((_, least)) => {
-                    for (least, amount) in least.iter_mut().zip(demand) {
+                    for (least, amount) in least.demand.iter_mut().zip(demand) {
                         *least = (*least).min(*amount);
                     }
+                    least.count = least.count.min(self.model.kinds[kind].starts_per_task());
                 }
-                None => largest.push((kind, *demand)),
+                None => largest.push((kind, self.starts_of_one(kind))),
             }
         }
         largest
+    }
+
+    fn starts_of_one(&self, kind: KindIndex) -> Starts<D> {
+        Starts { demand: *self.demand(kind), count: self.model.kinds[kind].starts_per_task() }
     }
 
     fn demand(&self, kind: KindIndex) -> &'a Amounts<D> {
@@ -139,10 +163,10 @@ impl<'a, const D: usize> Certificate<'a, D> {
         &mut self,
         family: usize,
         kind: KindIndex,
-        least_demand: &Amounts<D>,
+        least: &Starts<D>,
         displaced: Displaced<'_>,
     ) -> bool {
-        let check = self.prepare(family, kind, least_demand, displaced);
+        let check = self.prepare(family, kind, least, displaced);
         // Those that did last time first, as they often do again. All are tried: whether a plan
         // holds must not depend on what was asked before.
         let first = self.families[family].weights;
@@ -157,25 +181,28 @@ impl<'a, const D: usize> Certificate<'a, D> {
         &mut self,
         family: usize,
         kind: KindIndex,
-        least_demand: &Amounts<D>,
+        least: &Starts<D>,
         displaced: Displaced<'b>,
     ) -> Check<'b, D> {
         let mut landing = self.landing(family, displaced);
-        for (sum, least) in landing.iter_mut().zip(least_demand) {
-            // One task of the kind is the one that looks for a place. It takes no room from itself.
-            *sum -= i64::from(*least);
+        for (sum, demand) in landing.iter_mut().zip(least.demand) {
+            // One task of the kind is the one that looks for a place. It takes no room from itself,
+            // and its service is not rebalanced before it has one.
+            *sum -= i64::from(demand) * i64::from(least.count);
         }
-        let conflicting = self.conflicting(kind, displaced);
-        Check { kind, is_removed: displaced.is_removed, landing, conflicting }
+        // Nor is it in conflict with itself.
+        let conflicting = self.conflicting(kind, displaced).saturating_sub(least.count as usize);
+        Check { family, kind, is_removed: displaced.is_removed, landing, conflicting }
     }
 
-    /// What is displaced to where a family can run.
+    /// What may start where a family can run.
     fn landing(&mut self, family: usize, displaced: Displaced<'_>) -> [i64; D] {
         self.steps += self.families[family].neighbours.len() as u64;
         let mut landing = [0_i64; D];
         for &neighbour in &self.families[family].neighbours {
-            let count = displaced.count[neighbour];
-            for (sum, demand) in landing.iter_mut().zip(self.model.kinds[neighbour].demand) {
+            let kind = &self.model.kinds[neighbour];
+            let count = kind.starts(displaced.count[neighbour]);
+            for (sum, demand) in landing.iter_mut().zip(kind.demand) {
                 // Of tens of thousands of kinds that are said to be on their way, the sum could be
                 // too large for the type. Too much lands, if anything.
                 *sum = sum.saturating_add(i64::from(demand) * i64::from(count));
@@ -184,7 +211,7 @@ impl<'a, const D: usize> Certificate<'a, D> {
         landing
     }
 
-    /// How many displaced tasks are in conflict with one of a kind.
+    /// How many starts are in conflict with one of a kind, its own among them.
     fn conflicting(&mut self, kind: KindIndex, displaced: Displaced<'_>) -> usize {
         let keys = &self.model.kinds[kind].keys;
         if keys.is_empty() {
@@ -192,20 +219,24 @@ impl<'a, const D: usize> Certificate<'a, D> {
         }
         self.steps += self.model.kinds.len() as u64;
         let counts = self.model.kinds.iter().zip(displaced.count.iter());
-        let total: usize = counts
+        counts
             .filter(|(kind, _)| kind.keys.iter().any(|key| keys.contains(key)))
-            .map(|(_, count)| *count as usize)
-            .sum();
-        // Less the task itself, which is not in conflict with itself.
-        total.saturating_sub(1)
+            .map(|(kind, count)| kind.starts(*count) as usize)
+            .sum()
     }
 
     /// The infeasibility cut of a kind that has just been refused.
     pub(crate) fn cut(&mut self, kind: KindIndex, displaced: Displaced<'_>) -> InfeasibilityCut<D> {
-        let mut families = self.families.iter();
-        // Every kind is in exactly one family, so that it is always found.
-        let family = families.position(|family| family.kinds.contains(&kind)).unwrap_or_default();
-        let check = self.prepare(family, kind, self.demand(kind), displaced);
+        // Every kind is in a family, so that it is always found. The family that has just refused
+        // it stands first; any of them gives a cut.
+        let elsewhere = |family: &Family| {
+            family.kinds.iter().find(|(member, _)| *member == kind).map(|(_, elsewhere)| *elsewhere)
+        };
+        let mut families = self.families.iter().enumerate();
+        let (family, elsewhere) = families
+            .find_map(|(family, members)| Some((family, elsewhere(members)?)))
+            .unwrap_or_default();
+        let check = self.prepare(family, kind, &self.starts_of_one(kind), displaced);
         let fills = (0..WEIGHTS)
             .map(|position| {
                 let weights = self.weights_for(kind, position);
@@ -216,7 +247,7 @@ impl<'a, const D: usize> Certificate<'a, D> {
         for &neighbour in &self.families[family].neighbours {
             lands[neighbour] = true;
         }
-        let is_displaced = displaced.count[kind] > 0;
+        let is_displaced = displaced.count[kind] > elsewhere;
         InfeasibilityCut { kind, lands, is_displaced, landing: check.landing, fills }
     }
 
@@ -239,11 +270,12 @@ impl<'a, const D: usize> Certificate<'a, D> {
     /// What must land on the instances at least to fill them all for a kind, but for those that
     /// conflicts close; `None` if conflicts close all.
     fn fill(&mut self, check: &Check<'_, D>, weights: &[i64; D]) -> Option<i64> {
-        let Self { model, steps, fills, .. } = self;
+        let Self { model, families, steps, fills, .. } = self;
         let kind = &model.kinds[check.kind];
+        let classes = families[check.family].allowed.enumerate();
         let mut sum = 0_i64;
         fills.clear();
-        for class in kind.classes() {
+        for (class, _) in classes.filter(|(_, allowed)| **allowed) {
             *steps += model.member_count(class) as u64;
             for instance in model.members(class) {
                 let free = &model.free[instance];
@@ -297,30 +329,33 @@ fn weighted<const D: usize>(weights: &[i64; D], amounts: &[i64; D]) -> i128 {
 
 fn families<const D: usize>(model: &Model<D>) -> Vec<Family> {
     let mut families = Vec::<Family>::new();
-    for (index, kind) in model.kinds.enumerate() {
+    let kinds = model.kinds.enumerate();
+    for (index, kind, choice) in
+        kinds.flat_map(|(index, kind)| kind.choices.iter().map(move |choice| (index, kind, choice)))
+    {
         let alike = families.iter_mut().find(|family| {
-            let first = &model.kinds[family.kinds[0]];
-            first.allowed == kind.allowed && first.keys == kind.keys
+            let (first, _) = family.kinds[0];
+            family.allowed == choice.allowed && model.kinds[first].keys == kind.keys
         });
+        let member = (index, kind.in_flight - choice.in_flight);
         match alike {
-            Some(family) => family.kinds.push(index),
+            Some(family) => family.kinds.push(member),
             None => families.push(Family {
-                kinds: vec![index],
+                allowed: choice.allowed.clone(),
+                kinds: vec![member],
                 neighbours: Vec::new(),
                 weights: WEIGHTS / 2,
             }),
         }
     }
-    for family in &mut families {
-        let first = &model.kinds[family.kinds[0]];
-        family.neighbours = model
-            .kinds
-            .enumerate()
-            .filter(|(_, kind)| {
-                kind.allowed.iter().zip(first.allowed.iter()).any(|(a, b)| *a && *b)
-            })
-            .map(|(index, _)| index)
-            .collect();
+    for Family { allowed, kinds, neighbours, .. } in &mut families {
+        let lands = |index: KindIndex, kind: &Kind<D>| {
+            kind.allowed.iter().zip(allowed.iter()).any(|(a, b)| *a && *b)
+                // Its own kinds, even where there is no instance for them.
+                || kinds.iter().any(|(member, _)| *member == index)
+        };
+        let all = model.kinds.enumerate().filter(|&(index, kind)| lands(index, kind));
+        *neighbours = all.map(|(index, _)| index).collect();
     }
     families
 }
@@ -364,7 +399,7 @@ pub(crate) struct InfeasibilityCut<const D: usize> {
     lands: Table<KindIndex, bool>,
     /// Whether tasks of it are displaced already.
     is_displaced: bool,
-    /// What is displaced there already, but for one task of the kind itself.
+    /// What may start there already, but for one task of the kind itself.
     landing: [i64; D],
     /// The weights that can be tried, and the fill with each.
     fills: Vec<([i64; D], Option<i64>)>,
@@ -374,16 +409,17 @@ impl<const D: usize> InfeasibilityCut<D> {
     /// Whether the tasks of one more instance are too much. Says nothing if no task of the kind is
     /// displaced.
     pub(crate) fn excludes(&self, model: &Model<D>, movable: &[(KindIndex, u16)]) -> bool {
-        // The certificate asks about displaced kinds only: without a task of this kind, it would
-        // not refuse. What was displaced when the cut was made stays so, as plans only grow from
-        // there; what a try displaces beside it does not.
+        // The certificate asks about displaced kinds only: without a task of this kind that may come
+        // here, it would not refuse. What was displaced when the cut was made stays so, as plans
+        // only grow from there; what a try displaces beside it does not.
         if !self.is_displaced && movable.iter().all(|(kind, _)| *kind != self.kind) {
             return false;
         }
         let mut landing = self.landing;
         for &(kind, count) in movable.iter().filter(|(kind, _)| self.lands[*kind]) {
+            let count = i64::from(count) * i64::from(model.kinds[kind].starts_per_task());
             for (sum, demand) in landing.iter_mut().zip(model.kinds[kind].demand) {
-                *sum += i64::from(demand) * i64::from(count);
+                *sum += i64::from(demand) * count;
             }
         }
         !self.fills.iter().any(|(weights, fill)| {

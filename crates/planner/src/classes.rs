@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::eligibility::{Constraints, Eligibility};
 use crate::expression::Expression;
 use crate::index::{ClassIndex, InstanceIndex, Numbered, Table};
-use crate::inventory::{Instance, Inventory, Service};
+use crate::inventory::{CAPACITY_PROVIDER, Instance, Inventory, Service};
 use crate::subject::Subject;
 
 /// Which instances may run which services' tasks.
@@ -19,8 +19,25 @@ pub(crate) struct Classes {
     pub(crate) class: Table<InstanceIndex, ClassIndex>,
     /// By class, then by set of constraints: whether the class is a member.
     pub(crate) members: Vec<Vec<bool>>,
-    /// By position of a service: its set of constraints.
-    set_of: Vec<usize>,
+    /// Where the platform and the subnets of some services let tasks run, the smallest first.
+    pub(crate) reaches: Vec<Reach>,
+    /// By position of a service: its sets of constraints, one for each of its capacity providers.
+    sets_of: Vec<Vec<usize>>,
+}
+
+/// How many reaches are looked at. There are as many as services need different operating systems,
+/// architectures and sets of zones; past it the largest, which are most like the whole cluster, are
+/// left to the limits of that.
+const REACHES_MAX: usize = 32;
+
+/// Where the platform and the subnets of some services let tasks run: on a part of the usable
+/// instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// The first of those services, by name.
+    pub(crate) service: String,
+    /// Whether each class of instances is within.
+    pub(crate) classes: Table<ClassIndex, bool>,
 }
 
 /// What a service asks of an instance beside room, as the inventory says it.
@@ -30,30 +47,55 @@ struct Requirements<'a> {
     os_type: Option<&'a String>,
     cpu_architecture: Option<&'a String>,
     zones: Option<&'a BTreeSet<String>>,
+    capacity_provider: Option<&'a String>,
 }
 
 /// All that services ask who ask the same.
 struct ConstraintSet<'a> {
     /// Their constraints; `None` if one is not understood.
     constraints: Option<Vec<&'a Expression>>,
-    /// What their platform and their subnets ask.
+    /// What their platform, their subnets and their capacity provider ask.
     implied: Vec<Expression>,
 }
 
 impl<'a> Requirements<'a> {
-    fn new(service: &'a Service) -> Self {
-        Self {
+    /// What a service asks by each of its capacity providers, or once if it has none.
+    fn of(service: &'a Service) -> Vec<Self> {
+        let by = |capacity_provider| Self {
             constraints: &service.constraints,
             os_type: service.os_type.as_ref(),
             cpu_architecture: service.cpu_architecture.as_ref(),
             zones: service.zones.as_ref(),
+            capacity_provider,
+        };
+        if service.capacity_providers.is_empty() {
+            vec![by(None)]
+        } else {
+            service.capacity_providers.iter().map(|provider| by(Some(provider))).collect()
         }
     }
 
+    /// What its platform and its subnets ask alone; `None` if that is nothing.
+    fn implied(service: &'a Service) -> Option<Self> {
+        let implied = Self {
+            constraints: &[],
+            os_type: service.os_type.as_ref(),
+            cpu_architecture: service.cpu_architecture.as_ref(),
+            zones: service.zones.as_ref(),
+            capacity_provider: None,
+        };
+        let Self { os_type, cpu_architecture, zones, .. } = implied;
+        let asks = os_type.is_some() || cpu_architecture.is_some() || zones.is_some();
+        asks.then_some(implied)
+    }
+
     fn read<'c>(&self, constraints: &'c Constraints) -> ConstraintSet<'c> {
-        let platform =
-            [("ecs.os-type", self.os_type), ("ecs.cpu-architecture", self.cpu_architecture)];
-        let platform = platform
+        let single = [
+            ("ecs.os-type", self.os_type),
+            ("ecs.cpu-architecture", self.cpu_architecture),
+            (CAPACITY_PROVIDER, self.capacity_provider),
+        ];
+        let single = single
             .into_iter()
             .filter_map(|(name, value)| Some(Expression::attribute_in(name, vec![value?.clone()])));
         let zones = self.zones.map(|zones| {
@@ -65,7 +107,7 @@ impl<'a> Requirements<'a> {
                 .iter()
                 .map(|text| constraints.get(text)?.as_ref().ok())
                 .collect(),
-            implied: platform.chain(zones).collect(),
+            implied: single.chain(zones).collect(),
         }
     }
 }
@@ -80,9 +122,15 @@ impl Classes {
         positions: &[usize],
         eligibility: &Eligibility,
     ) -> Self {
-        let distinct: BTreeSet<Requirements<'_>> =
-            inventory.services.iter().map(Requirements::new).collect();
-        // Sorted, as the set was: `set_of` below finds them by binary search.
+        // With what is implied in sets of its own, so that no class is within a reach in part.
+        let distinct: BTreeSet<Requirements<'_>> = inventory
+            .services
+            .iter()
+            .flat_map(|service| {
+                Requirements::of(service).into_iter().chain(Requirements::implied(service))
+            })
+            .collect();
+        // Sorted, as the set was: `sets_of` below finds them by binary search.
         let sets: Vec<_> = distinct.into_iter().collect();
         let Eligibility { usable, constraints, .. } = eligibility;
         let parsed: Vec<ConstraintSet<'_>> = sets.iter().map(|set| set.read(constraints)).collect();
@@ -96,17 +144,52 @@ impl Classes {
             }
             members.push(membership);
         }
-        let set_of = inventory
+        let position =
+            |requirements: Requirements<'_>| sets.binary_search(&requirements).unwrap_or_default();
+        let implied = inventory.services.iter().filter_map(|service| {
+            Some((position(Requirements::implied(service)?), service.name.as_str()))
+        });
+        let reaches = reaches(implied, &members, &class);
+        let sets_of = inventory
             .services
             .iter()
-            .map(|service| sets.binary_search(&Requirements::new(service)).unwrap_or_default());
-        Self { origin, class, members, set_of: set_of.collect() }
+            .map(|service| Requirements::of(service).into_iter().map(position).collect());
+        Self { origin, class, members, reaches, sets_of: sets_of.collect() }
     }
 
-    /// Whether a service's tasks may run on each class.
-    pub(crate) fn allowed(&self, service: usize) -> Table<ClassIndex, bool> {
-        self.members.iter().map(|membership| membership[self.set_of[service]]).collect()
+    /// Whether a service's tasks may run on each class, by each capacity provider that ECS may
+    /// choose for them; once if there is nothing to choose.
+    pub(crate) fn choices(&self, service: usize) -> Vec<Vec<bool>> {
+        let allowed = |&set: &usize| {
+            self.members.iter().map(|membership| membership[set]).collect::<Vec<bool>>()
+        };
+        self.sets_of[service].iter().map(allowed).collect()
     }
+}
+
+/// The reaches of services, given by their sets of constraints and their names: without those of
+/// which all usable instances are members, or none.
+fn reaches<'a>(
+    services: impl Iterator<Item = (usize, &'a str)>,
+    members: &[Vec<bool>],
+    class: &Table<InstanceIndex, ClassIndex>,
+) -> Vec<Reach> {
+    let mut first_by_set = BTreeMap::<usize, &str>::new();
+    for (set, name) in services {
+        let first = first_by_set.entry(set).or_insert(name);
+        *first = name.min(first);
+    }
+    let mut reaches = BTreeMap::new();
+    for (set, service) in first_by_set {
+        let classes: Table<ClassIndex, bool> =
+            members.iter().map(|membership| membership[set]).collect();
+        let within = class.iter().filter(|&&class| classes[class]).count();
+        if (1..class.len()).contains(&within) {
+            reaches.insert((within, service), classes);
+        }
+    }
+    let reaches = reaches.into_iter().take(REACHES_MAX);
+    reaches.map(|((_, service), classes)| Reach { service: service.to_owned(), classes }).collect()
 }
 
 /// The positions of instances by what they are members of, and whether they have GPUs: room beside

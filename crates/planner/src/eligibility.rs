@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::ecs::{ContainerInstanceStatus, Resources};
 use crate::expression::Expression;
 use crate::group_rules;
-use crate::ids::InstanceId;
+use crate::ids::{GroupName, InstanceId};
 use crate::inventory::{Group, Instance, Inventory, Service, Task, TaskKind};
 use crate::pattern::Patterns;
 use crate::policy::Policy;
@@ -32,7 +32,7 @@ pub(crate) struct Facts<'a> {
 pub(crate) type Rule = fn(&Facts<'_>) -> Option<KeepReason>;
 
 /// The rules, in the order in which they are asked.
-pub(crate) const RULES: [Rule; 18] = [
+pub(crate) const RULES: [Rule; 19] = [
     // What cannot be true comes first: no other rule can be trusted then.
     contradiction,
     // What ECS says.
@@ -52,6 +52,7 @@ pub(crate) const RULES: [Rule; 18] = [
     // What the operator says.
     group_not_allowed,
     managed_scaling,
+    not_taken,
     too_young,
     group_at_minimum,
     // What runs on it.
@@ -59,14 +60,42 @@ pub(crate) const RULES: [Rule; 18] = [
     pinned,
 ];
 
+/// How a group is held back whose managed scaling would undo a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Only what is empty may go, and no more of it than `targetCapacity` leaves.
+    Busy,
+    /// Nothing of it may go.
+    All,
+}
+
 /// Which instances can take displaced tasks, and the reason to keep each that may not go.
 pub(crate) struct Eligibility {
     /// By index of the inventory: whether it counts as capacity and can take displaced tasks.
     pub(crate) usable: Vec<bool>,
     /// By index of the inventory: why it stays whatever the others do; `None` for a candidate.
     pub(crate) kept: Vec<Option<KeepReason>>,
+    /// The groups that are held back, as managed scaling would undo what goes of them.
+    pub(crate) held: BTreeMap<GroupName, Held>,
     /// The constraints of all services, as they were read.
     pub(crate) constraints: Constraints,
+}
+
+impl Eligibility {
+    /// Keeps the candidates of these groups, which a plan would shrink for no use: those that hold
+    /// tasks, and the next time all.
+    pub(crate) fn hold(&mut self, inventory: &Inventory, undone: BTreeMap<GroupName, u32>) {
+        for (instance, kept) in inventory.instances.iter().zip(&mut self.kept) {
+            let Some(group) = &instance.group else { continue };
+            let Some(&target_capacity) = undone.get(group) else { continue };
+            if kept.is_none() && (self.held.contains_key(group) || !instance.is_empty()) {
+                *kept = Some(KeepReason::TargetCapacity { group: group.clone(), target_capacity });
+            }
+        }
+        for group in undone.into_keys() {
+            self.held.entry(group).and_modify(|held| *held = Held::All).or_insert(Held::Busy);
+        }
+    }
 }
 
 /// By text: a constraint, or why it is not understood.
@@ -94,7 +123,7 @@ pub(crate) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
         (usable(&facts), RULES.iter().find_map(|rule| rule(&facts)))
     });
     let (usable, kept) = verdicts.unzip();
-    Eligibility { usable, kept, constraints }
+    Eligibility { usable, kept, held: BTreeMap::new(), constraints }
 }
 
 /// Reads every constraint of the services once, as many share theirs.
@@ -104,10 +133,39 @@ fn constraints(inventory: &Inventory) -> Constraints {
     let distinct: BTreeSet<(usize, &String)> =
         constraints.map(|constraint| (constraint.len(), constraint)).collect();
     let mut patterns = Patterns::new(&inventory.instances);
-    distinct
+    let mut constraints = distinct
         .into_iter()
         .map(|(_, constraint)| (constraint.clone(), Expression::parse(constraint, &mut patterns)))
-        .collect()
+        .collect();
+    heed_evidence(&mut constraints, inventory);
+    constraints
+}
+
+/// Where a task runs that its constraint would keep away, if what is absent did not count as another
+/// value, ECS counts it so.
+fn heed_evidence(constraints: &mut Constraints, inventory: &Inventory) {
+    // For few services it can make a difference, and clusters have many tasks.
+    let in_question: Vec<bool> = inventory
+        .services
+        .iter()
+        .map(|service| {
+            let mut read = service.constraints.iter().filter_map(|text| constraints.get(text));
+            read.any(|read| read.as_ref().is_ok_and(Expression::negates_a_comparison))
+        })
+        .collect();
+    for instance in &inventory.instances {
+        for task in instance.tasks.iter().flatten() {
+            let TaskKind::Service(index) = task.kind else { continue };
+            if !in_question.get(index).is_some_and(|in_question| *in_question) {
+                continue;
+            }
+            for text in &inventory.services[index].constraints {
+                if let Some(Ok(expression)) = constraints.get_mut(text) {
+                    expression.heed_task_on(instance);
+                }
+            }
+        }
+    }
 }
 
 /// By service: why nobody can tell where its tasks may run, if so.
@@ -265,7 +323,7 @@ fn not_in_service(facts: &Facts<'_>) -> Option<KeepReason> {
 }
 
 fn protected_from_scale_in(facts: &Facts<'_>) -> Option<KeepReason> {
-    group_rules::protected_from_scale_in(facts.instance)
+    group_rules::protected_from_scale_in(facts.instance, facts.group)
 }
 
 fn group_unavailable(facts: &Facts<'_>) -> Option<KeepReason> {
@@ -279,6 +337,19 @@ fn group_not_allowed(facts: &Facts<'_>) -> Option<KeepReason> {
 
 fn managed_scaling(facts: &Facts<'_>) -> Option<KeepReason> {
     group_rules::managed_scaling(facts.instance.group.as_ref()?, facts.group?, facts.policy)
+}
+
+/// For how long an instance that ECS did not take is not drained again: its tasks would move for
+/// nothing once more, and a day later the load may be another one.
+const NOT_TAKEN_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+fn not_taken(facts: &Facts<'_>) -> Option<KeepReason> {
+    facts.group.filter(|group| group.is_left_to_ecs())?;
+    let emptied_at = facts.instance.emptied_at()?;
+    // A time to come is none that a sweep wrote.
+    let is_recent =
+        (SignedDuration::ZERO..NOT_TAKEN_FOR).contains(&facts.now.duration_since(emptied_at));
+    is_recent.then_some(KeepReason::NotTaken { emptied_at })
 }
 
 /// One of unknown age is young.

@@ -16,7 +16,17 @@ pub(crate) enum Expression {
     And(Vec<Self>),
     Or(Vec<Self>),
     Not(Box<Self>),
-    Is { subject: Subject, test: Test },
+    Is(Comparison),
+}
+
+/// A question about one subject.
+#[derive(Debug, Clone)]
+pub(crate) struct Comparison {
+    subject: Subject,
+    test: Test,
+    /// Whether what an instance does not have counts as another value. ECS lists no instance without
+    /// the attribute for `attribute:x != y` (containers-roadmap#486), and the guide says nothing.
+    absent_differs: bool,
 }
 
 /// What is asked of it.
@@ -54,18 +64,60 @@ impl Expression {
 
     /// An instance is a member if the attribute has one of the values.
     pub(crate) fn attribute_in(name: &str, values: Vec<String>) -> Self {
-        Self::Is { subject: Subject::Attribute(name.to_owned()), test: Test::In(values) }
+        Self::Is(Comparison::new(Subject::Attribute(name.to_owned()), Test::In(values)))
     }
 
     /// Whether an instance is a member; `None` if nobody can tell: see [`Self::doubt`].
     pub(crate) fn holds(&self, instance: &Instance) -> Option<bool> {
+        self.is(true, instance)
+    }
+
+    /// Whether it is `wanted` for an instance, true or false: a comparison with what the instance
+    /// does not have may be neither.
+    fn is(&self, wanted: bool, instance: &Instance) -> Option<bool> {
         match self {
-            Self::And(parts) => fold(parts, instance, false),
-            Self::Or(parts) => fold(parts, instance, true),
-            // What is not known stays so under a negation.
-            Self::Not(inner) => inner.holds(instance).map(|holds| !holds),
-            Self::Is { subject: Subject::RunningTasks, .. } => None,
-            Self::Is { subject, test } => test.holds(subject.value(instance)),
+            Self::And(parts) => fold(parts, wanted, instance, !wanted),
+            Self::Or(parts) => fold(parts, wanted, instance, wanted),
+            Self::Not(inner) => inner.is(!wanted, instance),
+            Self::Is(comparison) => comparison.is(wanted, instance),
+        }
+    }
+
+    /// Whether it negates a comparison with what an instance may not have.
+    pub(crate) fn negates_a_comparison(&self) -> bool {
+        self.compares(false)
+    }
+
+    fn compares(&self, is_negated: bool) -> bool {
+        match self {
+            Self::And(parts) | Self::Or(parts) => {
+                parts.iter().any(|part| part.compares(is_negated))
+            }
+            Self::Not(inner) => inner.compares(!is_negated),
+            Self::Is(comparison) => is_negated && !matches!(comparison.test, Test::Exists),
+        }
+    }
+
+    /// Learns from a task that runs on an instance. If that can only be where what is absent counts
+    /// as another value, it does so from now on.
+    pub(crate) fn heed_task_on(&mut self, instance: &Instance) {
+        if self.holds(instance) != Some(false) {
+            return;
+        }
+        let mut lenient = self.clone();
+        lenient.let_absent_differ();
+        if lenient.holds(instance) == Some(true) {
+            *self = lenient;
+        }
+    }
+
+    fn let_absent_differ(&mut self) {
+        match self {
+            Self::And(parts) | Self::Or(parts) => {
+                parts.iter_mut().for_each(Self::let_absent_differ);
+            }
+            Self::Not(inner) => inner.let_absent_differ(),
+            Self::Is(comparison) => comparison.absent_differs = true,
         }
     }
 
@@ -74,14 +126,7 @@ impl Expression {
         match self {
             Self::And(inner) | Self::Or(inner) => inner.iter().find_map(Self::doubt),
             Self::Not(inner) => inner.doubt(),
-            Self::Is { subject: Subject::RunningTasks, .. } => {
-                Some("it depends on which tasks run where by then")
-            }
-            Self::Is { test: Test::Matches(_), .. } => {
-                Some("it matches a part of a value, and ECS does not say whether that counts")
-            }
-            Self::Is { test: Test::Between(..), .. } => Some("it compares what is no whole number"),
-            Self::Is { test: Test::Exists | Test::In(_), .. } => None,
+            Self::Is(comparison) => comparison.doubt(),
         }
     }
 
@@ -90,18 +135,19 @@ impl Expression {
         match self {
             Self::And(inner) | Self::Or(inner) => inner.iter().for_each(|part| part.subjects(into)),
             Self::Not(inner) => inner.subjects(into),
-            Self::Is { subject, .. } => {
-                into.insert(subject);
+            Self::Is(comparison) => {
+                into.insert(&comparison.subject);
             }
         }
     }
 }
 
-/// The first part that is `decisive` decides; then any that is not known; else the opposite holds.
-fn fold(parts: &[Expression], instance: &Instance, decisive: bool) -> Option<bool> {
+/// Whether parts are `wanted`: the first that is `decisive` decides; then any that is not known; else
+/// the opposite holds.
+fn fold(parts: &[Expression], wanted: bool, instance: &Instance, decisive: bool) -> Option<bool> {
     let mut result = Some(!decisive);
     for part in parts {
-        match part.holds(instance) {
+        match part.is(wanted, instance) {
             Some(holds) if holds == decisive => return Some(decisive),
             Some(_) => {}
             // The next part may still decide, whatever this one means.
@@ -111,10 +157,38 @@ fn fold(parts: &[Expression], instance: &Instance, decisive: bool) -> Option<boo
     result
 }
 
+impl Comparison {
+    fn new(subject: Subject, test: Test) -> Self {
+        Self { subject, test, absent_differs: false }
+    }
+
+    /// Whether it is `wanted` for an instance, true or false.
+    fn is(&self, wanted: bool, instance: &Instance) -> Option<bool> {
+        let Self { subject, test, absent_differs } = self;
+        match (subject.value(instance), test) {
+            _ if *subject == Subject::RunningTasks => None,
+            (Some(value), test) => test.holds(value).map(|holds| holds == wanted),
+            (None, Test::Exists) => Some(!wanted),
+            // It equals nothing and matches nothing.
+            (None, _) => Some(!wanted && *absent_differs),
+        }
+    }
+
+    fn doubt(&self) -> Option<&'static str> {
+        match (&self.subject, &self.test) {
+            (Subject::RunningTasks, _) => Some("it depends on which tasks run where by then"),
+            (_, Test::Matches(_)) => {
+                Some("it matches a part of a value, and ECS does not say whether that counts")
+            }
+            (_, Test::Between(..)) => Some("it compares what is no whole number"),
+            (_, Test::Exists | Test::In(_)) => None,
+        }
+    }
+}
+
 impl Test {
-    /// An attribute that is not there equals nothing and matches nothing.
-    fn holds(&self, value: Option<&str>) -> Option<bool> {
-        let Some(value) = value else { return Some(false) };
+    /// Whether a value passes; `None` if nobody can tell.
+    fn holds(&self, value: &str) -> Option<bool> {
         match self {
             Self::Exists => Some(true),
             Self::In(values) => Some(values.iter().any(|listed| listed == value)),
@@ -299,9 +373,7 @@ impl Parser<'_, '_> {
                 word => return Err(format!("operator {word:?} is not understood")),
             },
         };
-        // Negated tests become `Not`, so that an attribute that is missing passes `!=` and `!~`
-        // alike.
-        let is = Expression::Is { subject, test };
+        let is = Expression::Is(Comparison::new(subject, test));
         Ok(if negated { Expression::Not(Box::new(is)) } else { is })
     }
 
@@ -376,7 +448,6 @@ mod tests {
             "attribute:ssd exists",
             "attribute:gpu !exists",
             "attribute:gpu not_exists",
-            "attribute:gpu != big",
             "not(attribute:stack == test)",
             "!(attribute:stack == test)",
             "attribute:ecs.instance-type =~ m7g.*",
@@ -414,6 +485,31 @@ mod tests {
         ] {
             assert_eq!(holds(stranger), Some(false), "{stranger}");
         }
+    }
+
+    #[test]
+    fn neither_a_comparison_with_what_is_absent_holds_nor_its_opposite() {
+        for (expression, differs) in [
+            ("attribute:gpu == big", false),
+            ("attribute:gpu != big", true),
+            ("attribute:gpu not_in [big, small]", true),
+            ("attribute:gpu !~ b.*", true),
+            ("not attribute:gpu == big", true),
+            ("not attribute:gpu >= 2", true),
+            ("not (attribute:gpu == big or attribute:stack == test)", true),
+            ("not (attribute:gpu == big and attribute:stack == prod)", true),
+            ("not attribute:gpu != big", false),
+        ] {
+            assert_eq!(holds(expression), Some(false), "{expression}");
+            // Unless a task runs where it could not otherwise.
+            let mut patterns = Patterns::new(&[]);
+            let mut heeding = Expression::parse(expression, &mut patterns).unwrap();
+            heeding.heed_task_on(&instance(1));
+            assert_eq!(heeding.holds(&instance(1)), Some(differs), "{expression}");
+        }
+        // What there is may still decide.
+        assert_eq!(holds("attribute:gpu != big or attribute:stack == prod"), Some(true));
+        assert_eq!(holds("not (attribute:gpu == big and attribute:stack == test)"), Some(true));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::headroom::headroom;
 use crate::index::{InstanceIndex, KindIndex, Table};
 use crate::inventory::{Inventory, Service};
 use crate::model::Model;
-use crate::plan::{Kept, Plan, Removal, Reserved, Saving};
+use crate::plan::{Kept, Motion, Plan, Removal, Reserved, Saving};
 use crate::reason::{KeepReason, RemoveReason};
 use crate::safe::SafeRemovals;
 use crate::words::count;
@@ -45,7 +45,8 @@ impl<const D: usize> Findings<'_, D> {
     }
 
     fn removal(&self, instance: InstanceIndex) -> Option<Removal> {
-        let tasks = self.model.movable.total(instance);
+        let motion = self.motion(instance);
+        let tasks = motion.displaced;
         let instance = &self.inventory.instances[self.model.origin[instance]];
         Some(Removal {
             instance_id: instance.instance_id.clone(),
@@ -54,6 +55,7 @@ impl<const D: usize> Findings<'_, D> {
             zone: instance.zone.clone(),
             instance_type: instance.instance_type.clone(),
             price_microusd: instance.price_microusd,
+            motion,
             reason: match tasks {
                 0 => RemoveReason::Empty,
                 // What was certified for itself is not any more once others go as well.
@@ -61,6 +63,17 @@ impl<const D: usize> Findings<'_, D> {
                 _ => RemoveReason::Replayed { tasks },
             },
         })
+    }
+
+    fn motion(&self, instance: InstanceIndex) -> Motion {
+        let mut motion = Motion::default();
+        for &(kind, count) in self.model.movable.of(instance) {
+            motion.displaced += usize::from(count);
+            if self.model.kinds[kind].rebalances {
+                motion.rebalanced += usize::from(count);
+            }
+        }
+        motion
     }
 
     fn reserved(&self) -> Vec<Reserved> {
@@ -171,6 +184,9 @@ fn needs(service: &Service) -> String {
         "an instance of its own".to_owned()
     } else if let Some(constraint) = service.constraints.first() {
         format!("room where `{constraint}`")
+    } else if !service.capacity_providers.is_empty() {
+        let providers: Vec<&str> = service.capacity_providers.iter().map(String::as_str).collect();
+        format!("room of capacity provider {}", providers.join(" and of "))
     } else {
         let cpu = count(service.demand.cpu, "CPU unit");
         format!("{cpu} and {} MiB", service.demand.memory_mib)

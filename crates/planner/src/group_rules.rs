@@ -17,7 +17,7 @@ use crate::reason::KeepReason;
 /// an instance that is too young.
 pub fn kept_by_group(instance: &Instance, group: &Group, policy: &Policy) -> Option<KeepReason> {
     not_in_service(instance)
-        .or_else(|| protected_from_scale_in(instance))
+        .or_else(|| protected_from_scale_in(instance, Some(group)))
         .or_else(|| keep(instance, Some(group)))
         .or_else(|| group_owned(instance.group.as_ref()?, group))
         .or_else(|| group_not_allowed(instance.group.as_ref()?, policy))
@@ -42,9 +42,14 @@ pub(crate) fn not_in_service(instance: &Instance) -> Option<KeepReason> {
 }
 
 /// Somebody wants it kept, and `TerminateInstanceInAutoScalingGroup` would not: it ignores the
-/// protection (EC2 Auto Scaling User Guide, ec2-auto-scaling-instance-protection).
-pub(crate) fn protected_from_scale_in(instance: &Instance) -> Option<KeepReason> {
-    instance.protected_from_scale_in.then_some(KeepReason::ProtectedFromScaleIn)
+/// protection (EC2 Auto Scaling User Guide, ec2-auto-scaling-instance-protection). Under managed
+/// termination protection it is ECS that sets it, on whatever holds a task, and that clears it.
+pub(crate) fn protected_from_scale_in(
+    instance: &Instance,
+    group: Option<&Group>,
+) -> Option<KeepReason> {
+    let is_kept = instance.protected_from_scale_in && !group.is_some_and(Group::is_left_to_ecs);
+    is_kept.then_some(KeepReason::ProtectedFromScaleIn)
 }
 
 /// Somebody marked it, or its group.
@@ -65,13 +70,13 @@ pub(crate) fn group_not_allowed(name: &GroupName, policy: &Policy) -> Option<Kee
     (!is_allowed).then(|| KeepReason::GroupNotAllowed(name.clone()))
 }
 
-/// Two that decide the size of one group would undo what the other does.
+/// The operator leaves such groups to ECS alone.
 pub(crate) fn managed_scaling(
     name: &GroupName,
     group: &Group,
     policy: &Policy,
 ) -> Option<KeepReason> {
-    let is_managed = group.managed_scaling && !policy.allow_managed_scaling;
+    let is_managed = group.managed_scaling.is_some() && !policy.allow_managed_scaling;
     is_managed.then(|| KeepReason::ManagedScaling(name.clone()))
 }
 

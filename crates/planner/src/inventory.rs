@@ -75,10 +75,19 @@ pub struct Instance {
     pub price_microusd: Option<u64>,
 }
 
+/// The attribute that an instance in the inventory has for its capacity provider. ECS shows the
+/// provider in a field of its own, and a service with a capacity provider strategy places its tasks
+/// on the instances of its providers only (ECS Developer Guide, cluster-capacity-providers): as an
+/// attribute, it takes part like any other constraint.
+pub const CAPACITY_PROVIDER: &str = "ebb.capacity-provider";
+
 /// The tag of Auto Scaling groups that are never shrunk, whatever its value.
 pub const KEEP_TAG: &str = "ebb:keep";
 /// The attribute of container instances that are never removed, whatever its value.
 pub const KEEP_ATTRIBUTE: &str = "ebb.keep";
+/// The attribute of a drained container instance that is left for ECS to take: when it was first
+/// seen without tasks. It stays on one that ECS did not take.
+pub const EMPTIED_ATTRIBUTE: &str = "ebb.emptied";
 
 impl Instance {
     /// An ACTIVE container instance of which nothing else is known yet: in no group, with no
@@ -117,6 +126,18 @@ impl Instance {
     /// Whether an operator asked to keep it.
     pub fn is_to_be_kept(&self) -> bool {
         self.attributes.contains_key(KEEP_ATTRIBUTE)
+    }
+
+    /// When it was first seen without tasks, by its attribute [`EMPTIED_ATTRIBUTE`].
+    pub fn emptied_at(&self) -> Option<Timestamp> {
+        self.attributes.get(EMPTIED_ATTRIBUTE)?.parse().ok()
+    }
+
+    /// Whether nothing but daemon tasks is on it. Not so if its tasks were not read.
+    pub fn is_empty(&self) -> bool {
+        let only_daemons =
+            |tasks: &Vec<Task>| tasks.iter().all(|task| task.kind == TaskKind::Daemon);
+        self.tasks.as_ref().is_some_and(only_daemons)
     }
 
     /// Whether ECS drains it.
@@ -177,6 +198,10 @@ pub struct Service {
     /// The Availability Zones in which a task in network mode `awsvpc` has a subnet; `None` if tasks
     /// need none.
     pub zones: Option<BTreeSet<String>>,
+    /// The capacity providers that its strategy may place a task by; none if it has no strategy. ECS
+    /// chooses one for each task by base and weight, whether or not there is room on its instances,
+    /// and tries no other then (containers-roadmap#773, #1859).
+    pub capacity_providers: BTreeSet<String>,
     /// How ECS chooses among the instances that a task fits on, in order.
     pub strategy: Vec<Strategy>,
     /// The share of its desired tasks that must stay healthy while tasks are replaced, in percent.
@@ -187,6 +212,9 @@ pub struct Service {
     /// of those on draining instances, and what a deployment in progress may start beside the old
     /// tasks.
     pub in_flight: u64,
+    /// How many of its tasks Availability Zone rebalancing has yet to move until they are even;
+    /// `None` if ECS does not rebalance it (ECS Developer Guide, service-rebalancing).
+    pub tasks_to_rebalance: Option<u64>,
     /// Why nothing can be said about where its tasks may run, if so.
     pub unclear: Option<String>,
 }
@@ -213,8 +241,8 @@ pub struct Group {
     pub min_size: i64,
     /// Its desired capacity.
     pub desired_capacity: i64,
-    /// Whether a capacity provider's managed scaling decides its size.
-    pub managed_scaling: bool,
+    /// How a capacity provider's managed scaling decides its size, if one does.
+    pub managed_scaling: Option<ManagedScaling>,
     /// The AWS service that owns it, if it is not the operator's own: "AWS Batch".
     pub owner: Option<String>,
     /// Whether it bears the tag [`KEEP_TAG`].
@@ -223,7 +251,26 @@ pub struct Group {
     pub unavailable: Option<String>,
 }
 
+/// What ECS's cluster auto scaling does with a group. Source: ECS Developer Guide,
+/// managed-scaling-behavior and managed-termination-protection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ManagedScaling {
+    /// The share of the group's instances that are to hold tasks, in percent: `targetCapacity`.
+    pub target_capacity: u32,
+    /// Whether ECS protects each instance that holds a non-daemon task from scale-in, and takes away
+    /// the one that holds none: `managedTerminationProtection`.
+    pub termination_protection: bool,
+    /// Whether the group is being scaled out just now.
+    pub scaling_out: bool,
+}
+
 impl Group {
+    /// Whether ECS itself takes away an instance of it that is empty, and that one and no other: it
+    /// needs only be drained.
+    pub fn is_left_to_ecs(&self) -> bool {
+        self.managed_scaling.is_some_and(|scaling| scaling.termination_protection)
+    }
+
     /// How much capacity may go before it is at its minimum; less than 0 if it is below.
     pub fn capacity_above_minimum(&self) -> i64 {
         self.desired_capacity.saturating_sub(self.min_size)

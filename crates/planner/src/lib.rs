@@ -28,11 +28,13 @@ mod instance_set;
 mod inventory;
 mod landing;
 mod limits;
+mod managed_scaling;
 mod model;
 mod order;
 mod pattern;
 mod plan;
 mod policy;
+mod reach;
 mod reason;
 mod replay;
 mod rng;
@@ -52,13 +54,16 @@ use crate::findings::Findings;
 pub use crate::group_rules::{group_may_shrink, kept_by_group};
 pub use crate::headroom::Headroom;
 pub use crate::inventory::{
-    Group, Instance, Inventory, KEEP_ATTRIBUTE, KEEP_TAG, Service, Strategy, Task, TaskKind,
+    CAPACITY_PROVIDER, EMPTIED_ATTRIBUTE, Group, Instance, Inventory, KEEP_ATTRIBUTE, KEEP_TAG,
+    ManagedScaling, Service, Strategy, Task, TaskKind,
 };
 pub use crate::landing::landing_places;
 use crate::limits::Limits;
+use crate::managed_scaling::undone_groups;
+pub use crate::managed_scaling::{is_kept_as_spare, spare_instances};
 use crate::model::Model;
 use crate::order::gentle_order;
-pub use crate::plan::{Kept, Plan, Removal, Reserved, Saving};
+pub use crate::plan::{Kept, Motion, Plan, Removal, Reserved, Saving};
 pub use crate::policy::Policy;
 pub use crate::reason::{HeadroomResource, KeepReason, RemoveReason};
 
@@ -69,13 +74,27 @@ pub use crate::reason::{HeadroomResource, KeepReason, RemoveReason};
 pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
     // First what each instance's own facts say, as all else is asked of candidates alone. Gives a
     // reason to keep, or none, for each, and which instances are capacity.
-    let eligibility = eligibility(inventory, policy, now);
+    let mut eligibility = eligibility(inventory, policy, now);
+    // What managed scaling would undo is found by the plan as a whole. Every round but the last
+    // holds a group back further, and there are two steps to that: so there are no more rounds than
+    // twice the groups, and one.
+    loop {
+        let plan = plan_eligible(inventory, policy, &eligibility);
+        let undone = undone_groups(inventory, &plan);
+        if undone.is_empty() {
+            return plan;
+        }
+        eligibility.hold(inventory, undone);
+    }
+}
+
+fn plan_eligible(inventory: &Inventory, policy: &Policy, eligibility: &Eligibility) -> Plan {
     // Few clusters have GPUs or task network interfaces to count: without them, all that follows
     // has half the numbers.
     if inventory.services.iter().all(|service| needs_cpu_and_memory_alone(service.demand)) {
-        plan_in_dimensions::<2>(inventory, policy, &eligibility)
+        plan_in_dimensions::<2>(inventory, policy, eligibility)
     } else {
-        plan_in_dimensions::<4>(inventory, policy, &eligibility)
+        plan_in_dimensions::<4>(inventory, policy, eligibility)
     }
 }
 
@@ -95,7 +114,7 @@ fn plan_in_dimensions<const D: usize>(
     // priced: the bound is closer to the truth without them. Gives that task's kind for each.
     let unplaceable = model.prune();
     // What the operator and the groups allow to go in all, before anything goes.
-    let limits = Limits::new(inventory, policy, &model);
+    let limits = Limits::new(inventory, policy, &model, &eligibility.held);
     // What room is worth, and what no plan within the limits could exceed.
     let prices = prices(&model, &limits);
     // The candidates, best first, by those prices. The search goes through them in this order, so
@@ -124,7 +143,7 @@ fn plan_in_dimensions<const D: usize>(
 
 /// Whether nothing is on its way and nothing drains: replays know of neither.
 fn is_settled<const D: usize>(inventory: &Inventory, model: &Model<D>) -> bool {
-    model.kinds.iter().all(|kind| kind.in_flight == 0)
+    model.kinds.iter().all(|kind| kind.in_flight == 0 && kind.to_rebalance == 0)
         && !inventory.instances.iter().any(Instance::is_draining)
 }
 

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::eligibility::Held;
 use crate::headroom::headroom;
 use crate::ids::GroupName;
 use crate::index::{GroupIndex, InstanceIndex, Table, ZoneIndex};
-use crate::inventory::{Group, Instance, Inventory, Task, TaskKind};
+use crate::inventory::{Group, Inventory};
+use crate::managed_scaling::Spare;
 use crate::model::Model;
 use crate::policy::Policy;
+use crate::reach::{ReachLimit, Shortage};
 use crate::reason::{HeadroomResource, KeepReason};
 
 /// What is left of each limit, and what removing each instance takes of it.
@@ -27,6 +30,8 @@ pub(crate) struct Limits {
     spare: [i64; 2],
     /// In hundredths: what of it removing each instance takes.
     spare_taken: Table<InstanceIndex, [i64; 2]>,
+    /// The limits of parts of the cluster.
+    reaches: Vec<ReachLimit>,
 }
 
 /// How many instances may go, whatever they are.
@@ -71,7 +76,7 @@ impl Removals {
         if !has_own_share && self.of_share() >= self.share {
             Some(KeepReason::MaxRemovals { max_removals_percent })
         } else if self.taken >= self.above_minimum {
-            Some(KeepReason::MinInstances { min_instances })
+            Some(KeepReason::MinInstances { min_instances, service: None })
         } else {
             None
         }
@@ -89,12 +94,6 @@ impl Removals {
     }
 }
 
-/// Whether nothing but daemon tasks is on an instance. Not so if its tasks were not read.
-fn is_empty(instance: &Instance) -> bool {
-    let only_daemons = |tasks: &Vec<Task>| tasks.iter().all(|task| task.kind == TaskKind::Daemon);
-    instance.tasks.as_ref().is_some_and(only_daemons)
-}
-
 /// A share of the usable instances. Rounded up, or a cluster of few instances could never lose one.
 fn share(usable: usize, percent: u32) -> usize {
     let percent = usize::try_from(percent).unwrap_or(100).min(100);
@@ -105,8 +104,11 @@ fn share(usable: usize, percent: u32) -> usize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Limit {
     Group,
+    TargetCapacity(u32),
     Headroom(HeadroomResource),
     Zones,
+    /// Of a part of the cluster, by its position.
+    Reach(usize, Shortage),
 }
 
 /// The limits of one group.
@@ -116,6 +118,8 @@ struct GroupLimit {
     min_size: i64,
     /// The capacity that may still go.
     capacity_left: i64,
+    /// What managed scaling leaves, if it decides the size of the group.
+    managed: Option<Spare>,
     /// The least weight of its instances.
     weight_min: i64,
     /// Usable instances that stay, by zone.
@@ -129,6 +133,7 @@ impl GroupLimit {
         inventory: &Inventory,
         name: Option<&GroupName>,
         draining: &BTreeMap<&GroupName, i64>,
+        held: &BTreeMap<GroupName, Held>,
     ) -> Self {
         // Instances in no group are no candidates, and neither are those of a group that was not
         // found.
@@ -141,6 +146,9 @@ impl GroupLimit {
             // What drains is on its way out of the desired capacity, and so has used up its part
             // already.
             capacity_left: above_minimum.saturating_sub(draining),
+            managed: group.zip(name).and_then(|(group, name)| {
+                Spare::new(inventory, name, group, held.contains_key(name))
+            }),
             // Every group gets an instance right after this, which lowers it.
             weight_min: i64::MAX,
             zones: Table::default(),
@@ -164,8 +172,10 @@ impl Limits {
         inventory: &Inventory,
         policy: &Policy,
         model: &Model<D>,
+        held: &BTreeMap<GroupName, Held>,
     ) -> Self {
-        let GroupMembership { groups, group_of, zone_of } = GroupMembership::new(inventory, model);
+        let GroupMembership { groups, group_of, zone_of } =
+            GroupMembership::new(inventory, model, held);
         let headroom_percent = [policy.headroom_cpu_percent, policy.headroom_memory_percent];
         Self {
             groups,
@@ -181,13 +191,18 @@ impl Limits {
             is_empty: model
                 .origin
                 .iter()
-                .map(|&position| is_empty(&inventory.instances[position]))
+                .map(|&position| inventory.instances[position].is_empty())
                 .collect(),
             headroom_percent,
             spare: spare(model, headroom_percent),
             spare_taken: model
                 .instances()
                 .map(|instance| spare_taken(model, instance, headroom_percent))
+                .collect(),
+            reaches: model
+                .reaches
+                .iter()
+                .map(|reach| ReachLimit::new(reach, policy, model))
                 .collect(),
         }
     }
@@ -202,16 +217,32 @@ impl Limits {
                 let GroupLimit { name, min_size, .. } = &self.groups[self.group_of[instance]];
                 KeepReason::GroupAtMinimum { group: name.clone(), min_size: *min_size }
             }
-            Limit::Headroom(resource) => {
-                let [cpu, memory] = self.headroom_percent;
-                let percent = match resource {
-                    HeadroomResource::Cpu => cpu,
-                    HeadroomResource::Memory => memory,
-                };
-                KeepReason::Headroom { resource, percent }
+            Limit::TargetCapacity(target_capacity) => {
+                let group = self.groups[self.group_of[instance]].name.clone();
+                KeepReason::TargetCapacity { group, target_capacity }
             }
+            Limit::Headroom(resource) => self.headroom_reason(resource, None),
             Limit::Zones => KeepReason::ZoneBalance,
+            Limit::Reach(reach, shortage) => {
+                let service = Some(self.reaches[reach].service.clone());
+                match shortage {
+                    Shortage::Instances => {
+                        let min_instances = self.removals.min_instances;
+                        KeepReason::MinInstances { min_instances, service }
+                    }
+                    Shortage::Headroom(resource) => self.headroom_reason(resource, service),
+                }
+            }
         })
+    }
+
+    fn headroom_reason(&self, resource: HeadroomResource, service: Option<String>) -> KeepReason {
+        let [cpu, memory] = self.headroom_percent;
+        let percent = match resource {
+            HeadroomResource::Cpu => cpu,
+            HeadroomResource::Memory => memory,
+        };
+        KeepReason::Headroom { resource, percent, service }
     }
 
     /// Whether an instance may go as well.
@@ -223,8 +254,14 @@ impl Limits {
     /// time.
     fn limit(&self, instance: InstanceIndex) -> Option<Limit> {
         // The order decides which reason people read where several limits are reached.
-        if self.groups[self.group_of[instance]].capacity_left < self.weight[instance] {
+        let group = &self.groups[self.group_of[instance]];
+        if group.capacity_left < self.weight[instance] {
             return Some(Limit::Group);
+        }
+        if let Some(spare) = group.managed
+            && !spare.allows(self.is_empty[instance])
+        {
+            return Some(Limit::TargetCapacity(spare.target_capacity()));
         }
         let [cpu, memory] = self.spare;
         let [cpu_taken, memory_taken] = self.spare_taken[instance];
@@ -234,7 +271,11 @@ impl Limits {
         if memory < memory_taken {
             return Some(Limit::Headroom(HeadroomResource::Memory));
         }
-        self.unbalances_zones(instance).then_some(Limit::Zones)
+        let mut reaches = self.reaches.iter().enumerate();
+        let shortage = reaches.find_map(|(reach, limit)| {
+            limit.shortage(instance).map(|shortage| Limit::Reach(reach, shortage))
+        });
+        shortage.or_else(|| self.unbalances_zones(instance).then_some(Limit::Zones))
     }
 
     /// Whether the zone of an instance would be too far behind another of its group's without it.
@@ -249,6 +290,7 @@ impl Limits {
     pub(crate) fn take(&mut self, instance: InstanceIndex) {
         self.removals.taken += 1;
         self.removals.empty_taken += usize::from(self.is_empty[instance]);
+        self.reaches.iter_mut().for_each(|reach| reach.take(instance));
         self.change(instance, 1);
     }
 
@@ -256,6 +298,7 @@ impl Limits {
     pub(crate) fn give_back(&mut self, instance: InstanceIndex) {
         self.removals.taken -= 1;
         self.removals.empty_taken -= usize::from(self.is_empty[instance]);
+        self.reaches.iter_mut().for_each(|reach| reach.give_back(instance));
         self.change(instance, -1);
     }
 
@@ -263,6 +306,9 @@ impl Limits {
         let group = &mut self.groups[self.group_of[instance]];
         group.capacity_left -= sign * self.weight[instance];
         group.zones[self.zone_of[instance]] -= sign;
+        if let Some(spare) = &mut group.managed {
+            spare.change(self.is_empty[instance], sign);
+        }
         for (spare, taken) in self.spare.iter_mut().zip(self.spare_taken[instance]) {
             *spare -= sign * taken;
         }
@@ -351,7 +397,11 @@ struct GroupMembership {
 }
 
 impl GroupMembership {
-    fn new<const D: usize>(inventory: &Inventory, model: &Model<D>) -> Self {
+    fn new<const D: usize>(
+        inventory: &Inventory,
+        model: &Model<D>,
+        held: &BTreeMap<GroupName, Held>,
+    ) -> Self {
         let draining = draining_capacity(inventory);
         let mut group_indices = BTreeMap::<Option<&GroupName>, GroupIndex>::new();
         let mut zone_indices = BTreeMap::<(GroupIndex, &str), ZoneIndex>::new();
@@ -362,7 +412,7 @@ impl GroupMembership {
             let name = instance.group.as_ref();
             let group = *group_indices
                 .entry(name)
-                .or_insert_with(|| groups.push(GroupLimit::new(inventory, name, &draining)));
+                .or_insert_with(|| groups.push(GroupLimit::new(inventory, name, &draining, held)));
             let limit = &mut groups[group];
             let zone = *zone_indices
                 .entry((group, instance.zone.as_str()))

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::classes::Classes;
+use crate::classes::{Classes, Reach};
 use crate::counts::Counts;
 use crate::ecs::{HostPort, Resources};
 use crate::eligibility::{AMOUNT_MAX, Eligibility};
@@ -46,6 +46,8 @@ pub(crate) struct Model<const D: usize> {
     pub(crate) priced: bool,
     /// The kinds of tasks.
     pub(crate) kinds: Table<KindIndex, Kind<D>>,
+    /// Where the platform and the subnets of some services let tasks run.
+    pub(crate) reaches: Vec<Reach>,
     /// The kind of each service; `None` if no task of it is to be placed.
     pub(crate) kind_of: Table<ServiceIndex, Option<KindIndex>>,
     /// The instances that hold each conflict key.
@@ -62,6 +64,8 @@ pub(crate) struct Kind<const D: usize> {
     pub(crate) demand: Amounts<D>,
     /// Whether it may run on each class of instances.
     pub(crate) allowed: Table<ClassIndex, bool>,
+    /// Of these ECS chooses one for each task, whether or not there is room.
+    pub(crate) choices: Vec<Choice>,
     /// Conflict keys: an instance that holds one takes no (further) task of this kind.
     pub(crate) keys: Vec<KeyIndex>,
     /// Whether ECS may stop one long before its replacement runs: more than half of the service's
@@ -69,14 +73,38 @@ pub(crate) struct Kind<const D: usize> {
     pub(crate) stops_first: bool,
     /// Tasks that are to be placed and hold no place yet.
     pub(crate) in_flight: u32,
+    /// Whether Availability Zone rebalancing may move one once more after it was placed.
+    pub(crate) rebalances: bool,
+    /// Tasks that rebalancing has yet to move, whatever a plan does.
+    pub(crate) to_rebalance: u32,
     /// The first service of this kind, by its position in the inventory, to name it to people.
     pub(crate) service: usize,
+}
+
+/// Where a task may run once ECS has chosen a capacity provider for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// Whether it may run on each class of instances.
+    pub(crate) allowed: Table<ClassIndex, bool>,
+    /// The tasks that are to be placed and hold no place yet, and may come here.
+    pub(crate) in_flight: u32,
 }
 
 impl<const D: usize> Kind<D> {
     /// The classes of instances that it may run on.
     pub(crate) fn classes(&self) -> impl Iterator<Item = ClassIndex> {
         self.allowed.enumerate().filter(|(_, allowed)| **allowed).map(|(class, _)| class)
+    }
+
+    /// How often a task may be started somewhere once it is displaced: where ECS places it, and where
+    /// rebalancing moves it, or one of its service in its stead.
+    pub(crate) fn starts_per_task(&self) -> u32 {
+        1 + u32::from(self.rebalances)
+    }
+
+    /// How many tasks may be started if so many need a place.
+    pub(crate) fn starts(&self, displaced: u32) -> u32 {
+        displaced.saturating_mul(self.starts_per_task()).saturating_add(self.to_rebalance)
     }
 
     /// What one holds, summed over the dimensions: a rough size.
@@ -133,6 +161,7 @@ impl<const D: usize> Model<D> {
             key_holders: key_holders(inventory, origin, &keys, &service_tasks),
             service_tasks,
             scale: scale(instances),
+            reaches: classes.reaches,
             origin: classes.origin,
         }
     }
@@ -368,9 +397,9 @@ const IN_FLIGHT_MAX: u32 = 1 << 20;
 /// tasks at once.
 const HALF_PERCENT: u32 = 50;
 
-/// What makes tasks interchangeable: demand, classes, what they conflict with, and whether they
-/// stop first.
-type KindTraits<const D: usize> = (Amounts<D>, Vec<bool>, Vec<ConflictKey>, bool);
+/// What makes tasks interchangeable: demand, classes by choice, what they conflict with, whether they
+/// stop first, and whether they are rebalanced.
+type KindTraits<const D: usize> = (Amounts<D>, Vec<Vec<bool>>, Vec<ConflictKey>, bool, bool);
 
 /// The kinds of tasks, the kind of each service, and the conflict keys in order.
 struct Kinds<const D: usize> {
@@ -388,38 +417,67 @@ impl<const D: usize> Kinds<D> {
     ) -> Self {
         let mut services_by_traits = BTreeMap::<KindTraits<D>, Vec<usize>>::new();
         let ranks = ranks(&inventory.services);
+        let zones = inventory.instances.iter().map(|instance| &instance.zone).collect();
         for service in services_to_place(inventory, &ranks, candidate, service_tasks) {
             let Service { demand, minimum_healthy_percent, .. } = inventory.services[service];
-            let allowed = classes.allowed(service).iter().copied().collect();
+            let choices = classes.choices(service);
             let keys = conflict_keys(&inventory.services[service], ranks[service]);
-            let traits = (narrow(demand), allowed, keys, minimum_healthy_percent < HALF_PERCENT);
+            let stops_first = minimum_healthy_percent < HALF_PERCENT;
+            let rebalances = rebalances(&inventory.services[service], &zones);
+            let traits = (narrow(demand), choices, keys, stops_first, rebalances);
             services_by_traits.entry(traits).or_default().push(service);
         }
         let distinct: BTreeSet<ConflictKey> =
-            services_by_traits.keys().flat_map(|(_, _, keys, _)| keys.iter().copied()).collect();
+            services_by_traits.keys().flat_map(|(_, _, keys, ..)| keys.iter().copied()).collect();
         let keys: Vec<ConflictKey> = distinct.into_iter().collect();
 
         let mut kind_of = Table::filled(None, inventory.services.len());
         let mut kinds = Table::<KindIndex, Kind<D>>::default();
-        for ((demand, allowed, conflict, stops_first), services) in services_by_traits {
+        for ((demand, choices, conflict, stops_first, rebalances), services) in services_by_traits {
             for &service in &services {
                 // `None` where there are more kinds than can be numbered.
                 kind_of[ServiceIndex::new(service)] = KindIndex::checked(kinds.len());
             }
-            let allowed = Table::from(allowed);
+            let in_flight = sum(inventory, &services, |service| service.in_flight);
+            let choices: Vec<Choice> = choices
+                .into_iter()
+                .map(Table::from)
+                .map(|allowed| {
+                    let could_run = could_run(inventory, classes, &demand, &allowed);
+                    Choice { in_flight: if could_run { in_flight } else { 0 }, allowed }
+                })
+                .collect();
             kinds.push(Kind {
-                in_flight: in_flight(inventory, classes, &services, &demand, &allowed),
+                in_flight: choices.iter().map(|choice| choice.in_flight).max().unwrap_or(0),
                 demand,
-                allowed,
+                allowed: indices(0..classes.members.len())
+                    .map(|class| choices.iter().any(|choice| choice.allowed[class]))
+                    .collect(),
+                choices,
                 // Each was collected into `keys` above, so that it is found.
                 keys: conflict.iter().map(|key| key_index(&keys, key)).collect(),
                 stops_first,
+                rebalances,
+                to_rebalance: if rebalances {
+                    sum(inventory, &services, |service| service.tasks_to_rebalance.unwrap_or(0))
+                } else {
+                    0
+                },
                 // The first by name speaks for the others when people are told what finds no place.
                 service: services[0],
             });
         }
         Self { kinds, kind_of, keys }
     }
+}
+
+/// Whether ECS may move a service's tasks from one Availability Zone to another: there must be one.
+fn rebalances(service: &Service, zones: &BTreeSet<&String>) -> bool {
+    let may_be_in = |zone: &&String| {
+        service.zones.as_ref().is_none_or(|subnet_zones| subnet_zones.contains(*zone))
+    };
+    service.tasks_to_rebalance.is_some()
+        && zones.iter().copied().filter(|zone| may_be_in(zone)).count() > 1
 }
 
 /// The services with tasks that would move or that are on their way, by name, so that nothing
@@ -443,7 +501,8 @@ fn services_to_place(
     }
     let mut services: Vec<usize> = (0..inventory.services.len())
         .filter(|&service| {
-            moves[ServiceIndex::new(service)] || inventory.services[service].in_flight > 0
+            let Service { in_flight, tasks_to_rebalance, .. } = inventory.services[service];
+            moves[ServiceIndex::new(service)] || in_flight > 0 || tasks_to_rebalance > Some(0)
         })
         .collect();
     services.sort_by_key(|&service| ranks[service]);
@@ -461,29 +520,26 @@ fn key_index(keys: &[ConflictKey], key: &ConflictKey) -> KeyIndex {
     KeyIndex::new(keys.binary_search(key).unwrap_or_default())
 }
 
-/// The tasks on their way of the services of one kind. What fits on no instance, not even on an
-/// empty one, is not on its way: it would hold the cluster for ever.
-fn in_flight<const D: usize>(
+/// How many tasks the services of one kind have of something.
+fn sum(inventory: &Inventory, services: &[usize], count: fn(&Service) -> u64) -> u32 {
+    let counts = services.iter().map(|&service| count(&inventory.services[service]));
+    let total = counts.fold(0, u64::saturating_add);
+    u32::try_from(total).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX)
+}
+
+/// Whether a task fits on an instance, were it empty. What does not is not on its way: it would hold
+/// the cluster for ever.
+fn could_run<const D: usize>(
     inventory: &Inventory,
     classes: &Classes,
-    services: &[usize],
     demand: &Amounts<D>,
     allowed: &Table<ClassIndex, bool>,
-) -> u32 {
-    let total = services
-        .iter()
-        .map(|&service| inventory.services[service].in_flight)
-        .fold(0, u64::saturating_add);
+) -> bool {
     let mut instances = classes.class.iter().zip(classes.origin.iter());
-    let could_run = total > 0
-        && instances.any(|(&class, &position)| {
-            let capacity = inventory.instances[position].registered.unwrap_or_default();
-            allowed[class] && fits(demand, &narrow(capacity))
-        });
-    if !could_run {
-        return 0;
-    }
-    u32::try_from(total).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX)
+    instances.any(|(&class, &position)| {
+        let capacity = inventory.instances[position].registered.unwrap_or_default();
+        allowed[class] && fits(demand, &narrow(capacity))
+    })
 }
 
 /// By position of a service: its rank among the names, so that nothing depends on the order of the

@@ -36,7 +36,7 @@ pub(crate) fn gentle_order<const D: usize>(
         .instances()
         .filter(|&instance| model.candidate[instance])
         .map(|instance| {
-            let disturbance = disturbance(model.movable.of(instance), &sizes);
+            let disturbance = disturbance(model, model.movable.of(instance), &sizes);
             let cost = prices.cost[instance] + mean_value * disturbance;
             (model.value[instance] as f32 / cost.max(f32::MIN_POSITIVE), instance)
         })
@@ -66,11 +66,17 @@ fn empty_first<const D: usize>(model: &Model<D>, order: Vec<InstanceIndex>) -> V
     order.iter().filter_map(|&instance| by_value.get_mut(&model.value[instance])?.next()).collect()
 }
 
-/// How much moving an instance's tasks disturbs, in values of a mean instance.
-fn disturbance(movable: &[(KindIndex, u16)], sizes: &Table<KindIndex, f32>) -> f32 {
+/// How much moving an instance's tasks disturbs, in values of a mean instance. One that rebalancing
+/// may move again disturbs twice.
+fn disturbance<const D: usize>(
+    model: &Model<D>,
+    movable: &[(KindIndex, u16)],
+    sizes: &Table<KindIndex, f32>,
+) -> f32 {
     let (mut moved, mut largest) = (0.0, 0.0_f32);
     for &(kind, count) in movable {
-        moved += sizes[kind] * f32::from(count);
+        let starts = u32::from(count) * model.kinds[kind].starts_per_task();
+        moved += sizes[kind] * starts as f32;
         largest = largest.max(sizes[kind]);
     }
     MOVED_WEIGHT * moved + LARGEST_WEIGHT * largest

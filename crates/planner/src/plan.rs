@@ -26,6 +26,26 @@ pub struct Plan {
     pub steps: u64,
 }
 
+impl Plan {
+    /// The tasks that it sets in motion.
+    pub fn motion(&self) -> Motion {
+        Motion {
+            displaced: self.remove.iter().map(|removal| removal.motion.displaced).sum(),
+            rebalanced: self.remove.iter().map(|removal| removal.motion.rebalanced).sum(),
+        }
+    }
+}
+
+/// The tasks that a plan, or a part of it, sets in motion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Motion {
+    /// Those on what goes, which ECS starts elsewhere.
+    pub displaced: usize,
+    /// How many tasks at most Availability Zone rebalancing moves after them: as many as are
+    /// displaced of services for which it is on.
+    pub rebalanced: usize,
+}
+
 /// Tasks of a service that are to be placed and hold no place yet. Room is kept for them wherever
 /// they could run; what fits on no instance, not even on an empty one, is not among them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +73,8 @@ pub struct Removal {
     pub instance_type: String,
     /// What it costs per hour, in millionths of a dollar, where a price is known.
     pub price_microusd: Option<u64>,
+    /// The tasks that this sets in motion.
+    pub motion: Motion,
     /// Why it can go.
     pub reason: RemoveReason,
 }

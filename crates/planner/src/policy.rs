@@ -26,7 +26,8 @@ pub struct Policy {
     pub min_instance_age: SignedDuration,
     /// The only groups that may be shrunk; `None` is every group.
     pub groups: Option<BTreeSet<GroupName>>,
-    /// Whether groups under a capacity provider's managed scaling may be shrunk.
+    /// Whether groups under a capacity provider's managed scaling may be shrunk, as far as that
+    /// would not undo it.
     pub allow_managed_scaling: bool,
     /// Whether an instance with standalone tasks may be removed; it is then held until they have
     /// ended.

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::auto_scaling::LifecycleState;
 use crate::ecs::ContainerInstanceStatus;
@@ -34,6 +34,14 @@ impl RemoveReason {
     /// Whether every task is sure to find a place, as long as the load does not grow.
     pub fn is_certain(&self) -> bool {
         matches!(self, Self::Empty | Self::Certified { .. })
+    }
+
+    /// How many tasks move.
+    pub fn tasks(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::Certified { tasks } | Self::Replayed { tasks } => *tasks,
+        }
     }
 
     /// The word for it in the answer.
@@ -100,6 +108,11 @@ pub enum KeepReason {
     Keep,
     /// An AWS service owns its group. The text names that service.
     GroupOwned(GroupName, String),
+    /// An earlier sweep drained it, and ECS did not take it.
+    NotTaken {
+        /// When it was first seen without tasks.
+        emptied_at: Timestamp,
+    },
     /// It registered too short a time ago.
     TooYoung {
         /// The age from which instances may go.
@@ -116,10 +129,20 @@ pub enum KeepReason {
     NotRead,
     /// A task on it may not move. The text says which, and why.
     Pinned(String),
+    /// Managed scaling would not take it, or would launch others.
+    TargetCapacity {
+        /// Its group.
+        group: GroupName,
+        /// The share of the group that is to hold tasks, in percent.
+        target_capacity: u32,
+    },
     /// The cluster is at the least number of usable instances.
     MinInstances {
         /// That number.
         min_instances: usize,
+        /// The service that they would be too few for, if there are others: its tasks need their
+        /// platform, or a zone with a subnet of theirs.
+        service: Option<String>,
     },
     /// The sweep removes its share of the cluster without it.
     MaxRemovals {
@@ -134,6 +157,9 @@ pub enum KeepReason {
         resource: HeadroomResource,
         /// The share of it that must be free, in percent.
         percent: u32,
+        /// The service that it would be too little for, if there is other room: its tasks need their
+        /// platform, or a zone with a subnet of theirs.
+        service: Option<String>,
     },
     /// Its tasks would not fit on what stays, or not surely. The text names what stands in the way.
     NoRoom(String),
@@ -175,10 +201,12 @@ impl KeepReason {
             Self::ProtectedFromScaleIn => "protected_from_scale_in",
             Self::Keep => "keep",
             Self::GroupOwned(..) => "group_owned",
+            Self::NotTaken { .. } => "not_taken",
             Self::TooYoung { .. } => "too_young",
             Self::GroupAtMinimum { .. } => "group_at_minimum",
             Self::NotRead => "not_read",
             Self::Pinned(_) => "pinned",
+            Self::TargetCapacity { .. } => "target_capacity",
             Self::MinInstances { .. } => "min_instances",
             Self::MaxRemovals { .. } => "max_removals",
             Self::ZoneBalance => "zone_balance",
@@ -203,7 +231,7 @@ impl fmt::Display for KeepReason {
             Self::ManagedScaling(group) => write!(
                 f,
                 "a capacity provider's managed scaling decides the size of group {group} \
-                 (ALLOW_MANAGED_SCALING is false)"
+                 (MANAGED_SCALING is leave)"
             ),
             Self::GroupUnavailable(group, why) => {
                 write!(f, "group {group} cannot be shrunk now: {why}")
@@ -216,6 +244,11 @@ impl fmt::Display for KeepReason {
                 "its attribute {KEEP_ATTRIBUTE}, or the tag {KEEP_TAG} of its group, asks to keep it"
             ),
             Self::GroupOwned(group, owner) => write!(f, "{owner} owns group {group}"),
+            Self::NotTaken { emptied_at } => write!(
+                f,
+                "an earlier sweep drained it, and ECS did not take it although it had no task at \
+                 {emptied_at}"
+            ),
             Self::TooYoung { min_instance_age } => {
                 let age = seconds(*min_instance_age);
                 write!(f, "it is younger than MIN_INSTANCE_AGE_SECONDS ({age})")
@@ -225,9 +258,15 @@ impl fmt::Display for KeepReason {
             }
             Self::NotRead => f.write_str("its tasks were not read: others are better candidates"),
             Self::Pinned(why) | Self::NoRoom(why) => f.write_str(why),
-            Self::MinInstances { min_instances } => {
+            Self::TargetCapacity { group, target_capacity } => write!(
+                f,
+                "managed scaling would not take an instance of group {group} for it, or would launch \
+                 others: its targetCapacity is {}",
+                percent(*target_capacity)
+            ),
+            Self::MinInstances { min_instances, service } => {
                 let instances = count(*min_instances, "usable instance");
-                write!(f, "MIN_INSTANCES ({instances}) would not be left")
+                write!(f, "MIN_INSTANCES ({instances}) would not be left{}", within(service))
             }
             Self::MaxRemovals { max_removals_percent } => {
                 let share = percent(*max_removals_percent);
@@ -236,11 +275,19 @@ impl fmt::Display for KeepReason {
             Self::ZoneBalance => {
                 f.write_str("its zone would be left with too few instances of its group")
             }
-            Self::Headroom { resource, percent: share } => {
-                write!(f, "{} ({}) would not be left", resource.setting(), percent(*share))
+            Self::Headroom { resource, percent: share, service } => {
+                let (setting, share) = (resource.setting(), percent(*share));
+                write!(f, "{setting} ({share}) would not be left{}", within(service))
             }
         }
     }
+}
+
+/// Where a limit is reached, if not in all of the cluster.
+fn within(service: &Option<String>) -> String {
+    service.as_ref().map_or_else(String::new, |service| {
+        format!(" where the platform and the subnets of service {service} let its tasks run")
+    })
 }
 
 #[cfg(test)]
@@ -260,7 +307,7 @@ mod tests {
     }
 
     fn headroom(resource: HeadroomResource) -> KeepReason {
-        KeepReason::Headroom { resource, percent: 20 }
+        KeepReason::Headroom { resource, percent: 20, service: None }
     }
 
     #[test]
@@ -279,15 +326,25 @@ mod tests {
             (
                 KeepReason::ManagedScaling(group.clone()),
                 "a capacity provider's managed scaling decides the size of group shop \
-                 (ALLOW_MANAGED_SCALING is false)",
+                 (MANAGED_SCALING is leave)",
+            ),
+            (
+                KeepReason::TargetCapacity { group: group.clone(), target_capacity: 80 },
+                "managed scaling would not take an instance of group shop for it, or would launch \
+                 others: its targetCapacity is 80 %",
             ),
             (
                 KeepReason::GroupAtMinimum { group, min_size: 2 },
                 "group shop would be below its minimum size (2)",
             ),
             (
-                KeepReason::MinInstances { min_instances: 1 },
+                KeepReason::MinInstances { min_instances: 1, service: None },
                 "MIN_INSTANCES (1 usable instance) would not be left",
+            ),
+            (
+                KeepReason::MinInstances { min_instances: 2, service: Some("web".to_owned()) },
+                "MIN_INSTANCES (2 usable instances) would not be left where the platform and the \
+                 subnets of service web let its tasks run",
             ),
             (
                 KeepReason::MaxRemovals { max_removals_percent: 10 },

@@ -3,8 +3,9 @@
 //!
 //! A replay proves nothing, as the certificate does; several of them in different orders make a
 //! stalled drain rare. They are for tasks whose service starts the replacement before it stops the
-//! old task: if one finds no place, its drain stalls and is rolled back. Source of how ECS chooses:
-//! ECS Developer Guide, task-placement-strategies.
+//! old task: if one finds no place, its drain stalls and is rolled back. What Availability Zone
+//! rebalancing does later is not played: it leaves as much room as it takes, and breaks few plans.
+//! Source of how ECS chooses: ECS Developer Guide, task-placement-strategies.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};

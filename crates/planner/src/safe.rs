@@ -80,7 +80,8 @@ pub(crate) fn certified<const D: usize>(
 }
 
 /// Adds what stands every replay. Tasks whose service may stop them before their replacement runs
-/// stay certified: for the others, a place that is missing only stalls the drain.
+/// stay certified: for the others, a place that is missing only stalls the drain. So do those for
+/// which ECS chooses a capacity provider: no replay plays that choice.
 pub(crate) fn extended<const D: usize>(
     mut safe: SafeRemovals,
     inventory: &Inventory,
@@ -95,12 +96,12 @@ pub(crate) fn extended<const D: usize>(
     let budget = STEPS_MIN.max(REPLAY_STEPS_PER_INSTANCE * model.len() as u64);
     let steps_max = safe.steps + steps_max.min(budget);
     let mut search = Search::new(model, safe, steps_max);
-    let stops_first: Table<KindIndex, bool> =
-        model.kinds.iter().map(|kind| kind.stops_first).collect();
+    let stays_certified: Table<KindIndex, bool> =
+        model.kinds.iter().map(|kind| kind.stops_first || kind.choices.len() > 1).collect();
     // Prepared once for all tries: it sorts and counts what stays the same.
     let mut replay = Replay::new(inventory, model, &prices.with_room_for);
     search.grow(order, |search| {
-        search.check(Some(&stops_first))?;
+        search.check(Some(&stays_certified))?;
         // The order that fails first, as a rule, is the only one asked while the plan grows.
         let stands = replay.places_all(&search.safe.is_removed, ORDERS[0]);
         search.safe.steps += std::mem::take(&mut replay.steps);
@@ -117,7 +118,7 @@ pub(crate) fn extended<const D: usize>(
         search.shrink_to(certified + (search.safe.removed.len() - certified) / 2);
     }
     let stands_all = |search: &mut Search<'_, D>| {
-        search.check(Some(&stops_first)).is_ok()
+        search.check(Some(&stays_certified)).is_ok()
             && ORDERS.iter().all(|&order| {
                 let stands = replay.places_all(&search.safe.is_removed, order);
                 search.safe.steps += std::mem::take(&mut replay.steps);

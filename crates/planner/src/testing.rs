@@ -63,10 +63,12 @@ pub(crate) fn service(number: usize, [cpu, memory_mib]: [i64; 2]) -> Service {
         os_type: None,
         cpu_architecture: None,
         zones: None,
+        capacity_providers: BTreeSet::new(),
         strategy: Vec::new(),
         minimum_healthy_percent: 100,
         maximum_percent: 200,
         in_flight: 0,
+        tasks_to_rebalance: None,
         unclear: None,
     }
 }

@@ -17,9 +17,12 @@ mod instance_end;
 mod interruption;
 pub mod lag;
 mod lagged_reads;
+pub mod managed_capacity;
+mod prices;
 pub mod spot;
 mod state;
 
 pub use self::account::{ACCOUNT, REGION};
 pub use self::history::{Call, Entry, Happening, Published};
+pub(crate) use self::prices::PRICES;
 pub use self::state::World;

@@ -10,9 +10,9 @@ use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem};
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::reaper::revalidate::revalidate;
-use ebb_core::reaper::termination::{AfterDrain, is_still_empty, steps_after_drain};
+use ebb_core::reaper::termination::{AfterDrain, groups_to_ask, is_still_empty, steps_after_drain};
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
-use ebb_planner::{Instance, Plan};
+use ebb_planner::{Group, Instance, Plan, Removal};
 use tracing::{info, warn};
 
 use crate::follow_up::{outcome, outcome_kind};
@@ -22,17 +22,22 @@ use crate::sweep::{FUNCTION, Sweep};
 const NO_TIME: &str = "no time was left; a later sweep goes on";
 const HELD: &str = "its group's hook holds it until it is empty";
 const EMPTY: &str = "nothing is left on it";
+const LEFT_TO_ECS: &str = "left for ECS to take, once it is empty";
 const LATER: &str = "a later sweep terminates it, once it is empty";
 
-/// What a plan comes to that is not carried out.
-pub(crate) fn would_remove(plan: Plan) -> (Plan, Vec<RemovalOutcome>) {
+/// What a plan comes to that is not carried out. `groups` are those of its cluster.
+pub(crate) fn would_remove(
+    plan: Plan,
+    groups: &BTreeMap<GroupName, Group>,
+) -> (Plan, Vec<RemovalOutcome>) {
+    let is_left = |removal: &Removal| groups.get(&removal.group).is_some_and(Group::is_left_to_ecs);
     let outcomes = plan
         .remove
         .iter()
         .map(|removal| RemovalOutcome {
             instance_id: removal.instance_id.clone(),
             outcome: OutcomeKind::WouldRemove,
-            detail: None,
+            detail: is_left(removal).then(|| LEFT_TO_ECS.to_owned()),
             reactivated: false,
         })
         .collect();
@@ -55,11 +60,13 @@ struct Drained<'i> {
 }
 
 impl Sweep<'_> {
-    /// Observes again, and removes what of the plan still holds.
+    /// Observes again, and removes what of the plan still holds. `spare` are the instances that must
+    /// still be empty for that, beside those that go.
     pub(crate) async fn remove(
         &self,
         cluster: &Cluster,
         planned: Plan,
+        spare: BTreeSet<InstanceId>,
     ) -> Result<(Plan, Vec<RemovalOutcome>), Problem> {
         if planned.remove.is_empty() {
             return Ok((planned, Vec::new()));
@@ -67,13 +74,14 @@ impl Sweep<'_> {
         if !self.has_time() {
             return Ok(postpone(planned, NO_TIME));
         }
-        let ids: BTreeSet<_> =
+        let mut ids: BTreeSet<_> =
             planned.remove.iter().map(|removal| removal.instance_id.clone()).collect();
+        ids.extend(spare);
         // The plan was made from what may be minutes old. Both groups and cluster are read again,
         // as either may forbid a removal by now.
         let groups = self.observe_groups().await?;
         let inventory = self.observe(cluster, &groups, Candidates::Only(&ids)).await?.inventory;
-        // Kept apart, as the new plan takes the inventory up. It names no other instances.
+        // Kept apart, as the new plan takes the inventory up.
         let candidates: BTreeMap<_, _> = inventory
             .instances
             .iter()
@@ -82,10 +90,11 @@ impl Sweep<'_> {
             .collect();
         let draining = inventory.instances.iter().filter(|instance| instance.is_draining());
         let draining = draining.filter_map(|instance| instance.group.clone()).collect();
+        let cluster_groups = inventory.groups.clone();
         let plan = revalidate(&planned, inventory, &self.policy, self.clock.now());
         // Asked before the first drain: a failure here has changed nothing yet.
-        let holding = self.holding_groups(groups_to_ask(&plan)).await?;
-        let steps = steps_after_drain(&plan, &holding, &draining, groups.zones());
+        let holding = self.holding_groups(groups_to_ask(&plan, &cluster_groups)).await?;
+        let steps = steps_after_drain(&plan, &cluster_groups, &holding, &draining, groups.zones());
         let to_remove: Vec<_> =
             plan.remove.iter().filter_map(|removal| candidates.get(&removal.instance_id)).collect();
         let mut outcomes = BTreeMap::new();
@@ -125,6 +134,10 @@ impl Sweep<'_> {
         let empty = self.still_empty(cluster, &looked_at).await;
         for Drained { instance, .. } in drained {
             let id = &instance.instance_id;
+            if step(instance) == Some(AfterDrain::LeaveToEcs) {
+                outcomes.push(outcome(id, OutcomeKind::LeftToEcs, LEFT_TO_ECS.to_owned()));
+                continue;
+            }
             let why = match step(instance) {
                 Some(AfterDrain::Terminate) => Ok(HELD.to_owned()),
                 Some(AfterDrain::LookAgain) => match &empty {
@@ -132,7 +145,9 @@ impl Sweep<'_> {
                     Ok(_) => Err(LATER.to_owned()),
                     Err(error) => Err(format!("{LATER}: {}", error.text)),
                 },
-                Some(AfterDrain::LeaveToLaterSweep) | None => Err(LATER.to_owned()),
+                Some(AfterDrain::LeaveToLaterSweep | AfterDrain::LeaveToEcs) | None => {
+                    Err(LATER.to_owned())
+                }
             };
             outcomes.push(match why {
                 Ok(why) if self.has_time() => self.terminate(cluster, instance, why).await,
@@ -244,12 +259,6 @@ impl Sweep<'_> {
         }
         draining
     }
-}
-
-/// The groups whose hooks make a difference: where tasks are not sure to find a place, none does.
-fn groups_to_ask(plan: &Plan) -> BTreeSet<GroupName> {
-    let certain = plan.remove.iter().filter(|removal| removal.reason.is_certain());
-    certain.map(|removal| removal.group.clone()).collect()
 }
 
 fn postpone_batch(batch: &[&Instance]) -> Vec<RemovalOutcome> {

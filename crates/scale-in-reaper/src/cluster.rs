@@ -7,7 +7,7 @@ use ebb_core::reaper::follow_up::{Load, follow_up, stranded};
 use ebb_core::reaper::reading::unregistered_members;
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::{ClusterReport, OutcomeKind, Potential};
-use ebb_planner::plan;
+use ebb_planner::{plan, spare_instances};
 
 use crate::act::{postpone, would_remove};
 use crate::observe::{Candidates, Groups};
@@ -50,11 +50,11 @@ pub(crate) async fn sweep_cluster(
     // Act: earlier drains first, as they say whether load has come back.
     let (follow_ups, load_is_back) = sweep.carry_out_follow_ups(inventory, decided).await;
     let (plan, outcomes) = if sweep.mode == ReaperMode::Plan {
-        would_remove(planned)
+        would_remove(planned, &inventory.groups)
     } else if load_is_back {
         postpone(planned, "load has come back")
     } else {
-        sweep.remove(cluster, planned).await?
+        sweep.remove(cluster, planned, spare_instances(inventory)).await?
     };
     let mode = sweep.mode;
     let unregistered_members = unregistered_members(inventory, &groups.members_in_service());
@@ -62,6 +62,7 @@ pub(crate) async fn sweep_cluster(
         mode,
         plan,
         potential,
+        prices: observation.prices,
         outcomes,
         follow_ups,
         stranded,

@@ -11,8 +11,10 @@ use ebb_core::reaper::follow_up::FollowUp;
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::termination::{AfterFailure, after_failure};
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
-use ebb_planner::{Instance, Inventory};
+use ebb_planner::{EMPTIED_ATTRIBUTE, Instance, Inventory};
+use jiff::Timestamp;
 use tokio::time::sleep;
+use tracing::warn;
 
 use crate::sweep::Sweep;
 
@@ -88,20 +90,67 @@ impl Sweep<'_> {
             FollowUp::LeaveAlone(why) | FollowUp::Wait(why) => {
                 outcome(id, OutcomeKind::Waiting, why)
             }
+            FollowUp::NoteEmptied(why) => self.note_emptied(cluster, instance, why).await,
             FollowUp::Terminate(why) => self.terminate(cluster, instance, why).await,
-            FollowUp::Reactivate { why, .. } => {
-                let taken_back = self.take_back(cluster, instance).await;
-                let kind = match taken_back {
-                    TakenBack::Active => OutcomeKind::Reactivated,
-                    TakenBack::Terminating => OutcomeKind::Waiting,
-                    TakenBack::Unknown(ref error) => outcome_kind(error),
-                };
-                after_roll_back(id, kind, &why, taken_back)
+            FollowUp::Reactivate { why, load: false } => {
+                self.reactivate(cluster, instance, &why).await
+            }
+            FollowUp::Reactivate { why, load: true } | FollowUp::ReturnSpare(why) => {
+                let outcome = self.reactivate(cluster, instance, &why).await;
+                self.forget_emptied(cluster, instance).await;
+                outcome
             }
             FollowUp::Unmark(why) => match self.unmark(cluster, instance).await {
                 Ok(()) => outcome(id, OutcomeKind::Reactivated, why),
                 Err(error) => outcome(id, outcome_kind(&error), Problem::from(error).text),
             },
+        }
+    }
+
+    async fn reactivate(
+        &self,
+        cluster: &Cluster,
+        instance: &Instance,
+        why: &str,
+    ) -> RemovalOutcome {
+        let taken_back = self.take_back(cluster, instance).await;
+        let kind = match taken_back {
+            TakenBack::Active => OutcomeKind::Reactivated,
+            TakenBack::Terminating => OutcomeKind::Waiting,
+            TakenBack::Unknown(ref error) => outcome_kind(error),
+        };
+        after_roll_back(&instance.instance_id, kind, why, taken_back)
+    }
+
+    /// Removes the note that an instance was empty: nothing that ECS did is amiss, so that it may go
+    /// again as soon as a plan has it so.
+    async fn forget_emptied(&self, cluster: &Cluster, instance: &Instance) {
+        if instance.emptied_at().is_none() {
+            return;
+        }
+        let arns = std::slice::from_ref(&instance.arn);
+        let forgotten = self.clients.ecs.delete_attribute(cluster, EMPTIED_ATTRIBUTE, arns);
+        if let Err(error) = forgotten.await {
+            let cause = Problem::from(error).text;
+            warn!("{} is kept for a day: {cause}", instance.instance_id);
+        }
+    }
+
+    /// Notes on a drained instance that it has no tasks any more. If that fails, the next sweep does.
+    async fn note_emptied(
+        &self,
+        cluster: &Cluster,
+        instance: &Instance,
+        why: String,
+    ) -> RemovalOutcome {
+        // Whole seconds, within the characters that ECS allows.
+        let now = self.clock.now();
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        let values = [(&instance.arn, now.to_string())];
+        let id = &instance.instance_id;
+        match self.clients.ecs.put_attribute(cluster, EMPTIED_ATTRIBUTE, &values).await {
+            Ok(()) => outcome(id, OutcomeKind::Waiting, why),
+            Err(error) => outcome(id, outcome_kind(&error), Problem::from(error).text),
         }
     }
 
@@ -222,9 +271,13 @@ fn after_roll_back(
 /// What would be done about an earlier drain.
 fn would_follow_up(instance: &Instance, decision: &FollowUp) -> RemovalOutcome {
     let kind = match decision {
-        FollowUp::LeaveAlone(_) | FollowUp::Wait(_) => OutcomeKind::Waiting,
+        FollowUp::LeaveAlone(_) | FollowUp::Wait(_) | FollowUp::NoteEmptied(_) => {
+            OutcomeKind::Waiting
+        }
         FollowUp::Terminate(_) => OutcomeKind::WouldRemove,
-        FollowUp::Reactivate { .. } | FollowUp::Unmark(_) => OutcomeKind::WouldReactivate,
+        FollowUp::Reactivate { .. } | FollowUp::ReturnSpare(_) | FollowUp::Unmark(_) => {
+            OutcomeKind::WouldReactivate
+        }
     };
     outcome(&instance.instance_id, kind, decision.why().to_owned())
 }

@@ -8,12 +8,16 @@ use ebb_aws::{AwsError, GroupDescription, PlacedTask, Problem};
 use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskArn};
+use ebb_core::prices::{PriceBasis, add_prices};
 use ebb_core::reaper::follow_up::PlacementFailure;
+use ebb_core::reaper::managed_scaling::note_scale_out;
+use ebb_core::reaper::network_interfaces::{InstanceTypeInterfaces, add_network_interfaces};
 use ebb_core::reaper::owners::{is_managed_instance, owner};
 use ebb_core::reaper::reading::reads_max;
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
 use ebb_core::reaper::subnets::{SubnetZones, confine_to_subnets};
 use ebb_core::reaper::termination::GroupZones;
+use ebb_core::reaper::zone_rebalancing::tasks_to_rebalance;
 use ebb_planner::{
     Group, Instance, Inventory, KEEP_TAG, Task, TaskKind, candidates_to_inspect, group_may_shrink,
 };
@@ -69,6 +73,8 @@ pub(crate) struct Observation {
     pub(crate) inventory: Inventory,
     /// The services that find no place for a task.
     pub(crate) unplaced: Vec<PlacementFailure>,
+    /// What the instances' prices are based on.
+    pub(crate) prices: PriceBasis,
 }
 
 impl Sweep<'_> {
@@ -80,8 +86,8 @@ impl Sweep<'_> {
         let mut groups = self.clients.auto_scaling.groups().await?;
         for description in &mut groups {
             // A group that was deleted and made anew has the same name and another ARN.
-            description.group.managed_scaling =
-                managed.iter().any(|arn| arn_names(arn, &description.name));
+            let scaling = managed.iter().find(|(arn, _)| arn_names(arn, &description.name));
+            description.group.managed_scaling = scaling.map(|(_, scaling)| *scaling);
         }
         Ok(Groups(groups))
     }
@@ -103,25 +109,47 @@ impl Sweep<'_> {
             services: Vec::new(),
         };
         self.add_groups(&mut inventory, groups).await?;
-        let services = ecs.all_services(cluster).await?;
+        let prices = self.add_prices(&mut inventory.instances).await;
+        let services = self.services(cluster).await?;
         let inspected = self.instances_to_inspect(&inventory, candidates);
         let arns: Vec<_> =
             inspected.iter().map(|&index| inventory.instances[index].arn.clone()).collect();
         let tasks = ecs.tasks_on_all(cluster, &arns).await?;
 
         let relevant = self.add_services(&mut inventory, &services, &tasks).await?;
+        self.add_network_interfaces(&mut inventory).await;
         let protected = self.protected_tasks(&inventory, &relevant, &tasks).await?;
         add_tasks(&mut inventory, &inspected, &services, &tasks, &protected);
         self.add_distinct_services(&mut inventory, &tasks).await?;
+        self.add_uneven_services(&mut inventory, &relevant).await?;
         let unplaced = relevant
             .iter()
             .zip(&inventory.services)
             .filter_map(|(description, service)| description.unplaced(service))
             .collect();
-        Ok(Observation { inventory, unplaced })
+        Ok(Observation { inventory, unplaced, prices })
     }
 
-    /// Joins the instances with their groups, and with their prices.
+    /// Every service of a cluster, with the strategy of the cluster where it names none.
+    async fn services(&self, cluster: &Cluster) -> Result<Vec<ServiceDescription>, AwsError> {
+        let mut services = self.paced_ecs.all_services(cluster).await?;
+        // Few services leave their capacity to the cluster: as a rule, the call is saved.
+        if services.iter().any(|service| service.uses_default_strategy) {
+            let default = self.paced_ecs.default_capacity_provider_strategy(cluster).await;
+            // A missing permission must not hide what else may go.
+            let default = default.map_err(|error| {
+                let cause = Problem::from(error).text;
+                warn!("Services without a strategy of their own keep their instances: {cause}");
+            });
+            let default = default.ok();
+            for service in &mut services {
+                service.apply_default_strategy(default.as_deref());
+            }
+        }
+        Ok(services)
+    }
+
+    /// Joins the instances with their groups.
     async fn add_groups(&self, inventory: &mut Inventory, groups: &Groups) -> Result<(), AwsError> {
         let members: BTreeMap<_, _> = groups
             .0
@@ -144,8 +172,16 @@ impl Sweep<'_> {
                     .or_insert_with(|| group_of(description, &inventory.cluster));
             }
             instance.ecs_managed = is_managed_instance(instance);
-            instance.price_microusd =
-                self.settings.instance_prices.get(&instance.instance_type).copied();
+        }
+        for description in &groups.0 {
+            let Some(group) = inventory.groups.get_mut(&description.name) else { continue };
+            let members = description.members.iter();
+            let members = members.map(|member| (&member.lifecycle_state, member.weight));
+            let of_group =
+                |instance: &&Instance| instance.group.as_ref() == Some(&description.name);
+            let registered = inventory.instances.iter().filter(of_group);
+            let youngest = registered.filter_map(|instance| instance.registered_at).max();
+            note_scale_out(group, members, youngest, self.clock.now());
         }
         // Instance refreshes can only be asked for group by group, so groups that would be kept
         // anyway are left out.
@@ -158,6 +194,15 @@ impl Sweep<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Gives the instances their prices. AWS is asked only about types whose price is not stated.
+    async fn add_prices(&self, instances: &mut [Instance]) -> PriceBasis {
+        let stated = &self.settings.instance_prices;
+        let types = instances.iter().map(|instance| &instance.instance_type);
+        let types = types.filter(|name| !name.is_empty() && !stated.contains_key(*name));
+        let market = self.prices.read(&types.cloned().collect(), self.clock.now()).await;
+        add_prices(instances, stated, self.clients.region(), &market)
     }
 
     /// The instances whose tasks are read, by index: the tasks of what drains are on their way, and
@@ -200,6 +245,7 @@ impl Sweep<'_> {
             .filter(|service| {
                 with_tasks.contains(service.name.as_str())
                     || service.in_flight(tasks_leaving(service, &on_draining)) > 0
+                    || is_uneven(service)
             })
             .collect();
         let requirements = self.task_requirements(&relevant).await?;
@@ -222,21 +268,42 @@ impl Sweep<'_> {
     /// for the rest of the sweep: a missing permission must not hide what else may go.
     async fn subnet_zones(&self, services: &[&ServiceDescription]) -> SubnetZones {
         let mut known = self.subnet_zones.lock().await;
-        let subnets: BTreeSet<_> = services
-            .iter()
-            .flat_map(|service| &service.subnets)
-            .filter(|subnet| !known.contains_key(*subnet))
-            .cloned()
-            .collect();
-        let mut zones = self.clients.ec2.subnet_zones(&subnets).await.unwrap_or_else(|error| {
+        let subnets = services.iter().flat_map(|service| &service.subnets);
+        let subnets = not_asked_about(subnets, &known);
+        let zones = self.clients.ec2.subnet_zones(&subnets).await.unwrap_or_else(|error| {
             let cause = Problem::from(error).text;
             warn!("Services in network mode awsvpc keep their instances: {cause}");
             BTreeMap::new()
         });
-        known.extend(subnets.into_iter().map(|subnet| {
-            let zone = zones.remove(&subnet);
-            (subnet, zone)
-        }));
+        add_answers(&mut known, subnets, zones);
+        known.clone()
+    }
+
+    /// Adds the network interfaces that instances have beside those that tasks may hold, if there
+    /// is a service in network mode `awsvpc`.
+    async fn add_network_interfaces(&self, inventory: &mut Inventory) {
+        if inventory.services.iter().all(|service| service.demand.network_interfaces == 0) {
+            return;
+        }
+        let types = self.instance_type_interfaces(&inventory.instances).await;
+        for instance in &mut inventory.instances {
+            add_network_interfaces(instance, &types);
+        }
+    }
+
+    /// How many network interfaces the types of these instances have. If EC2 cannot be asked that is
+    /// not known for the rest of the sweep: the fewest that any type has are enough to go on with.
+    async fn instance_type_interfaces(&self, instances: &[Instance]) -> InstanceTypeInterfaces {
+        let mut known = self.instance_type_interfaces.lock().await;
+        let types = instances.iter().map(|instance| &instance.instance_type);
+        let types = not_asked_about(types, &known);
+        let interfaces =
+            self.clients.ec2.network_interfaces(&types).await.unwrap_or_else(|error| {
+                let cause = Problem::from(error).text;
+                warn!("Instances are taken to have the fewest network interfaces: {cause}");
+                BTreeMap::new()
+            });
+        add_answers(&mut known, types, interfaces);
         known.clone()
     }
 
@@ -306,6 +373,33 @@ impl Sweep<'_> {
         }
         Ok(())
     }
+
+    /// Finds out how many tasks of services whose zones are uneven ECS has yet to move.
+    async fn add_uneven_services(
+        &self,
+        inventory: &mut Inventory,
+        relevant: &[&ServiceDescription],
+    ) -> Result<(), AwsError> {
+        for (index, description) in relevant.iter().enumerate() {
+            if is_uneven(description) {
+                let name = &description.name;
+                let tasks = self.paced_ecs.tasks_of_service(&inventory.cluster, name).await?;
+                let running: Vec<_> = tasks
+                    .iter()
+                    .filter(|task| !task.told_to_stop)
+                    .map(|task| &task.container_instance)
+                    .collect();
+                let moves = tasks_to_rebalance(inventory, &inventory.services[index], &running);
+                inventory.services[index].tasks_to_rebalance = Some(moves);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether ECS is to move tasks of a service, whatever a sweep does.
+fn is_uneven(service: &ServiceDescription) -> bool {
+    service.zones_uneven && service.rebalances_zones()
 }
 
 /// The instances for which this is true, by index.
@@ -335,6 +429,26 @@ fn tasks_on_draining<'t>(inventory: &Inventory, tasks: &'t [PlacedTask]) -> BTre
 /// How many of a service's tasks on draining instances need another place.
 fn tasks_leaving(service: &ServiceDescription, on_draining: &BTreeMap<&str, u64>) -> u64 {
     on_draining.get(service.name.as_str()).copied().unwrap_or(0)
+}
+
+/// What EC2 was not asked about yet.
+fn not_asked_about<'a, T>(
+    names: impl Iterator<Item = &'a String>,
+    known: &BTreeMap<String, Option<T>>,
+) -> BTreeSet<String> {
+    names.filter(|name| !known.contains_key(*name)).cloned().collect()
+}
+
+/// Adds what EC2 answered about each name, so that none is asked about again.
+fn add_answers<T>(
+    known: &mut BTreeMap<String, Option<T>>,
+    names: BTreeSet<String>,
+    mut answers: BTreeMap<String, T>,
+) {
+    for name in names {
+        let answer = answers.remove(&name);
+        known.insert(name, answer);
+    }
 }
 
 /// The group as the planner takes it, with what its tags say.

@@ -62,20 +62,27 @@ fn notice(answer: &Answer) -> Option<(String, String)> {
     }
     let stranded: usize = answer.clusters.iter().map(|report| report.stranded.len()).sum();
     let removed = count(removed(answer), "container instance");
+    let removes = match answer.of_kind(OutcomeKind::LeftToEcs).count() {
+        0 => format!("Ebb removes {removed}"),
+        left => format!("Ebb removes {removed}, and leaves {left} to ECS"),
+    };
     let subject = match reactivated(answer) {
         // Nothing is removed where sweeps only plan.
         0 if stranded > 0 => {
             format!("Ebb only plans, and left {} DRAINING", count(stranded, "container instance"))
         }
-        0 => format!("Ebb removes {removed}"),
-        1 => format!("Ebb removes {removed}; 1 is ACTIVE again"),
-        reactivated => format!("Ebb removes {removed}; {reactivated} are ACTIVE again"),
+        0 => removes,
+        1 => format!("{removes}; 1 is ACTIVE again"),
+        reactivated => format!("{removes}; {reactivated} are ACTIVE again"),
     };
     Some((subject, texts.join("\n").chars().take(NOTICE_CHARS_MAX).collect()))
 }
 
 fn is_notable(outcome: &RemovalOutcome) -> bool {
-    let removed = matches!(outcome.outcome, OutcomeKind::Terminating | OutcomeKind::Draining);
+    let removed = matches!(
+        outcome.outcome,
+        OutcomeKind::Terminating | OutcomeKind::Draining | OutcomeKind::LeftToEcs
+    );
     removed || outcome.reactivated || outcome.outcome.is_failure()
 }
 
@@ -98,6 +105,7 @@ fn metrics_of(answer: &Answer, problems: &[Problem], clock: Clock) -> Vec<Vec<Me
         metric("Sweeps", usize::from(answer.ignored.is_none())),
         metric("InstancesRemovable", removable),
         metric("InstancesRemoved", removed(answer)),
+        metric("InstancesLeftToEcs", answer.of_kind(OutcomeKind::LeftToEcs).count()),
         metric("InstancesReactivated", reactivated(answer)),
         Metric { name: "SweepSeconds", unit: Unit::Seconds, value: clock.elapsed().as_secs_f64() },
         metric("Failed", failed),

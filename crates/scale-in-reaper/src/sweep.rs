@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ebb_aws::{AwsError, AwsErrorKind, Clients, Clock, Ecs, Problem};
+use ebb_aws::{AwsError, AwsErrorKind, Clients, Clock, Ecs, PriceReader, Problem};
 use ebb_core::ids::GroupName;
+use ebb_core::reaper::network_interfaces::InstanceTypeInterfaces;
 use ebb_core::reaper::services::TaskRequirements;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::subnets::SubnetZones;
@@ -30,6 +31,7 @@ pub(crate) struct Sweep<'a> {
     /// ECS, read no faster than leaves room for everybody else.
     pub(crate) paced_ecs: Ecs,
     pub(crate) settings: &'a ReaperSettings,
+    pub(crate) prices: &'a PriceReader,
     pub(crate) mode: ReaperMode,
     pub(crate) policy: Policy,
     pub(crate) clock: Clock,
@@ -39,6 +41,8 @@ pub(crate) struct Sweep<'a> {
     pub(crate) task_requirements: Mutex<BTreeMap<String, TaskRequirements>>,
     /// Each subnet is asked about once.
     pub(crate) subnet_zones: Mutex<SubnetZones>,
+    /// Each instance type is asked about once.
+    pub(crate) instance_type_interfaces: Mutex<InstanceTypeInterfaces>,
     /// Whether groups hold an instance until it is empty. Each group is asked once.
     pub(crate) holding_groups: Mutex<BTreeMap<GroupName, bool>>,
 }
@@ -48,6 +52,7 @@ impl<'a> Sweep<'a> {
     pub(crate) fn new(
         clients: &'a Clients,
         settings: &'a ReaperSettings,
+        prices: &'a PriceReader,
         mode: ReaperMode,
         clock: Clock,
         deadline: Timestamp,
@@ -57,12 +62,14 @@ impl<'a> Sweep<'a> {
             clients,
             paced_ecs: clients.ecs.paced(),
             settings,
+            prices,
             mode,
             policy: settings.policy(),
             clock,
             act_by: deadline - ACT_MARGIN.min(time_left / 2),
             task_requirements: Mutex::default(),
             subnet_zones: Mutex::default(),
+            instance_type_interfaces: Mutex::default(),
             holding_groups: Mutex::default(),
         }
     }

@@ -20,6 +20,10 @@ mock_resource "aws_iam_role" {
   defaults = { arn = "arn:aws-cn:iam::111122223333:role/mocked" }
 }
 
+mock_resource "aws_iam_policy" {
+  defaults = { arn = "arn:aws-cn:iam::111122223333:policy/mocked" }
+}
+
 mock_resource "aws_sqs_queue" {
   defaults = { arn = "arn:aws-cn:sqs:cn-north-1:111122223333:mocked" }
 }

@@ -23,7 +23,7 @@ pub(super) enum Contract {
 }
 
 /// Every operation that this crate calls.
-const CONTRACTS: [(&str, Contract); 27] = [
+const CONTRACTS: [(&str, Contract); 30] = [
     ("CompleteLifecycleAction", Contract::Elements(&["CompleteLifecycleActionResult"])),
     ("DeleteAttributes", Contract::Structures("attributes", &["name"])),
     (
@@ -51,6 +51,8 @@ const CONTRACTS: [(&str, Contract); 27] = [
         Contract::Members(&["DescribeInstanceRefreshesResult", "InstanceRefreshes"], &["Status"]),
     ),
     // EC2 API (2016-11-15).
+    ("DescribeInstanceTypes", Contract::Members(&["instanceTypeSet"], &["instanceType"])),
+    // EC2 API (2016-11-15).
     ("DescribeInstances", Contract::Elements(&["reservationSet"])),
     (
         "DescribeLifecycleHooks",
@@ -61,9 +63,19 @@ const CONTRACTS: [(&str, Contract); 27] = [
     ),
     ("DescribeServices", Contract::Structures("services", &["serviceName"])),
     // EC2 API (2016-11-15).
+    (
+        "DescribeSpotPriceHistory",
+        Contract::Members(
+            &["spotPriceHistorySet"],
+            &["instanceType", "availabilityZone", "timestamp", "spotPrice"],
+        ),
+    ),
+    // EC2 API (2016-11-15).
     ("DescribeSubnets", Contract::Members(&["subnetSet"], &["subnetId", "availabilityZone"])),
     ("DescribeTaskDefinition", Contract::Structure("taskDefinition", &["taskDefinitionArn"])),
     ("DescribeTasks", Contract::Structures("tasks", &["taskArn", "lastStatus"])),
+    // AWS Price List API (2017-10-15).
+    ("GetProducts", Contract::Texts("PriceList")),
     ("GetTaskProtection", Contract::Structures("protectedTasks", &["taskArn"])),
     // It lists the instances or the errors.
     ("LaunchInstances", Contract::Elements(&["LaunchInstancesResult", "ClientToken"])),

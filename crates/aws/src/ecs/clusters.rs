@@ -1,11 +1,14 @@
-//! Which clusters a function works on, and how large they are.
+//! Which clusters a function works on, how large they are, and where they place tasks by default.
 
 use std::collections::BTreeMap;
 
 use aws_config::retry::RetryConfig;
 use ebb_core::ids::Cluster;
+use ebb_core::reaper::capacity_providers::CapacityProviderStrategyItem;
 
 use crate::ecs::ecs_client::Ecs;
+use crate::ecs::failures::check_complete;
+use crate::ecs::services::strategy_items;
 use crate::error::AwsError;
 use crate::pace::Pacer;
 use crate::reads::list;
@@ -44,6 +47,26 @@ impl Ecs {
         });
         Ok(pages.await?.iter().map(Cluster::new).collect())
     }
+
+    /// The default capacity provider strategy of a cluster, by which services that name neither a
+    /// launch type nor a strategy place their tasks. Empty if it has none, or was deleted.
+    ///
+    /// # Errors
+    /// If the call fails.
+    pub async fn default_capacity_provider_strategy(
+        &self,
+        cluster: &Cluster,
+    ) -> Result<Vec<CapacityProviderStrategyItem>, AwsError> {
+        let operation = format!("describe cluster {}", cluster.name());
+        let request = self.client.describe_clusters().clusters(cluster.as_str());
+        let ok = request.send().await.map_err(|error| AwsError::new(&operation, error))?;
+        check_complete(&operation, 1, ok.clusters().len(), ok.failures())?;
+        let described = ok.clusters().first();
+        Ok(described.map_or_else(Vec::new, |described| {
+            strategy_items(described.default_capacity_provider_strategy())
+        }))
+    }
+
     /// How many container instances are registered in each cluster, ACTIVE or DRAINING, by its name.
     /// A cluster that has gone is left out. Not tried again where ECS throttles a call: for a guess
     /// that nothing may wait for.

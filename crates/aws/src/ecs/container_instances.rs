@@ -163,8 +163,8 @@ impl Ecs {
     }
 
     /// Reads every container instance of a cluster on an EC2 instance, in any status but INACTIVE.
-    /// What Auto Scaling knows of them is left open, and so are their tasks. Those that leave the
-    /// cluster meanwhile are left out.
+    /// What Auto Scaling knows of them is left open, and so are their tasks, and the network
+    /// interfaces that these do not hold. Those that leave the cluster meanwhile are left out.
     ///
     /// # Errors
     /// If a call fails, or an answer leaves one out without saying so: a cluster that was read in

@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecs::types::{Attribute, ContainerInstance, Resource};
 use ebb_core::ids::{ContainerInstanceArn, InstanceId};
-use ebb_core::reaper::services::{CAPACITY_PROVIDER, network_interfaces};
-use ebb_planner::{HostPort, Instance, Protocol, Resources};
+use ebb_planner::{CAPACITY_PROVIDER, HostPort, Instance, Protocol, Resources};
 use jiff::Timestamp;
 
 /// A container instance in the planner's words, without what Auto Scaling knows of it and without
-/// its tasks. `None` if it is not on an EC2 instance (an external instance has an SSM id): Ebb
+/// its tasks, and with no network interfaces but those that its tasks may hold. `None` if it is not on an EC2 instance (an external instance has an SSM id): Ebb
 /// never removes it, and tasks that may run on EC2 are not placed on it.
 pub(super) fn planner_instance(described: &ContainerInstance) -> Option<Instance> {
     let attributes = attributes(described);
@@ -32,16 +31,12 @@ pub(super) fn planner_instance(described: &ContainerInstance) -> Option<Instance
         attributes,
         ..Instance::new(id, arn)
     };
-    let interfaces = network_interfaces(&instance);
     // In network mode awsvpc, a task holds a network interface of its own. Which tasks do is known
     // for few instances only, so each is taken to hold one.
     let tasks =
         i64::from(described.running_tasks_count()) + i64::from(described.pending_tasks_count());
     if let Some(registered) = &mut instance.registered {
-        registered.network_interfaces = interfaces;
-    }
-    if let Some(remaining) = &mut instance.remaining {
-        remaining.network_interfaces = (interfaces - tasks).max(0);
+        registered.network_interfaces = tasks;
     }
     Some(instance)
 }

@@ -4,14 +4,17 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types::{
-    AwsVpcConfiguration, CapacityProviderStrategyItem, Deployment, DeploymentConfiguration,
+    AvailabilityZoneRebalancing, AwsVpcConfiguration,
+    CapacityProviderStrategyItem as SdkStrategyItem, Deployment, DeploymentConfiguration,
     DeploymentStrategy, LaunchType, NetworkConfiguration, PlacementConstraint,
     PlacementConstraintType, PlacementStrategy, PlacementStrategyType, SchedulingStrategy,
     Service as SdkService, ServiceEvent, TaskSet,
 };
 use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::diagnosis::{Service, placement_failure};
+use ebb_core::reaper::capacity_providers::{CapacityProviderStrategyItem, runs_on_fargate};
 use ebb_core::reaper::services::ServiceDescription;
+use ebb_core::reaper::zone_rebalancing::zones_uneven;
 use ebb_planner::Strategy;
 use jiff::Timestamp;
 
@@ -144,7 +147,7 @@ fn service_description(described: &SdkService) -> Option<ServiceDescription> {
     let minimum = configuration.and_then(|configuration| configuration.minimum_healthy_percent());
     let maximum = configuration.and_then(|configuration| configuration.maximum_percent());
     let constraints = described.placement_constraints();
-    let providers = described.capacity_provider_strategy();
+    let strategy = strategy_items(described.capacity_provider_strategy());
     Some(ServiceDescription {
         name: described.service_name()?.to_owned(),
         daemon: is_daemon(described),
@@ -162,10 +165,16 @@ fn service_description(described: &SdkService) -> Option<ServiceDescription> {
         minimum_healthy_percent: percent(minimum, MINIMUM_HEALTHY_PERCENT),
         maximum_percent: percent(maximum, MAXIMUM_PERCENT),
         subnets: subnets(described.network_configuration()),
-        capacity_providers: providers
+        uses_default_strategy: described.launch_type().is_none() && strategy.is_empty(),
+        capacity_provider_strategy: strategy,
+        zone_rebalancing: described.availability_zone_rebalancing()
+            == Some(&AvailabilityZoneRebalancing::Enabled),
+        // ECS lists the newest event first.
+        zones_uneven: described
+            .events()
             .iter()
-            .map(|provider| provider.capacity_provider().to_owned())
-            .collect(),
+            .find_map(|event| zones_uneven(event.message()?))
+            .unwrap_or(false),
         unclear: unclear(described).map(str::to_owned),
         placement_failures: placement_failures(described),
     })
@@ -234,16 +243,21 @@ fn is_unknown(constraint: &PlacementConstraint) -> bool {
 
 /// Whether the service's tasks run on something else than the cluster's EC2 instances.
 fn runs_elsewhere(described: &SdkService) -> bool {
-    let providers = described.capacity_provider_strategy();
     match described.launch_type() {
         Some(LaunchType::Ec2) => false,
         Some(_) => true,
-        None => !providers.is_empty() && providers.iter().all(is_fargate),
+        None => runs_on_fargate(&strategy_items(described.capacity_provider_strategy())),
     }
 }
 
-fn is_fargate(provider: &CapacityProviderStrategyItem) -> bool {
-    matches!(provider.capacity_provider(), "FARGATE" | "FARGATE_SPOT")
+/// A capacity provider strategy in our words.
+pub(super) fn strategy_items(strategy: &[SdkStrategyItem]) -> Vec<CapacityProviderStrategyItem> {
+    let items = strategy.iter().map(|item| CapacityProviderStrategyItem {
+        capacity_provider: item.capacity_provider().to_owned(),
+        base: item.base(),
+        weight: item.weight(),
+    });
+    items.collect()
 }
 
 /// When ECS said that it could not place a task, newest first.

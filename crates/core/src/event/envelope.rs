@@ -245,7 +245,7 @@ fn message_id(record: &Value) -> Option<&str> {
 
 /// The event of an invocation that failed, in Lambda's record of it: as it is, or as EventBridge
 /// passes it on.
-fn request_payload(value: &Value) -> Option<&Value> {
+pub(crate) fn request_payload(value: &Value) -> Option<&Value> {
     let is_lambda = value.get("source").and_then(Value::as_str) == Some("lambda");
     let record = if is_lambda { value.get("detail")? } else { value };
     record.get("requestContext")?;

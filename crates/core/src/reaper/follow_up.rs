@@ -6,7 +6,8 @@
 //! Nothing that a sweep began is forgotten, and nothing that others drain is touched.
 
 use ebb_planner::{
-    Group, Headroom, Instance, Inventory, Policy, Resources, TaskKind, kept_by_group,
+    Group, Headroom, Instance, Inventory, Policy, Resources, TaskKind, is_kept_as_spare,
+    kept_by_group,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -28,6 +29,16 @@ pub const STALLED_AFTER: SignedDuration = SignedDuration::from_hours(2);
 /// writes it just before it drains, and lasts for as long as Lambda allows at most (Lambda
 /// Developer Guide, gettingstarted-limits).
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_secs(900);
+
+/// How long ECS's cluster auto scaling is given to take away an instance that was left to it and has
+/// no tasks any more, from when a sweep first saw that. It takes the low alarm 15 minutes, and then
+/// less than half of what is empty goes every minute (ECS Developer Guide,
+/// managed-scaling-behavior).
+const TAKEN_WITHIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// For how long too few instances must be in use until ECS takes any away (ECS Developer Guide,
+/// managed-scaling-behavior): only after that is it known which of them it keeps.
+const LOW_ALARM: SignedDuration = SignedDuration::from_mins(15);
 
 /// A service that finds no place for a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +70,9 @@ pub enum FollowUp {
     Terminate(String),
     /// Leave it as it is until the next sweep.
     Wait(String),
+    /// The same, and note that it has no tasks any more: from now on ECS is given its time to take
+    /// it.
+    NoteEmptied(String),
     /// Set it to ACTIVE again.
     Reactivate {
         /// Why.
@@ -66,6 +80,9 @@ pub enum FollowUp {
         /// Whether that is because load has come back: nothing is to be removed then.
         load: bool,
     },
+    /// Set it to ACTIVE again: managed scaling keeps it as a spare instance. It may go again at once,
+    /// in place of another one.
+    ReturnSpare(String),
     /// Its group terminates it already: the rest is the lifecycle drainer's.
     LeaveAlone(String),
     /// It is ACTIVE: only its mark is to be removed.
@@ -78,7 +95,9 @@ impl FollowUp {
         match self {
             Self::Terminate(why)
             | Self::Wait(why)
+            | Self::NoteEmptied(why)
             | Self::Reactivate { why, .. }
+            | Self::ReturnSpare(why)
             | Self::LeaveAlone(why)
             | Self::Unmark(why) => why,
         }
@@ -115,7 +134,7 @@ pub fn follow_up(
         // decides who comes back first.
         let Some(decision) = marked.decide(&headroom, &load.unplaced) else { continue };
         // What comes back counts at once, so that no more comes back than the load needs.
-        if matches!(decision, FollowUp::Reactivate { .. }) {
+        if matches!(decision, FollowUp::Reactivate { .. } | FollowUp::ReturnSpare(_)) {
             add_to_headroom(&mut headroom, inventory, instance);
         }
         decisions.push((index, decision));
@@ -243,8 +262,9 @@ impl MarkedInstance<'_> {
             return reactivate(reason.to_string());
         }
         // 3. What the load needs comes back, whatever has come of the drain.
-        if let Some(why) =
-            missing_headroom(headroom, self.policy).or_else(|| self.needed_by(unplaced))
+        if let Some(why) = missing_headroom(headroom, self.policy)
+            .or_else(|| self.needed_by(unplaced))
+            .or_else(|| scaled_out(name, group))
         {
             return FollowUp::Reactivate { why: format!("load has come back: {why}"), load: true };
         }
@@ -268,7 +288,10 @@ impl MarkedInstance<'_> {
             }
             None => {}
         }
-        // 6. An empty instance goes.
+        // 6. An empty instance goes: by ECS where it sees to that, or else by Ebb.
+        if tasks_left == 0 && group.is_left_to_ecs() {
+            return self.decide_left_to_ecs(name);
+        }
         if tasks_left == 0 {
             return FollowUp::Terminate("its tasks have stopped".to_owned());
         }
@@ -287,6 +310,30 @@ impl MarkedInstance<'_> {
                 self.mark.at,
                 words::count(tasks_left, "task")
             ))
+        }
+    }
+
+    /// The rules for an instance without tasks that ECS is to take.
+    fn decide_left_to_ecs(&self, group: &GroupName) -> FollowUp {
+        // What was noted before this drain is about an earlier one.
+        let emptied_at = self.instance.emptied_at().filter(|at| *at >= self.mark.at);
+        match emptied_at {
+            None => FollowUp::NoteEmptied("its tasks have stopped; ECS takes it".to_owned()),
+            Some(at)
+                if self.now.duration_since(at) >= LOW_ALARM
+                    && is_kept_as_spare(self.inventory, group) =>
+            {
+                FollowUp::ReturnSpare(format!(
+                    "group {group} has no more instances than targetCapacity asks for: it is a spare \
+                     one"
+                ))
+            }
+            Some(at) if self.now.duration_since(at) >= TAKEN_WITHIN => {
+                reactivate(format!("ECS has not taken it, which has had no tasks since {at}"))
+            }
+            Some(at) => {
+                FollowUp::Wait(format!("its tasks have stopped; ECS takes it: seen at {at}"))
+            }
         }
     }
 
@@ -328,6 +375,14 @@ impl MarkedInstance<'_> {
                 .flatten()
                 .all(|task| matches!(task.kind, TaskKind::Standalone | TaskKind::Daemon))
     }
+}
+
+/// A group that its capacity provider makes larger can have back at once what is launched
+/// otherwise.
+fn scaled_out(name: &GroupName, group: &Group) -> Option<String> {
+    let scaling = group.managed_scaling.filter(|scaling| scaling.scaling_out)?;
+    let share = words::percent(scaling.target_capacity);
+    Some(format!("its capacity provider scales group {name} out (targetCapacity {share})"))
 }
 
 fn reactivate(why: String) -> FollowUp {
@@ -411,12 +466,13 @@ fn sum(a: Resources, b: Resources) -> Resources {
 mod tests {
     use std::collections::BTreeSet;
 
-    use ebb_planner::{HostPort, Protocol, Service};
+    use ebb_planner::{EMPTIED_ATTRIBUTE, HostPort, ManagedScaling, Protocol, Service};
 
     use super::*;
     use crate::mark::DRAINED_BY;
     use crate::reaper::testing::{
-        NOW, group_name, headroom, instance, inventory, resources, seconds_ago, task,
+        NOW, group_name, headroom, instance, inventory, managed_scaling, resources, seconds_ago,
+        task,
     };
 
     const FUNCTION: &str = "scale-in-reaper";
@@ -450,6 +506,8 @@ mod tests {
         match decision {
             FollowUp::Terminate(_) => "terminate",
             FollowUp::Wait(_) => "wait",
+            FollowUp::NoteEmptied(_) => "note emptied",
+            FollowUp::ReturnSpare(_) => "return spare",
             FollowUp::Reactivate { load: false, .. } => "reactivate",
             FollowUp::Reactivate { load: true, .. } => "reactivate for load",
             FollowUp::LeaveAlone(_) => "leave alone",
@@ -493,7 +551,9 @@ mod tests {
             ("in no group", |inventory| inventory.instances[0].group = None),
             ("protected", |inventory| inventory.instances[0].protected_from_scale_in = true),
             ("group at its minimum", |inventory| group(inventory).min_size = 10),
-            ("managed scaling", |inventory| group(inventory).managed_scaling = true),
+            ("managed scaling", |inventory| {
+                group(inventory).managed_scaling = Some(managed_scaling(true));
+            }),
             ("group suspended", |inventory| {
                 group(inventory).unavailable = Some("suspended".to_owned());
             }),
@@ -550,6 +610,84 @@ mod tests {
             let decisions = decide(&inventory, &roomy());
             let stranded = stranded(&inventory, &decisions, FUNCTION);
             assert_eq!(stranded.len(), usize::from(expected), "{name}");
+        }
+    }
+
+    /// A drained instance whose group managed scaling decides about, with termination protection or
+    /// without. It was drained two hours ago.
+    fn managed(termination_protection: bool) -> Inventory {
+        let mut inventory = inventory(vec![drained(1, 7_200)]);
+        group(&mut inventory).managed_scaling = Some(managed_scaling(termination_protection));
+        inventory.instances[0].protected_from_scale_in = termination_protection;
+        inventory
+    }
+
+    fn assist(inventory: &Inventory) -> &'static str {
+        let policy = Policy { allow_managed_scaling: true, ..Policy::default() };
+        word(&follow_up(inventory, &policy, &roomy(), FUNCTION, NOW)[0].1)
+    }
+
+    #[test]
+    fn what_ecs_takes_is_left_to_it_for_an_hour_from_when_it_was_seen_without_tasks() {
+        assert_eq!(assist(&managed(true)), "note emptied");
+        for (seconds, expected) in [
+            (0, "wait"),
+            (3_599, "wait"),
+            (3_600, "reactivate"),
+            (7_200, "reactivate"),
+            (7_201, "note emptied"),
+        ] {
+            let mut inventory = managed(true);
+            let emptied_at = seconds_ago(seconds).to_string();
+            inventory.instances[0].attributes.insert(EMPTIED_ATTRIBUTE.to_owned(), emptied_at);
+            assert_eq!(assist(&inventory), expected, "{seconds} s ago");
+        }
+        assert_eq!(assist(&managed(false)), "terminate", "ECS would take any of the group");
+    }
+
+    #[test]
+    fn what_target_capacity_asks_for_comes_back_as_a_spare_instance() {
+        let decided = |seconds, target_capacity| {
+            let mut inventory = managed(true);
+            let scaling = ManagedScaling { target_capacity, ..managed_scaling(true) };
+            group(&mut inventory).managed_scaling = Some(scaling);
+            // Four of five are in use.
+            for number in 2..=5 {
+                let tasks = Some(vec![task(TaskKind::Standalone)]);
+                inventory.instances.push(Instance { tasks, ..instance(number) });
+            }
+            let emptied_at = seconds_ago(seconds).to_string();
+            inventory.instances[0].attributes.insert(EMPTIED_ATTRIBUTE.to_owned(), emptied_at);
+            assist(&inventory)
+        };
+        assert_eq!(decided(900, 80), "return spare");
+        assert_eq!(decided(899, 80), "wait", "ECS may still take others");
+        assert_eq!(decided(900, 90), "return spare");
+        assert_eq!(decided(900, 100), "wait", "at a hundred percent none is asked for");
+        assert_eq!(decided(3_600, 100), "reactivate");
+    }
+
+    #[test]
+    fn what_still_holds_tasks_is_not_left_to_ecs_and_stalls_as_any_other() {
+        for termination_protection in [true, false] {
+            let mut inventory = managed(termination_protection);
+            set_tasks(&mut inventory, TaskKind::Stopping);
+            assert_eq!(assist(&inventory), "reactivate");
+            let mark = Mark { function: FUNCTION.to_owned(), at: seconds_ago(7_199), cause: None };
+            set_mark(&mut inventory, &mark.to_string());
+            assert_eq!(assist(&inventory), "wait");
+        }
+    }
+
+    #[test]
+    fn a_group_that_is_scaled_out_has_its_instances_back() {
+        for termination_protection in [true, false] {
+            let mut inventory = managed(termination_protection);
+            let scaling =
+                ManagedScaling { scaling_out: true, ..managed_scaling(termination_protection) };
+            group(&mut inventory).managed_scaling = Some(scaling);
+            group(&mut inventory).unavailable = Some("it is being scaled out".to_owned());
+            assert_eq!(assist(&inventory), "reactivate for load");
         }
     }
 
@@ -647,10 +785,12 @@ mod tests {
             os_type: None,
             cpu_architecture: None,
             zones: None,
+            capacity_providers: BTreeSet::new(),
             strategy: Vec::new(),
             minimum_healthy_percent: 100,
             maximum_percent: 200,
             in_flight: 1,
+            tasks_to_rebalance: None,
             unclear: None,
         }];
         inventory.instances[0].tasks = Some(vec![task(TaskKind::Service(0))]);

@@ -5,10 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use ebb_planner::Instance;
+use ebb_planner::{CAPACITY_PROVIDER, Instance};
 
 use crate::ids::{Cluster, GroupName};
-use crate::reaper::services::CAPACITY_PROVIDER;
 
 /// The AWS service that owns a group, if one does.
 ///

@@ -21,15 +21,19 @@ impl Potential {
     /// Plans once more, without a cap. `planned` is the plan with it, for the same inventory.
     pub fn new(planned: &Plan, inventory: &Inventory, policy: &Policy, now: Timestamp) -> Self {
         let uncapped = Policy { max_removals_percent: 100, ..policy.clone() };
-        let plan = ebb_planner::plan(inventory, &uncapped, now);
-        let is_capped = plan.saving.planned > planned.saving.planned;
+        let saving = if uncapped == *policy {
+            planned.saving
+        } else {
+            ebb_planner::plan(inventory, &uncapped, now).saving
+        };
+        let is_capped = saving.planned > planned.saving.planned;
         let not_read = planned.keep.iter().filter(|kept| kept.reason == KeepReason::NotRead);
         Self {
             // One that is safe at once may be smaller than one that stops earlier.
             saving: if is_capped {
-                plan.saving
+                saving
             } else {
-                Saving { bound: plan.saving.bound, ..planned.saving }
+                Saving { bound: saving.bound, ..planned.saving }
             },
             cap_percent: is_capped.then_some(policy.max_removals_percent),
             not_read: not_read.count(),

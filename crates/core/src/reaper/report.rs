@@ -7,6 +7,7 @@ use ebb_planner::{Headroom, Kept, Plan, Removal, Reserved};
 use serde_json::{Value, json};
 
 use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
+use crate::prices::PriceBasis;
 use crate::reaper::potential::Potential;
 use crate::reaper::settings::{MAX_REMOVALS_PERCENT, ReaperMode};
 use crate::vocabulary::vocabulary;
@@ -26,6 +27,9 @@ vocabulary! {
         /// It is DRAINING. A later sweep terminates it, once it is empty: its group has no hook
         /// that would hold it, or its tasks are not sure to find a place.
         Draining = "draining",
+        /// It is DRAINING, and ECS takes it once it is empty: a capacity provider's managed scaling
+        /// decides the size of its group, with managed termination protection.
+        LeftToEcs = "left_to_ecs",
         /// It was drained by an earlier sweep, and is not empty yet.
         Waiting = "waiting",
         /// It is ACTIVE again, without a mark.
@@ -82,6 +86,8 @@ pub struct ClusterReport {
     pub plan: Plan,
     /// What a plan without the cap on one sweep comes to.
     pub potential: Potential,
+    /// What the prices are based on.
+    pub prices: PriceBasis,
     /// What was done about the instances that go, in the plan's order.
     pub outcomes: Vec<RemovalOutcome>,
     /// What became of those that an earlier sweep drained.
@@ -107,6 +113,7 @@ impl ClusterReport {
             cluster, remove, keep, headroom_before, headroom_after, reserved, saving, ..
         } = &self.plan;
         let potential = &self.potential;
+        let motion = self.plan.motion();
         json!({
             "cluster": cluster.name(),
             "remove": remove
@@ -120,10 +127,16 @@ impl ClusterReport {
             "stranded": self.stranded.iter().map(ContainerInstanceArn::id).collect::<Vec<_>>(),
             "headroom_before": headroom_json(headroom_before),
             "headroom_after": headroom_json(headroom_after),
+            "motion": {
+                "tasks": motion.displaced,
+                "rebalanced_tasks_max": motion.rebalanced,
+            },
             "reserved": reserved.iter().take(kept_max).map(reserved_json).collect::<Vec<_>>(),
             "saving": {
                 "planned_percent": rounded(saving.planned * 100.0),
                 "usd_per_hour": saving.planned_microusd.map(usd),
+                "price_sources": self.prices.sources,
+                "spot_known": !self.prices.spot_unknown,
                 "cap": potential.cap_percent.map(|_| MAX_REMOVALS_PERCENT),
                 "potential_percent": rounded(potential.saving.planned * 100.0),
                 "potential_usd_per_hour": potential.saving.planned_microusd.map(usd),

@@ -3,11 +3,12 @@
 //!
 //! EventBridge Scheduler sends the bare Input of its schedule, whatever that is, without an
 //! envelope (EventBridge Scheduler User Guide, managing-schedule-context-attributes); a rule sends
-//! a `Scheduled Event`; a person sends `{"mode":"plan"}`.
+//! a `Scheduled Event`; a person sends `{"mode":"plan"}`. Lambda's record of a sweep that failed, as it
+//! lies in the dead-letter queue, asks for what that was asked for.
 
 use serde_json::Value;
 
-use crate::event::{Event, ParseError, describe, is_notification};
+use crate::event::{Event, ParseError, describe, is_notification, request_payload};
 use crate::reaper::settings::ReaperMode;
 
 /// A sweep that is asked for.
@@ -42,6 +43,10 @@ pub fn read(payload: &Value) -> Result<Event<Request>, ParseError> {
     }
     if let Some(why) = why_not_a_request(payload) {
         return Ok(Event::ignored(why));
+    }
+    // A record that fails again is in a record of its own: no deeper than JSON may nest.
+    if let Some(request) = request_payload(payload) {
+        return read(request);
     }
     let mode = payload.get("mode");
     // A rule's event is EventBridge's from end to end: nobody wrote a mode into it.
@@ -136,6 +141,20 @@ mod tests {
         ] {
             assert_eq!(request(&payload), Some(Request { mode: None }), "{payload}");
         }
+    }
+
+    #[test]
+    fn a_record_of_a_sweep_that_failed_asks_for_the_same_again() {
+        let record = |payload: Value| {
+            json!({"version": "1.0", "requestContext": {"condition": "RetriesExhausted"},
+                   "requestPayload": payload, "responsePayload": {"errorType": "AwsOther"}})
+        };
+        let plan = Some(Request { mode: Some(ReaperMode::Plan) });
+        assert_eq!(request(&record(json!({"mode": "plan"}))), plan);
+        assert_eq!(request(&record(record(json!({"mode": "plan"})))), plan);
+        assert_eq!(request(&record(json!({}))), Some(Request { mode: None }));
+        assert_eq!(request(&record(json!({"Records": []}))), None, "what was ignored stays so");
+        assert!(read(&record(json!({"mode": "dry"}))).is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_planner::{Inventory, KeepReason, Kept, Plan, Policy, Saving};
+use ebb_planner::{Inventory, KEEP_ATTRIBUTE, KeepReason, Kept, Plan, Policy, Saving};
 use jiff::Timestamp;
 
 use crate::ecs::ContainerInstanceStatus;
@@ -19,9 +19,8 @@ pub fn revalidate(planned: &Plan, mut fresh: Inventory, policy: &Policy, now: Ti
     for instance in &mut fresh.instances {
         // Those that drain were read for what is on its way, not to be removed.
         if !instance.is_draining() && !candidates.contains(&instance.instance_id) {
-            // Without tasks the planner keeps an instance as not read, which is how it stops being
-            // a candidate.
-            instance.tasks = None;
+            // What bears this attribute is no candidate, and as much room as before.
+            instance.attributes.insert(KEEP_ATTRIBUTE.to_owned(), String::new());
         }
     }
     let mut replanned = ebb_planner::plan(&fresh, policy, now);

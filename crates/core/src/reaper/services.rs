@@ -4,16 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use ebb_planner::{DIMENSIONS, HostPort, Instance, Resources, Service, Strategy};
+use ebb_planner::{DIMENSIONS, HostPort, Resources, Service, Strategy};
 use jiff::Timestamp;
 
+use crate::reaper::capacity_providers::{
+    CapacityProviderStrategyItem, capacity_providers, runs_on_fargate,
+};
 use crate::reaper::follow_up::PlacementFailure;
-
-/// The attribute that an instance in the inventory has for its capacity provider. ECS shows the
-/// provider in a field of its own, and a service with a capacity provider strategy places its tasks
-/// on that provider's instances only (ECS Developer Guide, cluster-capacity-providers): as an
-/// attribute, it takes part like any other constraint.
-pub const CAPACITY_PROVIDER: &str = "ebb.capacity-provider";
 
 /// The attribute by which ECS spreads tasks of a service that has no placement strategy.
 const ZONE: &str = "ecs.availability-zone";
@@ -53,8 +50,15 @@ pub struct ServiceDescription {
     pub maximum_percent: u32,
     /// The subnets of its tasks in network mode `awsvpc`.
     pub subnets: BTreeSet<String>,
-    /// The capacity providers of its strategy.
-    pub capacity_providers: BTreeSet<String>,
+    /// Its capacity provider strategy.
+    pub capacity_provider_strategy: Vec<CapacityProviderStrategyItem>,
+    /// Whether it names neither a launch type nor a strategy, so that its cluster's default strategy
+    /// is its own (ECS Developer Guide, cluster-capacity-providers).
+    pub uses_default_strategy: bool,
+    /// Whether `availabilityZoneRebalancing` is ENABLED.
+    pub zone_rebalancing: bool,
+    /// Whether the last that ECS reported of rebalancing is that it goes on, or finds no place.
+    pub zones_uneven: bool,
     /// Why nothing can be said about where its tasks may run, if so.
     pub unclear: Option<String>,
     /// When ECS reported that it could not place a task of it, newest first.
@@ -79,12 +83,30 @@ pub struct TaskRequirements {
 }
 
 impl ServiceDescription {
+    /// Gives it its cluster's default strategy, if that is the one that it uses. `None` if that
+    /// could not be read: nobody can tell then where its tasks may run.
+    pub fn apply_default_strategy(&mut self, strategy: Option<&[CapacityProviderStrategyItem]>) {
+        if !self.uses_default_strategy {
+            return;
+        }
+        match strategy {
+            Some(strategy) => {
+                self.capacity_provider_strategy = strategy.to_vec();
+                self.elsewhere |= runs_on_fargate(strategy);
+            }
+            None => {
+                let why = "its cluster's default capacity provider strategy could not be read";
+                self.unclear = Some(why.to_owned());
+            }
+        }
+    }
+
     /// How many tasks hold no place yet, if `on_draining` of those that run do so on draining
     /// instances: what is wanted, less what runs elsewhere. Tasks that wait for a capacity provider
     /// count as pending while they hold no place (ECS Developer Guide, cluster-auto-scaling).
     pub fn in_flight(&self, on_draining: u64) -> u64 {
         let wanted = self.wanted();
-        let pending = if self.capacity_providers.is_empty() { self.pending } else { 0 };
+        let pending = if self.capacity_provider_strategy.is_empty() { self.pending } else { 0 };
         let on_draining = i64::try_from(on_draining).unwrap_or(i64::MAX);
         // A task on a draining instance runs now but needs another place soon, and so is counted as
         // missing.
@@ -128,24 +150,23 @@ impl ServiceDescription {
             os_type: only(definitions, |definition| &definition.os_type),
             cpu_architecture: only(definitions, |definition| &definition.cpu_architecture),
             zones: None,
+            capacity_providers: capacity_providers(&self.capacity_provider_strategy),
             strategy: self.effective_strategy(),
             minimum_healthy_percent,
             maximum_percent,
             in_flight: self.in_flight(on_draining),
+            // In a steady state ECS has moved what there was to move. Where it says that it has not,
+            // the tasks are to be counted: see `zone_rebalancing::tasks_to_rebalance`.
+            tasks_to_rebalance: self.rebalances_zones().then_some(0),
             unclear: self.why_unclear(definitions),
         }
     }
 
-    /// Its own constraints, those of the definitions, and its capacity provider; each once.
+    /// Its own constraints and those of the definitions, each once.
     fn all_constraints(&self, definitions: &[&TaskRequirements]) -> Vec<String> {
         let mut constraints = self.constraints.clone();
         constraints
             .extend(definitions.iter().flat_map(|definition| definition.constraints.clone()));
-        constraints.extend(
-            self.capacity_providers
-                .iter()
-                .map(|provider| format!("attribute:{CAPACITY_PROVIDER} == {provider}")),
-        );
         constraints.sort();
         constraints.dedup();
         constraints
@@ -161,11 +182,18 @@ impl ServiceDescription {
                     || values(definitions, |definition| &definition.cpu_architecture).len() > 1;
                 differ.then(|| "its task definitions are for different platforms".to_owned())
             })
-            .or_else(|| {
-                // All constraints must hold, and an instance has one provider at most.
-                (self.capacity_providers.len() > 1)
-                    .then(|| "its strategy names several capacity providers".to_owned())
-            })
+    }
+
+    /// Whether ECS moves its tasks until its Availability Zones are even. Only of a service that
+    /// spreads over them first, and that may have more tasks than it wants for a while (ECS
+    /// Developer Guide, service-rebalancing).
+    pub fn rebalances_zones(&self) -> bool {
+        let spreads_zones = match self.strategy.first() {
+            None => true,
+            Some(Strategy::Spread(field)) => field == ZONE,
+            Some(Strategy::Random | Strategy::BinpackCpu | Strategy::BinpackMemory) => false,
+        };
+        self.zone_rebalancing && !self.daemon && spreads_zones && self.maximum_percent > 100
     }
 
     /// The share of tasks that must stay healthy and that may run. ECS rounds the one up and the
@@ -239,28 +267,6 @@ fn only<'d>(
     values.first().filter(|_| values.len() == 1).map(|&value| value.clone())
 }
 
-/// The attribute by which an operator says how many tasks in network mode `awsvpc` an instance
-/// takes: AWS says that by instance type, in its documentation only.
-pub const NETWORK_INTERFACES: &str = "ebb.network-interfaces";
-/// The attribute of an instance with a trunk network interface. Source: ECS Developer Guide,
-/// container-instance-eni.
-const TRUNK: &str = "ecs.awsvpc-trunk-id";
-/// More than any instance type has: a greater number in the attribute is a slip of the pen.
-const NETWORK_INTERFACES_MAX: i64 = 1_000;
-
-/// The network interfaces for tasks of an instance: what its attribute says, or else the fewest
-/// that any instance type leaves for tasks, with and without trunking (ECS Developer Guide,
-/// container-instance-eni).
-pub fn network_interfaces(instance: &Instance) -> i64 {
-    let fewest = if instance.attributes.contains_key(TRUNK) { 4 } else { 1 };
-    instance
-        .attributes
-        .get(NETWORK_INTERFACES)
-        .and_then(|text| text.parse().ok())
-        .filter(|number| (0..=NETWORK_INTERFACES_MAX).contains(number))
-        .unwrap_or(fewest)
-}
-
 #[cfg(test)]
 mod tests {
     use ebb_planner::Protocol;
@@ -287,7 +293,7 @@ mod tests {
         assert_eq!(described(5, 5, 2).in_flight(2), 0, "whose replacements have their places");
         assert_eq!(described(5, 7, 0).in_flight(0), 0, "more than wanted");
         let waiting = ServiceDescription {
-            capacity_providers: ["spot".to_owned()].into(),
+            capacity_provider_strategy: vec![item("spot", 0, 1)],
             ..described(5, 3, 2)
         };
         assert_eq!(waiting.in_flight(0), 2, "pending ones may wait for a capacity provider");
@@ -409,17 +415,49 @@ mod tests {
         assert_eq!(effective_percents(1, 100, 200), (100, 200), "another may start");
     }
 
-    fn service_with(capacity_providers: &[&str]) -> Service {
-        let capacity_providers = capacity_providers.iter().map(|&name| name.to_owned()).collect();
-        ServiceDescription { capacity_providers, ..described(1, 1, 0) }.service(&[], 0)
+    fn item(provider: &str, base: i32, weight: i32) -> CapacityProviderStrategyItem {
+        CapacityProviderStrategyItem { capacity_provider: provider.to_owned(), base, weight }
     }
 
     #[test]
-    fn a_capacity_provider_is_a_constraint_and_several_are_unclear() {
-        let service = service_with(&["spot"]);
-        assert_eq!(service.constraints, ["attribute:ebb.capacity-provider == spot"]);
-        assert_eq!(service.unclear, None);
-        assert!(service_with(&["spot", "on-demand"]).unclear.is_some());
+    fn a_service_that_names_no_capacity_uses_the_default_strategy_of_its_cluster() {
+        let default = [item("spot", 0, 1), item("on-demand", 0, 0)];
+        let mut named = ServiceDescription {
+            capacity_provider_strategy: vec![item("on-demand", 0, 1)],
+            ..described(1, 1, 0)
+        };
+        named.apply_default_strategy(Some(&default));
+        assert_eq!(named.service(&[], 0).capacity_providers, ["on-demand".to_owned()].into());
+        let unnamed = ServiceDescription { uses_default_strategy: true, ..described(1, 1, 0) };
+        let mut on_spot = unnamed.clone();
+        on_spot.apply_default_strategy(Some(&default));
+        assert_eq!(on_spot.service(&[], 0).capacity_providers, ["spot".to_owned()].into());
+        let mut on_fargate = unnamed.clone();
+        on_fargate.apply_default_strategy(Some(&[item("FARGATE_SPOT", 0, 1)]));
+        assert!(on_fargate.elsewhere && !on_spot.elsewhere);
+        let mut unread = unnamed;
+        unread.apply_default_strategy(None);
+        assert!(unread.service(&[], 0).unclear.is_some());
+    }
+
+    #[test]
+    fn only_what_spreads_over_zones_and_may_start_more_is_rebalanced() {
+        let rebalances = |strategy: &[Strategy], maximum_percent, zone_rebalancing| {
+            let description = ServiceDescription {
+                strategy: strategy.to_vec(),
+                maximum_percent,
+                zone_rebalancing,
+                ..described(4, 4, 0)
+            };
+            description.service(&[], 0).tasks_to_rebalance.is_some()
+        };
+        assert!(rebalances(&[], 200, true));
+        assert!(rebalances(&[spread(ZONE), Strategy::BinpackCpu], 101, true));
+        assert!(!rebalances(&[], 200, false));
+        assert!(!rebalances(&[], 100, true), "it may start none beside the others");
+        for first in [spread("instanceId"), Strategy::BinpackMemory, Strategy::Random] {
+            assert!(!rebalances(&[first.clone(), spread(ZONE)], 200, true), "{first:?}");
+        }
     }
 
     fn spread(field: &str) -> Strategy {

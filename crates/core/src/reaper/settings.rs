@@ -10,6 +10,8 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::ids::{Cluster, GroupName, TopicArn};
+use crate::prices::microusd;
+use crate::reaper::managed_scaling::ManagedScalingMode;
 use crate::settings::{
     BOOLEAN, CLUSTERS, DEFAULT_NAMESPACE, Format, NAMESPACE, Problem, TOPIC_ARN, Whole, group_name,
     number, seconds, settings, word,
@@ -51,11 +53,14 @@ settings! {
             min_instance_age: SignedDuration = Policy::default().min_instance_age,
         /// The only groups that may be shrunk; `None` is every group.
         AUTO_SCALING_GROUPS: GROUPS => groups: Option<BTreeSet<GroupName>> = None,
-        /// Whether groups under a capacity provider's managed scaling may be shrunk.
-        ALLOW_MANAGED_SCALING: BOOLEAN => allow_managed_scaling: bool = false,
+        /// What is done with groups under a capacity provider's managed scaling.
+        MANAGED_SCALING: word!(ManagedScalingMode) =>
+            managed_scaling: ManagedScalingMode = ManagedScalingMode::Assist,
+        /// The same by its former name, if set: `false` is `leave`, `true` is `assist`.
+        ALLOW_MANAGED_SCALING: BOOLEAN => allow_managed_scaling: Option<bool> = None,
         /// Whether instances with standalone tasks may be removed, once those have ended.
         ALLOW_STANDALONE_TASKS: BOOLEAN => allow_standalone_tasks: bool = false,
-        /// What an hour of each instance type costs, in millionths of a dollar.
+        /// What an hour of each instance type costs, in millionths of a dollar, whatever AWS says.
         INSTANCE_PRICES: InstancePrices => instance_prices: BTreeMap<String, u64> = BTreeMap::new(),
         /// The topic that the hooks of the lifecycle drainer notify; `None` if no hook is its own.
         LIFECYCLE_TOPIC_ARN: TOPIC_ARN => lifecycle_topic: Option<TopicArn> = None,
@@ -64,18 +69,32 @@ settings! {
         /// The CloudWatch namespace of the metrics.
         METRICS_NAMESPACE: NAMESPACE => metrics_namespace: String = DEFAULT_NAMESPACE.to_owned(),
     }
-    check: contradiction
+    check: contradictions
 }
 
-/// Who asks for a dry run does not mean instances to go; and what a drainer only looks at, its hook
-/// lets go with tasks on it.
-fn contradiction(settings: &ReaperSettings) -> Option<Problem> {
-    let acts = settings.mode == ReaperMode::Act && settings.dry_run;
-    acts.then(|| Problem {
-        variable: REAPER_MODE,
-        value: ReaperMode::Act.as_str().to_owned(),
-        expected: "`plan`, as DRY_RUN is `true`",
-    })
+fn contradictions(settings: &ReaperSettings, is_set: impl Fn(&str) -> bool) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    // Who asks for a dry run does not mean instances to go; and what a drainer only looks at, its
+    // hook lets go with tasks on it.
+    if settings.mode == ReaperMode::Act && settings.dry_run {
+        problems.push(Problem {
+            variable: REAPER_MODE,
+            value: ReaperMode::Act.as_str().to_owned(),
+            expected: "`plan`, as DRY_RUN is `true`",
+        });
+    }
+    let expected = match (settings.managed_scaling, settings.allow_managed_scaling) {
+        (ManagedScalingMode::Assist, Some(false)) => "`leave`, as ALLOW_MANAGED_SCALING is `false`",
+        (ManagedScalingMode::Leave, Some(true)) => "`assist`, as ALLOW_MANAGED_SCALING is `true`",
+        (ManagedScalingMode::Assist, Some(true) | None)
+        | (ManagedScalingMode::Leave, Some(false) | None) => return problems,
+    };
+    // The default contradicts nobody.
+    if is_set(MANAGED_SCALING) {
+        let value = settings.managed_scaling.as_str().to_owned();
+        problems.push(Problem { variable: MANAGED_SCALING, value, expected });
+    }
+    problems
 }
 
 impl ReaperSettings {
@@ -89,7 +108,9 @@ impl ReaperSettings {
             min_instances: self.min_instances,
             min_instance_age: self.min_instance_age,
             groups: self.groups.clone(),
-            allow_managed_scaling: self.allow_managed_scaling,
+            allow_managed_scaling: self
+                .allow_managed_scaling
+                .unwrap_or(self.managed_scaling == ManagedScalingMode::Assist),
             allow_standalone_tasks: self.allow_standalone_tasks,
             ..Policy::default()
         }
@@ -128,8 +149,6 @@ struct InstancePrices;
 const PRICES_EXPECTED: &str = "a JSON object of instance types and what an hour of each costs in US \
     dollars, such as {\"m7g.large\": 0.0816}";
 const PRICE_EXPECTED: &str = "a price in US dollars an hour, above 0 and at most 10000";
-/// Far above what the dearest instance type costs an hour: a greater price is a slip of the pen.
-const PRICE_MAX_USD: f64 = 10_000.0;
 
 impl Format for InstancePrices {
     type Value = BTreeMap<String, u64>;
@@ -144,11 +163,11 @@ impl Format for InstancePrices {
             let expected = PRICES_EXPECTED;
             return Err(vec![Problem { variable, value: text.to_owned(), expected }]);
         };
-        let (mut microusd, mut problems) = (BTreeMap::new(), Vec::new());
+        let (mut prices_microusd, mut problems) = (BTreeMap::new(), Vec::new());
         for (instance_type, price) in prices {
-            match price.as_f64().filter(|usd| *usd > 0.0 && *usd <= PRICE_MAX_USD) {
-                Some(usd) => {
-                    microusd.insert(instance_type, to_microusd(usd));
+            match price.as_f64().and_then(microusd) {
+                Some(price) => {
+                    prices_microusd.insert(instance_type, price);
                 }
                 None => problems.push(Problem {
                     variable,
@@ -159,17 +178,8 @@ impl Format for InstancePrices {
         }
         // All or nothing: with some prices left out, a plan would weigh instances wrongly without
         // saying so.
-        if problems.is_empty() { Ok(microusd) } else { Err(problems) }
+        if problems.is_empty() { Ok(prices_microusd) } else { Err(problems) }
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the price is above 0 and at most PRICE_MAX_USD"
-)]
-fn to_microusd(usd: f64) -> u64 {
-    (usd * 1e6).round() as u64
 }
 
 #[cfg(test)]
@@ -189,7 +199,11 @@ mod tests {
         let settings = read(&[]).unwrap();
         assert_eq!(settings, ReaperSettings::default());
         assert_eq!(settings.mode, ReaperMode::Plan);
-        let policy = Policy { max_empty_removals_percent: 50, ..Policy::default() };
+        let policy = Policy {
+            max_empty_removals_percent: 50,
+            allow_managed_scaling: true,
+            ..Policy::default()
+        };
         assert_eq!(settings.policy(), policy);
     }
 
@@ -208,7 +222,8 @@ mod tests {
             (MIN_INSTANCES, "3"),
             (MIN_INSTANCE_AGE_SECONDS, "0"),
             (AUTO_SCALING_GROUPS, "shop on-demand, shop-spot"),
-            (ALLOW_MANAGED_SCALING, "true"),
+            (MANAGED_SCALING, "leave"),
+            (ALLOW_MANAGED_SCALING, "false"),
             (ALLOW_STANDALONE_TASKS, "true"),
             (INSTANCE_PRICES, r#"{"m7g.large": 0.0816, "m7g.xlarge": 1}"#),
             (LIFECYCLE_TOPIC_ARN, hooks),
@@ -228,7 +243,8 @@ mod tests {
             min_instances: 3,
             min_instance_age: SignedDuration::ZERO,
             groups: Some(groups.into()),
-            allow_managed_scaling: true,
+            managed_scaling: ManagedScalingMode::Leave,
+            allow_managed_scaling: Some(false),
             allow_standalone_tasks: true,
             instance_prices: [
                 ("m7g.large".to_owned(), 81_600),
@@ -248,7 +264,7 @@ mod tests {
             (policy.min_instance_age, policy.groups),
             (expected.min_instance_age, expected.groups)
         );
-        assert!(policy.allow_managed_scaling && policy.allow_standalone_tasks);
+        assert!(!policy.allow_managed_scaling && policy.allow_standalone_tasks);
     }
 
     #[test]
@@ -262,6 +278,7 @@ mod tests {
             (MIN_INSTANCES, "-1"),
             (MIN_INSTANCE_AGE_SECONDS, "15m"),
             (AUTO_SCALING_GROUPS, "shop,,spot"),
+            (MANAGED_SCALING, "true"),
             (ALLOW_MANAGED_SCALING, "yes"),
             (ALLOW_STANDALONE_TASKS, "1"),
             (
@@ -280,6 +297,7 @@ mod tests {
         MIN_INSTANCES is "-1", expected a number of instances from 0 to 5000
         MIN_INSTANCE_AGE_SECONDS is "15m", expected a number of seconds from 0 to 31536000
         AUTO_SCALING_GROUPS is "shop,,spot", expected names of Auto Scaling groups, each 1 to 255 printable characters without a colon or a comma, separated by commas, each once
+        MANAGED_SCALING is "true", expected `assist` or `leave`
         ALLOW_MANAGED_SCALING is "yes", expected `true` or `false`
         ALLOW_STANDALONE_TASKS is "1", expected `true` or `false`
         INSTANCE_PRICES is "m7g.4xlarge: null", expected a price in US dollars an hour, above 0 and at most 10000
@@ -320,6 +338,33 @@ mod tests {
         assert!(read(&[(DRY_RUN, "true"), (REAPER_MODE, "plan")]).is_ok());
         let both = read(&[(DRY_RUN, "true"), (REAPER_MODE, "act"), (MIN_INSTANCES, "x")]);
         assert_eq!(both.unwrap_err().problems.len(), 2, "every problem is named");
+    }
+
+    #[test]
+    fn the_former_name_of_managed_scaling_is_read_and_must_not_contradict_it() {
+        let assists = |variables: &[(&str, &str)]| {
+            read(variables).map(|settings| settings.policy().allow_managed_scaling)
+        };
+        assert_eq!(assists(&[(MANAGED_SCALING, "assist")]), Ok(true));
+        assert_eq!(assists(&[(MANAGED_SCALING, "leave")]), Ok(false));
+        assert_eq!(assists(&[(ALLOW_MANAGED_SCALING, "true")]), Ok(true));
+        assert_eq!(assists(&[(ALLOW_MANAGED_SCALING, "false")]), Ok(false));
+        let both = |word, former| {
+            let error = assists(&[(MANAGED_SCALING, word), (ALLOW_MANAGED_SCALING, former)]);
+            error.map_err(|error| error.to_string())
+        };
+        assert_eq!(both("assist", "true"), Ok(true));
+        assert_eq!(both("leave", "false"), Ok(false));
+        assert_eq!(
+            both("assist", "false").unwrap_err(),
+            "read the settings: MANAGED_SCALING is \"assist\", expected `leave`, as \
+             ALLOW_MANAGED_SCALING is `false`"
+        );
+        assert_eq!(
+            both("leave", "true").unwrap_err(),
+            "read the settings: MANAGED_SCALING is \"leave\", expected `assist`, as \
+             ALLOW_MANAGED_SCALING is `true`"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_planner::{Plan, Removal, RemoveReason, Task};
+use ebb_planner::{Group, Plan, Removal, RemoveReason, Task};
 
 use crate::auto_scaling::LifecycleState;
 use crate::ids::{GroupName, HookName, InstanceId, TopicArn};
@@ -55,6 +55,8 @@ pub enum AfterDrain {
     LookAgain,
     /// A later sweep sees to it, once its tasks have stopped.
     LeaveToLaterSweep,
+    /// ECS takes it away, once its tasks have stopped.
+    LeaveToEcs,
 }
 
 /// Decides what becomes of an instance that goes for this `reason`, once it is DRAINING. `held`
@@ -100,20 +102,37 @@ impl GroupZones {
     }
 }
 
-/// Decides what becomes of each instance of a plan once it is DRAINING. `holding` are the groups
-/// whose hooks hold their instances until they are empty, and `draining` those with an instance that
-/// drains already.
+/// The groups whose hooks make a difference. Where tasks are not sure to find a place none does, nor
+/// where managed scaling decides the size: nothing with tasks is terminated there.
+pub fn groups_to_ask(plan: &Plan, groups: &BTreeMap<GroupName, Group>) -> BTreeSet<GroupName> {
+    let is_unmanaged = |removal: &&Removal| {
+        groups.get(&removal.group).is_some_and(|group| group.managed_scaling.is_none())
+    };
+    let certain = plan.remove.iter().filter(|removal| removal.reason.is_certain());
+    certain.filter(is_unmanaged).map(|removal| removal.group.clone()).collect()
+}
+
+/// Decides what becomes of each instance of a plan once it is DRAINING. `groups` are those of its
+/// cluster, `holding` those whose hooks hold their instances until they are empty, and `draining`
+/// those with an instance that drains already.
 ///
 /// A group that is out of balance terminates an instance of its fullest zone (EC2 Auto Scaling User
 /// Guide, auto-scaling-benefits), perhaps one that still drains, with its tasks. So what is empty
 /// goes at once only if its group stays balanced, or has nothing that drains.
 pub fn steps_after_drain(
     plan: &Plan,
+    groups: &BTreeMap<GroupName, Group>,
     holding: &BTreeSet<GroupName>,
     draining: &BTreeSet<GroupName>,
     mut zones: GroupZones,
 ) -> BTreeMap<InstanceId, AfterDrain> {
-    let of = |removal: &Removal| after_drain(&removal.reason, holding.contains(&removal.group));
+    let of = |removal: &Removal| {
+        if groups.get(&removal.group).is_some_and(Group::is_left_to_ecs) {
+            AfterDrain::LeaveToEcs
+        } else {
+            after_drain(&removal.reason, holding.contains(&removal.group))
+        }
+    };
     let mut at_risk = draining.clone();
     let waiting = plan.remove.iter().filter(|go| of(go) == AfterDrain::LeaveToLaterSweep);
     at_risk.extend(waiting.map(|removal| removal.group.clone()));
@@ -184,10 +203,10 @@ pub fn after_failure(state: Option<&LifecycleState>, attempts: u32) -> AfterFail
 
 #[cfg(test)]
 mod tests {
-    use ebb_planner::{Instance, Policy, TaskKind};
+    use ebb_planner::{Instance, Inventory, Policy, TaskKind};
 
     use super::*;
-    use crate::reaper::testing::{NOW, group_name, instance, inventory};
+    use crate::reaper::testing::{NOW, group_name, instance, inventory, managed_scaling};
 
     const OURS: &str = "arn:aws:sns:eu-west-1:111122223333:ebb-lifecycle";
 
@@ -237,6 +256,39 @@ mod tests {
         ");
     }
 
+    fn plan_of_everything(inventory: &Inventory) -> Plan {
+        let everything = Policy {
+            max_removals_percent: 100,
+            headroom_cpu_percent: 0,
+            headroom_memory_percent: 0,
+            min_instances: 0,
+            keep_zone_balance: false,
+            allow_managed_scaling: true,
+            ..Policy::default()
+        };
+        ebb_planner::plan(inventory, &everything, NOW)
+    }
+
+    /// What becomes of an instance of a group under managed scaling, and which groups are asked for
+    /// hooks.
+    fn managed_steps(termination_protection: bool) -> (Vec<AfterDrain>, BTreeSet<GroupName>) {
+        let mut inventory = inventory(vec![instance(1), instance(2)]);
+        let group = inventory.groups.get_mut(&group_name()).unwrap();
+        group.managed_scaling = Some(managed_scaling(termination_protection));
+        let plan = plan_of_everything(&inventory);
+        let groups = &inventory.groups;
+        let asked = groups_to_ask(&plan, groups);
+        let nothing = BTreeSet::new();
+        let steps = steps_after_drain(&plan, groups, &nothing, &nothing, GroupZones::default());
+        (steps.into_values().collect(), asked)
+    }
+
+    #[test]
+    fn ecs_takes_what_it_protects_and_no_hook_is_asked_about_under_managed_scaling() {
+        assert_eq!(managed_steps(true), ([AfterDrain::LeaveToEcs; 2].into(), BTreeSet::new()));
+        assert_eq!(managed_steps(false), ([AfterDrain::LookAgain; 2].into(), BTreeSet::new()));
+    }
+
     /// What becomes of the empty instances 1, 2, … in these zones, with one that stays in each of
     /// `others`; T, L or N for each: terminate, look again, not now.
     fn steps(zones: &[&str], others: &[&str], is_held: bool, drains: bool) -> String {
@@ -245,15 +297,7 @@ mod tests {
             .zip(everywhere)
             .map(|(number, zone)| Instance { zone: (*zone).to_owned(), ..instance(number) });
         let inventory = inventory(instances.collect());
-        let everything = Policy {
-            max_removals_percent: 100,
-            headroom_cpu_percent: 0,
-            headroom_memory_percent: 0,
-            min_instances: 0,
-            keep_zone_balance: false,
-            ..Policy::default()
-        };
-        let mut plan = ebb_planner::plan(&inventory, &everything, NOW);
+        let mut plan = plan_of_everything(&inventory);
         let going: BTreeSet<_> =
             inventory.instances[..zones.len()].iter().map(|going| &going.instance_id).collect();
         plan.remove.retain(|removal| going.contains(&removal.instance_id));
@@ -263,11 +307,13 @@ mod tests {
         for zone in zones.iter().chain(others) {
             group_zones.add(&group_name(), zone, 1);
         }
-        let steps = steps_after_drain(&plan, &holding, &draining, group_zones);
+        let groups = &inventory.groups;
+        let steps = steps_after_drain(&plan, groups, &holding, &draining, group_zones);
         let letter = |step: &AfterDrain| match step {
             AfterDrain::Terminate => 'T',
             AfterDrain::LookAgain => 'L',
             AfterDrain::LeaveToLaterSweep => 'N',
+            AfterDrain::LeaveToEcs => 'E',
         };
         steps.values().map(letter).collect()
     }

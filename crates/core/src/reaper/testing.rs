@@ -1,7 +1,9 @@
 //! What the reaper's tests are made of: instances of one cluster and one group, with defaults. The
 //! planner's tests have their own, with services and tasks that move.
 
-use ebb_planner::{Group, Headroom, Instance, Inventory, Resources, Task, TaskKind};
+use ebb_planner::{
+    Group, Headroom, Instance, Inventory, ManagedScaling, Resources, Task, TaskKind,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::auto_scaling::LifecycleState;
@@ -43,6 +45,10 @@ pub(crate) fn instance(number: u64) -> Instance {
 
 pub(crate) fn task(kind: TaskKind) -> Task {
     Task { id: "t".to_owned(), kind, protected: false }
+}
+
+pub(crate) fn managed_scaling(termination_protection: bool) -> ManagedScaling {
+    ManagedScaling { target_capacity: 100, termination_protection, scaling_out: false }
 }
 
 /// A cluster with these instances, in a group that may shrink.

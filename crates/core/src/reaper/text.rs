@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use ebb_planner::{Headroom, Kept, Plan, Removal, Reserved, Saving};
+use ebb_planner::{Headroom, Kept, Motion, Plan, Removal, Reserved, Saving};
 
 use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
 use crate::reaper::potential::Potential;
@@ -32,8 +32,10 @@ pub fn text(report: &ClusterReport) -> String {
     lines.extend(report.unregistered_members.iter().map(unregistered_line));
     lines.extend(unclear_line(report.unclear_members));
     lines.extend(headroom_lines(&plan.headroom_before, &plan.headroom_after));
+    lines.extend(motion_line(plan.motion()));
     lines.extend(reserved_lines(&plan.reserved));
     lines.extend(saving_lines(plan, &report.potential));
+    lines.extend(price_line(report));
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
@@ -53,9 +55,11 @@ fn removal_lines(report: &ClusterReport) -> Vec<String> {
     for (removal, outcome) in report.plan.remove.iter().zip(&report.outcomes) {
         let Removal { instance_id, instance_type, zone, group, reason, .. } = removal;
         lines.push(format!("  - {instance_id}  {instance_type}  {zone}  {group}  {reason}"));
-        // A plan has the same outcome for all of them.
-        if report.mode == ReaperMode::Act {
-            lines.push(format!("      {}", outcome_text(outcome)));
+        // A plan has the same outcome for all of them; only what ECS takes has more to it.
+        match (report.mode, &outcome.detail) {
+            (ReaperMode::Act, _) => lines.push(format!("      {}", outcome_text(outcome))),
+            (ReaperMode::Plan, Some(detail)) => lines.push(format!("      {detail}")),
+            (ReaperMode::Plan, None) => {}
         }
     }
     lines
@@ -171,6 +175,16 @@ fn headroom_lines(before: &Headroom, after: &Headroom) -> [String; 3] {
     ]
 }
 
+/// What else moves than instances; nothing if no task does.
+fn motion_line(Motion { displaced, rebalanced }: Motion) -> Option<String> {
+    let moving = words::count(displaced, "task");
+    let rebalancing = match rebalanced {
+        0 => String::new(),
+        most => format!(", and up to {most} more by Availability Zone rebalancing"),
+    };
+    (displaced > 0).then(|| format!("  set in motion     {moving}{rebalancing}"))
+}
+
 /// The services that hold the headroom down: tasks of theirs are to start, and are counted as if
 /// they ran.
 fn reserved_lines(reserved: &[Reserved]) -> Vec<String> {
@@ -208,6 +222,11 @@ fn saving_lines(plan: &Plan, potential: &Potential) -> Vec<String> {
     ]
 }
 
+/// What the dollars are based on, if there are any.
+fn price_line(report: &ClusterReport) -> Option<String> {
+    report.plan.saving.planned_microusd.map(|_| format!("  {}", report.prices.text()))
+}
+
 /// A share of the cluster's cost, with what that is in dollars if every instance has a price.
 fn amount(saving: &Saving) -> String {
     let share = words::share(saving.planned * 100.0);
@@ -226,11 +245,17 @@ mod tests {
     use crate::auto_scaling::LifecycleState;
     use crate::ecs::ContainerInstanceStatus;
     use crate::ids::Cluster;
+    use crate::prices::{PriceBasis, PriceSource};
     use crate::reaper::testing::{group_name, headroom, id, resources};
     use crate::reaper::{Answer, OutcomeKind};
 
     fn removal(number: u64, reason: RemoveReason) -> Removal {
+        let displaced = match reason {
+            RemoveReason::Empty => 0,
+            RemoveReason::Certified { tasks } | RemoveReason::Replayed { tasks } => tasks,
+        };
         Removal {
+            motion: Motion { displaced, rebalanced: displaced / 2 },
             instance_id: id(number),
             arn: ContainerInstanceArn::new(number.to_string()),
             group: group_name(),
@@ -280,11 +305,12 @@ mod tests {
             KeepReason::Pinned(
                 "task 4f is standalone: nothing would start it elsewhere".to_owned(),
             ),
-            KeepReason::MinInstances { min_instances: 3 },
+            KeepReason::MinInstances { min_instances: 3, service: None },
             KeepReason::MaxRemovals { max_removals_percent: 10 },
             KeepReason::ZoneBalance,
         ]);
-        let headroom = KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20 };
+        let headroom =
+            KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20, service: None };
         reasons.extend(vec![headroom; 5]);
         reasons.push(KeepReason::NoRoom(
             "service web finds no other instance with port 80/tcp free".to_owned(),
@@ -307,7 +333,10 @@ mod tests {
     fn outcomes(mode: ReaperMode) -> Vec<RemovalOutcome> {
         match mode {
             ReaperMode::Plan => {
-                (1..=4).map(|number| outcome(number, OutcomeKind::WouldRemove, None)).collect()
+                let left =
+                    |number| (number == 4).then_some("left for ECS to take, once it is empty");
+                let would = |number| outcome(number, OutcomeKind::WouldRemove, left(number));
+                (1..=4).map(would).collect()
             }
             ReaperMode::Act => {
                 let held = "its group's hook holds it until it is empty";
@@ -347,6 +376,10 @@ mod tests {
                 cap_percent: Some(10),
                 not_read: 1,
             },
+            prices: PriceBasis {
+                sources: [PriceSource::SpotPriceHistory, PriceSource::PriceList].into(),
+                spot_unknown: false,
+            },
             outcomes: outcomes(mode),
             follow_ups: vec![
                 outcome(11, OutcomeKind::Waiting, Some("3 tasks left")),
@@ -366,12 +399,13 @@ mod tests {
           - i-0a1b2c3d4e5f60002  m7g.large  eu-west-1a  shop-spot  its 7 tasks fit elsewhere, wherever ECS places the tasks that move
           - i-0a1b2c3d4e5f60003  m7g.large  eu-west-1a  shop-spot  its task fits elsewhere in every replay of the services' placement strategies
           - i-0a1b2c3d4e5f60004  m7g.large  eu-west-1a  shop-spot  its 2 tasks fit elsewhere in every replay of the services' placement strategies
+              left for ECS to take, once it is empty
           24 stay
               5  HEADROOM_CPU_PERCENT (20 %) would not be left: i-0a1b2c3d4e5f60118, i-0a1b2c3d4e5f60119, i-0a1b2c3d4e5f60120, 2 more
               2  it is younger than MIN_INSTANCE_AGE_SECONDS (900 s): i-0a1b2c3d4e5f60110, i-0a1b2c3d4e5f60111
               1  MAX_REMOVALS_PERCENT (10 %) is used up: i-0a1b2c3d4e5f60116
               1  MIN_INSTANCES (3 usable instances) would not be left: i-0a1b2c3d4e5f60115
-              1  a capacity provider's managed scaling decides the size of group shop-spot (ALLOW_MANAGED_SCALING is false): i-0a1b2c3d4e5f60106
+              1  a capacity provider's managed scaling decides the size of group shop-spot (MANAGED_SCALING is leave): i-0a1b2c3d4e5f60106
               1  group shop-spot cannot be shrunk now: its process Terminate is suspended: i-0a1b2c3d4e5f60107
               1  group shop-spot is not in AUTO_SCALING_GROUPS: i-0a1b2c3d4e5f60105
               1  group shop-spot would be below its minimum size (2): i-0a1b2c3d4e5f60112
@@ -394,10 +428,12 @@ mod tests {
           usable instances  28 -> 24
           free CPU          45.2 % -> 30.0 %
           free memory       57.1 % -> 30.0 %
+          set in motion     10 tasks, and up to 4 more by Availability Zone rebalancing
           room kept for     6 tasks of service huge without a place yet, 1024 CPU units and 3000 MiB each
           room kept for     1 task of service web without a place yet, 1024 CPU units and 3000 MiB each
           This plan saves 14.3 %: $0.33 an hour, $238 a month. MAX_REMOVALS_PERCENT (10 %) is its cap.
           Without that cap one would save 42.9 %: $0.98 an hour, $715 a month (of 1 instance the tasks were not read). No plan could save more than 50.0 %.
+          Prices: current Spot prices and current on-demand list prices.
         ");
     }
 
@@ -551,6 +587,10 @@ mod tests {
                 }
               ],
               "kept": 2,
+              "motion": {
+                "rebalanced_tasks_max": 4,
+                "tasks": 10
+              },
               "never_joined": [
                 {
                   "group": "shop-spot",
@@ -601,6 +641,11 @@ mod tests {
                 "planned_percent": 14.3,
                 "potential_percent": 42.9,
                 "potential_usd_per_hour": 0.9792,
+                "price_sources": [
+                  "spot_price_history",
+                  "price_list"
+                ],
+                "spot_known": true,
                 "usd_per_hour": 0.3264
               },
               "stranded": []

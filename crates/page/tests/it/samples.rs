@@ -46,6 +46,8 @@ fn services() -> Vec<Service> {
         maximum_percent: 200,
         in_flight: 0,
         unclear: None,
+        capacity_providers: BTreeSet::new(),
+        tasks_to_rebalance: None,
     });
     let mut services: Vec<_> = services.collect();
     services[5].host_ports = BTreeSet::from([HostPort { protocol: Protocol::Tcp, number: 8443 }]);

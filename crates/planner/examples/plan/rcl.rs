@@ -5,7 +5,7 @@
 //! service, `T` a task. A service's masks of zones and groups become `memberOf` expressions; groups
 //! pass for instance types there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use ebb_planner::auto_scaling::LifecycleState;
@@ -208,10 +208,12 @@ impl Fields<'_> {
             os_type: None,
             cpu_architecture: None,
             zones: None,
+            capacity_providers: BTreeSet::new(),
             strategy,
             minimum_healthy_percent,
             maximum_percent,
             in_flight: desired,
+            tasks_to_rebalance: None,
             unclear: None,
             demand: self.resources()?,
         })

@@ -1,13 +1,19 @@
 //! Every way in which ECS could place what a plan displaces, and every plan, on clusters small
 //! enough to try them all.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ebb_planner::ids::InstanceId;
-use ebb_planner::{DIMENSIONS, Instance, Inventory, Policy, RemoveReason, Service, TaskKind, plan};
+use ebb_planner::{
+    CAPACITY_PROVIDER, DIMENSIONS, Group, Instance, Inventory, Policy, RemoveReason, Service,
+    TaskKind, plan,
+};
 
-use crate::filters::is_member;
-use crate::generate::{boundless, group_name, now, tiny};
+use crate::filters::{attribute, is_member};
+use crate::generate::{
+    boundless, empty, group_name, instance, now, room, run, service, tiny, with_capacity_providers,
+    with_rebalancing,
+};
 
 /// How many clusters are played.
 const CLUSTERS: u64 = 22_000;
@@ -19,8 +25,8 @@ const CERTIFIED_MIN: usize = 5_000;
 struct State {
     /// By instance that stays: what is free.
     free: Vec<[i64; DIMENSIONS]>,
-    /// By instance that stays: the services that may not place a task there, as bits.
-    closed: Vec<u32>,
+    /// By instance that stays: how many tasks of each service are on it.
+    tasks: Vec<Vec<u8>>,
     /// By service: how many tasks need a place.
     waiting: Vec<u64>,
 }
@@ -30,6 +36,14 @@ struct Game<'a> {
     services: &'a [Service],
     /// By service: the services that cannot share an instance with a task of it, as bits.
     conflicts: Vec<u32>,
+    /// By instance that stays: the services that may never place a task there, as bits.
+    closed: Vec<u32>,
+    /// By service: the instances that stay and can be chosen for a task, by each capacity provider.
+    choices: Vec<Vec<Vec<usize>>>,
+    /// By instance that stays: its Availability Zone.
+    zones: Vec<&'a str>,
+    /// By service: whether Availability Zone rebalancing is on.
+    rebalances: Vec<bool>,
     visited: HashSet<State>,
 }
 
@@ -47,7 +61,7 @@ impl<'a> Game<'a> {
             })
             .collect();
         let mut waiting = vec![0; services.len()];
-        let (mut free, mut closed) = (Vec::new(), Vec::new());
+        let (mut free, mut tasks, mut closed) = (Vec::new(), Vec::new(), Vec::new());
         for instance in &inventory.instances {
             let running = instance.tasks.iter().flatten().filter_map(|task| match task.kind {
                 TaskKind::Service(service) => Some(service),
@@ -57,13 +71,20 @@ impl<'a> Game<'a> {
                 running.for_each(|service| waiting[service] += 1);
             } else {
                 free.push(instance.remaining.unwrap().to_array());
-                let mut shut = bits(services, |_, service| {
+                closed.push(bits(services, |_, service| {
                     !service.constraints.iter().all(|text| is_member(instance, text))
-                });
-                running.for_each(|service| shut |= conflicts[service]);
-                closed.push(shut);
+                }));
+                let mut counts = vec![0; services.len()];
+                running.for_each(|service| counts[service] += 1);
+                tasks.push(counts);
             }
         }
+        let stay: Vec<&Instance> = inventory
+            .instances
+            .iter()
+            .filter(|instance| !gone.contains(&instance.instance_id))
+            .collect();
+        let choices = services.iter().map(|service| choices(service, &stay)).collect();
         for (position, service) in services.iter().enumerate() {
             // What would not even fit on an empty instance waits for ever, whatever the plan does.
             let could_run = inventory.instances.iter().any(|instance| {
@@ -74,37 +95,97 @@ impl<'a> Game<'a> {
             });
             waiting[position] += if could_run { service.in_flight } else { 0 };
         }
-        (Self { services, conflicts, visited: HashSet::new() }, State { free, closed, waiting })
+        let zones = stay.iter().map(|instance| instance.zone.as_str()).collect();
+        let rebalances = vec![false; services.len()];
+        let visited = HashSet::new();
+        let game = Self { services, conflicts, closed, choices, zones, rebalances, visited };
+        (game, State { free, tasks, waiting })
     }
 
-    /// Whether some order of tasks and some choice of instances leaves a task without a place.
+    /// Whether an instance can take a task now.
+    fn takes(&self, state: &State, position: usize, service: usize) -> bool {
+        let counts = state.tasks[position].iter().enumerate();
+        let mut running = counts.filter(|(_, count)| **count > 0);
+        self.closed[position] >> service & 1 == 0
+            && running.all(|(running, _)| self.conflicts[running] >> service & 1 == 0)
+            && fits(&self.services[service].demand.to_array(), &state.free[position])
+    }
+
+    /// The state with a task that has found its place.
+    fn placed(&self, state: &State, position: usize, service: usize) -> State {
+        let mut next = self.started(state, position, service);
+        next.waiting[service] -= 1;
+        next
+    }
+
+    fn started(&self, state: &State, position: usize, service: usize) -> State {
+        let mut next = state.clone();
+        let demand = self.services[service].demand.to_array();
+        next.free[position].iter_mut().zip(demand).for_each(|(free, demand)| *free -= demand);
+        next.tasks[position][service] += 1;
+        next
+    }
+
+    fn stopped(&self, mut state: State, position: usize, service: usize) -> State {
+        let demand = self.services[service].demand.to_array();
+        state.free[position].iter_mut().zip(demand).for_each(|(free, demand)| *free += demand);
+        state.tasks[position][service] -= 1;
+        state
+    }
+
+    /// The states that rebalancing a service may lead to next: ECS starts a task in the zone with the
+    /// fewest and stops one in the zone with the most, once the service is steady. That both happen
+    /// at once hides nothing: who finds a place in between finds it after the stop as well.
+    fn rebalanced(&self, state: &State, service: usize) -> Vec<State> {
+        let mut counts = BTreeMap::<&str, u64>::new();
+        for (zone, tasks) in self.zones.iter().zip(&state.tasks) {
+            *counts.entry(zone).or_default() += u64::from(tasks[service]);
+        }
+        let (Some(fewest), Some(most)) = (counts.values().min(), counts.values().max()) else {
+            return Vec::new();
+        };
+        if !self.rebalances[service] || state.waiting[service] > 0 || most - fewest < 2 {
+            return Vec::new();
+        }
+        let in_zones_of = |count| {
+            let counts = &counts;
+            (0..self.zones.len()).filter(move |&position| counts[self.zones[position]] == count)
+        };
+        let starts = in_zones_of(*fewest).filter(|&to| self.takes(state, to, service));
+        starts
+            .flat_map(|to| {
+                let started = self.started(state, to, service);
+                let stops = in_zones_of(*most).filter(|&from| state.tasks[from][service] > 0);
+                stops.map(move |from| self.stopped(started.clone(), from, service))
+            })
+            .collect()
+    }
+
+    /// Whether some order of tasks and some choice of capacity providers and instances leaves a task
+    /// without a place.
     fn can_be_stuck(&mut self, state: State) -> bool {
         for service in (0..self.services.len()).filter(|&service| state.waiting[service] > 0) {
-            let demand = self.services[service].demand.to_array();
-            let mut nowhere = true;
-            for position in 0..state.free.len() {
-                if state.closed[position] >> service & 1 == 1
-                    || !fits(&demand, &state.free[position])
-                {
-                    continue;
+            for choice in 0..self.choices[service].len() {
+                let mut nowhere = true;
+                for position in self.choices[service][choice].clone() {
+                    if self.takes(&state, position, service) {
+                        nowhere = false;
+                        let next = self.placed(&state, position, service);
+                        if self.visited.insert(next.clone()) && self.can_be_stuck(next) {
+                            return true;
+                        }
+                    }
                 }
-                nowhere = false;
-                let mut next = state.clone();
-                next.free[position]
-                    .iter_mut()
-                    .zip(demand)
-                    .for_each(|(free, demand)| *free -= demand);
-                next.closed[position] |= self.conflicts[service];
-                next.waiting[service] -= 1;
-                if self.visited.insert(next.clone()) && self.can_be_stuck(next) {
+                if nowhere {
                     return true;
                 }
             }
-            if nowhere {
-                return true;
-            }
         }
-        false
+        (0..self.services.len()).any(|service| {
+            self.rebalanced(&state, service)
+                .into_iter()
+                .any(|next| self.visited.insert(next.clone()) && self.can_be_stuck(next))
+        })
     }
 
     /// Whether some choice of instances places every task.
@@ -114,18 +195,27 @@ impl<'a> Game<'a> {
         else {
             return true;
         };
-        let demand = self.services[service].demand.to_array();
-        (0..state.free.len()).any(|position| {
-            if state.closed[position] >> service & 1 == 1 || !fits(&demand, &state.free[position]) {
-                return false;
+        let choices: BTreeSet<usize> = self.choices[service].iter().flatten().copied().collect();
+        choices.into_iter().any(|position| {
+            self.takes(&state, position, service) && {
+                let next = self.placed(&state, position, service);
+                self.visited.insert(next.clone()) && self.can_be_placed(next)
             }
-            let mut next = state.clone();
-            next.free[position].iter_mut().zip(demand).for_each(|(free, demand)| *free -= demand);
-            next.closed[position] |= self.conflicts[service];
-            next.waiting[service] -= 1;
-            self.visited.insert(next.clone()) && self.can_be_placed(next)
         })
     }
+}
+
+/// The positions of the instances that can be chosen for a task, by each capacity provider.
+fn choices(service: &Service, stay: &[&Instance]) -> Vec<Vec<usize>> {
+    let providers = &service.capacity_providers;
+    if providers.is_empty() {
+        return vec![(0..stay.len()).collect()];
+    }
+    let is_of = |provider: &String, instance: &Instance| {
+        attribute(instance, CAPACITY_PROVIDER) == Some(provider)
+    };
+    let of = |provider| (0..stay.len()).filter(|&at| is_of(provider, stay[at])).collect();
+    providers.iter().map(of).collect()
 }
 
 fn bits(services: &[Service], is_set: impl Fn(usize, &Service) -> bool) -> u32 {
@@ -154,11 +244,18 @@ struct Played {
     stuck: Vec<u64>,
 }
 
-fn play(seeds: impl Iterator<Item = u64>) -> Played {
+/// Plays the plans of clusters. A planner that is not `aware` takes all services for such as are not
+/// rebalanced.
+fn play(seeds: impl Iterator<Item = u64>, make: fn(u64) -> Inventory, aware: bool) -> Played {
     let policy = Policy { steps_max: 2_000, ..boundless() };
     let mut played = Played::default();
     for seed in seeds {
-        let inventory = tiny(seed);
+        let mut inventory = make(seed);
+        let rebalances: Vec<bool> =
+            inventory.services.iter().map(|service| service.tasks_to_rebalance.is_some()).collect();
+        if !aware {
+            inventory.services.iter_mut().for_each(|service| service.tasks_to_rebalance = None);
+        }
         let plan = plan(&inventory, &policy, now());
         let certified = |reason: &RemoveReason| matches!(reason, RemoveReason::Certified { .. });
         let holds = |reason: &RemoveReason| certified(reason) || *reason == RemoveReason::Empty;
@@ -169,6 +266,7 @@ fn play(seeds: impl Iterator<Item = u64>) -> Played {
         }
         let gone = plan.remove.iter().map(|removal| &removal.instance_id).collect();
         let (mut game, start) = Game::new(&inventory, &gone);
+        game.rebalances = rebalances;
         let waits = |service: usize| start.waiting[service] > 0;
         let conflicts = (0..start.waiting.len())
             .any(|position| waits(position) && game.conflicts[position] != 0);
@@ -184,18 +282,87 @@ fn play(seeds: impl Iterator<Item = u64>) -> Played {
     played
 }
 
+/// Plays the plans of clusters on two threads.
+fn play_all(clusters: u64, make: fn(u64) -> Inventory, aware: bool) -> [Played; 2] {
+    std::thread::scope(|scope| {
+        let threads = [0, 1]
+            .map(|first| scope.spawn(move || play((first..clusters).step_by(2), make, aware)));
+        threads.map(|thread| thread.join().unwrap())
+    })
+}
+
 #[test]
 fn no_certified_plan_of_a_tiny_cluster_can_ever_be_stuck() {
-    let halves = std::thread::scope(|scope| {
-        let threads = [0, 1].map(|first| scope.spawn(move || play((first..CLUSTERS).step_by(2))));
-        threads.map(|thread| thread.join().unwrap())
-    });
+    let halves = play_all(CLUSTERS, tiny, true);
     let sum = |count: fn(&Played) -> usize| halves.iter().map(count).sum::<usize>();
     let stuck: Vec<u64> = halves.iter().flat_map(|played| played.stuck.iter().copied()).collect();
     assert_eq!(stuck, [0; 0], "seeds of certified plans that can be stuck");
     assert!(sum(|played| played.certified) >= CERTIFIED_MIN, "{halves:?}");
     assert!(sum(|played| played.conflicting) >= CERTIFIED_MIN / 10, "{halves:?}");
     assert!(sum(|played| played.several) >= CERTIFIED_MIN / 10, "{halves:?}");
+}
+
+#[test]
+fn no_certified_plan_is_stuck_whichever_capacity_provider_ecs_chooses() {
+    let halves = play_all(CLUSTERS / 2, with_capacity_providers, true);
+    let stuck: Vec<u64> = halves.iter().flat_map(|played| played.stuck.iter().copied()).collect();
+    assert_eq!(stuck, [0; 0], "seeds of certified plans that can be stuck");
+    let certified: usize = halves.iter().map(|played| played.certified).sum();
+    assert!(certified >= CERTIFIED_MIN / 4, "{halves:?}");
+}
+
+#[test]
+fn no_certified_plan_is_stuck_whatever_rebalancing_does() {
+    let [unaware, aware] =
+        [false, true].map(|aware| play_all(CLUSTERS / 2, with_rebalancing, aware));
+    let stuck =
+        |halves: &[Played; 2]| halves.iter().map(|played| played.stuck.len()).sum::<usize>();
+    let certified = |halves: &[Played; 2]| halves.iter().map(|played| played.certified).sum();
+    let (before, after): (usize, usize) = (certified(&unaware), certified(&aware));
+    println!("{} of {before} stuck before, {} of {after} after", stuck(&unaware), stuck(&aware));
+    assert_eq!(stuck(&aware), 0, "seeds of certified plans that can be stuck: {aware:?}");
+    assert!(after >= CERTIFIED_MIN / 4, "{after} certified");
+    // Else the game would show nothing. They are few, as what moves leaves as much room as it takes.
+    assert!(stuck(&unaware) >= 5, "{} of {before} are stuck", stuck(&unaware));
+}
+
+/// A small and a large task leave zone 0. Both instances that could take the large one have just
+/// enough room. The small one lands in zone 1, which another task of its service has to leave then,
+/// for zone 0, off an instance that is full without it.
+#[test]
+fn a_task_that_is_moved_after_a_displaced_one_can_take_the_last_room_of_another() {
+    let certified = |tasks_to_rebalance| {
+        let mut inventory = empty();
+        // By group, zone and size. The second group stays as it is.
+        let sizes = [(0, 0, 4), (1, 0, 3), (1, 1, 3), (1, 1, 1)];
+        for (number, (group, zone, all)) in sizes.into_iter().enumerate() {
+            inventory.instances.push(instance(number, group, zone, room(all, all)));
+        }
+        for (number, desired_capacity, min_size) in [(0, 1, 0), (1, 3, 3)] {
+            let group = Group { desired_capacity, min_size, ..Group::default() };
+            inventory.groups.insert(group_name(number), group);
+        }
+        // On instances of its own, so that the two are certified apart.
+        let small = service(0, room(1, 0));
+        inventory.services = vec![
+            Service { distinct_instance: true, tasks_to_rebalance, ..small },
+            service(1, room(3, 3)),
+        ];
+        for (position, service) in [(0, 0), (0, 1), (3, 0)] {
+            run(&mut inventory, position, service);
+        }
+        let plan = plan(&inventory, &boundless(), now());
+        let gone = plan.remove.iter().map(|removal| &removal.instance_id).collect();
+        let (mut game, start) = Game::new(&inventory, &gone);
+        game.rebalances = vec![true, false];
+        let is_certified = plan
+            .remove
+            .iter()
+            .any(|removal| matches!(removal.reason, RemoveReason::Certified { .. }));
+        (is_certified, game.can_be_stuck(start))
+    };
+    assert_eq!(certified(None), (true, true), "as if nothing was rebalanced");
+    assert!(!certified(Some(0)).0);
 }
 
 /// How many clusters are planned in every way.
@@ -213,11 +380,11 @@ fn optimum(inventory: &Inventory, most: usize) -> Option<usize> {
             .filter(|(position, _)| subset >> position & 1 == 1)
             .map(|(_, id)| *id)
             .collect();
-        let (mut game, mut start) = Game::new(inventory, &gone);
+        let (mut game, start) = Game::new(inventory, &gone);
         // Nobody knows how long a young instance stays.
         let stays =
             inventory.instances.iter().filter(|instance| !gone.contains(&instance.instance_id));
-        for (closed, _) in start.closed.iter_mut().zip(stays).filter(|(_, instance)| !old(instance))
+        for (closed, _) in game.closed.iter_mut().zip(stays).filter(|(_, instance)| !old(instance))
         {
             *closed = u32::MAX;
         }

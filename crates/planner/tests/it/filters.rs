@@ -2,7 +2,7 @@
 //!
 //! Written apart from the planner, and slowly, so that the two cannot make the same mistake.
 
-use ebb_planner::{Instance, Inventory, Task, TaskKind};
+use ebb_planner::{Instance, Inventory, Service, Task, TaskKind};
 
 /// The service that runs a task, by its index in the inventory.
 pub(crate) fn service_of(task: &Task) -> Option<usize> {
@@ -27,11 +27,20 @@ pub(crate) fn takes(inventory: &Inventory, instance: usize, service_index: usize
     has_room
         && service.host_ports.is_disjoint(&instance.host_ports)
         && service.constraints.iter().all(|constraint| is_member(instance, constraint))
+        && is_within_reach(instance, service)
         && !(service.distinct_instance && has_service(instance, service_index))
 }
 
 fn has_service(instance: &Instance, service: usize) -> bool {
     instance.distinct_services.contains(&service) || task_count(instance, service) > 0
+}
+
+/// Whether the platform and the subnets of a service let its tasks run on an instance.
+pub(crate) fn is_within_reach(instance: &Instance, service: &Service) -> bool {
+    let os_type = instance.attributes.get("ecs.os-type");
+    let zones = service.zones.as_ref();
+    service.os_type.as_ref().is_none_or(|needed| os_type == Some(needed))
+        && zones.is_none_or(|zones| zones.contains(&instance.zone))
 }
 
 /// Whether an expression `attribute:NAME in [VALUE,...]` holds; any other is taken to hold.

@@ -6,13 +6,13 @@ use ebb_planner::auto_scaling::LifecycleState;
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_planner::{
-    Group, HostPort, Instance, Inventory, Policy, Protocol, Resources, Service, Strategy, Task,
-    TaskKind,
+    CAPACITY_PROVIDER, Group, HostPort, Instance, Inventory, ManagedScaling, Policy, Protocol,
+    Resources, Service, Strategy, Task, TaskKind,
 };
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::filters::{place, takes};
+use crate::filters::{is_within_reach, place, service_of, takes, task_count};
 
 /// The moment of every test.
 pub(crate) fn now() -> Timestamp {
@@ -87,10 +87,12 @@ pub(crate) fn service(number: usize, demand: Resources) -> Service {
         os_type: None,
         cpu_architecture: None,
         zones: None,
+        capacity_providers: BTreeSet::new(),
         strategy: Vec::new(),
         minimum_healthy_percent: 100,
         maximum_percent: 200,
         in_flight: 0,
+        tasks_to_rebalance: None,
         unclear: None,
     }
 }
@@ -127,12 +129,22 @@ pub(crate) fn run(inventory: &mut Inventory, position: usize, service: usize) {
 /// Two to four instances and one to three services of few units each: small enough to be played in
 /// every order.
 pub(crate) fn tiny(seed: u64) -> Inventory {
+    tiny_with(seed, 2..=4, 2, 6)
+}
+
+/// Such a cluster of so many instances, in up to so many zones, and up to so many tasks.
+fn tiny_with(
+    seed: u64,
+    instances: std::ops::RangeInclusive<usize>,
+    zones: usize,
+    tasks: usize,
+) -> Inventory {
     let rng = &mut Rng::with_seed(seed);
     let mut inventory = empty();
-    let (count, most) = (rng.usize(2..=4), rng.i64(5..=9));
+    let (count, most) = (rng.usize(instances), rng.i64(5..=9));
     for number in 0..count {
         let all = room(rng.i64(4..=most), rng.i64(4..=most));
-        let mut instance = instance(number, 0, rng.usize(..2), all);
+        let mut instance = instance(number, 0, rng.usize(..zones), all);
         if chance(rng, 4) {
             instance.registered_at = Some(now());
         }
@@ -157,13 +169,75 @@ pub(crate) fn tiny(seed: u64) -> Inventory {
         service.minimum_healthy_percent = pick(rng, &[0, 100]);
         inventory.services.push(service);
     }
-    for _ in 0..rng.usize(1..=6) {
+    for _ in 0..rng.usize(1..=tasks) {
         let (position, service) = (rng.usize(..count), rng.usize(..inventory.services.len()));
         if takes(&inventory, position, service) {
             run(&mut inventory, position, service);
         }
     }
     inventory
+}
+
+/// A tiny cluster with two capacity providers. Services use none of them, one, or any of both.
+pub(crate) fn with_capacity_providers(seed: u64) -> Inventory {
+    let mut inventory = tiny(seed);
+    let rng = &mut Rng::with_seed(seed);
+    for instance in &mut inventory.instances {
+        let provider = pick(rng, &["on-demand", "spot"]).to_owned();
+        instance.attributes.insert(CAPACITY_PROVIDER.to_owned(), provider);
+    }
+    for service in &mut inventory.services {
+        let providers: &[&str] = pick(rng, &[&[], &["spot"], &["on-demand", "spot"]]);
+        service.capacity_providers = providers.iter().map(|&name| name.to_owned()).collect();
+        // Which of its providers a task on its way has waits for is not played.
+        service.in_flight = 0;
+    }
+    inventory
+}
+
+/// A cluster hardly larger, so that there is something to rebalance: it is on for most services, even
+/// before a plan or not.
+pub(crate) fn with_rebalancing(seed: u64) -> Inventory {
+    let mut inventory = tiny_with(seed, 3..=5, 3, 10);
+    let rng = &mut Rng::with_seed(seed);
+    // Little room, so that what moves is in the way of others.
+    for instance in &mut inventory.instances {
+        let Resources { cpu, memory_mib, .. } = instance.remaining.unwrap();
+        let taken =
+            room(cpu - cpu.min(rng.i64(0..=4)), memory_mib - memory_mib.min(rng.i64(0..=4)));
+        for amounts in [&mut instance.registered, &mut instance.remaining] {
+            let amounts = amounts.as_mut().unwrap();
+            amounts.cpu -= taken.cpu;
+            amounts.memory_mib -= taken.memory_mib;
+        }
+    }
+    for service in 0..inventory.services.len() {
+        if chance(rng, 70) {
+            inventory.services[service].tasks_to_rebalance =
+                Some(uneven_tasks(&inventory, service));
+        }
+    }
+    inventory
+}
+
+/// How many tasks of a service must move until its zones are even.
+fn uneven_tasks(inventory: &Inventory, service: usize) -> u64 {
+    let mut counts = BTreeMap::<&str, i64>::new();
+    for instance in &inventory.instances {
+        *counts.entry(&instance.zone).or_default() += task_count(instance, service);
+    }
+    let mut counts: Vec<i64> = counts.into_values().collect();
+    let mut moves = 0;
+    loop {
+        counts.sort_unstable();
+        let last = counts.len() - 1;
+        if counts[last] - counts[0] < 2 {
+            return moves;
+        }
+        counts[0] += 1;
+        counts[last] -= 1;
+        moves += 1;
+    }
 }
 
 /// Instances of these sizes: CPU units and MiB, and what one costs an hour in millionths of a
@@ -297,10 +371,54 @@ pub(crate) fn wild(seed: u64, size: usize) -> Inventory {
         if chance(rng, 40) {
             group.min_size = (group.desired_capacity - rng.i64(1..=3)).max(0);
         }
-        group.managed_scaling = chance(rng, 5);
+        group.managed_scaling = chance(rng, 20).then(|| ManagedScaling {
+            target_capacity: pick(rng, &[100, 100, 90, 80, 50]),
+            termination_protection: rng.bool(),
+            scaling_out: false,
+        });
         group.unavailable = chance(rng, 5).then(|| "an instance refresh runs".to_owned());
     }
     inventory
+}
+
+/// The same cluster, or one of two platforms whose services may need one, or zones of their subnets.
+/// What would run where it may not is gone.
+pub(crate) fn with_platforms(mut inventory: Inventory, seed: u64) -> Inventory {
+    let rng = &mut Rng::with_seed(seed);
+    if rng.bool() {
+        return inventory;
+    }
+    let platform = |rng: &mut Rng| pick(rng, &["linux", "linux", "windows"]).to_owned();
+    for instance in &mut inventory.instances {
+        instance.attributes.insert("ecs.os-type".to_owned(), platform(rng));
+    }
+    for service in &mut inventory.services {
+        service.os_type = chance(rng, 50).then(|| platform(rng));
+        service.zones = chance(rng, 20)
+            .then(|| [rng.usize(..3), rng.usize(..3)].map(|zone| zone.to_string()).into());
+    }
+    let Inventory { instances, services, .. } = &mut inventory;
+    for instance in instances {
+        let tasks = instance.tasks.take();
+        let (stay, go): (Vec<Task>, Vec<Task>) =
+            tasks.iter().flatten().cloned().partition(|task| {
+                service_of(task).is_none_or(|service| is_within_reach(instance, &services[service]))
+            });
+        for service in go.iter().filter_map(service_of) {
+            free(instance, &services[service]);
+        }
+        instance.tasks = tasks.map(|_| stay);
+    }
+    inventory
+}
+
+/// Gives back what a task held.
+fn free(instance: &mut Instance, service: &Service) {
+    let Some(remaining) = &mut instance.remaining else { return };
+    let mut amounts = remaining.to_array();
+    amounts.iter_mut().zip(service.demand.to_array()).for_each(|(free, held)| *free += held);
+    *remaining = amounts.into();
+    instance.host_ports.retain(|port| !service.host_ports.contains(port));
 }
 
 fn strategies() -> [Vec<Strategy>; 4] {
@@ -392,7 +510,7 @@ pub(crate) fn some_policy(seed: u64, size: usize) -> Policy {
         max_removals_percent: pick(rng, &[10, 25, 50, 100]),
         min_instances: if chance(rng, 40) { rng.usize(..size) } else { 0 },
         groups: chance(rng, 10).then(|| BTreeSet::from([group_name(0)])),
-        allow_managed_scaling: chance(rng, 30),
+        allow_managed_scaling: chance(rng, 70),
         allow_standalone_tasks: chance(rng, 30),
         keep_zone_balance: chance(rng, 60),
         steps_max: 100_000,

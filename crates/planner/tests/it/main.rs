@@ -16,6 +16,7 @@ mod empties;
 mod exhaustive;
 mod filters;
 mod generate;
+mod managed_scaling;
 mod properties;
 mod rules;
 mod witness;

@@ -4,8 +4,8 @@
 use ebb_planner::auto_scaling::LifecycleState;
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::{
-    Group, HostPort, Instance, Inventory, KeepReason, Policy, Protocol, RemoveReason, Reserved,
-    Service, Task, TaskKind, kept_by_group, plan,
+    Group, HostPort, Instance, Inventory, KeepReason, ManagedScaling, Policy, Protocol,
+    RemoveReason, Reserved, Service, Task, TaskKind, kept_by_group, plan,
 };
 use jiff::SignedDuration;
 
@@ -65,7 +65,11 @@ const RULES: [(&str, Change); 18] = [
         group(inventory).unavailable = Some("an instance refresh runs".to_owned())
     }),
     ("group_not_allowed", |_, policy| policy.groups = Some([group_name(7)].into())),
-    ("managed_scaling", |inventory, _| group(inventory).managed_scaling = true),
+    ("managed_scaling", |inventory, _| {
+        let (target_capacity, termination_protection, scaling_out) = (100, false, false);
+        let scaling = ManagedScaling { target_capacity, termination_protection, scaling_out };
+        group(inventory).managed_scaling = Some(scaling)
+    }),
     ("too_young", |inventory, _| {
         first(inventory).registered_at = Some(now() - SignedDuration::from_secs(899))
     }),
@@ -172,6 +176,100 @@ fn tasks_need_their_platform_and_a_zone_with_a_subnet() {
         change(&mut inventory.services[0]);
         let expected = if fits { "certified" } else { "no_room" };
         assert_eq!(word(&inventory, &boundless()), expected, "case {number}");
+    }
+}
+
+/// A full instance between two empty ones, of which the last is for other tasks.
+fn with_room_elsewhere(requirement: Requirement) -> Inventory {
+    let mut inventory = cluster(&[(4, 4), (4, 4), (4, 4)]);
+    for (instance, os_type) in inventory.instances.iter_mut().zip(["linux", "linux", "windows"]) {
+        instance.attributes.insert("ecs.os-type".to_owned(), os_type.to_owned());
+    }
+    inventory.instances[2].zone = "1".to_owned();
+    inventory.services.push(service(0, room(3, 3)));
+    run(&mut inventory, 1, 0);
+    protect(&mut inventory, [1, 2]);
+    requirement(&mut inventory.services[0]);
+    inventory
+}
+
+#[test]
+fn what_only_other_tasks_may_use_is_no_headroom_and_no_floor() {
+    let cases: [(Requirement, bool); 5] = [
+        (|_| {}, true),
+        (|service| service.os_type = Some("linux".to_owned()), false),
+        (|service| service.zones = Some(["0".to_owned()].into()), false),
+        (|service| service.zones = Some(["0", "1"].map(str::to_owned).into()), true),
+        // There, nothing goes.
+        (|service| service.os_type = Some("windows".to_owned()), true),
+    ];
+    for (number, (requirement, goes)) in cases.into_iter().enumerate() {
+        let inventory = with_room_elsewhere(requirement);
+        let floor = Policy { min_instances: 2, ..boundless() };
+        let cpu = Policy { headroom_cpu_percent: 30, ..boundless() };
+        let memory = Policy { headroom_memory_percent: 30, ..boundless() };
+        for (policy, limit) in [(floor, "min_instances"), (cpu, "headroom"), (memory, "headroom")] {
+            let expected = if goes { "empty" } else { limit };
+            assert_eq!(word(&inventory, &policy), expected, "case {number}");
+        }
+    }
+}
+
+#[test]
+fn tasks_that_may_run_within_count_against_the_headroom_there() {
+    // The first instance is for another service alone, whose task may move to the second as well,
+    // where two of four would be free; or not.
+    for (zones, counts) in [(["1", "0"], true), (["1", "1"], false)] {
+        let mut inventory = with_room_elsewhere(|_| {});
+        inventory.instances[1].remaining = Some(room(3, 3));
+        inventory.services.push(service(1, room(1, 1)));
+        run(&mut inventory, 0, 1);
+        inventory.instances[0].zone = "1".to_owned();
+        inventory.services[0].zones = Some(["0".to_owned()].into());
+        inventory.services[1].zones = Some(zones.map(str::to_owned).into());
+        let policy = Policy { headroom_cpu_percent: 60, ..boundless() };
+        let expected = if counts { "headroom" } else { "certified" };
+        assert_eq!(word(&inventory, &policy), expected, "{zones:?}");
+    }
+}
+
+#[test]
+fn where_no_instance_is_left_there_is_no_headroom_to_leave() {
+    // The first instance's task may run on either platform, and the last instance goes before it.
+    let mut inventory = with_room_elsewhere(|_| {});
+    inventory.services.push(service(1, room(1, 1)));
+    inventory.services[1].os_type = Some("windows".to_owned());
+    inventory.services[0].demand = room(1, 1);
+    inventory.instances[1].remaining = Some(room(4, 4));
+    run(&mut inventory, 0, 0);
+    inventory.instances[2].protected_from_scale_in = false;
+    let policy = Policy { min_instances: 0, headroom_cpu_percent: 50, ..boundless() };
+    assert_eq!(plan(&inventory, &policy, now()).remove.len(), 2);
+}
+
+#[test]
+fn an_instance_without_an_attribute_takes_no_task_that_asks_for_another_value_of_it() {
+    for (constraint, attributed, goes) in [
+        ("attribute:spot != true", [true, true, true], true),
+        ("attribute:spot != true", [true, false, false], false),
+        ("attribute:spot not_exists", [false, false, true], true),
+        // One runs where that would not let it: so ECS does.
+        ("attribute:spot != true", [false, false, false], true),
+        ("attribute:spot != true", [true, false, true], true),
+    ] {
+        let mut inventory = cluster(&[(4, 4), (4, 4), (4, 0)]);
+        for (instance, has) in inventory.instances.iter_mut().zip(attributed) {
+            instance.attributes.extend(has.then(|| ("spot".to_owned(), "false".to_owned())));
+        }
+        inventory.services.push(service(0, room(1, 0)));
+        inventory.services[0].constraints.push(constraint.to_owned());
+        run(&mut inventory, 0, 0);
+        if attributed == [true, false, true] {
+            run(&mut inventory, 1, 0);
+        }
+        protect(&mut inventory, [1, 2]);
+        let expected = if goes { "certified" } else { "no_room" };
+        assert_eq!(word(&inventory, &boundless()), expected, "{constraint} {attributed:?}");
     }
 }
 

@@ -149,6 +149,7 @@ impl Recording {
             }
             Happening::Attribute { .. }
             | Happening::NotPlaced { .. }
+            | Happening::ServiceEvent { .. }
             | Happening::DesiredCapacity { .. }
             | Happening::LifecycleState { .. }
             | Happening::ActionCompleted { .. } => {}

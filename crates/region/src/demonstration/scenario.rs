@@ -86,8 +86,8 @@ pub fn shop(now: Timestamp, seed: u64) -> World {
 pub fn idle_shop(now: Timestamp, seed: u64) -> World {
     let mut world = World::new(now, seed);
     let large = Machine::default();
-    let xlarge = Machine::new("m7g.xlarge", 4096, 15_616).interfaces_max(3);
-    let gpu = Machine::new("g4dn.xlarge", 4096, 15_616).gpus(1).interfaces_max(2);
+    let xlarge = Machine::new("m7g.xlarge", 4096, 15_616);
+    let gpu = Machine::new("g4dn.xlarge", 4096, 15_616).gpus(1);
     for number in 1..=12 {
         let zone = ["a", "b", "c"][(number - 1) % 6 / 2];
         let machine = match number {

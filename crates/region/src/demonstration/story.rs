@@ -194,6 +194,7 @@ impl Story {
             Happening::NotPlaced { service, .. } if self.waiting.insert(service.clone()) => {
                 vec![line(Actor::Aws, format!("{service} finds no place for a task yet"))]
             }
+            Happening::ServiceEvent { message, .. } => vec![line(Actor::Aws, message.clone())],
             Happening::Task { .. }
             | Happening::TaskCutOff { .. }
             | Happening::NotPlaced { .. }

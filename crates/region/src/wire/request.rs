@@ -7,7 +7,8 @@ use http::{HeaderMap, StatusCode};
 use super::answer::{Answer, Refusal};
 use super::broken_answer::broken;
 use super::{
-    autoscaling_calls, aws_json, ec2_calls, ecs_calls, query_protocol, sns_calls, sts_calls,
+    autoscaling_calls, aws_json, ec2_calls, ecs_calls, pricing_calls, query_protocol, sns_calls,
+    sts_calls,
 };
 use crate::fault::Fault;
 use crate::lambda::hop_in_trace;
@@ -35,7 +36,9 @@ impl Request {
         let hop = text_header(headers, "x-amzn-trace-id").and_then(hop_in_trace);
         let target = text_header(headers, "x-amz-target");
         if let Some(target) = target {
-            let operation = target.strip_prefix("AmazonEC2ContainerServiceV20141113.")?.to_owned();
+            let (service, operation) = target.split_once('.')?;
+            let known = ["AmazonEC2ContainerServiceV20141113", pricing_calls::SERVICE];
+            let operation = known.contains(&service).then(|| operation.to_owned())?;
             return Some(Self { protocol: Protocol::Json, operation, body, hop });
         }
         let operation = query_protocol::operation(&body)?;
@@ -122,11 +125,16 @@ impl Request {
 
     fn take_effect(&self, world: &mut World, fault: Option<Fault>) -> Result<String, Refusal> {
         match self.protocol {
+            Protocol::Json if self.operation == "GetProducts" => {
+                pricing_calls::get_products(&self.body)
+            }
             Protocol::Json => ecs_calls::run(world, &self.operation, &self.body, fault),
             Protocol::Query => {
                 let form = query_protocol::Form::read(&self.body);
                 match self.operation.as_str() {
+                    "DescribeInstanceTypes" => ec2_calls::describe_instance_types(&form),
                     "DescribeInstances" => ec2_calls::describe_instances(world, &form),
+                    "DescribeSpotPriceHistory" => ec2_calls::describe_spot_prices(world, &form),
                     "DescribeSubnets" => ec2_calls::describe_subnets(world, &form),
                     "Publish" => sns_calls::publish(world, &form, self.hop),
                     "GetCallerIdentity" => Ok(sts_calls::get_caller_identity()),

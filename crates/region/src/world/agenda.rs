@@ -40,6 +40,10 @@ pub(super) enum Due {
     Joined { group: String, instance_id: String },
     /// A group looks at the balance of its Availability Zones.
     Rebalance { group: String },
+    /// ECS measures how many instances a capacity provider needs.
+    Reservation { provider: String },
+    /// ECS looks at an instance that its own termination hook holds.
+    ManagedDraining { instance_id: String },
     /// A lifecycle action's heartbeat or global timeout ends.
     ActionTimeout { token: String },
     /// A message reaches a function.

@@ -2,6 +2,7 @@
 //! what ECS does by itself.
 
 mod capacity_provider;
+mod capacity_provider_strategy;
 mod cluster;
 mod cluster_changes;
 mod cluster_lookup;
@@ -13,6 +14,7 @@ mod machine;
 mod placement;
 mod placement_rules;
 mod placement_search;
+mod provisioning;
 pub mod request_rates;
 mod resource_arn;
 mod service;
@@ -21,8 +23,10 @@ mod service_scheduler;
 pub mod task;
 mod task_life;
 pub mod task_spec;
+mod zone_rebalancing;
 
-pub use self::capacity_provider::CapacityProvider;
+pub use self::capacity_provider::{CapacityProvider, ManagedScaling};
+pub use self::capacity_provider_strategy::{Capacity, StrategyItem};
 pub use self::cluster::Cluster;
 pub use self::container_instance::{AGENT_VERSION, ContainerInstance, NewInstance, Status};
 pub use self::held_resources::{HeldResources, RESERVED_PORTS, Shortage};

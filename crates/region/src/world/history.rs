@@ -98,6 +98,13 @@ pub enum Happening {
         /// Why not, in ECS's words.
         reason: String,
     },
+    /// A service says how its Availability Zone rebalancing goes.
+    ServiceEvent {
+        /// The service, by name.
+        service: String,
+        /// In ECS's words.
+        message: String,
+    },
     /// A group has a new desired capacity.
     DesiredCapacity {
         /// The group, by name.

@@ -13,6 +13,7 @@ use super::ecs::request_rates::Rates;
 use super::ecs::{CapacityProvider, Cluster};
 use super::history::{Call, Entry, Happening, Published};
 use super::lag::Lag;
+use super::managed_capacity::ScalingMemory;
 use super::spot::Action;
 use crate::fault::Faults;
 
@@ -29,6 +30,8 @@ pub struct World {
     pub capacity_reservations: BTreeMap<String, Vec<String>>,
     /// ECS capacity providers by name, but for AWS's own.
     pub capacity_providers: BTreeMap<String, CapacityProvider>,
+    /// What cluster auto scaling remembers, by capacity provider.
+    pub(super) scaling_memory: BTreeMap<String, ScalingMemory>,
     /// Auto Scaling groups by name.
     pub groups: BTreeMap<String, Group>,
     /// The requests to launch instances that were carried out, by their client tokens.
@@ -72,6 +75,7 @@ impl World {
             clusters: BTreeMap::new(),
             capacity_reservations: BTreeMap::new(),
             capacity_providers: BTreeMap::new(),
+            scaling_memory: BTreeMap::new(),
             groups: BTreeMap::new(),
             launch_requests: BTreeMap::new(),
             lifecycle_actions: Vec::new(),
@@ -152,6 +156,8 @@ impl World {
                 self.register_launched_instance(&group, &instance_id)
             }
             Due::Rebalance { group } => self.rebalance(&group),
+            Due::Reservation { provider } => self.measure_reservation(&provider),
+            Due::ManagedDraining { instance_id } => self.drain_managed(&instance_id),
             Due::ActionTimeout { token } => self.time_out_action(&token),
             Due::Deliver { function, payload, hop } => self.deliver(&function, payload, hop),
             Due::TerminateInGroup { instance_id, decrement } => {

@@ -564,6 +564,22 @@ class Answers(RegionTest):
         self.assertEqual(by("capacity-reservation-id")["Reservations"], [])
         self.assertEqual(by("vpc"), "ClientError: InvalidParameterValue")
 
+    def test_prices_are_known_to_ec2_and_to_the_price_list(self):
+        ec2 = client("ec2", self.region.url)
+        by_type = [{"Name": "instance-type", "Values": ["m7g.large", "z99.large"]}]
+        history = outcome(ec2.describe_spot_price_history, Filters=by_type, StartTime=datetime.datetime.now(), MaxResults=5)
+        prices = [(one["InstanceType"], one["AvailabilityZone"], one["SpotPrice"]) for one in history["SpotPriceHistory"]]
+        self.assertEqual(prices[0], ("m7g.large", "eu-west-1a", "0.031200"))
+        self.assertEqual(len(prices), 3)
+        spot = [{"Name": "instance-lifecycle", "Values": ["spot"]}]
+        self.assertEqual(outcome(ec2.describe_instances, Filters=spot)["Reservations"], [])
+
+        get_products = client("pricing", self.region.url).get_products
+        by = lambda **fields: outcome(get_products, ServiceCode="AmazonEC2", Filters=[
+            {"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in fields.items()])["PriceList"]
+        (product,) = map(json.loads, by(instanceType="m7g.large", regionCode="eu-west-1"))
+        self.assertEqual(product["product"]["attributes"]["operatingSystem"], "Linux")
+        self.assertEqual(by(instanceType="m7g.large", regionCode="us-east-1"), [])
     def test_the_attributes_of_a_cluster_are_listed_by_name_and_value(self):
         self.ecs.put_attributes(**attributes(self.one(), "ebb.keep", value="me"))
         by = functools.partial(self.ecs.list_attributes, **SHOP, **INSTANCE_TYPE)
@@ -927,6 +943,14 @@ class Idle(RegionTest):
         subnets = client("ec2", self.region.url).describe_subnets(Filters=filters)["Subnets"]
         self.assertEqual([one["SubnetId"] for one in subnets], ids, "one that is gone is left out")
         self.assertEqual([one["AvailabilityZone"][-1] for one in subnets], ["a", "b", "c"])
+
+    def test_instance_types_are_known_to_ec2_with_their_network_interfaces(self):
+        filters = [{"Name": "instance-type", "Values": ["m7g.xlarge", "g4dn.xlarge", "none.large"]}]
+        types = client("ec2", self.region.url).describe_instance_types(Filters=filters)["InstanceTypes"]
+        network = {one["InstanceType"]: one["NetworkInfo"] for one in types}
+        self.assertEqual({name: one["MaximumNetworkInterfaces"] for name, one in network.items()},
+                         {"m7g.xlarge": 4, "g4dn.xlarge": 3})
+        self.assertEqual([card["MaximumNetworkInterfaces"] for card in network["m7g.xlarge"]["NetworkCards"]], [4])
 
     def test_protection_can_be_set_taken_and_expires(self):
         arns = [task["taskArn"] for task in self.tasks_of("web")]

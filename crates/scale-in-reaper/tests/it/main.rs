@@ -1,6 +1,9 @@
 //! The scale-in reaper on the simulated Region: the real functions, the real SDK, virtual time.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
 
+mod assist;
+mod capacity_providers;
+mod days;
 mod empties;
 mod events;
 mod faults;
@@ -8,6 +11,8 @@ mod follow_ups;
 mod hooks;
 mod interruptions;
 mod owners;
+mod prices;
+mod rebalancing;
 mod rooms;
 mod simulation;
 mod start;

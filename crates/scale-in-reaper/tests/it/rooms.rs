@@ -1,4 +1,5 @@
-//! Which room ECS would use: of the task's platform, and in the zones of the service's subnets.
+//! Which room ECS would use: of the task's platform, in the zones of the service's subnets, and with a
+//! network interface.
 
 use ebb_core::reaper::ClusterReport;
 use ebb_region::fault::Fault;
@@ -18,7 +19,7 @@ fn two_and_room(
     room: impl Fn(NewInstance) -> NewInstance,
 ) -> World {
     let mut world = World::new(start_time(), 1);
-    let machine = Machine::new("m7i.large", 2048, 7680).attribute("ebb.network-interfaces", "8");
+    let machine = Machine::new("m7i.large", 2048, 7680);
     let instance = |number| NewInstance::new(instance_id(number)).machine(machine.clone());
     for number in [1, 2] {
         world.add_instance(CLUSTER, instance(number));
@@ -106,4 +107,58 @@ async fn what_cannot_ask_about_subnets_keeps_their_tasks_where_they_are() {
         let why = why_all_stay(&sim.report().await);
         assert!(why.as_ref().is_some_and(|why| why.contains("ec2:DescribeSubnets")), "{why:?}");
     }
+}
+
+/// Three instances of a type, each with a task of a service that runs in this network mode. But for
+/// network interfaces, there is room for all tasks on one.
+fn with_tasks_in(network: Network, instance_type: &str) -> World {
+    let mut world = World::new(start_time(), 1);
+    let machine = Machine::new(instance_type, 2048, 7680);
+    for number in 1..=3 {
+        world.add_instance(CLUSTER, NewInstance::new(instance_id(number)).machine(machine.clone()));
+    }
+    let spec = TaskSpec { network, ..TaskSpec::default() };
+    let placement = Placement::default().with_subnets([("subnet-1", Some(format!("{REGION}a")))]);
+    world.add_placed_service(CLUSTER, "web", ServiceKind::replica(3), spec, placement);
+    let group = Group::with_instances(CLUSTER, (1..=3).map(instance_id));
+    world.add_group(GROUP, Group { min_size: 0, max_size: 3, ..group });
+    hooked(world)
+}
+
+/// How many instances go.
+async fn removals(sim: &Sim) -> usize {
+    sim.report().await.plan.remove.len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_takes_as_many_tasks_as_its_type_has_network_interfaces_for() {
+    for (instance_type, expected) in [
+        // One beside the primary one, two, three.
+        ("m7g.medium", 0),
+        ("m7g.large", 1),
+        ("m7g.xlarge", 2),
+        // Not known to EC2.
+        ("m99.large", 0),
+    ] {
+        let sim = Sim::start(with_tasks_in(Network::Awsvpc, instance_type), settings()).await;
+        assert_eq!(removals(&sim).await, expected, "{instance_type}");
+        assert_eq!(sim.calls("DescribeInstanceTypes"), 1, "{instance_type}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_ask_about_instance_types_counts_on_the_fewest_network_interfaces() {
+    for fault in [Fault::Denied, Fault::ServerError, Fault::NullList] {
+        let mut world = with_tasks_in(Network::Awsvpc, "m7g.xlarge");
+        world.faults.plan("DescribeInstanceTypes", fault, 100);
+        let sim = Sim::start(world, settings()).await;
+        assert_eq!(removals(&sim).await, 0, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn instance_types_are_not_asked_about_without_a_task_that_needs_an_interface() {
+    let sim = Sim::start(with_tasks_in(Network::Bridge, "m7g.medium"), settings()).await;
+    assert_eq!(removals(&sim).await, 2);
+    assert_eq!(sim.calls("DescribeInstanceTypes"), 0);
 }

@@ -217,6 +217,11 @@ fn draw_services(rng: &mut Rng, world: &mut World, instances: usize) -> Vec<(Str
         let logs = TaskSpec { cpu: 32, memory_mib: 64, ..TaskSpec::default() };
         world.add_service(CLUSTER, "logs", ServiceKind::Daemon, logs);
     }
+    // From a source of its own, so that all else of a seed stays as it was.
+    let rng = &mut Rng::with_seed(rng.get_seed());
+    for (name, _) in services.iter().filter(|_| rng.bool()) {
+        world.enable_zone_rebalancing(CLUSTER, name);
+    }
     services
 }
 

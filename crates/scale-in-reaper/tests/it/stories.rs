@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ebb_core::ids::{Cluster, TopicArn};
+use ebb_core::reaper::managed_scaling::ManagedScalingMode;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_planner::KeepReason;
@@ -285,18 +286,18 @@ async fn a_task_that_is_protected_pins_its_instance() {
 
 #[tokio::test(start_paused = true)]
 async fn groups_that_may_not_be_shrunk_are_left_alone() {
-    let managed = CapacityProvider { managed_scaling: true, ..CapacityProvider::for_group(GROUP) };
     let mut world = hooked(small(1));
-    world.attach_capacity_provider(CLUSTER, "provider", managed);
-    let sim = Sim::start(world, settings()).await;
+    world.attach_capacity_provider(CLUSTER, "provider", CapacityProvider::scaling(GROUP, 100));
+    let managed_scaling = ManagedScalingMode::Leave;
+    let sim = Sim::start(world, ReaperSettings { managed_scaling, ..settings() }).await;
     let report = sim.report().await;
     assert_eq!(
         (removed(&report).len(), reason(&report, &instance_id(1)).code()),
         (0, "managed_scaling")
     );
 
-    let allowed = sim.with(ReaperSettings { allow_managed_scaling: true, ..settings() }).await;
-    assert!(!removed(&allowed.report().await).is_empty());
+    let assisting = sim.with(settings()).await;
+    assert!(!removed(&assisting.report().await).is_empty());
 
     let suspended = |group: Group| group.suspending(&["Terminate"]);
     let refreshed = |group: Group| Group { refresh: Some("InProgress".to_owned()), ..group };
@@ -577,9 +578,11 @@ async fn reads_grow_with_the_candidates_and_not_with_the_cluster() {
             "DescribeCapacityProviders",
             "DescribeContainerInstances",
             "DescribeInstanceRefreshes",
+            "DescribeInstances",
             "DescribeServices",
             "DescribeTaskDefinition",
             "DescribeTasks",
+            "GetProducts",
             "GetTaskProtection",
             "ListContainerInstances",
             "ListServices",

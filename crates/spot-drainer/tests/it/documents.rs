@@ -14,7 +14,7 @@ use ebb_core::settings::SettingsError;
 use ebb_core::spot::settings::SpotSettings;
 use ebb_core::{lifecycle, reaper, spot};
 use ebb_planner::{HeadroomResource, KeepReason, RemoveReason};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -172,13 +172,15 @@ fn reasons_to_stay() -> Vec<KeepReason> {
         KeepReason::GroupUnavailable(group.clone(), text.clone()),
         KeepReason::GroupNotAllowed(group.clone()),
         KeepReason::ManagedScaling(group.clone()),
+        KeepReason::NotTaken { emptied_at: Timestamp::UNIX_EPOCH },
         KeepReason::TooYoung { min_instance_age: SignedDuration::ZERO },
-        KeepReason::GroupAtMinimum { group, min_size: 0 },
+        KeepReason::GroupAtMinimum { group: group.clone(), min_size: 0 },
         KeepReason::NotRead,
         KeepReason::Pinned(text.clone()),
-        KeepReason::MinInstances { min_instances: 1 },
+        KeepReason::TargetCapacity { group, target_capacity: 100 },
+        KeepReason::MinInstances { min_instances: 1, service: None },
         KeepReason::MaxRemovals { max_removals_percent: 10 },
-        KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20 },
+        KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20, service: None },
         KeepReason::ZoneBalance,
         KeepReason::NoRoom(text),
     ]
@@ -201,10 +203,12 @@ fn is_listed(reason: &KeepReason) -> bool {
         | KeepReason::GroupUnavailable(..)
         | KeepReason::GroupNotAllowed(_)
         | KeepReason::ManagedScaling(_)
+        | KeepReason::NotTaken { .. }
         | KeepReason::TooYoung { .. }
         | KeepReason::GroupAtMinimum { .. }
         | KeepReason::NotRead
         | KeepReason::Pinned(_)
+        | KeepReason::TargetCapacity { .. }
         | KeepReason::MinInstances { .. }
         | KeepReason::MaxRemovals { .. }
         | KeepReason::Headroom { .. }

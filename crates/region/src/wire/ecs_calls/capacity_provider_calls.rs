@@ -64,14 +64,16 @@ fn describe_provider(name: &str, provider: Option<&CapacityProvider>) -> Value {
         "tags": [],
     });
     if let Some(provider) = provider {
+        // A provider whose managed scaling is off has its settings all the same.
+        let scaling = provider.managed_scaling.unwrap_or_default();
         described["autoScalingGroupProvider"] = json!({
             "autoScalingGroupArn": group_arn(&provider.group),
             "managedScaling": {
-                "status": enabled_word(provider.managed_scaling),
-                "targetCapacity": 100,
-                "minimumScalingStepSize": 1,
-                "maximumScalingStepSize": 10000,
-                "instanceWarmupPeriod": 300,
+                "status": enabled_word(provider.managed_scaling.is_some()),
+                "targetCapacity": scaling.target_capacity,
+                "minimumScalingStepSize": scaling.minimum_step,
+                "maximumScalingStepSize": scaling.maximum_step,
+                "instanceWarmupPeriod": scaling.instance_warmup.as_secs(),
             },
             "managedTerminationProtection": enabled_word(provider.managed_termination_protection),
             "managedDraining": enabled_word(provider.managed_draining),
@@ -82,4 +84,51 @@ fn describe_provider(name: &str, provider: Option<&CapacityProvider>) -> Value {
 
 fn enabled_word(enabled: bool) -> &'static str {
     if enabled { "ENABLED" } else { "DISABLED" }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::wire::ecs_calls::run;
+    use crate::world::autoscaling::Group;
+    use crate::world::ecs::ManagedScaling;
+
+    #[test]
+    fn a_provider_tells_what_ecs_manages_and_how() {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        world.add_group("group", Group::with_instances("shop", []));
+        let scaling = ManagedScaling {
+            target_capacity: 80,
+            minimum_step: 2,
+            maximum_step: 5,
+            instance_warmup: Duration::from_secs(90),
+        };
+        let provider = CapacityProvider {
+            managed_scaling: Some(scaling),
+            ..CapacityProvider::protecting("group", 80)
+        };
+        world.attach_capacity_provider("shop", "provider", provider);
+        let output = run(&mut world, "DescribeCapacityProviders", b"{}", None).unwrap();
+        let output: Value = serde_json::from_str(&output).unwrap();
+
+        let expected = json!({
+            "autoScalingGroupArn": group_arn("group"),
+            "managedScaling": {
+                "status": "ENABLED",
+                "targetCapacity": 80,
+                "minimumScalingStepSize": 2,
+                "maximumScalingStepSize": 5,
+                "instanceWarmupPeriod": 90,
+            },
+            "managedTerminationProtection": "ENABLED",
+            "managedDraining": "DISABLED",
+        });
+        assert_eq!(output["capacityProviders"][2]["autoScalingGroupProvider"], expected);
+        assert!(world.groups["group"].tags.contains_key("AmazonECSManaged"));
+        assert!(world.groups["group"].protects_new_instances);
+    }
 }

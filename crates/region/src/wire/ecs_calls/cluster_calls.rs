@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::placement_json::strategy_item_json;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{DESCRIBE_MAX, Input, id_of, page};
 use crate::world::World;
@@ -75,6 +76,7 @@ fn describe_cluster(name: &str, cluster: &Cluster, includes_statistics: bool) ->
         "tags": [],
         "settings": [],
         "capacityProviders": cluster.capacity_providers,
-        "defaultCapacityProviderStrategy": [],
+        "defaultCapacityProviderStrategy":
+            cluster.default_strategy.iter().map(strategy_item_json).collect::<Value>(),
     })
 }

@@ -103,11 +103,11 @@ mod tests {
         let (mut world, first, _) = world();
         let constraint = json!([{"type": "memberOf", "expression": "ec2InstanceId == i-1"}]);
         let input =
-            json!({"taskDefinition": "web", "count": 2, "placementConstraints": constraint});
+            json!({"taskDefinition": "web", "count": 5, "placementConstraints": constraint});
         let output = run(&mut world, input).unwrap();
 
         let tasks = output["tasks"].as_array().unwrap();
-        assert_eq!((tasks.len(), &output["failures"]), (2, &json!([])));
+        assert_eq!((tasks.len(), &output["failures"]), (5, &json!([])));
         for task in tasks {
             assert_eq!(task["group"], "family:web");
             assert_eq!(

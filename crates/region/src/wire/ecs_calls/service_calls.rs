@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::placement_json::{constraint_json, strategy_json};
+use super::placement_json::{constraint_json, strategy_item_json, strategy_json};
 use super::task_definition_calls::definition_arn;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{Input, PAGE_MAX, arn_of, id_in, invalid, page_of};
 use crate::world::ecs::task::{Task, TaskStatus};
-use crate::world::ecs::{Cluster, Deployments, Service, ServiceKind, Status, arn};
+use crate::world::ecs::{Capacity, Cluster, Deployments, Service, ServiceKind, Status, arn};
 use crate::world::{Entry, Happening, World};
 
 const DESCRIBE_MAX: usize = 10;
@@ -57,20 +57,21 @@ pub(super) fn describe_services(world: &World, input: Input<'_>) -> Result<Value
     Ok(json!({"services": described, "failures": failures}))
 }
 
-/// The last events of a service, the newest first: that a task found no place.
+/// The last events of a service, the newest first: that a task found no place, and how its
+/// Availability Zones are rebalanced.
 fn events(world: &World, name: &str) -> Value {
     world.history.iter().rev().filter_map(|entry| event(entry, name)).take(EVENTS_MAX).collect()
 }
 
 fn event(entry: &Entry, name: &str) -> Option<Value> {
-    let Happening::NotPlaced { service, reason } = &entry.happening else { return None };
-    if service != name {
-        return None;
-    }
-    let message = format!(
-        "(service {name}) was unable to place a task because {reason} For more information, see \
-         the Troubleshooting section of the Amazon ECS Developer Guide."
-    );
+    let message = match &entry.happening {
+        Happening::NotPlaced { service, reason } if service == name => format!(
+            "(service {name}) was unable to place a task because {reason} For more information, \
+             see the Troubleshooting section of the Amazon ECS Developer Guide."
+        ),
+        Happening::ServiceEvent { service, message } if service == name => message.clone(),
+        _ => return None,
+    };
     Some(json!({
         "id": format!("{}-{name}", entry.time.as_millisecond()),
         "createdAt": entry.time.as_duration().as_secs_f64(),
@@ -146,7 +147,6 @@ pub(super) fn describe(
         "desiredCount": desired,
         "runningCount": running,
         "pendingCount": pending,
-        "launchType": "EC2",
         "taskDefinition": definition,
         "loadBalancers": [],
         "serviceRegistries": [],
@@ -157,10 +157,24 @@ pub(super) fn describe(
         "placementStrategy": strategies,
         "availabilityZoneRebalancing": rebalancing,
     });
+    launched_by(&mut described, service);
     if !subnets.is_empty() {
         described["networkConfiguration"] = json!({"awsvpcConfiguration": {"subnets": subnets}});
     }
     described
+}
+
+/// Says by what the tasks of a service, or of a deployment, are launched: by a launch type or by a
+/// strategy, never by both (ECS API, `CreateService`).
+fn launched_by(described: &mut Value, service: &Service) {
+    match &service.capacity {
+        Capacity::Ec2 => described["launchType"] = json!("EC2"),
+        Capacity::Strategy(strategy) => {
+            described["capacityProviderStrategy"] =
+                strategy.iter().map(strategy_item_json).collect();
+        }
+        Capacity::ClusterDefault => {}
+    }
 }
 
 /// The status and the rollout state of each deployment of a service, the newest first.
@@ -181,7 +195,7 @@ fn deployment(
     (status, rollout_state): &(&str, &str),
 ) -> Value {
     let created_at = service.created_at.as_duration().as_secs_f64();
-    json!({
+    let mut described = json!({
         "id": deployment_id(name),
         "status": status,
         "taskDefinition": definition_arn(&service.spec.definition(name)),
@@ -191,9 +205,10 @@ fn deployment(
         "failedTasks": 0,
         "createdAt": created_at,
         "updatedAt": created_at,
-        "launchType": "EC2",
         "rolloutState": rollout_state,
-    })
+    });
+    launched_by(&mut described, service);
+    described
 }
 
 #[cfg(test)]
@@ -202,7 +217,7 @@ mod tests {
 
     use super::*;
     use crate::wire::ecs_calls::run;
-    use crate::world::ecs::{NewInstance, TaskSpec};
+    use crate::world::ecs::{NewInstance, StrategyItem, TaskSpec};
 
     fn describe(world: &mut World, services: &[&str]) -> Result<Value, Refusal> {
         let input = json!({"cluster": "shop", "services": services}).to_string();
@@ -243,5 +258,28 @@ mod tests {
         }]);
         assert_eq!(output["failures"], missing);
         assert!(describe(&mut world, &["x"; 11]).is_err());
+    }
+
+    #[test]
+    fn a_service_has_a_launch_type_or_a_strategy_and_neither_if_its_cluster_decides() {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        for name in ["ec2", "own", "default"] {
+            world.add_service("shop", name, ServiceKind::replica(0), TaskSpec::default());
+        }
+        world.set_strategy("shop", "own", [StrategyItem::new("spot", 2, 1)]);
+        let services = &mut world.clusters.get_mut("shop").unwrap().services;
+        services.get_mut("default").unwrap().capacity = Capacity::ClusterDefault;
+        let output = describe(&mut world, &["ec2", "own", "default"]).unwrap();
+
+        let item = json!([{"capacityProvider": "spot", "base": 2, "weight": 1}]);
+        for (index, launch_type, strategy) in
+            [(0, json!("EC2"), Value::Null), (1, Value::Null, item), (2, Value::Null, Value::Null)]
+        {
+            let service = &output["services"][index];
+            for described in [service, &service["deployments"][0]] {
+                assert_eq!(described["launchType"], launch_type);
+                assert_eq!(described["capacityProviderStrategy"], strategy);
+            }
+        }
     }
 }

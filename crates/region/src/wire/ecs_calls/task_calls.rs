@@ -99,7 +99,9 @@ pub(super) fn visible<'a>(
 mod tests {
     use super::*;
     use crate::wire::ecs_calls::task_testing::{call, list, pass, world};
+    use crate::world::autoscaling::Group;
     use crate::world::ecs::task::TaskStatus;
+    use crate::world::ecs::{CapacityProvider, StrategyItem};
 
     #[test]
     fn tasks_are_listed_by_container_instance_service_and_desired_status() {
@@ -194,6 +196,30 @@ mod tests {
         let missing =
             json!([{"arn": "arn:aws:ecs:eu-west-1:111122223333:task/shop/x", "reason": "MISSING"}]);
         assert_eq!(output["failures"], missing);
+    }
+
+    #[test]
+    fn a_task_that_waits_for_capacity_has_a_provider_and_no_container_instance() {
+        let (mut world, ..) = world();
+        world.add_group("group", Group::with_instances("shop", ["i-1".to_owned()]));
+        world.attach_capacity_provider("shop", "spot", CapacityProvider::scaling("group", 100));
+        world.set_strategy("shop", "web", [StrategyItem::new("spot", 0, 1)]);
+        world.set_desired_count("shop", "web", 8);
+        pass(&mut world, 5);
+        let arns = list(&mut world, json!({"serviceName": "web"}));
+        let output = call(&mut world, "DescribeTasks", json!({"tasks": arns})).unwrap();
+
+        let tasks = output["tasks"].as_array().unwrap();
+        let waiting: Vec<_> =
+            tasks.iter().filter(|task| task.get("containerInstanceArn").is_none()).collect();
+        assert_eq!((tasks.len(), waiting.len()), (8, 1));
+        assert_eq!(
+            (&waiting[0]["lastStatus"], &waiting[0]["capacityProviderName"]),
+            (&json!("PROVISIONING"), &json!("spot"))
+        );
+        let stopped = json!({"task": waiting[0]["taskArn"]});
+        let output = call(&mut world, "StopTask", stopped).unwrap();
+        assert_eq!(output["task"]["lastStatus"], "STOPPED");
     }
 
     #[test]

@@ -12,14 +12,12 @@ use crate::world::ecs::{Cluster, Network, Size, arn};
 pub(super) fn describe(cluster_name: &str, cluster: &Cluster, task: &Task) -> Value {
     let interface = (task.spec.network == Network::Awsvpc).then(|| interface_of(task));
     let attachments: Vec<_> = interface.iter().map(attachment).collect();
-    let container_instance = arn_of("container-instance", cluster_name, &task.container_instance);
+    let instance = cluster.instances.get(&task.container_instance);
     let has_started = task.status >= TaskStatus::Running;
     let mut described = json!({
         "taskArn": arn_of("task", cluster_name, &task.id),
         "taskDefinitionArn": definition_arn(&task.definition()),
         "clusterArn": arn(&format!("cluster/{cluster_name}")),
-        "containerInstanceArn": container_instance,
-        "availabilityZone": cluster.instances[&task.container_instance].zone,
         "group": task.group(),
         "launchType": "EC2",
         "lastStatus": task.status.as_str(),
@@ -35,6 +33,9 @@ pub(super) fn describe(cluster_name: &str, cluster: &Cluster, task: &Task) -> Va
     });
     let has_size = task.spec.size == Size::Task;
     let optional = [
+        ("containerInstanceArn", instance.map(|instance| json!(instance.arn(cluster_name)))),
+        ("availabilityZone", instance.map(|instance| json!(instance.zone))),
+        ("capacityProviderName", task.capacity_provider.as_ref().map(|name| json!(name))),
         ("cpu", has_size.then(|| json!(task.spec.cpu.to_string()))),
         ("memory", has_size.then(|| json!(task.spec.memory_mib.to_string()))),
         ("startedBy", task.service.as_deref().map(deployment_id).map(Value::from)),

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::lifecycle_hook::Hook;
 use super::lifecycle_state::LifecycleState;
 use crate::world::account::{ACCOUNT, REGION};
@@ -76,6 +78,8 @@ pub struct Instance {
     /// The Availability Zone that it was launched in; that of its container instance if the world
     /// began with it.
     pub zone: Option<String>,
+    /// When its group launched it; `None` if the world began with it.
+    pub launched_at: Option<Timestamp>,
 }
 
 impl Instance {
@@ -88,6 +92,7 @@ impl Instance {
             protected_from_scale_in: false,
             healthy: true,
             zone: None,
+            launched_at: None,
         }
     }
 }

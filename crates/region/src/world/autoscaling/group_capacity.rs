@@ -161,7 +161,7 @@ impl World {
 
     /// Terminates the surplus instances; protected instances stay, even if the group then is larger
     /// than it wants.
-    pub(super) fn scale_in(&mut self, name: &str) {
+    pub(in crate::world) fn scale_in(&mut self, name: &str) {
         loop {
             // The group is read anew each time, because every termination changes its size. The
             // loop ends, as an instance that terminates no longer counts.

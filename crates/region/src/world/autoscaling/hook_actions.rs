@@ -46,6 +46,7 @@ impl World {
             self.notify_of_action(&action);
             self.lifecycle_actions.push(action);
         }
+        self.start_managed_draining(group, instance_id);
     }
 
     /// Terminates an instance under this hook alone, which its group gets unless it has it, with an

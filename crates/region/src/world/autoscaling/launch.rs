@@ -59,6 +59,7 @@ impl World {
             state: LifecycleState::Pending,
             zone,
             protected_from_scale_in,
+            launched_at: Some(self.now),
             ..Instance::in_service(&instance_id)
         };
         // The instance counts from its launch on, before it has booted, or the group would launch

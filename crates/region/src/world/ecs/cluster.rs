@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::capacity_provider_strategy::{Capacity, StrategyItem};
 use super::cluster_query::Expression;
 use super::container_instance::{AGENT_VERSION, ContainerInstance, Status};
 use super::held_resources::HeldResources;
@@ -19,6 +20,8 @@ pub struct Cluster {
     pub tasks: BTreeMap<String, Task>,
     /// The names of its capacity providers.
     pub capacity_providers: Vec<String>,
+    /// By which of them tasks are placed if nothing else is said.
+    pub default_strategy: Vec<StrategyItem>,
 }
 
 impl Cluster {
@@ -36,6 +39,10 @@ impl Cluster {
             .values()
             .filter(move |task| task.container_instance == container_instance)
             .filter(|task| task.status != TaskStatus::Stopped)
+    }
+
+    pub(in crate::world) fn unstopped_tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values().filter(|task| task.status != TaskStatus::Stopped)
     }
 
     pub(super) fn tasks_cut_off(&self) -> Vec<&Task> {
@@ -113,6 +120,15 @@ impl Cluster {
         let mut held = HeldResources::default();
         self.tasks_on(container_instance).for_each(|task| held.add(task));
         held
+    }
+
+    /// The capacity provider strategy of a service; empty if it has none.
+    pub(super) fn strategy_of(&self, service: &str) -> &[StrategyItem] {
+        match self.services.get(service).map(|service| &service.capacity) {
+            None | Some(Capacity::Ec2) => &[],
+            Some(Capacity::Strategy(strategy)) => strategy,
+            Some(Capacity::ClusterDefault) => &self.default_strategy,
+        }
     }
 
     /// The tasks of a service.

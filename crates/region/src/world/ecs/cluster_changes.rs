@@ -42,7 +42,8 @@ impl World {
     }
 
     /// Adds a capacity provider to a cluster, as if it had been there before the instances of its
-    /// group.
+    /// group. ECS tags the group (ECS Developer Guide, asg-capacity-providers), and begins what it
+    /// is to manage.
     pub fn attach_capacity_provider(
         &mut self,
         cluster: &str,
@@ -59,7 +60,25 @@ impl World {
                 }
             }
         }
+        let group = provider.group.clone();
+        if let Some(group) = self.groups.get_mut(&group) {
+            group.tags.insert("AmazonECSManaged".to_owned(), String::new());
+        }
+        let (scales, protects, drains) = (
+            provider.managed_scaling.is_some(),
+            provider.managed_termination_protection,
+            provider.managed_draining,
+        );
         self.capacity_providers.insert(name.to_owned(), provider);
+        if scales {
+            self.start_managed_scaling(name);
+        }
+        if protects {
+            self.protect_group(&group);
+        }
+        if drains {
+            self.put_managed_draining_hook(&group);
+        }
     }
 
     /// The capacity provider of the group that an instance belongs to.

@@ -2,8 +2,9 @@
 //! instances in filters and in `memberOf` constraints.
 //!
 //! Source: ECS Developer Guide, cluster-query-language. That page does not say what a comparison
-//! makes of a container instance without such an attribute; it is assumed that `!=`, `!in` and `!~`
-//! hold for it and no other does.
+//! makes of a container instance without such an attribute. ECS does not list it for `!=`
+//! (containers-roadmap#486); so none is taken to hold for it, `!in`, `!~` and what `not` makes of the
+//! others included.
 
 use std::str::FromStr;
 
@@ -42,29 +43,40 @@ impl Expression {
     /// Whether it holds, given the values that a subject has: none if there is no such attribute,
     /// several for `task:group`.
     pub fn holds(&self, values: &dyn Fn(&str) -> Vec<String>) -> bool {
-        self.0.holds(values)
+        self.0.is(true, values)
     }
 }
 
 impl Node {
-    fn holds(&self, values: &dyn Fn(&str) -> Vec<String>) -> bool {
+    /// Whether it is `wanted`, true or false: a comparison with an absent attribute is neither.
+    fn is(&self, wanted: bool, values: &dyn Fn(&str) -> Vec<String>) -> bool {
         match self {
-            Self::And(nodes) => nodes.iter().all(|node| node.holds(values)),
-            Self::Or(nodes) => nodes.iter().any(|node| node.holds(values)),
-            Self::Not(node) => !node.holds(values),
+            Self::And(nodes) if wanted => nodes.iter().all(|node| node.is(wanted, values)),
+            Self::And(nodes) => nodes.iter().any(|node| node.is(wanted, values)),
+            Self::Or(nodes) if wanted => nodes.iter().any(|node| node.is(wanted, values)),
+            Self::Or(nodes) => nodes.iter().all(|node| node.is(wanted, values)),
+            Self::Not(node) => node.is(!wanted, values),
             Self::Test { subject, test } => {
                 let values = values(subject);
-                // A subject can have several values, of which one must pass: so `task:group == x`
-                // asks whether any task is of that group.
-                match test {
-                    Test::Exists => !values.is_empty(),
-                    Test::In(allowed) => values.iter().any(|value| allowed.contains(value)),
-                    Test::Order(order, bound) => {
-                        values.iter().any(|value| order.holds(value, bound))
-                    }
-                    Test::Matches(regex) => values.iter().any(|value| regex.is_match(value)),
+                let is_absent = values.is_empty() && subject.starts_with("attribute:");
+                if is_absent && !matches!(test, Test::Exists) {
+                    return false;
                 }
+                test.passes(&values) == wanted
             }
+        }
+    }
+}
+
+impl Test {
+    /// A subject can have several values, of which one must pass: so `task:group == x` asks whether
+    /// any task is of that group.
+    fn passes(&self, values: &[String]) -> bool {
+        match self {
+            Self::Exists => !values.is_empty(),
+            Self::In(allowed) => values.iter().any(|value| allowed.contains(value)),
+            Self::Order(order, bound) => values.iter().any(|value| order.holds(value, bound)),
+            Self::Matches(regex) => values.iter().any(|value| regex.is_match(value)),
         }
     }
 }

@@ -66,8 +66,6 @@ impl<'a> Reader<'a> {
         if !is_attribute && !SUBJECTS.contains(&subject.as_str()) {
             return None;
         }
-        // A negated operator is the plain one inside a `Not`, so that `!=` holds for an instance
-        // without the attribute, as is assumed in `cluster_query`.
         let (negated, test) = self.test()?;
         // An id has no order, and is always there.
         if subject == "ec2InstanceId" && matches!(test, Test::Order(..) | Test::Exists) {
@@ -226,7 +224,6 @@ mod tests {
             "attribute:stack exists",
             "attribute:colour !exists",
             "attribute:colour not_exists",
-            "attribute:colour != red",
             "attribute:ecs.instance-type =~ g4.*",
             "attribute:ecs.instance-type !~ g[0-3].*",
             "attribute:ecs.instance-type matches 'g4dn\\.(x|2x)large'",
@@ -241,7 +238,16 @@ mod tests {
             assert!(!holds(&format!("not ({expression})")), "not ({expression})");
         }
         assert!(!holds("attribute:ecs.instance-type =~ g4"), "a pattern matches the whole value");
-        assert!(!holds("attribute:colour == red"));
+    }
+
+    #[test]
+    fn neither_a_comparison_with_an_absent_attribute_holds_nor_its_opposite() {
+        for comparison in ["== red", "!= red", "in [red]", "!in [red]", "=~ r.*", "!~ r.*", "< 2"] {
+            assert!(!holds(&format!("attribute:colour {comparison}")), "{comparison}");
+            assert!(!holds(&format!("not (attribute:colour {comparison})")), "not {comparison}");
+        }
+        assert!(holds("attribute:colour != red or attribute:stack == prod"));
+        assert!(holds("not (attribute:colour == red and attribute:stack == test)"));
     }
 
     #[test]

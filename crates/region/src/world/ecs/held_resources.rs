@@ -94,7 +94,7 @@ impl HeldResources {
     /// What a container instance lacks for a task, if that is all that is held of it.
     pub fn shortages(&self, instance: &ContainerInstance, spec: &TaskSpec) -> Vec<Shortage> {
         let (cpu, memory_mib) = self.remaining(instance);
-        let interfaces_max = instance.machine.interfaces_max.unwrap_or(usize::MAX);
+        let interfaces_max = instance.machine.interfaces_for_tasks();
         let checks = [
             (Shortage::Cpu, spec.cpu > cpu),
             (Shortage::Memory, spec.memory_mib > memory_mib),

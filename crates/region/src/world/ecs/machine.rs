@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::world::ec2::network_interfaces;
+
 /// What a container instance is made of: what a launch template says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
@@ -15,9 +17,6 @@ pub struct Machine {
     pub memory_mib: i64,
     /// The ids of its GPUs.
     pub gpus: Vec<String>,
-    /// How many tasks in `awsvpc` mode it has network interfaces for; `None` for more than anybody
-    /// starts, as with trunking.
-    pub interfaces_max: Option<usize>,
     /// Attributes that its agent registers beside the built-in ones (`ECS_INSTANCE_ATTRIBUTES`).
     pub attributes: BTreeMap<String, String>,
 }
@@ -38,7 +37,6 @@ impl Machine {
             cpu,
             memory_mib,
             gpus: Vec::new(),
-            interfaces_max: None,
             attributes: BTreeMap::new(),
         }
     }
@@ -58,18 +56,17 @@ impl Machine {
         self
     }
 
-    /// Bounds its network interfaces for tasks.
-    #[must_use]
-    pub fn interfaces_max(mut self, maximum: usize) -> Self {
-        self.interfaces_max = Some(maximum);
-        self
-    }
-
     /// Gives it an attribute.
     #[must_use]
     pub fn attribute(mut self, name: &str, value: &str) -> Self {
         self.attributes.insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// How many tasks in `awsvpc` mode it has network interfaces for: all of its type but the primary
+    /// one. Of a type that is not simulated it is the fewest that any leaves. There is no trunking.
+    pub(in crate::world) fn interfaces_for_tasks(&self) -> usize {
+        network_interfaces(&self.instance_type).unwrap_or(2) - 1
     }
 
     /// `linux` or `windows`.

@@ -15,20 +15,30 @@ use super::placement_search::Search;
 use super::task_spec::TaskSpec;
 use crate::world::state::World;
 
+/// Where a task goes.
+pub(super) struct Place {
+    /// By which capacity provider, if a strategy names one.
+    pub(super) provider: Option<String>,
+    /// The id of the container instance; why there is none, in ECS's words.
+    pub(super) container_instance: Result<String, String>,
+}
+
 impl World {
     /// Chooses a container instance for a task of a service, or for a standalone one.
-    ///
-    /// # Errors
-    /// If there is none: why, in ECS's words.
     pub(super) fn place(
         &mut self,
         cluster: &str,
         service: Option<&str>,
         spec: &TaskSpec,
         placement: &Placement,
-    ) -> Result<String, String> {
+    ) -> Place {
         let search = Search::new(&self.clusters[cluster], service, spec, placement);
-        search.choose(&mut self.rng).map(str::to_owned)
+        let provider = search.next_provider();
+        let chosen = search.choose(provider, &mut self.rng);
+        Place {
+            provider: provider.map(str::to_owned),
+            container_instance: chosen.map(str::to_owned),
+        }
     }
 
     /// Chooses where the tasks of a new service go, one after the other; or says why a task found
@@ -38,19 +48,21 @@ impl World {
         cluster_name: &str,
         service_name: &str,
         tasks: usize,
-    ) -> Vec<Result<String, String>> {
+    ) -> Vec<Place> {
         let cluster = &self.clusters[cluster_name];
         let service = &cluster.services[service_name];
         let mut search =
             Search::new(cluster, Some(service_name), &service.spec, &service.placement);
         let mut places = Vec::new();
         for _ in 0..tasks {
-            let place = search.choose(&mut self.rng);
+            let provider = search.next_provider();
+            let chosen = search.choose(provider, &mut self.rng);
             // Each task counts before the next is placed, so that the strategies see it.
-            if let Ok(container_instance) = place {
-                search.take(container_instance);
-            }
-            places.push(place.map(str::to_owned));
+            search.take(provider, chosen.as_ref().ok().copied());
+            places.push(Place {
+                provider: provider.map(str::to_owned),
+                container_instance: chosen.map(str::to_owned),
+            });
         }
         places
     }
@@ -86,7 +98,7 @@ impl World {
         spec: TaskSpec,
         placement: &Placement,
     ) -> Result<String, String> {
-        let container_instance = self.place(cluster, None, &spec, placement)?;
+        let container_instance = self.place(cluster, None, &spec, placement).container_instance?;
         Ok(self.run_task(cluster, &container_instance, name, spec))
     }
 
@@ -112,7 +124,9 @@ mod tests {
     use super::*;
     use crate::world::Happening;
     use crate::world::ecs::task_spec::{Network, Platform, Port};
-    use crate::world::ecs::{Constraint, Machine, NewInstance, ServiceKind, Strategy};
+    use crate::world::ecs::{
+        Capacity, Constraint, Machine, NewInstance, ServiceKind, Strategy, StrategyItem,
+    };
 
     /// Container instances `i-1`, `i-2`, … of these zones, all alike.
     fn world(zones: &[&str], machine: &Machine) -> World {
@@ -177,6 +191,35 @@ mod tests {
     }
 
     #[test]
+    fn a_task_of_a_provider_without_room_goes_to_no_other() {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        let small = Machine::new("t3.small", 1024, 2048);
+        for (id, provider) in [("i-1", "on-demand"), ("i-2", "spot"), ("i-3", "spot")] {
+            world.add_instance("shop", NewInstance::new(id).machine(small.clone()));
+            let cluster = world.clusters.get_mut("shop").unwrap();
+            let id = cluster.registered_instance(id).unwrap().id.clone();
+            cluster.instances.get_mut(&id).unwrap().capacity_provider = Some(provider.to_owned());
+        }
+        let item = |provider: &str, weight| StrategyItem {
+            capacity_provider: provider.to_owned(),
+            base: 0,
+            weight,
+        };
+        let spec = TaskSpec { cpu: 600, ..TaskSpec::default() };
+        let strategy = Capacity::Strategy(vec![item("on-demand", 1), item("spot", 1)]);
+        add(&mut world, 0, spec, Placement::default());
+        world.clusters.get_mut("shop").unwrap().services.get_mut("web").unwrap().capacity =
+            strategy;
+        world.set_desired_count("shop", "web", 4);
+        world.advance(world.now() + std::time::Duration::from_secs(60));
+
+        // The third is for on-demand, which is full, although an instance of spot has room.
+        assert_eq!(spread(&world)[0], 1);
+        assert_eq!(spread(&world).iter().sum::<usize>(), 2);
+        assert!(!not_placed_reason(&world).is_empty());
+    }
+
+    #[test]
     fn a_group_without_tasks_comes_first_even_if_another_attribute_is_counted() {
         let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
         for (id, rack) in [("i-1", "1"), ("i-2", "1"), ("i-3", "2")] {
@@ -194,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_a_container_instance_lacks_is_said_in_ecss_words() {
-        let machine = Machine::default().gpus(1).interfaces_max(1);
+        let machine = Machine::new("m7g.medium", 2048, 7680).gpus(1);
         let default_spec = TaskSpec::default;
         let platform = Some(Platform { os_family: "LINUX", architecture: "X86_64" });
         for (spec, placement, placed, words) in [

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::capacity_provider_strategy::next_provider;
 use super::cluster::Cluster;
 use super::cluster_query::Expression;
 use super::container_instance::{ContainerInstance, Status};
@@ -67,6 +68,8 @@ pub(super) struct Search<'a> {
     held: BTreeMap<&'a str, HeldResources>,
     /// The service's tasks by container instance.
     siblings: BTreeMap<&'a str, usize>,
+    /// The service's tasks by capacity provider, those that wait for capacity included.
+    by_provider: BTreeMap<&'a str, usize>,
 }
 
 impl<'a> Search<'a> {
@@ -76,11 +79,25 @@ impl<'a> Search<'a> {
         spec: &'a TaskSpec,
         placement: &'a Placement,
     ) -> Self {
-        let mut siblings = BTreeMap::new();
+        let (mut siblings, mut by_provider) = (BTreeMap::new(), BTreeMap::new());
         for task in cluster.tasks.values().filter(|task| task.is_desired_running()) {
             // Standalone tasks have no service in common, so none of them is another's sibling.
             if service.is_some() && task.service.as_deref() == service {
-                *siblings.entry(task.container_instance.as_str()).or_default() += 1;
+                let instance = cluster.instances.get(&task.container_instance);
+                if let Some(instance) = instance {
+                    *siblings.entry(instance.id.as_str()).or_default() += 1;
+                }
+                // Those on draining instances are being replaced.
+                let provider = match instance {
+                    None => &task.capacity_provider,
+                    Some(instance) if instance.status == Status::Active => {
+                        &instance.capacity_provider
+                    }
+                    Some(_) => &None,
+                };
+                if let Some(provider) = provider {
+                    *by_provider.entry(provider.as_str()).or_default() += 1;
+                }
             }
         }
         let is_daemon =
@@ -89,7 +106,7 @@ impl<'a> Search<'a> {
         // able to use it.
         let held = if is_daemon { cluster.resources_held() } else { with_daemons(cluster) };
         let expressions = placement.expressions(spec).filter_map(Expression::parse).collect();
-        Self { cluster, service, spec, placement, expressions, held, siblings }
+        Self { cluster, service, spec, placement, expressions, held, siblings, by_provider }
     }
 
     /// Everything that speaks against a container instance that is ACTIVE.
@@ -141,11 +158,27 @@ impl<'a> Search<'a> {
         self.siblings.get(instance.id.as_str()).copied().unwrap_or(0)
     }
 
+    /// The capacity provider that the next task goes to, if a strategy says so.
+    pub(super) fn next_provider(&self) -> Option<&'a str> {
+        let strategy = self.cluster.strategy_of(self.service?);
+        next_provider(strategy, &self.by_provider)
+    }
+
     /// Chooses where the task goes: among the container instances without misfits, by the
-    /// strategies and by chance.
-    pub(super) fn choose(&self, rng: &mut fastrand::Rng) -> Result<&'a str, String> {
-        let active =
-            self.cluster.instances.values().filter(|instance| instance.status == Status::Active);
+    /// strategies and by chance; with a provider, among those of it.
+    pub(super) fn choose(
+        &self,
+        provider: Option<&str>,
+        rng: &mut fastrand::Rng,
+    ) -> Result<&'a str, String> {
+        let active = self
+            .cluster
+            .instances
+            .values()
+            .filter(|instance| instance.status == Status::Active)
+            .filter(|instance| {
+                provider.is_none() || instance.capacity_provider.as_deref() == provider
+            });
         let (mut candidates, mut closest) = (Vec::new(), None::<(Vec<Misfit>, &str)>);
         for instance in active {
             let misfits = self.misfits(instance);
@@ -172,11 +205,16 @@ impl<'a> Search<'a> {
         Ok(&best[rng.usize(..best.len())].id)
     }
 
-    /// Counts a task that goes to a container instance.
-    pub(super) fn take(&mut self, container_instance: &'a str) {
-        let instance = &self.cluster.instances[container_instance];
-        self.held.entry(container_instance).or_default().place(instance, self.spec);
-        *self.siblings.entry(container_instance).or_default() += 1;
+    /// Counts a task that goes to a container instance, if it finds one, or waits for its provider.
+    pub(super) fn take(&mut self, provider: Option<&'a str>, container_instance: Option<&'a str>) {
+        if let Some(provider) = provider {
+            *self.by_provider.entry(provider).or_default() += 1;
+        }
+        if let Some(container_instance) = container_instance {
+            let instance = &self.cluster.instances[container_instance];
+            self.held.entry(container_instance).or_default().place(instance, self.spec);
+            *self.siblings.entry(container_instance).or_default() += 1;
+        }
     }
 
     /// The candidates that are best by a strategy.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::capacity_provider_strategy::Capacity;
 use super::placement_rules::Placement;
 use super::task_spec::TaskSpec;
 
@@ -14,7 +15,9 @@ pub struct Service {
     pub spec: TaskSpec,
     /// Where its tasks go.
     pub placement: Placement,
-    /// Whether it says that it keeps its Availability Zones balanced. It does not do so here.
+    /// By which capacity providers they are placed.
+    pub capacity: Capacity,
+    /// Whether it keeps its Availability Zones balanced.
     pub zone_rebalancing: bool,
     /// What it says of its deployments. None takes place here.
     pub deployments: Deployments,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::capacity_provider_strategy::{Capacity, StrategyItem};
+use super::cluster::Cluster;
 use super::cluster_query::Expression;
 use super::placement_rules::Placement;
 use super::service::{Deployments, Service, ServiceKind};
@@ -37,6 +39,7 @@ impl World {
             kind,
             spec,
             placement,
+            capacity: Capacity::Ec2,
             zone_rebalancing: false,
             deployments: Deployments::Completed,
             deployment_strategy: "ROLLING",
@@ -49,6 +52,28 @@ impl World {
             cluster.services.insert(name.to_owned(), service);
         }
         self.start_running_tasks(cluster, name);
+    }
+
+    /// Gives a service a capacity provider strategy, as if it had been created with it: each of its
+    /// tasks was placed by the provider of its container instance.
+    pub fn set_strategy(
+        &mut self,
+        cluster: &str,
+        service: &str,
+        strategy: impl IntoIterator<Item = StrategyItem>,
+    ) {
+        let Some(changed) = self.clusters.get_mut(cluster) else { return };
+        let Cluster { services, tasks, instances, .. } = changed;
+        let Some(changed) = services.get_mut(service) else { return };
+        changed.capacity = Capacity::Strategy(strategy.into_iter().collect());
+        for task in tasks.values_mut() {
+            if task.service.as_deref() == Some(service) {
+                let instance = instances.get(&task.container_instance);
+                task.capacity_provider =
+                    instance.and_then(|instance| instance.capacity_provider.clone());
+            }
+        }
+        self.reconcile_soon(cluster);
     }
 
     /// Changes how many tasks a replica service wants: its load has changed. A daemon service is

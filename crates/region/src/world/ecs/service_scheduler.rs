@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::cluster::Cluster;
 use super::container_instance::{ContainerInstance, Status};
+use super::placement::Place;
 use super::service::ServiceKind;
 use super::task::{Task, TaskStatus};
 use crate::world::history::Happening;
@@ -34,6 +35,7 @@ impl World {
                 let min_healthy = (desired * min_percent).div_ceil(100);
                 let max_running = desired * max_percent / 100;
                 let (cluster, service) = (cluster_name, service_name);
+                self.place_waiting_tasks(cluster, service);
                 self.reconcile_replicas(cluster, service, desired, min_healthy, max_running);
             }
             ServiceKind::Daemon => self.reconcile_daemon(cluster_name, service_name),
@@ -52,8 +54,10 @@ impl World {
     ) {
         let now = self.now;
         let cluster = &self.clusters[cluster_name];
-        let desired_running: Vec<&Task> =
-            cluster.tasks_of_service(service).filter(|task| task.is_desired_running()).collect();
+        let (desired_running, waiting): (Vec<&Task>, Vec<&Task>) = cluster
+            .tasks_of_service(service)
+            .filter(|task| task.is_desired_running())
+            .partition(|task| task.is_placed());
         let (leaving, staying): (Vec<&Task>, Vec<&Task>) =
             desired_running.iter().copied().partition(|task| {
                 cluster.instances[&task.container_instance].status == Status::Draining
@@ -79,17 +83,28 @@ impl World {
         }
         // Draining comes before scale-in: both draw on the tasks above the minimum, and what is on
         // a draining instance has to go in any case.
-        for task in surplus(cluster, &staying, desired, now) {
+        // What rebalancing has started must be healthy before it stops anything (ECS Developer
+        // Guide, service-rebalancing).
+        let awaits_rebalanced = cluster.services[service].rebalances()
+            && staying.iter().any(|task| !is_healthy(task, now));
+        let surplus =
+            if awaits_rebalanced { Vec::new() } else { surplus(cluster, &staying, desired, now) };
+        for task in surplus {
             let healthy_after = healthy - usize::from(is_healthy(task, now));
             if !is_healthy(task, now) || healthy_after >= min_healthy {
                 healthy = healthy_after;
                 to_stop.push(task.id.clone());
             }
         }
+        // What only waits for capacity serves nobody, so it is the first to be too much.
+        let excess = (staying.len() + waiting.len()).saturating_sub(desired);
+        let excess = excess.min(waiting.len());
+        to_stop.extend(waiting.iter().take(excess).map(|task| task.id.clone()));
         // A leaving task counts as missing even while it runs: its replacement may start beside it,
         // as far as the maximum allows.
-        let missing = desired.saturating_sub(staying.len());
-        let startable = max_running.saturating_sub(desired_running.len() - to_stop.len());
+        let missing = desired.saturating_sub(staying.len() + waiting.len());
+        let running = desired_running.len() + waiting.len();
+        let startable = max_running.saturating_sub(running - to_stop.len());
         for task in to_stop {
             self.stop_task(cluster_name, &task);
         }
@@ -100,6 +115,7 @@ impl World {
                 break;
             }
         }
+        self.rebalance_zones(cluster_name, service, desired, max_running);
     }
 
     /// Starts a daemon task wherever it is missing, may be and fits, and stops it where an instance
@@ -135,7 +151,7 @@ impl World {
         let places = match self.clusters[cluster].services[service].kind {
             ServiceKind::Replica { desired, .. } => self.place_all(cluster, service, desired),
             ServiceKind::Daemon => {
-                self.daemon_places(cluster, service).into_iter().map(Ok).collect()
+                self.daemon_places(cluster, service).into_iter().map(place_of_daemon).collect()
             }
         };
         let now = self.now;
@@ -145,7 +161,7 @@ impl World {
             let Some(task_id) = self.create_task(cluster, service, place) else { continue };
             let task =
                 self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(&task_id));
-            if let Some(task) = task {
+            if let Some(task) = task.filter(|task| task.is_placed()) {
                 task.status = TaskStatus::Running;
                 task.healthy_at = Some(now);
                 self.record_task(cluster, &task_id);
@@ -155,14 +171,14 @@ impl World {
 
     /// Starts a task of a service on the given container instance, or where its placement says.
     /// Returns its id, or `None` if there is no place for it.
-    fn start_task(
+    pub(super) fn start_task(
         &mut self,
         cluster: &str,
         service_name: &str,
         container_instance: Option<&str>,
     ) -> Option<String> {
         let place = match container_instance {
-            Some(container_instance) => Ok(container_instance.to_owned()),
+            Some(container_instance) => place_of_daemon(container_instance.to_owned()),
             None => {
                 let service = &self.clusters.get(cluster)?.services.get(service_name)?;
                 let (spec, placement) = (service.spec.clone(), service.placement.clone());
@@ -175,15 +191,12 @@ impl World {
         Some(task_id)
     }
 
-    /// Creates a task that does not take its first step yet, if it has a place.
-    fn create_task(
-        &mut self,
-        cluster: &str,
-        service: &str,
-        place: Result<String, String>,
-    ) -> Option<String> {
-        let container_instance = match place {
+    /// Creates a task that does not take its first step yet, if it has a place or waits for one.
+    fn create_task(&mut self, cluster: &str, service: &str, place: Place) -> Option<String> {
+        let waits_for = self.waits_for(cluster, &place);
+        let container_instance = match place.container_instance {
             Ok(container_instance) => container_instance,
+            Err(_) if waits_for.is_some() => String::new(),
             Err(reason) => {
                 self.record(Happening::NotPlaced { service: service.to_owned(), reason });
                 return None;
@@ -195,12 +208,22 @@ impl World {
         *number += 1;
         let name = format!("{service}-{number}");
         let task = Task::new(id.clone(), name, &container_instance, spec, now);
-        self.put_task(cluster, Task { service: Some(service.to_owned()), ..task });
+        let capacity_provider = place.provider;
+        self.put_task(
+            cluster,
+            Task { service: Some(service.to_owned()), capacity_provider, ..task },
+        );
         Some(id)
     }
 }
 
-fn is_healthy(task: &Task, now: Timestamp) -> bool {
+/// A daemon task goes to its container instance, whatever provider that has.
+fn place_of_daemon(container_instance: String) -> Place {
+    Place { provider: None, container_instance: Ok(container_instance) }
+}
+
+/// Whether a task counts as healthy.
+pub(super) fn is_healthy(task: &Task, now: Timestamp) -> bool {
     task.healthy_at.is_some_and(|healthy_at| healthy_at <= now)
 }
 

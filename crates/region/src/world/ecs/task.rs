@@ -57,8 +57,10 @@ pub struct Task {
     pub service: Option<String>,
     /// A short name for people: the service and a number.
     pub name: String,
-    /// The id of its container instance.
+    /// The id of its container instance; empty while it waits for capacity.
     pub container_instance: String,
+    /// The capacity provider that it was placed by or waits for, if its service has a strategy.
+    pub capacity_provider: Option<String>,
     /// What it needs.
     pub spec: TaskSpec,
     /// The host ports that it has got, one for each that it wants; none in `awsvpc` mode.
@@ -101,6 +103,7 @@ impl Task {
             service: None,
             name,
             container_instance: container_instance.to_owned(),
+            capacity_provider: None,
             spec,
             bindings: Vec::new(),
             gpus: Vec::new(),
@@ -134,6 +137,11 @@ impl Task {
         definition.split(':').next().unwrap_or_default().to_owned()
     }
 
+    /// Whether it has a container instance, and does not wait for capacity.
+    pub fn is_placed(&self) -> bool {
+        !self.container_instance.is_empty()
+    }
+
     /// Whether the API still knows it.
     pub fn is_visible(&self, now: Timestamp) -> bool {
         self.stopped_at.is_none_or(|stopped_at| now < stopped_at + VISIBLE_WHEN_STOPPED)
@@ -160,6 +168,7 @@ impl Task {
     pub(super) fn next_step(&self) -> Option<(Duration, TaskStatus)> {
         let behind_load_balancer = self.spec.deregistration_delay;
         match (self.status, self.stop_requested) {
+            (TaskStatus::Provisioning, false) if !self.is_placed() => None,
             (TaskStatus::Provisioning, false) => {
                 Some((Duration::from_millis(500), TaskStatus::Pending))
             }

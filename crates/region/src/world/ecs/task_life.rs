@@ -83,6 +83,12 @@ impl World {
         }
         task.stop_requested = true;
         task.stopping_at = Some(now);
+        // There is nothing to stop of a task that only waits for capacity.
+        if !task.is_placed() {
+            task.status = TaskStatus::Stopped;
+            task.stopped_at = Some(now);
+            return;
+        }
         // A task that still starts has a step planned already, which now leads towards its end.
         if task.status == TaskStatus::Running {
             self.plan_step(cluster, task_id);
@@ -121,13 +127,23 @@ impl World {
     /// Gives a task its ports and GPUs and puts it onto its container instance.
     pub(in crate::world) fn put_task(&mut self, cluster_name: &str, mut task: Task) {
         let Some(cluster) = self.clusters.get_mut(cluster_name) else { return };
+        if !task.is_placed() {
+            cluster.tasks.insert(task.id.clone(), task);
+            return;
+        }
         // What is held is read before the task is among the tasks, as the task must not count
         // against itself.
         let held = cluster.resources_held_on(&task.container_instance);
         let Some(instance) = cluster.instances.get_mut(&task.container_instance) else { return };
         instance.version += 1;
         (task.bindings, task.gpus) = held.assign(instance, &task.spec);
+        let (provider, instance_id) =
+            (instance.capacity_provider.clone(), instance.instance_id.clone());
+        let is_daemon = cluster.is_daemon(&task);
         cluster.tasks.insert(task.id.clone(), task);
+        if !is_daemon {
+            self.protect_for_task(provider.as_deref(), &instance_id);
+        }
     }
 
     /// Protects a service task for a while from now on; a period of nothing ends its protection. A

@@ -1,0 +1,382 @@
+//! Seeded days beside cluster auto scaling: two capacity providers with managed scaling and managed
+//! termination protection, as in the example of the most used public Terraform module, under a load
+//! that changes all day. What Ebb drains, ECS must not launch again for the same load, and no task
+//! that moves may wait for a place.
+//!
+//! Time is compressed: the load of a day passes in eight hours. `SEEDS=n` plays the first n days,
+//! `SEED=n` one; `SEEDS=n cargo test --package scale-in-reaper --test it days -- --nocapture` says
+//! the figures.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ebb_aws::{Clients, clients::config_loader};
+use ebb_core::mark::DRAINED_BY;
+use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
+use ebb_region::in_process::InProcess;
+use ebb_region::world::autoscaling::Group;
+use ebb_region::world::delivery::Function;
+use ebb_region::world::ecs::{
+    CapacityProvider, ManagedScaling, NewInstance, Placement, ServiceKind, Status, Strategy,
+    StrategyItem, TaskSpec,
+};
+use ebb_region::world::{Happening, REGION, World};
+use ebb_region::{Region, scenario, seeds};
+use fastrand::Rng;
+use jiff::Timestamp;
+use scale_in_reaper::ScaleInReaper;
+use tokio::time::sleep;
+
+use crate::support::{CLUSTER, INTERVAL, TIMEOUT, start_time};
+
+/// How many days `cargo test` plays.
+const SEEDS: u64 = 4;
+
+/// How many clusters it sheds instances of.
+const SHED_SEEDS: u64 = 3;
+
+const DAY: Duration = Duration::from_secs(8 * 3_600);
+
+/// How far apart the load changes.
+const STEP: Duration = Duration::from_secs(600);
+
+/// For how long nothing is launched again after a drain, unless the load has grown.
+const FLAPPING: Duration = Duration::from_secs(3_600);
+
+/// For how long after a load has grown ECS may still launch for it: it measures once a minute,
+/// nothing is added while an instance warms up, and what it adds may not be enough at once.
+const SCALING_LAG: Duration = Duration::from_secs(1_800);
+
+const GROUPS: [&str; 2] = ["on-demand", "spot"];
+
+/// How many services there are.
+const SERVICES: usize = 5;
+
+/// `targetCapacity` of the groups' providers.
+type Targets = [usize; 2];
+
+const TARGETS: Targets = [100, 80];
+
+/// The number of tasks that each service wants from a moment on.
+type Load = Vec<(Timestamp, Vec<usize>)>;
+
+/// A cluster drawn from a seed, and the load that it has over the day.
+struct Day {
+    world: World,
+    load: Load,
+}
+
+/// What came of a day.
+#[derive(Debug, Clone, Default)]
+struct Figures {
+    days: usize,
+    drains: usize,
+    scale_outs: usize,
+    flapped: Vec<String>,
+    /// Minutes that instances were there, and that tasks waited for a place.
+    instance_minutes: usize,
+    waiting_minutes: usize,
+    /// Of these, the minutes of tasks whose service had not grown: that had to move.
+    displaced_minutes: usize,
+    /// For how many minutes the longest waiting task had waited, at most.
+    longest_wait: usize,
+}
+
+/// The sums of all days, without Ebb and with it.
+static SUMS: Mutex<[Option<Figures>; 2]> = Mutex::new([None, None]);
+
+fn draw(seed: u64) -> Day {
+    let mut rng = Rng::with_seed(seed);
+    let peaks: Vec<_> = (0..SERVICES).map(|_| rng.usize(4..24)).collect();
+    let steps = usize::try_from(DAY.as_secs() / STEP.as_secs()).unwrap();
+    let phase = rng.usize(..steps);
+    let mut wanted: Vec<_> = peaks.iter().map(|peak| peak / 2 + 1).collect();
+    let mut load = Load::new();
+    let mut time = start_time();
+    for step in 0..steps {
+        // From 100 % down to 30 % and up again.
+        let level = 30 + 140 * ((step + phase) % steps).abs_diff(steps / 2) / steps;
+        for (count, &peak) in wanted.iter_mut().zip(&peaks) {
+            // A service is scaled now and then, a little off the mark, and seldom by a surge.
+            if rng.u8(..5) == 0 {
+                let surge = if rng.u8(..12) == 0 { 160 } else { 100 };
+                *count = (peak * level * rng.usize(90..=110) * surge / 1_000_000).max(1);
+            }
+        }
+        load.push((time, wanted.clone()));
+        time += STEP;
+    }
+    let world = draw_cluster(&mut rng, &load[0].1, Some(TARGETS));
+    Day { world, load }
+}
+
+/// Two groups of three zones, as large as they once had to be, with as many tasks as are wanted; with
+/// targets, under capacity providers.
+fn draw_cluster(rng: &mut Rng, wanted: &[usize], targets: Option<Targets>) -> World {
+    let mut world = World::new(start_time() - Duration::from_secs(300), rng.u64(..));
+    let mut number = 0;
+    for group in GROUPS {
+        let size = rng.usize(8..16);
+        let ids: Vec<_> = (number..number + size).map(scenario::instance_id).collect();
+        for (index, id) in ids.iter().enumerate() {
+            let zone = ["a", "b", "c"][index % 3];
+            world.add_instance(CLUSTER, NewInstance::new(id).zone(format!("{REGION}{zone}")));
+        }
+        number += size;
+        let of_ids = Group::with_instances(CLUSTER, ids);
+        world.add_group(group, Group { min_size: 1, max_size: 60, ..of_ids });
+    }
+    if let Some(targets) = targets {
+        attach_providers(&mut world, targets);
+    }
+    let sizes = [(256, 512), (512, 1_024), (256, 1_536), (128, 256), (768, 2_048)];
+    let strategies = [
+        vec![],
+        vec![Strategy::BinpackMemory],
+        vec![Strategy::spread_zones(), Strategy::BinpackCpu],
+        vec![],
+        vec![Strategy::spread_zones(), Strategy::spread_instances()],
+    ];
+    for (number, strategies) in strategies.into_iter().enumerate() {
+        let (cpu, memory_mib) = sizes[number];
+        let spec = TaskSpec { cpu, memory_mib, ..TaskSpec::default() };
+        let (kind, placement) = (ServiceKind::replica(0), Placement::with_strategies(strategies));
+        world.add_placed_service(CLUSTER, &service(number), kind, spec, placement);
+        if targets.is_some() {
+            world.set_strategy(CLUSTER, &service(number), strategy(number));
+        }
+        world.set_desired_count(CLUSTER, &service(number), wanted[number]);
+    }
+    let logs = TaskSpec { cpu: 32, memory_mib: 64, ..TaskSpec::default() };
+    world.add_service(CLUSTER, "logs", ServiceKind::Daemon, logs);
+    // Every task is placed as its service says before the day begins.
+    world.advance(start_time());
+    world
+}
+
+/// One service in each group, and the others over both, in the proportions of the module's example.
+fn strategy(number: usize) -> Vec<StrategyItem> {
+    let weights = match number {
+        0 => [1, 0],
+        1 => [0, 1],
+        _ => [60, 40],
+    };
+    let items = GROUPS.into_iter().zip(weights).filter(|(_, weight)| *weight > 0);
+    items.map(|(group, weight)| StrategyItem::new(group, 0, weight)).collect()
+}
+
+fn service(number: usize) -> String {
+    format!("service{number}")
+}
+
+/// Puts both groups under capacity providers with the steps of the module's example.
+fn attach_providers(world: &mut World, targets: Targets) {
+    let steps = [(1, 5), (5, 15)];
+    for ((group, target_capacity), (minimum_step, maximum_step)) in
+        GROUPS.into_iter().zip(targets).zip(steps)
+    {
+        let scaling =
+            ManagedScaling { target_capacity, minimum_step, maximum_step, ..Default::default() };
+        let provider = CapacityProvider::protecting(group, target_capacity);
+        let provider = CapacityProvider { managed_scaling: Some(scaling), ..provider };
+        world.attach_capacity_provider(CLUSTER, group, provider);
+    }
+}
+
+/// Plays a world for a while, with a load that changes and with sweeps, if Ebb is there. Returns
+/// what there is then, and what came of it.
+async fn play(mut world: World, load: &Load, with_ebb: bool, time: Duration) -> (World, Figures) {
+    fastrand::seed(7);
+    if with_ebb {
+        scenario::route_sweeps(&mut world, Function::new(TIMEOUT), INTERVAL);
+    }
+    let region = Region::start(world, 1.0);
+    let clients = Clients::new(&region.connect(config_loader()).await);
+    let settings = ReaperSettings { mode: ReaperMode::Act, ..ReaperSettings::default() };
+    let reaper = Arc::new(ScaleInReaper::new(clients, settings));
+    let sweep = |reaper: Arc<ScaleInReaper>, payload, now, deadline| async move {
+        reaper.handle(&payload, now, deadline).await
+    };
+    let lambda = InProcess::default().handling(scenario::SCALE_IN_REAPER, &region, &reaper, sweep);
+    let changes = async {
+        for (time, wanted) in load {
+            sleep(Duration::try_from(time.duration_since(region.now())).unwrap_or_default()).await;
+            for (number, &count) in wanted.iter().enumerate() {
+                region.world().set_desired_count(CLUSTER, &service(number), count);
+            }
+            region.notify();
+        }
+    };
+    let watch = async {
+        let mut figures = Figures { days: 1, ..Figures::default() };
+        for _ in 0..time.as_secs() / 60 {
+            sleep(Duration::from_secs(60)).await;
+            look(&region, load, &mut figures);
+        }
+        figures
+    };
+    let (_, (), figures) = tokio::join!(region.run(&lambda, time), changes, watch);
+    let world = region.world().clone();
+    (world, figures)
+}
+
+/// Looks at a cluster once a minute.
+fn look(region: &Region, load: &Load, figures: &mut Figures) {
+    let world = region.world();
+    let cluster = &world.clusters[CLUSTER];
+    let registered = cluster.instances.values();
+    figures.instance_minutes +=
+        registered.filter(|instance| instance.status != Status::Inactive).count();
+    let waiting = cluster.waiting_tasks();
+    figures.waiting_minutes += waiting.len();
+    let displaced = waiting.iter().filter(|task| {
+        let service = task.service.as_deref().unwrap_or_default();
+        let number = service.trim_start_matches("service").parse().unwrap();
+        !has_grown(load, number, task.created_at, task.created_at)
+    });
+    figures.displaced_minutes += displaced.count();
+    if let Some(first) = waiting.first() {
+        let minutes = world.now().duration_since(first.created_at).as_mins();
+        figures.longest_wait = figures.longest_wait.max(usize::try_from(minutes).unwrap());
+    }
+}
+
+/// Whether a service has grown in a span, or shortly before it.
+fn has_grown(load: &Load, number: usize, from: Timestamp, until: Timestamp) -> bool {
+    let mut steps = load.iter().zip(&load[1..]);
+    steps.any(|((_, before), (time, after))| {
+        *time > from - SCALING_LAG && *time <= until && after[number] > before[number]
+    })
+}
+
+/// Counts what was drained and launched, and names what was launched within an hour of a drain
+/// although no service has grown since, or shortly before.
+fn count(world: &World, load: &Load, figures: &mut Figures) {
+    let mut drains = Vec::new();
+    let mut sizes = GROUPS.map(|_| None);
+    for entry in &world.history {
+        match &entry.happening {
+            Happening::Attribute { instance_id, name, value: Some(_) } if name == DRAINED_BY => {
+                drains.push((entry.time, instance_id));
+                figures.drains += 1;
+            }
+            Happening::DesiredCapacity { group, desired_capacity } => {
+                let index = usize::from(group == GROUPS[1]);
+                let before = sizes[index].replace(*desired_capacity);
+                if before.is_none_or(|before| before >= *desired_capacity) {
+                    continue;
+                }
+                figures.scale_outs += 1;
+                for (time, instance_id) in &drains {
+                    if *time + FLAPPING < entry.time {
+                        continue;
+                    }
+                    let grown =
+                        (0..SERVICES).any(|number| has_grown(load, number, *time, entry.time));
+                    if !grown {
+                        figures.flapped.push(format!(
+                            "{instance_id} was drained at {time}, and {group} grew to \
+                             {desired_capacity} at {}",
+                            entry.time
+                        ));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Figures {
+    fn add(&mut self, day: &Self) {
+        self.days += day.days;
+        self.drains += day.drains;
+        self.scale_outs += day.scale_outs;
+        self.instance_minutes += day.instance_minutes;
+        self.waiting_minutes += day.waiting_minutes;
+        self.longest_wait = self.longest_wait.max(day.longest_wait);
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(future)
+}
+
+fn simulate(seed: u64) -> Result<(), String> {
+    for with_ebb in [false, true] {
+        let day = draw(seed);
+        let (world, mut figures) = block_on(play(day.world, &day.load, with_ebb, DAY));
+        count(&world, &day.load, &mut figures);
+        if let Some(task) = world.tasks_cut_off().first() {
+            return Err(format!("{} was cut off", task.name));
+        }
+        if let Some(failed) = world.delivery.ended.iter().find(|ended| ended.result.is_err()) {
+            return Err(format!("a sweep failed: {failed:?}"));
+        }
+        if let Some(first) = figures.flapped.first() {
+            return Err(format!("{first} ({} in all)", figures.flapped.len()));
+        }
+        if figures.displaced_minutes > 0 {
+            return Err(format!("tasks that moved waited for {} min", figures.displaced_minutes));
+        }
+        let mut sums = SUMS.lock().unwrap_or_else(PoisonError::into_inner);
+        sums[usize::from(with_ebb)].get_or_insert_default().add(&figures);
+    }
+    Ok(())
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "a test's way to speak")]
+fn nothing_is_drained_and_launched_again_for_the_same_load() {
+    seeds::run(SEEDS, &[], simulate);
+    let sums = SUMS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for (sums, name) in sums.iter().flatten().zip(["without Ebb", "with Ebb"]) {
+        println!(
+            "{name}: {} days, {} instance hours, {} drained, {} scale-outs; tasks waited for {} min \
+             in all and {} at most, each after its service had grown",
+            sums.days,
+            sums.instance_minutes / 60,
+            sums.drains,
+            sums.scale_outs,
+            sums.waiting_minutes,
+            sums.longest_wait,
+        );
+    }
+}
+
+/// How many instances went in the end, after a load had fallen to 40 %: with or without capacity
+/// providers, with or without Ebb.
+fn shed(seed: u64, targets: Option<Targets>, with_ebb: bool) -> usize {
+    let mut rng = Rng::with_seed(seed);
+    let peaks: Vec<_> = (0..SERVICES).map(|_| rng.usize(10..30)).collect();
+    let world = draw_cluster(&mut rng, &peaks, targets);
+    let before = world.instances_with(Status::Active).len();
+    let fallen = peaks.iter().map(|peak| (peak * 2).div_ceil(5)).collect();
+    let load = vec![(start_time() + Duration::from_secs(60), fallen)];
+    let (world, _) = block_on(play(world, &load, with_ebb, DAY * 2));
+    assert_eq!(world.missing_tasks(), []);
+    assert!(world.tasks_cut_off().is_empty());
+    before.saturating_sub(world.instances_with(Status::Active).len())
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "a test's way to speak")]
+fn beside_capacity_providers_it_sheds_what_ecs_alone_would_not() {
+    let seeds = std::env::var("SEEDS").map_or(SHED_SEEDS, |text| text.parse().unwrap());
+    let sum =
+        |targets, with_ebb| -> usize { (0..seeds).map(|seed| shed(seed, targets, with_ebb)).sum() };
+    let plain = sum(None, true);
+    for (targets, share) in [([100, 100], 80), (TARGETS, 60)] {
+        let (alone, both) = (sum(Some(targets), false), sum(Some(targets), true));
+        println!(
+            "{targets:?}: {both} instances by Ebb and ECS, {alone} by ECS alone, {plain} without \
+             capacity providers"
+        );
+        assert!(both * 100 >= plain * share, "{both} of {plain}, to the targets {targets:?}");
+    }
+}
