@@ -3,9 +3,15 @@
 
 PYTHON ?= python3
 FUNCTION ?= spot-drainer
-EVENT ?= events/spot-drainer/spot-interruption-terminate.json
+# The events that `make invoke` runs it on: one that shows what it does, unless you name others.
+EVENT ?= $(EVENT_OF_$(FUNCTION))
+EVENT_OF_spot-drainer := events/spot-drainer/spot-interruption-terminate.json
+EVENT_OF_lifecycle-drainer := events/lifecycle-drainer/sns-terminating.json
+EVENT_OF_scale-in-reaper := events/scale-in-reaper/plan.json
 # What `make build` builds for: arm64 or x86-64.
 ARCH ?= arm64
+# `make demo WITHOUT_EBB=1` plays the same story without Ebb.
+WITHOUT_EBB ?=
 # How many seeds `make simulate` runs.
 SEEDS ?= 1000
 # Where terraform finds the AWS provider if the registry is out of reach: a folder such as
@@ -26,7 +32,7 @@ FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 .DEFAULT_GOAL := help
 
-.PHONY: help prerequisites programs local demo invoke serve events test simulate check rehearse \
+.PHONY: help prerequisites programs local demo invoke pictures serve events test simulate check rehearse \
 	audit deny msrv bench build clean
 # Cargo runs in parallel by itself; two installations into .tools at once would break it.
 .NOTPARALLEL:
@@ -60,11 +66,17 @@ local: programs $(TOOLS_LOCAL)
 
 demo: PLAYS := Builds first: 4 to 5 minutes on 2 cores the first time, seconds after that. \
 	Then plays for 45 seconds.
-demo: local ## Play a Spot interruption, a scale-in and sweeps, with the real functions
-	$(PYTHON) scripts/local.py demo
+demo: local ## Play a Spot interruption, a scale-in and sweeps, with the real functions or WITHOUT_EBB=1
+	@$(PYTHON) scripts/local.py demo $(if $(WITHOUT_EBB),--without-ebb) $(if $(SEED),--seed $(SEED))
 
 invoke: local ## Run FUNCTION on the sample EVENT (or several)
-	$(PYTHON) scripts/local.py invoke $(FUNCTION) $(EVENT)
+	@$(PYTHON) scripts/local.py invoke $(FUNCTION) $(EVENT)
+
+pictures: local ## Take the pictures of the README anew (needs Chromium)
+	$(PYTHON) scripts/local.py demo
+	cargo run --quiet --locked --package ebb-page --example plan > $(TARGET)/plan.html
+	scripts/picture.sh $(TARGET)/plan.html docs/plan.png 1280,900
+	scripts/picture.sh $(TARGET)/demo.html docs/run.png 1280,1120
 
 serve: local ## Serve the simulated Region and the functions until Ctrl-C, on PORT (4599)
 	$(PYTHON) scripts/local.py serve $(if $(PORT),--port $(PORT)) $(if $(SPEED),--speed $(SPEED))
@@ -78,8 +90,8 @@ test: local $(TOOLS_TEST) ## Run all tests: no AWS account, no Docker
 	$(PYTHON) scripts/local.py events
 	$(PYTHON) scripts/local.py demo
 
-simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED
-	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --locked --package spot-drainer --package lifecycle-drainer \
+simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED and leave pages of it
+	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED) PAGES=$(abspath $(TARGET))) cargo test --quiet --locked --package spot-drainer --package lifecycle-drainer \
 		--package scale-in-reaper --test it what_must_hold_holds_for_every_seed -- --nocapture | grep -v '"_aws"'
 
 check: ## Check format, lints, documentation and the Terraform module

@@ -8,6 +8,7 @@ terminal.
 
 import argparse
 import contextlib
+import json
 import os
 import pathlib
 import select
@@ -16,6 +17,9 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
 
 import sample_events
 
@@ -27,6 +31,9 @@ START_SECONDS = 120
 # How long a server may take to end before it is killed.
 STOP_SECONDS = 10
 HOST = "127.0.0.1"
+# How many times as fast as the clock the Region's time runs while one function is tried: a drain of
+# minutes takes seconds.
+INVOKE_SPEED = "20"
 # Where people find the Region.
 REGION_PORT = 4599
 ENDING_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
@@ -54,10 +61,10 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def environment(region_port):
+def environment(endpoint):
     """What the functions see: the simulated Region, and credentials that open nothing."""
     return os.environ | {
-        "AWS_ENDPOINT_URL": f"http://{HOST}:{region_port}",
+        "AWS_ENDPOINT_URL": endpoint,
         "AWS_REGION": "eu-west-1",
         "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
         "AWS_SECRET_ACCESS_KEY": "example",
@@ -69,6 +76,7 @@ def environment(region_port):
         "REAPER_MODE": "act",
         "MAX_REMOVALS_PERCENT": "25",
         "LIFECYCLE_TOPIC_ARN": "arn:aws:sns:eu-west-1:111122223333:shop-termination",
+        "NOTIFICATION_TOPIC_ARN": "arn:aws:sns:eu-west-1:111122223333:people",
         "INSTANCE_PRICES": '{"m7g.large": 0.0816, "m7g.xlarge": 0.1632, "g4dn.xlarge": 0.526}',
         "PATH": f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}",
     }
@@ -135,9 +143,7 @@ def arguments():
     demo.add_argument("--speed", help="how many times as fast as the clock the simulated time runs")
     demo.add_argument("--seed", help="the seed of what happens by chance")
     demo.add_argument(
-        "--without-hooks",
-        action="store_true",
-        help="let the groups terminate their instances at once",
+        "--without-ebb", action="store_true", help="play the same story without Ebb"
     )
     invoke = commands.add_parser(
         "invoke", help="run a function on sample events, with `cargo lambda invoke`"
@@ -155,22 +161,33 @@ def arguments():
 def main():
     args = arguments()
     stop_on_signals()
+    say_which_endpoint(args.command)
     region_port = args.port if args.command == "serve" else free_port()
     lambda_port = free_port()
-    env = environment(region_port)
+    endpoint = endpoint_of_caller(args.command) or f"http://{HOST}:{region_port}"
+    env = environment(endpoint)
     region = [str(TARGET / "debug" / "ebb-region")]
     options = ["--port", str(region_port), "--lambda", str(lambda_port)]
 
+    if args.command == "demo":
+        command = region + ["demo"] + options + demo_options(args)
+        with contextlib.ExitStack() as stack:
+            if not args.without_ebb:
+                functions = background("functions", watch_command(lambda_port), env)
+                wait_for("functions", stack.enter_context(functions), lambda_port)
+            return subprocess.run(command, cwd=ROOT, env=env).returncode
     with background("functions", watch_command(lambda_port), env) as functions:
         wait_for("functions", functions, lambda_port)
-        if args.command == "demo":
-            command = region + ["demo"] + options + demo_options(args)
-            return subprocess.run(command, cwd=ROOT, env=env).returncode
         if args.command == "serve":
             command = region + ["serve"] + options + serve_options(args)
             # It says by itself where it listens, or why it does not, and then what happens.
             with background("region", command, env, output=sys.stdout) as server:
                 return wait_for_the_end(server)
+        if args.command == "invoke":
+            # One function is tried on its own: nothing may reach the others meanwhile.
+            options += ["--without-hooks", "--speed", INVOKE_SPEED]
+            if endpoint_of_caller(args.command):
+                return invoke(args.function, args.events, lambda_port, env)
         with background("region", region + ["serve"] + options, env) as server:
             wait_for("region", server, region_port)
             if args.command == "events":
@@ -178,8 +195,31 @@ def main():
             return invoke(args.function, args.events, lambda_port, env)
 
 
+def endpoint_of_caller(command):
+    """The endpoint that the caller has set, if `invoke` may use it: one of this machine, such as
+    that of `make serve`. Another is not touched, and whoever set it is told so."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    if not endpoint:
+        return None
+    is_local = urllib.parse.urlsplit(endpoint).hostname in {HOST, "localhost", "::1"}
+    return endpoint if command == "invoke" and is_local else None
+
+
+def say_which_endpoint(command):
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint and endpoint_of_caller(command):
+        print(f"On your AWS_ENDPOINT_URL, {endpoint}.", flush=True)
+    elif endpoint:
+        print(
+            f"Your AWS_ENDPOINT_URL, {endpoint}, is not used: this plays on a Region of its own.",
+            flush=True,
+        )
+
+
 def demo_options(args):
-    options = ["--without-hooks"] if args.without_hooks else []
+    name = "demo-without-ebb.html" if args.without_ebb else "demo.html"
+    options = ["--page", os.path.relpath(TARGET / name, ROOT)]
+    options += ["--without-ebb"] if args.without_ebb else []
     for name in ("speed", "seed"):
         if getattr(args, name) is not None:
             options += [f"--{name}", getattr(args, name)]
@@ -221,10 +261,58 @@ def invoke(function, events, lambda_port, env):
     exit_code = 0
     for event in events:
         if len(events) > 1:
-            print(f"{event}: ", end="", flush=True)
+            print(f"{event}:", flush=True)
+        begin_terminations(ROOT / event, env["AWS_ENDPOINT_URL"])
         command = invoke_command(function, event, lambda_port)
-        exit_code = max(exit_code, subprocess.run(command, cwd=ROOT, env=env).returncode)
+        run = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
+        print(readable(run.stdout), flush=True)
+        exit_code = max(exit_code, run.returncode)
     return exit_code
+
+
+def begin_terminations(event, endpoint):
+    """Has the Region terminate what a sample event says is terminating, with the event's own token:
+    the lifecycle drainer proves an action before it drains anything."""
+    for action in lifecycle_actions(event.read_text()):
+        body = {
+            "instance_id": action.get("EC2InstanceId"),
+            "hook": action.get("LifecycleHookName"),
+            "token": action.get("LifecycleActionToken"),
+        }
+        request = urllib.request.Request(
+            f"{endpoint}/_ebb/terminate", json.dumps(body).encode(), method="POST"
+        )
+        # A malformed event names nothing that can terminate, another endpoint knows no such path.
+        with contextlib.suppress(urllib.error.URLError):
+            urllib.request.urlopen(request).close()
+            print(f"{action['EC2InstanceId']} terminates now, as the event says.", flush=True)
+
+
+def lifecycle_actions(value):
+    """The termination lifecycle actions in an event, however deep they are wrapped."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            yield from lifecycle_actions(json.loads(value))
+    elif isinstance(value, list):
+        for item in value:
+            yield from lifecycle_actions(item)
+    elif isinstance(value, dict):
+        if value.get("LifecycleTransition") == "autoscaling:EC2_INSTANCE_TERMINATING":
+            yield value
+        for item in value.values():
+            yield from lifecycle_actions(item)
+
+
+def readable(answer):
+    """An answer for people: indented, and the texts in it as texts."""
+    try:
+        value = json.loads(answer)
+    except ValueError:
+        return answer.rstrip()
+    texts = []
+    for cluster in value.get("clusters", []) if isinstance(value, dict) else []:
+        texts.append(cluster.pop("text", ""))
+    return "\n".join(texts + [json.dumps(value, indent=2, ensure_ascii=False)])
 
 
 def run_events(lambda_port, env):

@@ -26,6 +26,7 @@ pub mod ids;
 mod index;
 mod instance_set;
 mod inventory;
+mod landing;
 mod limits;
 mod managed_scaling;
 mod model;
@@ -56,6 +57,7 @@ pub use crate::inventory::{
     CAPACITY_PROVIDER, EMPTIED_ATTRIBUTE, Group, Instance, Inventory, KEEP_ATTRIBUTE, KEEP_TAG,
     ManagedScaling, Service, Strategy, Task, TaskKind,
 };
+pub use crate::landing::landing_places;
 use crate::limits::Limits;
 use crate::managed_scaling::undone_groups;
 pub use crate::managed_scaling::{is_kept_as_spare, spare_instances};

@@ -1,6 +1,7 @@
 //! The command line of `ebb-region`: its options, their defaults, and the text that explains them.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use lexopt::prelude::*;
@@ -16,15 +17,17 @@ Usage: ebb-region COMMAND [OPTION...]
 Commands:
   serve  Serve the cluster of a shop until Ctrl-C
   demo   Play a Spot interruption, a scale-in and sweeps on it, with the functions that
-         `cargo lambda watch` serves, show what happens, and fail if a task was cut off
+         `cargo lambda watch` serves, tell what happens, and fail if a task was cut off
 
 Options:
       --port PORT      The port that AWS is served on, 0 for any free one (default: 4599)
       --lambda PORT    The port that `cargo lambda watch` serves the functions on (default: 9000)
       --speed N        How many times as fast as the clock the Region's time runs
-                       (default: 1; demo: 20)
+                       (default: 1; demo: 20; without Ebb: 60)
       --seed N         The seed of what happens by chance (default: 1)
       --without-hooks  Let the groups terminate their instances at once, without lifecycle hooks
+      --without-ebb    Play the same story without Ebb, and show what is lost (demo only)
+      --page FILE      Write a page of what happened to this file (demo only)
       --idle           Serve a cluster with far more room than it needs (serve only)
   -h, --help           Show this text
   -V, --version        Show the version";
@@ -50,6 +53,8 @@ pub(crate) struct Arguments {
     pub(crate) seed: u64,
     pub(crate) hooks: bool,
     pub(crate) idle: bool,
+    pub(crate) ebb: bool,
+    pub(crate) page: Option<PathBuf>,
 }
 
 /// Reads the command line of this process. An error is a sentence for whoever typed it.
@@ -57,7 +62,7 @@ pub(crate) fn request() -> Result<Request, String> {
     let mut parser = lexopt::Parser::from_env();
     let (mut command, mut speed) = (None, None);
     let (mut port, mut lambda_port, mut seed) = (4599, 9000, 1);
-    let (mut hooks, mut idle) = (true, false);
+    let (mut hooks, mut idle, mut ebb, mut page) = (true, false, true, None);
     while let Some(argument) = parser.next().map_err(sentence)? {
         match argument {
             Short('h') | Long("help") => return Ok(Request::Help),
@@ -68,6 +73,8 @@ pub(crate) fn request() -> Result<Request, String> {
             Long("seed") => seed = number(&mut parser, "--seed", "a whole number from 0")?,
             Long("without-hooks") => hooks = false,
             Long("idle") => idle = true,
+            Long("without-ebb") => ebb = false,
+            Long("page") => page = Some(parser.value().map_err(sentence)?.into()),
             Value(word) if command.is_none() => command = Some(named_command(&word)?),
             _ => return Err(sentence(argument.unexpected())),
         }
@@ -77,11 +84,16 @@ pub(crate) fn request() -> Result<Request, String> {
     if idle && command == Command::Demo {
         return Err("--idle is for serve only: demo plays on the ordinary cluster".to_owned());
     }
-    let speed = speed.unwrap_or(match command {
-        Command::Serve => 1.0,
-        Command::Demo => 20.0,
+    if command == Command::Serve && (!ebb || page.is_some()) {
+        return Err("--without-ebb and --page are for demo only".to_owned());
+    }
+    let speed = speed.unwrap_or(match (command, ebb) {
+        (Command::Serve, _) => 1.0,
+        (Command::Demo, true) => 20.0,
+        // Nobody's functions have to keep up.
+        (Command::Demo, false) => 60.0,
     });
-    Ok(Request::Run(Arguments { command, port, lambda_port, speed, seed, hooks, idle }))
+    Ok(Request::Run(Arguments { command, port, lambda_port, speed, seed, hooks, idle, ebb, page }))
 }
 
 fn named_command(word: &OsString) -> Result<Command, String> {

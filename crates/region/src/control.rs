@@ -4,6 +4,7 @@
 //! | `POST /_ebb/…` | body | does |
 //! |---|---|---|
 //! | `interrupt` | `{"instance_id": "i-1", "action": "stop"}` | EC2 interrupts a Spot Instance; `terminate` unless it says otherwise |
+//! | `terminate` | `{"instance_id": "i-1", "hook": "drain", "token": "…"}` | its group terminates an instance, held by a hook with this action token |
 //! | `scale-in` | `{"instance_id": "i-1"}` | its group terminates an instance and wants one less |
 //! | `protection` | `{"instance_id": "i-1", "protected": true}` | protects an instance from scale-in, or no longer |
 //! | `agent` | `{"instance_id": "i-1", "connected": false}` | its agent loses its connection, or has it again |
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::fault;
 use crate::scenario;
-use crate::world::autoscaling::Group;
+use crate::world::autoscaling::{Group, Hook};
 use crate::world::ecs::{Constraint, NewInstance, Placement, ServiceKind, TaskSpec};
 use crate::world::spot::Action;
 use crate::world::{REGION, World};
@@ -36,6 +37,7 @@ const SECOND_GROUP: &str = "depot-instances";
 pub(crate) fn apply(world: &mut World, name: &str, body: &Value) -> Option<Result<(), String>> {
     let applied = match name {
         "interrupt" => interrupt(world, body),
+        "terminate" => terminate(world, body),
         "scale-in" => scale_in(world, body),
         "protection" => protect(world, body),
         "agent" => set_agent(world, body),
@@ -58,6 +60,15 @@ fn interrupt(world: &mut World, body: &Value) -> Result<(), String> {
     let action = action.ok_or("action must be terminate, stop or hibernate")?;
     world.interrupt(instance_id, action);
     Ok(())
+}
+
+fn terminate(world: &mut World, body: &Value) -> Result<(), String> {
+    let instance_id = instance_id(world, body)?;
+    let hook = Hook::new(body["hook"].as_str().ok_or("hook must be text")?);
+    let token = body["token"].as_str().ok_or("token must be text")?;
+    world
+        .terminate_under_hook(instance_id, hook, token.to_owned())
+        .map_err(|refused| refused.message)
 }
 
 fn scale_in(world: &mut World, body: &Value) -> Result<(), String> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 
 use crate::Region;
-use crate::demonstration::timeline::Timeline;
+use crate::demonstration::story::Story;
 use crate::scenario;
 use crate::world::delivery::Ended;
 use crate::world::{Call, World};
@@ -13,7 +13,7 @@ use crate::world::{Call, World};
 /// How much of a function's error is shown; the rest is in its own log.
 const ERROR_CHARS_MAX: usize = 200;
 
-/// What has happened since the log began: the timeline, with each plan of the reaper, and with what
+/// What has happened since the log began: the story, with each plan of the reaper, and with what
 /// went wrong with invocations and AWS calls. Clones are of the same log.
 #[derive(Debug, Clone)]
 pub struct EventLog(Arc<Mutex<Lines>>);
@@ -21,7 +21,7 @@ pub struct EventLog(Arc<Mutex<Lines>>);
 #[derive(Debug)]
 struct Lines {
     start: Timestamp,
-    timeline: Timeline,
+    story: Story,
     /// How many ended invocations, and how many calls, have been read.
     ended: usize,
     calls: usize,
@@ -34,7 +34,7 @@ impl EventLog {
         let world = region.world();
         Self(Arc::new(Mutex::new(Lines {
             start: world.now(),
-            timeline: Timeline::begin(&world),
+            story: Story::with_full_ids(&world),
             ended: world.delivery.ended.len(),
             calls: world.calls.len(),
             lines: Vec::new(),
@@ -52,8 +52,10 @@ impl EventLog {
 
 impl Lines {
     fn catch_up(&mut self, world: &World) {
-        let happened = self.timeline.lines(world);
-        self.lines.extend(happened);
+        for line in self.story.lines(world) {
+            let (clock, actor) = (self.clock(line.time), line.actor.word());
+            self.lines.push(format!("{clock}  {actor:3}  {}", line.text));
+        }
         let refused = world.calls[self.calls..].iter().filter_map(|call| self.refused(call));
         let ended = world.delivery.ended[self.ended..].iter().flat_map(|ended| self.ended(ended));
         let lines: Vec<_> = refused.chain(ended).collect();

@@ -1,7 +1,11 @@
 //! Runs a seeded simulation: many seeds on all cores, and those that fail named, so that each can be
-//! run again alone.
+//! run again alone, and looked at.
 
+use std::path::Path;
 use std::thread;
+
+use crate::demonstration::recording::run_between;
+use crate::world::World;
 
 /// Runs `simulate` for each seed. `SEED=n` in the environment runs that seed alone, `SEEDS=n` the
 /// first n in place of the first `count`; seeds that are `kept`, as they failed once, run as well.
@@ -31,6 +35,21 @@ pub fn run(count: u64, kept: &[u64], simulate: fn(u64) -> Result<(), String>) {
         failures.join("\n")
     );
     println!("{} seeds held", seeds.len());
+}
+
+/// Writes a page of what a seed's run made of a world, if `SEED` says which seed it is and `PAGES`
+/// names a folder for it.
+///
+/// # Panics
+/// If the page cannot be written.
+#[expect(clippy::expect_used, reason = "a test's way to speak")]
+pub fn write_page(simulation: &str, before: &World, after: &World) {
+    let (Some(seed), Some(folder)) = (from_environment("SEED"), std::env::var_os("PAGES")) else {
+        return;
+    };
+    let run = run_between(before, after, format!("Seed {seed} of {simulation}"));
+    let file = Path::new(&folder).join(format!("seed-{seed}-{simulation}.html"));
+    std::fs::write(file, ebb_page::run_page(&run)).expect("PAGES is a folder");
 }
 
 #[expect(clippy::expect_used, reason = "a test's way to speak")]

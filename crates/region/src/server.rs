@@ -7,7 +7,7 @@
 //! | `GET /` | a page with the controls, and with what happens |
 //! | `GET /_ebb/world` | shows time, container instances, tasks, services, groups and the last calls |
 //! | `GET /_ebb/events?after=10` | shows what has happened, from the eleventh line on |
-//! | `POST /_ebb/…` | one of the controls in [`crate::control`] |
+//! | `POST /_ebb/…` | one of the controls in `control.rs` |
 
 use std::convert::Infallible;
 use std::io;

@@ -32,6 +32,8 @@ fn help_explains_every_command_and_option() {
             "--speed",
             "--seed",
             "--without-hooks",
+            "--without-ebb",
+            "--page",
             "--idle",
         ] {
             assert!(help.contains(&format!("  {word} ")), "{word} is not explained:\n{help}");
@@ -56,6 +58,7 @@ fn a_wrong_command_line_is_named_and_changes_nothing() {
         (&["serve", "--seed", "-1"], "--seed takes a whole number from 0, not \"-1\""),
         (&["serve", "--speed", "0"], "--speed takes a number above 0, not 0"),
         (&["serve", "--speed", "inf"], "--speed takes a number above 0, not inf"),
+        (&["serve", "--without-ebb"], "--without-ebb and --page are for demo only"),
         (&["demo", "--idle"], "--idle is for serve only: demo plays on the ordinary cluster"),
     ] {
         let expected = format!("ebb-region: {problem}\nTry `ebb-region --help`.\n");
@@ -76,6 +79,35 @@ fn a_busy_port_is_named_with_the_option_that_changes_it() {
     );
 }
 
+#[test]
+fn the_demonstration_without_ebb_tells_three_acts_within_80_columns_and_leaves_a_page() {
+    for seed in ["1", "7"] {
+        let page = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{seed}.html"));
+        let output = ebb_region(&[
+            "demo",
+            "--without-ebb",
+            "--port",
+            "0",
+            "--speed",
+            "2000",
+            "--seed",
+            seed,
+            "--page",
+            page.to_str().unwrap(),
+        ]);
+
+        assert!(output.status.success(), "{output:?}");
+        let told = String::from_utf8(output.stdout).unwrap();
+        for text in ["\n 1  EC2 takes", "\n 2  Auto Scaling takes", "\n 3  Nobody"] {
+            assert!(told.contains(text), "{text:?}:\n{told}");
+        }
+        let cut_off = told.matches(" CUT OFF\n").count();
+        assert!(told.contains(&format!(" Result  {cut_off} tasks were cut off.\n")), "{told}");
+        assert!(told.lines().all(|line| line.chars().count() <= 80), "{told}");
+        assert!(!told.contains('\x1b'), "no colour where nobody watches");
+        assert!(std::fs::read_to_string(&page).unwrap().contains("Cluster shop without Ebb"));
+    }
+}
 /// Is stopped at the end of a test, also of one that fails.
 struct Served(Child);
 
@@ -115,5 +147,5 @@ fn a_served_region_says_what_to_paste_and_then_what_happens_as_it_happens() {
     connection.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("\r\n\r\ndone\n"), "{answer}");
     let notice = lines.next().unwrap();
-    assert!(notice.contains("0009  Spot interruption notice"), "{notice}");
+    assert!(notice.contains("0009  interruption notice"), "{notice}");
 }

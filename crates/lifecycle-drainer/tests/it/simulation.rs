@@ -461,6 +461,7 @@ fn simulate(seed: u64) -> Result<(), String> {
         .unwrap();
     let mut story = draw(seed);
     let (world, run_end) = runtime.block_on(play(&mut story));
+    seeds::write_page("lifecycle-drainer", &story.world, &world);
     check(&story, &world, run_end)
 }
 

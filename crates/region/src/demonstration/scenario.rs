@@ -34,6 +34,9 @@ pub const HOOK: &str = "shop-drain";
 /// See [`LIFECYCLE_DRAINER`].
 pub const TERMINATION_TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:shop-termination";
 
+/// The topic that notices to people go to.
+pub const PEOPLE_TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:people";
+
 /// The function that sweeps the clusters, and the schedule that it runs by.
 pub const SCALE_IN_REAPER: &str = "scale-in-reaper";
 

@@ -1,4 +1,4 @@
-//! What has happened in the world: what the tests and the timeline look at.
+//! What has happened in the world: what the tests and the story look at.
 
 use jiff::Timestamp;
 

@@ -372,6 +372,7 @@ fn simulate(seed: u64) -> Result<(), String> {
         .unwrap();
     let mut story = draw(seed);
     let (world, active) = runtime.block_on(play(&mut story));
+    seeds::write_page("scale-in-reaper", &story.world, &world);
     check(&story, &world, &active)
 }
 

@@ -174,7 +174,7 @@ async fn play(seed: u64) -> Result<(), String> {
         .filter(|instance| instance.status == Status::Draining)
         .map(|instance| instance.id.clone())
         .collect();
-    let region = Region::start(world, 1.0);
+    let region = Region::start(world.clone(), 1.0);
     let clients = Clients::new(&region.connect(config_loader()).await);
     let drainer = Arc::new((SpotDrainer::new(clients, settings), Mutex::new(rng)));
     let handle = move |drainer: Arc<(SpotDrainer, Mutex<Rng>)>, payload, now, deadline| async move {
@@ -207,6 +207,7 @@ async fn play(seed: u64) -> Result<(), String> {
         () = change_world => {}
         never = region.run_forever(&lambda) => match never {},
     }
+    seeds::write_page("spot-drainer", &world, &region.world());
     check(&region.world(), &changes, recommended, &drained_by_others, killed > 0.0)
 }
 

@@ -4,7 +4,7 @@
 //! `RecordLifecycleActionHeartbeat`.
 
 use super::lifecycle_action::{ActionKey, CompletedAction, CompletedBy, LifecycleAction};
-use super::lifecycle_hook::ActionResult;
+use super::lifecycle_hook::{ActionResult, Hook};
 use super::lifecycle_state::LifecycleState;
 use super::scaling_activity::Refused;
 use crate::world::agenda::Due;
@@ -47,6 +47,40 @@ impl World {
             self.lifecycle_actions.push(action);
         }
         self.start_managed_draining(group, instance_id);
+    }
+
+    /// Terminates an instance under this hook alone, which its group gets unless it has it, with an
+    /// action token that the caller chose: that of a sample event. Nobody is told of the action.
+    ///
+    /// # Errors
+    /// If no group has the instance in service.
+    pub fn terminate_under_hook(
+        &mut self,
+        instance_id: &str,
+        hook: Hook,
+        token: String,
+    ) -> Result<(), Refused> {
+        let is_in_service = self.lifecycle_state(instance_id) == Some(LifecycleState::InService);
+        let group = self.groups.iter_mut().find(|(_, group)| group.instance(instance_id).is_some());
+        let Some((name, group)) = group.filter(|_| is_in_service) else {
+            return Err(Refused::validation("No group has this instance in service"));
+        };
+        if group.hooks.iter().all(|known| known.name != hook.name) {
+            group.hooks.push(hook.clone());
+        }
+        let action = LifecycleAction {
+            group: name.clone(),
+            instance_id: instance_id.to_owned(),
+            token: token.clone(),
+            started_at: self.now,
+            heartbeat_deadline: self.now + hook.heartbeat_timeout,
+            global_deadline: self.now + hook.global_timeout(),
+            hook,
+        };
+        self.plan_at(action.deadline(), Due::ActionTimeout { token });
+        self.lifecycle_actions.push(action);
+        self.set_lifecycle_state(instance_id, LifecycleState::TerminatingWait);
+        Ok(())
     }
 
     /// Completes a lifecycle action.
@@ -354,5 +388,25 @@ mod tests {
             |happening: &Happening| matches!(happening, Happening::InstanceGone { .. });
         let removals = world.history.iter().filter(|entry| is_removal(&entry.happening));
         assert_eq!(removals.count(), 1);
+    }
+
+    #[test]
+    fn a_termination_with_a_chosen_token_can_be_proven_and_completed() {
+        let mut world = terminating([]);
+        let token = "6ff524c2-95e8-4638-9f0a-e129c335db8d";
+        world.terminate_under_hook("i-2", hook("drain"), token.to_owned()).unwrap();
+
+        assert_eq!(world.lifecycle_state("i-2"), Some(LifecycleState::TerminatingWait));
+        assert_eq!(world.groups["group"].hooks, [hook("drain")]);
+        let key = ActionKey {
+            group: "group",
+            hook: "drain",
+            token: Some(token),
+            instance_id: Some("i-2"),
+        };
+        world.record_heartbeat(key).unwrap();
+        world.complete_action(key, ActionResult::Continue).unwrap();
+        let again = world.terminate_under_hook("i-2", hook("drain"), token.to_owned());
+        assert!(again.is_err(), "it terminates already");
     }
 }
