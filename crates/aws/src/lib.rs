@@ -13,6 +13,7 @@ mod pace;
 mod reads;
 mod sns;
 
+pub use answers::READ_OPERATIONS;
 pub use auto_scaling::{
     ActionResult, ActionStatus, AutoScaling, Completion, GroupDescription, LaunchResult, Member,
     Termination,

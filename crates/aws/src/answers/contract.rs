@@ -1,4 +1,4 @@
-//! What the answer to each operation must carry.
+//! What the answer to each operation must carry, and which operations change nothing.
 //!
 //! Sources: the output shapes of the API models of ECS (2014-11-13), Auto Scaling (2011-01-01) and
 //! SNS (2010-03-31). The models call hardly any member required, but a list without items is sent
@@ -90,7 +90,48 @@ const CONTRACTS: [(&str, Contract); 27] = [
     ),
 ];
 
+/// The operations of those that change nothing, by service. Whoever may only look calls no other.
+pub const READ_OPERATIONS: [(&str, &[&str]); 3] = [
+    (
+        "autoscaling",
+        &[
+            "DescribeAutoScalingGroups",
+            "DescribeAutoScalingInstances",
+            "DescribeInstanceRefreshes",
+            "DescribeLifecycleHooks",
+        ],
+    ),
+    ("ec2", &["DescribeInstances", "DescribeSubnets"]),
+    (
+        "ecs",
+        &[
+            "DescribeCapacityProviders",
+            "DescribeClusters",
+            "DescribeContainerInstances",
+            "DescribeServices",
+            "DescribeTaskDefinition",
+            "DescribeTasks",
+            "GetTaskProtection",
+            "ListClusters",
+            "ListContainerInstances",
+            "ListServices",
+            "ListTasks",
+        ],
+    ),
+];
+
+/// Whether an operation changes nothing.
+pub(super) fn is_read(operation: &str) -> bool {
+    READ_OPERATIONS.iter().any(|(_, operations)| operations.contains(&operation))
+}
+
 impl Contract {
+    /// Every operation that has one.
+    #[cfg(test)]
+    pub(super) fn operations() -> impl Iterator<Item = &'static str> {
+        CONTRACTS.iter().map(|(operation, _)| *operation)
+    }
+
     /// What the answer to an operation must carry. `None` for an operation that is not called here.
     pub(super) fn of(operation: &str) -> Option<Self> {
         CONTRACTS.iter().find(|(name, _)| *name == operation).map(|(_, contract)| *contract)
@@ -135,5 +176,30 @@ mod tests {
         let contracts: BTreeSet<_> =
             CONTRACTS.iter().map(|(operation, _)| (*operation).to_owned()).collect();
         assert_eq!(called, contracts);
+    }
+
+    #[test]
+    fn every_operation_is_a_read_or_known_to_change_something() {
+        let writes = CONTRACTS.map(|(operation, _)| operation);
+        let writes: Vec<_> =
+            writes.into_iter().filter(|operation| !is_read(operation)).collect();
+        assert_eq!(
+            writes,
+            [
+                "CompleteLifecycleAction",
+                "DeleteAttributes",
+                "LaunchInstances",
+                "Publish",
+                "PutAttributes",
+                "RecordLifecycleActionHeartbeat",
+                "SetDesiredCapacity",
+                "StopTask",
+                "TerminateInstanceInAutoScalingGroup",
+                "UpdateContainerInstancesState",
+            ]
+        );
+        let reads = READ_OPERATIONS.iter().flat_map(|(_, operations)| operations.iter());
+        assert!(reads.clone().all(|read| Contract::of(read).is_some()), "no name is misspelt");
+        assert_eq!(reads.count() + writes.len(), CONTRACTS.len());
     }
 }
