@@ -6,6 +6,7 @@ mod answer;
 pub mod follow_up;
 pub mod never_joined;
 pub mod owners;
+pub mod planned;
 mod potential;
 pub mod reading;
 mod report;

@@ -24,21 +24,6 @@ const HELD: &str = "its group's hook holds it until it is empty";
 const EMPTY: &str = "nothing is left on it";
 const LATER: &str = "a later sweep terminates it, once it is empty";
 
-/// What a plan comes to that is not carried out.
-pub(crate) fn would_remove(plan: Plan) -> (Plan, Vec<RemovalOutcome>) {
-    let outcomes = plan
-        .remove
-        .iter()
-        .map(|removal| RemovalOutcome {
-            instance_id: removal.instance_id.clone(),
-            outcome: OutcomeKind::WouldRemove,
-            detail: None,
-            reactivated: false,
-        })
-        .collect();
-    (plan, outcomes)
-}
-
 /// What a plan comes to that is left to a later sweep.
 pub(crate) fn postpone(plan: Plan, why: &str) -> (Plan, Vec<RemovalOutcome>) {
     let ids = plan.remove.iter().map(|removal| &removal.instance_id);

@@ -6,6 +6,7 @@ mod follow_up;
 mod never_joined;
 mod observe;
 mod report;
+mod survey;
 mod sweep;
 
 use ebb_aws::{Clients, Clock, HandlerError, Problem};
@@ -19,6 +20,8 @@ use tracing::warn;
 
 use crate::cluster::{missing_permissions, sweep_cluster};
 use crate::report::report;
+pub use crate::observe::{Groups, Observation};
+pub use crate::survey::Survey;
 pub use crate::sweep::FUNCTION;
 use crate::sweep::Sweep;
 
