@@ -33,6 +33,7 @@ mod pattern;
 mod plan;
 mod policy;
 mod reason;
+mod rehearsal;
 mod replay;
 mod rng;
 mod room;
@@ -59,6 +60,7 @@ use crate::order::gentle_order;
 pub use crate::plan::{Kept, Plan, Removal, Reserved, Saving};
 pub use crate::policy::Policy;
 pub use crate::reason::{HeadroomResource, KeepReason, RemoveReason};
+pub use crate::rehearsal::{Move, Rehearsal, rehearse};
 
 /// Plans the removal of instances from a cluster.
 ///
