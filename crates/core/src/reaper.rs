@@ -8,6 +8,7 @@ pub mod never_joined;
 pub mod owners;
 pub mod planned;
 mod potential;
+mod prospect;
 pub mod reading;
 mod report;
 pub mod request;
@@ -22,5 +23,6 @@ mod text;
 
 pub use self::answer::Answer;
 pub use self::potential::Potential;
+pub use self::prospect::Prospect;
 pub use self::report::{ClusterReport, OutcomeKind, RemovalOutcome};
 pub use self::text::{stranded_text, text};
