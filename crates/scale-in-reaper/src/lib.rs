@@ -19,8 +19,8 @@ use tokio::time::timeout_at;
 use tracing::warn;
 
 use crate::cluster::{missing_permissions, sweep_cluster};
-use crate::report::report;
 pub use crate::observe::{Groups, Observation};
+use crate::report::report;
 pub use crate::survey::Survey;
 pub use crate::sweep::FUNCTION;
 use crate::sweep::Sweep;

@@ -14,9 +14,7 @@ use ebb_core::reaper::reading::candidates_to_read;
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
 use ebb_core::reaper::subnets::{SubnetZones, confine_to_subnets};
 use ebb_core::reaper::termination::GroupZones;
-use ebb_planner::{
-    Group, Instance, Inventory, KEEP_TAG, Task, TaskKind, group_may_shrink,
-};
+use ebb_planner::{Group, Instance, Inventory, KEEP_TAG, Task, TaskKind, group_may_shrink};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tracing::warn;
 

@@ -181,8 +181,7 @@ mod tests {
     #[test]
     fn every_operation_is_a_read_or_known_to_change_something() {
         let writes = CONTRACTS.map(|(operation, _)| operation);
-        let writes: Vec<_> =
-            writes.into_iter().filter(|operation| !is_read(operation)).collect();
+        let writes: Vec<_> = writes.into_iter().filter(|operation| !is_read(operation)).collect();
         assert_eq!(
             writes,
             [

@@ -1,0 +1,135 @@
+//! From a command to what it prints: where the clusters come from, and in which form the result
+//! goes.
+
+use std::path::Path;
+
+use clap::CommandFactory;
+use ebb_core::reaper::settings::ReaperSettings;
+use serde_json::Value;
+
+use crate::account::{Account, Choice};
+use crate::failure::Failure;
+use crate::options::{Command, Options, PlanOptions, PolicyOptions, RecordOptions, SourceOptions};
+use crate::plan::{plan_json, plan_text};
+use crate::progress::Progress;
+use crate::recording::{Recording, anonymize};
+use crate::snapshot::Snapshot;
+
+/// Who calls the program: what it may look at besides its options.
+pub struct Caller<'a> {
+    /// The value of an environment variable.
+    pub environment: &'a dyn Fn(&str) -> Option<String>,
+    /// The account, where it need not be connected to first.
+    pub account: Option<Account>,
+    /// Says what is waited for.
+    pub progress: Progress,
+}
+
+/// What a command prints, and what it could not do beside that.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Printed {
+    /// For the standard output.
+    pub text: String,
+    /// For the standard error output.
+    pub failures: Vec<Failure>,
+}
+
+/// Carries a command out.
+///
+/// # Errors
+/// If nothing of it could be done.
+pub async fn run(options: &Options, caller: &Caller<'_>) -> Result<Printed, Failure> {
+    match &options.command {
+        Command::Plan(plan) => run_plan(options, plan, caller).await,
+        Command::Record(record) => run_record(options, record, caller).await,
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(*shell, &mut Options::command(), "ebb", &mut text);
+            let text = String::from_utf8_lossy(&text).into_owned();
+            Ok(Printed { text, failures: Vec::new() })
+        }
+    }
+}
+
+async fn run_plan(
+    options: &Options,
+    plan: &PlanOptions,
+    caller: &Caller<'_>,
+) -> Result<Printed, Failure> {
+    let settings = settings(options, &plan.policy, &plan.source.clusters, caller)?;
+    let (snapshot, failures) = clusters(options, &plan.source, &settings, caller).await?;
+    let policy = settings.policy();
+    let text = if options.json {
+        json_text(&plan_json(&snapshot, &policy))
+    } else {
+        plan_text(&snapshot, &policy)
+    };
+    Ok(Printed { text, failures })
+}
+
+async fn run_record(
+    options: &Options,
+    record: &RecordOptions,
+    caller: &Caller<'_>,
+) -> Result<Printed, Failure> {
+    let settings = settings(options, &PolicyOptions::default(), &record.clusters, caller)?;
+    // Whatever policy is tried on the recording: nothing that one would ask about is left out.
+    let settings = ReaperSettings { groups: None, allow_managed_scaling: true, ..settings };
+    let account = account(options, caller).await?;
+    let (snapshot, failures) = Snapshot::read(&account, &settings, &caller.progress).await?;
+    let mut recording = Recording::from(&snapshot);
+    if record.anonymize {
+        anonymize(&mut recording);
+    }
+    Ok(Printed { text: recording.to_json()? + "\n", failures })
+}
+
+fn settings(
+    options: &Options,
+    policy: &PolicyOptions,
+    clusters: &[String],
+    caller: &Caller<'_>,
+) -> Result<ReaperSettings, Failure> {
+    policy.settings(clusters, options.region.as_deref(), caller.environment)
+}
+
+/// The clusters, from the recording or the account, with the prices that are given.
+async fn clusters(
+    options: &Options,
+    source: &SourceOptions,
+    settings: &ReaperSettings,
+    caller: &Caller<'_>,
+) -> Result<(Snapshot, Vec<Failure>), Failure> {
+    let (mut snapshot, failures) = match &source.from {
+        Some(path) => (recorded(path, settings)?, Vec::new()),
+        None => {
+            let account = account(options, caller).await?;
+            Snapshot::read(&account, settings, &caller.progress).await?
+        }
+    };
+    snapshot.price(settings);
+    Ok((snapshot, failures))
+}
+
+fn recorded(path: &Path, settings: &ReaperSettings) -> Result<Snapshot, Failure> {
+    let file = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::input(format!("{file} cannot be read: {error}")))?;
+    let recording = Recording::read(&text)
+        .map_err(|failure| Failure { text: format!("{file}: {}", failure.text), ..failure })?;
+    let mut snapshot = Snapshot::from(recording);
+    snapshot.retain(settings.clusters.as_deref())?;
+    Ok(snapshot)
+}
+
+async fn account(options: &Options, caller: &Caller<'_>) -> Result<Account, Failure> {
+    if let Some(account) = &caller.account {
+        return Ok(account.clone());
+    }
+    let choice = Choice { profile: options.profile.clone(), region: options.region.clone() };
+    Account::connect(&choice).await
+}
+
+fn json_text(json: &Value) -> String {
+    format!("{json:#}\n")
+}

@@ -1,0 +1,1 @@
+//! Recordings: what is written, and what is read of this and of earlier versions.
