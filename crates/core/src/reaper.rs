@@ -20,9 +20,11 @@ pub mod termination;
 #[cfg(test)]
 mod testing;
 mod text;
+mod way_out;
 
 pub use self::answer::Answer;
 pub use self::potential::Potential;
 pub use self::prospect::Prospect;
 pub use self::report::{ClusterReport, OutcomeKind, RemovalOutcome};
 pub use self::text::{stranded_text, text};
+pub use self::way_out::{Change, WayOut, way_out};
