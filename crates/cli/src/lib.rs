@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod account;
+mod drains;
 pub mod failure;
 pub mod options;
 mod plan;
@@ -8,5 +9,7 @@ pub mod progress;
 pub mod recording;
 mod run;
 pub mod snapshot;
+mod why;
+mod words;
 
 pub use run::{Caller, Printed, run};

@@ -2,11 +2,12 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process;
+use std::time::Duration;
 
 use anstream::AutoStream;
 use clap::{ColorChoice, Parser};
 use ebb::failure::Failure;
-use ebb::options::Options;
+use ebb::options::{Command, DrainsOptions, Options};
 use ebb::progress::Progress;
 use ebb::{Caller, Printed, run};
 
@@ -18,7 +19,12 @@ async fn main() -> process::ExitCode {
         account: None,
         progress: Progress { is_shown: io::stderr().is_terminal() },
     };
-    let result = run(&options, &caller).await.and_then(|printed| print(&printed, options.color));
+    let result = match &options.command {
+        Command::Drains(DrainsOptions { watch: Some(seconds), .. }) => {
+            watch(&options, &caller, Duration::from_secs(*seconds)).await
+        }
+        _ => run(&options, &caller).await.and_then(|printed| print(&printed, options.color)),
+    };
     let failures = result.unwrap_or_else(|failure| vec![failure]);
     for failure in &failures {
         // Who closed the standard error output does not want to know.
@@ -26,6 +32,26 @@ async fn main() -> process::ExitCode {
     }
     let exit_code = failures.iter().map(|failure| failure.exit_code).max();
     exit_code.map_or(process::ExitCode::SUCCESS, |code| process::ExitCode::from(code as u8))
+}
+
+/// The cursor to the first line, and erase the screen (ECMA-48, `CUP` and `ED`).
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+/// Draws the result of a command again and again, until somebody ends it, or it fails.
+async fn watch(
+    options: &Options,
+    caller: &Caller<'_>,
+    pause: Duration,
+) -> Result<Vec<Failure>, Failure> {
+    loop {
+        let printed = run(options, caller).await?;
+        let clear = if io::stdout().is_terminal() { CLEAR } else { "" };
+        let text = format!("{clear}{}", printed.text);
+        for failure in print(&Printed { text, ..printed }, options.color)? {
+            let _ = writeln!(io::stderr(), "ebb: {}", failure.text);
+        }
+        tokio::time::sleep(pause).await;
+    }
 }
 
 /// Writes what was asked for, and returns what could not be done.

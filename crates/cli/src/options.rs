@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 use clap_complete::Shell;
+use ebb_core::ids::InstanceId;
 use ebb_core::reaper::settings::{self, ReaperSettings};
 
 use crate::failure::Failure;
@@ -39,6 +40,10 @@ pub struct Options {
 pub enum Command {
     /// Say which container instances nobody needs, and why each other one stays
     Plan(PlanOptions),
+    /// Say all about one container instance, and what would have to change for it to go
+    Why(WhyOptions),
+    /// Show what drains: its tasks, since when, and who drains it
+    Drains(DrainsOptions),
     /// Write clusters to the standard output, to plan on without AWS
     Record(RecordOptions),
     /// Write completions for a shell to the standard output
@@ -57,6 +62,36 @@ pub struct PlanOptions {
     /// What a sweep may do.
     #[command(flatten)]
     pub policy: PolicyOptions,
+}
+
+/// The options of `ebb why`.
+#[derive(Debug, Clone, Args)]
+pub struct WhyOptions {
+    /// The EC2 instance, such as i-0a1b2c3d4e5f60001
+    #[arg(value_parser = instance_id)]
+    pub instance: InstanceId,
+    /// Where the clusters are read from.
+    #[command(flatten)]
+    pub source: SourceOptions,
+    /// What a sweep may do.
+    #[command(flatten)]
+    pub policy: PolicyOptions,
+}
+
+fn instance_id(text: &str) -> Result<InstanceId, String> {
+    InstanceId::parse(text).ok_or_else(|| format!("it is not {}", InstanceId::EXPECTED))
+}
+
+/// The options of `ebb drains`.
+#[derive(Debug, Clone, Args)]
+pub struct DrainsOptions {
+    /// Only these clusters, by name or ARN; by default every cluster of the Region
+    #[arg(long = "cluster", value_name = "CLUSTER")]
+    pub clusters: Vec<String>,
+    /// Look again every so many seconds, until Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10",
+        value_parser = clap::value_parser!(u64).range(2..=3600), conflicts_with = "json")]
+    pub watch: Option<u64>,
 }
 
 /// The options of `ebb record`.

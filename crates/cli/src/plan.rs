@@ -7,9 +7,10 @@ use ebb_planner::Policy;
 use serde_json::{Value, json};
 
 use crate::snapshot::Snapshot;
+use crate::words::{rounded, usd};
 
 /// The plan as JSON: the function's answer, with what it comes to in the end in each cluster.
-pub fn plan_json(snapshot: &Snapshot, policy: &Policy) -> Value {
+pub(crate) fn plan_json(snapshot: &Snapshot, policy: &Policy) -> Value {
     let answer =
         Answer { mode: ReaperMode::Plan, clusters: snapshot.reports(policy), ignored: None };
     let mut json = answer.to_json();
@@ -22,7 +23,7 @@ pub fn plan_json(snapshot: &Snapshot, policy: &Policy) -> Value {
 }
 
 /// The plan for people: the function's text, with what it comes to in the end.
-pub fn plan_text(snapshot: &Snapshot, policy: &Policy) -> String {
+pub(crate) fn plan_text(snapshot: &Snapshot, policy: &Policy) -> String {
     let reports = snapshot.reports(policy);
     let prospects = prospects(snapshot, policy);
     let texts = reports
@@ -74,13 +75,4 @@ fn prospect_json(prospect: &Prospect) -> Value {
 
 fn hours(prospect: &Prospect) -> f64 {
     rounded(prospect.lasts().as_secs_f64() / 3_600.0)
-}
-
-fn rounded(number: f64) -> f64 {
-    (number * 10.0).round() / 10.0
-}
-
-#[expect(clippy::cast_precision_loss, reason = "shown to people; no decision is made by it")]
-fn usd(microusd: u64) -> f64 {
-    microusd as f64 / 1e6
 }

@@ -275,9 +275,12 @@ impl Recording {
     /// What is wrong with it, and what to do.
     pub fn read(text: &str) -> Result<Self, Failure> {
         let unreadable = |error: serde_json::Error| {
-            Failure::input(format!("it is no recording of `ebb record`: {error}"))
+            Failure::input(format!(
+                "it is a recording of `ebb record`, but not a whole one: {error}"
+            ))
         };
-        let Versioned { version } = serde_json::from_str(text).map_err(unreadable)?;
+        let Versioned { version } = serde_json::from_str(text)
+            .map_err(|_| Failure::input("it is no recording of `ebb record`"))?;
         match version {
             VERSION => serde_json::from_str(text).map_err(unreadable),
             1 => earlier::from_version_1(text).map_err(unreadable),

@@ -4,16 +4,23 @@
 use std::path::Path;
 
 use clap::CommandFactory;
+use ebb_core::ids::{Cluster, InstanceId};
+use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::settings::ReaperSettings;
 use serde_json::Value;
 
 use crate::account::{Account, Choice};
+use crate::drains::Drains;
 use crate::failure::Failure;
-use crate::options::{Command, Options, PlanOptions, PolicyOptions, RecordOptions, SourceOptions};
+use crate::options::{
+    Command, DrainsOptions, Options, PlanOptions, PolicyOptions, RecordOptions, SourceOptions,
+    WhyOptions,
+};
 use crate::plan::{plan_json, plan_text};
 use crate::progress::Progress;
 use crate::recording::{Recording, anonymize};
 use crate::snapshot::Snapshot;
+use crate::why::Why;
 
 /// Who calls the program: what it may look at besides its options.
 pub struct Caller<'a> {
@@ -41,6 +48,8 @@ pub struct Printed {
 pub async fn run(options: &Options, caller: &Caller<'_>) -> Result<Printed, Failure> {
     match &options.command {
         Command::Plan(plan) => run_plan(options, plan, caller).await,
+        Command::Why(why) => run_why(options, why, caller).await,
+        Command::Drains(drains) => run_drains(options, drains, caller).await,
         Command::Record(record) => run_record(options, record, caller).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();
@@ -64,6 +73,67 @@ async fn run_plan(
     } else {
         plan_text(&snapshot, &policy)
     };
+    Ok(Printed { text, failures })
+}
+
+async fn run_why(
+    options: &Options,
+    why: &WhyOptions,
+    caller: &Caller<'_>,
+) -> Result<Printed, Failure> {
+    let mut settings = settings(options, &why.policy, &why.source.clusters, caller)?;
+    if why.source.from.is_none() && settings.clusters.is_none() {
+        let account = account(options, caller).await?;
+        settings.clusters = Some(vec![cluster_of(&account, &why.instance, caller).await?]);
+    }
+    let (snapshot, failures) = clusters(options, &why.source, &settings, caller).await?;
+    let Some(known) = Why::new(&snapshot, &settings.policy(), &why.instance) else {
+        // What could not be read may have it.
+        return Err(failures.into_iter().next().unwrap_or_else(|| unknown(&why.instance)));
+    };
+    let text = if options.json { json_text(&known.json()) } else { known.text() };
+    Ok(Printed { text, failures })
+}
+
+/// The cluster that has an instance: asked for first, so that no other is read.
+async fn cluster_of(
+    account: &Account,
+    instance: &InstanceId,
+    caller: &Caller<'_>,
+) -> Result<Cluster, Failure> {
+    let ids = std::slice::from_ref(instance);
+    let search = async {
+        let ecs = account.clients.ecs.paced();
+        for cluster in ecs.list_clusters().await? {
+            if !ecs.observe_on(&cluster, ids, DRAINED_BY).await?.is_empty() {
+                return Ok(Some(cluster));
+            }
+        }
+        Ok(None)
+    };
+    let label = format!("Looking for {instance}");
+    let found = caller.progress.during(&label, Box::pin(search)).await;
+    found
+        .map_err(|error| Failure::of_call(error, None, &account.region))?
+        .ok_or_else(|| unknown(instance))
+}
+
+fn unknown(instance: &InstanceId) -> Failure {
+    Failure::input(format!(
+        "no cluster has a container instance on {instance}: check the id, --region and --profile"
+    ))
+}
+
+async fn run_drains(
+    options: &Options,
+    drains: &DrainsOptions,
+    caller: &Caller<'_>,
+) -> Result<Printed, Failure> {
+    let settings = settings(options, &PolicyOptions::default(), &drains.clusters, caller)?;
+    let account = account(options, caller).await?;
+    let clusters = settings.clusters.as_deref();
+    let (found, failures) = Drains::read(&account, clusters, &caller.progress).await?;
+    let text = if options.json { json_text(&found.json()) } else { found.text() };
     Ok(Printed { text, failures })
 }
 

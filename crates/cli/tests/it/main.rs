@@ -1,8 +1,11 @@
 //! The commands on a simulated Region, as a person would use them.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails shows it")]
+#![expect(clippy::unwrap_used, reason = "a test that fails shows it")]
 
+mod drains;
 mod plan;
 mod read_only;
 mod recordings;
+mod shapes;
 mod support;
+mod why;

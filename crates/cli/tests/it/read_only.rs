@@ -45,7 +45,7 @@ async fn the_clients_refuse_every_operation_that_changes_something() {
 async fn no_command_sends_a_call_that_changes_something() {
     let terminal = Terminal::start(scenario::idle_shop(start_time(), 1)).await;
     let history = terminal.region.world().history.len();
-    for command in ["plan", "plan --json", "record", "record --anonymize"] {
+    for command in ["plan", "plan --json", "drains", "record", "record --anonymize"] {
         terminal.output(command).await;
     }
     assert_eq!(terminal.writes(), 0);
