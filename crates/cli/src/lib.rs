@@ -7,6 +7,7 @@ pub mod options;
 mod plan;
 pub mod progress;
 pub mod recording;
+mod replay;
 mod run;
 pub mod snapshot;
 mod why;

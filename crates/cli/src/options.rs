@@ -1,6 +1,7 @@
 //! The command line, as it is given. What its options mean for plans is read in the words of the
 //! `scale-in-reaper`'s settings, so that both know the same limits.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
@@ -46,6 +47,8 @@ pub enum Command {
     Drains(DrainsOptions),
     /// Write clusters to the standard output, to plan on without AWS
     Record(RecordOptions),
+    /// Try policies on a folder of recordings
+    Replay(ReplayOptions),
     /// Write completions for a shell to the standard output
     Completions {
         /// The shell
@@ -103,6 +106,20 @@ pub struct RecordOptions {
     /// Replace every name and id: for bug reports
     #[arg(long, alias = "anonymise")]
     pub anonymize: bool,
+}
+
+/// The options of `ebb replay`.
+#[derive(Debug, Clone, Args)]
+pub struct ReplayOptions {
+    /// The folder: its files that end in .json, such as a week's, one every 30 minutes
+    pub folder: PathBuf,
+    /// Another policy to compare with, as settings of the function that differ from those given:
+    /// HEADROOM_CPU_PERCENT=10,MIN_INSTANCES=3
+    #[arg(long = "against", value_name = "SETTING=VALUE,…")]
+    pub against: Vec<String>,
+    /// What a sweep may do.
+    #[command(flatten)]
+    pub policy: PolicyOptions,
 }
 
 /// Where clusters are read from.
@@ -172,8 +189,8 @@ impl PolicyOptions {
         }
     }
 
-    /// The settings of a sweep of these clusters: by the options, or else by the variables of
-    /// `environment`.
+    /// The settings of a sweep of these clusters: those that `differ`, or else by the options, or
+    /// else by the variables of `environment`.
     ///
     /// # Errors
     /// Every wrong value, with what was expected.
@@ -181,6 +198,7 @@ impl PolicyOptions {
         &self,
         clusters: &[String],
         region: Option<&str>,
+        differ: &BTreeMap<String, String>,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<ReaperSettings, Failure> {
         ReaperSettings::from_lookup(|variable| match variable {
@@ -188,7 +206,11 @@ impl PolicyOptions {
             // Whether the function acts means nothing here.
             settings::REAPER_MODE | settings::DRY_RUN => None,
             "AWS_REGION" => region.map(str::to_owned).or_else(|| environment(variable)),
-            _ => self.value(variable).or_else(|| environment(variable)),
+            _ => differ
+                .get(variable)
+                .cloned()
+                .or_else(|| self.value(variable))
+                .or_else(|| environment(variable)),
         })
         .map_err(|error| {
             let problems = error.problems.iter().map(|problem| {
@@ -199,6 +221,43 @@ impl PolicyOptions {
             Failure::input(problems.collect::<Vec<_>>().join("; "))
         })
     }
+}
+
+/// What a policy may differ by.
+const POLICY_SETTINGS: [&str; 9] = [
+    settings::HEADROOM_CPU_PERCENT,
+    settings::HEADROOM_MEMORY_PERCENT,
+    settings::MAX_REMOVALS_PERCENT,
+    settings::MAX_EMPTY_REMOVALS_PERCENT,
+    settings::MIN_INSTANCES,
+    settings::MIN_INSTANCE_AGE_SECONDS,
+    settings::AUTO_SCALING_GROUPS,
+    settings::ALLOW_MANAGED_SCALING,
+    settings::ALLOW_STANDALONE_TASKS,
+];
+
+/// Reads `SETTING=VALUE,SETTING=VALUE`. A part without a setting belongs to the value before it.
+///
+/// # Errors
+/// If a setting is none of a policy's.
+pub fn differing(text: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let mut settings = Vec::<(String, String)>::new();
+    for part in text.split(',') {
+        match (part.split_once('='), settings.last_mut()) {
+            (Some((setting, value)), _) if POLICY_SETTINGS.contains(&setting.trim()) => {
+                settings.push((setting.trim().to_owned(), value.to_owned()));
+            }
+            (None, Some((_, value))) => *value = format!("{value},{part}"),
+            _ => {
+                let known = POLICY_SETTINGS.join(", ");
+                return Err(Failure::input(format!(
+                    "--against {text:?} is not of the form SETTING=VALUE,SETTING=VALUE, where a \
+                     setting is one of {known}"
+                )));
+            }
+        }
+    }
+    Ok(settings.into_iter().collect())
 }
 
 fn joined(values: &[String]) -> Option<String> {

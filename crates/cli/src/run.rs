@@ -1,6 +1,7 @@
 //! From a command to what it prints: where the clusters come from, and in which form the result
 //! goes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::CommandFactory;
@@ -13,12 +14,13 @@ use crate::account::{Account, Choice};
 use crate::drains::Drains;
 use crate::failure::Failure;
 use crate::options::{
-    Command, DrainsOptions, Options, PlanOptions, PolicyOptions, RecordOptions, SourceOptions,
-    WhyOptions,
+    Command, DrainsOptions, Options, PlanOptions, PolicyOptions, RecordOptions, ReplayOptions,
+    SourceOptions, WhyOptions, differing,
 };
 use crate::plan::{plan_json, plan_text};
 use crate::progress::Progress;
 use crate::recording::{Recording, anonymize};
+use crate::replay::{self, NamedPolicy, Row};
 use crate::snapshot::Snapshot;
 use crate::why::Why;
 
@@ -51,6 +53,7 @@ pub async fn run(options: &Options, caller: &Caller<'_>) -> Result<Printed, Fail
         Command::Why(why) => run_why(options, why, caller).await,
         Command::Drains(drains) => run_drains(options, drains, caller).await,
         Command::Record(record) => run_record(options, record, caller).await,
+        Command::Replay(replay) => run_replay(options, replay, caller),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut Options::command(), "ebb", &mut text);
@@ -160,7 +163,7 @@ fn settings(
     clusters: &[String],
     caller: &Caller<'_>,
 ) -> Result<ReaperSettings, Failure> {
-    policy.settings(clusters, options.region.as_deref(), caller.environment)
+    policy.settings(clusters, options.region.as_deref(), &BTreeMap::new(), caller.environment)
 }
 
 /// The clusters, from the recording or the account, with the prices that are given.
@@ -182,14 +185,39 @@ async fn clusters(
 }
 
 fn recorded(path: &Path, settings: &ReaperSettings) -> Result<Snapshot, Failure> {
-    let file = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::input(format!("{file} cannot be read: {error}")))?;
-    let recording = Recording::read(&text)
-        .map_err(|failure| Failure { text: format!("{file}: {}", failure.text), ..failure })?;
-    let mut snapshot = Snapshot::from(recording);
+    let mut snapshot = replay::read(path)?;
     snapshot.retain(settings.clusters.as_deref())?;
     Ok(snapshot)
+}
+
+fn run_replay(
+    options: &Options,
+    replay: &ReplayOptions,
+    caller: &Caller<'_>,
+) -> Result<Printed, Failure> {
+    let given = settings(options, &replay.policy, &[], caller)?;
+    let mut policies = vec![NamedPolicy { name: "as given".to_owned(), policy: given.policy() }];
+    for against in &replay.against {
+        let differ = differing(against)?;
+        let region = options.region.as_deref();
+        let settings = replay.policy.settings(&[], region, &differ, caller.environment)?;
+        policies.push(NamedPolicy { name: against.clone(), policy: settings.policy() });
+    }
+    let files = replay::recordings_in(&replay.folder)?;
+    let mut rows: Vec<_> = policies.iter().map(|named| Row::new(&named.name)).collect();
+    for file in &files {
+        let mut snapshot = replay::read(file)?;
+        snapshot.price(&given);
+        for (row, NamedPolicy { policy, .. }) in rows.iter_mut().zip(&policies) {
+            row.play(&snapshot, policy);
+        }
+    }
+    let text = if options.json {
+        json_text(&replay::json(&rows, files.len()))
+    } else {
+        replay::text(&rows, files.len())
+    };
+    Ok(Printed { text, failures: Vec::new() })
 }
 
 async fn account(options: &Options, caller: &Caller<'_>) -> Result<Account, Failure> {

@@ -11,7 +11,7 @@ pub fn share_below(percent: f64) -> String {
 }
 
 /// How many hours a month has for AWS's own price examples (AWS Pricing Calculator).
-const HOURS_PER_MONTH: f64 = 730.0;
+pub const HOURS_PER_MONTH: f64 = 730.0;
 
 /// "$0.24 an hour, $175 a month".
 pub fn price(usd_per_hour: f64) -> String {

@@ -6,6 +6,7 @@ mod drains;
 mod plan;
 mod read_only;
 mod recordings;
+mod replay;
 mod shapes;
 mod support;
 mod why;
