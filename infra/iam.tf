@@ -161,6 +161,13 @@ locals {
       { sid = "DescribeTaskDefinitions", when = true, actions = ["ecs:DescribeTaskDefinition"], resources = ["*"] },
       # Nor for ec2:Describe*. Tasks in network mode awsvpc are placed in the zones of their subnets.
       { sid = "DescribeSubnets", when = true, actions = ["ec2:DescribeSubnets"], resources = ["*"] },
+      # Nor for prices. Which instances have Spot prices, only EC2 says.
+      {
+        sid       = "ReadPrices"
+        when      = true
+        actions   = ["pricing:GetProducts", "ec2:DescribeInstances", "ec2:DescribeSpotPriceHistory"]
+        resources = ["*"]
+      },
       {
         sid       = "Drain"
         when      = local.reaper_acts

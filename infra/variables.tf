@@ -312,7 +312,7 @@ variable "allow_standalone_tasks" {
 }
 
 variable "instance_prices" {
-  description = "What an instance of a type costs, in USD an hour, for the scale-in reaper to prefer the dearer ones: `{ \"m7g.large\" = 0.0898 }`. Null: it knows no prices."
+  description = "What an instance of a type costs, in USD an hour, for the scale-in reaper to prefer the dearer ones, instead of AWS's own prices: `{ \"m7g.large\" = 0.0898 }`. Null: AWS's prices, see docs/configuration.md."
   type        = map(number)
   default     = null
 

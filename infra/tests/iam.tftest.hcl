@@ -40,8 +40,9 @@ run "everything_on" {
       ])) == toset([
       "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeInstanceRefreshes",
       "autoscaling:DescribeLifecycleHooks",
-      "ec2:CreateFleet", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplateVersions", "ec2:DescribeSubnets",
+      "ec2:CreateFleet", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplateVersions", "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets",
       "ecs:DescribeCapacityProviders", "ecs:DescribeTaskDefinition", "ecs:ListServices", "ecs:ListTasks",
+      "pricing:GetProducts",
     ])
     error_message = "An action is allowed on every resource, although AWS knows one."
   }

@@ -19,6 +19,7 @@ use crate::ec2::Ec2;
 use crate::ecs::Ecs;
 use crate::invocation::{Clock, Problem};
 use crate::last_failure::LastFailure;
+use crate::pricing::Pricing;
 use crate::sns::Topics;
 
 /// For one attempt, connection included. An ECS call takes well under a second; one that takes
@@ -45,8 +46,11 @@ pub struct Clients {
     pub auto_scaling: AutoScaling,
     /// Amazon EC2.
     pub ec2: Ec2,
+    /// The AWS Price List.
+    pub pricing: Pricing,
     /// Amazon SNS.
     pub topics: Topics,
+    region: String,
     last_failure: LastFailure,
 }
 
@@ -81,9 +85,16 @@ impl Clients {
                 auto_scaling.build(),
             )),
             ec2: Ec2::new(config),
+            pricing: Pricing::new(config),
+            region: config.region().map(ToString::to_string).unwrap_or_default(),
             topics: Topics::new(aws_sdk_sns::Client::from_conf(topics.build())),
             last_failure,
         }
+    }
+
+    /// The Region that the clients call; empty if none is configured.
+    pub fn region(&self) -> &str {
+        &self.region
     }
 
     /// That the time of an invocation was not enough for its calls, and why the last one that failed

@@ -1,52 +1,44 @@
-//! Amazon EC2, of which two reads are needed: which instances run in a Capacity Reservation, and in
-//! which Availability Zones subnets are.
+//! Amazon EC2, of which few reads are needed: which instances run in a Capacity Reservation and
+//! which are Spot Instances, what Spot Instances cost, and in which Availability Zones subnets are.
 //!
-//! The SDK's client of EC2 is larger than all of Ebb. These calls are put together from the parts
-//! that every client of the SDK is made of: credentials, signature, retries and time-outs. See
-//! decision 010.
+//! The SDK's client of EC2 is larger than all of Ebb, so it is called without one: see decision 010.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
-use std::fmt;
 
 use aws_config::{Region, SdkConfig};
-use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4AuthScheme};
-use aws_runtime::auth::{SigV4OperationSigningConfig, SigningOptions};
-use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
-use aws_sdk_ecs::error::{ErrorMetadata, ProvideErrorMetadata};
 use aws_smithy_runtime::client::orchestrator::operation::{Operation, OperationBuilder};
-use aws_smithy_runtime::client::retries::classifiers::{
-    HttpStatusCodeClassifier, TransientErrorClassifier,
-};
-use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
-use aws_smithy_runtime_api::client::auth::{
-    AuthSchemeOptionResolverParams, SharedAuthScheme, SharedAuthSchemeOptionResolver,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
-use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
-use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::config_bag::Layer;
-use aws_types::SigningName;
-use aws_types::region::SigningRegion;
 use ebb_core::ids::{CapacityReservationId, InstanceId};
-use xmlparser::{Token, Tokenizer};
+use ebb_core::prices::microusd;
+use form_urlencoded::Serializer;
+use jiff::Timestamp;
 
 use crate::error::AwsError;
+use crate::unmodeled::{Input, UnmodeledService, texts};
 
 /// How many values a filter may have. Source: EC2 User Guide, `Using_Filtering`.
 const FILTER_VALUES_MAX: usize = 200;
+/// How many pages a list may have. With 500 Spot Instances each, that is more than the 5,000
+/// container instances of a cluster four times over.
+const PAGES_MAX: usize = 40;
+/// What Linux is called in Spot prices: which of the two depends on the account (EC2 API,
+/// `DescribeSpotPriceHistory`).
+const LINUX: [&str; 2] = ["Linux/UNIX", "Linux/UNIX (Amazon VPC)"];
 
 /// Amazon EC2.
 #[derive(Debug, Clone)]
 pub struct Ec2 {
-    config: SdkConfig,
+    service: UnmodeledService,
 }
 
 impl Ec2 {
     /// Makes calls by the SDK's configuration.
     pub(crate) fn new(config: &SdkConfig) -> Self {
-        Self { config: config.clone() }
+        let region = config.region().cloned().unwrap_or_else(|| Region::from_static("us-east-1"));
+        // Source: AWS General Reference, ec2-service. China has a domain of its own.
+        let is_china = region.as_ref().starts_with("cn-");
+        let domain = if is_china { "amazonaws.com.cn" } else { "amazonaws.com" };
+        let endpoint = format!("https://ec2.{region}.{domain}");
+        Self { service: UnmodeledService::new(config, "ec2", region, endpoint) }
     }
 
     /// The instances that run in a Capacity Reservation, or begin to. All in one answer: a Capacity
@@ -67,11 +59,53 @@ impl Ec2 {
              &Filter.2.Name=instance-state-name&Filter.2.Value.1=pending&Filter.2.Value.2=running"
         );
         let document = self.invoke(call, &operation, form).await?;
-        let ids = texts(&document, "instanceId");
-        ids.iter()
-            .map(|id| InstanceId::parse(id))
-            .collect::<Option<_>>()
-            .ok_or_else(|| AwsError::unusable_answer(operation, "it has an id that is none"))
+        instance_ids(&document, &operation)
+    }
+
+    /// The Spot Instances of the Region that run, or begin to.
+    ///
+    /// # Errors
+    /// If a call fails, or there are more than 40 pages.
+    pub async fn spot_instances(&self) -> Result<BTreeSet<InstanceId>, AwsError> {
+        let operation = "describe the Spot Instances";
+        let call = || Operation::builder().operation_name("DescribeInstances");
+        // An instance takes some 7 kB of an answer, which may have 16 MiB.
+        let form = "Action=DescribeInstances&Version=2016-11-15&MaxResults=500\
+                    &Filter.1.Name=instance-lifecycle&Filter.1.Value.1=spot\
+                    &Filter.2.Name=instance-state-name&Filter.2.Value.1=pending\
+                    &Filter.2.Value.2=running";
+        let mut instances = BTreeSet::new();
+        for document in self.pages(call, operation, form).await? {
+            instances.extend(instance_ids(&document, operation)?);
+        }
+        Ok(instances)
+    }
+
+    /// What an hour of a Linux Spot Instance costs at a time, by instance type and Availability
+    /// Zone, in millionths of a dollar. What is not sold as Spot is left out. For 200 types at most.
+    ///
+    /// # Errors
+    /// If a call fails, as for more types, or there are more than 40 pages.
+    pub async fn spot_prices(
+        &self,
+        instance_types: &[String],
+        at: Timestamp,
+    ) -> Result<BTreeMap<(String, String), u64>, AwsError> {
+        let operation =
+            format!("describe the Spot prices of {} instance types", instance_types.len());
+        let call = || Operation::builder().operation_name("DescribeSpotPriceHistory");
+        let form = spot_price_form(instance_types, at);
+        let mut changes = Vec::new();
+        for document in self.pages(call, &operation, &form).await? {
+            // The contract of the answer is that every change of a price has all four.
+            let texts = |element| texts(&document, element).into_iter();
+            let places = texts("instanceType").zip(texts("availabilityZone"));
+            changes.extend(texts("timestamp").zip(places).zip(texts("spotPrice")));
+        }
+        // In the order of their times, so that the newest of a place is the one that stays.
+        changes.sort();
+        let price = |usd: String| usd.parse().ok().and_then(microusd);
+        Ok(changes.into_iter().filter_map(|((_, place), usd)| Some((place, price(usd)?))).collect())
     }
 
     /// The Availability Zones of subnets. One that EC2 does not know, or leaves to a further page, is
@@ -104,6 +138,26 @@ impl Ec2 {
         Ok(zones)
     }
 
+    /// The documents of a list, page by page.
+    async fn pages(
+        &self,
+        call: fn() -> OperationBuilder,
+        operation: &str,
+        form: &str,
+    ) -> Result<Vec<String>, AwsError> {
+        let (mut pages, mut form_of_page) = (Vec::new(), form.to_owned());
+        for _ in 0..PAGES_MAX {
+            let document = self.invoke(call(), operation, form_of_page).await?;
+            let token = texts(&document, "nextToken").into_iter().next();
+            pages.push(document);
+            match token {
+                Some(token) => form_of_page = next_page(form, &token),
+                None => return Ok(pages),
+            }
+        }
+        Err(AwsError::unusable_answer(operation, format!("more than {PAGES_MAX} pages")))
+    }
+
     /// The document that is answered.
     async fn invoke(
         &self,
@@ -111,122 +165,35 @@ impl Ec2 {
         operation: &str,
         form: String,
     ) -> Result<String, AwsError> {
-        let Some(call) = self.operation(call) else {
-            return Err(AwsError::unusable_answer(operation, "there is no HTTP client"));
-        };
-        call.invoke(form).await.map_err(|error| AwsError::new(operation, error))
-    }
-
-    /// `None` without an HTTP client.
-    fn operation(&self, call: OperationBuilder) -> Option<Operation<String, String, Ec2Error>> {
-        let config = &self.config;
-        let mut operation = call
-            .service_name("ec2")
-            .http_client(config.http_client()?)
-            .endpoint_url(&self.endpoint())
-            .runtime_plugin(self.signature())
-            .retry_classifier(TransientErrorClassifier::<Ec2Error>::new())
-            .retry_classifier(AwsErrorCodeClassifier::<Ec2Error>::new())
-            .retry_classifier(HttpStatusCodeClassifier::default());
-        if let Some(version) = config.behavior_version() {
-            operation = operation.behavior_version(version);
-        }
-        if let Some(retries) = config.retry_config() {
-            operation = operation.standard_retry(retries);
-        }
-        if let Some(timeouts) = config.timeout_config() {
-            operation = operation.timeout_config(timeouts.clone());
-        }
-        if let Some(sleep) = config.sleep_impl() {
-            operation = operation.sleep_impl(sleep);
-        }
-        if let Some(time) = config.time_source() {
-            operation = operation.time_source(time);
-        }
-        Some(operation.serializer(request).deserializer(answer).build())
-    }
-
-    /// Source: AWS General Reference, ec2-service. China has a domain of its own.
-    fn endpoint(&self) -> String {
-        let region = self.config.region().map_or("us-east-1", Region::as_ref);
-        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        let url = self.config.endpoint_url();
-        url.map_or_else(|| format!("https://ec2.{region}.{domain}"), str::to_owned)
-    }
-
-    /// Signs with the function's credentials, as the SDK's own clients do.
-    fn signature(&self) -> StaticRuntimePlugin {
-        let mut layer = Layer::new("ec2");
-        layer.store_put(AuthSchemeOptionResolverParams::new(()));
-        layer.store_put(SigningName::from_static("ec2"));
-        if let Some(region) = self.config.region() {
-            layer.store_put(region.clone());
-            layer.store_put(SigningRegion::from(region.clone()));
-        }
-        let mut signing_options = SigningOptions::default();
-        signing_options.double_uri_encode = true;
-        signing_options.normalize_uri_path = true;
-        layer.store_put(SigV4OperationSigningConfig { signing_options, ..Default::default() });
-
-        let mut components = RuntimeComponentsBuilder::new("ec2");
-        components.push_auth_scheme(SharedAuthScheme::new(SigV4AuthScheme::new()));
-        components.set_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(
-            StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID]),
-        )));
-        if let Some(credentials) = self.config.credentials_provider() {
-            components.set_identity_resolver(SCHEME_ID, credentials);
-        }
-        StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(components)
+        self.service.invoke(call, operation, Input::Form(form)).await
     }
 }
 
-fn request(form: String) -> Result<HttpRequest, Box<dyn Error + Send + Sync>> {
-    let mut request = HttpRequest::new(SdkBody::from(form));
-    request.set_method("POST")?;
-    request.set_uri("/")?;
-    request.headers_mut().insert("content-type", "application/x-www-form-urlencoded");
-    Ok(request)
+fn spot_price_form(instance_types: &[String], at: Timestamp) -> String {
+    let mut form = Serializer::new(String::new());
+    form.append_pair("Action", "DescribeSpotPriceHistory")
+        .append_pair("Version", "2016-11-15")
+        .append_pair("MaxResults", "1000")
+        // The price that held then comes along (EC2 API, `DescribeSpotPriceHistory`).
+        .append_pair("StartTime", &at.strftime("%FT%TZ").to_string())
+        .append_pair("Filter.1.Name", "product-description")
+        .append_pair("Filter.1.Value.1", LINUX[0])
+        .append_pair("Filter.1.Value.2", LINUX[1])
+        // By a filter: a type that EC2 does not know would fail the call.
+        .append_pair("Filter.2.Name", "instance-type");
+    for (number, instance_type) in (1..).zip(instance_types) {
+        form.append_pair(&format!("Filter.2.Value.{number}"), instance_type);
+    }
+    form.finish()
 }
 
-fn answer(response: &HttpResponse) -> Result<String, OrchestratorError<Ec2Error>> {
-    let body = response.body().bytes().unwrap_or_default();
-    let document = std::str::from_utf8(body).unwrap_or_default();
-    if response.status().is_success() {
-        return Ok(document.to_owned());
-    }
-    let first = |element| texts(document, element).into_iter().next().unwrap_or_default();
-    let metadata = ErrorMetadata::builder().code(first("Code")).message(first("Message")).build();
-    Err(OrchestratorError::operation(Ec2Error(metadata)))
+/// The form for the page after, by its token.
+fn next_page(form: &str, token: &str) -> String {
+    Serializer::new(form.to_owned()).append_pair("NextToken", token).finish()
 }
 
-/// The texts of every element of this name. That the document is whole was checked before.
-fn texts(document: &str, element: &str) -> Vec<String> {
-    let (mut texts, mut is_in) = (Vec::new(), false);
-    for token in Tokenizer::from(document).map_while(Result::ok) {
-        match token {
-            Token::ElementStart { local, .. } => is_in = local.as_str() == element,
-            Token::Text { text } if is_in => texts.push(text.as_str().to_owned()),
-            Token::ElementEnd { end: xmlparser::ElementEnd::Close(..), .. } => is_in = false,
-            _ => {}
-        }
-    }
-    texts
-}
-
-/// What EC2 says when it refuses.
-#[derive(Debug)]
-struct Ec2Error(ErrorMetadata);
-
-impl fmt::Display for Ec2Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl Error for Ec2Error {}
-
-impl ProvideErrorMetadata for Ec2Error {
-    fn meta(&self) -> &ErrorMetadata {
-        &self.0
-    }
+fn instance_ids(document: &str, operation: &str) -> Result<Vec<InstanceId>, AwsError> {
+    let ids = texts(document, "instanceId");
+    let ids: Option<_> = ids.iter().map(|id| InstanceId::parse(id)).collect();
+    ids.ok_or_else(|| AwsError::unusable_answer(operation, "it has an id that is none"))
 }

@@ -10,8 +10,11 @@ mod error;
 pub mod invocation;
 mod last_failure;
 mod pace;
+mod prices;
+mod pricing;
 mod reads;
 mod sns;
+mod unmodeled;
 
 pub use answers::READ_OPERATIONS;
 pub use auto_scaling::{
@@ -25,4 +28,6 @@ pub use error::{AwsError, AwsErrorKind};
 pub use invocation::{
     Clock, ErrorType, HandlerError, Problem, deadline, init_logging, metrics, notify,
 };
+pub use prices::PriceReader;
+pub use pricing::Pricing;
 pub use sns::Topics;

@@ -54,6 +54,12 @@ pub struct RecordedCluster {
     /// How many are not in the cluster, and may be in another.
     #[serde(default)]
     pub unclear_members: usize,
+    /// Where prices are from, in the words of the function's answer.
+    #[serde(default)]
+    pub price_sources: BTreeSet<String>,
+    /// Whether on-demand prices stand for what may be Spot Instances.
+    #[serde(default)]
+    pub spot_unknown: bool,
 }
 
 /// A member of a group that is in no cluster.

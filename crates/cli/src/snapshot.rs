@@ -1,13 +1,14 @@
 //! Clusters at one moment, read from AWS or from a recording: what every command but `drains` looks
 //! at. What a sweep would say about them is decided here, in the words of the `scale-in-reaper`.
 
+use ebb_aws::PriceReader;
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
-use ebb_core::reaper::ClusterReport;
-use ebb_core::reaper::Potential;
+use ebb_core::prices::{PriceBasis, PriceSource};
 use ebb_core::reaper::follow_up::{Load, PlacementFailure, follow_up};
 use ebb_core::reaper::planned::{would_follow_up, would_remove};
 use ebb_core::reaper::reading::{as_a_sweep_reads, unregistered_members};
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
+use ebb_core::reaper::{ClusterReport, Potential};
 use ebb_planner::{Inventory, Policy, plan};
 use jiff::Timestamp;
 use scale_in_reaper::{FUNCTION, Survey};
@@ -38,6 +39,8 @@ pub struct ClusterSnapshot {
     pub never_joined: Vec<(InstanceId, GroupName)>,
     /// How many are not in the cluster, and may be in another.
     pub unclear_members: usize,
+    /// What the prices are based on.
+    pub prices: PriceBasis,
 }
 
 impl Snapshot {
@@ -52,7 +55,8 @@ impl Snapshot {
         progress: &Progress,
     ) -> Result<(Self, Vec<Failure>), Failure> {
         let region = account.region.as_str();
-        let survey = Survey::new(&account.clients, settings, account.clock);
+        let prices = PriceReader::new(account.clients.clone());
+        let survey = Survey::new(&account.clients, settings, &prices, account.clock);
         let start = async {
             let clusters = survey.clusters().await?;
             Ok((clusters, survey.groups().await?))
@@ -71,6 +75,7 @@ impl Snapshot {
                     never_joined: unregistered_members(&observation.inventory, &members),
                     inventory: observation.inventory,
                     unplaced: observation.unplaced,
+                    prices: observation.prices,
                     unclear_members: 0,
                 }),
                 Err(error) => failures.push(Failure::of_call(error, Some(cluster), region)),
@@ -98,12 +103,15 @@ impl Snapshot {
         }
     }
 
-    /// Sets the prices of instance types that are given, in millionths of a dollar an hour.
+    /// Sets the prices of instance types that are stated, in millionths of a dollar an hour.
     pub fn price(&mut self, settings: &ReaperSettings) {
-        let clusters = self.clusters.iter_mut();
-        for instance in clusters.flat_map(|cluster| &mut cluster.inventory.instances) {
-            let price = settings.instance_prices.get(&instance.instance_type).copied();
-            instance.price_microusd = price.or(instance.price_microusd);
+        for cluster in &mut self.clusters {
+            for instance in &mut cluster.inventory.instances {
+                if let Some(&price) = settings.instance_prices.get(&instance.instance_type) {
+                    instance.price_microusd = Some(price);
+                    cluster.prices.sources.insert(PriceSource::InstancePrices);
+                }
+            }
         }
     }
 
@@ -148,6 +156,7 @@ impl ClusterSnapshot {
         ClusterReport {
             mode: ReaperMode::Plan,
             potential: Potential::new(&plan, &inventory, policy, now),
+            prices: self.prices.clone(),
             outcomes: would_remove(&plan),
             plan,
             follow_ups,

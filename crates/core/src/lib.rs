@@ -8,6 +8,7 @@ pub mod ids;
 pub mod lifecycle;
 pub mod mark;
 mod outcome;
+pub mod prices;
 pub mod reaper;
 #[cfg(test)]
 mod robustness;

@@ -1,7 +1,7 @@
 //! The protocols: an HTTP request becomes a call on the world, what comes of it becomes an HTTP
 //! answer.
 //!
-//! ECS speaks awsJson1.1, Auto Scaling, EC2 and SNS the query protocol with XML answers. Every call
+//! ECS and the Price List speak awsJson1.1, Auto Scaling, EC2 and SNS the query protocol with XML answers. Every call
 //! takes its token from the request rates first, and may be befallen by a planned fault.
 
 mod answer;
@@ -10,6 +10,7 @@ mod aws_json;
 mod broken_answer;
 mod ec2_calls;
 mod ecs_calls;
+mod pricing_calls;
 mod query_protocol;
 mod request;
 mod sns_calls;

@@ -17,9 +17,11 @@ mod instance_end;
 mod interruption;
 pub mod lag;
 mod lagged_reads;
+mod prices;
 pub mod spot;
 mod state;
 
 pub use self::account::{ACCOUNT, REGION};
 pub use self::history::{Call, Entry, Happening, Published};
+pub(crate) use self::prices::PRICES;
 pub use self::state::World;

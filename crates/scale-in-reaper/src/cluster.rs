@@ -64,6 +64,7 @@ pub(crate) async fn sweep_cluster(
         mode,
         plan,
         potential,
+        prices: observation.prices,
         outcomes,
         follow_ups,
         stranded,

@@ -9,7 +9,7 @@ mod report;
 mod survey;
 mod sweep;
 
-use ebb_aws::{Clients, Clock, HandlerError, Problem};
+use ebb_aws::{Clients, Clock, HandlerError, PriceReader, Problem};
 use ebb_core::event::Event;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::{Answer, ClusterReport, request};
@@ -34,12 +34,14 @@ const ANSWER_MARGIN: SignedDuration = SignedDuration::from_secs(3);
 pub struct ScaleInReaper {
     clients: Clients,
     settings: ReaperSettings,
+    prices: PriceReader,
 }
 
 impl ScaleInReaper {
     /// Puts the function together.
     pub fn new(clients: Clients, settings: ReaperSettings) -> Self {
-        Self { clients, settings }
+        let prices = PriceReader::new(clients.clone());
+        Self { clients, settings, prices }
     }
 
     /// Handles one invocation, which began at `now` and is cut off at `deadline`: one sweep over
@@ -84,7 +86,7 @@ impl ScaleInReaper {
     ) -> (Vec<ClusterReport>, Vec<Problem>) {
         let time_left = deadline.duration_since(clock.now());
         let answer_by = clock.instant(deadline - ANSWER_MARGIN.min(time_left / 4));
-        let sweep = Sweep::new(&self.clients, &self.settings, mode, clock, deadline);
+        let sweep = Sweep::new(&self.clients, &self.settings, &self.prices, mode, clock, deadline);
         let look = async || {
             let clusters = self.clients.ecs.clusters(self.settings.clusters.as_deref()).await?;
             Ok((clusters, sweep.observe_groups().await?))

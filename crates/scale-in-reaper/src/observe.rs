@@ -8,6 +8,7 @@ use ebb_aws::{AwsError, GroupDescription, PlacedTask, Problem};
 use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskArn};
+use ebb_core::prices::{PriceBasis, add_prices};
 use ebb_core::reaper::follow_up::PlacementFailure;
 use ebb_core::reaper::owners::{is_managed_instance, owner};
 use ebb_core::reaper::reading::candidates_to_read;
@@ -72,6 +73,8 @@ pub struct Observation {
     pub inventory: Inventory,
     /// The services that find no place for a task.
     pub unplaced: Vec<PlacementFailure>,
+    /// What the instances' prices are based on.
+    pub prices: PriceBasis,
 }
 
 impl Sweep<'_> {
@@ -106,6 +109,7 @@ impl Sweep<'_> {
             services: Vec::new(),
         };
         self.add_groups(&mut inventory, groups).await?;
+        let prices = self.add_prices(&mut inventory.instances).await;
         let services = ecs.all_services(cluster).await?;
         let inspected = self.instances_to_inspect(&inventory, candidates);
         let arns: Vec<_> =
@@ -121,10 +125,10 @@ impl Sweep<'_> {
             .zip(&inventory.services)
             .filter_map(|(description, service)| description.unplaced(service))
             .collect();
-        Ok(Observation { inventory, unplaced })
+        Ok(Observation { inventory, unplaced, prices })
     }
 
-    /// Joins the instances with their groups, and with their prices.
+    /// Joins the instances with their groups.
     async fn add_groups(&self, inventory: &mut Inventory, groups: &Groups) -> Result<(), AwsError> {
         let members: BTreeMap<_, _> = groups
             .0
@@ -147,8 +151,6 @@ impl Sweep<'_> {
                     .or_insert_with(|| group_of(description, &inventory.cluster));
             }
             instance.ecs_managed = is_managed_instance(instance);
-            instance.price_microusd =
-                self.settings.instance_prices.get(&instance.instance_type).copied();
         }
         // Instance refreshes can only be asked for group by group, so groups that would be kept
         // anyway are left out.
@@ -161,6 +163,15 @@ impl Sweep<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Gives the instances their prices. AWS is asked only about types whose price is not stated.
+    async fn add_prices(&self, instances: &mut [Instance]) -> PriceBasis {
+        let stated = &self.settings.instance_prices;
+        let types = instances.iter().map(|instance| &instance.instance_type);
+        let types = types.filter(|name| !name.is_empty() && !stated.contains_key(*name));
+        let market = self.prices.read(&types.cloned().collect(), self.clock.now()).await;
+        add_prices(instances, stated, self.clients.region(), &market)
     }
 
     /// The instances whose tasks are read, by index: the tasks of what drains are on their way, and

@@ -1,7 +1,7 @@
 //! A sweep's eyes without its hands, for whoever only wants to know: what `ebb` looks at clusters
 //! by. What that comes to is left to the caller.
 
-use ebb_aws::{AwsError, Clients, Clock};
+use ebb_aws::{AwsError, Clients, Clock, PriceReader};
 use ebb_core::ids::Cluster;
 use ebb_core::reaper::ClusterReport;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
@@ -21,8 +21,14 @@ pub struct Survey<'a>(Sweep<'a>);
 
 impl<'a> Survey<'a> {
     /// Begins a survey. Of the settings, the prices and what the policy says about groups count.
-    pub fn new(clients: &'a Clients, settings: &'a ReaperSettings, clock: Clock) -> Self {
-        Self(Sweep::new(clients, settings, ReaperMode::Plan, clock, clock.now() + LASTS))
+    pub fn new(
+        clients: &'a Clients,
+        settings: &'a ReaperSettings,
+        prices: &'a PriceReader,
+        clock: Clock,
+    ) -> Self {
+        let deadline = clock.now() + LASTS;
+        Self(Sweep::new(clients, settings, prices, ReaperMode::Plan, clock, deadline))
     }
 
     /// The clusters that the settings name, or every one of the Region.

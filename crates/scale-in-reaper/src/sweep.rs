@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ebb_aws::{AwsError, AwsErrorKind, Clients, Clock, Ecs, Problem};
+use ebb_aws::{AwsError, AwsErrorKind, Clients, Clock, Ecs, PriceReader, Problem};
 use ebb_core::ids::GroupName;
 use ebb_core::reaper::services::TaskRequirements;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
@@ -30,6 +30,7 @@ pub(crate) struct Sweep<'a> {
     /// ECS, read no faster than leaves room for everybody else.
     pub(crate) paced_ecs: Ecs,
     pub(crate) settings: &'a ReaperSettings,
+    pub(crate) prices: &'a PriceReader,
     pub(crate) mode: ReaperMode,
     pub(crate) policy: Policy,
     pub(crate) clock: Clock,
@@ -48,6 +49,7 @@ impl<'a> Sweep<'a> {
     pub(crate) fn new(
         clients: &'a Clients,
         settings: &'a ReaperSettings,
+        prices: &'a PriceReader,
         mode: ReaperMode,
         clock: Clock,
         deadline: Timestamp,
@@ -57,6 +59,7 @@ impl<'a> Sweep<'a> {
             clients,
             paced_ecs: clients.ecs.paced(),
             settings,
+            prices,
             mode,
             policy: settings.policy(),
             clock,

@@ -23,7 +23,7 @@ pub(super) enum Contract {
 }
 
 /// Every operation that this crate calls.
-const CONTRACTS: [(&str, Contract); 27] = [
+const CONTRACTS: [(&str, Contract); 29] = [
     ("CompleteLifecycleAction", Contract::Elements(&["CompleteLifecycleActionResult"])),
     ("DeleteAttributes", Contract::Structures("attributes", &["name"])),
     (
@@ -61,9 +61,19 @@ const CONTRACTS: [(&str, Contract); 27] = [
     ),
     ("DescribeServices", Contract::Structures("services", &["serviceName"])),
     // EC2 API (2016-11-15).
+    (
+        "DescribeSpotPriceHistory",
+        Contract::Members(
+            &["spotPriceHistorySet"],
+            &["instanceType", "availabilityZone", "timestamp", "spotPrice"],
+        ),
+    ),
+    // EC2 API (2016-11-15).
     ("DescribeSubnets", Contract::Members(&["subnetSet"], &["subnetId", "availabilityZone"])),
     ("DescribeTaskDefinition", Contract::Structure("taskDefinition", &["taskDefinitionArn"])),
     ("DescribeTasks", Contract::Structures("tasks", &["taskArn", "lastStatus"])),
+    // AWS Price List API (2017-10-15).
+    ("GetProducts", Contract::Texts("PriceList")),
     ("GetTaskProtection", Contract::Structures("protectedTasks", &["taskArn"])),
     // It lists the instances or the errors.
     ("LaunchInstances", Contract::Elements(&["LaunchInstancesResult", "ClientToken"])),
@@ -91,7 +101,7 @@ const CONTRACTS: [(&str, Contract); 27] = [
 ];
 
 /// The operations of those that change nothing, by service. Whoever may only look calls no other.
-pub const READ_OPERATIONS: [(&str, &[&str]); 3] = [
+pub const READ_OPERATIONS: [(&str, &[&str]); 4] = [
     (
         "autoscaling",
         &[
@@ -101,7 +111,7 @@ pub const READ_OPERATIONS: [(&str, &[&str]); 3] = [
             "DescribeLifecycleHooks",
         ],
     ),
-    ("ec2", &["DescribeInstances", "DescribeSubnets"]),
+    ("ec2", &["DescribeInstances", "DescribeSpotPriceHistory", "DescribeSubnets"]),
     (
         "ecs",
         &[
@@ -118,6 +128,7 @@ pub const READ_OPERATIONS: [(&str, &[&str]); 3] = [
             "ListTasks",
         ],
     ),
+    ("pricing", &["GetProducts"]),
 ];
 
 /// Whether an operation changes nothing.

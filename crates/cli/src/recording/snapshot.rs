@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ebb_core::prices::{PriceBasis, PriceSource};
 use ebb_core::reaper::follow_up::PlacementFailure;
 use ebb_planner::{
     Group, HostPort, Instance, Inventory, Protocol, Resources, Service, Strategy, Task, TaskKind,
@@ -51,6 +52,13 @@ impl From<&ClusterSnapshot> for RecordedCluster {
                 .map(|(instance_id, group)| RecordedMember { instance_id, group })
                 .collect(),
             unclear_members: snapshot.unclear_members,
+            price_sources: snapshot
+                .prices
+                .sources
+                .iter()
+                .map(|source| source.as_str().to_owned())
+                .collect(),
+            spot_unknown: snapshot.prices.spot_unknown,
         }
     }
 }
@@ -82,6 +90,15 @@ impl From<RecordedCluster> for ClusterSnapshot {
                 .map(|member| (member.instance_id, member.group))
                 .collect(),
             unclear_members: recorded.unclear_members,
+            prices: PriceBasis {
+                // A source that a later release knows is left out.
+                sources: recorded
+                    .price_sources
+                    .iter()
+                    .filter_map(|word| PriceSource::from_word(word))
+                    .collect(),
+                spot_unknown: recorded.spot_unknown,
+            },
         }
     }
 }

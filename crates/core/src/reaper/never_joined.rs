@@ -48,6 +48,7 @@ mod tests {
     use ebb_planner::{Policy, plan};
 
     use super::*;
+    use crate::prices::PriceBasis;
     use crate::reaper::Potential;
     use crate::reaper::settings::ReaperMode;
     use crate::reaper::testing::{NOW, group_name, id, instance, inventory};
@@ -60,6 +61,7 @@ mod tests {
             mode: ReaperMode::Plan,
             plan: plan(&inventory, &Policy::default(), NOW),
             potential: Potential::default(),
+            prices: PriceBasis::default(),
             outcomes: Vec::new(),
             follow_ups: Vec::new(),
             stranded: Vec::new(),

@@ -7,6 +7,7 @@ use ebb_planner::{Headroom, Kept, Plan, Removal, Reserved};
 use serde_json::{Value, json};
 
 use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
+use crate::prices::PriceBasis;
 use crate::reaper::potential::Potential;
 use crate::reaper::settings::{MAX_REMOVALS_PERCENT, ReaperMode};
 use crate::vocabulary::vocabulary;
@@ -82,6 +83,8 @@ pub struct ClusterReport {
     pub plan: Plan,
     /// What a plan without the cap on one sweep comes to.
     pub potential: Potential,
+    /// What the prices are based on.
+    pub prices: PriceBasis,
     /// What was done about the instances that go, in the plan's order.
     pub outcomes: Vec<RemovalOutcome>,
     /// What became of those that an earlier sweep drained.
@@ -124,6 +127,8 @@ impl ClusterReport {
             "saving": {
                 "planned_percent": rounded(saving.planned * 100.0),
                 "usd_per_hour": saving.planned_microusd.map(usd),
+                "price_sources": self.prices.sources,
+                "spot_known": !self.prices.spot_unknown,
                 "cap": potential.cap_percent.map(|_| MAX_REMOVALS_PERCENT),
                 "potential_percent": rounded(potential.saving.planned * 100.0),
                 "potential_usd_per_hour": potential.saving.planned_microusd.map(usd),

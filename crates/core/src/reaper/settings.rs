@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::ids::{Cluster, GroupName, TopicArn};
+use crate::prices::microusd;
 use crate::settings::{
     BOOLEAN, CLUSTERS, DEFAULT_NAMESPACE, Format, NAMESPACE, Problem, TOPIC_ARN, Whole, group_name,
     number, seconds, settings, word,
@@ -55,7 +56,7 @@ settings! {
         ALLOW_MANAGED_SCALING: BOOLEAN => allow_managed_scaling: bool = false,
         /// Whether instances with standalone tasks may be removed, once those have ended.
         ALLOW_STANDALONE_TASKS: BOOLEAN => allow_standalone_tasks: bool = false,
-        /// What an hour of each instance type costs, in millionths of a dollar.
+        /// What an hour of each instance type costs, in millionths of a dollar, whatever AWS says.
         INSTANCE_PRICES: InstancePrices => instance_prices: BTreeMap<String, u64> = BTreeMap::new(),
         /// The topic that the hooks of the lifecycle drainer notify; `None` if no hook is its own.
         LIFECYCLE_TOPIC_ARN: TOPIC_ARN => lifecycle_topic: Option<TopicArn> = None,
@@ -128,8 +129,6 @@ struct InstancePrices;
 const PRICES_EXPECTED: &str = "a JSON object of instance types and what an hour of each costs in US \
     dollars, such as {\"m7g.large\": 0.0816}";
 const PRICE_EXPECTED: &str = "a price in US dollars an hour, above 0 and at most 10000";
-/// Far above what the dearest instance type costs an hour: a greater price is a slip of the pen.
-const PRICE_MAX_USD: f64 = 10_000.0;
 
 impl Format for InstancePrices {
     type Value = BTreeMap<String, u64>;
@@ -144,11 +143,11 @@ impl Format for InstancePrices {
             let expected = PRICES_EXPECTED;
             return Err(vec![Problem { variable, value: text.to_owned(), expected }]);
         };
-        let (mut microusd, mut problems) = (BTreeMap::new(), Vec::new());
+        let (mut prices_microusd, mut problems) = (BTreeMap::new(), Vec::new());
         for (instance_type, price) in prices {
-            match price.as_f64().filter(|usd| *usd > 0.0 && *usd <= PRICE_MAX_USD) {
-                Some(usd) => {
-                    microusd.insert(instance_type, to_microusd(usd));
+            match price.as_f64().and_then(microusd) {
+                Some(price) => {
+                    prices_microusd.insert(instance_type, price);
                 }
                 None => problems.push(Problem {
                     variable,
@@ -159,17 +158,8 @@ impl Format for InstancePrices {
         }
         // All or nothing: with some prices left out, a plan would weigh instances wrongly without
         // saying so.
-        if problems.is_empty() { Ok(microusd) } else { Err(problems) }
+        if problems.is_empty() { Ok(prices_microusd) } else { Err(problems) }
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the price is above 0 and at most PRICE_MAX_USD"
-)]
-fn to_microusd(usd: f64) -> u64 {
-    (usd * 1e6).round() as u64
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub fn text(report: &ClusterReport) -> String {
     lines.extend(headroom_lines(&plan.headroom_before, &plan.headroom_after));
     lines.extend(reserved_lines(&plan.reserved));
     lines.extend(saving_lines(plan, &report.potential));
+    lines.extend(price_line(report));
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
@@ -208,6 +209,11 @@ fn saving_lines(plan: &Plan, potential: &Potential) -> Vec<String> {
     ]
 }
 
+/// What the dollars are based on, if there are any.
+fn price_line(report: &ClusterReport) -> Option<String> {
+    report.plan.saving.planned_microusd.map(|_| format!("  {}", report.prices.text()))
+}
+
 /// A share of the cluster's cost, with what that is in dollars if every instance has a price.
 fn amount(saving: &Saving) -> String {
     let share = words::share(saving.planned * 100.0);
@@ -226,6 +232,7 @@ mod tests {
     use crate::auto_scaling::LifecycleState;
     use crate::ecs::ContainerInstanceStatus;
     use crate::ids::Cluster;
+    use crate::prices::{PriceBasis, PriceSource};
     use crate::reaper::testing::{group_name, headroom, id, resources};
     use crate::reaper::{Answer, OutcomeKind};
 
@@ -347,6 +354,10 @@ mod tests {
                 cap_percent: Some(10),
                 not_read: 1,
             },
+            prices: PriceBasis {
+                sources: [PriceSource::SpotPriceHistory, PriceSource::PriceList].into(),
+                spot_unknown: false,
+            },
             outcomes: outcomes(mode),
             follow_ups: vec![
                 outcome(11, OutcomeKind::Waiting, Some("3 tasks left")),
@@ -398,6 +409,7 @@ mod tests {
           room kept for     1 task of service web without a place yet, 1024 CPU units and 3000 MiB each
           This plan saves 14.3 %: $0.33 an hour, $238 a month. MAX_REMOVALS_PERCENT (10 %) is its cap.
           Without that cap one would save 42.9 %: $0.98 an hour, $715 a month (of 1 instance the tasks were not read). No plan could save more than 50.0 %.
+          Prices: current Spot prices and current on-demand list prices.
         ");
     }
 
@@ -601,6 +613,11 @@ mod tests {
                 "planned_percent": 14.3,
                 "potential_percent": 42.9,
                 "potential_usd_per_hour": 0.9792,
+                "price_sources": [
+                  "spot_price_history",
+                  "price_list"
+                ],
+                "spot_known": true,
                 "usd_per_hour": 0.3264
               },
               "stranded": []

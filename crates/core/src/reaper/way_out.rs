@@ -187,7 +187,7 @@ impl World {
                 let change =
                     Change::done(format!("a sweep {old_at}, or less {MIN_INSTANCE_AGE_SECONDS}"));
                 vec![self.with_instance(instance_id, change, |instance| {
-                    instance.registered_at = Some(Timestamp::UNIX_EPOCH);
+                    instance.registered_at = Some(Timestamp::MIN);
                 })]
             }
             KeepReason::AgentDisconnected => {
@@ -413,8 +413,13 @@ mod tests {
         let group = cluster.groups.values_mut().next().unwrap();
         group.min_size = 2;
         group.managed_scaling = true;
-        let policy =
-            Policy { min_instances: 2, groups: Some(BTreeSet::new()), ..Policy::default() };
+        cluster.instances[1].remaining = Some(resources(0, 7_680));
+        let policy = Policy {
+            min_instances: 2,
+            headroom_cpu_percent: 90,
+            groups: Some(BTreeSet::new()),
+            ..Policy::default()
+        };
         let (changes, goes) = changes(&cluster, &policy);
         assert_eq!(
             changes,

@@ -46,7 +46,7 @@ fn with_nothing_in_it(body: &str, operation: &str) -> String {
 
 /// `None` for an answer without a result. EC2's answers have none, but their lists in the document.
 fn with_empty_result(body: &str, operation: &str) -> Option<String> {
-    for list in ["reservationSet", "subnetSet"] {
+    for list in ["reservationSet", "spotPriceHistorySet", "subnetSet"] {
         if let Some((before, rest)) = body.split_once(&format!("<{list}>")) {
             let (_, after) = rest.split_once(&format!("</{list}>"))?;
             return Some([before, after].concat());

@@ -1,13 +1,14 @@
-//! EC2's operations `DescribeInstances`, by the Capacity Reservation of the instances, and
-//! `DescribeSubnets`, by id.
+//! EC2's operations `DescribeInstances`, by the Capacity Reservation of the instances or of Spot
+//! Instances alone, `DescribeSpotPriceHistory`, and `DescribeSubnets`, by id.
 //!
-//! Source: EC2 API Reference, `DescribeInstances` and `DescribeSubnets`.
+//! Source: EC2 API Reference, of each.
 
 use std::collections::BTreeMap;
 
 use super::answer::Refusal;
 use super::query_protocol::{Form, element};
-use crate::world::World;
+use crate::world::autoscaling::LaunchSource;
+use crate::world::{PRICES, REGION, World};
 
 /// Source: EC2 User Guide, `Using_Filtering`.
 const FILTER_VALUES_MAX: usize = 200;
@@ -55,31 +56,110 @@ pub(super) fn describe_subnets(world: &World, form: &Form) -> Result<String, Ref
     Ok(format!("<subnetSet>{items}</subnetSet>"))
 }
 
-/// Only with the filters by reservation and by state.
+/// Only with the filter by reservation or that by lifecycle, and with that by state.
 pub(super) fn describe_instances(world: &World, form: &Form) -> Result<String, Refusal> {
-    let filters = filters(form, &["capacity-reservation-id", "instance-state-name"])?;
+    let filters =
+        filters(form, &["capacity-reservation-id", "instance-lifecycle", "instance-state-name"])?;
     let states = filters.get("instance-state-name");
-    let Some(reservations) = filters.get("capacity-reservation-id") else {
-        return Err(Refusal::new("InvalidParameterValue", "Only by Capacity Reservation here"));
-    };
+    let instances =
+        match (filters.get("capacity-reservation-id"), filters.get("instance-lifecycle")) {
+            (Some(reservations), None) => reserved(world, reservations),
+            (None, Some(lifecycles)) if lifecycles == &["spot"] => spot(world),
+            _ => {
+                let message = "Only by Capacity Reservation, or Spot Instances alone, here";
+                return Err(Refusal::new("InvalidParameterValue", message));
+            }
+        };
     let is_asked_for = |state: &str| states.is_none_or(|states| states.contains(&state));
-    let items: String = world
+    let items = instances
+        .into_iter()
+        .map(|(instance, more)| (instance, more, state(world, instance)))
+        .filter(|(.., state)| is_asked_for(state))
+        .map(|(instance, more, state)| {
+            let state = format!("<instanceState>{}</instanceState>", element("name", state));
+            let instance = [element("instanceId", instance), state, more].concat();
+            let instances = format!("<instancesSet><item>{instance}</item></instancesSet>");
+            format!("<item>{}{instances}</item>", element("reservationId", "r-0a1b2c3d4e5f60001"))
+        })
+        .collect();
+    page(form, "reservationSet", items)
+}
+
+/// The instances in these Capacity Reservations, each with the element that says so.
+fn reserved<'w>(world: &'w World, reservations: &[&str]) -> Vec<(&'w str, String)> {
+    world
         .capacity_reservations
         .iter()
         .filter(|(id, _)| reservations.contains(&id.as_str()))
         .flat_map(|(id, instances)| instances.iter().map(move |instance| (id, instance)))
-        .map(|(id, instance)| (id, instance, state(world, instance)))
-        .filter(|(.., state)| is_asked_for(state))
-        .map(|(id, instance, state)| {
-            let state = format!("<instanceState>{}</instanceState>", element("name", state));
-            let instance =
-                [element("instanceId", instance), state, element("capacityReservationId", id)];
-            let instances =
-                format!("<instancesSet><item>{}</item></instancesSet>", instance.concat());
-            format!("<item>{}{instances}</item>", element("reservationId", "r-0a1b2c3d4e5f60001"))
+        .map(|(id, instance)| (instance.as_str(), element("capacityReservationId", id)))
+        .collect()
+}
+
+/// The instances of the groups that launch nothing but Spot Instances: no others are simulated.
+fn spot(world: &World) -> Vec<(&str, String)> {
+    world
+        .groups
+        .values()
+        .filter(|group| group.source == LaunchSource::Mixed { on_demand_percentage: 0 })
+        .flat_map(|group| &group.instances)
+        .map(|instance| (instance.instance_id.as_str(), element("instanceLifecycle", "spot")))
+        .collect()
+}
+
+/// The newest Spot prices. Only with the filters by product and by instance type; a type that is
+/// unknown or not sold as Spot has none.
+pub(super) fn describe_spot_prices(world: &World, form: &Form) -> Result<String, Refusal> {
+    let filters = filters(form, &["instance-type", "product-description"])?;
+    let (Some(types), Some(_)) = (filters.get("instance-type"), form.text("StartTime")) else {
+        return Err(Refusal::new("InvalidParameterValue", "Only by instance type from a time on"));
+    };
+    let products = filters.get("product-description");
+    let product = "Linux/UNIX";
+    if products.is_some_and(|products| !products.contains(&product)) {
+        return page(form, "spotPriceHistorySet", Vec::new());
+    }
+    // The last change before the time that is asked about.
+    let changed = element("timestamp", &world.now().strftime("%FT00:00:00.000Z").to_string());
+    let prices = PRICES.iter().filter(|price| types.contains(&price.instance_type));
+    let by_zone = prices.flat_map(|price| {
+        ["a", "b", "c"].into_iter().zip(price.spot).map(move |spot| (price, spot))
+    });
+    let items = by_zone
+        .map(|(price, (zone, usd))| {
+            let change = [
+                element("instanceType", price.instance_type),
+                element("productDescription", product),
+                element("spotPrice", usd),
+                changed.clone(),
+                element("availabilityZone", &format!("{REGION}{zone}")),
+            ];
+            format!("<item>{}</item>", change.concat())
         })
         .collect();
-    Ok(format!("<reservationSet>{items}</reservationSet>"))
+    page(form, "spotPriceHistorySet", items)
+}
+
+/// A list cut into pages by `MaxResults` and `NextToken`.
+fn page(form: &Form, list: &str, items: Vec<String>) -> Result<String, Refusal> {
+    let size = form
+        .number("MaxResults", 5, 1_000)?
+        .map_or(items.len(), |size| size.unsigned_abs() as usize);
+    let start = match form.text("NextToken") {
+        None => 0,
+        Some(token) => token
+            .strip_prefix("next=")
+            .and_then(|start| start.parse().ok())
+            .filter(|start| *start < items.len())
+            .ok_or_else(|| Refusal::new("InvalidParameterValue", "The token is invalid"))?,
+    };
+    let end = items.len().min(start + size);
+    let token = if end < items.len() {
+        element("nextToken", &format!("next={end}"))
+    } else {
+        String::new()
+    };
+    Ok(format!("<{list}>{}</{list}>{token}", items[start..end].concat()))
 }
 
 /// EC2 still describes an instance for an hour after its end.

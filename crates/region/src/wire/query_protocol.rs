@@ -30,7 +30,7 @@ pub(super) fn question(body: &[u8]) -> (String, bool) {
 
 /// Whether an operation is one of EC2's: a form does not name its service.
 pub(super) fn is_of_ec2(operation: &str) -> bool {
-    matches!(operation, "DescribeInstances" | "DescribeSubnets")
+    matches!(operation, "DescribeInstances" | "DescribeSpotPriceHistory" | "DescribeSubnets")
 }
 
 pub(super) fn answer(

@@ -6,7 +6,9 @@ use http::{HeaderMap, StatusCode};
 
 use super::answer::{Answer, Refusal};
 use super::broken_answer::broken;
-use super::{autoscaling_calls, aws_json, ec2_calls, ecs_calls, query_protocol, sns_calls};
+use super::{
+    autoscaling_calls, aws_json, ec2_calls, ecs_calls, pricing_calls, query_protocol, sns_calls,
+};
 use crate::fault::Fault;
 use crate::lambda::hop_in_trace;
 use crate::world::delivery::Hop;
@@ -33,7 +35,9 @@ impl Request {
         let hop = text_header(headers, "x-amzn-trace-id").and_then(hop_in_trace);
         let target = text_header(headers, "x-amz-target");
         if let Some(target) = target {
-            let operation = target.strip_prefix("AmazonEC2ContainerServiceV20141113.")?.to_owned();
+            let (service, operation) = target.split_once('.')?;
+            let known = ["AmazonEC2ContainerServiceV20141113", pricing_calls::SERVICE];
+            let operation = known.contains(&service).then(|| operation.to_owned())?;
             return Some(Self { protocol: Protocol::Json, operation, body, hop });
         }
         let operation = query_protocol::operation(&body)?;
@@ -120,11 +124,15 @@ impl Request {
 
     fn take_effect(&self, world: &mut World, fault: Option<Fault>) -> Result<String, Refusal> {
         match self.protocol {
+            Protocol::Json if self.operation == "GetProducts" => {
+                pricing_calls::get_products(&self.body)
+            }
             Protocol::Json => ecs_calls::run(world, &self.operation, &self.body, fault),
             Protocol::Query => {
                 let form = query_protocol::Form::read(&self.body);
                 match self.operation.as_str() {
                     "DescribeInstances" => ec2_calls::describe_instances(world, &form),
+                    "DescribeSpotPriceHistory" => ec2_calls::describe_spot_prices(world, &form),
                     "DescribeSubnets" => ec2_calls::describe_subnets(world, &form),
                     "Publish" => sns_calls::publish(world, &form, self.hop),
                     "CreateTopic" => sns_calls::create_topic(world, &form),

@@ -522,6 +522,23 @@ class Answers(RegionTest):
         self.assertEqual(by("capacity-reservation-id")["Reservations"], [])
         self.assertEqual(by("vpc"), "ClientError: InvalidParameterValue")
 
+    def test_prices_are_known_to_ec2_and_to_the_price_list(self):
+        ec2 = client("ec2", self.region.url)
+        by_type = [{"Name": "instance-type", "Values": ["m7g.large", "z99.large"]}]
+        history = outcome(ec2.describe_spot_price_history, Filters=by_type, StartTime=datetime.datetime.now(), MaxResults=5)
+        prices = [(one["InstanceType"], one["AvailabilityZone"], one["SpotPrice"]) for one in history["SpotPriceHistory"]]
+        self.assertEqual(prices[0], ("m7g.large", "eu-west-1a", "0.031200"))
+        self.assertEqual(len(prices), 3)
+        spot = [{"Name": "instance-lifecycle", "Values": ["spot"]}]
+        self.assertEqual(outcome(ec2.describe_instances, Filters=spot)["Reservations"], [])
+
+        get_products = client("pricing", self.region.url).get_products
+        by = lambda **fields: outcome(get_products, ServiceCode="AmazonEC2", Filters=[
+            {"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in fields.items()])["PriceList"]
+        (product,) = map(json.loads, by(instanceType="m7g.large", regionCode="eu-west-1"))
+        self.assertEqual(product["product"]["attributes"]["operatingSystem"], "Linux")
+        self.assertEqual(by(instanceType="m7g.large", regionCode="us-east-1"), [])
+
     def test_every_answer_has_a_request_id(self):
         """In the body of the query protocol, in the header x-amzn-RequestId of awsJson1.1."""
         for call in [self.autoscaling.describe_auto_scaling_groups, self.publish, self.ecs.list_clusters]:

@@ -8,6 +8,7 @@ mod follow_ups;
 mod hooks;
 mod interruptions;
 mod owners;
+mod prices;
 mod rooms;
 mod simulation;
 mod start;
