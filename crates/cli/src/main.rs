@@ -14,6 +14,7 @@ use ebb::{Caller, Printed, run};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> process::ExitCode {
     let options = Options::parse();
+    ebb_aws::init_warnings();
     let caller = Caller {
         environment: &|variable| std::env::var(variable).ok(),
         account: None,

@@ -1,6 +1,8 @@
 //! The command line, as it is given. What its options mean for plans is read in the words of the
 //! `scale-in-reaper`'s settings, so that both know the same limits.
 
+#![expect(clippy::doc_markdown, reason = "what is said of options is the program's help")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use ebb_core::reaper::Prospect;
-use ebb_core::words::{count, share};
+use ebb_core::words::{HOURS_PER_MONTH, count, share};
 use ebb_planner::Policy;
 use serde_json::{Value, json};
 
@@ -138,9 +138,10 @@ pub(crate) fn text(rows: &[Row], recordings: usize) -> String {
                 row.mean(|played| played.removed),
                 row.mean(|played| played.instances)
             ),
-            row.mean_usd().map_or("no prices".to_owned(), |usd| {
-                format!("{:.0}", usd * ebb_core::words::HOURS_PER_MONTH)
-            }),
+            row.mean_usd().map_or_else(
+                || "no prices".to_owned(),
+                |usd| format!("{:.0}", usd * HOURS_PER_MONTH),
+            ),
             format!("{:.1}", row.mean(|played| played.moved)),
             share(row.least(|played| played.least_cpu_percent)),
             share(row.least(|played| played.least_memory_percent)),

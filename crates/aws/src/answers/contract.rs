@@ -100,23 +100,17 @@ const CONTRACTS: [(&str, Contract); 29] = [
     ),
 ];
 
-/// The operations of those that change nothing, by service. Whoever may only look calls no other.
+/// What whoever may only look calls, by service: operations that change nothing.
 pub const READ_OPERATIONS: [(&str, &[&str]); 4] = [
     (
         "autoscaling",
-        &[
-            "DescribeAutoScalingGroups",
-            "DescribeAutoScalingInstances",
-            "DescribeInstanceRefreshes",
-            "DescribeLifecycleHooks",
-        ],
+        &["DescribeAutoScalingGroups", "DescribeAutoScalingInstances", "DescribeInstanceRefreshes"],
     ),
     ("ec2", &["DescribeInstances", "DescribeSpotPriceHistory", "DescribeSubnets"]),
     (
         "ecs",
         &[
             "DescribeCapacityProviders",
-            "DescribeClusters",
             "DescribeContainerInstances",
             "DescribeServices",
             "DescribeTaskDefinition",
@@ -131,7 +125,7 @@ pub const READ_OPERATIONS: [(&str, &[&str]); 4] = [
     ("pricing", &["GetProducts"]),
 ];
 
-/// Whether an operation changes nothing.
+/// Whether whoever may only look calls an operation.
 pub(super) fn is_read(operation: &str) -> bool {
     READ_OPERATIONS.iter().any(|(_, operations)| operations.contains(&operation))
 }
@@ -190,26 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_is_a_read_or_known_to_change_something() {
-        let writes = CONTRACTS.map(|(operation, _)| operation);
-        let writes: Vec<_> = writes.into_iter().filter(|operation| !is_read(operation)).collect();
-        assert_eq!(
-            writes,
-            [
-                "CompleteLifecycleAction",
-                "DeleteAttributes",
-                "LaunchInstances",
-                "Publish",
-                "PutAttributes",
-                "RecordLifecycleActionHeartbeat",
-                "SetDesiredCapacity",
-                "StopTask",
-                "TerminateInstanceInAutoScalingGroup",
-                "UpdateContainerInstancesState",
-            ]
-        );
-        let reads = READ_OPERATIONS.iter().flat_map(|(_, operations)| operations.iter());
-        assert!(reads.clone().all(|read| Contract::of(read).is_some()), "no name is misspelt");
-        assert_eq!(reads.count() + writes.len(), CONTRACTS.len());
+    fn a_read_is_by_its_name_one() {
+        for (_, operations) in READ_OPERATIONS {
+            for operation in operations {
+                assert!(Contract::of(operation).is_some(), "{operation} is not misspelt");
+                let is_read = |verb: &&str| operation.starts_with(verb);
+                assert!(["Describe", "Get", "List"].iter().any(is_read), "{operation}");
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@ use ebb_core::ids::{Cluster, GroupName, TaskArn, TopicArn};
 use ebb_region::{Region, scenario};
 use serde_json::Value;
 
+use crate::shapes::shape;
 use crate::support::{Terminal, start_time};
 
 #[tokio::test(start_paused = true)]
@@ -33,12 +34,28 @@ async fn the_clients_refuse_every_operation_that_changes_something() {
     ];
     for result in refused {
         let error = ebb_aws::Problem::from(result.unwrap_err()).text;
-        assert!(error.contains("changes something: only reads are sent"), "{error}");
+        assert!(error.contains("is not among the reads that may be sent"), "{error}");
     }
     let topic = TopicArn::new(scenario::TERMINATION_TOPIC);
     clients.topics.publish(&topic, "test", "test").await.unwrap_err();
     assert_eq!(region.world().calls.len(), calls, "nothing was sent");
     assert_eq!(region.world().history.len(), history);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_read_that_is_allowed_is_needed() {
+    let mut needed = BTreeSet::new();
+    for (name, commands) in [("idle", ["plan", "record"]), ("held", ["drains", "plan"])] {
+        let terminal = Terminal::start(shape(name)).await;
+        for command in commands {
+            terminal.output(command).await;
+        }
+        let world = terminal.region.world();
+        needed.extend(world.calls.iter().map(|call| call.operation.clone()));
+    }
+    let allowed = READ_OPERATIONS.iter().flat_map(|(_, operations)| operations.iter());
+    let allowed: BTreeSet<_> = allowed.map(|&operation| operation.to_owned()).collect();
+    assert_eq!(needed, allowed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -55,7 +55,7 @@ impl Change {
     }
 }
 
-/// "MIN_INSTANCES at 2", "its ECS agent connected".
+/// "`MIN_INSTANCES` at 2", "its ECS agent connected".
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
@@ -176,14 +176,13 @@ impl World {
                 })]
             }
             KeepReason::TooYoung { min_instance_age } => {
-                let old_at = self
-                    .instance(instance_id)
-                    .and_then(|instance| {
-                        instance.registered_at?.checked_add(*min_instance_age).ok()
-                    })
-                    .map_or("once ECS says when it registered".to_owned(), |at| {
-                        format!("after {at}")
-                    });
+                let instance = self.instance(instance_id);
+                let old_at = instance
+                    .and_then(|it| it.registered_at?.checked_add(*min_instance_age).ok())
+                    .map_or_else(
+                        || "once ECS says when it registered".to_owned(),
+                        |at| format!("after {at}"),
+                    );
                 let change =
                     Change::done(format!("a sweep {old_at}, or less {MIN_INSTANCE_AGE_SECONDS}"));
                 vec![self.with_instance(instance_id, change, |instance| {
@@ -413,7 +412,9 @@ mod tests {
         let group = cluster.groups.values_mut().next().unwrap();
         group.min_size = 2;
         group.managed_scaling = true;
-        cluster.instances[1].remaining = Some(resources(0, 7_680));
+        let second = &mut cluster.instances[1];
+        second.protected_from_scale_in = true;
+        second.remaining = Some(resources(0, 7_680));
         let policy = Policy {
             min_instances: 2,
             headroom_cpu_percent: 90,
