@@ -1,7 +1,10 @@
 //! The account and the Region that are looked at: from options, profiles and the environment to
 //! clients that cannot change anything.
 
+use std::error::Error;
+
 use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
 use ebb_aws::clients::{config_loader, https_client};
 use ebb_aws::{Clients, Clock};
 use jiff::Timestamp;
@@ -50,26 +53,41 @@ impl Account {
             )
         })?;
         // Asked for by itself: without credentials every call fails, each after all its attempts.
-        let Some(provider) = config.credentials_provider() else { return Err(no_credentials("")) };
+        let provider = config.credentials_provider();
+        let provider = provider.ok_or_else(|| no_credentials(choice, None))?;
         if let Err(error) = provider.provide_credentials().await {
-            let error: &dyn std::error::Error = &error;
-            return Err(no_credentials(&causes(error)));
+            return Err(no_credentials(choice, Some(&error)));
         }
         let clients = Clients::read_only(&config);
         Ok(Self { clients, region, clock: Clock::start(Timestamp::now()) })
     }
 }
 
-fn no_credentials(why: &str) -> Failure {
-    Failure::input(format!(
-        "there are no credentials for AWS{why}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
-         name a profile by --profile, or sign in by `aws sso login`"
-    ))
+/// Why is said only where there were some: that nothing was found at each of five places is long.
+fn no_credentials(choice: &Choice, error: Option<&CredentialsError>) -> Failure {
+    let why = match error {
+        None | Some(CredentialsError::CredentialsNotLoaded(_)) => String::new(),
+        Some(error) => format!(" ({})", causes(error)),
+    };
+    Failure::input(match &choice.profile {
+        Some(profile) => format!(
+            "profile {profile} gives no credentials{why}: `aws configure list-profiles` names the \
+             profiles, and `aws sso login --profile {profile}` signs in"
+        ),
+        None => format!(
+            "there are no credentials for AWS{why}: set AWS_ACCESS_KEY_ID and \
+             AWS_SECRET_ACCESS_KEY, name a profile by --profile, or sign in by `aws sso login`"
+        ),
+    })
 }
 
-/// An error's causes, in parentheses.
-fn causes(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<_> = chain.map(ToString::to_string).collect();
-    format!(" ({})", texts.join(": "))
+/// An error with its causes.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

@@ -1,5 +1,6 @@
 //! `ebb plan`: what a sweep would do to each cluster, and how far sweeps would come in the end.
 
+use anstyle::{AnsiColor, Style};
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::{Answer, ClusterReport, Prospect, text};
 use ebb_core::words::{count, price, share};
@@ -26,11 +27,25 @@ pub(crate) fn plan_json(snapshot: &Snapshot, policy: &Policy) -> Value {
 pub(crate) fn plan_text(snapshot: &Snapshot, policy: &Policy) -> String {
     let reports = snapshot.reports(policy);
     let prospects = prospects(snapshot, policy);
-    let texts = reports
-        .iter()
-        .zip(&prospects)
-        .map(|(report, prospect)| format!("{}{}", text(report), prospect_text(prospect, report)));
+    let texts = reports.iter().zip(&prospects).map(|(report, prospect)| {
+        format!("{}{}", colored(&text(report)), prospect_text(prospect, report))
+    });
     texts.collect::<Vec<_>>().join("\n")
+}
+
+/// The text with what goes in green, and warnings in yellow. Where colour is not wanted, it is taken
+/// out when it is written.
+fn colored(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let style = match line.trim_start().get(..2) {
+            _ if !line.starts_with(' ') => Style::new().bold(),
+            Some("- ") => AnsiColor::Green.on_default(),
+            Some("! ") => AnsiColor::Yellow.on_default(),
+            _ => Style::new(),
+        };
+        format!("{style}{line}{style:#}\n")
+    });
+    lines.collect()
 }
 
 fn prospects(snapshot: &Snapshot, policy: &Policy) -> Vec<Prospect> {

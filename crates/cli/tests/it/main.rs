@@ -4,6 +4,7 @@
 
 mod drains;
 mod plan;
+mod program;
 mod read_only;
 mod recordings;
 mod replay;

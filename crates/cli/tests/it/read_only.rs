@@ -45,7 +45,9 @@ async fn the_clients_refuse_every_operation_that_changes_something() {
 #[tokio::test(start_paused = true)]
 async fn every_read_that_is_allowed_is_needed() {
     let mut needed = BTreeSet::new();
-    for (name, commands) in [("idle", ["plan", "record"]), ("held", ["drains", "plan"])] {
+    for (name, commands) in
+        [("idle", ["plan", "record"]), ("held", ["drains", "plan"]), ("spread", ["plan", "drains"])]
+    {
         let terminal = Terminal::start(shape(name)).await;
         for command in commands {
             terminal.output(command).await;

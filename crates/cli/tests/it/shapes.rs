@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ebb_core::mark::DRAINED_BY;
 use ebb_region::scenario::{self, CLUSTER, ON_DEMAND_GROUP, instance_id};
-use ebb_region::world::autoscaling::Group;
+use ebb_region::world::autoscaling::{Group, LaunchSource};
 use ebb_region::world::ecs::{
     Machine, NewInstance, Placement, ServiceKind, Status, Strategy, TaskSpec,
 };
@@ -16,16 +16,24 @@ use crate::support::start_time;
 pub(crate) fn shape(name: &str) -> World {
     match name {
         "idle" => scenario::idle_shop(start_time(), 1),
-        "spread" => scenario::shop(start_time(), 1),
+        "spread" => spread(),
         "held" => held(),
         "packed" => packed(),
         _ => panic!("there is no shape {name}"),
     }
 }
 
+/// The shop, half of it Spot Instances.
+fn spread() -> World {
+    let mut world = scenario::shop(start_time(), 1);
+    let spot = world.groups.get_mut(scenario::SPOT_GROUP).unwrap();
+    spot.source = LaunchSource::Mixed { on_demand_percentage: 0 };
+    world
+}
+
 /// Six instances of which each is held by something else: a task that is protected, a standalone
 /// task, a lost agent, scale-in protection, a drain; but for the last.
-pub(crate) fn held() -> World {
+fn held() -> World {
     let mut world = World::new(start_time(), 1);
     for number in 1..=6 {
         world.add_instance(CLUSTER, NewInstance::new(instance_id(number)).zone(zone(number)));

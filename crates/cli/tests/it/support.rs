@@ -68,13 +68,16 @@ impl Terminal {
     }
 }
 
-/// Runs a command line on this account.
+/// Runs a command line on this account, and leaves the colours out.
 pub(crate) async fn run(arguments: &str, account: Option<Account>) -> Result<Printed, Failure> {
     let words = std::iter::once("ebb").chain(arguments.split_whitespace());
     let options = Options::try_parse_from(words).unwrap();
     let progress = Progress { is_shown: false };
     let caller = Caller { environment: &|_| None, account, progress };
-    ebb::run(&options, &caller).await
+    let printed = ebb::run(&options, &caller).await?;
+    // As the program does where no terminal is.
+    let text = anstream::adapter::strip_str(&printed.text).to_string();
+    Ok(Printed { text, ..printed })
 }
 
 /// A file of the tests.
