@@ -10,7 +10,7 @@ use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_core::mark::DRAINED_BY;
 use ebb_planner::KEEP_ATTRIBUTE;
 
-use super::{
+use super::format::{
     RecordedCluster, RecordedInstance, RecordedService, RecordedStrategy, RecordedTaskKind,
     Recording,
 };

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Recording, VERSION};
+use super::format::{Recording, VERSION};
 
 /// Reads version 1.
 pub(super) fn from_version_1(text: &str) -> serde_json::Result<Recording> {

@@ -8,7 +8,7 @@ use ebb_planner::{
     Group, HostPort, Instance, Inventory, Protocol, Resources, Service, Strategy, Task, TaskKind,
 };
 
-use super::{
+use super::format::{
     RecordedCluster, RecordedFailure, RecordedGroup, RecordedInstance, RecordedMember,
     RecordedResources, RecordedService, RecordedStrategy, RecordedTask, RecordedTaskKind,
     Recording, VERSION,
