@@ -9,6 +9,7 @@ use insta::assert_snapshot;
 use scale_in_reaper::ScaleInReaper;
 use serde_json::{Value, json};
 
+use crate::shapes::large;
 use crate::support::{Terminal, start_time};
 
 #[tokio::test(start_paused = true)]
@@ -17,19 +18,30 @@ async fn the_plan_is_the_functions_own_and_says_how_far_sweeps_would_come() {
     let text = terminal.output("plan --cluster shop --allow-managed-scaling").await;
     assert_snapshot!(text);
 
-    let clients = Clients::new(&terminal.region.connect(config_loader()).await);
-    let settings = ReaperSettings {
-        clusters: Some(vec![Cluster::new("shop")]),
-        allow_managed_scaling: true,
-        ..ReaperSettings::default()
-    };
-    let now = terminal.region.now();
-    let reaper = ScaleInReaper::new(clients, settings);
-    let deadline = now + std::time::Duration::from_secs(900);
-    let answer = reaper.handle(&json!({"mode": "plan"}), now, deadline).await.unwrap();
-    let functions = answer.to_json()["clusters"][0]["text"].as_str().unwrap().to_owned();
+    let settings = ReaperSettings { allow_managed_scaling: true, ..ReaperSettings::default() };
+    let functions = functions_text(&terminal, settings).await;
     assert!(text.starts_with(&functions), "{functions}");
     assert_eq!(terminal.writes(), 0);
+}
+
+/// The plan of the function itself.
+async fn functions_text(terminal: &Terminal, settings: ReaperSettings) -> String {
+    let clients = Clients::new(&terminal.region.connect(config_loader()).await);
+    let settings = ReaperSettings { clusters: Some(vec![Cluster::new("shop")]), ..settings };
+    let now = terminal.region.now();
+    let deadline = now + std::time::Duration::from_secs(900);
+    let reaper = ScaleInReaper::new(clients, settings);
+    let answer = reaper.handle(&json!({"mode": "plan"}), now, deadline).await.unwrap();
+    answer.to_json()["clusters"][0]["text"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_large_cluster_the_function_reads_few_instances_and_the_plan_is_still_its_own() {
+    let terminal = Terminal::start(large()).await;
+    let functions = functions_text(&terminal, ReaperSettings::default()).await;
+    assert!(functions.contains("its tasks were not read"), "{functions}");
+    let text = terminal.output("plan --cluster shop").await;
+    assert!(text.starts_with(&functions), "{functions}{text}");
 }
 
 #[tokio::test(start_paused = true)]

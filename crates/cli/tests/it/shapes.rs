@@ -87,6 +87,20 @@ fn packed() -> World {
     world
 }
 
+/// Sixty instances, most of them with several tasks: a sweep reads the tasks of a third.
+pub(crate) fn large() -> World {
+    let mut world = World::new(start_time(), 1);
+    for number in 1..=60 {
+        world.add_instance(CLUSTER, NewInstance::new(instance_id(number)).zone(zone(number)));
+    }
+    let group = Group { min_size: 1, ..Group::with_instances(CLUSTER, (1..=60).map(instance_id)) };
+    world.add_group(ON_DEMAND_GROUP, group);
+    let placement = Placement::with_strategies([Strategy::Random]);
+    let kind = ServiceKind::replica(120);
+    world.add_placed_service(CLUSTER, "web", kind, TaskSpec::default(), placement);
+    world
+}
+
 fn zone(number: usize) -> String {
     let zone = ["a", "b", "c"][number % 3];
     format!("{REGION}{zone}")
