@@ -140,34 +140,34 @@ pub struct SourceOptions {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Policy (by default the function's variables, or its defaults)")]
 pub struct PolicyOptions {
-    /// CPU to leave free, in percent [HEADROOM_CPU_PERCENT]
+    /// CPU to leave free, in percent (HEADROOM_CPU_PERCENT)
     #[arg(long, value_name = "PERCENT")]
     pub headroom_cpu: Option<String>,
-    /// Memory to leave free, in percent [HEADROOM_MEMORY_PERCENT]
+    /// Memory to leave free, in percent (HEADROOM_MEMORY_PERCENT)
     #[arg(long, value_name = "PERCENT")]
     pub headroom_memory: Option<String>,
-    /// Share of a cluster that one sweep may remove, in percent [MAX_REMOVALS_PERCENT]
+    /// Share of a cluster that one sweep may remove, in percent (MAX_REMOVALS_PERCENT)
     #[arg(long, value_name = "PERCENT")]
     pub max_removals: Option<String>,
-    /// Share that it may remove beyond that, of empty ones [MAX_EMPTY_REMOVALS_PERCENT]
+    /// Share that it may remove beyond that, of empty ones (MAX_EMPTY_REMOVALS_PERCENT)
     #[arg(long, value_name = "PERCENT")]
     pub max_empty_removals: Option<String>,
-    /// Instances always left in a cluster [MIN_INSTANCES]
+    /// Instances always left in a cluster (MIN_INSTANCES)
     #[arg(long, value_name = "NUMBER")]
     pub min_instances: Option<String>,
-    /// Age below which an instance stays [MIN_INSTANCE_AGE_SECONDS]
+    /// Age below which an instance stays (MIN_INSTANCE_AGE_SECONDS)
     #[arg(long, value_name = "SECONDS")]
     pub min_instance_age: Option<String>,
-    /// Only these Auto Scaling groups may shrink [AUTO_SCALING_GROUPS]
+    /// Only these Auto Scaling groups may shrink (AUTO_SCALING_GROUPS)
     #[arg(long = "group", value_name = "GROUP")]
     pub groups: Vec<String>,
-    /// Groups under managed scaling may shrink as well [ALLOW_MANAGED_SCALING]
+    /// Groups under managed scaling may shrink as well (ALLOW_MANAGED_SCALING)
     #[arg(long)]
     pub allow_managed_scaling: bool,
-    /// Instances with standalone tasks may go, once those have ended [ALLOW_STANDALONE_TASKS]
+    /// Instances with standalone tasks may go, once those have ended (ALLOW_STANDALONE_TASKS)
     #[arg(long)]
     pub allow_standalone_tasks: bool,
-    /// What an hour of each instance type costs in US dollars, as JSON [INSTANCE_PRICES]
+    /// What an hour of each instance type costs in US dollars, as JSON (INSTANCE_PRICES)
     #[arg(long, value_name = "JSON")]
     pub prices: Option<String>,
 }
