@@ -12,6 +12,9 @@ EVENT_OF_scale-in-reaper := events/scale-in-reaper/plan.json
 ARCH ?= arm64
 # `make demo WITHOUT_EBB=1` plays the same story without Ebb.
 WITHOUT_EBB ?=
+# What `make plan` looks at, and more options for it: see `ebb plan --help`.
+CLUSTER ?=
+OPTIONS ?=
 # How many seeds `make simulate` runs.
 SEEDS ?= 1000
 # Where terraform finds the AWS provider if the registry is out of reach: a folder such as
@@ -32,7 +35,7 @@ FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 .DEFAULT_GOAL := help
 
-.PHONY: help prerequisites programs local demo invoke pictures serve events test simulate check rehearse \
+.PHONY: help prerequisites programs local demo plan invoke pictures serve events test simulate check rehearse \
 	audit deny msrv bench build clean
 # Cargo runs in parallel by itself; two installations into .tools at once would break it.
 .NOTPARALLEL:
@@ -68,6 +71,9 @@ demo: PLAYS := Builds first: 4 to 5 minutes on 2 cores the first time, seconds a
 	Then plays for 45 seconds.
 demo: local ## Play a Spot interruption, a scale-in and sweeps, with the real functions or WITHOUT_EBB=1
 	@$(PYTHON) scripts/local.py demo $(if $(WITHOUT_EBB),--without-ebb) $(if $(SEED),--seed $(SEED))
+
+plan: prerequisites ## Plan your own CLUSTER (or every one), without changing anything
+	cargo run --quiet --locked --package ebb -- plan $(if $(CLUSTER),--cluster $(CLUSTER)) $(OPTIONS)
 
 invoke: local ## Run FUNCTION on the sample EVENT (or several)
 	@$(PYTHON) scripts/local.py invoke $(FUNCTION) $(EVENT)

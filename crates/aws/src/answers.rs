@@ -14,4 +14,5 @@ mod json;
 mod xml;
 
 pub(crate) use self::broken_answer::BrokenAnswer;
-pub(crate) use self::http_client::CheckedHttpClient;
+pub use self::contract::READ_OPERATIONS;
+pub(crate) use self::http_client::{Allows, CheckedHttpClient};

@@ -11,8 +11,9 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_sdk_ecs::config::retry::RetryPartition;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-use crate::answers::CheckedHttpClient;
+use crate::answers::{Allows, CheckedHttpClient};
 use crate::auto_scaling::AutoScaling;
 use crate::ec2::Ec2;
 use crate::ecs::Ecs;
@@ -57,7 +58,17 @@ impl Clients {
     /// Builds the clients from one configuration. What its HTTP client receives is checked to be
     /// the answer of the operation that was called.
     pub fn new(config: &SdkConfig) -> Self {
-        let config = &checked(config);
+        Self::allowing(Allows::Everything, config)
+    }
+
+    /// The same for whoever may only look: a call of any operation but the
+    /// [reads](crate::READ_OPERATIONS) fails, and is not sent.
+    pub fn read_only(config: &SdkConfig) -> Self {
+        Self::allowing(Allows::Reads, config)
+    }
+
+    fn allowing(allows: Allows, config: &SdkConfig) -> Self {
+        let config = &checked(config, allows);
         let last_failure = LastFailure::default();
         let ecs = aws_sdk_ecs::config::Builder::from(config)
             .retry_partition(retry_partition())
@@ -95,19 +106,24 @@ impl Clients {
     /// Builds the clients as they run in Lambda: credentials, Region and `AWS_ENDPOINT_URL` from
     /// the environment, TLS by rustls.
     pub async fn from_environment() -> Self {
-        let https = aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
-        Self::new(&config_loader().http_client(https).load().await)
+        Self::new(&config_loader().http_client(https_client()).load().await)
     }
+}
+
+/// An HTTP client with TLS by rustls.
+pub fn https_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
 }
 
 /// The configuration with an HTTP client that hands on nothing but answers. Without a client no
 /// call can be made: the SDK is built without one of its own.
-fn checked(config: &SdkConfig) -> SdkConfig {
+fn checked(config: &SdkConfig, allows: Allows) -> SdkConfig {
     match config.http_client() {
         Some(client) => {
-            config.clone().into_builder().http_client(CheckedHttpClient::new(client)).build()
+            let checked = CheckedHttpClient::new(client, allows);
+            config.clone().into_builder().http_client(checked).build()
         }
         None => config.clone(),
     }

@@ -9,7 +9,7 @@ mod notice;
 mod problem;
 
 pub use self::clock::{Clock, deadline};
-pub use self::logging::init_logging;
+pub use self::logging::{init_logging, init_warnings};
 pub use self::notice::notify;
 pub(crate) use self::problem::error_chain;
 pub use self::problem::{ErrorType, HandlerError, Problem};

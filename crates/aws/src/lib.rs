@@ -16,6 +16,7 @@ mod reads;
 mod sns;
 mod unmodeled;
 
+pub use answers::READ_OPERATIONS;
 pub use auto_scaling::{
     ActionResult, ActionStatus, AutoScaling, Completion, GroupDescription, LaunchResult, Member,
     Termination,
@@ -25,7 +26,7 @@ pub use ec2::Ec2;
 pub use ecs::{DrainResult, Ecs, PlacedTask};
 pub use error::{AwsError, AwsErrorKind};
 pub use invocation::{
-    Clock, ErrorType, HandlerError, Problem, deadline, init_logging, metrics, notify,
+    Clock, ErrorType, HandlerError, Problem, deadline, init_logging, init_warnings, metrics, notify,
 };
 pub use prices::PriceReader;
 pub use pricing::Pricing;

@@ -9,7 +9,9 @@ pub mod managed_scaling;
 pub mod network_interfaces;
 pub mod never_joined;
 pub mod owners;
+pub mod planned;
 mod potential;
+mod prospect;
 pub mod reading;
 mod report;
 pub mod request;
@@ -21,9 +23,12 @@ pub mod termination;
 #[cfg(test)]
 mod testing;
 mod text;
+mod way_out;
 pub mod zone_rebalancing;
 
 pub use self::answer::Answer;
 pub use self::potential::Potential;
+pub use self::prospect::Prospect;
 pub use self::report::{ClusterReport, OutcomeKind, RemovalOutcome};
 pub use self::text::{stranded_text, text};
+pub use self::way_out::{Change, WayOut, way_out};

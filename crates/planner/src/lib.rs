@@ -36,6 +36,7 @@ mod plan;
 mod policy;
 mod reach;
 mod reason;
+mod rehearsal;
 mod replay;
 mod rng;
 mod room;
@@ -66,6 +67,7 @@ use crate::order::gentle_order;
 pub use crate::plan::{Kept, Motion, Plan, Removal, Reserved, Saving};
 pub use crate::policy::Policy;
 pub use crate::reason::{HeadroomResource, KeepReason, RemoveReason};
+pub use crate::rehearsal::{Move, Rehearsal, rehearse};
 
 /// Plans the removal of instances from a cluster.
 ///

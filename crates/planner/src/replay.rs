@@ -255,6 +255,20 @@ impl<'a, const D: usize> Replay<'a, D> {
         places_all
     }
 
+    /// Where each displaced task goes, in an order by chance. `None` if one finds no place.
+    pub(crate) fn placements(
+        &self,
+        is_removed: &Table<InstanceIndex, bool>,
+    ) -> Option<Vec<(ServiceIndex, InstanceIndex)>> {
+        let mut tasks = self.displaced_tasks(is_removed);
+        let order = Order::Shuffled(1);
+        // As `places_all` plays this order, so that a plan which stood it finds the same places.
+        let mut rng = Rng::new(1);
+        self.sort(&mut tasks, order, &mut rng);
+        let mut scheduler = Scheduler::new(self, is_removed, rng);
+        tasks.iter().map(|&task| Some((task.service, scheduler.place(task)?))).collect()
+    }
+
     /// The displaced tasks, by the names of their services. Nothing else is on its way: see `safe`.
     fn displaced_tasks(&self, is_removed: &Table<InstanceIndex, bool>) -> Vec<DisplacedTask> {
         let mut counts = Table::<ServiceIndex, usize>::filled(0, self.by_name.len());
@@ -308,7 +322,7 @@ impl<'a, const D: usize> Replay<'a, D> {
     ) -> (bool, u64) {
         let mut scheduler = Scheduler::new(self, is_removed, rng);
         scheduler.steps += (PREPARE_STEPS * tasks.len()) as u64;
-        let places_all = tasks.iter().all(|&task| scheduler.place(task));
+        let places_all = tasks.iter().all(|&task| scheduler.place(task).is_some());
         (places_all, scheduler.steps)
     }
 
@@ -493,8 +507,8 @@ impl<'r, 'a, const D: usize> Scheduler<'r, 'a, D> {
         }
     }
 
-    /// Places one task; returns whether it found a place.
-    fn place(&mut self, task: DisplacedTask) -> bool {
+    /// Places one task, and returns where; `None` if it finds no place.
+    fn place(&mut self, task: DisplacedTask) -> Option<InstanceIndex> {
         let criteria = self.replay.strategies[task.service].as_slice();
         let chosen = match criteria {
             [Criterion::Spread(spread), criteria @ ..] => {
@@ -502,7 +516,7 @@ impl<'r, 'a, const D: usize> Scheduler<'r, 'a, D> {
             }
             criteria => self.choose(task, Pool::Cluster, criteria),
         };
-        chosen.map(|instance| self.host(task, instance)).is_some()
+        chosen.inspect(|&instance| self.host(task, instance))
     }
 
     /// The value with the fewest tasks of the service that has an instance to take one more.

@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem};
-use ebb_core::ids::{Cluster, GroupName, InstanceId};
+use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::mark::{DRAINED_BY, Mark};
+use ebb_core::reaper::planned::LEFT_TO_ECS;
 use ebb_core::reaper::revalidate::revalidate;
 use ebb_core::reaper::termination::{AfterDrain, groups_to_ask, is_still_empty, steps_after_drain};
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
-use ebb_planner::{Group, Instance, Plan, Removal};
+use ebb_planner::{Instance, Plan};
 use tracing::{info, warn};
 
 use crate::follow_up::{outcome, outcome_kind};
@@ -22,27 +23,7 @@ use crate::sweep::{FUNCTION, Sweep};
 const NO_TIME: &str = "no time was left; a later sweep goes on";
 const HELD: &str = "its group's hook holds it until it is empty";
 const EMPTY: &str = "nothing is left on it";
-const LEFT_TO_ECS: &str = "left for ECS to take, once it is empty";
 const LATER: &str = "a later sweep terminates it, once it is empty";
-
-/// What a plan comes to that is not carried out. `groups` are those of its cluster.
-pub(crate) fn would_remove(
-    plan: Plan,
-    groups: &BTreeMap<GroupName, Group>,
-) -> (Plan, Vec<RemovalOutcome>) {
-    let is_left = |removal: &Removal| groups.get(&removal.group).is_some_and(Group::is_left_to_ecs);
-    let outcomes = plan
-        .remove
-        .iter()
-        .map(|removal| RemovalOutcome {
-            instance_id: removal.instance_id.clone(),
-            outcome: OutcomeKind::WouldRemove,
-            detail: is_left(removal).then(|| LEFT_TO_ECS.to_owned()),
-            reactivated: false,
-        })
-        .collect();
-    (plan, outcomes)
-}
 
 /// What a plan comes to that is left to a later sweep.
 pub(crate) fn postpone(plan: Plan, why: &str) -> (Plan, Vec<RemovalOutcome>) {

@@ -4,12 +4,13 @@ use ebb_aws::{AwsErrorKind, ErrorType, Problem};
 use ebb_core::ecs::{MissingCluster, missing_cluster};
 use ebb_core::ids::Cluster;
 use ebb_core::reaper::follow_up::{Load, follow_up, stranded};
+use ebb_core::reaper::planned::would_remove;
 use ebb_core::reaper::reading::unregistered_members;
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::{ClusterReport, OutcomeKind, Potential};
 use ebb_planner::{plan, spare_instances};
 
-use crate::act::{postpone, would_remove};
+use crate::act::postpone;
 use crate::observe::{Candidates, Groups};
 use crate::sweep::{FUNCTION, Sweep};
 
@@ -50,7 +51,8 @@ pub(crate) async fn sweep_cluster(
     // Act: earlier drains first, as they say whether load has come back.
     let (follow_ups, load_is_back) = sweep.carry_out_follow_ups(inventory, decided).await;
     let (plan, outcomes) = if sweep.mode == ReaperMode::Plan {
-        would_remove(planned, &inventory.groups)
+        let outcomes = would_remove(&planned, &inventory.groups);
+        (planned, outcomes)
     } else if load_is_back {
         postpone(planned, "load has come back")
     } else {

@@ -8,6 +8,7 @@ use ebb_aws::{AwsError, AwsErrorKind, Problem, Termination};
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::follow_up::FollowUp;
+use ebb_core::reaper::planned::would_follow_up;
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::termination::{AfterFailure, after_failure};
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
@@ -266,20 +267,6 @@ fn after_roll_back(
     };
     let detail = Some(format!("{reason}; {state}"));
     RemovalOutcome { instance_id: id.clone(), outcome, detail, reactivated }
-}
-
-/// What would be done about an earlier drain.
-fn would_follow_up(instance: &Instance, decision: &FollowUp) -> RemovalOutcome {
-    let kind = match decision {
-        FollowUp::LeaveAlone(_) | FollowUp::Wait(_) | FollowUp::NoteEmptied(_) => {
-            OutcomeKind::Waiting
-        }
-        FollowUp::Terminate(_) => OutcomeKind::WouldRemove,
-        FollowUp::Reactivate { .. } | FollowUp::ReturnSpare(_) | FollowUp::Unmark(_) => {
-            OutcomeKind::WouldReactivate
-        }
-    };
-    outcome(&instance.instance_id, kind, decision.why().to_owned())
 }
 
 pub(crate) fn outcome(

@@ -6,6 +6,7 @@ mod follow_up;
 mod never_joined;
 mod observe;
 mod report;
+mod survey;
 mod sweep;
 
 use ebb_aws::{Clients, Clock, HandlerError, PriceReader, Problem};
@@ -18,7 +19,9 @@ use tokio::time::timeout_at;
 use tracing::warn;
 
 use crate::cluster::{missing_permissions, sweep_cluster};
+pub use crate::observe::{Groups, Observation};
 use crate::report::report;
+pub use crate::survey::Survey;
 pub use crate::sweep::FUNCTION;
 use crate::sweep::Sweep;
 

@@ -13,14 +13,12 @@ use ebb_core::reaper::follow_up::PlacementFailure;
 use ebb_core::reaper::managed_scaling::note_scale_out;
 use ebb_core::reaper::network_interfaces::{InstanceTypeInterfaces, add_network_interfaces};
 use ebb_core::reaper::owners::{is_managed_instance, owner};
-use ebb_core::reaper::reading::reads_max;
+use ebb_core::reaper::reading::candidates_to_read;
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
 use ebb_core::reaper::subnets::{SubnetZones, confine_to_subnets};
 use ebb_core::reaper::termination::GroupZones;
 use ebb_core::reaper::zone_rebalancing::tasks_to_rebalance;
-use ebb_planner::{
-    Group, Instance, Inventory, KEEP_TAG, Task, TaskKind, candidates_to_inspect, group_may_shrink,
-};
+use ebb_planner::{Group, Instance, Inventory, KEEP_TAG, Task, TaskKind, group_may_shrink};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tracing::warn;
 
@@ -31,7 +29,8 @@ use crate::sweep::Sweep;
 const CONCURRENT_READS_MAX: usize = 8;
 
 /// The Auto Scaling groups of the Region, for all clusters.
-pub(crate) struct Groups(Vec<GroupDescription>);
+#[derive(Debug)]
+pub struct Groups(Vec<GroupDescription>);
 
 impl Groups {
     /// How many instances the groups have in service, by zone.
@@ -48,7 +47,7 @@ impl Groups {
     }
 
     /// The instances that their groups say are in service.
-    pub(crate) fn members_in_service(&self) -> Vec<(InstanceId, GroupName)> {
+    pub fn members_in_service(&self) -> Vec<(InstanceId, GroupName)> {
         let members = self
             .0
             .iter()
@@ -64,17 +63,21 @@ impl Groups {
 pub(crate) enum Candidates<'a> {
     /// Those that could go, the emptiest first, up to a bound.
     ToInspect,
+    /// Every one.
+    All,
     /// Only the instances with these ids.
     Only(&'a BTreeSet<InstanceId>),
 }
 
 /// A cluster as it was observed.
-pub(crate) struct Observation {
-    pub(crate) inventory: Inventory,
+#[derive(Debug)]
+pub struct Observation {
+    /// Its instances, groups, services and the tasks that were read.
+    pub inventory: Inventory,
     /// The services that find no place for a task.
-    pub(crate) unplaced: Vec<PlacementFailure>,
+    pub unplaced: Vec<PlacementFailure>,
     /// What the instances' prices are based on.
-    pub(crate) prices: PriceBasis,
+    pub prices: PriceBasis,
 }
 
 impl Sweep<'_> {
@@ -216,11 +219,10 @@ impl Sweep<'_> {
             indices_of(inventory, |instance| instance.status == ContainerInstanceStatus::Draining);
         indices.extend(match candidates {
             Candidates::ToInspect => {
-                let mut candidates =
-                    candidates_to_inspect(inventory, &self.policy, self.clock.now());
-                candidates.truncate(reads_max(inventory, &self.policy));
-                candidates.into_iter().collect()
+                let read = candidates_to_read(inventory, &self.policy, self.clock.now());
+                read.into_iter().collect()
             }
+            Candidates::All => indices_of(inventory, |_| true),
             Candidates::Only(ids) => {
                 indices_of(inventory, |instance| ids.contains(&instance.instance_id))
             }

@@ -1,4 +1,4 @@
-//! What the answer to each operation must carry.
+//! What the answer to each operation must carry, and which operations change nothing.
 //!
 //! Sources: the output shapes of the API models of ECS (2014-11-13), Auto Scaling (2011-01-01) and
 //! SNS (2010-03-31). The models call hardly any member required, but a list without items is sent
@@ -102,7 +102,52 @@ const CONTRACTS: [(&str, Contract); 30] = [
     ),
 ];
 
+/// What whoever may only look calls, by service: operations that change nothing.
+pub const READ_OPERATIONS: [(&str, &[&str]); 4] = [
+    (
+        "autoscaling",
+        &["DescribeAutoScalingGroups", "DescribeAutoScalingInstances", "DescribeInstanceRefreshes"],
+    ),
+    (
+        "ec2",
+        &[
+            "DescribeInstanceTypes",
+            "DescribeInstances",
+            "DescribeSpotPriceHistory",
+            "DescribeSubnets",
+        ],
+    ),
+    (
+        "ecs",
+        &[
+            "DescribeCapacityProviders",
+            "DescribeClusters",
+            "DescribeContainerInstances",
+            "DescribeServices",
+            "DescribeTaskDefinition",
+            "DescribeTasks",
+            "GetTaskProtection",
+            "ListClusters",
+            "ListContainerInstances",
+            "ListServices",
+            "ListTasks",
+        ],
+    ),
+    ("pricing", &["GetProducts"]),
+];
+
+/// Whether whoever may only look calls an operation.
+pub(super) fn is_read(operation: &str) -> bool {
+    READ_OPERATIONS.iter().any(|(_, operations)| operations.contains(&operation))
+}
+
 impl Contract {
+    /// Every operation that has one.
+    #[cfg(test)]
+    pub(super) fn operations() -> impl Iterator<Item = &'static str> {
+        CONTRACTS.iter().map(|(operation, _)| *operation)
+    }
+
     /// What the answer to an operation must carry. `None` for an operation that is not called here.
     pub(super) fn of(operation: &str) -> Option<Self> {
         CONTRACTS.iter().find(|(name, _)| *name == operation).map(|(_, contract)| *contract)
@@ -147,5 +192,16 @@ mod tests {
         let contracts: BTreeSet<_> =
             CONTRACTS.iter().map(|(operation, _)| (*operation).to_owned()).collect();
         assert_eq!(called, contracts);
+    }
+
+    #[test]
+    fn a_read_is_by_its_name_one() {
+        for (_, operations) in READ_OPERATIONS {
+            for operation in operations {
+                assert!(Contract::of(operation).is_some(), "{operation} is not misspelt");
+                let is_read = |verb: &&str| operation.starts_with(verb);
+                assert!(["Describe", "Get", "List"].iter().any(is_read), "{operation}");
+            }
+        }
     }
 }

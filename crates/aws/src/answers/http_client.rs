@@ -22,7 +22,7 @@ use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::config_bag::ConfigBag;
 
 use super::broken_answer::BrokenAnswer;
-use super::contract::Contract;
+use super::contract::{Contract, is_read};
 use super::{json, xml};
 
 /// No answer is larger. A hundred container instances, tasks or services with a hundred events each
@@ -34,12 +34,22 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct CheckedHttpClient {
     http_client: SharedHttpClient,
+    allows: Allows,
+}
+
+/// Which operations are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Allows {
+    /// Every one that Ebb knows.
+    Everything,
+    /// Those that change nothing.
+    Reads,
 }
 
 impl CheckedHttpClient {
     /// Wraps the client that sends the requests.
-    pub(crate) fn new(http_client: SharedHttpClient) -> Self {
-        Self { http_client }
+    pub(crate) fn new(http_client: SharedHttpClient, allows: Allows) -> Self {
+        Self { http_client, allows }
     }
 }
 
@@ -50,7 +60,7 @@ impl HttpClient for CheckedHttpClient {
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
         let connector = self.http_client.http_connector(settings, components);
-        SharedHttpConnector::new(CheckedConnector { connector })
+        SharedHttpConnector::new(CheckedConnector { connector, allows: self.allows })
     }
 
     fn validate_base_client_config(
@@ -77,6 +87,7 @@ impl HttpClient for CheckedHttpClient {
 #[derive(Debug)]
 struct CheckedConnector {
     connector: SharedHttpConnector,
+    allows: Allows,
 }
 
 impl HttpConnector for CheckedConnector {
@@ -87,6 +98,10 @@ impl HttpConnector for CheckedConnector {
             let problem = format!("nothing says what an answer to operation {operation} is");
             return HttpConnectorFuture::ready(Err(ConnectorError::user(problem.into())));
         };
+        if self.allows == Allows::Reads && !is_read(&operation) {
+            let problem = format!("operation {operation} is not among the reads that may be sent");
+            return HttpConnectorFuture::ready(Err(ConnectorError::user(problem.into())));
+        }
         let response = self.connector.call(request);
         HttpConnectorFuture::new(async move { check(response.await?, operation, contract).await })
     }
@@ -316,9 +331,42 @@ mod tests {
         }
     }
 
+    fn unused(allows: Allows) -> CheckedConnector {
+        CheckedConnector { connector: SharedHttpConnector::new(Unused), allows }
+    }
+
+    #[tokio::test]
+    async fn whoever_may_only_look_sends_nothing_but_reads() {
+        let connector = unused(Allows::Reads);
+        let refused: Vec<_> = Contract::operations().filter(|it| !is_read(it)).collect();
+        for write in [
+            "CompleteLifecycleAction",
+            "DeleteAttributes",
+            "LaunchInstances",
+            "Publish",
+            "PutAttributes",
+            "RecordLifecycleActionHeartbeat",
+            "SetDesiredCapacity",
+            "StopTask",
+            "TerminateInstanceInAutoScalingGroup",
+            "UpdateContainerInstancesState",
+        ] {
+            assert!(refused.contains(&write), "{write}");
+        }
+        for operation in refused {
+            let form = format!("Action={operation}&Version=2011-01-01");
+            let error = connector.call(HttpRequest::new(SdkBody::from(form))).await.unwrap_err();
+            assert!(error.is_user(), "the SDK does not try again");
+            assert_eq!(
+                error.into_source().to_string(),
+                format!("operation {operation} is not among the reads that may be sent")
+            );
+        }
+    }
+
     #[tokio::test]
     async fn an_operation_without_a_contract_is_not_called() {
-        let connector = CheckedConnector { connector: SharedHttpConnector::new(Unused) };
+        let connector = unused(Allows::Everything);
         let form = "Action=DeleteAutoScalingGroup&Version=2011-01-01";
         let error = connector.call(HttpRequest::new(SdkBody::from(form))).await.unwrap_err();
 

@@ -2,7 +2,7 @@
 //!
 //! What is logged is left to the functions; metrics have a form of their own, see `metrics.rs`.
 
-use std::env;
+use std::{env, io};
 
 use lambda_runtime::tracing::subscriber;
 use subscriber::EnvFilter;
@@ -23,6 +23,13 @@ pub fn init_logging() {
     } else {
         lines.init();
     }
+}
+
+/// Writes warnings alone, and to the standard error output: for people at a terminal, whose standard
+/// output is for what they asked for.
+pub fn init_warnings() {
+    let lines = subscriber::fmt().with_target(false).without_time().with_writer(io::stderr);
+    lines.with_env_filter(EnvFilter::new("WARN")).init();
 }
 
 const DEFAULT_LEVEL: &str = "INFO";

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use ebb_planner::{Inventory, Policy};
+use ebb_planner::{Inventory, Policy, candidates_to_inspect};
+use jiff::Timestamp;
 
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::{GroupName, InstanceId};
@@ -17,7 +18,7 @@ const READ_MIN: usize = 20;
 const READ_PER_REMOVAL: usize = 3;
 
 /// How many of the candidates are read: enough to choose from, whatever the size of the cluster.
-pub fn reads_max(inventory: &Inventory, policy: &Policy) -> usize {
+fn reads_max(inventory: &Inventory, policy: &Policy) -> usize {
     let usable = inventory
         .instances
         .iter()
@@ -27,6 +28,26 @@ pub fn reads_max(inventory: &Inventory, policy: &Policy) -> usize {
     let removals = (usable * percent).div_ceil(100);
     // Nothing may go, so that no request need be spent on reading tasks.
     if removals == 0 { 0 } else { READ_MIN.max(READ_PER_REMOVAL * removals) }
+}
+
+/// The instances whose tasks a sweep reads beside those of what drains, by their position in the
+/// inventory: the best of the candidates. To be asked about an inventory without tasks.
+pub fn candidates_to_read(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Vec<usize> {
+    let mut candidates = candidates_to_inspect(inventory, policy, now);
+    candidates.truncate(reads_max(inventory, policy));
+    candidates
+}
+
+/// The inventory as a sweep would have read it, from one with the tasks of every instance.
+pub fn as_a_sweep_reads(whole: &Inventory, policy: &Policy, now: Timestamp) -> Inventory {
+    let mut inventory = whole.clone();
+    for instance in inventory.instances.iter_mut().filter(|instance| !instance.is_draining()) {
+        instance.tasks = None;
+    }
+    for position in candidates_to_read(&inventory, policy, now) {
+        inventory.instances[position].tasks.clone_from(&whole.instances[position].tasks);
+    }
+    inventory
 }
 
 /// Instances that joined a group of the cluster, but not the cluster: they boot, are in another one,

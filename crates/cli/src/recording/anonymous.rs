@@ -1,0 +1,181 @@
+//! Takes every name and id out of a recording, each replaced by the same everywhere, so that it
+//! plans as before: `web` is `service-1`, its instance `i-00000000000000001`.
+//!
+//! What no person chose stays, as plans depend on it: the Region, zones, instance types, AWS's own
+//! attributes but for ids, amounts and times.
+
+use std::collections::BTreeMap;
+
+use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
+use ebb_core::mark::DRAINED_BY;
+use ebb_planner::{CAPACITY_PROVIDER, EMPTIED_ATTRIBUTE, KEEP_ATTRIBUTE};
+
+use super::format::{
+    RecordedCluster, RecordedInstance, RecordedService, RecordedStrategy, RecordedTaskKind,
+    Recording,
+};
+
+/// AWS's own attributes that hold an id of the account.
+const IDS: [&str; 4] = ["ecs.ami-id", "ecs.awsvpc-trunk-id", "ecs.subnet-id", "ecs.vpc-id"];
+
+/// What is said of a service whose placement cannot be told without its names.
+const UNCLEAR: &str = "its placement depends on names that were taken out";
+
+/// Replaces every name and id.
+pub fn anonymize(recording: &mut Recording) {
+    let mut names = Names::default();
+    for cluster in &mut recording.clusters {
+        names.replace_in_cluster(cluster);
+    }
+}
+
+/// The names so far: by kind and name, its number among those of its kind.
+#[derive(Default)]
+struct Names(BTreeMap<(&'static str, String), usize>);
+
+impl Names {
+    fn number(&mut self, kind: &'static str, name: &str) -> usize {
+        let next = self.0.keys().filter(|(known, _)| *known == kind).count() + 1;
+        *self.0.entry((kind, name.to_owned())).or_insert(next)
+    }
+
+    fn name(&mut self, kind: &'static str, name: &str) -> String {
+        format!("{kind}-{}", self.number(kind, name))
+    }
+
+    fn replace(&mut self, kind: &'static str, name: &mut String) {
+        *name = self.name(kind, name);
+    }
+
+    fn group(&mut self, group: &GroupName) -> GroupName {
+        GroupName::new(self.name("group", group.as_str()))
+    }
+
+    fn instance_id(&mut self, id: &InstanceId) -> InstanceId {
+        let number = self.number("instance", id.as_str());
+        // Of the form that it is checked for.
+        InstanceId::parse(&format!("i-{number:017x}")).unwrap_or_else(|| id.clone())
+    }
+
+    fn replace_in_cluster(&mut self, cluster: &mut RecordedCluster) {
+        cluster.cluster = Cluster::new(self.name("cluster", cluster.cluster.name()));
+        let groups = std::mem::take(&mut cluster.groups).into_iter();
+        cluster.groups = groups.map(|(name, group)| (self.group(&name), group)).collect();
+        for instance in &mut cluster.instances {
+            self.replace_in_instance(instance);
+        }
+        for service in &mut cluster.services {
+            self.replace_in_service(service);
+        }
+        for failure in &mut cluster.unplaced {
+            self.replace("service", &mut failure.service);
+        }
+        for member in &mut cluster.never_joined {
+            member.instance_id = self.instance_id(&member.instance_id);
+            member.group = self.group(&member.group);
+        }
+    }
+
+    fn replace_in_instance(&mut self, instance: &mut RecordedInstance) {
+        instance.instance_id = self.instance_id(&instance.instance_id);
+        let arn = self.name("container-instance", instance.arn.as_str());
+        instance.arn = ContainerInstanceArn::new(arn);
+        instance.group = instance.group.as_ref().map(|group| self.group(group));
+        let attributes = std::mem::take(&mut instance.attributes).into_iter();
+        instance.attributes = attributes.map(|(name, value)| self.attribute(name, value)).collect();
+        for task in instance.tasks.iter_mut().flatten() {
+            self.replace("task", &mut task.id);
+            if let RecordedTaskKind::Service { service } = &mut task.kind {
+                self.replace("service", service);
+            }
+        }
+        let distinct = std::mem::take(&mut instance.distinct_services).into_iter();
+        instance.distinct_services = distinct.map(|name| self.name("service", &name)).collect();
+        if let Some(resource) = &mut instance.unknown_resource {
+            self.replace("resource", resource);
+        }
+    }
+
+    fn attribute(&mut self, name: String, value: String) -> (String, String) {
+        match name.as_str() {
+            DRAINED_BY | EMPTIED_ATTRIBUTE => (name, value),
+            CAPACITY_PROVIDER => (name, self.name("capacity-provider", &value)),
+            KEEP_ATTRIBUTE => (name, String::new()),
+            _ if IDS.contains(&name.as_str()) => (name, self.value(&value)),
+            _ if is_of_aws(&name) => (name, value),
+            _ => (self.name("attribute", &name), self.value(&value)),
+        }
+    }
+
+    /// An attribute without a value stays one.
+    fn value(&mut self, value: &str) -> String {
+        if value.is_empty() { String::new() } else { self.name("value", value) }
+    }
+
+    fn replace_in_service(&mut self, service: &mut RecordedService) {
+        self.replace("service", &mut service.name);
+        let constraints: Option<Vec<_>> =
+            service.constraints.iter().map(|constraint| self.constraint(constraint)).collect();
+        if constraints.is_none() || service.unclear.is_some() {
+            service.unclear = Some(UNCLEAR.to_owned());
+        }
+        service.constraints = constraints.unwrap_or_default();
+        let providers = std::mem::take(&mut service.capacity_providers).into_iter();
+        service.capacity_providers =
+            providers.map(|name| self.name("capacity-provider", &name)).collect();
+        for step in &mut service.strategy {
+            if let RecordedStrategy::Spread(field) = step {
+                *field = self.field(field);
+            }
+        }
+    }
+
+    /// `instanceId`, `host`, or an attribute with or without `attribute:` before it.
+    fn field(&mut self, field: &str) -> String {
+        match field.strip_prefix("attribute:").unwrap_or(field) {
+            "instanceId" | "host" => field.to_owned(),
+            name if is_of_aws(name) => field.to_owned(),
+            name => format!("attribute:{}", self.name("attribute", name)),
+        }
+    }
+
+    /// An expression of the cluster query language. One about AWS's own attributes alone stays as it
+    /// is; in any other the names and values are replaced. `None` if it has a pattern, which would
+    /// match other names otherwise, a quotation, or names an instance or a task.
+    fn constraint(&mut self, expression: &str) -> Option<String> {
+        let mut subjects = expression.split("attribute:").skip(1);
+        let knows_attributes_alone =
+            !["ec2InstanceId", "task:group"].iter().any(|subject| expression.contains(subject));
+        if knows_attributes_alone && subjects.all(is_of_aws) {
+            let ids = IDS.iter().any(|id| expression.contains(id));
+            return (!ids).then(|| expression.to_owned());
+        }
+        let has_pattern = ["~", "matches", "'", "\""].iter().any(|it| expression.contains(it));
+        if has_pattern || !knows_attributes_alone || expression.contains("attribute:ecs.") {
+            return None;
+        }
+        let mut replaced = String::new();
+        for word in expression.split_inclusive(|c: char| " ()[],=!".contains(c)) {
+            let name = word.trim_end_matches(|c: char| " ()[],=!".contains(c));
+            replaced.push_str(&match name {
+                "" | "and" | "or" | "not" | "exists" | "in" | "not_in" | "equals"
+                | "not_equals" | "&&" | "||" => name.to_owned(),
+                "agentConnected" | "true" | "false" => name.to_owned(),
+                _ => match name.strip_prefix("attribute:") {
+                    Some(attribute) => {
+                        format!("attribute:{}", self.name("attribute", attribute))
+                    }
+                    None => self.value(name),
+                },
+            });
+            replaced.push_str(&word[name.len()..]);
+        }
+        Some(replaced)
+    }
+}
+
+/// Whether an attribute is one that ECS sets itself. Source: ECS Developer Guide,
+/// task-placement-constraints.
+fn is_of_aws(name: &str) -> bool {
+    name.starts_with("ecs.")
+}

@@ -1,0 +1,13 @@
+//! The commands on a simulated Region, as a person would use them.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails shows it")]
+
+mod drains;
+mod plan;
+mod program;
+mod read_only;
+mod recordings;
+mod replay;
+mod shapes;
+mod support;
+mod why;

@@ -1,0 +1,91 @@
+//! Recordings: what is written, and what is read of this and of earlier versions.
+//!
+//! `UPDATE_RECORDINGS=1` writes the files of `tests/recordings` anew, but for those of earlier
+//! versions: nothing writes those any more.
+
+use std::fs;
+
+use ebb::recording::{Recording, VERSION};
+use insta::assert_snapshot;
+
+use crate::shapes::shape;
+use crate::support::{Terminal, recording, run};
+
+/// The shapes, and how each is recorded.
+const RECORDED: [(&str, &str); 4] = [
+    ("idle", "record"),
+    ("spread", "record --anonymize"),
+    ("held", "record"),
+    ("packed", "record --cluster shop"),
+];
+
+#[tokio::test(start_paused = true)]
+async fn a_recording_plans_as_the_cluster_does() {
+    for (name, command) in RECORDED {
+        let terminal = Terminal::start(shape(name)).await;
+        let written = terminal.output(command).await;
+        let file = recording(&format!("{name}.json"));
+        if std::env::var_os("UPDATE_RECORDINGS").is_some() {
+            fs::write(&file, &written).unwrap();
+        }
+        assert_eq!(written, fs::read_to_string(&file).unwrap(), "{name}: what `record` writes");
+
+        let policy = "--headroom-cpu 10 --max-removals 50 --managed-scaling assist";
+        let planned = terminal.output(&format!("plan {policy}")).await;
+        let file = file.display();
+        let from = run(&format!("plan --from {file} {policy}"), None).await.unwrap().text;
+        let counts = |text: &str| {
+            let first = text.lines().next().unwrap().to_owned();
+            first.replace("cluster-1", "shop").replace("Cluster shop: ", "")
+        };
+        if command.contains("anonymize") {
+            assert_eq!(counts(&from), counts(&planned), "{name}");
+        } else {
+            assert_eq!(from, planned, "{name}");
+        }
+        assert_snapshot!(format!("recording_{name}"), from);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_anonymous_recording_has_no_name_of_the_cluster() {
+    for name in ["idle", "spread", "held", "packed"] {
+        let terminal = Terminal::start(shape(name)).await;
+        let written = terminal.output("record --anonymize").await;
+        for word in ["shop", "web", "search", "worker", "i-0a1b2c3d4e5f6", "arn:", "111122223333"] {
+            assert!(!written.contains(word), "{name}: {word} in {written}");
+        }
+        // Nor does reading it fail.
+        Recording::read(&written).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_recording_of_version_1_reads_as_it_did() {
+    let file = recording("version-1.json");
+    let text = run(&format!("plan --from {}", file.display()), None).await.unwrap().text;
+    assert_snapshot!(text);
+}
+
+#[test]
+fn a_newer_version_and_what_is_no_recording_say_what_to_do() {
+    let newer = format!("{{\"version\": {}, \"anything\": []}}", VERSION + 1);
+    let texts = [newer.as_str(), "[]", "{\"version\": 2}", "no JSON"];
+    let failures = texts.map(|text| format!("{:?}", Recording::read(text).unwrap_err()));
+    assert_snapshot!(failures.join("\n"));
+}
+
+#[test]
+fn members_of_a_later_release_are_passed_over() {
+    let text = fs::read_to_string(recording("held.json")).unwrap();
+    let later = text.replace("\"zone\":", "\"colour\": \"red\", \"zone\":");
+    assert_ne!(later, text);
+    assert_eq!(Recording::read(&later).unwrap(), Recording::read(&text).unwrap());
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_not_in_it_is_wrong_input() {
+    let file = recording("held.json");
+    let command = format!("plan --cluster shopp --from {}", file.display());
+    assert_snapshot!(format!("{:?}", run(&command, None).await.unwrap_err()));
+}

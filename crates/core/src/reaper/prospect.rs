@@ -1,0 +1,128 @@
+//! How far sweeps would come that follow each other until nothing more goes, if the load stays as it
+//! is.
+//!
+//! One sweep takes its share; people who weigh whether Ebb is worth it want to know the end.
+
+use ebb_planner::{Headroom, Instance, Inventory, Policy, plan, rehearse};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::reaper::reading::as_a_sweep_reads;
+
+/// From one sweep to the next.
+const INTERVAL: SignedDuration = SignedDuration::from_mins(30);
+
+/// After so many sweeps the play ends as it stands: each takes a tenth of a cluster as a rule, so
+/// that 5,000 instances are some 90 sweeps from 1.
+const SWEEPS_MAX: usize = 100;
+
+/// What sweeps come to in the end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prospect {
+    /// How many sweeps remove something.
+    pub sweeps: usize,
+    /// How many instances go.
+    pub instances: usize,
+    /// How many service tasks move.
+    pub tasks_moved: usize,
+    /// What is saved, of 1: by price if every instance has one, else by the number of instances.
+    pub saved: f64,
+    /// What is saved per hour, in millionths of a dollar, if every instance has a price.
+    pub saved_microusd: Option<u64>,
+    /// The least share of CPU that is free after a sweep, in percent.
+    pub least_free_cpu_percent: f64,
+    /// The least share of memory that is free after a sweep, in percent.
+    pub least_free_memory_percent: f64,
+}
+
+impl Prospect {
+    /// Plays sweep after sweep on an inventory with the tasks of every instance, from `now` on. What
+    /// drains already goes on to do so.
+    pub fn new(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Self {
+        let mut cluster = inventory.clone();
+        let (mut sweeps, mut tasks_moved) = (0, 0);
+        let mut least = Least::default();
+        let mut time = now;
+        for _ in 0..SWEEPS_MAX {
+            let planned = plan(&as_a_sweep_reads(&cluster, policy, time), policy, time);
+            least.take(&planned.headroom_after);
+            if planned.remove.is_empty() {
+                break;
+            }
+            // A drain that stalls is taken back, and is nothing to count on.
+            let Some(rehearsal) = rehearse(&cluster, &planned, policy, time) else { break };
+            sweeps += 1;
+            tasks_moved += rehearsal.moves.len();
+            cluster = rehearsal.inventory;
+            time += INTERVAL;
+        }
+        let saved_microusd =
+            cost(&inventory.instances).zip(cost(&cluster.instances)).map(|(all, left)| all - left);
+        Self {
+            sweeps,
+            instances: inventory.instances.len() - cluster.instances.len(),
+            tasks_moved,
+            saved: share_gone(&inventory.instances, &cluster.instances),
+            saved_microusd,
+            least_free_cpu_percent: least.cpu_percent,
+            least_free_memory_percent: least.memory_percent,
+        }
+    }
+
+    /// For how long that takes, from one sweep to the next.
+    pub fn lasts(&self) -> SignedDuration {
+        INTERVAL * i32::try_from(self.sweeps).unwrap_or(i32::MAX)
+    }
+}
+
+/// What instances cost per hour, if each has a price.
+fn cost(instances: &[Instance]) -> Option<u64> {
+    instances.iter().map(|instance| instance.price_microusd).sum()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown to people; no decision is made by it")]
+fn share_gone(all: &[Instance], left: &[Instance]) -> f64 {
+    let (all, left) = match cost(all).zip(cost(left)) {
+        Some((all, left)) => (all as f64, left as f64),
+        None => (all.len() as f64, left.len() as f64),
+    };
+    if all == 0.0 { 0.0 } else { (all - left) / all }
+}
+
+/// The least headroom so far.
+struct Least {
+    cpu_percent: f64,
+    memory_percent: f64,
+}
+
+impl Default for Least {
+    fn default() -> Self {
+        Self { cpu_percent: 100.0, memory_percent: 100.0 }
+    }
+}
+
+impl Least {
+    fn take(&mut self, headroom: &Headroom) {
+        self.cpu_percent = self.cpu_percent.min(headroom.cpu_percent());
+        self.memory_percent = self.memory_percent.min(headroom.memory_percent());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reaper::testing::{NOW, instance, inventory};
+
+    #[test]
+    fn sweeps_are_played_until_the_minimum_is_left() {
+        let mut ten = inventory((1..=10).map(instance).collect());
+        for instance in &mut ten.instances {
+            instance.price_microusd = Some(100_000);
+        }
+        let policy = Policy { min_instances: 7, ..Policy::default() };
+        let prospect = Prospect::new(&ten, &policy, NOW);
+        assert_eq!((prospect.sweeps, prospect.instances, prospect.tasks_moved), (3, 3, 0));
+        assert_eq!(prospect.saved_microusd, Some(300_000));
+        assert!((prospect.saved - 0.3).abs() < 1e-9, "{prospect:?}");
+        assert_eq!(prospect.lasts(), SignedDuration::from_mins(90));
+    }
+}
