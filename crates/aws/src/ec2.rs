@@ -75,9 +75,11 @@ impl Ec2 {
                     &Filter.2.Name=instance-state-name&Filter.2.Value.1=pending\
                     &Filter.2.Value.2=running";
         let mut instances = BTreeSet::new();
-        for document in self.pages(call, operation, form).await? {
-            instances.extend(instance_ids(&document, operation)?);
-        }
+        self.each_page(call, operation, form, |document| {
+            instances.extend(instance_ids(document, operation)?);
+            Ok(())
+        })
+        .await?;
         Ok(instances)
     }
 
@@ -96,12 +98,14 @@ impl Ec2 {
         let call = || Operation::builder().operation_name("DescribeSpotPriceHistory");
         let form = spot_price_form(instance_types, at);
         let mut changes = Vec::new();
-        for document in self.pages(call, &operation, &form).await? {
+        self.each_page(call, &operation, &form, |document| {
             // The contract of the answer is that every change of a price has all four.
-            let texts = |element| texts(&document, element).into_iter();
+            let texts = |element| texts(document, element).into_iter();
             let places = texts("instanceType").zip(texts("availabilityZone"));
             changes.extend(texts("timestamp").zip(places).zip(texts("spotPrice")));
-        }
+            Ok(())
+        })
+        .await?;
         // In the order of their times, so that the newest of a place is the one that stays.
         changes.sort();
         let price = |usd: String| usd.parse().ok().and_then(microusd);
@@ -138,21 +142,21 @@ impl Ec2 {
         Ok(zones)
     }
 
-    /// The documents of a list, page by page.
-    async fn pages(
+    /// Reads a list document by document. None is kept: each may have 16 MiB, of the function's 256.
+    async fn each_page(
         &self,
         call: fn() -> OperationBuilder,
         operation: &str,
         form: &str,
-    ) -> Result<Vec<String>, AwsError> {
-        let (mut pages, mut form_of_page) = (Vec::new(), form.to_owned());
+        mut read: impl FnMut(&str) -> Result<(), AwsError>,
+    ) -> Result<(), AwsError> {
+        let mut form_of_page = form.to_owned();
         for _ in 0..PAGES_MAX {
             let document = self.invoke(call(), operation, form_of_page).await?;
-            let token = texts(&document, "nextToken").into_iter().next();
-            pages.push(document);
-            match token {
+            read(&document)?;
+            match texts(&document, "nextToken").into_iter().next() {
                 Some(token) => form_of_page = next_page(form, &token),
-                None => return Ok(pages),
+                None => return Ok(()),
             }
         }
         Err(AwsError::unusable_answer(operation, format!("more than {PAGES_MAX} pages")))
