@@ -34,10 +34,7 @@ impl Ec2 {
     /// Makes calls by the SDK's configuration.
     pub(crate) fn new(config: &SdkConfig) -> Self {
         let region = config.region().cloned().unwrap_or_else(|| Region::from_static("us-east-1"));
-        // Source: AWS General Reference, ec2-service. China has a domain of its own.
-        let is_china = region.as_ref().starts_with("cn-");
-        let domain = if is_china { "amazonaws.com.cn" } else { "amazonaws.com" };
-        let endpoint = format!("https://ec2.{region}.{domain}");
+        let endpoint = endpoint(region.as_ref(), config.use_fips().unwrap_or_default());
         Self { service: UnmodeledService::new(config, "ec2", region, endpoint) }
     }
 
@@ -173,6 +170,14 @@ impl Ec2 {
     }
 }
 
+/// Source: AWS General Reference, ec2-service. China has a domain of its own, and the partition
+/// `aws-us-gov` no other endpoint than that of FIPS 140.
+fn endpoint(region: &str, use_fips: bool) -> String {
+    let host = if use_fips && !region.starts_with("us-gov-") { "ec2-fips" } else { "ec2" };
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("https://{host}.{region}.{domain}")
+}
+
 fn spot_price_form(instance_types: &[String], at: Timestamp) -> String {
     let mut form = Serializer::new(String::new());
     form.append_pair("Action", "DescribeSpotPriceHistory")
@@ -200,4 +205,21 @@ fn instance_ids(document: &str, operation: &str) -> Result<Vec<InstanceId>, AwsE
     let ids = texts(document, "instanceId");
     let ids: Option<_> = ids.iter().map(|id| InstanceId::parse(id)).collect();
     ids.ok_or_else(|| AwsError::unusable_answer(operation, "it has an id that is none"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_endpoint_is_that_of_the_partition_and_of_fips_if_it_has_another() {
+        for (region, use_fips, host) in [
+            ("eu-west-1", false, "ec2.eu-west-1.amazonaws.com"),
+            ("us-east-1", true, "ec2-fips.us-east-1.amazonaws.com"),
+            ("us-gov-west-1", true, "ec2.us-gov-west-1.amazonaws.com"),
+            ("cn-north-1", false, "ec2.cn-north-1.amazonaws.com.cn"),
+        ] {
+            assert_eq!(endpoint(region, use_fips), format!("https://{host}"));
+        }
+    }
 }
