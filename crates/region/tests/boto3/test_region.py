@@ -580,6 +580,7 @@ class Answers(RegionTest):
         (product,) = map(json.loads, by(instanceType="m7g.large", regionCode="eu-west-1"))
         self.assertEqual(product["product"]["attributes"]["operatingSystem"], "Linux")
         self.assertEqual(by(instanceType="m7g.large", regionCode="us-east-1"), [])
+
     def test_the_attributes_of_a_cluster_are_listed_by_name_and_value(self):
         self.ecs.put_attributes(**attributes(self.one(), "ebb.keep", value="me"))
         by = functools.partial(self.ecs.list_attributes, **SHOP, **INSTANCE_TYPE)
