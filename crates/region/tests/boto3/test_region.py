@@ -328,11 +328,11 @@ class Region:
         elif shape:
             self.misfits += misfits(json.loads(body), shape, operation_model.name)
 
-    def control(self, path, body=None):
+    def control(self, path, body=None, **headers):
         """The status and the text of a control path's answer. What is not bytes is sent as JSON."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         try:
-            with OPENER.open(self.url + path, data) as answer:
+            with OPENER.open(urllib.request.Request(self.url + path, data, headers)) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -1208,6 +1208,16 @@ class Control(RegionTest):
         self.control("sweep")
         deadline = time.monotonic() + 10
         lines = []
+    def test_a_page_of_another_site_changes_nothing(self):
+        own = [self.region.url, self.region.url.replace("127.0.0.1", "localhost")]
+        for origin in ["http://example.com", "null", own[0] + "0", own[0].replace("http:", "https:")]:
+            self.assertEqual(self.region.control("/_ebb/cluster", {}, Origin=origin)[0], 403, origin)
+            self.assertEqual(self.region.control("/", b"Action=CreateTopic&Name=x", Origin=origin)[0], 403, origin)
+        self.assertEqual(len(self.ecs.list_clusters()["clusterArns"]), 1)
+        for origin in own:
+            fault = dict(operation="ListClusters", fault="throttle")
+            self.assertEqual(self.region.control("/_ebb/faults", fault, Origin=origin)[0], 200, origin)
+
         while not lines and time.monotonic() < deadline:
             lines = json.loads(self.region.control("/_ebb/events")[1])["lines"]
         self.assertRegex(lines[0], "function scale-in-reaper failed: 127.0.0.1:1: ")
