@@ -1165,7 +1165,9 @@ class Control(RegionTest):
         standalone = [name for name in self.shown()["tasks"] if name.split()[0] in ("report", "import")]
         self.assertEqual(standalone, ["report PROVISIONING", "import PROVISIONING"])
         self.set_status(self.one(SECOND))
-        self.refuses("/_ebb/task", {"instance_id": SECOND}, {"instance_id": FIRST, "name": 1})
+        first = {"instance_id": FIRST}
+        self.refuses("/_ebb/task", {"instance_id": SECOND}, *[first | {"name": name} for name in [1, "", "a b", "<b>", "web"]])
+        self.refuses("/_ebb/task", first | {"name": "a" * 256})
 
     def test_a_stuck_service_has_no_room_for_a_replacement_and_no_task_to_spare(self):
         for service, desired in [("web", 12), ("worker", 8)]:
@@ -1180,6 +1182,8 @@ class Control(RegionTest):
         web = {"cluster": "shop", "service": "web"}
         self.refuses("/_ebb/service", {}, web, web | {"cluster": "x", "stuck": True}, web | {"stuck": 1})
         self.refuses("/_ebb/service", web | {"service": "logs", "stuck": True})
+        self.ecs.update_service(**web, desiredCount=100)
+        self.refuses("/_ebb/service", web | {"stuck": True})
 
     def test_a_second_cluster_has_a_group_and_services_of_its_own(self):
         self.control("cluster")
@@ -1204,10 +1208,6 @@ class Control(RegionTest):
         self.assertEqual(after(9), {"lines": [], "next": 2})
         self.refuses("/_ebb/events?after=x", None)
 
-    def test_a_sweep_runs_the_reaper_and_says_if_it_cannot(self):
-        self.control("sweep")
-        deadline = time.monotonic() + 10
-        lines = []
     def test_a_page_of_another_site_changes_nothing(self):
         own = [self.region.url, self.region.url.replace("127.0.0.1", "localhost")]
         for origin in ["http://example.com", "null", own[0] + "0", own[0].replace("http:", "https:")]:
@@ -1218,6 +1218,10 @@ class Control(RegionTest):
             fault = dict(operation="ListClusters", fault="throttle")
             self.assertEqual(self.region.control("/_ebb/faults", fault, Origin=origin)[0], 200, origin)
 
+    def test_a_sweep_runs_the_reaper_and_says_if_it_cannot(self):
+        self.control("sweep")
+        deadline = time.monotonic() + 10
+        lines = []
         while not lines and time.monotonic() < deadline:
             lines = json.loads(self.region.control("/_ebb/events")[1])["lines"]
         self.assertRegex(lines[0], "function scale-in-reaper failed: 127.0.0.1:1: ")
