@@ -40,10 +40,7 @@ impl Ec2 {
     /// Makes calls by the SDK's configuration.
     pub(crate) fn new(config: &SdkConfig) -> Self {
         let region = config.region().cloned().unwrap_or_else(|| Region::from_static("us-east-1"));
-        // Source: AWS General Reference, ec2-service. China has a domain of its own.
-        let is_china = region.as_ref().starts_with("cn-");
-        let domain = if is_china { "amazonaws.com.cn" } else { "amazonaws.com" };
-        let endpoint = format!("https://ec2.{region}.{domain}");
+        let endpoint = endpoint(region.as_ref(), config.use_fips().unwrap_or_default());
         Self { service: UnmodeledService::new(config, "ec2", region, endpoint) }
     }
 
@@ -81,9 +78,11 @@ impl Ec2 {
                     &Filter.2.Name=instance-state-name&Filter.2.Value.1=pending\
                     &Filter.2.Value.2=running";
         let mut instances = BTreeSet::new();
-        for document in self.pages(call, operation, form).await? {
-            instances.extend(instance_ids(&document, operation)?);
-        }
+        self.each_page(call, operation, form, |document| {
+            instances.extend(instance_ids(document, operation)?);
+            Ok(())
+        })
+        .await?;
         Ok(instances)
     }
 
@@ -102,12 +101,14 @@ impl Ec2 {
         let call = || Operation::builder().operation_name("DescribeSpotPriceHistory");
         let form = spot_price_form(instance_types, at);
         let mut changes = Vec::new();
-        for document in self.pages(call, &operation, &form).await? {
+        self.each_page(call, &operation, &form, |document| {
             // The contract of the answer is that every change of a price has all four.
-            let texts = |element| texts(&document, element).into_iter();
+            let texts = |element| texts(document, element).into_iter();
             let places = texts("instanceType").zip(texts("availabilityZone"));
             changes.extend(texts("timestamp").zip(places).zip(texts("spotPrice")));
-        }
+            Ok(())
+        })
+        .await?;
         // In the order of their times, so that the newest of a place is the one that stays.
         changes.sort();
         let price = |usd: String| usd.parse().ok().and_then(microusd);
@@ -165,21 +166,21 @@ impl Ec2 {
         Ok(interfaces)
     }
 
-    /// The documents of a list, page by page.
-    async fn pages(
+    /// Reads a list document by document. None is kept: each may have 16 MiB, of the function's 256.
+    async fn each_page(
         &self,
         call: fn() -> OperationBuilder,
         operation: &str,
         form: &str,
-    ) -> Result<Vec<String>, AwsError> {
-        let (mut pages, mut form_of_page) = (Vec::new(), form.to_owned());
+        mut read: impl FnMut(&str) -> Result<(), AwsError>,
+    ) -> Result<(), AwsError> {
+        let mut form_of_page = form.to_owned();
         for _ in 0..PAGES_MAX {
             let document = self.invoke(call(), operation, form_of_page).await?;
-            let token = texts(&document, "nextToken").into_iter().next();
-            pages.push(document);
-            match token {
+            read(&document)?;
+            match texts(&document, "nextToken").into_iter().next() {
                 Some(token) => form_of_page = next_page(form, &token),
-                None => return Ok(pages),
+                None => return Ok(()),
             }
         }
         Err(AwsError::unusable_answer(operation, format!("more than {PAGES_MAX} pages")))
@@ -203,6 +204,14 @@ fn filtered(action: &str, filter: &str, values: &[&String]) -> String {
         form += &format!("&Filter.1.Value.{number}={value}");
     }
     form
+}
+
+/// Source: AWS General Reference, ec2-service. China has a domain of its own, and the partition
+/// `aws-us-gov` no other endpoint than that of FIPS 140.
+fn endpoint(region: &str, use_fips: bool) -> String {
+    let host = if use_fips && !region.starts_with("us-gov-") { "ec2-fips" } else { "ec2" };
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("https://{host}.{region}.{domain}")
 }
 
 fn spot_price_form(instance_types: &[String], at: Timestamp) -> String {
@@ -290,5 +299,17 @@ mod tests {
             items(document).iter().filter_map(|item| interfaces_of(item)).collect();
         let expected = [("m7g.large".to_owned(), 3), ("p5.48xlarge".to_owned(), 2)];
         assert_eq!(interfaces, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn the_endpoint_is_that_of_the_partition_and_of_fips_if_it_has_another() {
+        for (region, use_fips, host) in [
+            ("eu-west-1", false, "ec2.eu-west-1.amazonaws.com"),
+            ("us-east-1", true, "ec2-fips.us-east-1.amazonaws.com"),
+            ("us-gov-west-1", true, "ec2.us-gov-west-1.amazonaws.com"),
+            ("cn-north-1", false, "ec2.cn-north-1.amazonaws.com.cn"),
+        ] {
+            assert_eq!(endpoint(region, use_fips), format!("https://{host}"));
+        }
     }
 }

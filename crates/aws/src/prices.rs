@@ -1,5 +1,5 @@
 //! AWS's prices, read once an hour for all who ask: few calls, for which a caller waits 13 s
-//! at most in all.
+//! at most, and no later one again where they failed.
 //!
 //! Which price an instance has is decided in `ebb_core::prices`, where there is a price for what
 //! could not be read as well.
@@ -62,10 +62,38 @@ impl<T: Default> Kept<T> {
 
 #[derive(Debug, Default)]
 struct Prices {
-    /// The instance types that were asked about, with or without success.
+    on_demand: PricesOf<String>,
+    /// By instance type and Availability Zone. They are asked for once there are Spot Instances,
+    /// which may be later.
+    spot: PricesOf<(String, String)>,
+}
+
+/// Prices of one source.
+#[derive(Debug, Default)]
+struct PricesOf<K> {
+    prices: BTreeMap<K, u64>,
+    /// The instance types that were asked about.
     asked: BTreeSet<String>,
-    on_demand: BTreeMap<String, u64>,
-    spot: BTreeMap<(String, String), u64>,
+    /// Whether a read failed. The next would most likely fail as well, and be waited for again.
+    has_failed: bool,
+}
+
+impl<K: Ord> PricesOf<K> {
+    /// The types that are to be asked about.
+    fn new_types(&self, types: &BTreeSet<String>) -> Vec<String> {
+        if self.has_failed {
+            return Vec::new();
+        }
+        let left = TYPES_MAX.saturating_sub(self.asked.len());
+        types.difference(&self.asked).take(left).cloned().collect()
+    }
+
+    /// Adds what was read of these types; `None` if that failed.
+    fn add(&mut self, types: Vec<String>, prices: Option<BTreeMap<K, u64>>) {
+        self.has_failed |= prices.is_none();
+        self.prices.extend(prices.into_iter().flatten());
+        self.asked.extend(types);
+    }
 }
 
 impl PriceReader {
@@ -85,27 +113,18 @@ impl PriceReader {
 
         let mut kept = self.prices.lock().await;
         kept.renew(PRICES_AGE_MAX, now);
-        let prices = &mut kept.value;
-        let left = TYPES_MAX.saturating_sub(prices.asked.len());
-        let new: Vec<_> = types.difference(&prices.asked).take(left).cloned().collect();
-        if !new.is_empty() {
-            let (on_demand, spot) = tokio::join!(
-                or_default("on-demand list prices", PRICES_TIMEOUT, self.on_demand_prices(&new)),
-                or_default("Spot prices", PRICES_TIMEOUT, async {
-                    if has_spot {
-                        self.clients.ec2.spot_prices(&new, now).await
-                    } else {
-                        Ok(BTreeMap::new())
-                    }
-                }),
-            );
-            prices.on_demand.extend(on_demand);
-            prices.spot.extend(spot);
-            prices.asked.extend(new);
-        }
+        let Prices { on_demand, spot } = &mut kept.value;
+        let new = on_demand.new_types(types);
+        let new_spot = if has_spot { spot.new_types(types) } else { Vec::new() };
+        let (on_demand_prices, spot_prices) = tokio::join!(
+            within(PRICES_TIMEOUT, "on-demand list prices", self.on_demand_prices(&new)),
+            within(PRICES_TIMEOUT, "Spot prices", self.spot_prices(&new_spot, now)),
+        );
+        on_demand.add(new, on_demand_prices);
+        spot.add(new_spot, spot_prices);
         MarketPrices {
-            on_demand: prices.on_demand.clone(),
-            spot: prices.spot.clone(),
+            on_demand: on_demand.prices.clone(),
+            spot: spot.prices.clone(),
             spot_instances,
         }
     }
@@ -113,10 +132,22 @@ impl PriceReader {
     async fn spot_instances(&self, now: Timestamp) -> Option<BTreeSet<InstanceId>> {
         let mut kept = self.spot_instances.lock().await;
         if kept.renew(SPOT_INSTANCES_AGE_MAX, now) {
-            let read = async { self.clients.ec2.spot_instances().await.map(Some) };
-            kept.value = or_default("Spot Instances", SPOT_INSTANCES_TIMEOUT, read).await;
+            let read = self.clients.ec2.spot_instances();
+            kept.value = within(SPOT_INSTANCES_TIMEOUT, "Spot Instances", read).await;
         }
         kept.value.clone()
+    }
+
+    /// The Spot prices of instance types. Without types nothing is asked.
+    async fn spot_prices(
+        &self,
+        types: &[String],
+        now: Timestamp,
+    ) -> Result<BTreeMap<(String, String), u64>, AwsError> {
+        if types.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        self.clients.ec2.spot_prices(types, now).await
     }
 
     /// The list prices of instance types. Those that the list does not have are left out.
@@ -134,17 +165,17 @@ impl PriceReader {
     }
 }
 
-/// What is read, or nothing if it cannot be read in time.
-async fn or_default<T: Default>(
-    what: &str,
+/// What is read; `None` if it cannot be read in time.
+async fn within<T>(
     limit: Duration,
+    what: &str,
     read: impl Future<Output = Result<T, AwsError>>,
-) -> T {
+) -> Option<T> {
     let why = match timeout(limit, read).await {
-        Ok(Ok(value)) => return value,
+        Ok(Ok(value)) => return Some(value),
         Ok(Err(error)) => Problem::from(error).text,
         Err(_) => format!("no answer within {} s", limit.as_secs()),
     };
     warn!("Goes on without AWS's {what}: {why}");
-    T::default()
+    None
 }

@@ -171,14 +171,18 @@ fn json_refusal(refusal: &Value) -> (String, String) {
     (code.to_owned(), message)
 }
 
-/// The texts of every element of this name. That the document is whole was checked before.
+/// The texts of every element of this name; one without a text is left out. That the document is
+/// whole was checked before.
 pub(crate) fn texts(document: &str, element: &str) -> Vec<String> {
     let (mut texts, mut is_in) = (Vec::new(), false);
     for token in Tokenizer::from(document).map_while(Result::ok) {
         match token {
             Token::ElementStart { local, .. } => is_in = local.as_str() == element,
             Token::Text { text } if is_in => texts.push(text.as_str().to_owned()),
-            Token::ElementEnd { end: ElementEnd::Close(..), .. } => is_in = false,
+            // After `<nextToken/>` comes the text between two elements.
+            Token::ElementEnd { end: ElementEnd::Close(..) | ElementEnd::Empty, .. } => {
+                is_in = false;
+            }
             _ => {}
         }
     }
@@ -208,6 +212,12 @@ mod tests {
     use aws_smithy_runtime_api::http::StatusCode;
 
     use super::*;
+
+    #[test]
+    fn an_element_without_a_text_has_none() {
+        let document = "<a>\n  <b/>\n  <b></b>\n  <b>1</b>\n  <b c=\"d\"/>\n</a>\n";
+        assert_eq!(texts(document, "b"), ["1"]);
+    }
 
     #[test]
     fn a_refusal_is_read_in_either_protocol() {

@@ -133,15 +133,16 @@ fn price(
     Some((microusd, PriceSource::TableUsEast1))
 }
 
-/// A price in millionths of a dollar. `None` for what is no price: it is above 0 and at most 10,000
-/// dollars an hour.
+/// A price in millionths of a dollar. `None` for what is no price: it is above 0, when rounded too,
+/// and at most 10,000 dollars an hour.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "the price is above 0 and at most PRICE_MAX_USD"
 )]
 pub fn microusd(usd: f64) -> Option<u64> {
-    (usd > 0.0 && usd <= PRICE_MAX_USD).then(|| (usd * 1e6).round() as u64)
+    let microusd = (usd * 1e6).round();
+    (microusd > 0.0 && usd <= PRICE_MAX_USD).then_some(microusd as u64)
 }
 
 #[cfg(test)]
@@ -222,9 +223,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_price_is_none() {
-        for usd in [0.0, -0.1, 10_000.1, f64::NAN, f64::INFINITY] {
+        for usd in [0.0, -0.1, 0.000_000_4, 10_000.1, f64::NAN, f64::INFINITY] {
             assert_eq!(microusd(usd), None, "{usd}");
         }
         assert_eq!((microusd(0.0816), microusd(10_000.0)), (Some(81_600), Some(10_000_000_000)));
+        assert_eq!(microusd(0.000_001), Some(1));
     }
 }

@@ -30,6 +30,9 @@ const SECOND_CLUSTER: &str = "depot";
 /// See [`SECOND_CLUSTER`].
 const SECOND_GROUP: &str = "depot-instances";
 
+/// The longest name of a task definition's family. Source: ECS API, `RegisterTaskDefinition`.
+const FAMILY_CHARS_MAX: usize = 255;
+
 /// Carries out a control by its name; `None` if there is none of that name.
 ///
 /// # Errors
@@ -102,6 +105,14 @@ fn run_task(world: &mut World, body: &Value) -> Result<(), String> {
         None => "report",
         Some(name) => name.as_str().ok_or("name must be text")?,
     };
+    let is_of_family = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !(1..=FAMILY_CHARS_MAX).contains(&name.len()) || !name.chars().all(is_of_family) {
+        return Err("name must be of 1 to 255 letters, digits, hyphens and underscores".to_owned());
+    }
+    // Its task definition would be the service's too, and say of it what this task needs.
+    if world.clusters.values().any(|cluster| cluster.services.contains_key(name)) {
+        return Err(format!("name must not be that of the service {name}"));
+    }
     let (cluster, _) =
         world.container_instance(instance_id).ok_or("no cluster has the instance")?;
     let cluster = cluster.to_owned();
@@ -114,7 +125,7 @@ fn run_task(world: &mut World, body: &Value) -> Result<(), String> {
 }
 
 /// ECS refuses percentages of 100 and 100; what makes a service stuck is a maximum that rounds down
-/// to what it wants.
+/// to what it wants. From 100 tasks on there is none.
 fn set_stuck(world: &mut World, body: &Value) -> Result<(), String> {
     let cluster = body["cluster"].as_str().ok_or("cluster must be text")?;
     let name = body["service"].as_str().ok_or("service must be text")?;
@@ -122,6 +133,9 @@ fn set_stuck(world: &mut World, body: &Value) -> Result<(), String> {
     let service = world.clusters.get(cluster).and_then(|cluster| cluster.services.get(name));
     let kind = match service.ok_or("there is no such service")?.kind {
         ServiceKind::Daemon => return Err("a daemon service cannot be stuck".to_owned()),
+        ServiceKind::Replica { desired: 100.., .. } if stuck => {
+            return Err("a service that wants 100 tasks or more cannot be stuck".to_owned());
+        }
         ServiceKind::Replica { desired, .. } if stuck => {
             let max_percent = 100 + 99 / desired.max(1);
             ServiceKind::Replica { desired, min_percent: 100, max_percent }

@@ -41,12 +41,12 @@ impl EventLog {
         })))
     }
 
-    /// The lines after the first `number`, up to what has happened by now. The log grows with the
-    /// history of the world, and no line is ever taken away.
-    pub fn lines_after(&self, number: usize, region: &Region) -> Vec<String> {
+    /// The lines after the first `number`, up to what has happened by now, and how many there are
+    /// in all. The log grows with the history of the world, and no line is ever taken away.
+    pub fn lines_after(&self, number: usize, region: &Region) -> (Vec<String>, usize) {
         let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         log.catch_up(&region.world());
-        log.lines.get(number..).unwrap_or_default().to_vec()
+        (log.lines.get(number..).unwrap_or_default().to_vec(), log.lines.len())
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
             let (invocation, _) = world.take_ready().remove(0);
             world.end(invocation, result.clone());
         }
-        log.lines_after(0, &region)
+        log.lines_after(0, &region).0
     }
 
     #[tokio::test(start_paused = true)]

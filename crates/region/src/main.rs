@@ -151,10 +151,11 @@ What happens, in minutes and seconds of the Region's time, until Ctrl-C:",
 
 /// Says that the functions run, or why not, and then nothing for ever.
 async fn say_when_ready(region: &Region, lambda: &InvokeApi) -> Infallible {
-    match start_functions(region, lambda).await {
-        Ok(()) => println!("The functions run."),
-        Err(problem) => eprintln!("{problem}"),
-    }
+    // Whoever has stopped reading may still use the Region.
+    let _ = match start_functions(region, lambda).await {
+        Ok(()) => writeln!(io::stdout(), "The functions run."),
+        Err(problem) => writeln!(io::stderr(), "{problem}"),
+    };
     std::future::pending().await
 }
 
@@ -162,10 +163,10 @@ async fn say_when_ready(region: &Region, lambda: &InvokeApi) -> Infallible {
 async fn print_events(region: &Region, log: &EventLog) -> Infallible {
     let mut printed = 0;
     loop {
-        let lines = log.lines_after(printed, region);
-        printed += lines.len();
+        let (lines, count) = log.lines_after(printed, region);
+        printed = count;
         for line in lines {
-            // Whoever has stopped reading may still use the Region.
+            // As above.
             let _ = writeln!(io::stdout(), "{line}");
         }
         sleep(PRINT_INTERVAL).await;

@@ -8,12 +8,14 @@
 //! | `GET /_ebb/world` | shows time, container instances, tasks, services, groups and the last calls |
 //! | `GET /_ebb/events?after=10` | shows what has happened, from the eleventh line on |
 //! | `POST /_ebb/…` | one of the controls in `control.rs` |
+//!
+//! Nobody has to sign in, so what a browser posts for the page of another site is refused.
 
 use std::convert::Infallible;
 use std::io;
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -42,11 +44,13 @@ type ResponseBody = Either<Full<Bytes>, EndlessBody>;
 /// # Errors
 /// If no more connections can be accepted.
 pub async fn serve(region: Region, log: EventLog, listener: TcpListener) -> io::Result<Infallible> {
+    let port = listener.local_addr()?.port();
     loop {
         let (stream, _) = listener.accept().await?;
         let (region, log) = (region.clone(), log.clone());
         tokio::spawn(async move {
-            let service = service_fn(move |request| handle(region.clone(), log.clone(), request));
+            let service =
+                service_fn(move |request| handle(region.clone(), log.clone(), port, request));
             // A client that goes away, and a fault that breaks the connection, are errors of this
             // connection only.
             let _ = hyper::server::conn::http1::Builder::new()
@@ -61,9 +65,13 @@ pub async fn serve(region: Region, log: EventLog, listener: TcpListener) -> io::
 async fn handle(
     region: Region,
     log: EventLog,
+    port: u16,
     request: http::Request<Incoming>,
 ) -> Result<Response<ResponseBody>, io::Error> {
     let (parts, body) = request.into_parts();
+    if parts.method == Method::POST && is_of_another_site(&parts.headers, port) {
+        return Ok(text(StatusCode::FORBIDDEN, "a page of another site may not do that"));
+    }
     let body = match Limited::new(body, BODY_BYTES_MAX).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) => return Ok(text(StatusCode::BAD_REQUEST, &error.to_string())),
@@ -86,6 +94,13 @@ async fn handle(
         },
         _ => Ok(no_such_path()),
     }
+}
+
+/// Whether a browser says that another page than the one of this port posts. A client that is no
+/// browser names no origin.
+fn is_of_another_site(headers: &HeaderMap, port: u16) -> bool {
+    let own = ["127.0.0.1", "localhost"].map(|host| format!("http://{host}:{port}"));
+    headers.get("origin").is_some_and(|origin| !own.iter().any(|own| origin == own))
 }
 
 async fn call(region: &Region, request: &Request) -> Result<Response<ResponseBody>, io::Error> {
@@ -142,8 +157,7 @@ fn events(region: &Region, log: &EventLog, query: &str) -> Response<ResponseBody
     let Ok(after) = after else {
         return text(StatusCode::BAD_REQUEST, "after must be a number of lines");
     };
-    let lines = log.lines_after(after, region);
-    let next = after.saturating_add(lines.len());
+    let (lines, next) = log.lines_after(after, region);
     json_text(&json!({"next": next, "lines": lines}))
 }
 

@@ -57,14 +57,18 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A whole number from 0, if the call names one.
+    /// A whole number from 0, if the call names one. The model's integers have 32 bits.
     pub(super) fn number(self, key: &str) -> Result<Option<usize>, Refusal> {
         match self.value.get(key) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => match value.as_u64().map(usize::try_from) {
-                Some(Ok(number)) => Ok(Some(number)),
-                _ => Err(invalid(format!("{key} must be a whole number from 0."))),
-            },
+            Some(value) => value
+                .as_i64()
+                .and_then(|number| i32::try_from(number).ok())
+                .and_then(|number| usize::try_from(number).ok())
+                .map(Some)
+                .ok_or_else(|| {
+                    invalid(format!("{key} must be a whole number from 0 to 2147483647."))
+                }),
         }
     }
 

@@ -179,7 +179,8 @@ fn page(form: &Form, list: &str, items: Vec<String>) -> Result<String, Refusal> 
     let token = if end < items.len() {
         element("nextToken", &format!("next={end}"))
     } else {
-        String::new()
+        // EC2 lays its documents out in lines, and the token of a last page is empty (boto3#130).
+        "\n    <nextToken/>\n".to_owned()
     };
     Ok(format!("<{list}>{}</{list}>{token}", items[start..end].concat()))
 }

@@ -125,10 +125,10 @@ impl Request {
 
     fn take_effect(&self, world: &mut World, fault: Option<Fault>) -> Result<String, Refusal> {
         match self.protocol {
-            Protocol::Json if self.operation == "GetProducts" => {
-                pricing_calls::get_products(&self.body)
-            }
-            Protocol::Json => ecs_calls::run(world, &self.operation, &self.body, fault),
+            Protocol::Json => match self.operation.as_str() {
+                "GetProducts" => pricing_calls::get_products(&self.body),
+                operation => ecs_calls::run(world, operation, &self.body, fault),
+            },
             Protocol::Query => {
                 let form = query_protocol::Form::read(&self.body);
                 match self.operation.as_str() {

@@ -328,11 +328,11 @@ class Region:
         elif shape:
             self.misfits += misfits(json.loads(body), shape, operation_model.name)
 
-    def control(self, path, body=None):
+    def control(self, path, body=None, **headers):
         """The status and the text of a control path's answer. What is not bytes is sent as JSON."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         try:
-            with OPENER.open(self.url + path, data) as answer:
+            with OPENER.open(urllib.request.Request(self.url + path, data, headers)) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -580,6 +580,7 @@ class Answers(RegionTest):
         (product,) = map(json.loads, by(instanceType="m7g.large", regionCode="eu-west-1"))
         self.assertEqual(product["product"]["attributes"]["operatingSystem"], "Linux")
         self.assertEqual(by(instanceType="m7g.large", regionCode="us-east-1"), [])
+
     def test_the_attributes_of_a_cluster_are_listed_by_name_and_value(self):
         self.ecs.put_attributes(**attributes(self.one(), "ebb.keep", value="me"))
         by = functools.partial(self.ecs.list_attributes, **SHOP, **INSTANCE_TYPE)
@@ -1172,7 +1173,9 @@ class Control(RegionTest):
         standalone = [name for name in self.shown()["tasks"] if name.split()[0] in ("report", "import")]
         self.assertEqual(standalone, ["report PROVISIONING", "import PROVISIONING"])
         self.set_status(self.one(SECOND))
-        self.refuses("/_ebb/task", {"instance_id": SECOND}, {"instance_id": FIRST, "name": 1})
+        first = {"instance_id": FIRST}
+        self.refuses("/_ebb/task", {"instance_id": SECOND}, *[first | {"name": name} for name in [1, "", "a b", "<b>", "web"]])
+        self.refuses("/_ebb/task", first | {"name": "a" * 256})
 
     def test_a_stuck_service_has_no_room_for_a_replacement_and_no_task_to_spare(self):
         for service, desired in [("web", 12), ("worker", 8)]:
@@ -1187,6 +1190,8 @@ class Control(RegionTest):
         web = {"cluster": "shop", "service": "web"}
         self.refuses("/_ebb/service", {}, web, web | {"cluster": "x", "stuck": True}, web | {"stuck": 1})
         self.refuses("/_ebb/service", web | {"service": "logs", "stuck": True})
+        self.ecs.update_service(**web, desiredCount=100)
+        self.refuses("/_ebb/service", web | {"stuck": True})
 
     def test_a_second_cluster_has_a_group_and_services_of_its_own(self):
         self.control("cluster")
@@ -1208,8 +1213,18 @@ class Control(RegionTest):
         self.assertIn(FIRST, notice)
         self.assertRegex(refused, "ListClusters is refused: ThrottlingException$")
         self.assertEqual(after(1), {"lines": [refused], "next": 2})
-        self.assertEqual(after(9), {"lines": [], "next": 9})
+        self.assertEqual(after(9), {"lines": [], "next": 2})
         self.refuses("/_ebb/events?after=x", None)
+
+    def test_a_page_of_another_site_changes_nothing(self):
+        own = [self.region.url, self.region.url.replace("127.0.0.1", "localhost")]
+        for origin in ["http://example.com", "null", own[0] + "0", own[0].replace("http:", "https:")]:
+            self.assertEqual(self.region.control("/_ebb/cluster", {}, Origin=origin)[0], 403, origin)
+            self.assertEqual(self.region.control("/", b"Action=CreateTopic&Name=x", Origin=origin)[0], 403, origin)
+        self.assertEqual(len(self.ecs.list_clusters()["clusterArns"]), 1)
+        for origin in own:
+            fault = dict(operation="ListClusters", fault="throttle")
+            self.assertEqual(self.region.control("/_ebb/faults", fault, Origin=origin)[0], 200, origin)
 
     def test_a_sweep_runs_the_reaper_and_says_if_it_cannot(self):
         self.control("sweep")

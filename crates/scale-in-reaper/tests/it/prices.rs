@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use ebb_core::ids::Cluster;
 use ebb_core::prices::PriceSource;
-use ebb_core::reaper::settings::ReaperSettings;
+use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::{ClusterReport, text};
 use ebb_region::fault::Fault;
 use ebb_region::world::autoscaling::{Group, LaunchSource};
@@ -142,6 +143,40 @@ async fn prices_that_cannot_be_had_are_asked_for_once_an_hour() {
         }
         assert_eq!(asked, [1, 1, 2, 2], "{fault:?}");
     }
+}
+
+/// A Price List out of reach must not be waited for once for each cluster with a type of its own.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_is_not_asked_for_again_because_of_another_type() {
+    let mut world = both();
+    let clusters = ["bakery", "depot", "kiosk"];
+    for (number, cluster) in (13..).zip(clusters) {
+        let machine = Machine::new(&format!("z{number}.large"), 2048, 7680);
+        world.add_instance(cluster, NewInstance::new(instance_id(number)).machine(machine));
+    }
+    let names = clusters.into_iter().chain([CLUSTER]).map(Cluster::new);
+    let settings = ReaperSettings { clusters: Some(names.collect()), ..settings() };
+    let sim = Sim::start(world, settings).await;
+    for operation in ["GetProducts", "DescribeSpotPriceHistory"] {
+        sim.region.world().faults.plan(operation, Fault::Timeout, MANY);
+    }
+    assert_eq!(sim.sweep().await.clusters.len(), 4);
+    // Four clusters take two seconds without waiting, and one wait is three.
+    let took = sim.region.now().duration_since(start_time());
+    assert!(took < SignedDuration::from_secs(2 * 3), "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn spot_instances_that_come_later_have_spot_prices_before_the_hour_is_over() {
+    let settings = ReaperSettings { mode: ReaperMode::Plan, ..settings() };
+    let sim = Sim::start(small(1), settings).await;
+    assert_eq!(sources(&sim.report().await), [PriceSource::PriceList]);
+    add_spot(&mut sim.region.world(), 7..=12);
+    sim.until_next().await;
+
+    let report = sim.report().await;
+    assert_eq!(sources(&report), [PriceSource::SpotPriceHistory, PriceSource::PriceList]);
+    assert_eq!((sim.calls("GetProducts"), sim.calls("DescribeSpotPriceHistory")), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

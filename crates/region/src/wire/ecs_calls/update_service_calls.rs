@@ -100,6 +100,10 @@ mod tests {
             (json!({"service": "logs", "desiredCount": 1}), "The daemon scheduling strategy does"),
             (json!({"service": "web", "desiredCount": -1}), "desiredCount must be a whole number"),
             (
+                json!({"service": "web", "desiredCount": u64::MAX}),
+                "desiredCount must be a whole number",
+            ),
+            (
                 json!({"service": "web", "forceNewDeployment": true}),
                 "The simulated Region knows no forceNewDeployment here.",
             ),
