@@ -5,6 +5,7 @@
 mod answer;
 pub mod follow_up;
 pub mod never_joined;
+mod notice;
 pub mod owners;
 mod potential;
 pub mod reading;
@@ -20,6 +21,7 @@ mod testing;
 mod text;
 
 pub use self::answer::Answer;
+pub use self::notice::{Notice, notice};
 pub use self::potential::Potential;
 pub use self::report::{ClusterReport, OutcomeKind, RemovalOutcome};
 pub use self::text::{stranded_text, text};

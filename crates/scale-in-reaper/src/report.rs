@@ -6,18 +6,13 @@ use std::time::Duration;
 use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{Clients, Clock, Problem, notify};
 use ebb_core::reaper::settings::ReaperSettings;
-use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, RemovalOutcome, stranded_text, text};
-use ebb_core::words::count;
+use ebb_core::reaper::{Answer, ClusterReport, Notice, OutcomeKind, notice, stranded_text, text};
 use tracing::{info, warn};
 
 use crate::sweep::FUNCTION;
 
 /// A notice to people must not cost the function its answer: less than what is kept for that.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How many characters a notice has at most: SNS takes 256 KiB (SNS API, `Publish`), and people
-/// read less.
-const NOTICE_CHARS_MAX: usize = 20_000;
 
 /// Reports how the invocation came off. An error is left to the runtime, which logs it.
 pub(crate) async fn report(
@@ -34,7 +29,7 @@ pub(crate) async fn report(
         }
     }
     if let Some(topic) = &settings.notification_topic
-        && let Some((subject, message)) = notice(answer)
+        && let Some(Notice { subject, message }) = notice(answer)
     {
         notify(&clients.topics, topic, &subject, &message, NOTICE_TIMEOUT).await;
     }
@@ -47,36 +42,6 @@ pub(crate) async fn report(
         duration_ms = clock.elapsed().as_millis(),
         "{answer}"
     );
-}
-
-/// The notice to people: what was removed, which drains were taken back, and what stays DRAINING as
-/// sweeps only plan now. `None` if nothing was done that they should know.
-fn notice(answer: &Answer) -> Option<(String, String)> {
-    let clusters = answer.clusters.iter();
-    let is_told = |report: &&ClusterReport| {
-        report.all_outcomes().any(is_notable) || !report.stranded.is_empty()
-    };
-    let texts: Vec<_> = clusters.filter(is_told).map(text).collect();
-    if texts.is_empty() {
-        return None;
-    }
-    let stranded: usize = answer.clusters.iter().map(|report| report.stranded.len()).sum();
-    let removed = count(removed(answer), "container instance");
-    let subject = match reactivated(answer) {
-        // Nothing is removed where sweeps only plan.
-        0 if stranded > 0 => {
-            format!("Ebb only plans, and left {} DRAINING", count(stranded, "container instance"))
-        }
-        0 => format!("Ebb removes {removed}"),
-        1 => format!("Ebb removes {removed}; 1 is ACTIVE again"),
-        reactivated => format!("Ebb removes {removed}; {reactivated} are ACTIVE again"),
-    };
-    Some((subject, texts.join("\n").chars().take(NOTICE_CHARS_MAX).collect()))
-}
-
-fn is_notable(outcome: &RemovalOutcome) -> bool {
-    let removed = matches!(outcome.outcome, OutcomeKind::Terminating | OutcomeKind::Draining);
-    removed || outcome.reactivated || outcome.outcome.is_failure()
 }
 
 fn removed(answer: &Answer) -> usize {
