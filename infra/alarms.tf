@@ -89,6 +89,13 @@ locals {
         text       = "Four fifths of the lifecycle drainer's reserved concurrency are in use. Reserve as many executions as instances may be terminated at once."
       }
     }
+    scale-in-reaper = {
+      sweeps-failed = {
+        metric     = { namespace = var.metrics_namespace, name = "SweepsFailed", statistic = "Sum" }
+        dimensions = { function = "scale-in-reaper" }
+        text       = "A sweep failed for at least one cluster, and nothing is removed there. The log says which and why (saved query \"errors\"). Mend the cause: the next sweep looks afresh."
+      }
+    }
   }
 
   account_alarms = {
@@ -143,7 +150,7 @@ resource "aws_cloudwatch_metric_alarm" "sweep_missing" {
   count = local.scale_in_reaper ? 1 : 0
 
   alarm_name          = "${var.name_prefix}-scale-in-reaper-sweep-missing"
-  alarm_description   = "The scale-in reaper has finished no sweep for ${var.sweep_missing_hours} hours. See its errors (saved query \"errors\") and whether its schedule is enabled. Runbook: ${var.runbook_url}#scale-in-reaper-sweep-missing"
+  alarm_description   = "The scale-in reaper has finished no sweep of its schedule for ${var.sweep_missing_hours} hours without a cluster that failed. See its errors (saved query \"errors\") and whether its schedule is enabled. Runbook: ${var.runbook_url}#scale-in-reaper-sweep-missing"
   namespace           = var.metrics_namespace
   metric_name         = "Sweeps"
   statistic           = "Sum"

@@ -58,10 +58,16 @@ locals {
       stat     = "Average"
     },
     {
+      title    = "Sweeps: finished and failed"
+      function = "scale-in-reaper"
+      metrics  = ["Sweeps", "SweepsFailed"]
+      stat     = "Sum"
+    },
+    {
       title    = "Sweeps: seconds"
       function = "scale-in-reaper"
-      metrics  = ["Sweeps", "SweepSeconds"]
-      stat     = "Sum"
+      metrics  = ["SweepSeconds"]
+      stat     = "Maximum"
     },
   ]
 

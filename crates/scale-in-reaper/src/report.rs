@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{Clients, Clock, Problem, notify};
+use ebb_core::reaper::request::Request;
 use ebb_core::reaper::settings::ReaperSettings;
 use ebb_core::reaper::{Answer, ClusterReport, Notice, OutcomeKind, notice, stranded_text, text};
 use tracing::{info, warn};
@@ -14,10 +15,11 @@ use crate::sweep::FUNCTION;
 /// A notice to people must not cost the function its answer: less than what is kept for that.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reports how the invocation came off. An error is left to the runtime, which logs it.
+/// Reports how the invocation came off. It was no sweep without a `request`. An error is left to the runtime, which logs it.
 pub(crate) async fn report(
     clients: &Clients,
     settings: &ReaperSettings,
+    request: Option<Request>,
     answer: &Answer,
     problems: &[Problem],
     clock: Clock,
@@ -33,7 +35,7 @@ pub(crate) async fn report(
     {
         notify(&clients.topics, topic, &subject, &message, NOTICE_TIMEOUT).await;
     }
-    for metrics in metrics_of(answer, problems, clock) {
+    for metrics in metrics_of(request, answer, problems, clock) {
         metrics::print(&settings.metrics_namespace, FUNCTION, clock.now(), &metrics);
     }
     info!(
@@ -55,12 +57,20 @@ fn reactivated(answer: &Answer) -> usize {
 
 /// One line for the sweep, and one for each cluster: CloudWatch puts the values of several clusters
 /// together.
-fn metrics_of(answer: &Answer, problems: &[Problem], clock: Clock) -> Vec<Vec<Metric>> {
+fn metrics_of(
+    request: Option<Request>,
+    answer: &Answer,
+    problems: &[Problem],
+    clock: Clock,
+) -> Vec<Vec<Metric>> {
+    // Who names a mode is a person, who says nothing about whether the schedule works.
+    let is_scheduled = request.is_some_and(|request| request.mode.is_none());
     let removable = answer.clusters.iter().map(|report| report.plan.remove.len()).sum();
     let outcomes = answer.clusters.iter().flat_map(ClusterReport::all_outcomes);
     let failed = problems.len() + outcomes.filter(|outcome| outcome.outcome.is_failure()).count();
     let mut lines = vec![vec![
-        metric("Sweeps", usize::from(answer.ignored.is_none())),
+        metric("Sweeps", usize::from(is_scheduled && problems.is_empty())),
+        metric("SweepsFailed", usize::from(request.is_some() && !problems.is_empty())),
         metric("InstancesRemovable", removable),
         metric("InstancesRemoved", removed(answer)),
         metric("InstancesReactivated", reactivated(answer)),
