@@ -64,6 +64,11 @@ locals {
         dimensions = { function = "lifecycle-drainer" }
         text       = "A hook's own time-out cut tasks off: no heartbeat came in time. See the lifecycle drainer's errors and throttles. Raise hook_heartbeat_timeout_seconds, or reserve executions for it."
       }
+      heartbeats-failed = {
+        metric     = { namespace = var.metrics_namespace, name = "HeartbeatsFailed", statistic = "Sum" }
+        dimensions = { function = "lifecycle-drainer" }
+        text       = "A heartbeat failed, all attempts included. The next one makes up for it; if that fails too, the hook's own time-out cuts tasks off. The log says why (saved query \"errors\"). Allow what the role lacks, or find who uses up the account's calls to Auto Scaling."
+      }
       stuck = {
         metric     = { namespace = var.metrics_namespace, name = "Stuck", statistic = "Sum" }
         dimensions = { function = "lifecycle-drainer" }

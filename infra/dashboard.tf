@@ -18,7 +18,7 @@ locals {
     {
       title    = "Terminations: drains"
       function = "lifecycle-drainer"
-      metrics  = ["Started", "Completed", "TimedOut", "HookTimedOut", "WouldDrain", "Stuck", "Failed"]
+      metrics  = ["Started", "Completed", "TimedOut", "HookTimedOut", "WouldDrain", "Stuck", "HeartbeatsFailed", "Failed"]
       stat     = "Sum"
     },
     {
