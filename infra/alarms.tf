@@ -64,6 +64,11 @@ locals {
         dimensions = { function = "lifecycle-drainer" }
         text       = "A hook's own time-out cut tasks off: no heartbeat came in time. See the lifecycle drainer's errors and throttles. Raise hook_heartbeat_timeout_seconds, or reserve executions for it."
       }
+      heartbeats-failed = {
+        metric     = { namespace = var.metrics_namespace, name = "HeartbeatsFailed", statistic = "Sum" }
+        dimensions = { function = "lifecycle-drainer" }
+        text       = "A heartbeat failed, all attempts included. The next one makes up for it; if that fails too, the hook's own time-out cuts tasks off. The log says why (saved query \"errors\"). Allow what the role lacks, or find who uses up the account's calls to Auto Scaling."
+      }
       stuck = {
         metric     = { namespace = var.metrics_namespace, name = "Stuck", statistic = "Sum" }
         dimensions = { function = "lifecycle-drainer" }
@@ -87,6 +92,13 @@ locals {
         dimensions = { FunctionName = "${var.name_prefix}-lifecycle-drainer" }
         threshold  = max(1, floor(0.8 * lookup(var.reserved_concurrency, "lifecycle-drainer", 0)))
         text       = "Four fifths of the lifecycle drainer's reserved concurrency are in use. Reserve as many executions as instances may be terminated at once."
+      }
+    }
+    scale-in-reaper = {
+      sweeps-failed = {
+        metric     = { namespace = var.metrics_namespace, name = "SweepsFailed", statistic = "Sum" }
+        dimensions = { function = "scale-in-reaper" }
+        text       = "A sweep failed for at least one cluster, and nothing is removed there. The log says which and why (saved query \"errors\"). Mend the cause: the next sweep looks afresh."
       }
     }
   }
@@ -143,7 +155,7 @@ resource "aws_cloudwatch_metric_alarm" "sweep_missing" {
   count = local.scale_in_reaper ? 1 : 0
 
   alarm_name          = "${var.name_prefix}-scale-in-reaper-sweep-missing"
-  alarm_description   = "The scale-in reaper has finished no sweep for ${var.sweep_missing_hours} hours. See its errors (saved query \"errors\") and whether its schedule is enabled. Runbook: ${var.runbook_url}#scale-in-reaper-sweep-missing"
+  alarm_description   = "The scale-in reaper has finished no sweep of its schedule for ${var.sweep_missing_hours} hours without a cluster that failed. See its errors (saved query \"errors\") and whether its schedule is enabled. Runbook: ${var.runbook_url}#scale-in-reaper-sweep-missing"
   namespace           = var.metrics_namespace
   metric_name         = "Sweeps"
   statistic           = "Sum"

@@ -18,7 +18,7 @@ locals {
     {
       title    = "Terminations: drains"
       function = "lifecycle-drainer"
-      metrics  = ["Started", "Completed", "TimedOut", "HookTimedOut", "WouldDrain", "Stuck", "Failed"]
+      metrics  = ["Started", "Completed", "TimedOut", "HookTimedOut", "WouldDrain", "Stuck", "HeartbeatsFailed", "Failed"]
       stat     = "Sum"
     },
     {
@@ -58,10 +58,16 @@ locals {
       stat     = "Average"
     },
     {
+      title    = "Sweeps: finished and failed"
+      function = "scale-in-reaper"
+      metrics  = ["Sweeps", "SweepsFailed"]
+      stat     = "Sum"
+    },
+    {
       title    = "Sweeps: seconds"
       function = "scale-in-reaper"
-      metrics  = ["Sweeps", "SweepSeconds"]
-      stat     = "Sum"
+      metrics  = ["SweepSeconds"]
+      stat     = "Maximum"
     },
   ]
 

@@ -500,7 +500,7 @@ variable "schedule_expression" {
 }
 
 variable "sweep_missing_hours" {
-  description = "Alarm if the scale-in reaper has finished no sweep for this many hours. More than the time between two sweeps."
+  description = "Alarm if the scale-in reaper has finished no sweep of its schedule for this many hours without a cluster that failed. More than the time between two sweeps."
   type        = number
   default     = 2
   nullable    = false

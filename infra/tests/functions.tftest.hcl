@@ -51,6 +51,7 @@ run "every_function_has_what_it_needs" {
       [
         "spot-drainer-latency", "spot-drainer-undelivered", "spot-drainer-notices-age", "lifecycle-drainer-timed-out",
         "lifecycle-drainer-hook-timed-out", "lifecycle-drainer-stuck", "lifecycle-drainer-recursion-dropped", "lifecycle-drainer-undelivered",
+        "lifecycle-drainer-heartbeats-failed", "scale-in-reaper-sweeps-failed",
       ],
       keys(aws_cloudwatch_metric_alarm.this),
     )) == 0

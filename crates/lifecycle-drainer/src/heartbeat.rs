@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use ebb_aws::{ActionStatus, AwsErrorKind, Problem};
+use ebb_aws::{ActionStatus, AwsError, AwsErrorKind, Problem};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tracing::warn;
 
 use crate::drain::Drain;
+use crate::report;
 
 /// The longest that an action may wait, however often it gets a heartbeat: 48 hours, or a hundred
 /// heartbeat time-outs, whichever is shorter.
@@ -47,7 +48,7 @@ impl Heartbeat {
     ) -> Result<Option<Self>, Problem> {
         // Counted from before the call: by then it may have taken effect.
         let expires = expiry(drain.clock.now(), timeout);
-        let status = drain.clients.auto_scaling.heartbeat(drain.action).await?;
+        let status = record(drain).await?;
         let due = Instant::now() + timeout / HEARTBEATS_PER_TIMEOUT;
         Ok(match status {
             ActionStatus::Active => Some(Self { timeout, due, expires }),
@@ -59,11 +60,11 @@ impl Heartbeat {
     /// one that is denied, as all that follow would be.
     pub(crate) async fn send(&mut self, drain: Drain<'_>) -> Result<ActionStatus, Problem> {
         let expires = expiry(drain.clock.now(), self.timeout);
-        let sent = drain.clients.auto_scaling.heartbeat(drain.action).await;
+        let recorded = record(drain).await;
         // Counted from the end of the call, and also after a failure: a call that was slow or
         // throttled is not followed by another at once.
         self.due = Instant::now() + self.timeout / HEARTBEATS_PER_TIMEOUT;
-        match sent {
+        match recorded {
             Ok(ActionStatus::Active) => {
                 self.expires = expires;
                 Ok(ActionStatus::Active)
@@ -71,11 +72,23 @@ impl Heartbeat {
             Ok(ActionStatus::Over) => Ok(ActionStatus::Over),
             Err(error) if error.kind == AwsErrorKind::Denied => Err(error.into()),
             Err(error) => {
-                warn!("Waiting for the next heartbeat: {}", Problem::from(error).text);
+                warn!(
+                    ec2.instance_id = %drain.action.instance_id,
+                    "Waiting for the next heartbeat: {}", Problem::from(error).text
+                );
                 Ok(ActionStatus::Active)
             }
         }
     }
+}
+
+/// Records a heartbeat, and counts one that fails: after a few in a row the hook cuts tasks off.
+async fn record(drain: Drain<'_>) -> Result<ActionStatus, AwsError> {
+    let recorded = drain.clients.auto_scaling.heartbeat(drain.action).await;
+    if recorded.is_err() {
+        report::print_heartbeat_failed(drain);
+    }
+    recorded
 }
 
 /// When an action ends that was kept alive at a moment, or began then.

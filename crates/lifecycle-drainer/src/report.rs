@@ -49,6 +49,11 @@ pub(crate) fn print_stuck(drain: Drain<'_>) {
     print_metric(drain, "Stuck", Unit::Count, 1.0);
 }
 
+/// Prints that a heartbeat failed, after all attempts.
+pub(crate) fn print_heartbeat_failed(drain: Drain<'_>) {
+    print_metric(drain, "HeartbeatsFailed", Unit::Count, 1.0);
+}
+
 fn print_metric(drain: Drain<'_>, name: &'static str, unit: Unit, value: f64) {
     let namespace = &drain.settings.metrics_namespace;
     metrics::print(namespace, FUNCTION, drain.clock.now(), &[Metric { name, unit, value }]);

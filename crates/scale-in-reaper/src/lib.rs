@@ -59,21 +59,22 @@ impl ScaleInReaper {
     ) -> Result<Answer, HandlerError> {
         let clock = Clock::start(now);
         let mut answer = Answer { mode: self.settings.mode, clusters: Vec::new(), ignored: None };
-        let mut problems = Vec::new();
+        let (mut problems, mut request) = (Vec::new(), None);
         match request::read(payload) {
             Err(error) => problems.push(Problem::from(error)),
             Ok(Event::Ignored { why, .. }) => answer.ignored = Some(why),
-            Ok(Event::Ours(request)) => {
-                if request.exceeds(self.settings.mode) {
+            Ok(Event::Ours(asked)) => {
+                request = Some(asked);
+                if asked.exceeds(self.settings.mode) {
                     warn!("Asked to act, but REAPER_MODE is `plan`: nothing will be changed");
                 }
-                answer.mode = request.mode(self.settings.mode);
+                answer.mode = asked.mode(self.settings.mode);
                 // Boxed, as the SDK's futures are large and deeply nested.
                 (answer.clusters, problems) =
                     Box::pin(self.sweep(answer.mode, clock, deadline)).await;
             }
         }
-        report(&self.clients, &self.settings, &answer, &problems, clock).await;
+        report(&self.clients, &self.settings, request, &answer, &problems, clock).await;
         HandlerError::of(&problems).map_or(Ok(answer), Err)
     }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{Clients, Clock, Problem, notify};
+use ebb_core::reaper::request::Request;
 use ebb_core::reaper::settings::ReaperSettings;
-use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, RemovalOutcome, stranded_text, text};
-use ebb_core::words::count;
+use ebb_core::reaper::{Answer, ClusterReport, Notice, OutcomeKind, notice, stranded_text, text};
 use tracing::{info, warn};
 
 use crate::sweep::FUNCTION;
@@ -15,14 +15,11 @@ use crate::sweep::FUNCTION;
 /// A notice to people must not cost the function its answer: less than what is kept for that.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many characters a notice has at most: SNS takes 256 KiB (SNS API, `Publish`), and people
-/// read less.
-const NOTICE_CHARS_MAX: usize = 20_000;
-
-/// Reports how the invocation came off. An error is left to the runtime, which logs it.
+/// Reports how the invocation came off. It was no sweep without a `request`. An error is left to the runtime, which logs it.
 pub(crate) async fn report(
     clients: &Clients,
     settings: &ReaperSettings,
+    request: Option<Request>,
     answer: &Answer,
     problems: &[Problem],
     clock: Clock,
@@ -34,11 +31,11 @@ pub(crate) async fn report(
         }
     }
     if let Some(topic) = &settings.notification_topic
-        && let Some((subject, message)) = notice(answer)
+        && let Some(Notice { subject, message }) = notice(answer)
     {
         notify(&clients.topics, topic, &subject, &message, NOTICE_TIMEOUT).await;
     }
-    for metrics in metrics_of(answer, problems, clock) {
+    for metrics in metrics_of(request, answer, problems, clock) {
         metrics::print(&settings.metrics_namespace, FUNCTION, clock.now(), &metrics);
     }
     info!(
@@ -47,43 +44,6 @@ pub(crate) async fn report(
         duration_ms = clock.elapsed().as_millis(),
         "{answer}"
     );
-}
-
-/// The notice to people: what was removed, which drains were taken back, and what stays DRAINING as
-/// sweeps only plan now. `None` if nothing was done that they should know.
-fn notice(answer: &Answer) -> Option<(String, String)> {
-    let clusters = answer.clusters.iter();
-    let is_told = |report: &&ClusterReport| {
-        report.all_outcomes().any(is_notable) || !report.stranded.is_empty()
-    };
-    let texts: Vec<_> = clusters.filter(is_told).map(text).collect();
-    if texts.is_empty() {
-        return None;
-    }
-    let stranded: usize = answer.clusters.iter().map(|report| report.stranded.len()).sum();
-    let removed = count(removed(answer), "container instance");
-    let removes = match answer.of_kind(OutcomeKind::LeftToEcs).count() {
-        0 => format!("Ebb removes {removed}"),
-        left => format!("Ebb removes {removed}, and leaves {left} to ECS"),
-    };
-    let subject = match reactivated(answer) {
-        // Nothing is removed where sweeps only plan.
-        0 if stranded > 0 => {
-            format!("Ebb only plans, and left {} DRAINING", count(stranded, "container instance"))
-        }
-        0 => removes,
-        1 => format!("{removes}; 1 is ACTIVE again"),
-        reactivated => format!("{removes}; {reactivated} are ACTIVE again"),
-    };
-    Some((subject, texts.join("\n").chars().take(NOTICE_CHARS_MAX).collect()))
-}
-
-fn is_notable(outcome: &RemovalOutcome) -> bool {
-    let removed = matches!(
-        outcome.outcome,
-        OutcomeKind::Terminating | OutcomeKind::Draining | OutcomeKind::LeftToEcs
-    );
-    removed || outcome.reactivated || outcome.outcome.is_failure()
 }
 
 fn removed(answer: &Answer) -> usize {
@@ -97,12 +57,20 @@ fn reactivated(answer: &Answer) -> usize {
 
 /// One line for the sweep, and one for each cluster: CloudWatch puts the values of several clusters
 /// together.
-fn metrics_of(answer: &Answer, problems: &[Problem], clock: Clock) -> Vec<Vec<Metric>> {
+fn metrics_of(
+    request: Option<Request>,
+    answer: &Answer,
+    problems: &[Problem],
+    clock: Clock,
+) -> Vec<Vec<Metric>> {
+    // Who names a mode is a person, who says nothing about whether the schedule works.
+    let is_scheduled = request.is_some_and(|request| request.mode.is_none());
     let removable = answer.clusters.iter().map(|report| report.plan.remove.len()).sum();
     let outcomes = answer.clusters.iter().flat_map(ClusterReport::all_outcomes);
     let failed = problems.len() + outcomes.filter(|outcome| outcome.outcome.is_failure()).count();
     let mut lines = vec![vec![
-        metric("Sweeps", usize::from(answer.ignored.is_none())),
+        metric("Sweeps", usize::from(is_scheduled && problems.is_empty())),
+        metric("SweepsFailed", usize::from(request.is_some() && !problems.is_empty())),
         metric("InstancesRemovable", removable),
         metric("InstancesRemoved", removed(answer)),
         metric("InstancesLeftToEcs", answer.of_kind(OutcomeKind::LeftToEcs).count()),

@@ -14,7 +14,7 @@ use crate::reaper::settings::ReaperMode;
 /// A sweep that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    /// The mode that is asked for; `None` leaves it to the settings.
+    /// The mode that is asked for; `None`, as of a schedule, leaves it to the settings.
     pub mode: Option<ReaperMode>,
 }
 

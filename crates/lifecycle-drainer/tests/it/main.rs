@@ -10,6 +10,7 @@ mod ec2_ends;
 mod events;
 mod executions;
 mod forged;
+mod heartbeats;
 mod hops;
 mod lagging_reads;
 mod many_clusters;

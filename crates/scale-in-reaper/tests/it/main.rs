@@ -10,6 +10,7 @@ mod faults;
 mod follow_ups;
 mod hooks;
 mod interruptions;
+mod metrics;
 mod owners;
 mod prices;
 mod rebalancing;
