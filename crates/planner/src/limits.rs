@@ -1,11 +1,11 @@
 //! How far a plan may go, whatever there is room for: minimums, shares, balanced zones, headroom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::eligibility::Held;
 use crate::headroom::headroom;
 use crate::ids::GroupName;
-use crate::index::{GroupIndex, InstanceIndex, Table, ZoneIndex};
+use crate::index::{ClassIndex, GroupIndex, InstanceIndex, Table, ZoneIndex};
 use crate::inventory::{Group, Inventory};
 use crate::managed_scaling::Spare;
 use crate::model::Model;
@@ -133,6 +133,7 @@ impl GroupLimit {
         inventory: &Inventory,
         name: Option<&GroupName>,
         draining: &BTreeMap<&GroupName, i64>,
+        waiting: &BTreeMap<&GroupName, usize>,
         held: &BTreeMap<GroupName, Held>,
     ) -> Self {
         // Instances in no group are no candidates, and neither are those of a group that was not
@@ -147,7 +148,8 @@ impl GroupLimit {
             // already.
             capacity_left: above_minimum.saturating_sub(draining),
             managed: group.zip(name).and_then(|(group, name)| {
-                Spare::new(inventory, name, group, held.contains_key(name))
+                let waiting = waiting.get(name).copied().unwrap_or_default();
+                Spare::new(inventory, name, group, waiting, held.contains_key(name))
             }),
             // Every group gets an instance right after this, which lowers it.
             weight_min: i64::MAX,
@@ -403,6 +405,7 @@ impl GroupMembership {
         held: &BTreeMap<GroupName, Held>,
     ) -> Self {
         let draining = draining_capacity(inventory);
+        let waiting = waiting_tasks(inventory, model);
         let mut group_indices = BTreeMap::<Option<&GroupName>, GroupIndex>::new();
         let mut zone_indices = BTreeMap::<(GroupIndex, &str), ZoneIndex>::new();
         let mut groups = Table::<GroupIndex, GroupLimit>::default();
@@ -410,9 +413,9 @@ impl GroupMembership {
         for &position in model.origin.iter() {
             let instance = &inventory.instances[position];
             let name = instance.group.as_ref();
-            let group = *group_indices
-                .entry(name)
-                .or_insert_with(|| groups.push(GroupLimit::new(inventory, name, &draining, held)));
+            let group = *group_indices.entry(name).or_insert_with(|| {
+                groups.push(GroupLimit::new(inventory, name, &draining, &waiting, held))
+            });
             let limit = &mut groups[group];
             let zone = *zone_indices
                 .entry((group, instance.zone.as_str()))
@@ -429,6 +432,25 @@ impl GroupMembership {
         }
         Self { groups, group_of, zone_of }
     }
+}
+
+/// By group: the tasks that wait for a place, fit somewhere, and may run on one of its instances.
+fn waiting_tasks<'i, const D: usize>(
+    inventory: &'i Inventory,
+    model: &Model<D>,
+) -> BTreeMap<&'i GroupName, usize> {
+    let mut classes = BTreeMap::<&GroupName, BTreeSet<ClassIndex>>::new();
+    for (instance, &position) in model.origin.enumerate() {
+        if let Some(group) = &inventory.instances[position].group {
+            classes.entry(group).or_default().insert(model.class[instance]);
+        }
+    }
+    let waiting = |classes: BTreeSet<ClassIndex>| {
+        let may_come =
+            model.kinds.iter().filter(|kind| kind.classes().any(|it| classes.contains(&it)));
+        may_come.map(|kind| kind.in_flight as usize).sum()
+    };
+    classes.into_iter().map(|(group, classes)| (group, waiting(classes))).collect()
 }
 
 /// By group: what drains already and has not left its desired capacity yet, as the group is not

@@ -27,11 +27,13 @@ pub(crate) struct Spare {
 }
 
 impl Spare {
-    /// `None` if no managed scaling decides the size of the group.
+    /// `None` if no managed scaling decides the size of the group. `waiting` are the tasks that wait
+    /// for a place and could run in it.
     pub(crate) fn new(
         inventory: &Inventory,
         name: &GroupName,
         group: &Group,
+        waiting: usize,
         is_held: bool,
     ) -> Option<Self> {
         let scaling = group.managed_scaling?;
@@ -41,7 +43,7 @@ impl Spare {
         let active = || in_service(inventory, name).filter(|instance| !instance.is_draining());
         let empty = active().filter(|instance| instance.is_empty()).count();
         // Each task that is on its way may take an empty instance of its own.
-        let needed = active().count() - empty + empty.min(tasks_in_flight(inventory));
+        let needed = active().count() - empty + empty.min(waiting);
         let beyond = share * count(active().count()) - 100 * count(needed);
         Some(Self { share, beyond, target_capacity: scaling.target_capacity })
     }
@@ -70,7 +72,10 @@ impl Spare {
 pub(crate) fn undone_groups(inventory: &Inventory, plan: &Plan) -> BTreeMap<GroupName, u32> {
     let going: BTreeSet<_> = plan.remove.iter().map(|removal| &removal.instance_id).collect();
     let moving: usize = plan.remove.iter().map(|removal| removal.reason.tasks()).sum();
-    let arriving = moving + tasks_in_flight(inventory);
+    // What fits nowhere is not among those that room is reserved for: it would hold groups for ever.
+    let waiting = plan.reserved.iter().map(|reserved| reserved.tasks);
+    let waiting = usize::try_from(waiting.fold(0, u64::saturating_add)).unwrap_or(usize::MAX);
+    let arriving = waiting.saturating_add(moving);
     let shrunk: BTreeSet<_> = plan.remove.iter().map(|removal| &removal.group).collect();
     let mut undone = BTreeMap::new();
     for name in shrunk {
@@ -140,14 +145,6 @@ fn in_service<'i>(
 /// From 1 to 100. Source: ECS API, `ManagedScaling.targetCapacity`.
 fn target_capacity(scaling: ManagedScaling) -> i64 {
     scaling.target_capacity.clamp(1, 100).into()
-}
-
-/// How many tasks are to be placed. What one says that cannot be true is more than there are
-/// instances.
-fn tasks_in_flight(inventory: &Inventory) -> usize {
-    let in_flight = inventory.services.iter().map(|service| service.in_flight);
-    let in_flight = in_flight.fold(0, u64::saturating_add);
-    usize::try_from(in_flight).unwrap_or(usize::MAX).min(inventory.instances.len())
 }
 
 fn count(instances: usize) -> i64 {

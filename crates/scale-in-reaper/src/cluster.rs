@@ -7,6 +7,7 @@ use ebb_core::reaper::follow_up::{Load, follow_up, stranded};
 use ebb_core::reaper::planned::would_remove;
 use ebb_core::reaper::reading::unregistered_members;
 use ebb_core::reaper::settings::ReaperMode;
+use ebb_core::reaper::termination::keep_groups_balanced;
 use ebb_core::reaper::{ClusterReport, OutcomeKind, Potential};
 use ebb_planner::{plan, spare_instances};
 
@@ -40,7 +41,8 @@ pub(crate) async fn sweep_cluster(
     let planned = plan(inventory, &sweep.policy, now);
     let potential = Potential::new(&planned, inventory, &sweep.policy, now);
     let load = Load { headroom: planned.headroom_before, unplaced: observation.unplaced };
-    let decided = follow_up(inventory, &sweep.policy, &load, FUNCTION, now);
+    let mut decided = follow_up(inventory, &sweep.policy, &load, FUNCTION, now);
+    keep_groups_balanced(inventory, &mut decided, groups.zones());
 
     // Who asks for a plan while sweeps act leaves nothing behind: the next one goes on.
     let stranded = match sweep.settings.mode {

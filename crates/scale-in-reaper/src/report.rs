@@ -15,7 +15,8 @@ use crate::sweep::FUNCTION;
 /// A notice to people must not cost the function its answer: less than what is kept for that.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reports how the invocation came off. It was no sweep without a `request`. An error is left to the runtime, which logs it.
+/// Reports how the invocation came off. It was no sweep without a `request`. An error is left to the
+/// runtime, which logs it.
 pub(crate) async fn report(
     clients: &Clients,
     settings: &ReaperSettings,

@@ -2,8 +2,8 @@
 //! while ago: nothing of it is to be drained then.
 //!
 //! Told by what a sweep reads anyway. CloudWatch's alarms and the group's activities would say it
-//! as well, for calls and permissions of their own. What managed scaling leaves of a group at rest is for the
-//! planner to say.
+//! as well, for calls and permissions of their own. What managed scaling leaves of a group at rest is
+//! for the planner to say.
 
 use ebb_planner::Group;
 use jiff::{SignedDuration, Timestamp};

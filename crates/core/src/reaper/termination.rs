@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_planner::{Group, Plan, Removal, RemoveReason, Task};
+use ebb_planner::{Group, Instance, Inventory, Plan, Removal, RemoveReason, Task};
 
 use crate::auto_scaling::LifecycleState;
 use crate::ids::{GroupName, HookName, InstanceId, TopicArn};
+use crate::reaper::follow_up::FollowUp;
 
 /// The hook that ECS puts on the groups of capacity providers with managed draining: ECS then holds
 /// an instance until it is empty. Source: ECS Developer Guide, managed-instance-draining.
@@ -162,6 +163,43 @@ pub fn steps_after_drain(
     steps
 }
 
+/// Lets instances wait that are empty by now, where their group would be out of balance without them
+/// and others of it drain with tasks: it could terminate one of those, as [`steps_after_drain`] says.
+/// They wait no longer than the others drain. `decisions` are those about the inventory.
+pub fn keep_groups_balanced(
+    inventory: &Inventory,
+    decisions: &mut [(usize, FollowUp)],
+    mut zones: GroupZones,
+) {
+    let with_tasks = inventory.instances.iter().filter(|instance| {
+        instance.is_draining() && instance.is_in_service() && !instance.is_empty()
+    });
+    let at_risk: BTreeSet<_> = with_tasks.filter_map(|busy| busy.group.as_ref()).collect();
+    let mut open: Vec<(&Instance, &mut FollowUp)> = decisions
+        .iter_mut()
+        .map(|(index, decision)| (&inventory.instances[*index], decision))
+        .filter(|(_, decision)| matches!(decision, FollowUp::Terminate(_)))
+        .filter(|(instance, _)| instance.group.as_ref().is_some_and(|name| at_risk.contains(name)))
+        .collect();
+    // In passes, as above.
+    loop {
+        let before = open.len();
+        open.retain(|(instance, _)| {
+            instance.group.as_ref().is_some_and(|name| !zones.take(name, &instance.zone))
+        });
+        if open.len() == before {
+            break;
+        }
+    }
+    for (_, decision) in open {
+        *decision = FollowUp::Wait(
+            "its tasks have stopped; others of its group drain, which would be out of balance \
+             without it"
+                .to_owned(),
+        );
+    }
+}
+
 /// Whether an instance that had nothing but the daemon tasks `before` when it was to be drained has
 /// nothing else now that it drains. `seen` are the ids of its tasks that have not stopped. A read may
 /// be some seconds old, and the answer of the call that drained it is not: `counted` are the tasks
@@ -206,7 +244,8 @@ mod tests {
     use ebb_planner::{Instance, Inventory, Policy, TaskKind};
 
     use super::*;
-    use crate::reaper::testing::{NOW, group_name, instance, inventory, managed_scaling};
+    use crate::ecs::ContainerInstanceStatus;
+    use crate::reaper::testing::{NOW, group_name, instance, inventory, managed_scaling, task};
 
     const OURS: &str = "arn:aws:sns:eu-west-1:111122223333:ebb-lifecycle";
 
@@ -329,6 +368,45 @@ mod tests {
         assert_eq!(beside_drains(&["a", "a"], &["a"]), "LL", "one zone");
         assert_eq!(steps(&["a", "a", "a"], &["b", "b"], false, false), "LLL", "nothing drains");
         assert_eq!(steps(&["a", "a"], &["b", "b"], true, true), "TT", "what a hook holds is safe");
+    }
+
+    /// What becomes of the emptied instances 1, 2, … in these zones, with one in each of `others`
+    /// that drains with a task on it, if `drain`, or is ACTIVE; T or W for each: terminate, wait.
+    fn followed_up(zones: &[&str], others: &[&str], drain: bool) -> String {
+        let emptied = zones.iter().map(|zone| (zone, Vec::new()));
+        let busy = others.iter().map(|zone| (zone, vec![task(TaskKind::Standalone)]));
+        let instances = (1..).zip(emptied.chain(busy)).map(|(number, (zone, tasks))| Instance {
+            status: if drain || tasks.is_empty() {
+                ContainerInstanceStatus::Draining
+            } else {
+                ContainerInstanceStatus::Active
+            },
+            zone: (*zone).to_owned(),
+            tasks: Some(tasks),
+            ..instance(number)
+        });
+        let inventory = inventory(instances.collect());
+        let mut group_zones = GroupZones::default();
+        for zone in zones.iter().chain(others) {
+            group_zones.add(&group_name(), zone, 1);
+        }
+        let mut decisions: Vec<_> =
+            (0..zones.len()).map(|index| (index, FollowUp::Terminate(String::new()))).collect();
+        keep_groups_balanced(&inventory, &mut decisions, group_zones);
+        let letter = |(_, decision): &(usize, FollowUp)| match decision {
+            FollowUp::Terminate(_) => 'T',
+            FollowUp::Wait(_) => 'W',
+            decision => panic!("{decision:?}"),
+        };
+        decisions.iter().map(letter).collect()
+    }
+
+    #[test]
+    fn what_an_earlier_sweep_drained_goes_as_long_as_its_group_stays_balanced() {
+        assert_eq!(followed_up(&["a", "a"], &["b", "b"], true), "TW", "b has two with tasks");
+        assert_eq!(followed_up(&["a", "b"], &["a", "b"], true), "TT");
+        assert_eq!(followed_up(&["a", "a", "b", "b"], &["a"], true), "TTTT", "in whatever order");
+        assert_eq!(followed_up(&["a", "a"], &["b", "b"], false), "TT", "nothing drains");
     }
 
     #[test]

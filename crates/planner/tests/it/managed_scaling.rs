@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use ebb_planner::{
-    Group, Instance, Inventory, ManagedScaling, Plan, Policy, Task, TaskKind, is_kept_as_spare,
-    plan, spare_instances,
+    CAPACITY_PROVIDER, Group, Instance, Inventory, ManagedScaling, Plan, Policy, Task, TaskKind,
+    is_kept_as_spare, plan, spare_instances,
 };
 use jiff::SignedDuration;
 
@@ -126,6 +126,35 @@ fn each_task_that_waits_for_a_place_may_need_an_empty_instance() {
         inventory.services[0].in_flight = in_flight;
         assert_eq!(planned(&inventory).remove.len(), goes, "{in_flight} tasks");
     }
+}
+
+#[test]
+fn what_waits_for_a_place_that_the_group_does_not_have_needs_no_instance_of_it() {
+    for (cpu, provider, goes) in [(10, "managed", 4), (10, "alone", 6), (2_000, "managed", 6)] {
+        let mut inventory = cluster(4, 1, 6, scaling(100));
+        pin(&mut inventory);
+        for instance in &mut inventory.instances {
+            instance.attributes.insert(CAPACITY_PROVIDER.to_owned(), "managed".to_owned());
+        }
+        let mut apart = instance(10, 1, 0, room(1_000, 1_000));
+        apart.attributes.insert(CAPACITY_PROVIDER.to_owned(), "alone".to_owned());
+        inventory.instances.push(apart);
+        inventory.groups.insert(group_name(1), Group::default());
+        let mut waiting = service(1, room(cpu, cpu));
+        (waiting.in_flight, waiting.capacity_providers) = (2, [provider.to_owned()].into());
+        inventory.services.push(waiting);
+        assert_eq!(planned(&inventory).remove.len(), goes, "{cpu} CPU units by {provider}");
+    }
+}
+
+#[test]
+fn what_fits_nowhere_leaves_what_target_capacity_does() {
+    let mut inventory = cluster(4, 1, 6, scaling(80));
+    pin(&mut inventory);
+    let mut waiting = service(1, room(2_000, 2_000));
+    waiting.in_flight = 2;
+    inventory.services.push(waiting);
+    assert_eq!(planned(&inventory).remove.len(), 5);
 }
 
 #[test]

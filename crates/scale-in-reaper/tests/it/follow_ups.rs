@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use ebb_core::ids::TopicArn;
 use ebb_core::mark::DRAINED_BY;
-use ebb_core::reaper::OutcomeKind;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
-use ebb_region::world::World;
-use ebb_region::world::autoscaling::LifecycleState;
-use ebb_region::world::ecs::TaskSpec;
-use ebb_region::world::ecs::{ServiceKind, Status};
+use ebb_core::reaper::{ClusterReport, OutcomeKind};
+use ebb_region::world::autoscaling::{Group, LifecycleState};
+use ebb_region::world::ecs::{NewInstance, ServiceKind, Status, TaskSpec};
+use ebb_region::world::{REGION, World};
 use serde_json::json;
 
 use crate::support::{
@@ -76,6 +75,46 @@ async fn without_a_hook_a_later_sweep_terminates_once_the_instance_is_empty() {
     for instance_id in &removed {
         assert_eq!(sim.region.world().status_of(instance_id), None);
     }
+    sim.assert_unharmed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_emptied_instance_waits_while_its_group_would_be_balanced_by_one_that_drains() {
+    let mut world = World::new(start_time(), 1);
+    for number in 1..=6 {
+        let zone = ["b", "a"][number % 2];
+        let instance = NewInstance::new(instance_id(number)).zone(format!("{REGION}{zone}"));
+        world.add_instance(CLUSTER, instance);
+    }
+    let zones = ["a", "b"].map(|zone| format!("{REGION}{zone}"));
+    let members = Group::with_instances(CLUSTER, (1..=6).map(instance_id));
+    world.add_group(GROUP, Group { zones: zones.into(), ..members });
+    // Those in zone a were empty; what is on those in zone b takes its time.
+    let minute = Duration::from_secs(60);
+    [1, 3].into_iter().for_each(|number| drained_by_us(&mut world, &instance_id(number), minute));
+    let slow = Some(Duration::from_secs(2_400));
+    let spec = TaskSpec { deregistration_delay: slow, ..TaskSpec::default() };
+    world.add_service(CLUSTER, "slow", ServiceKind::replica(12), spec);
+    [2, 4].into_iter().for_each(|number| drained_by_us(&mut world, &instance_id(number), minute));
+    let settings =
+        ReaperSettings { headroom_cpu_percent: 0, headroom_memory_percent: 0, ..no_more() };
+    let sim = Sim::start(world, settings).await;
+
+    let first = sim.report().await;
+    let terminating = |report: &ClusterReport| {
+        let of_kind = |kind: &&OutcomeKind| **kind == OutcomeKind::Terminating;
+        outcomes(&report.follow_ups).iter().filter(of_kind).count()
+    };
+    assert_eq!((terminating(&first), first.follow_ups.len()), (1, 4), "{first:?}");
+    let details = first.follow_ups.iter().filter_map(|outcome| outcome.detail.as_deref());
+    assert_eq!(details.filter(|detail| detail.contains("out of balance")).count(), 1, "{first:?}");
+    sim.until_next().await;
+    sim.assert_unharmed();
+    sim.report().await;
+    sim.until_next().await;
+    let third = sim.report().await;
+    assert_eq!(terminating(&third), 3, "the tasks have stopped: {third:?}");
+    sim.until_next().await;
     sim.assert_unharmed();
 }
 
