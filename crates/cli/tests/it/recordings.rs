@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use ebb::recording::{Recording, VERSION};
+use ebb::recording::{Recording, VERSION, anonymize};
 use insta::assert_snapshot;
 
 use crate::shapes::shape;
@@ -58,6 +58,21 @@ async fn an_anonymous_recording_has_no_name_of_the_cluster() {
         // Nor does reading it fail.
         Recording::read(&written).unwrap();
     }
+}
+
+#[test]
+fn the_arn_of_an_outpost_has_the_account_and_is_taken_out() {
+    let text = fs::read_to_string(recording("held.json")).unwrap();
+    let arn = "arn:aws:outposts:eu-west-1:111122223333:outpost/op-0a1b2c3d4e5f60001";
+    let on_outpost = text.replace(
+        "\"attributes\": {",
+        &format!("\"attributes\": {{\"ecs.outpost-arn\": \"{arn}\","),
+    );
+    let mut recording = Recording::read(&on_outpost).unwrap();
+    assert!(recording.to_json().unwrap().contains(arn));
+    anonymize(&mut recording);
+    let written = recording.to_json().unwrap();
+    assert!(written.contains("ecs.outpost-arn") && !written.contains("outpost/"), "{written}");
 }
 
 #[tokio::test]
