@@ -4,9 +4,11 @@
 //! versions: nothing writes those any more.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use ebb::recording::{Recording, VERSION, anonymize};
 use insta::assert_snapshot;
+use serde_json::{Value, json};
 
 use crate::shapes::shape;
 use crate::support::{Terminal, recording, run};
@@ -103,4 +105,58 @@ async fn a_cluster_that_is_not_in_it_is_wrong_input() {
     let file = recording("held.json");
     let command = format!("plan --cluster shopp --from {}", file.display());
     assert_snapshot!(format!("{:?}", run(&command, None).await.unwrap_err()));
+}
+
+/// The recording of a shape in the tests' own folder, with changes made by hand.
+fn by_hand(name: &str, change: impl Fn(&mut Value)) -> PathBuf {
+    let text = fs::read_to_string(recording("idle.json")).unwrap();
+    let mut changed: Value = serde_json::from_str(&text).unwrap();
+    change(&mut changed);
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("by-hand.json"), changed.to_string()).unwrap();
+    folder
+}
+
+/// Sets members of every instance or service of a recording.
+fn set(recording: &mut Value, list: &str, members: &Value) {
+    for item in recording["clusters"][0][list].as_array_mut().unwrap() {
+        for (member, value) in members.as_object().unwrap() {
+            item[member] = value.clone();
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_number_that_is_written_by_hand_stops_a_command() {
+    let least = json!({"cpu": i64::MIN, "memory_mib": i64::MIN});
+    let most = json!({"cpu": i64::MAX, "memory_mib": i64::MAX, "gpus": i64::MAX});
+    for (list, members) in [
+        ("instances", json!({"price_microusd": u64::MAX})),
+        ("instances", json!({"registered": least, "remaining": most})),
+        ("instances", json!({"registered": most, "remaining": least})),
+        ("instances", json!({"weight": i64::MIN, "registered_at": "9999-12-30T21:30:00Z"})),
+        ("services", json!({"demand": least})),
+        ("services", json!({"demand": most})),
+        ("services", json!({"in_flight": u64::MAX, "tasks_to_rebalance": u64::MAX})),
+        ("services", json!({"minimum_healthy_percent": u32::MAX, "maximum_percent": 0})),
+    ] {
+        every_command_answers(&by_hand("numbers", |it| set(it, list, &members))).await;
+    }
+    for time in ["9999-12-30T21:30:00Z", "-009999-01-02T02:00:00Z"] {
+        every_command_answers(&by_hand("times", |it| it["recorded_at"] = json!(time))).await;
+    }
+}
+
+async fn every_command_answers(folder: &Path) {
+    let (folder, file) = (folder.display(), folder.join("by-hand.json"));
+    let file = file.display();
+    for command in [
+        format!("plan --max-removals 100 --managed-scaling assist --from {file}"),
+        format!("plan --json --from {file} --html {file}.html"),
+        format!("why i-0a1b2c3d4e5f60001 --from {file}"),
+        format!("replay {folder} --managed-scaling assist"),
+    ] {
+        assert_eq!(run(&command, None).await.unwrap().failures, [], "{command}");
+    }
 }
