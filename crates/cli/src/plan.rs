@@ -8,7 +8,7 @@ use ebb_planner::Policy;
 use serde_json::{Value, json};
 
 use crate::snapshot::Snapshot;
-use crate::words::{rounded, usd};
+use crate::words::{printable, rounded, usd};
 
 /// The plan as JSON: the function's answer, with what it comes to in the end in each cluster.
 pub(crate) fn plan_json(snapshot: &Snapshot, policy: &Policy) -> Value {
@@ -28,7 +28,7 @@ pub(crate) fn plan_text(snapshot: &Snapshot, policy: &Policy) -> String {
     let reports = snapshot.reports(policy);
     let prospects = prospects(snapshot, policy);
     let texts = reports.iter().zip(&prospects).map(|(report, prospect)| {
-        format!("{}{}", colored(&text(report)), prospect_text(prospect, report))
+        format!("{}{}", colored(&printable(&text(report))), prospect_text(prospect, report))
     });
     texts.collect::<Vec<_>>().join("\n")
 }

@@ -26,6 +26,7 @@ use crate::recording::{Recording, anonymize};
 use crate::replay::{self, NamedPolicy, Row};
 use crate::snapshot::Snapshot;
 use crate::why::Why;
+use crate::words::printable;
 
 /// Who calls the program: what it may look at besides its options.
 pub struct Caller<'a> {
@@ -108,7 +109,7 @@ async fn run_why(
         // What could not be read may have it.
         return Err(failures.into_iter().next().unwrap_or_else(|| unknown(&why.instance)));
     };
-    let text = if options.json { json_text(&known.json()) } else { known.text() };
+    let text = if options.json { json_text(&known.json()) } else { printable(&known.text()) };
     Ok(Printed { text, failures })
 }
 

@@ -11,7 +11,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::shapes::shape;
-use crate::support::{Terminal, recording, run};
+use crate::support::{Terminal, recording, run, run_colored};
 
 /// The shapes, and how each is recorded.
 const RECORDED: [(&str, &str); 4] = [
@@ -159,4 +159,23 @@ async fn every_command_answers(folder: &Path) {
     ] {
         assert_eq!(run(&command, None).await.unwrap().failures, [], "{command}");
     }
+}
+
+#[tokio::test]
+async fn no_name_of_a_recording_steers_the_terminal() {
+    let folder = by_hand("names", |recording| {
+        recording["clusters"][0]["cluster"] = json!("shop\u{1b}]0;title\u{7}\u{9b}2J");
+        set(recording, "services", &json!({"name": "web\u{1b}[2J"}));
+        set(recording, "instances", &json!({"zone": "eu-west-1a\u{1b}[2J"}));
+    });
+    let from = format!("--from {}", folder.join("by-hand.json").display());
+    for command in [format!("plan {from}"), format!("why i-0a1b2c3d4e5f60001 {from}")] {
+        let text = run_colored(&command, None).await.unwrap().text;
+        assert!(text.contains("shop]0;title2J"), "{text}");
+        for steering in ["\u{1b}]", "\u{7}", "\u{9b}", "\u{1b}[2J"] {
+            assert!(!text.contains(steering), "{text:?}");
+        }
+    }
+    let unknown = run(&format!("plan --cluster depot {from}"), None).await.unwrap_err();
+    assert!(unknown.text.ends_with("which has: shop]0;title2J"), "{unknown:?}");
 }
