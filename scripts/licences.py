@@ -1,6 +1,6 @@
 """The licence texts of what is linked into a program, as their authors ask for.
 
-From what cargo knows of the program's dependencies: each crate's own files. Used by package.py.
+From what cargo knows of the program's dependencies: each crate's own files. Used by package.py and by the workflow of releases.
 """
 
 import json

@@ -7,9 +7,8 @@ use ebb_core::words::{count, price, share};
 use ebb_planner::Policy;
 use serde_json::{Value, json};
 
-use crate::failure::Failure;
 use crate::snapshot::Snapshot;
-use crate::words::{rounded, usd};
+use crate::words::{printable, rounded, usd};
 
 /// The plan as JSON: the function's answer, with what it comes to in the end in each cluster.
 pub(crate) fn plan_json(snapshot: &Snapshot, policy: &Policy) -> Value {
@@ -29,7 +28,7 @@ pub(crate) fn plan_text(snapshot: &Snapshot, policy: &Policy) -> String {
     let reports = snapshot.reports(policy);
     let prospects = prospects(snapshot, policy);
     let texts = reports.iter().zip(&prospects).map(|(report, prospect)| {
-        format!("{}{}", colored(&text(report)), prospect_text(prospect, report))
+        format!("{}{}", colored(&printable(&text(report))), prospect_text(prospect, report))
     });
     texts.collect::<Vec<_>>().join("\n")
 }
@@ -38,13 +37,13 @@ pub(crate) fn plan_text(snapshot: &Snapshot, policy: &Policy) -> String {
 ///
 /// # Errors
 /// If the snapshot has none, or several: a page shows one.
-pub(crate) fn plan_html(snapshot: &Snapshot, policy: &Policy) -> Result<String, Failure> {
+pub(crate) fn plan_html(snapshot: &Snapshot, policy: &Policy) -> Result<String, String> {
     let reports = snapshot.reports(policy);
     let ([cluster], [report]) = (snapshot.clusters.as_slice(), reports.as_slice()) else {
         let clusters = count(reports.len(), "cluster");
-        return Err(Failure::input(format!(
-            "--html shows one cluster, and here are {clusters}; name it with --cluster"
-        )));
+        return Err(format!(
+            "a page shows one cluster, and here are {clusters}; name one with --cluster"
+        ));
     };
     let ClusterReport { plan, potential, .. } = report;
     Ok(ebb_page::plan_page(&cluster.inventory, plan, potential, policy, snapshot.at))

@@ -95,8 +95,8 @@ impl Row {
             played.instances += cluster.inventory.instances.len();
             played.removed += prospect.instances;
             played.moved += prospect.tasks_moved;
-            played.saved_microusd =
-                played.saved_microusd.zip(prospect.saved_microusd).map(|(sum, saved)| sum + saved);
+            let saved = played.saved_microusd.zip(prospect.saved_microusd);
+            played.saved_microusd = saved.and_then(|(sum, saved)| sum.checked_add(saved));
             played.least_cpu_percent =
                 played.least_cpu_percent.min(prospect.least_free_cpu_percent);
             played.least_memory_percent =
@@ -113,9 +113,9 @@ impl Row {
     /// What an hour would cost less, on the mean; `None` if a price is not known.
     #[expect(clippy::cast_precision_loss, reason = "a mean, shown to people")]
     fn mean_usd(&self) -> Option<f64> {
-        let saved: u64 =
-            self.played.iter().map(|played| played.saved_microusd).sum::<Option<_>>()?;
-        Some(usd(saved) / self.played.len().max(1) as f64)
+        let saved: f64 =
+            self.played.iter().map(|played| played.saved_microusd.map(usd)).sum::<Option<_>>()?;
+        Some(saved / self.played.len().max(1) as f64)
     }
 
     fn least(&self, of: impl Fn(&Played) -> f64) -> f64 {

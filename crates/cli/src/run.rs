@@ -10,6 +10,7 @@ use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::managed_scaling::ManagedScalingMode;
 use ebb_core::reaper::settings::ReaperSettings;
+use ebb_planner::Policy;
 use serde_json::Value;
 
 use crate::account::{Account, Choice};
@@ -25,6 +26,7 @@ use crate::recording::{Recording, anonymize};
 use crate::replay::{self, NamedPolicy, Row};
 use crate::snapshot::Snapshot;
 use crate::why::Why;
+use crate::words::printable;
 
 /// Who calls the program: what it may look at besides its options.
 pub struct Caller<'a> {
@@ -71,13 +73,13 @@ async fn run_plan(
     caller: &Caller<'_>,
 ) -> Result<Printed, Failure> {
     let settings = settings(options, &plan.policy, &plan.source.clusters, caller)?;
-    let (snapshot, failures) = clusters(options, &plan.source, &settings, caller).await?;
+    let (snapshot, mut failures) = clusters(options, &plan.source, &settings, caller).await?;
     let policy = settings.policy();
-    if let Some(file) = &plan.html {
-        let page = plan_html(&snapshot, &policy)?;
-        fs::write(file, page).map_err(|error| {
-            Failure::input(format!("--html {}: {error}; name a file to write", file.display()))
-        })?;
+    // What took a minute to read is shown in any case.
+    if let Some(file) = &plan.html
+        && let Err(why) = write_page(file, &snapshot, &policy)
+    {
+        failures.push(Failure::input(format!("--html {}: {why}", file.display())));
     }
     let text = if options.json {
         json_text(&plan_json(&snapshot, &policy))
@@ -85,6 +87,11 @@ async fn run_plan(
         plan_text(&snapshot, &policy)
     };
     Ok(Printed { text, failures })
+}
+
+fn write_page(file: &Path, snapshot: &Snapshot, policy: &Policy) -> Result<(), String> {
+    let page = plan_html(snapshot, policy)?;
+    fs::write(file, page).map_err(|error| format!("{error}; name a file to write"))
 }
 
 async fn run_why(
@@ -102,31 +109,35 @@ async fn run_why(
         // What could not be read may have it.
         return Err(failures.into_iter().next().unwrap_or_else(|| unknown(&why.instance)));
     };
-    let text = if options.json { json_text(&known.json()) } else { known.text() };
+    let text = if options.json { json_text(&known.json()) } else { printable(&known.text()) };
     Ok(Printed { text, failures })
 }
 
-/// The cluster that has an instance: asked for first, so that no other is read.
+/// The cluster that has an instance: asked for first, so that no other is read. One that cannot be
+/// asked hides no other, and may have it.
 async fn cluster_of(
     account: &Account,
     instance: &InstanceId,
     caller: &Caller<'_>,
 ) -> Result<Cluster, Failure> {
     let ids = std::slice::from_ref(instance);
+    let region = account.region.as_str();
     let search = async {
         let ecs = account.clients.ecs.paced();
-        for cluster in ecs.list_clusters().await? {
-            if !ecs.observe_on(&cluster, ids, DRAINED_BY).await?.is_empty() {
-                return Ok(Some(cluster));
+        let clusters =
+            ecs.list_clusters().await.map_err(|error| Failure::of_call(error, None, region))?;
+        let mut failure = None;
+        for cluster in clusters {
+            match ecs.observe_on(&cluster, ids, DRAINED_BY).await {
+                Ok(observed) if observed.is_empty() => {}
+                Ok(_) => return Ok(cluster),
+                Err(error) => failure = Some(Failure::of_call(error, Some(&cluster), region)),
             }
         }
-        Ok(None)
+        Err(failure.unwrap_or_else(|| unknown(instance)))
     };
     let label = format!("Looking for {instance}");
-    let found = caller.progress.during(&label, Box::pin(search)).await;
-    found
-        .map_err(|error| Failure::of_call(error, None, &account.region))?
-        .ok_or_else(|| unknown(instance))
+    caller.progress.during(&label, Box::pin(search)).await
 }
 
 fn unknown(instance: &InstanceId) -> Failure {

@@ -16,6 +16,7 @@ use scale_in_reaper::{FUNCTION, Survey};
 use crate::account::Account;
 use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::words::printable;
 
 /// Clusters as they were.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,7 +125,7 @@ impl Snapshot {
         let names: Vec<_> =
             self.clusters.iter().map(|cluster| cluster.inventory.cluster.name()).collect();
         if let Some(unknown) = named.iter().find(|cluster| !names.contains(&cluster.name())) {
-            let names = names.join(", ");
+            let names = printable(&names.join(", "));
             let unknown = unknown.name();
             return Err(Failure::input(format!(
                 "cluster {unknown} is not in the recording, which has: {names}"

@@ -23,3 +23,8 @@ pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
         _ => format!("{} days", seconds / 86_400),
     }
 }
+
+/// A text without what would steer a terminal: whoever wrote a recording may be a stranger.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().filter(|c| *c == '\n' || !c.is_control()).collect()
+}

@@ -232,7 +232,8 @@ impl<'a> Drawing<'a> {
             let Some(service) = service else { continue };
             let Some(facts) = self.inventory.services.get(service) else { continue };
             let tasks = i64::try_from(count).unwrap_or(i64::MAX);
-            let amount = amount(&facts.demand).saturating_mul(tasks).min(unexplained);
+            // Of what an inventory may say by mistake, no more is drawn than is held.
+            let amount = amount(&facts.demand).saturating_mul(tasks).clamp(0, unexplained.max(0));
             unexplained -= amount;
             let (width, name) = (share(amount, registered), &facts.name);
             let amount = grouped(amount);

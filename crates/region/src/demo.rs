@@ -64,10 +64,7 @@ pub(crate) async fn with_ebb(
         shortages(&world, stage.start).iter().map(|shortage| format!("{shortage}.")).collect();
     let short = match short.as_slice() {
         [] => "No service ran a task short.".to_owned(),
-        some => some.join(
-            "
-",
-        ),
+        short => short.join("\n"),
     };
     let result = format!(
         "{cut_off} of {} tasks that had to move were cut off (without Ebb: {cut_off_without_ebb}). \

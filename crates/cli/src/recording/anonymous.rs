@@ -16,7 +16,9 @@ use super::format::{
 };
 
 /// AWS's own attributes that hold an id of the account.
-const IDS: [&str; 4] = ["ecs.ami-id", "ecs.awsvpc-trunk-id", "ecs.subnet-id", "ecs.vpc-id"];
+/// Sources: ECS Developer Guide, task-placement-constraints; `getOutpostAttribute` of the ECS agent.
+const IDS: [&str; 5] =
+    ["ecs.ami-id", "ecs.awsvpc-trunk-id", "ecs.outpost-arn", "ecs.subnet-id", "ecs.vpc-id"];
 
 /// What is said of a service whose placement cannot be told without its names.
 const UNCLEAR: &str = "its placement depends on names that were taken out";
@@ -29,14 +31,15 @@ pub fn anonymize(recording: &mut Recording) {
     }
 }
 
-/// The names so far: by kind and name, its number among those of its kind.
+/// The names so far: by kind, and then the number of each among those of its kind.
 #[derive(Default)]
-struct Names(BTreeMap<(&'static str, String), usize>);
+struct Names(BTreeMap<&'static str, BTreeMap<String, usize>>);
 
 impl Names {
     fn number(&mut self, kind: &'static str, name: &str) -> usize {
-        let next = self.0.keys().filter(|(known, _)| *known == kind).count() + 1;
-        *self.0.entry((kind, name.to_owned())).or_insert(next)
+        let numbers = self.0.entry(kind).or_default();
+        let next = numbers.len() + 1;
+        *numbers.entry(name.to_owned()).or_insert(next)
     }
 
     fn name(&mut self, kind: &'static str, name: &str) -> String {

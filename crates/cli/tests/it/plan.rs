@@ -1,10 +1,16 @@
 //! `ebb plan`.
 
+use std::fs;
+use std::path::PathBuf;
+
+use ebb::Printed;
+use ebb::failure::ExitCode;
 use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::ids::Cluster;
 use ebb_core::reaper::settings::ReaperSettings;
 use ebb_region::fault::Fault;
 use ebb_region::scenario;
+use ebb_region::world::ecs::NewInstance;
 use insta::assert_snapshot;
 use scale_in_reaper::ScaleInReaper;
 use serde_json::{Value, json};
@@ -91,4 +97,53 @@ async fn what_is_wrong_is_said_in_one_sentence_with_what_to_do_next() {
     terminal.region.world().faults.plan("ListClusters", Fault::Denied, 1);
     let denied = terminal.run("plan").await.unwrap_err();
     assert_snapshot!(format!("{denied:?}"));
+}
+
+/// A file that a test may write.
+fn page_file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_shows_every_instance_and_goes_beside_the_text() {
+    let terminal = Terminal::start(scenario::idle_shop(start_time(), 1)).await;
+    let file = page_file("plan.html");
+    let text = terminal.output(&format!("plan --html {}", file.display())).await;
+    assert_eq!(text, terminal.output("plan").await);
+
+    let page = fs::read_to_string(file).unwrap();
+    let world = terminal.region.world();
+    let ids: Vec<_> = world.clusters["shop"]
+        .instances
+        .values()
+        .map(|instance| format!("data-id=\"{}\"", instance.instance_id))
+        .collect();
+    assert!(ids.len() > 10, "{ids:?}");
+    for id in ids {
+        assert!(page.contains(&id), "{id}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_cannot_be_made_or_written_takes_nothing_of_the_text() {
+    let mut world = scenario::shop(start_time(), 1);
+    world.add_instance("depot", NewInstance::new("i-0d4e5f6a7b8c90001"));
+    let terminal = Terminal::start(world).await;
+
+    let file = page_file("two-clusters.html");
+    let printed = terminal.run(&format!("plan --html {}", file.display())).await.unwrap();
+    let two = "a page shows one cluster, and here are 2 clusters; name one with --cluster";
+    assert_failed_page(&printed, two, "\nCluster shop: ");
+    assert!(!file.exists());
+
+    let command = "plan --cluster shop --html /nowhere/plan.html";
+    let printed = terminal.run(command).await.unwrap();
+    assert_failed_page(&printed, "name a file to write", "Cluster shop: ");
+}
+
+fn assert_failed_page(printed: &Printed, why: &str, text: &str) {
+    let [failure] = printed.failures.as_slice() else { panic!("{printed:?}") };
+    assert_eq!(failure.exit_code, ExitCode::Input);
+    assert!(failure.text.starts_with("--html ") && failure.text.contains(why), "{failure:?}");
+    assert!(printed.text.contains(text), "{}", printed.text);
 }

@@ -1,10 +1,16 @@
 //! The program itself: its exit codes, and where it writes what.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use ebb_region::event_log::EventLog;
+use ebb_region::server::serve;
+use ebb_region::world::REGION;
+use ebb_region::{Region, scenario};
 use insta::assert_snapshot;
+use tokio::net::TcpListener;
 
-use crate::support::recording;
+use crate::support::{recording, start_time};
 
 /// Runs the program where there is neither Region nor credentials.
 fn ebb(arguments: &[&str]) -> Output {
@@ -56,4 +62,32 @@ fn help_and_completions_name_every_command() {
     for command in ["plan", "why", "drains", "record", "replay", "completions"] {
         assert!(completions.contains(&format!("ebb,{command})")), "{command}");
     }
+}
+
+/// How long the program may take to look at a small cluster: far longer than it does.
+const END_LIMIT: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn a_watch_that_nobody_reads_any_more_ends() {
+    let region = Region::start(scenario::shop(start_time(), 1), 1.0);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(serve(region.clone(), EventLog::begin(&region), listener));
+    let mut program = Command::new(env!("CARGO_BIN_EXE_ebb"))
+        .args(["drains", "--watch", "3600"])
+        .env_clear()
+        .envs([("AWS_ENDPOINT_URL", endpoint.as_str()), ("AWS_REGION", REGION)])
+        .envs([("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "example")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(program.stdout.take());
+
+    let begun = Instant::now();
+    while program.try_wait().unwrap().is_none() && begun.elapsed() < END_LIMIT {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // One that has ended is not killed by that.
+    program.kill().unwrap();
+    assert_eq!(program.wait().unwrap().code(), Some(0), "it does not watch for ever");
 }

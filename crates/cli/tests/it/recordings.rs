@@ -4,12 +4,14 @@
 //! versions: nothing writes those any more.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
-use ebb::recording::{Recording, VERSION};
+use ebb::recording::{Recording, VERSION, anonymize};
 use insta::assert_snapshot;
+use serde_json::{Value, json};
 
 use crate::shapes::shape;
-use crate::support::{Terminal, recording, run};
+use crate::support::{Terminal, recording, run, run_colored};
 
 /// The shapes, and how each is recorded.
 const RECORDED: [(&str, &str); 4] = [
@@ -60,6 +62,21 @@ async fn an_anonymous_recording_has_no_name_of_the_cluster() {
     }
 }
 
+#[test]
+fn the_arn_of_an_outpost_has_the_account_and_is_taken_out() {
+    let text = fs::read_to_string(recording("held.json")).unwrap();
+    let arn = "arn:aws:outposts:eu-west-1:111122223333:outpost/op-0a1b2c3d4e5f60001";
+    let on_outpost = text.replace(
+        "\"attributes\": {",
+        &format!("\"attributes\": {{\"ecs.outpost-arn\": \"{arn}\","),
+    );
+    let mut recording = Recording::read(&on_outpost).unwrap();
+    assert!(recording.to_json().unwrap().contains(arn));
+    anonymize(&mut recording);
+    let written = recording.to_json().unwrap();
+    assert!(written.contains("ecs.outpost-arn") && !written.contains("outpost/"), "{written}");
+}
+
 #[tokio::test]
 async fn a_recording_of_version_1_reads_as_it_did() {
     let file = recording("version-1.json");
@@ -88,4 +105,77 @@ async fn a_cluster_that_is_not_in_it_is_wrong_input() {
     let file = recording("held.json");
     let command = format!("plan --cluster shopp --from {}", file.display());
     assert_snapshot!(format!("{:?}", run(&command, None).await.unwrap_err()));
+}
+
+/// The recording of a shape in the tests' own folder, with changes made by hand.
+fn by_hand(name: &str, change: impl Fn(&mut Value)) -> PathBuf {
+    let text = fs::read_to_string(recording("idle.json")).unwrap();
+    let mut changed: Value = serde_json::from_str(&text).unwrap();
+    change(&mut changed);
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("by-hand.json"), changed.to_string()).unwrap();
+    folder
+}
+
+/// Sets members of every instance or service of a recording.
+fn set(recording: &mut Value, list: &str, members: &Value) {
+    for item in recording["clusters"][0][list].as_array_mut().unwrap() {
+        for (member, value) in members.as_object().unwrap() {
+            item[member] = value.clone();
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_number_that_is_written_by_hand_stops_a_command() {
+    let least = json!({"cpu": i64::MIN, "memory_mib": i64::MIN});
+    let most = json!({"cpu": i64::MAX, "memory_mib": i64::MAX, "gpus": i64::MAX});
+    for (list, members) in [
+        ("instances", json!({"price_microusd": u64::MAX})),
+        ("instances", json!({"registered": least, "remaining": most})),
+        ("instances", json!({"registered": most, "remaining": least})),
+        ("instances", json!({"weight": i64::MIN, "registered_at": "9999-12-30T21:30:00Z"})),
+        ("services", json!({"demand": least})),
+        ("services", json!({"demand": most})),
+        ("services", json!({"in_flight": u64::MAX, "tasks_to_rebalance": u64::MAX})),
+        ("services", json!({"minimum_healthy_percent": u32::MAX, "maximum_percent": 0})),
+    ] {
+        every_command_answers(&by_hand("numbers", |it| set(it, list, &members))).await;
+    }
+    for time in ["9999-12-30T21:30:00Z", "-009999-01-02T02:00:00Z"] {
+        every_command_answers(&by_hand("times", |it| it["recorded_at"] = json!(time))).await;
+    }
+}
+
+async fn every_command_answers(folder: &Path) {
+    let (folder, file) = (folder.display(), folder.join("by-hand.json"));
+    let file = file.display();
+    for command in [
+        format!("plan --max-removals 100 --managed-scaling assist --from {file}"),
+        format!("plan --json --from {file} --html {file}.html"),
+        format!("why i-0a1b2c3d4e5f60001 --from {file}"),
+        format!("replay {folder} --managed-scaling assist"),
+    ] {
+        assert_eq!(run(&command, None).await.unwrap().failures, [], "{command}");
+    }
+}
+
+#[tokio::test]
+async fn no_name_of_a_recording_steers_the_terminal() {
+    let folder = by_hand("names", |recording| {
+        recording["clusters"][0]["cluster"] = json!("shop\u{1b}]0;title\u{7}\u{9b}2J");
+        set(recording, "services", &json!({"name": "web\u{1b}[2J"}));
+        set(recording, "instances", &json!({"zone": "eu-west-1a\u{1b}[2J"}));
+    });
+    let from = format!("--from {}", folder.join("by-hand.json").display());
+    for command in [format!("plan {from}"), format!("why i-0a1b2c3d4e5f60001 {from}")] {
+        let text = run_colored(&command, None).await.unwrap().text;
+        assert!(text.contains("shop]0;title2J"), "{text}");
+        for steering in ["\u{1b}]", "\u{7}", "\u{9b}", "\u{1b}[2J"] {
+            assert!(!text.contains(steering), "{text:?}");
+        }
+    }
+    let unknown = run(&format!("plan --cluster depot {from}"), None).await.unwrap_err();
+    assert!(unknown.text.ends_with("which has: shop]0;title2J"), "{unknown:?}");
 }

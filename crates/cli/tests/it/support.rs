@@ -70,14 +70,21 @@ impl Terminal {
 
 /// Runs a command line on this account, and leaves the colours out.
 pub(crate) async fn run(arguments: &str, account: Option<Account>) -> Result<Printed, Failure> {
-    let words = std::iter::once("ebb").chain(arguments.split_whitespace());
-    let options = Options::try_parse_from(words).unwrap();
-    let progress = Progress { is_shown: false };
-    let caller = Caller { environment: &|_| None, account, progress };
-    let printed = ebb::run(&options, &caller).await?;
+    let printed = run_colored(arguments, account).await?;
     // As the program does where no terminal is.
     let text = anstream::adapter::strip_str(&printed.text).to_string();
     Ok(Printed { text, ..printed })
+}
+
+/// Runs a command line on this account, with what a terminal gets.
+pub(crate) async fn run_colored(
+    arguments: &str,
+    account: Option<Account>,
+) -> Result<Printed, Failure> {
+    let words = std::iter::once("ebb").chain(arguments.split_whitespace());
+    let options = Options::try_parse_from(words).unwrap();
+    let progress = Progress { is_shown: false };
+    ebb::run(&options, &Caller { environment: &|_| None, account, progress }).await
 }
 
 /// A file of the tests.

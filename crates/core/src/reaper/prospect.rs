@@ -53,7 +53,7 @@ impl Prospect {
             sweeps += 1;
             tasks_moved += rehearsal.moves.len();
             cluster = rehearsal.inventory;
-            time += INTERVAL;
+            time = time.checked_add(INTERVAL).unwrap_or(Timestamp::MAX);
         }
         let saved_microusd =
             cost(&inventory.instances).zip(cost(&cluster.instances)).map(|(all, left)| all - left);
@@ -74,9 +74,9 @@ impl Prospect {
     }
 }
 
-/// What instances cost per hour, if each has a price.
+/// What instances cost per hour, if each has a price, and their sum is none that was made up.
 fn cost(instances: &[Instance]) -> Option<u64> {
-    instances.iter().map(|instance| instance.price_microusd).sum()
+    instances.iter().try_fold(0_u64, |sum, instance| sum.checked_add(instance.price_microusd?))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown to people; no decision is made by it")]
