@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_planner::{Group, Instance, Inventory, Plan, Removal, RemoveReason, Task};
+use ebb_planner::{Group, Instance, Inventory, Plan, Removal, RemoveReason, Task, TaskKind};
 
 use crate::auto_scaling::LifecycleState;
 use crate::ids::{GroupName, HookName, InstanceId, TopicArn};
@@ -200,8 +200,9 @@ pub fn keep_groups_balanced(
     }
 }
 
-/// Whether an instance that had nothing but the daemon tasks `before` when it was to be drained has
-/// nothing else now that it drains. `seen` are the ids of its tasks that have not stopped. A read may
+/// Whether an instance that had the tasks `before` when it was to be drained has nothing but daemon
+/// tasks of those now that it drains. A task that was told to stop needs no other place, but its
+/// target may deregister for a long time yet. `seen` are the ids of its tasks that have not stopped. A read may
 /// be some seconds old, and the answer of the call that drained it is not: `counted` are the tasks
 /// that it had by that.
 pub fn is_still_empty<'a>(
@@ -209,8 +210,9 @@ pub fn is_still_empty<'a>(
     mut seen: impl Iterator<Item = &'a str>,
     counted: usize,
 ) -> bool {
-    let before: BTreeSet<_> = before.iter().map(|task| task.id.as_str()).collect();
-    counted <= before.len() && seen.all(|id| before.contains(id))
+    let daemons = before.iter().filter(|task| task.kind == TaskKind::Daemon);
+    let daemons: BTreeSet<_> = daemons.map(|task| task.id.as_str()).collect();
+    counted <= daemons.len() && seen.all(|id| daemons.contains(id))
 }
 
 /// How often a sweep has a group terminate an instance: once more after a throttle or a broken
@@ -241,7 +243,7 @@ pub fn after_failure(state: Option<&LifecycleState>, attempts: u32) -> AfterFail
 
 #[cfg(test)]
 mod tests {
-    use ebb_planner::{Instance, Inventory, Policy, TaskKind};
+    use ebb_planner::{Instance, Inventory, Policy};
 
     use super::*;
     use crate::ecs::ContainerInstanceStatus;
@@ -425,6 +427,9 @@ mod tests {
         assert!(!is_empty(&["a", "b", "web"], 2), "told to stop, so that it is not counted");
         assert!(!is_empty(&["web"], 1));
         assert!(!is_empty(&["a", "b"], 3), "a read that is behind does not show it yet");
+        let stopping = [Task { id: "web".to_owned(), kind: TaskKind::Stopping, protected: false }];
+        assert!(!is_still_empty(&stopping, ["web"].into_iter(), 0), "it still stops");
+        assert!(is_still_empty(&stopping, std::iter::empty(), 0), "it has stopped since");
         assert!(is_still_empty(&[], std::iter::empty(), 0));
         assert!(!is_still_empty(&[], std::iter::empty(), 1));
     }
