@@ -46,13 +46,7 @@ pub(crate) async fn with_ebb(
     let whose = "Ebb's functions run by yours.";
     stage.terminal.paragraph(&opening(&region.world(), arguments.speed, whose));
 
-    stage.act("EC2 takes a Spot Instance in two minutes");
-    script::interrupt(&mut region.world());
-    stage.play(script::SPOT_STORY).await;
-
-    stage.act("Auto Scaling takes two on-demand instances");
-    script::scale_in(&mut region.world())?;
-    stage.play(script::DRAIN_LIMIT).await;
+    stage.play_losses().await?;
 
     stage.act("Nobody needs all that is left");
     let removed = stage.sweep().await?;
@@ -98,13 +92,7 @@ pub(crate) async fn without_ebb(
     let mut stage = Stage::set(region, lambda);
     stage.terminal.paragraph(&opening(&region.world(), arguments.speed, "No Ebb is there."));
 
-    stage.act("EC2 takes a Spot Instance in two minutes");
-    script::interrupt(&mut region.world());
-    stage.play(script::SPOT_STORY).await;
-
-    stage.act("Auto Scaling takes two on-demand instances");
-    script::scale_in(&mut region.world())?;
-    stage.play(script::DRAIN_LIMIT).await;
+    stage.play_losses().await?;
 
     stage.act("Nobody needs all that is left");
     let world = region.world();
@@ -238,6 +226,19 @@ impl<'a> Stage<'a> {
         let time = self.region.now();
         self.recording.acts.push(Act { time, title: title.to_owned() });
         self.terminal.act(self.recording.acts.len(), title);
+    }
+
+    /// The two acts in which AWS takes instances, with Ebb and without.
+    async fn play_losses(&mut self) -> Result<(), String> {
+        let region = self.region;
+        self.act("EC2 takes a Spot Instance in two minutes");
+        script::interrupt(&mut region.world());
+        self.play(script::SPOT_STORY).await;
+
+        self.act("Auto Scaling takes two on-demand instances");
+        script::scale_in(&mut region.world())?;
+        self.play(script::DRAIN_LIMIT).await;
+        Ok(())
     }
 
     /// Lets the Region run for a while, or until nothing more happens, and tells what does.

@@ -40,7 +40,7 @@ fn a_plan_of_a_recording_needs_nothing_and_has_colour_only_if_asked() {
 
 #[test]
 fn what_is_wrong_stands_on_the_standard_error_output_with_exit_code_2() {
-    let mut said = Vec::new();
+    let mut sentences = Vec::new();
     for arguments in [
         &["plan"][..],
         &["plan", "--region", "eu-west-1"],
@@ -50,9 +50,9 @@ fn what_is_wrong_stands_on_the_standard_error_output_with_exit_code_2() {
     ] {
         let output = ebb(arguments);
         assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""));
-        said.push(text(&output.stderr));
+        sentences.push(text(&output.stderr));
     }
-    assert_snapshot!(said.join("\n"));
+    assert_snapshot!(sentences.join("\n"));
 }
 
 #[test]
