@@ -5,8 +5,8 @@ locals {
   queries = {
     # One line for each invocation.
     answers           = <<-EOT
-      filter ispresent(fields.answer)
-      | fields @timestamp, @log, fields.message, fields.failed, fields.duration_ms, fields.answer
+      filter fields.event.name = "answer"
+      | fields @timestamp, @log, fields.message, fields.failed, fields.duration_ms, @message
       | sort @timestamp desc
       | limit 200
     EOT
@@ -18,20 +18,20 @@ locals {
     EOT
     what-holds-drains = <<-EOT
       filter level = "WARN" and ispresent(fields.drain.deadline)
-      | fields @timestamp, fields.asg.name, fields.ec2.instance_id, fields.drain.deadline, fields.message
+      | fields @timestamp, span.asg.name, span.host.id, fields.drain.deadline, fields.message
       | sort @timestamp desc
       | limit 200
     EOT
     # Put the instance's id in the place of this one.
     instance = <<-EOT
       filter @message like "i-0123456789abcdef0"
-      | fields @timestamp, @log, level, fields.message, fields.answer
+      | fields @timestamp, @log, level, fields.message, @message
       | sort @timestamp asc
       | limit 1000
     EOT
     plans    = <<-EOT
-      filter fields.message like /^Cluster /
-      | fields @timestamp, fields.ecs.cluster, fields.message
+      filter fields.event.name = "plan"
+      | fields @timestamp, span.ecs.cluster, fields.message
       | sort @timestamp desc
       | limit 50
     EOT

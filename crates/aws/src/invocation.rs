@@ -1,5 +1,5 @@
-//! What belongs to one Lambda invocation: its clock, what stands in its way, its log, its metrics,
-//! and its notices to people.
+//! What belongs to a Lambda function: its start, and of one invocation its clock, what stands in its
+//! way, its log, its metrics, and its notices to people.
 
 pub mod metrics;
 
@@ -7,9 +7,11 @@ mod clock;
 mod logging;
 mod notice;
 mod problem;
+mod start;
 
 pub use self::clock::{Clock, deadline};
-pub use self::logging::{init_logging, init_warnings};
+pub use self::logging::{init_logging, init_warnings, log_answer};
 pub use self::notice::notify;
 pub(crate) use self::problem::error_chain;
 pub use self::problem::{ErrorType, HandlerError, Problem};
+pub use self::start::start;

@@ -82,12 +82,7 @@ async fn start_drain(drain: Drain<'_>, observation: &Observation) -> Result<Obse
                 Err(error) => refusal = Some(error.into()),
             }
         }
-        info!(
-            ec2.instance_id = %drain.action.instance_id,
-            ecs.cluster = cluster.name(),
-            asg.name = %drain.action.group,
-            "Draining {} until {}", drain.action.instance_id, drain.state.deadline
-        );
+        info!("Draining {} until {}", drain.action.instance_id, drain.state.deadline);
     }
     if let Some(problem) = refusal {
         return Err(problem);

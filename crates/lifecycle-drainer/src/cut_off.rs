@@ -134,11 +134,7 @@ pub(crate) async fn report(drain: Drain<'_>, left: &Observation) {
     mark_counted(drain, left).await;
     let Drain { action, settings, .. } = drain;
     let tasks = left.tasks_left().unwrap_or_default();
-    warn!(
-        ec2.instance_id = %action.instance_id,
-        asg.name = %action.group,
-        "{} was not drained: {WHY}; {tasks}", action.instance_id
-    );
+    warn!("{} was not drained: {WHY}; {tasks}", action.instance_id);
     let Some(topic) = &settings.notification_topic else { return };
     let subject = format!("Ebb has lost tasks on {}", action.instance_id);
     let message = format!(

@@ -26,10 +26,7 @@ pub(crate) async fn report_holding_tasks(
     subject: &str,
 ) {
     if timeout(REPORT_TIME, diagnose_and_report(drain, observation, subject)).await.is_err() {
-        warn!(
-            ec2.instance_id = %drain.action.instance_id,
-            "Could not report in time what holds the drain"
-        );
+        warn!("Could not report in time what holds the drain");
     }
 }
 
@@ -47,12 +44,7 @@ async fn diagnose_and_report(drain: Drain<'_>, observation: &Observation, subjec
         lines.join("; ")
     };
     let subject = format!("{subject} {}", action.instance_id);
-    warn!(
-        ec2.instance_id = %action.instance_id,
-        asg.name = %action.group,
-        drain.deadline = %state.deadline,
-        "{subject}: {reasons}"
-    );
+    warn!(drain.deadline = %state.deadline, "{subject}: {reasons}");
     report::print_stuck(drain);
     let Some(topic) = &drain.settings.notification_topic else { return };
     let message = format!(

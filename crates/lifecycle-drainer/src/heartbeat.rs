@@ -72,10 +72,7 @@ impl Heartbeat {
             Ok(ActionStatus::Over) => Ok(ActionStatus::Over),
             Err(error) if error.kind == AwsErrorKind::Denied => Err(error.into()),
             Err(error) => {
-                warn!(
-                    ec2.instance_id = %drain.action.instance_id,
-                    "Waiting for the next heartbeat: {}", Problem::from(error).text
-                );
+                warn!("Waiting for the next heartbeat: {}", Problem::from(error).text);
                 Ok(ActionStatus::Active)
             }
         }

@@ -25,7 +25,7 @@ use ebb_core::lifecycle::{
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
+use tracing::{Span, error_span, warn};
 
 use crate::act::{Effect, act};
 use crate::chain::HopMark;
@@ -140,6 +140,14 @@ impl<'a> Hop<'a> {
         Self { surroundings: Some(surroundings), ..self }
     }
 
+    /// What every log line of the hop is about. At level ERROR, so that warnings have it as well
+    /// where nothing less is logged.
+    pub(crate) fn span(&self) -> Span {
+        let LifecycleAction { instance_id, group, .. } = self.action;
+        let cluster = self.cluster();
+        error_span!("drain", host.id = %instance_id, asg.name = %group, ecs.cluster = cluster)
+    }
+
     /// Runs the hop to its end. Every wait on the way ends with the hop.
     pub(crate) async fn run(mut self) -> Result<Outcome, Problem> {
         if let Some(since) = self.state.returning_since {
@@ -193,7 +201,12 @@ impl<'a> Hop<'a> {
     /// Carries what was found to the next hop, which describes it with one call and need not search
     /// the clusters.
     fn carry(&mut self, observation: &Observation) {
+        let was_found = !self.state.container_instances.is_empty();
         self.state.container_instances = observation.keys();
+        // Once: a span keeps what it was given before.
+        if let (false, Some(cluster)) = (was_found, self.cluster()) {
+            Span::current().record("ecs.cluster", cluster);
+        }
         self.state.search_incomplete = observation.search_incomplete;
     }
 
@@ -286,10 +299,9 @@ impl<'a> Hop<'a> {
                     self.publish().await?;
                 }
                 // What bears no mark would be left alone by the next hop.
-                Err(error) => warn!(
-                    ec2.instance_id = %self.action.instance_id,
-                    "It will stay DRAINING when it is back: {}", Problem::from(error).text
-                ),
+                Err(error) => {
+                    warn!("It will stay DRAINING when it is back: {}", Problem::from(error).text);
+                }
             }
         }
         Ok(self.outcome(kind, why, known))
@@ -439,10 +451,7 @@ impl<'a> Hop<'a> {
         if problem.error_type == ErrorType::AwsDenied {
             return Err(problem);
         }
-        warn!(
-            ec2.instance_id = %self.action.instance_id,
-            "Looking again after a pause: {}", problem.text
-        );
+        warn!("Looking again after a pause: {}", problem.text);
         let pause = Looks::pause_after_failure(self.settings);
         // Past the deadline the hop still tries to its end, but no other hop follows: the event is
         // run again, and then it is for people to see.
@@ -588,6 +597,12 @@ impl<'a> Hop<'a> {
         clusters.into_iter().collect()
     }
 
+    /// The name of the cluster where it was found; of the first, should there be several.
+    fn cluster(&self) -> Option<&str> {
+        let mut found = self.state.container_instances.iter();
+        found.next().map(|(cluster, _)| cluster.name())
+    }
+
     fn drain(&self) -> Drain<'_> {
         let Self { clients, settings, action, ref state, ref search, clock, .. } = *self;
         Drain { clients, settings, action, state, search, clock }
@@ -597,6 +612,7 @@ impl<'a> Hop<'a> {
         Outcome {
             instance_id: Some(self.action.instance_id.clone()),
             outcome: kind,
+            cluster: self.cluster().map(str::to_owned),
             reason: Some(why),
             tasks_left: known.and_then(Observation::tasks_left),
             hop: Some(self.state.hop),

@@ -29,7 +29,7 @@ use futures_util::future::{AbortHandle, Abortable, join, join_all, ready};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::time::timeout_at;
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 
 pub use self::report::FUNCTION;
 use crate::hop::{AtEnd, Hop};
@@ -148,7 +148,7 @@ impl LifecycleDrainer {
         deadline: Timestamp,
     ) -> Option<Outcome> {
         info!(
-            ec2.instance_id = %action.instance_id,
+            host.id = %action.instance_id,
             "Draining {} as well: its message waits for a free execution", action.instance_id
         );
         let hop = self.hop(&action, AtEnd::Leave, clock, deadline);
@@ -181,7 +181,8 @@ impl LifecycleDrainer {
     ) -> Result<Outcome, Problem> {
         let answer_by = clock.instant(deadline - ANSWER_MARGIN);
         // Boxed, as the SDK's futures are large and deeply nested.
-        let result = timeout_at(answer_by, Box::pin(hop.run())).await;
+        let span = hop.span();
+        let result = timeout_at(answer_by, Box::pin(hop.run().instrument(span))).await;
         let result = result.unwrap_or_else(|_| Err(self.clients.out_of_time(clock)));
         result.map_err(|Problem { error_type, text }| Problem {
             error_type,
@@ -194,6 +195,7 @@ fn ignored(instance_id: Option<InstanceId>, why: String) -> Outcome {
     Outcome {
         instance_id,
         outcome: OutcomeKind::Ignored,
+        cluster: None,
         reason: Some(why),
         tasks_left: None,
         hop: None,

@@ -52,11 +52,7 @@ pub(crate) async fn look_and_reactivate(
     if let Reactivation::SetActive(container_instances) = &decision {
         for (cluster, arn) in container_instances {
             drain.clients.ecs.set_active(cluster, arn).await?;
-            info!(
-                ec2.instance_id = %drain.action.instance_id,
-                ecs.cluster = cluster.name(),
-                "ACTIVE again: {} is back", drain.action.instance_id
-            );
+            info!("ACTIVE again: {} is back", drain.action.instance_id);
         }
     }
     Ok(decision)

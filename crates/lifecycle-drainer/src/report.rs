@@ -1,10 +1,11 @@
 //! What the function leaves behind for people: its closing log line and its metrics.
 
 use ebb_aws::metrics::{self, Metric, Unit};
-use ebb_aws::{Clock, HandlerError, Problem};
+use ebb_aws::{Clock, HandlerError, Problem, log_answer};
 use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout};
 use ebb_core::lifecycle::{Answer, Outcome, OutcomeKind};
-use tracing::{info, warn};
+use serde_json::json;
+use tracing::warn;
 
 use crate::drain::Drain;
 
@@ -21,7 +22,7 @@ pub(crate) fn report_invocation(
 ) {
     if error.is_none() {
         for problem in problems {
-            warn!(error_type = %problem.error_type, "To be delivered again: {}", problem.text);
+            warn!("error.type" = %problem.error_type, "To be delivered again: {}", problem.text);
         }
     }
     metrics::print(
@@ -30,12 +31,7 @@ pub(crate) fn report_invocation(
         clock.now(),
         &metrics_of(answer, problems, settings.on_timeout),
     );
-    info!(
-        answer = %serde_json::to_string(answer).unwrap_or_default(),
-        failed = problems.len(),
-        duration_ms = clock.elapsed().as_millis(),
-        "{answer}"
-    );
+    log_answer(clock, answer, json!(answer), problems.len());
 }
 
 /// Prints how long an instance was held.
@@ -119,6 +115,7 @@ mod tests {
         Outcome {
             instance_id: None,
             outcome,
+            cluster: None,
             reason: None,
             tasks_left: Some(tasks_left),
             hop: Some(hop),

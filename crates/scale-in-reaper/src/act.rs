@@ -138,8 +138,7 @@ impl Sweep<'_> {
         }
         for outcome in &outcomes {
             info!(
-                ec2.instance_id = %outcome.instance_id,
-                ecs.cluster = cluster.name(),
+                host.id = %outcome.instance_id,
                 "{}: {}",
                 outcome.instance_id,
                 outcome.outcome.as_str()

@@ -16,11 +16,11 @@ use ebb_core::reaper::{Answer, ClusterReport, request};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::time::timeout_at;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use crate::cluster::{missing_permissions, sweep_cluster};
 pub use crate::observe::{Groups, Observation};
-use crate::report::report;
+use crate::report::{cluster_span, report};
 pub use crate::survey::Survey;
 pub use crate::sweep::FUNCTION;
 use crate::sweep::Sweep;
@@ -102,7 +102,8 @@ impl ScaleInReaper {
         };
         let (mut reports, mut problems) = (Vec::new(), Vec::new());
         for cluster in &clusters {
-            let run = Box::pin(sweep_cluster(&sweep, cluster, &groups));
+            let run = sweep_cluster(&sweep, cluster, &groups).instrument(cluster_span(cluster));
+            let run = Box::pin(run);
             match timeout_at(answer_by, run)
                 .await
                 .unwrap_or_else(|_| Err(self.clients.out_of_time(clock)))

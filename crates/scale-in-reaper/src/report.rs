@@ -4,16 +4,23 @@
 use std::time::Duration;
 
 use ebb_aws::metrics::{self, Metric, Unit};
-use ebb_aws::{Clients, Clock, Problem, notify};
+use ebb_aws::{Clients, Clock, Problem, log_answer, notify};
+use ebb_core::ids::Cluster;
 use ebb_core::reaper::request::Request;
 use ebb_core::reaper::settings::ReaperSettings;
 use ebb_core::reaper::{Answer, ClusterReport, Notice, OutcomeKind, notice, stranded_text, text};
-use tracing::{info, warn};
+use tracing::{Span, error_span, info, warn};
 
 use crate::sweep::FUNCTION;
 
 /// A notice to people must not cost the function its answer: less than what is kept for that.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What every log line about a cluster is about. At level ERROR, so that warnings have it as well
+/// where nothing less is logged.
+pub(crate) fn cluster_span(cluster: &Cluster) -> Span {
+    error_span!("cluster", ecs.cluster = cluster.name())
+}
 
 /// Reports how the invocation came off. It was no sweep without a `request`. An error is left to the
 /// runtime, which logs it.
@@ -26,9 +33,10 @@ pub(crate) async fn report(
     clock: Clock,
 ) {
     for report in &answer.clusters {
-        info!(ecs.cluster = report.plan.cluster.name(), "{}", text(report));
+        let _span = cluster_span(&report.plan.cluster).entered();
+        info!(event.name = "plan", "{}", text(report));
         if let Some(stranded) = stranded_text(report) {
-            warn!(ecs.cluster = report.plan.cluster.name(), "{stranded}");
+            warn!("{stranded}");
         }
     }
     if let Some(topic) = &settings.notification_topic
@@ -39,12 +47,7 @@ pub(crate) async fn report(
     for metrics in metrics_of(request, answer, problems, clock) {
         metrics::print(&settings.metrics_namespace, FUNCTION, clock.now(), &metrics);
     }
-    info!(
-        answer = %answer.to_log(),
-        failed = problems.len(),
-        duration_ms = clock.elapsed().as_millis(),
-        "{answer}"
-    );
+    log_answer(clock, answer, answer.to_log(), problems.len());
 }
 
 fn removed(answer: &Answer) -> usize {

@@ -6,15 +6,13 @@ use ebb_core::spot::settings::SpotSettings;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
-use spot_drainer::SpotDrainer;
-use tracing::error;
+use spot_drainer::{FUNCTION, SpotDrainer};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     ebb_aws::init_logging();
-    // In the log as well: what `main` returns is printed without a level, and dropped with INFO.
-    let settings = SpotSettings::from_lookup(|key| std::env::var(key).ok())
-        .inspect_err(|error| error!("{error}"))?;
+    let settings = SpotSettings::from_lookup(|key| std::env::var(key).ok());
+    let settings = ebb_aws::start(FUNCTION, &SpotSettings::VARIABLES, settings).await?;
     let drainer = &SpotDrainer::new(Clients::from_environment().await, settings);
     run(service_fn(|event: LambdaEvent<Value>| async move {
         let now = Timestamp::now();

@@ -44,7 +44,11 @@ impl SpotDrainer {
         }
         for (cluster, arns) in &to_remove {
             if let Err(error) = self.clients.ecs.delete_attribute(cluster, DRAINED_BY, arns).await {
-                warn!("Left the mark of an earlier notice: {}", Problem::from(error).text);
+                warn!(
+                    ecs.cluster = cluster.name(),
+                    "Left the mark of an earlier notice: {}",
+                    Problem::from(error).text
+                );
             }
         }
     }

@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use ebb_aws::metrics::{self, Metric, Unit};
-use ebb_aws::{Clock, notify};
+use ebb_aws::{Clock, log_answer, notify};
 use ebb_core::spot::{Outcome, OutcomeKind};
 use ebb_core::words::count;
-use tracing::{info, warn};
+use serde_json::json;
+use tracing::warn;
 
 use crate::drainer::{FUNCTION, SpotDrainer};
 use crate::work::Conclusion;
@@ -25,7 +26,7 @@ impl SpotDrainer {
         let Conclusion { answer, error, problems, shortages, .. } = conclusion;
         if error.is_none() {
             for problem in problems {
-                warn!(error_type = %problem.error_type, "To be delivered again: {}", problem.text);
+                warn!("error.type" = %problem.error_type, "To be delivered again: {}", problem.text);
             }
         }
         for (reason, number) in shortages {
@@ -38,12 +39,7 @@ impl SpotDrainer {
             clock.now(),
             &metrics_of(conclusion, clock),
         );
-        info!(
-            answer = %serde_json::to_string(answer).unwrap_or_default(),
-            failed = problems.len(),
-            duration_ms = clock.elapsed().as_millis(),
-            "{answer}"
-        );
+        log_answer(clock, answer, json!(answer), problems.len());
     }
 
     /// Tells people what is being drained, what is ACTIVE again, and what is not replaced. Best

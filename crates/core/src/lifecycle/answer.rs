@@ -43,6 +43,9 @@ pub struct Outcome {
     pub instance_id: Option<InstanceId>,
     /// The outcome.
     pub outcome: OutcomeKind,
+    /// The name of the cluster it was found in; of the first, should there be several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// Why. Cut where it is long.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_reason")]
     pub reason: Option<String>,

@@ -13,6 +13,7 @@ mod forged;
 mod heartbeats;
 mod hops;
 mod lagging_reads;
+mod log_lines;
 mod many_clusters;
 mod messages;
 mod registrations;

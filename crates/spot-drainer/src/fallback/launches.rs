@@ -47,7 +47,7 @@ impl SpotDrainer {
         while let Some((id, result)) = calls.next().await {
             match result {
                 Ok(LaunchResult::Launched) => info!(
-                    ec2.instance_id = %id,
+                    host.id = %id,
                     asg.name = %name,
                     "Launched an instance in {name} in place of {id}"
                 ),
