@@ -119,6 +119,13 @@ variable "metrics_namespace" {
   }
 }
 
+variable "metrics_by_cluster" {
+  description = "Whether the functions' metrics have the cluster as a dimension as well. CloudWatch bills for each such metric and hour."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 # Settings of the spot-drainer.
 
 variable "drain_on_rebalance" {

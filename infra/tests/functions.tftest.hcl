@@ -121,6 +121,7 @@ run "settings_are_texts_that_the_functions_read" {
       INSTANCE_PRICES            = "{\"m7g.large\":0.0898}"
       LIFECYCLE_TOPIC_ARN        = "arn:aws-cn:sns:cn-north-1:111122223333:one-lifecycle"
       METRICS_NAMESPACE          = "Ebb"
+      METRICS_BY_CLUSTER         = "true"
     })
     error_message = "The scale-in reaper's settings: ${jsonencode(aws_lambda_function.this["scale-in-reaper"].environment[0].variables)}"
   }
@@ -135,6 +136,7 @@ run "settings_are_texts_that_the_functions_read" {
       ON_TIMEOUT            = "continue"
       STANDALONE_TASKS      = "wait"
       METRICS_NAMESPACE     = "Ebb"
+      METRICS_BY_CLUSTER    = "true"
     })
     error_message = "The lifecycle drainer's settings: ${jsonencode(aws_lambda_function.this["lifecycle-drainer"].environment[0].variables)}"
   }

@@ -76,6 +76,7 @@ mod tests {
         let lifecycle_outcome = lifecycle::Outcome {
             instance_id: None,
             outcome: lifecycle::OutcomeKind::Ignored,
+            cluster: None,
             reason: long,
             tasks_left: None,
             hop: None,

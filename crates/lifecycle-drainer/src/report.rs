@@ -1,6 +1,8 @@
 //! What the function leaves behind for people: its closing log line and its metrics.
 
-use ebb_aws::metrics::{self, Metric, Unit};
+use std::collections::BTreeMap;
+
+use ebb_aws::metrics::{self, Dimensions, Metric, Source, Unit};
 use ebb_aws::{Clock, HandlerError, Problem, log_answer};
 use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout};
 use ebb_core::lifecycle::{Answer, Outcome, OutcomeKind};
@@ -25,12 +27,15 @@ pub(crate) fn report_invocation(
             warn!("error.type" = %problem.error_type, "To be delivered again: {}", problem.text);
         }
     }
-    metrics::print(
-        &settings.metrics_namespace,
-        FUNCTION,
-        clock.now(),
-        &metrics_of(answer, problems, settings.on_timeout),
-    );
+    let print = |dimensions, metrics: &[Metric]| {
+        metrics::print(source(settings, dimensions), clock.now(), metrics);
+    };
+    print(Dimensions::Function, &metrics_of(answer, problems, settings.on_timeout));
+    if settings.metrics_by_cluster {
+        for (cluster, metrics) in metrics_by_cluster(answer, settings.on_timeout) {
+            print(Dimensions::Cluster(cluster), &metrics);
+        }
+    }
     log_answer(clock, answer, json!(answer), problems.len());
 }
 
@@ -51,8 +56,36 @@ pub(crate) fn print_heartbeat_failed(drain: Drain<'_>) {
 }
 
 fn print_metric(drain: Drain<'_>, name: &'static str, unit: Unit, value: f64) {
-    let namespace = &drain.settings.metrics_namespace;
-    metrics::print(namespace, FUNCTION, drain.clock.now(), &[Metric { name, unit, value }]);
+    let mut found = drain.state.container_instances.iter();
+    let dimensions = match found.next() {
+        Some((cluster, _)) if drain.settings.metrics_by_cluster => {
+            Dimensions::FunctionAndCluster(cluster.name())
+        }
+        _ => Dimensions::Function,
+    };
+    let source = source(drain.settings, dimensions);
+    metrics::print(source, drain.clock.now(), &[Metric { name, unit, value }]);
+}
+
+fn source<'a>(settings: &'a LifecycleSettings, dimensions: Dimensions<'a>) -> Source<'a> {
+    Source { namespace: &settings.metrics_namespace, function: FUNCTION, dimensions }
+}
+
+/// The same of each cluster. What did not happen is left out: CloudWatch bills for each metric and
+/// hour.
+fn metrics_by_cluster(answer: &Answer, on_timeout: OnTimeout) -> BTreeMap<&str, Vec<Metric>> {
+    let mut outcomes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for outcome in &answer.outcomes {
+        if let Some(cluster) = &outcome.cluster {
+            outcomes.entry(cluster.as_str()).or_default().push(outcome.clone());
+        }
+    }
+    let metrics = |outcomes| {
+        let answer = Answer { outcomes, batch_item_failures: Vec::new() };
+        let metrics = metrics_of(&answer, &[], on_timeout);
+        metrics.into_iter().filter(|metric| metric.value > 0.0).collect()
+    };
+    outcomes.into_iter().map(|(cluster, outcomes)| (cluster, metrics(outcomes))).collect()
 }
 
 /// The metrics of an invocation: how many messages had which outcome, how many drains it began, how
@@ -138,6 +171,27 @@ mod tests {
             outcome(OutcomeKind::Ignored, 1, tasks_left),
         ];
         assert_eq!(value("Started", hops, OnTimeout::Continue).to_bits(), 1_f64.to_bits());
+    }
+
+    #[test]
+    fn each_cluster_has_the_metrics_of_what_happened_there() {
+        let in_cluster = |cluster: &str, kind| Outcome {
+            cluster: Some(cluster.to_owned()),
+            ..outcome(kind, 1, TasksLeft::default())
+        };
+        let outcomes = vec![
+            in_cluster("shop", OutcomeKind::Completed),
+            in_cluster("shop", OutcomeKind::Completed),
+            in_cluster("back", OutcomeKind::Republished),
+            outcome(OutcomeKind::Ignored, 1, TasksLeft::default()),
+        ];
+        let answer = Answer { outcomes, batch_item_failures: Vec::new() };
+        let by_cluster = metrics_by_cluster(&answer, OnTimeout::Continue);
+        let expected = [
+            ("back", vec![count("Republished", 1), count("Started", 1)]),
+            ("shop", vec![count("Completed", 2), count("Started", 2)]),
+        ];
+        assert_eq!(by_cluster, expected.into());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What an invocation leaves behind for people: each cluster's plan as text, its closing log line,
 //! its metrics, and a notice to a topic.
 
+use std::slice;
 use std::time::Duration;
 
-use ebb_aws::metrics::{self, Metric, Unit};
+use ebb_aws::metrics::{self, Dimensions, Metric, Source, Unit};
 use ebb_aws::{Clients, Clock, Problem, log_answer, notify};
 use ebb_core::ids::Cluster;
 use ebb_core::reaper::request::Request;
@@ -44,54 +45,67 @@ pub(crate) async fn report(
     {
         notify(&clients.topics, topic, &subject, &message, NOTICE_TIMEOUT).await;
     }
-    for metrics in metrics_of(request, answer, problems, clock) {
-        metrics::print(&settings.metrics_namespace, FUNCTION, clock.now(), &metrics);
+    let print = |dimensions, metrics: &[Metric]| {
+        let namespace = &settings.metrics_namespace;
+        metrics::print(Source { namespace, function: FUNCTION, dimensions }, clock.now(), metrics);
+    };
+    print(Dimensions::Function, &metrics_of(request, answer, problems, clock));
+    for report in &answer.clusters {
+        let shares = shares_of(report);
+        if settings.metrics_by_cluster {
+            let cluster = report.plan.cluster.name();
+            print(Dimensions::FunctionAndCluster(cluster), &shares);
+            print(Dimensions::Cluster(cluster), &counts_of(slice::from_ref(report)));
+        } else {
+            print(Dimensions::Function, &shares);
+        }
     }
     log_answer(clock, answer, answer.to_log(), problems.len());
 }
 
-fn removed(answer: &Answer) -> usize {
-    answer.of_kind(OutcomeKind::Terminating).count()
-}
-
-fn reactivated(answer: &Answer) -> usize {
-    let outcomes = answer.clusters.iter().flat_map(ClusterReport::all_outcomes);
-    outcomes.filter(|outcome| outcome.reactivated).count()
-}
-
-/// One line for the sweep, and one for each cluster: CloudWatch puts the values of several clusters
-/// together.
+/// The metrics of a sweep as a whole.
 fn metrics_of(
     request: Option<Request>,
     answer: &Answer,
     problems: &[Problem],
     clock: Clock,
-) -> Vec<Vec<Metric>> {
+) -> Vec<Metric> {
     // Who names a mode is a person, who says nothing about whether the schedule works.
     let is_scheduled = request.is_some_and(|request| request.mode.is_none());
-    let removable = answer.clusters.iter().map(|report| report.plan.remove.len()).sum();
     let outcomes = answer.clusters.iter().flat_map(ClusterReport::all_outcomes);
-    let failed = problems.len() + outcomes.filter(|outcome| outcome.outcome.is_failure()).count();
-    let mut lines = vec![vec![
+    let failed = outcomes.filter(|outcome| outcome.outcome.is_failure()).count();
+    let mut metrics = vec![
         metric("Sweeps", usize::from(is_scheduled && problems.is_empty())),
         metric("SweepsFailed", usize::from(request.is_some() && !problems.is_empty())),
-        metric("InstancesRemovable", removable),
-        metric("InstancesRemoved", removed(answer)),
-        metric("InstancesLeftToEcs", answer.of_kind(OutcomeKind::LeftToEcs).count()),
-        metric("InstancesReactivated", reactivated(answer)),
         Metric { name: "SweepSeconds", unit: Unit::Seconds, value: clock.elapsed().as_secs_f64() },
-        metric("Failed", failed),
-    ]];
-    lines.extend(answer.clusters.iter().map(|ClusterReport { plan, potential, .. }| {
-        vec![
-            percent("HeadroomCpuPercent", plan.headroom_after.cpu_percent()),
-            percent("HeadroomMemoryPercent", plan.headroom_after.memory_percent()),
-            percent("SavingPercent", plan.saving.planned * 100.0),
-            percent("SavingPotentialPercent", potential.saving.planned * 100.0),
-            percent("SavingBoundPercent", potential.saving.bound * 100.0),
-        ]
-    }));
-    lines
+        metric("Failed", problems.len() + failed),
+    ];
+    metrics.extend(counts_of(&answer.clusters));
+    metrics
+}
+
+/// How many instances of these clusters go, or might.
+fn counts_of(reports: &[ClusterReport]) -> Vec<Metric> {
+    let outcomes = || reports.iter().flat_map(ClusterReport::all_outcomes);
+    let of_kind = |kind| outcomes().filter(|outcome| outcome.outcome == kind).count();
+    vec![
+        metric("InstancesRemovable", reports.iter().map(|report| report.plan.remove.len()).sum()),
+        metric("InstancesRemoved", of_kind(OutcomeKind::Terminating)),
+        metric("InstancesLeftToEcs", of_kind(OutcomeKind::LeftToEcs)),
+        metric("InstancesReactivated", outcomes().filter(|outcome| outcome.reactivated).count()),
+    ]
+}
+
+/// What is free in a cluster, and what is saved there. Without the cluster as a dimension,
+/// CloudWatch puts the values of several together.
+fn shares_of(ClusterReport { plan, potential, .. }: &ClusterReport) -> Vec<Metric> {
+    vec![
+        percent("HeadroomCpuPercent", plan.headroom_after.cpu_percent()),
+        percent("HeadroomMemoryPercent", plan.headroom_after.memory_percent()),
+        percent("SavingPercent", plan.saving.planned * 100.0),
+        percent("SavingPotentialPercent", potential.saving.planned * 100.0),
+        percent("SavingBoundPercent", potential.saving.bound * 100.0),
+    ]
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of one invocation")]

@@ -1,12 +1,12 @@
 //! What an invocation leaves behind for people: its closing log line, its metrics, and a notice to
 //! a topic.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use ebb_aws::metrics::{self, Metric, Unit};
+use ebb_aws::metrics::{self, Dimensions, Metric, Source, Unit};
 use ebb_aws::{Clock, log_answer, notify};
-use ebb_core::spot::{Outcome, OutcomeKind};
+use ebb_core::spot::{Answer, Outcome, OutcomeKind};
 use ebb_core::words::count;
 use serde_json::json;
 use tracing::warn;
@@ -33,12 +33,20 @@ impl SpotDrainer {
             warn!("{}", shortage_line(reason, *number));
         }
         self.notify(conclusion).await;
-        metrics::print(
-            &self.settings.metrics_namespace,
-            FUNCTION,
-            clock.now(),
-            &metrics_of(conclusion, clock),
-        );
+        let print = |dimensions, metrics: &[Metric]| {
+            let namespace = &self.settings.metrics_namespace;
+            metrics::print(
+                Source { namespace, function: FUNCTION, dimensions },
+                clock.now(),
+                metrics,
+            );
+        };
+        print(Dimensions::Function, &metrics_of(conclusion, clock));
+        if self.settings.metrics_by_cluster {
+            for (cluster, metrics) in metrics_by_cluster(answer) {
+                print(Dimensions::Cluster(cluster), &metrics);
+            }
+        }
         log_answer(clock, answer, json!(answer), problems.len());
     }
 
@@ -118,6 +126,21 @@ fn metrics_of(conclusion: &Conclusion, clock: Clock) -> Vec<Metric> {
         value,
     }));
     metrics
+}
+
+/// How many instances of each cluster came off which way. What did not happen is left out: CloudWatch
+/// bills for each metric and hour.
+fn metrics_by_cluster(answer: &Answer) -> BTreeMap<&str, Vec<Metric>> {
+    let mut counts: BTreeMap<_, BTreeMap<_, usize>> = BTreeMap::new();
+    for Outcome { cluster, outcome, .. } in &answer.outcomes {
+        if let Some(cluster) = cluster {
+            *counts.entry(cluster.as_str()).or_default().entry(outcome.metric()).or_default() += 1;
+        }
+    }
+    let metrics = |counts: BTreeMap<_, _>| {
+        counts.into_iter().map(|(name, number)| metric(name, number)).collect()
+    };
+    counts.into_iter().map(|(cluster, counts)| (cluster, metrics(counts))).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of one invocation")]

@@ -40,8 +40,49 @@ impl Unit {
     }
 }
 
-/// The one dimension of every metric: the function's name.
-pub const DIMENSION: &str = "function";
+/// The dimensions of metrics, the function's name first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dimensions<'a> {
+    /// The function alone.
+    Function,
+    /// The function and the cluster with this name: for what is counted elsewhere for the function
+    /// as a whole.
+    Cluster(&'a str),
+    /// Both: CloudWatch keeps the metric once for the function, and once for the cluster.
+    FunctionAndCluster(&'a str),
+}
+
+const FUNCTION: &str = "function";
+const CLUSTER: &str = "cluster";
+
+impl<'a> Dimensions<'a> {
+    /// The sets of dimensions, one for each metric that CloudWatch makes.
+    fn sets(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::Function => &[&[FUNCTION]],
+            Self::Cluster(_) => &[&[FUNCTION, CLUSTER]],
+            Self::FunctionAndCluster(_) => &[&[FUNCTION], &[FUNCTION, CLUSTER]],
+        }
+    }
+
+    fn cluster(self) -> Option<&'a str> {
+        match self {
+            Self::Function => None,
+            Self::Cluster(name) | Self::FunctionAndCluster(name) => Some(name),
+        }
+    }
+}
+
+/// Whose metrics they are, and where they go.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// The CloudWatch namespace.
+    pub namespace: &'a str,
+    /// The function's name.
+    pub function: &'a str,
+    /// What the metrics are kept by.
+    pub dimensions: Dimensions<'a>,
+}
 
 /// Metrics in one line: the format takes up to 100. Source: as above.
 const METRICS_MAX: usize = 100;
@@ -51,13 +92,8 @@ const METRICS_MAX: usize = 100;
 /// `level` is the least log level that Lambda passes on. Lambda drops lines below it, and takes one
 /// without a level and a timestamp for INFO (Lambda Developer Guide,
 /// `monitoring-cloudwatchlogs-log-level`).
-pub fn line(
-    namespace: &str,
-    function: &str,
-    level: &str,
-    now: Timestamp,
-    metrics: &[Metric],
-) -> String {
+pub fn line(source: Source<'_>, level: &str, now: Timestamp, metrics: &[Metric]) -> String {
+    let Source { namespace, function, dimensions } = source;
     let metrics = &metrics[..metrics.len().min(METRICS_MAX)];
     let definitions: Vec<_> = metrics
         .iter()
@@ -70,14 +106,17 @@ pub fn line(
             "Timestamp": now.as_millisecond(),
             "CloudWatchMetrics": [{
                 "Namespace": namespace,
-                "Dimensions": [[DIMENSION]],
+                "Dimensions": dimensions.sets(),
                 "Metrics": definitions,
             }],
         }),
     );
     line.insert("level".to_owned(), json!(level));
     line.insert("timestamp".to_owned(), json!(now.to_string()));
-    line.insert(DIMENSION.to_owned(), json!(function));
+    line.insert(FUNCTION.to_owned(), json!(function));
+    if let Some(cluster) = dimensions.cluster() {
+        line.insert(CLUSTER.to_owned(), json!(cluster));
+    }
     line.extend(metrics.iter().map(|metric| (metric.name.to_owned(), json!(metric.value))));
     Value::Object(line).to_string()
 }
@@ -87,13 +126,17 @@ pub fn line(
     clippy::print_stdout,
     reason = "the line must stand alone, without what a log subscriber puts around it"
 )]
-pub fn print(namespace: &str, function: &str, now: Timestamp, metrics: &[Metric]) {
-    println!("{}", line(namespace, function, &lambda_level(), now, metrics));
+pub fn print(source: Source<'_>, now: Timestamp, metrics: &[Metric]) {
+    println!("{}", line(source, &lambda_level(), now, metrics));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn source(dimensions: Dimensions<'_>) -> Source<'_> {
+        Source { namespace: "Ebb", function: "f", dimensions }
+    }
 
     #[test]
     fn the_line_is_one_json_object_that_defines_every_metric_it_carries() {
@@ -102,8 +145,8 @@ mod tests {
             Metric { name: "DrainLatency", unit: Unit::Seconds, value: 1.25 },
             Metric { name: "SavingPercent", unit: Unit::Percent, value: 12.5 },
         ];
-        let line =
-            line("Ebb", "f", "WARN", Timestamp::from_second(1_700_000_000).unwrap(), &metrics);
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let line = line(source(Dimensions::Function), "WARN", now, &metrics);
 
         let expected = json!({
             "_aws": {
@@ -130,11 +173,37 @@ mod tests {
     }
 
     #[test]
+    fn each_dimension_of_a_set_is_in_the_line() {
+        for (dimensions, sets) in [
+            (Dimensions::Function, json!([["function"]])),
+            (Dimensions::Cluster("shop"), json!([["function", "cluster"]])),
+            (
+                Dimensions::FunctionAndCluster("shop"),
+                json!([["function"], ["function", "cluster"]]),
+            ),
+        ] {
+            let line = line(source(dimensions), "INFO", Timestamp::UNIX_EPOCH, &[]);
+            let line: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"], sets);
+            for set in sets.as_array().unwrap() {
+                for dimension in set.as_array().unwrap() {
+                    let value = line[dimension.as_str().unwrap()].as_str();
+                    assert!(matches!(value, Some("f" | "shop")), "{line}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_line_carries_a_hundred_metrics_at_most() {
         let metrics = [Metric { name: "Draining", unit: Unit::Count, value: 1.0 }; 130];
-        let line: Value =
-            serde_json::from_str(&line("Ebb", "f", "INFO", Timestamp::UNIX_EPOCH, &metrics))
-                .unwrap();
+        let line: Value = serde_json::from_str(&line(
+            source(Dimensions::Function),
+            "INFO",
+            Timestamp::UNIX_EPOCH,
+            &metrics,
+        ))
+        .unwrap();
         assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 100);
     }
 }

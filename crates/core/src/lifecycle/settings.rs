@@ -41,6 +41,8 @@ settings! {
         NOTIFICATION_TOPIC_ARN: TOPIC_ARN => notification_topic: Option<TopicArn> = None,
         /// The CloudWatch namespace of the metrics.
         METRICS_NAMESPACE: NAMESPACE => metrics_namespace: String = DEFAULT_NAMESPACE.to_owned(),
+        /// Whether metrics have the cluster as a dimension as well. Each is one more to be paid for.
+        METRICS_BY_CLUSTER: BOOLEAN => metrics_by_cluster: bool = true,
     }
 }
 

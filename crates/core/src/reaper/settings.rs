@@ -68,6 +68,8 @@ settings! {
         NOTIFICATION_TOPIC_ARN: TOPIC_ARN => notification_topic: Option<TopicArn> = None,
         /// The CloudWatch namespace of the metrics.
         METRICS_NAMESPACE: NAMESPACE => metrics_namespace: String = DEFAULT_NAMESPACE.to_owned(),
+        /// Whether metrics have the cluster as a dimension as well. Each is one more to be paid for.
+        METRICS_BY_CLUSTER: BOOLEAN => metrics_by_cluster: bool = true,
     }
     check: contradictions
 }
@@ -229,6 +231,7 @@ mod tests {
             (LIFECYCLE_TOPIC_ARN, hooks),
             (NOTIFICATION_TOPIC_ARN, topic),
             (METRICS_NAMESPACE, "Platform/Ebb"),
+            (METRICS_BY_CLUSTER, "false"),
         ]);
 
         let groups = ["shop on-demand", "shop-spot"].map(GroupName::new);
@@ -254,6 +257,7 @@ mod tests {
             lifecycle_topic: Some(TopicArn::new(hooks)),
             notification_topic: Some(TopicArn::new(topic)),
             metrics_namespace: "Platform/Ebb".to_owned(),
+            metrics_by_cluster: false,
         };
         assert_eq!(settings, Ok(expected.clone()));
         let policy = expected.policy();

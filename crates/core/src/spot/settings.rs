@@ -23,6 +23,8 @@ settings! {
         NOTIFICATION_TOPIC_ARN: TOPIC_ARN => notification_topic: Option<TopicArn> = None,
         /// The CloudWatch namespace of the metrics.
         METRICS_NAMESPACE: NAMESPACE => metrics_namespace: String = DEFAULT_NAMESPACE.to_owned(),
+        /// Whether metrics have the cluster as a dimension as well. Each is one more to be paid for.
+        METRICS_BY_CLUSTER: BOOLEAN => metrics_by_cluster: bool = true,
     }
 }
 
@@ -56,6 +58,7 @@ mod tests {
             (FALLBACK_ASG, "shop on-demand"),
             (NOTIFICATION_TOPIC_ARN, topic),
             (METRICS_NAMESPACE, "Platform/Ebb"),
+            (METRICS_BY_CLUSTER, "false"),
         ]);
 
         let clusters =
@@ -67,6 +70,7 @@ mod tests {
             fallback_group: Some(GroupName::new("shop on-demand")),
             notification_topic: Some(TopicArn::new(topic)),
             metrics_namespace: "Platform/Ebb".to_owned(),
+            metrics_by_cluster: false,
         };
         assert_eq!(settings, Ok(expected));
     }
@@ -80,6 +84,7 @@ mod tests {
             (FALLBACK_ASG, "arn:aws:autoscaling:eu-west-1"),
             (NOTIFICATION_TOPIC_ARN, "drains"),
             (METRICS_NAMESPACE, "AWS/Ebb"),
+            (METRICS_BY_CLUSTER, "no"),
         ])
         .unwrap_err();
 
@@ -90,6 +95,7 @@ mod tests {
         FALLBACK_ASG is "arn:aws:autoscaling:eu-west-1", expected the name of an Auto Scaling group: 1 to 255 printable characters without a colon
         NOTIFICATION_TOPIC_ARN is "drains", expected the ARN of a standard SNS topic: a FIFO topic, whose name ends in `.fifo`, takes no message without a group
         METRICS_NAMESPACE is "AWS/Ebb", expected a CloudWatch namespace: 1 to 255 of letters, digits and . - _ / # : and space, not beginning with AWS/
+        METRICS_BY_CLUSTER is "no", expected `true` or `false`
         "#);
         assert_eq!(error.problems.len(), SpotSettings::VARIABLES.len());
     }

@@ -1,6 +1,7 @@
 //! Which invocations count as sweeps, and which as sweeps that failed. Metrics are what a process
 //! prints, so that the story runs in one of its own.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::process::Command;
 
@@ -50,9 +51,27 @@ fn a_sweep_counts_if_the_schedule_asks_for_it_and_no_cluster_fails() {
 
     let printed = String::from_utf8(output.stdout).unwrap();
     let lines = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let lines: Vec<_> = lines.collect();
     let counted: Vec<_> = lines
+        .iter()
         .filter(|line| line.get("Sweeps").is_some())
         .map(|line| ["Sweeps", "SweepsFailed"].map(|name| line[name].as_f64().unwrap()))
         .collect();
     assert_eq!(counted, invocations().map(|(_, _, counts)| counts), "{printed}");
+
+    // What the clusters have in common is counted once for the function, and each has its own.
+    let with = |metric: &str, dimensions: &Value| {
+        let lines = lines.iter().filter(|line| line.get(metric).is_some());
+        let lines = lines.filter(|line| {
+            let sets = line["_aws"]["CloudWatchMetrics"][0]["Dimensions"].as_array().unwrap();
+            sets.contains(dimensions)
+        });
+        lines.map(|line| line["cluster"].as_str().unwrap_or_default()).collect::<BTreeSet<_>>()
+    };
+    let (alone, by_cluster) = (json!(["function"]), json!(["function", "cluster"]));
+    assert_eq!(with("InstancesRemovable", &alone), [""].into());
+    for metric in ["InstancesRemovable", "HeadroomCpuPercent"] {
+        assert_eq!(with(metric, &by_cluster), [CLUSTER, "other"].into(), "{metric}");
+    }
+    assert_eq!(with("HeadroomCpuPercent", &alone), [CLUSTER, "other"].into());
 }
