@@ -1,75 +1,8 @@
-# One page for people: what is drained, what is removed, and what went wrong. `metrics` are the functions' own; a test
-# compares them with what the functions emit.
+# One page for people: what is drained, what is removed, and what went wrong. charts.json has what is shown of the
+# functions' own metrics, for this page and for Grafana; a test compares it with what the functions emit.
 
 locals {
-  charts = [
-    {
-      title    = "Interruptions: container instances"
-      function = "spot-drainer"
-      metrics  = ["Draining", "AlreadyDraining", "NotInCluster", "Gone", "WouldDrain", "Reactivated", "NotReactivated", "NotReplaced", "Failed"]
-      stat     = "Sum"
-    },
-    {
-      title    = "Interruptions: seconds from notice to DRAINING"
-      function = "spot-drainer"
-      metrics  = ["DrainLatency"]
-      stat     = "Maximum"
-    },
-    {
-      title    = "Terminations: drains"
-      function = "lifecycle-drainer"
-      metrics  = ["Started", "Completed", "TimedOut", "HookTimedOut", "WouldDrain", "Stuck", "HeartbeatsFailed", "Failed"]
-      stat     = "Sum"
-    },
-    {
-      title    = "Terminations: seconds per drain"
-      function = "lifecycle-drainer"
-      metrics  = ["DrainSeconds"]
-      stat     = "Maximum"
-    },
-    {
-      title    = "Terminations: tasks cut off at a deadline"
-      function = "lifecycle-drainer"
-      metrics  = ["TasksCutOff"]
-      stat     = "Sum"
-    },
-    {
-      title    = "Terminations: hops"
-      function = "lifecycle-drainer"
-      metrics  = ["Republished", "Ignored"]
-      stat     = "Sum"
-    },
-    {
-      title    = "Sweeps: container instances"
-      function = "scale-in-reaper"
-      metrics  = ["InstancesRemovable", "InstancesRemoved", "InstancesLeftToEcs", "InstancesReactivated"]
-      stat     = "Sum"
-    },
-    {
-      title    = "Sweeps: headroom left, in percent"
-      function = "scale-in-reaper"
-      metrics  = ["HeadroomCpuPercent", "HeadroomMemoryPercent"]
-      stat     = "Minimum"
-    },
-    {
-      title    = "Sweeps: saving, in percent"
-      function = "scale-in-reaper"
-      metrics  = ["SavingPercent", "SavingBoundPercent"]
-      stat     = "Average"
-    },
-    {
-      title    = "Sweeps: finished and failed"
-      function = "scale-in-reaper"
-      metrics  = ["Sweeps", "SweepsFailed"]
-      stat     = "Sum"
-    },
-    {
-      title    = "Sweeps: seconds"
-      function = "scale-in-reaper"
-      metrics  = ["SweepSeconds"]
-      stat     = "Maximum"
-    },
-  ]
+  charts = jsondecode(file("${path.module}/charts.json"))
 
   function_charts = [for name in ["Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions"] : {
     title   = "Functions: ${name}"
@@ -84,9 +17,14 @@ locals {
 
   widgets = concat(
     [for chart in local.charts : {
-      title   = chart.title
-      stat    = chart.stat
-      metrics = [for metric in chart.metrics : [var.metrics_namespace, metric, "function", chart.function]]
+      title = chart.title
+      stat  = chart.stat
+      # A search has a line for each cluster that there is. As text, or both would have to be of one type.
+      metrics = [for metric in chart.metrics : jsondecode(
+        try(chart.by_cluster, false) && var.metrics_by_cluster
+        ? jsonencode([{ expression = "SEARCH('{\"${var.metrics_namespace}\",function,cluster} function=\"${chart.function}\" MetricName=\"${metric}\"', '${chart.stat}', 300)" }])
+        : jsonencode([var.metrics_namespace, metric, "function", chart.function])
+      )]
     } if contains(var.functions, chart.function)],
     local.function_charts,
     [local.queue_chart],

@@ -11,6 +11,7 @@ use ebb_core::reaper::settings::ReaperSettings;
 use ebb_core::settings::SettingsError;
 use ebb_core::spot::settings::SpotSettings;
 use ebb_core::{lifecycle, spot};
+use serde_json::Value;
 
 const FUNCTIONS: [&str; 3] = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"];
 
@@ -99,11 +100,12 @@ fn the_module_gives_every_setting_and_the_same_default() {
 
 /// The metrics of the functions on the dashboard and in alarms, with the function.
 fn shown_metrics() -> Vec<(String, String)> {
-    let (dashboard, alarms) = (module("dashboard.tf"), module("alarms.tf"));
-    let charts = dashboard.split("function = \"").skip(1).flat_map(|chart| {
-        let function = chart.split('"').next().unwrap();
-        quoted(between(chart, "metrics  = [", "]"))
-            .map(move |metric| (function.to_owned(), metric.to_owned()))
+    let alarms = module("alarms.tf");
+    let charts: Vec<Value> = serde_json::from_str(&module("charts.json")).unwrap();
+    let charts = charts.iter().flat_map(|chart| {
+        let function = chart["function"].as_str().unwrap();
+        let metrics = chart["metrics"].as_array().unwrap().iter();
+        metrics.map(move |metric| (function.to_owned(), metric.as_str().unwrap().to_owned()))
     });
     let alarms = alarms.split("var.metrics_namespace").skip(1).map(|alarm| {
         let function = between(alarm, "function = \"", "\"");
