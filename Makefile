@@ -107,6 +107,7 @@ check: ## Check format, lints, documentation and the Terraform module
 	$(PYTHON) scripts/module_circles.py
 	$(PYTHON) scripts/module_tables.py --check
 	$(PYTHON) scripts/grafana.py --check
+	$(PYTHON) scripts/costs.py --check
 	$(PYTHON) infra/tests/check.py
 
 rehearse: programs $(TOOLS_TEST) ## Apply the Terraform examples to a simulated account
