@@ -17,6 +17,10 @@ CLUSTER ?=
 OPTIONS ?=
 # How many seeds `make simulate` runs.
 SEEDS ?= 1000
+NOW := $(shell date +%s)
+# What its properties draw from, and how many cases of each; another each time, unless you say.
+PROPERTY_SEED ?= $(NOW)
+CASES ?= 2000
 # Where terraform finds the AWS provider if the registry is out of reach: a folder such as
 # `terraform providers mirror` makes. Unset, terraform looks where it always does.
 TF_PLUGIN_DIR ?=
@@ -96,9 +100,12 @@ test: local $(TOOLS_TEST) ## Run all tests: no AWS account, no Docker
 	$(PYTHON) scripts/local.py events
 	$(PYTHON) scripts/local.py demo
 
-simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED and leave pages of it
+simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED and leave pages of it; then properties
 	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED) PAGES=$(abspath $(TARGET))) cargo test --quiet --locked --package spot-drainer --package lifecycle-drainer \
-		--package scale-in-reaper --test it what_must_hold_holds_for_every_seed -- --nocapture | grep -v '"_aws"'
+		--package scale-in-reaper --test it what_must_hold_holds_for_every_seed -- --nocapture
+	$(if $(SEED),,@echo "Properties, with PROPERTY_SEED=$(PROPERTY_SEED) and CASES=$(CASES)")
+	$(if $(SEED),,PROPTEST_RNG_SEED=$(PROPERTY_SEED) PROPTEST_CASES=$(CASES) \
+		cargo test --quiet --locked --package ebb-planner --package ebb-core)
 
 check: ## Check format, lints, documentation and the Terraform module
 	cargo fmt --all --check
@@ -125,9 +132,9 @@ msrv: ## Build with the oldest Rust that Cargo.toml allows (needs rustup)
 	RUSTUP_TOOLCHAIN=$(MSRV) cargo check --workspace --all-targets --locked
 
 bench: programs ## Measure calls, mass interruptions and cold start
-	cargo bench --quiet --locked --profile dev --package spot-drainer --bench mass | grep -v '"_aws"'
-	cargo bench --quiet --locked --profile dev --package lifecycle-drainer --bench drains | grep -v '"_aws"'
-	cargo bench --quiet --locked --profile dev --package scale-in-reaper --bench sweeps | grep -v '"_aws"'
+	cargo bench --quiet --locked --profile dev --package spot-drainer --bench mass
+	cargo bench --quiet --locked --profile dev --package lifecycle-drainer --bench drains
+	cargo bench --quiet --locked --profile dev --package scale-in-reaper --bench sweeps
 	cargo bench --quiet --locked --profile release --package ebb-planner --bench planner
 	for function in $(FUNCTIONS); do cargo build --quiet --locked --release --package $$function || exit 1; done
 	for function in $(FUNCTIONS); do $(PYTHON) scripts/cold_start.py $$function \

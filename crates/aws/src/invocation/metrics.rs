@@ -4,6 +4,8 @@
 //! Written here because the maintained crates for it bring some hundred dependencies for this one
 //! JSON object. Source: CloudWatch User Guide, `CloudWatch_Embedded_Metric_Format_Specification`.
 
+use std::env;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -84,6 +86,10 @@ pub struct Source<'a> {
     pub dimensions: Dimensions<'a>,
 }
 
+/// Lambda sets it for each function (Lambda Developer Guide, `configuration-envvars`), and so does
+/// cargo-lambda.
+const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
+
 /// Metrics in one line: the format takes up to 100. Source: as above.
 const METRICS_MAX: usize = 100;
 
@@ -121,13 +127,16 @@ pub fn line(source: Source<'_>, level: &str, now: Timestamp, metrics: &[Metric])
     Value::Object(line).to_string()
 }
 
-/// Prints metrics to standard output, where Lambda passes them to CloudWatch.
+/// Prints metrics to standard output, where Lambda passes them to CloudWatch. Where no Lambda runs the
+/// function nothing is printed: a simulation that fails would be buried under them.
 #[expect(
     clippy::print_stdout,
     reason = "the line must stand alone, without what a log subscriber puts around it"
 )]
 pub fn print(source: Source<'_>, now: Timestamp, metrics: &[Metric]) {
-    println!("{}", line(source, &lambda_level(), now, metrics));
+    if env::var_os(FUNCTION_NAME).is_some() {
+        println!("{}", line(source, &lambda_level(), now, metrics));
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use ebb_core::lifecycle::OutcomeKind;
 use ebb_region::fault::Fault;
 use ebb_region::world::autoscaling::Hook;
 use ebb_region::world::ecs::{ServiceKind, TaskSpec};
+use lifecycle_drainer::FUNCTION;
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -53,6 +54,7 @@ fn each_heartbeat_that_fails_is_counted() {
     let story = "heartbeats::a_heartbeat_that_fails_is_followed_by_another";
     let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", story, "--nocapture"])
+        .env("AWS_LAMBDA_FUNCTION_NAME", FUNCTION)
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");

@@ -266,7 +266,8 @@ fn is_contradictory(inventory: &Inventory, instance: &Instance) -> bool {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 96,
+        // Half of what PROPTEST_CASES says, or else of 256: each case plans several times.
+        cases: ProptestConfig::default().cases / 2,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -8,6 +8,7 @@ use std::process::Command;
 use ebb_core::ids::Cluster;
 use ebb_core::reaper::settings::ReaperSettings;
 use ebb_region::fault::Fault;
+use scale_in_reaper::FUNCTION;
 use serde_json::{Value, json};
 
 use crate::support::{CLUSTER, Sim, add_small, settings, small};
@@ -45,6 +46,7 @@ async fn one_of_two_clusters_fails_at_times() {
 fn a_sweep_counts_if_the_schedule_asks_for_it_and_no_cluster_fails() {
     let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", "metrics::one_of_two_clusters_fails_at_times", "--nocapture"])
+        .env("AWS_LAMBDA_FUNCTION_NAME", FUNCTION)
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
