@@ -31,6 +31,8 @@ TOOLS_LOCAL := $(TOOLS)/requirements.installed
 TOOLS_TEST := $(TOOLS)/requirements-test.installed
 TOOLS_BUILD := $(TOOLS)/requirements-build.installed
 AUDIT := $(TOOLS)/audit
+# Puts the list of a program's crates into it. The registry's checksum holds the version to its text.
+AUDITABLE := cargo-auditable@0.7.5
 FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 .DEFAULT_GOAL := help
@@ -59,6 +61,9 @@ $(TOOLS)/%.installed: scripts/%.txt | $(TOOLS)/bin/pip
 	@touch $@
 
 $(TOOLS_LOCAL): PIP_OPTIONS := --no-deps
+
+$(TOOLS)/bin/cargo-auditable: | prerequisites
+	cargo install --quiet --locked --root $(TOOLS) $(AUDITABLE)
 
 programs: prerequisites
 	cargo build --locked --bins
@@ -100,13 +105,15 @@ simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED and le
 	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED) PAGES=$(abspath $(TARGET))) cargo test --quiet --locked --package spot-drainer --package lifecycle-drainer \
 		--package scale-in-reaper --test it what_must_hold_holds_for_every_seed -- --nocapture | grep -v '"_aws"'
 
-check: ## Check format, lints, documentation and the Terraform module
+check: ## Check format, lints, documentation, dependencies and the Terraform module
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 	$(PYTHON) scripts/module_circles.py
 	$(PYTHON) scripts/module_tables.py --check
 	$(PYTHON) infra/tests/check.py
+	@if command -v cargo-deny > /dev/null; then cargo deny --locked check bans licenses sources; \
+		else echo "SKIPPED: cargo-deny is not installed, so licences and sources were not checked."; fi
 
 rehearse: programs $(TOOLS_TEST) ## Apply the Terraform examples to a simulated account
 	$(TOOLS)/bin/python infra/tests/rehearse.py
@@ -116,6 +123,8 @@ audit: ## Look for insecure settings in the Terraform module, with checkov
 	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/requirements-audit.txt
 	$(AUDIT)/bin/checkov --directory infra --framework terraform --skip-download --compact --quiet
 
+# Advisories are in a database that must be fetched, and change without any change here: `make check`
+# leaves them out.
 deny: ## Check licences, sources and advisories of the dependencies (needs cargo-deny)
 	cargo deny --locked check
 
@@ -136,8 +145,8 @@ bench: programs ## Measure calls, mass interruptions and cold start
 # cargo-lambda's own optimizations are off: Cargo.toml says what a release is, and theirs would end
 # a program that panics.
 build: export RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/ebb --remap-path-prefix=$(CARGO_HOME)=/cargo
-build: prerequisites $(TOOLS_LOCAL) $(TOOLS_BUILD) ## Build release zips for ARCH (arm64 or x86-64)
-	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo lambda build --release --disable-optimizations --$(ARCH) \
+build: prerequisites $(TOOLS_LOCAL) $(TOOLS_BUILD) $(TOOLS)/bin/cargo-auditable ## Build release zips for ARCH (arm64 or x86-64)
+	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo auditable lambda build --release --disable-optimizations --$(ARCH) \
 		--locked $(foreach function,$(FUNCTIONS),--package $(function))
 	$(PYTHON) scripts/package.py $(ARCH) $(FUNCTIONS)
 
