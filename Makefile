@@ -105,13 +105,15 @@ simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED and le
 	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED) PAGES=$(abspath $(TARGET))) cargo test --quiet --locked --package spot-drainer --package lifecycle-drainer \
 		--package scale-in-reaper --test it what_must_hold_holds_for_every_seed -- --nocapture | grep -v '"_aws"'
 
-check: ## Check format, lints, documentation, dependencies and the Terraform module
+check: $(TOOLS_TEST) ## Check format, lints, documentation, dependencies and the Terraform module
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 	$(PYTHON) scripts/module_circles.py
 	$(PYTHON) scripts/module_tables.py --check
 	$(PYTHON) infra/tests/check.py
+	$(TOOLS)/bin/python scripts/cloudformation.py --check
+	$(TOOLS)/bin/cfn-lint infra/cloudformation/ebb.yaml
 	@if command -v cargo-deny > /dev/null; then cargo deny --locked check bans licenses sources; \
 		else echo "SKIPPED: cargo-deny is not installed, so licences and sources were not checked."; fi
 
