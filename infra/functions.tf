@@ -154,6 +154,14 @@ resource "aws_lambda_function" "this" {
       error_message = "reaper_mode is act, but dry_run is true: who asks for a dry run does not mean instances to go. Set reaper_mode = \"plan\", or dry_run = false."
     }
     precondition {
+      condition     = local.spot_drainer || var.fallback_asg == null
+      error_message = "fallback_asg is raised by the Spot drainer, which functions leaves out. Add spot-drainer, or leave out fallback_asg."
+    }
+    precondition {
+      condition     = local.lifecycle_drainer || length(coalesce(var.termination_hook_groups, [])) + length(coalesce(var.lifecycle_hooks, [])) == 0
+      error_message = "termination_hook_groups and lifecycle_hooks are for the lifecycle drainer, which functions leaves out: nobody would answer the hooks. Add lifecycle-drainer, or leave them out."
+    }
+    precondition {
       condition     = var.managed_scaling == null || var.allow_managed_scaling == null ? true : (var.managed_scaling == "assist") == var.allow_managed_scaling
       error_message = "managed_scaling and the deprecated allow_managed_scaling contradict each other. Leave out allow_managed_scaling."
     }

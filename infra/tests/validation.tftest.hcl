@@ -239,6 +239,24 @@ run "an_alarm_after_a_sweep_is_missing" {
   }
 }
 
+run "a_fallback_group_that_nobody_raises" {
+  command = plan
+  variables {
+    functions    = ["scale-in-reaper"]
+    fallback_asg = "shop-fallback"
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "hooks_that_nobody_answers" {
+  command = plan
+  variables {
+    functions               = ["scale-in-reaper"]
+    termination_hook_groups = ["shop-spot"]
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
 run "two_names_of_one_setting_that_contradict_each_other" {
   command = plan
   variables {
