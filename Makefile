@@ -35,6 +35,8 @@ TOOLS_LOCAL := $(TOOLS)/requirements.installed
 TOOLS_TEST := $(TOOLS)/requirements-test.installed
 TOOLS_BUILD := $(TOOLS)/requirements-build.installed
 AUDIT := $(TOOLS)/audit
+# Puts the list of a program's crates into it. The registry's checksum holds the version to its text.
+AUDITABLE := cargo-auditable@0.7.5
 FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 .DEFAULT_GOAL := help
@@ -63,6 +65,9 @@ $(TOOLS)/%.installed: scripts/%.txt | $(TOOLS)/bin/pip
 	@touch $@
 
 $(TOOLS_LOCAL): PIP_OPTIONS := --no-deps
+
+$(TOOLS)/bin/cargo-auditable: | prerequisites
+	cargo install --quiet --locked --root $(TOOLS) $(AUDITABLE)
 
 programs: prerequisites
 	cargo build --locked --bins
@@ -107,7 +112,7 @@ simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED and le
 	$(if $(SEED),,PROPTEST_RNG_SEED=$(PROPERTY_SEED) PROPTEST_CASES=$(CASES) \
 		cargo test --quiet --locked --package ebb-planner --package ebb-core)
 
-check: ## Check format, lints, documentation and the Terraform module
+check: $(TOOLS_TEST) ## Check format, lints, documentation, dependencies and the Terraform module
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
@@ -116,6 +121,10 @@ check: ## Check format, lints, documentation and the Terraform module
 	$(PYTHON) scripts/grafana.py --check
 	$(PYTHON) scripts/costs.py --check
 	$(PYTHON) infra/tests/check.py
+	$(TOOLS)/bin/python scripts/cloudformation.py --check
+	$(TOOLS)/bin/cfn-lint infra/cloudformation/ebb.yaml
+	@if command -v cargo-deny > /dev/null; then cargo deny --locked check bans licenses sources; \
+		else echo "SKIPPED: cargo-deny is not installed, so licences and sources were not checked."; fi
 
 rehearse: programs $(TOOLS_TEST) ## Apply the Terraform examples to a simulated account
 	$(TOOLS)/bin/python infra/tests/rehearse.py
@@ -125,6 +134,8 @@ audit: ## Look for insecure settings in the Terraform module, with checkov
 	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/requirements-audit.txt
 	$(AUDIT)/bin/checkov --directory infra --framework terraform --skip-download --compact --quiet
 
+# Advisories are in a database that must be fetched, and change without any change here: `make check`
+# leaves them out.
 deny: ## Check licences, sources and advisories of the dependencies (needs cargo-deny)
 	cargo deny --locked check
 
@@ -145,8 +156,8 @@ bench: programs ## Measure calls, mass interruptions and cold start
 # cargo-lambda's own optimizations are off: Cargo.toml says what a release is, and theirs would end
 # a program that panics.
 build: export RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/ebb --remap-path-prefix=$(CARGO_HOME)=/cargo
-build: prerequisites $(TOOLS_LOCAL) $(TOOLS_BUILD) ## Build release zips for ARCH (arm64 or x86-64)
-	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo lambda build --release --disable-optimizations --$(ARCH) \
+build: prerequisites $(TOOLS_LOCAL) $(TOOLS_BUILD) $(TOOLS)/bin/cargo-auditable ## Build release zips for ARCH (arm64 or x86-64)
+	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo auditable lambda build --release --disable-optimizations --$(ARCH) \
 		--locked $(foreach function,$(FUNCTIONS),--package $(function))
 	$(PYTHON) scripts/package.py $(ARCH) $(FUNCTIONS)
 

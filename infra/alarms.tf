@@ -151,6 +151,12 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   tags                = var.tags
 }
 
+locals {
+  # Between two sweeps of a rate; a cron expression is not read.
+  schedule_rate    = try(regex("^rate\\((\\d+) (minute|hour|day)s?\\)$", var.schedule_expression), ["0", "day"])
+  schedule_seconds = tonumber(local.schedule_rate[0]) * { minute = 60, hour = 3600, day = 86400 }[local.schedule_rate[1]]
+}
+
 resource "aws_cloudwatch_metric_alarm" "sweep_missing" {
   count = local.scale_in_reaper ? 1 : 0
 
@@ -168,4 +174,11 @@ resource "aws_cloudwatch_metric_alarm" "sweep_missing" {
   alarm_actions       = var.alarm_actions
   ok_actions          = var.alarm_actions
   tags                = var.tags
+
+  lifecycle {
+    precondition {
+      condition     = local.schedule_seconds < 3600 * var.sweep_missing_hours
+      error_message = "schedule_expression is ${var.schedule_expression}, but sweep_missing_hours is ${var.sweep_missing_hours}: the alarm would go off between two sweeps. Raise sweep_missing_hours above ${floor(local.schedule_seconds / 3600)}."
+    }
+  }
 }

@@ -141,7 +141,7 @@ resource "aws_scheduler_schedule" "sweep" {
 
   target {
     arn      = aws_lambda_function.this["scale-in-reaper"].arn
-    role_arn = aws_iam_role.schedule[0].arn
+    role_arn = local.role_arns["schedule"]
     # The whole event: EventBridge Scheduler puts no envelope around it. The mode is a setting of the function.
     input = jsonencode({ source = "schedule" })
 

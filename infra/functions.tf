@@ -82,6 +82,8 @@ locals {
     }
   }
 
+  reserved = sum(concat([0], [for function, executions in var.reserved_concurrency : executions if contains(var.functions, function)]))
+
   functions = { for function, configuration in local.all_functions : function => configuration if contains(var.functions, function) }
 }
 
@@ -106,7 +108,7 @@ resource "aws_lambda_function" "this" {
 
   function_name    = "${var.name_prefix}-${each.key}"
   description      = each.value.description
-  role             = aws_iam_role.function[each.key].arn
+  role             = local.role_arns[each.key]
   runtime          = "provided.al2023"
   handler          = "bootstrap"
   architectures    = [var.architecture]
@@ -153,6 +155,14 @@ resource "aws_lambda_function" "this" {
       error_message = "reaper_mode is act, but dry_run is true: who asks for a dry run does not mean instances to go. Set reaper_mode = \"plan\", or dry_run = false."
     }
     precondition {
+      condition     = local.spot_drainer || var.fallback_asg == null
+      error_message = "fallback_asg is raised by the Spot drainer, which functions leaves out. Add spot-drainer, or leave out fallback_asg."
+    }
+    precondition {
+      condition     = local.lifecycle_drainer || length(coalesce(var.termination_hook_groups, [])) + length(coalesce(var.lifecycle_hooks, [])) == 0
+      error_message = "termination_hook_groups and lifecycle_hooks are for the lifecycle drainer, which functions leaves out: nobody would answer the hooks. Add lifecycle-drainer, or leave them out."
+    }
+    precondition {
       condition     = var.managed_scaling == null || var.allow_managed_scaling == null ? true : (var.managed_scaling == "assist") == var.allow_managed_scaling
       error_message = "managed_scaling and the deprecated allow_managed_scaling contradict each other. Leave out allow_managed_scaling."
     }
@@ -166,8 +176,8 @@ resource "aws_lambda_function" "this" {
     }
     precondition {
       # Lambda keeps 100 executions that cannot be reserved (Lambda Developer Guide, configuration-concurrency).
-      condition     = var.account_concurrency == null ? true : sum(concat([0], values(var.reserved_concurrency))) <= max(0, var.account_concurrency - 100)
-      error_message = "reserved_concurrency reserves ${sum(concat([0], values(var.reserved_concurrency)))} executions, but of the account's ${coalesce(var.account_concurrency, 0)} Lambda keeps 100 unreserved. Reserve fewer, or have the quota raised."
+      condition     = var.account_concurrency == null ? true : local.reserved <= max(0, var.account_concurrency - 100)
+      error_message = "reserved_concurrency reserves ${local.reserved} executions, but of the account's ${coalesce(var.account_concurrency, 0)} Lambda keeps 100 unreserved. Reserve fewer, or have the quota raised."
     }
     precondition {
       condition     = length(distinct(local.groups)) == length(local.groups)
@@ -183,6 +193,14 @@ resource "aws_lambda_function" "this" {
         for cluster in coalesce(var.ecs_clusters, []) : !startswith(cluster, "arn:") || startswith(cluster, "arn:${local.partition}:ecs:${local.region}:${local.account}:")
       ])
       error_message = "ecs_clusters names a cluster of another Region or account. The functions reach those of ${local.region} in account ${local.account}: deploy the module where the cluster is."
+    }
+    precondition {
+      condition     = alltrue([for role in values(var.role_arns) : startswith(role, "arn:${local.partition}:iam::${local.account}:role/")])
+      error_message = "role_arns names a role of another account. AWS lets no service act as one: name roles of account ${local.account}."
+    }
+    precondition {
+      condition     = alltrue([for key in local.regional_keys : startswith(key, "arn:${local.partition}:kms:${local.region}:")])
+      error_message = "A KMS key is in another Region. Functions, queues, topics and logs of ${local.region} use keys, or replicas of keys, of that Region only."
     }
     precondition {
       condition     = var.notification_topic_arn == null ? true : startswith(var.notification_topic_arn, "arn:${local.partition}:sns:${local.region}:")

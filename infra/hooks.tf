@@ -7,7 +7,7 @@ locals {
   hooks_by_key = var.termination_hook_groups == null ? local.groups_by_key : { for group in var.termination_hook_groups : group => group }
   hook_groups  = { for key, group in local.hooks_by_key : key => group if local.lifecycle_drainer }
 
-  lifecycle_publishers = !local.lifecycle_drainer ? [] : [aws_iam_role.hooks[0].arn, aws_iam_role.function["lifecycle-drainer"].arn]
+  lifecycle_publishers = !local.lifecycle_drainer ? [] : [local.role_arns["hooks"], local.role_arns["lifecycle-drainer"]]
 
   # The hooks of other tools stay theirs. Where nobody names a hook and none is made here, every hook is taken.
   own_hooks = distinct(concat(length(local.hook_groups) == 0 ? [] : [local.hook_name], coalesce(var.lifecycle_hooks, [])))
@@ -15,7 +15,7 @@ locals {
   # The topic whose hooks hold an instance until it is empty, for the reaper. Drainers that only log hold nothing. By its
   # name, so that it is known at plan time.
   lifecycle_topic_arn = var.dry_run ? null : var.lifecycle_topic_arn != null ? var.lifecycle_topic_arn : (
-    local.lifecycle_drainer ? "arn:${local.partition}:sns:${local.region}:${local.account}:${var.name_prefix}-lifecycle" : null
+    local.lifecycle_drainer ? local.own_topic_arn : null
   )
 }
 
@@ -29,7 +29,7 @@ resource "aws_autoscaling_lifecycle_hook" "termination" {
   # The default, ABANDON, would cancel the group's other hooks when nobody answers. Both let the instance go.
   default_result          = "CONTINUE"
   notification_target_arn = aws_sns_topic.lifecycle[0].arn
-  role_arn                = aws_iam_role.hooks[0].arn
+  role_arn                = local.role_arns["hooks"]
 
   # Whoever is told of a termination must be there and able to loop first; Auto Scaling sends a test message at once.
   depends_on = [

@@ -1,4 +1,5 @@
-# Who may do what: one role a function, one for the groups' hooks, one for the schedule.
+# Who may do what: one role a function, one for the groups' hooks, one for the schedule; or roles that are there already
+# (role_arns), whose policies are for their owner to keep: the output policy_documents has them.
 
 locals {
   # "*" is every cluster, or every group, where none is named.
@@ -24,6 +25,17 @@ locals {
   raises_fallback = local.drainers_act && var.fallback_asg != null
   stops_tasks     = local.drainers_act && var.standalone_tasks == "stop"
   reaper_acts     = var.reaper_mode == "act"
+
+  # By names, so that policies are known at plan time. Functions, queues and log groups that are not there yet are named
+  # all the same.
+  dead_letter_arns = { for function in keys(local.all_functions) : function => "arn:${local.partition}:sqs:${local.region}:${local.account}:${var.name_prefix}-${function}-dead-letters" }
+  log_arns         = { for function in keys(local.all_functions) : function => "arn:${local.partition}:logs:${local.region}:${local.account}:log-group:/aws/lambda/${var.name_prefix}-${function}:*" }
+  notices_arn      = "arn:${local.partition}:sqs:${local.region}:${local.account}:${var.name_prefix}-notices"
+  own_topic_arn    = "arn:${local.partition}:sns:${local.region}:${local.account}:${var.name_prefix}-lifecycle"
+  reaper_arn       = "arn:${local.partition}:lambda:${local.region}:${local.account}:function:${var.name_prefix}-scale-in-reaper"
+
+  # A key that is used in another Region than its own is refused in functions.tf.
+  regional_keys = compact([var.kms_key_arn, var.notification_topic_kms_key_arn, var.environment_kms_key_arn, var.logs_kms_key_arn])
 
   key_arns    = distinct(compact([var.kms_key_arn, var.notification_topic_kms_key_arn, var.environment_kms_key_arn]))
   key_actions = ["kms:Decrypt", "kms:GenerateDataKey"]
@@ -88,7 +100,7 @@ locals {
         sid       = "ReceiveNotices"
         when      = local.queue
         actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
-        resources = aws_sqs_queue.notices[*].arn
+        resources = [local.notices_arn]
       },
       # AWS knows no resource for ec2:Describe*. What a Capacity Block's end means.
       { sid = "FindBlockInstances", when = true, actions = ["ec2:DescribeInstances"], resources = ["*"] },
@@ -143,7 +155,7 @@ locals {
         scope   = "in_clusters"
       },
       { sid = "StopStandaloneTasks", when = local.stops_tasks, actions = ["ecs:StopTask"], scope = "in_clusters" },
-      { sid = "HandOver", when = true, actions = ["sns:Publish"], resources = aws_sns_topic.lifecycle[*].arn },
+      { sid = "HandOver", when = true, actions = ["sns:Publish"], resources = [local.own_topic_arn] },
     ])
 
     "scale-in-reaper" = concat(local.common, local.read_tasks, [
@@ -208,13 +220,69 @@ locals {
       ]
     ]
   }
+  other_statements = {
+    for function, scope in local.scopes : function => concat(
+      [
+        { Sid = "WriteLogs", Effect = "Allow", Action = ["logs:CreateLogStream", "logs:PutLogEvents"], Resource = [local.log_arns[function]] },
+        { Sid = "SendDeadLetters", Effect = "Allow", Action = ["sqs:SendMessage"], Resource = [local.dead_letter_arns[function]] },
+      ],
+      [for statement in scope.rest : merge(
+        { Sid = statement.sid, Effect = "Allow", Action = statement.actions, Resource = statement.resources },
+        can(statement.condition) ? { Condition = statement.condition } : {},
+      )],
+    )
+  }
+
+  # By role: the documents of its policies. The first of a function is its inline policy.
+  function_policies = {
+    for function in keys(local.functions) : function => [
+      for part, clusters in local.cluster_statements[function] : jsonencode({
+        Version   = "2012-10-17"
+        Statement = concat(clusters, [for statement in local.other_statements[function] : statement if part == 0])
+      })
+    ]
+  }
+  hooks_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [{ Sid = "Publish", Effect = "Allow", Action = ["sns:Publish"], Resource = [local.own_topic_arn] }],
+      local.use_key_to_send,
+    )
+  })
+  schedule_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        { Sid = "Invoke", Effect = "Allow", Action = ["lambda:InvokeFunction"], Resource = [local.reaper_arn] },
+        { Sid = "SendDeadLetters", Effect = "Allow", Action = ["sqs:SendMessage"], Resource = [local.dead_letter_arns["scale-in-reaper"]] },
+      ],
+      local.use_key_to_send,
+    )
+  })
+  policies = merge(
+    local.function_policies,
+    { for role, policy in { hooks = local.hooks_policy } : role => [policy] if local.lifecycle_drainer },
+    { for role, policy in { schedule = local.schedule_policy } : role => [policy] if local.scale_in_reaper },
+  )
+  # The service that acts as a role.
+  services = merge({ for function in keys(local.functions) : function => "lambda" }, { hooks = "autoscaling", schedule = "scheduler" })
+
+  # Those that the module makes, and all.
+  made_roles = setsubtract(keys(local.policies), keys(var.role_arns))
+  role_arns = merge(
+    { for role in keys(local.policies) : role => var.role_arns[role] if contains(keys(var.role_arns), role) },
+    { for function, role in aws_iam_role.function : function => role.arn },
+    { for role in aws_iam_role.hooks : "hooks" => role.arn },
+    { for role in aws_iam_role.schedule : "schedule" => role.arn },
+  )
+
   further_parts = merge([for function in keys(local.functions) : {
     for part in range(1, length(local.cluster_parts)) : "${function}-${part + 1}" => { function = function, part = part }
-  }]...)
+  } if contains(local.made_roles, function)]...)
 }
 
 resource "aws_iam_role" "function" {
-  for_each = local.functions
+  for_each = setintersection(local.made_roles, keys(local.functions))
 
   # All Regions share the names of roles.
   name                 = "${var.name_prefix}-${each.key}-${local.region}"
@@ -225,47 +293,21 @@ resource "aws_iam_role" "function" {
 }
 
 resource "aws_iam_role_policy" "function" {
-  for_each = local.functions
+  for_each = aws_iam_role.function
 
-  name = "ebb"
-  role = aws_iam_role.function[each.key].id
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      [
-        {
-          Sid      = "WriteLogs"
-          Effect   = "Allow"
-          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource = ["${aws_cloudwatch_log_group.function[each.key].arn}:*"]
-        },
-        {
-          Sid      = "SendDeadLetters"
-          Effect   = "Allow"
-          Action   = ["sqs:SendMessage"]
-          Resource = [aws_sqs_queue.dead_letters[each.key].arn]
-        },
-      ],
-      local.cluster_statements[each.key][0],
-      [for statement in local.scopes[each.key].rest : merge(
-        { Sid = statement.sid, Effect = "Allow", Action = statement.actions, Resource = statement.resources },
-        can(statement.condition) ? { Condition = statement.condition } : {},
-      )],
-    )
-  })
+  name   = "ebb"
+  role   = each.value.id
+  policy = local.policies[each.key][0]
 }
 
 # The clusters beyond those that an inline policy has room for.
 resource "aws_iam_policy" "further_clusters" {
   for_each = local.further_parts
 
-  name = "${var.name_prefix}-${each.key}-${local.region}"
-  path = var.iam_path
-  tags = var.tags
-  policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = local.cluster_statements[each.value.function][each.value.part]
-  })
+  name   = "${var.name_prefix}-${each.key}-${local.region}"
+  path   = var.iam_path
+  tags   = var.tags
+  policy = local.policies[each.value.function][each.value.part]
 }
 
 resource "aws_iam_role_policy_attachment" "further_clusters" {
@@ -277,7 +319,7 @@ resource "aws_iam_role_policy_attachment" "further_clusters" {
 
 # Auto Scaling publishes the groups' lifecycle actions as this role.
 resource "aws_iam_role" "hooks" {
-  count = local.lifecycle_drainer ? 1 : 0
+  count = contains(local.made_roles, "hooks") ? 1 : 0
 
   name                 = "${var.name_prefix}-hooks-${local.region}"
   path                 = var.iam_path
@@ -287,27 +329,16 @@ resource "aws_iam_role" "hooks" {
 }
 
 resource "aws_iam_role_policy" "hooks" {
-  count = local.lifecycle_drainer ? 1 : 0
+  count = length(aws_iam_role.hooks)
 
-  name = "ebb"
-  role = aws_iam_role.hooks[0].id
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      [{
-        Sid      = "Publish"
-        Effect   = "Allow"
-        Action   = ["sns:Publish"]
-        Resource = [aws_sns_topic.lifecycle[0].arn]
-      }],
-      local.use_key_to_send,
-    )
-  })
+  name   = "ebb"
+  role   = aws_iam_role.hooks[0].id
+  policy = local.hooks_policy
 }
 
 # EventBridge Scheduler invokes the scale-in reaper as this role.
 resource "aws_iam_role" "schedule" {
-  count = local.scale_in_reaper ? 1 : 0
+  count = contains(local.made_roles, "schedule") ? 1 : 0
 
   name                 = "${var.name_prefix}-schedule-${local.region}"
   path                 = var.iam_path
@@ -317,28 +348,9 @@ resource "aws_iam_role" "schedule" {
 }
 
 resource "aws_iam_role_policy" "schedule" {
-  count = local.scale_in_reaper ? 1 : 0
+  count = length(aws_iam_role.schedule)
 
-  name = "ebb"
-  role = aws_iam_role.schedule[0].id
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      [
-        {
-          Sid      = "Invoke"
-          Effect   = "Allow"
-          Action   = ["lambda:InvokeFunction"]
-          Resource = [aws_lambda_function.this["scale-in-reaper"].arn]
-        },
-        {
-          Sid      = "SendDeadLetters"
-          Effect   = "Allow"
-          Action   = ["sqs:SendMessage"]
-          Resource = [aws_sqs_queue.dead_letters["scale-in-reaper"].arn]
-        },
-      ],
-      local.use_key_to_send,
-    )
-  })
+  name   = "ebb"
+  role   = aws_iam_role.schedule[0].id
+  policy = local.schedule_policy
 }

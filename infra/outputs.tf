@@ -9,7 +9,7 @@ output "function_arns" {
 
 output "role_arns" {
   description = "ARNs of the functions' roles, by function."
-  value       = { for function, resource in aws_iam_role.function : function => resource.arn }
+  value       = { for function in keys(local.functions) : function => local.role_arns[function] }
 }
 
 output "log_group_names" {
@@ -29,7 +29,7 @@ output "lifecycle_topic_arn" {
 
 output "lifecycle_publisher_role_arn" {
   description = "ARN of the role as which Auto Scaling publishes to that topic. Null without the lifecycle drainer."
-  value       = one(aws_iam_role.hooks[*].arn)
+  value       = lookup(local.role_arns, "hooks", null)
 }
 
 output "alarm_arns" {
@@ -63,4 +63,14 @@ output "schedule_arn" {
 output "log_group_arns" {
   description = "ARNs of the functions' log groups, by function."
   value       = { for function, resource in aws_cloudwatch_log_group.function : function => resource.arn }
+}
+
+output "policy_documents" {
+  description = "What each role must be allowed, as IAM policy documents: by function, `hooks` and `schedule`, with or without `role_arns`. A function has several if its clusters do not fit into one. Known at plan time, if what the module is given is."
+  value       = local.policies
+}
+
+output "trust_policies" {
+  description = "Who must be allowed to act as each role, as an IAM policy document."
+  value       = { for role in keys(local.policies) : role => local.trust_policies[local.services[role]] }
 }

@@ -80,6 +80,7 @@ variable "functions" {
   description = "The functions to deploy."
   type        = set(string)
   default     = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"]
+  nullable    = false
 
   validation {
     condition     = length(var.functions) > 0 && length(setsubtract(var.functions, ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"])) == 0
@@ -621,8 +622,28 @@ variable "environment_kms_key_arn" {
   }
 }
 
+variable "role_arns" {
+  description = <<-EOT
+    Roles that are there already, by what they are for: a function, `hooks` (as which Auto Scaling publishes) or
+    `schedule` (as which EventBridge Scheduler invokes). For these the module makes no role and no policy; the outputs
+    `policy_documents` and `trust_policies` have what they need. Only the keys must be known at plan time.
+  EOT
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(setsubtract(keys(var.role_arns), ["spot-drainer", "lifecycle-drainer", "scale-in-reaper", "hooks", "schedule"])) == 0
+    error_message = "role_arns must name only spot-drainer, lifecycle-drainer, scale-in-reaper, hooks and schedule."
+  }
+  validation {
+    condition     = alltrue([for role in values(var.role_arns) : can(regex("^arn:[a-z0-9-]+:iam::[0-9]{12}:role/.+$", role))])
+    error_message = "role_arns must be ARNs of IAM roles, such as arn:aws:iam::123456789012:role/ebb-spot-drainer."
+  }
+}
+
 variable "permissions_boundary_arn" {
-  description = "Permissions boundary of every role. Null: none."
+  description = "Permissions boundary of every role that the module makes. Null: none."
   type        = string
   default     = null
 
@@ -633,7 +654,7 @@ variable "permissions_boundary_arn" {
 }
 
 variable "iam_path" {
-  description = "Path of every role."
+  description = "Path of every role that the module makes."
   type        = string
   default     = "/"
   nullable    = false

@@ -21,6 +21,8 @@ LAMBDA = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "lambda"
 # The earliest time that a zip can hold.
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 EXECUTABLE, READABLE = 0o100755, 0o100644
+# The section in which `cargo auditable` puts the list of a program's crates (auditable-extract).
+CRATES = b".dep-v0"
 TARGETS = {"arm64": "aarch64-unknown-linux-gnu", "x86-64": "x86_64-unknown-linux-gnu"}
 
 
@@ -34,9 +36,12 @@ def entry(name, mode):
 
 def pack(program, licence_texts):
     """Packs one program beside itself. Returns the zip's path."""
+    content = program.read_bytes()
+    if CRATES not in content:
+        sys.exit(f"{program} does not hold the list of its crates: build it by `make build`")
     package = program.with_suffix(".zip")
     with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr(entry("bootstrap", EXECUTABLE), program.read_bytes(), compresslevel=9)
+        archive.writestr(entry("bootstrap", EXECUTABLE), content, compresslevel=9)
         texts = entry("THIRD-PARTY-LICENCES.txt", READABLE)
         archive.writestr(texts, licence_texts, compresslevel=9)
     return package

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the module and its examples: format, validity, and the module's tests.
+"""Checks the module, its submodules and its examples: format, validity, and the module's tests.
 
 Creates nothing and needs no account. TF_PLUGIN_DIR may name a folder with the provider;
 SKIP_TERRAFORM=1 leaves everything out.
@@ -14,7 +14,7 @@ import terraform
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 MODULE = ROOT / "infra"
-DIRECTORIES = [MODULE, MODULE / "examples" / "minimal", MODULE / "examples" / "complete"]
+DIRECTORIES = [MODULE, *sorted(MODULE.glob("modules/*")), *sorted(MODULE.glob("examples/*"))]
 
 
 def check(directory, *arguments, environment=None):

@@ -114,6 +114,106 @@ run "everything_on" {
   }
 }
 
+run "everything_on_with_roles_that_are_there_already" {
+  # What the owner of the roles needs is known before anything is there.
+  command = plan
+  variables {
+    fallback_asg     = "shop-fallback"
+    standalone_tasks = "stop"
+    reaper_mode      = "act"
+    role_arns = {
+      for role in ["spot-drainer", "lifecycle-drainer", "scale-in-reaper", "hooks", "schedule"] : role => "arn:aws-cn:iam::111122223333:role/theirs/${role}"
+    }
+  }
+
+  assert {
+    condition = (
+      length(aws_iam_role.function) + length(aws_iam_role.hooks) + length(aws_iam_role.schedule) + length(aws_iam_role_policy.function) +
+      length(aws_iam_role_policy.hooks) + length(aws_iam_role_policy.schedule) + length(aws_iam_policy.further_clusters) == 0
+    )
+    error_message = "The module makes a role or a policy although every role is given."
+  }
+  assert {
+    condition = (
+      alltrue([for function, resource in aws_lambda_function.this : resource.role == "arn:aws-cn:iam::111122223333:role/theirs/${function}"]) &&
+      aws_scheduler_schedule.sweep[0].target[0].role_arn == "arn:aws-cn:iam::111122223333:role/theirs/schedule" &&
+      alltrue([for hook in aws_autoscaling_lifecycle_hook.termination : hook.role_arn == "arn:aws-cn:iam::111122223333:role/theirs/hooks"]) &&
+      output.lifecycle_publisher_role_arn == "arn:aws-cn:iam::111122223333:role/theirs/hooks" &&
+      output.role_arns["spot-drainer"] == "arn:aws-cn:iam::111122223333:role/theirs/spot-drainer"
+    )
+    error_message = "Something does not act as the role that was given for it."
+  }
+  assert {
+    condition = alltrue([
+      for role, action in {
+        spot-drainer      = "autoscaling:LaunchInstances"
+        lifecycle-drainer = "autoscaling:CompleteLifecycleAction"
+        scale-in-reaper   = "autoscaling:TerminateInstanceInAutoScalingGroup"
+        hooks             = "sns:Publish"
+        schedule          = "lambda:InvokeFunction"
+      } : contains(flatten([for policy in output.policy_documents[role] : [for statement in jsondecode(policy).Statement : statement.Action]]), action)
+    ])
+    error_message = "The policy documents do not say what a role must be allowed."
+  }
+  assert {
+    condition = { for role, policy in output.trust_policies : role => jsondecode(policy).Statement[0].Principal.Service } == {
+      spot-drainer      = "lambda.amazonaws.com"
+      lifecycle-drainer = "lambda.amazonaws.com"
+      scale-in-reaper   = "lambda.amazonaws.com"
+      hooks             = "autoscaling.amazonaws.com"
+      schedule          = "scheduler.amazonaws.com"
+    }
+    error_message = "The trust policies let the wrong services in."
+  }
+}
+
+run "one_role_that_is_there_already" {
+  variables {
+    role_arns    = { lifecycle-drainer = "arn:aws-cn:iam::111122223333:role/theirs" }
+    ecs_clusters = [for number in range(300) : format("team-%03d", number)]
+  }
+
+  assert {
+    condition     = toset(keys(aws_iam_role.function)) == toset(["spot-drainer", "scale-in-reaper"]) && length(aws_iam_role.hooks) == 1 && length(aws_iam_role.schedule) == 1
+    error_message = "The module does not make just the roles that were not given."
+  }
+  assert {
+    condition     = length(aws_iam_policy.further_clusters) > 0 && !anytrue([for name in keys(aws_iam_policy.further_clusters) : startswith(name, "lifecycle-drainer")])
+    error_message = "The module makes policies for a role that is not its own."
+  }
+  assert {
+    condition = toset(jsondecode(aws_sns_topic_policy.lifecycle[0].policy).Statement[0].Principal.AWS) == toset([
+      "arn:aws-cn:iam::111122223333:role/theirs", aws_iam_role.hooks[0].arn,
+    ])
+    error_message = "The topic does not let the given role publish."
+  }
+  # What is made and what is said for others is the same.
+  assert {
+    condition = alltrue(concat(
+      [for function, policy in aws_iam_role_policy.function : policy.policy == output.policy_documents[function][0]],
+      [for policy in aws_iam_role_policy.hooks : policy.policy == output.policy_documents["hooks"][0]],
+      [for policy in aws_iam_role_policy.schedule : policy.policy == output.policy_documents["schedule"][0]],
+    ))
+    error_message = "The policy documents differ from the policies."
+  }
+}
+
+# Policies name what the module makes before it is there.
+run "policies_name_what_is_made" {
+  assert {
+    condition = (
+      strcontains(output.policy_documents["spot-drainer"][0], ":sqs:cn-north-1:111122223333:${aws_sqs_queue.notices[0].name}\"") &&
+      strcontains(output.policy_documents["hooks"][0], ":sns:cn-north-1:111122223333:${aws_sns_topic.lifecycle[0].name}\"") &&
+      strcontains(output.policy_documents["lifecycle-drainer"][0], ":sns:cn-north-1:111122223333:${aws_sns_topic.lifecycle[0].name}\"") &&
+      strcontains(output.policy_documents["schedule"][0], ":function:${aws_lambda_function.this["scale-in-reaper"].function_name}\"") &&
+      strcontains(output.policy_documents["schedule"][0], ":${aws_sqs_queue.dead_letters["scale-in-reaper"].name}\"") &&
+      alltrue([for function, queue in aws_sqs_queue.dead_letters : strcontains(output.policy_documents[function][0], ":${queue.name}\"")]) &&
+      alltrue([for function, group in aws_cloudwatch_log_group.function : strcontains(output.policy_documents[function][0], ":log-group:${group.name}:*\"")])
+    )
+    error_message = "A policy names something that the module does not make."
+  }
+}
+
 run "what_only_looks_may_change_nothing" {
   variables {
     dry_run          = true

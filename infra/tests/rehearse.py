@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Applies both examples to a simulated AWS account, checks what they created, and destroys them.
+"""Applies the examples to a simulated AWS account, checks what they created, and destroys them.
 
 TF_PLUGIN_DIR may name a folder with the provider; SKIP_TERRAFORM=1 leaves everything out.
 
@@ -20,8 +20,10 @@ leads the provider to moto. What moto cannot do is done or left out here, and no
   account has for them.
 """
 
+import base64
 import concurrent.futures
 import contextlib
+import hashlib
 import http.server
 import json
 import os
@@ -48,6 +50,8 @@ STAGE = TARGET / "rehearsal"
 BINARIES = TARGET / "debug"
 HOST = "127.0.0.1"
 REGION = "eu-west-1"
+# Examples with the same prefix go side by side into Regions of their own.
+OTHER_REGIONS = ["eu-central-1", "us-east-1"]
 FUNCTIONS = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"]
 START_SECONDS = 20
 
@@ -133,30 +137,31 @@ def served(app):
         server.shutdown()
 
 
-def client(service):
-    return boto3.client(service, region_name=REGION)
+def client(service, region=REGION):
+    return boto3.client(service, region_name=region)
 
 
-def existing_cluster():
-    """Creates what the user of the minimal example has already: a cluster and a group.
+def existing_cluster(region):
+    """Creates what the user of an example has already in a Region: a cluster and a group.
 
-    Returns the subnets of the account.
+    Returns the Region's subnets and the group's launch template.
     """
-    subnets = [subnet["SubnetId"] for subnet in client("ec2").describe_subnets()["Subnets"]]
-    client("ecs").create_cluster(clusterName="shop")
-    image = client("ec2").describe_images()["Images"][0]["ImageId"]
-    client("ec2").create_launch_template(
+    ec2 = client("ec2", region)
+    subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]]
+    client("ecs", region).create_cluster(clusterName="shop")
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    template = ec2.create_launch_template(
         LaunchTemplateName="shop",
         LaunchTemplateData={"ImageId": image, "InstanceType": "m7g.large"},
     )
-    client("autoscaling").create_auto_scaling_group(
+    client("autoscaling", region).create_auto_scaling_group(
         AutoScalingGroupName="shop-instances",
         LaunchTemplate={"LaunchTemplateName": "shop", "Version": "$Latest"},
         MinSize=0,
         MaxSize=3,
         VPCZoneIdentifier=subnets[0],
     )
-    return subnets
+    return subnets, template["LaunchTemplate"]["LaunchTemplateId"]
 
 
 def stage():
@@ -171,17 +176,42 @@ def stage():
             archive.writestr("bootstrap", "never run")
 
 
+def publish(release):
+    """The zips of a release with their checksums, and a bucket for them.
+
+    Returns the SHA-256 of each function's zip.
+    """
+    folder = STAGE / "releases" / release
+    folder.mkdir(parents=True)
+    sums = {}
+    for function in FUNCTIONS:
+        package = folder / f"{function}-arm64.zip"
+        shutil.copy(STAGE / "target" / "lambda" / function / "bootstrap.zip", package)
+        sums[function] = hashlib.sha256(package.read_bytes())
+    lines = [f"{sha256.hexdigest()}  {function}-arm64.zip\n" for function, sha256 in sums.items()]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+    return {
+        function: base64.b64encode(sha256.digest()).decode() for function, sha256 in sums.items()
+    }
+
+
 class Example:
     """One of infra/examples, and the terraform that looks after it."""
 
-    def __init__(self, name, prefix, variables):
+    def __init__(self, name, prefix, variables, region=REGION):
         self.name = name
         self.prefix = prefix
+        self.region = region
         self.directory = STAGE / "infra" / "examples" / name
         self.variables = [f"-var={key}={value}" for key, value in variables.items()]
 
+    def run(self, *arguments):
+        return terraform.run(
+            self.directory, *arguments, environment={"AWS_REGION": self.region}
+        )
+
     def terraform(self, *arguments):
-        answer = terraform.run(self.directory, *arguments)
+        answer = self.run(*arguments)
         if answer.returncode != 0:
             errors = answer.stdout[max(0, answer.stdout.find("Error:")) :]
             sys.exit(f"terraform {' '.join(arguments)} of {self.name}:\n{errors[:6000]}")
@@ -249,7 +279,7 @@ def check_names(example):
 
 
 def check_functions(example):
-    functions = client("lambda")
+    functions = client("lambda", example.region)
     for function in FUNCTIONS:
         name = f"{example.prefix}-{function}"
         configuration = functions.get_function_configuration(FunctionName=name)
@@ -264,7 +294,7 @@ def check_functions(example):
             on_failure["Destination"].endswith(f":{name}-dead-letters"),
             f"{name} has no dead-letter queue",
         )
-        check_starts(name, function, configuration["Environment"]["Variables"])
+        check_starts(name, function, configuration["Environment"]["Variables"], example.region)
     mappings = functions.list_event_source_mappings()["EventSourceMappings"]
     ours = [
         mapping
@@ -278,7 +308,32 @@ def check_functions(example):
     )
 
 
-def check_starts(name, function, environment):
+def check_refuses_other_packages(example):
+    """A zip that is not the one in SHA256SUMS fails the apply, and none is uploaded."""
+    package = STAGE / "releases" / "v0.2.0" / f"{FUNCTIONS[0]}-arm64.zip"
+    content = package.read_bytes()
+    package.write_bytes(content + b"x")
+    options = ["-auto-approve", "-input=false", "-no-color", "-target=module.release"]
+    answer = example.run("apply", *options, *example.variables)
+    package.write_bytes(content)
+    check(
+        answer.returncode != 0 and "is not what the checksums say" in answer.stdout,
+        f"a forged package was taken:\n{answer.stdout}",
+    )
+    objects = client("s3", example.region).list_objects_v2(Bucket="packages").get("Contents", [])
+    uploaded = [each["Key"] for each in objects if FUNCTIONS[0] in each["Key"]]
+    check(not uploaded, f"a forged package was uploaded as {uploaded}")
+
+
+def check_packages(example, sums):
+    functions = client("lambda", example.region)
+    for function, sha256 in sums.items():
+        name = f"{example.prefix}-{function}"
+        code = functions.get_function_configuration(FunctionName=name)["CodeSha256"]
+        check(code == sha256, f"{name} has code {code} and not the release's {sha256}")
+
+
+def check_starts(name, function, environment, region):
     """Starts a function. It has accepted its settings once it asks for an event."""
     binary = BINARIES / function
     check(binary.exists(), f"{function} is not built: run `make rehearse`")
@@ -303,7 +358,7 @@ def check_starts(name, function, environment):
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
         "AWS_LAMBDA_LOG_STREAM_NAME": "rehearsal",
-        "AWS_REGION": REGION,
+        "AWS_REGION": region,
     }
     with open(STAGE / f"{name}.log", "w+") as log:
         process = subprocess.Popen(
@@ -324,7 +379,7 @@ def check_starts(name, function, environment):
 
 def check_hooks(example, groups):
     for group in groups:
-        hooks = client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=group)[
+        hooks = client("autoscaling", example.region).describe_lifecycle_hooks(AutoScalingGroupName=group)[
             "LifecycleHooks"
         ]
         ours = [hook for hook in hooks if hook["LifecycleHookName"] == f"{example.prefix}-drain"]
@@ -332,7 +387,7 @@ def check_hooks(example, groups):
             len(ours) == 1 and ours[0]["DefaultResult"] == "CONTINUE",
             f"{group} has the hooks {hooks}",
         )
-    subscriptions = client("sns").list_subscriptions()["Subscriptions"]
+    subscriptions = client("sns", example.region).list_subscriptions()["Subscriptions"]
     endpoints = [
         subscription["Endpoint"].split(":")[-1]
         for subscription in subscriptions
@@ -344,31 +399,31 @@ def check_hooks(example, groups):
     )
 
 
-def remaining_names(prefix):
+def remaining_names(prefix, region):
     """The names of an example's resources that still exist."""
     return [
         name
         for names in (
             [
                 function["FunctionName"]
-                for function in client("lambda").list_functions()["Functions"]
+                for function in client("lambda", region).list_functions()["Functions"]
             ],
-            [url.split("/")[-1] for url in client("sqs").list_queues().get("QueueUrls", [])],
-            [topic["TopicArn"].split(":")[-1] for topic in client("sns").list_topics()["Topics"]],
-            [rule["Name"] for rule in client("events").list_rules()["Rules"]],
-            [schedule["Name"] for schedule in client("scheduler").list_schedules()["Schedules"]],
-            [role["RoleName"] for role in client("iam").list_roles()["Roles"]],
+            [url.split("/")[-1] for url in client("sqs", region).list_queues().get("QueueUrls", [])],
+            [topic["TopicArn"].split(":")[-1] for topic in client("sns", region).list_topics()["Topics"]],
+            [rule["Name"] for rule in client("events", region).list_rules()["Rules"]],
+            [schedule["Name"] for schedule in client("scheduler", region).list_schedules()["Schedules"]],
+            [role["RoleName"] for role in client("iam", region).list_roles()["Roles"]],
             [
                 alarm["AlarmName"]
-                for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]
+                for alarm in client("cloudwatch", region).describe_alarms()["MetricAlarms"]
             ],
             [
                 board["DashboardName"]
-                for board in client("cloudwatch").list_dashboards()["DashboardEntries"]
+                for board in client("cloudwatch", region).list_dashboards()["DashboardEntries"]
             ],
             [
                 group["logGroupName"].split("/")[-1]
-                for group in client("logs").describe_log_groups()["logGroups"]
+                for group in client("logs", region).describe_log_groups()["logGroups"]
             ],
         )
         for name in names
@@ -403,27 +458,65 @@ def main():
     stage()
     with served(Account(DomainDispatcherApplication(create_backend_app))) as port:
         os.environ["AWS_ENDPOINT_URL"] = f"http://{HOST}:{port}"
-        subnets = existing_cluster()
+        subnets, template = existing_cluster(REGION)
+        for region in OTHER_REGIONS:
+            existing_cluster(region)
+        sums = publish("v0.2.0")
+        client("s3", OTHER_REGIONS[0]).create_bucket(
+            Bucket="packages", CreateBucketConfiguration={"LocationConstraint": OTHER_REGIONS[0]}
+        )
         minimal = Example(
             "minimal", "ebb", {"cluster": "shop", "auto_scaling_group": "shop-instances"}
         )
-        variables = {
-            "subnet_ids": json.dumps(subnets),
-            "email": "people@example.com",
-            "min_size": 1,
-        }
-        complete = Example("complete", "ebb-example", variables)
-        examples = [minimal, complete]
+        complete = Example(
+            "complete",
+            "ebb-example",
+            {"subnet_ids": json.dumps(subnets), "email": "people@example.com", "min_size": 1},
+        )
+        provider = Example(
+            "capacity-provider",
+            "ebb-provider",
+            {"subnet_ids": json.dumps(subnets), "launch_template_id": template},
+        )
+        existing = Example(
+            "existing-cluster",
+            "ebb",
+            {
+                "cluster": "shop",
+                "auto_scaling_groups": '["shop-instances"]',
+                "base_url": f"file://{STAGE}/releases",
+                "release": "v0.2.0",
+                "checksums_path": f"{STAGE}/releases/v0.2.0/SHA256SUMS",
+                "bucket": "packages",
+                "email": "people@example.com",
+            },
+            region=OTHER_REGIONS[0],
+        )
+        many = Example(
+            "many-clusters",
+            "ebb",
+            {"clusters": '{ shop = ["shop-instances"] }', "account_concurrency": 1000},
+            region=OTHER_REGIONS[1],
+        )
+        examples = [minimal, complete, provider, existing, many]
+        every = {path.name for path in (ROOT / "infra" / "examples").iterdir()}
+        check(every == {example.name for example in examples}, f"not every one of {every} is applied")
 
         for example in examples:
             terraform.init(example.directory, "rehearsed")
+        check_refuses_other_packages(existing)
         in_parallel(examples, Example.apply)
         for example in examples:
             say(f"{example.name}: applied, {len(example.resources())} resources")
             check_names(example)
             check_functions(example)
-        check_hooks(minimal, ["shop-instances"])
+        check_packages(existing, sums)
+        for example in (minimal, existing, many):
+            check_hooks(example, ["shop-instances"])
         check_hooks(complete, ["ebb-example-mixed", "ebb-example-fallback"])
+        groups = client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+        names = [group["AutoScalingGroupName"] for group in groups]
+        check_hooks(provider, [name for name in names if name.startswith("ebb-provider-")])
         for example, changes in zip(examples, in_parallel(examples, Example.planned_changes)):
             new = {
                 kind: attributes - FORGOTTEN.get(kind, set())
@@ -434,7 +527,7 @@ def main():
 
         in_parallel(examples, Example.destroy)
         for example in examples:
-            remaining = remaining_names(example.prefix)
+            remaining = remaining_names(example.prefix, example.region)
             check(not remaining, f"{example.name} left {remaining} behind")
             say(f"{example.name}: destroyed, nothing remains")
     return 0

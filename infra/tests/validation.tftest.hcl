@@ -58,6 +58,7 @@ run "wrong_values_first_of_each" {
     notification_topic_kms_key_arn = "arn:aws-cn:kms:cn-north-1:111122223333:alias/people"
     permissions_boundary_arn       = "arn:aws-cn:iam::111122223333:role/boundary"
     iam_path                       = "ebb"
+    role_arns                      = { spot = "arn:aws-cn:iam::111122223333:role/spot" }
   }
   expect_failures = [
     var.ecs_clusters,
@@ -105,6 +106,7 @@ run "wrong_values_first_of_each" {
     var.notification_topic_kms_key_arn,
     var.permissions_boundary_arn,
     var.iam_path,
+    var.role_arns,
   ]
 }
 
@@ -121,6 +123,7 @@ run "wrong_values_second_of_each" {
     poll_interval_seconds          = 1.5
     instance_prices                = { large = 1 }
     reserved_concurrency           = { spot-drainer = 0 }
+    role_arns                      = { hooks = "arn:aws-cn:iam::111122223333:user/hooks" }
     hook_heartbeat_timeout_seconds = 60
   }
   expect_failures = [
@@ -135,6 +138,7 @@ run "wrong_values_second_of_each" {
     var.instance_prices,
     var.reserved_concurrency,
     var.hook_heartbeat_timeout_seconds,
+    var.role_arns,
   ]
 }
 
@@ -176,6 +180,79 @@ run "a_reaper_that_acts_in_a_dry_run" {
   variables {
     dry_run     = true
     reaper_mode = "act"
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "a_role_of_another_account" {
+  command = plan
+  variables {
+    role_arns = { spot-drainer = "arn:aws-cn:iam::444455556666:role/spot" }
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "a_key_of_another_region" {
+  command = plan
+  variables {
+    logs_kms_key_arn = "arn:aws-cn:kms:cn-northwest-1:111122223333:key/logs"
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+# What is not deployed reserves nothing.
+run "as_much_reserved_as_the_account_has" {
+  command = plan
+  variables {
+    functions            = ["spot-drainer"]
+    account_concurrency  = 106
+    reserved_concurrency = { spot-drainer = 6, lifecycle-drainer = 5 }
+  }
+}
+
+run "null_is_the_default" {
+  command = plan
+  variables {
+    functions = null
+    role_arns = null
+  }
+  assert {
+    condition     = length(aws_lambda_function.this) == 3
+    error_message = "Null is not the default."
+  }
+}
+
+run "an_alarm_that_would_go_off_between_two_sweeps" {
+  command = plan
+  variables {
+    schedule_expression = "rate(2 hours)"
+    sweep_missing_hours = 2
+  }
+  expect_failures = [aws_cloudwatch_metric_alarm.sweep_missing]
+}
+
+run "an_alarm_after_a_sweep_is_missing" {
+  command = plan
+  variables {
+    schedule_expression = "rate(1 day)"
+    sweep_missing_hours = 25
+  }
+}
+
+run "a_fallback_group_that_nobody_raises" {
+  command = plan
+  variables {
+    functions    = ["scale-in-reaper"]
+    fallback_asg = "shop-fallback"
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "hooks_that_nobody_answers" {
+  command = plan
+  variables {
+    functions               = ["scale-in-reaper"]
+    termination_hook_groups = ["shop-spot"]
   }
   expect_failures = [aws_lambda_function.this]
 }

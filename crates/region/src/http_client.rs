@@ -105,7 +105,7 @@ fn read(request: HttpRequest) -> Result<Request, ConnectorError> {
     let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
     let (parts, body) = request.into_parts();
     let body = Bytes::copy_from_slice(body.bytes().unwrap_or_default());
-    Request::read(&parts.headers, body)
+    Request::read(parts.uri.path(), &parts.headers, body)
         .ok_or_else(|| ConnectorError::user("not a request to a simulated service".into()))
 }
 
@@ -114,12 +114,14 @@ fn response(answer: Answer, fault: Option<Fault>) -> Result<HttpResponse, Connec
         Some(Fault::EndlessAnswer) => SdkBody::from_body_1_x(EndlessBody::new(answer.body)),
         _ => SdkBody::from(answer.body),
     };
-    let response = http::Response::builder()
+    let mut response = http::Response::builder()
         .status(answer.status)
         .header("content-type", answer.content_type)
-        .header("x-amzn-requestid", answer.request_id)
-        .body(body)
-        .map_err(|error| ConnectorError::user(error.into()))?;
+        .header("x-amzn-requestid", answer.request_id);
+    if let Some(error_type) = answer.error_type {
+        response = response.header("x-amzn-errortype", error_type);
+    }
+    let response = response.body(body).map_err(|error| ConnectorError::user(error.into()))?;
     HttpResponse::try_from(response).map_err(|error| ConnectorError::user(error.into()))
 }
 

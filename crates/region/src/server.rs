@@ -77,7 +77,7 @@ async fn handle(
         Err(error) => return Ok(text(StatusCode::BAD_REQUEST, &error.to_string())),
     };
     match (&parts.method, parts.uri.path()) {
-        (&Method::POST, "/") => match Request::read(&parts.headers, body) {
+        (&Method::POST, "/") => match Request::read("/", &parts.headers, body) {
             Some(request) => call(&region, &request).await,
             None => Ok(text(StatusCode::BAD_REQUEST, "not a call of a simulated service")),
         },
@@ -90,6 +90,10 @@ async fn handle(
         }
         (&Method::POST, path) => match path.strip_prefix("/_ebb/") {
             Some(name) => Ok(control(&region, name, &body)),
+            None => Ok(no_such_path()),
+        },
+        (&Method::GET, path) => match Request::read(path, &parts.headers, body) {
+            Some(request) => call(&region, &request).await,
             None => Ok(no_such_path()),
         },
         _ => Ok(no_such_path()),
@@ -123,6 +127,9 @@ async fn call(region: &Region, request: &Request) -> Result<Response<ResponseBod
     let mut response = respond(answer.status, answer.content_type, body);
     if let Ok(request_id) = answer.request_id.try_into() {
         response.headers_mut().insert("x-amzn-requestid", request_id);
+    }
+    if let Some(Ok(error_type)) = answer.error_type.map(http::HeaderValue::try_from) {
+        response.headers_mut().insert("x-amzn-errortype", error_type);
     }
     Ok(response)
 }

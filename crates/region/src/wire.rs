@@ -1,8 +1,8 @@
 //! The protocols: an HTTP request becomes a call on the world, what comes of it becomes an HTTP
 //! answer.
 //!
-//! ECS and the Price List speak awsJson1.1, Auto Scaling, EC2, SNS and STS the query protocol with XML
-//! answers. Every call takes its token from the request rates first, and may be befallen by a planned
+//! ECS and the Price List speak awsJson1.1, Lambda restJson1, Auto Scaling, EC2, SNS and STS the query
+//! protocol with XML answers. Every call takes its token from the request rates first, and may be befallen by a planned
 //! fault.
 
 mod answer;
@@ -11,6 +11,7 @@ mod aws_json;
 mod broken_answer;
 mod ec2_calls;
 mod ecs_calls;
+mod lambda_calls;
 mod pricing_calls;
 mod query_protocol;
 mod request;

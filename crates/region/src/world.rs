@@ -25,4 +25,4 @@ mod state;
 pub use self::account::{ACCOUNT, REGION};
 pub use self::history::{Call, Entry, Happening, Published};
 pub(crate) use self::prices::PRICES;
-pub use self::state::World;
+pub use self::state::{Package, World};

@@ -108,8 +108,13 @@ impl HttpConnector for CheckedConnector {
 }
 
 /// The operation that a request calls: awsJson1.1 names it in a header, the query protocol in the
-/// first field of the form.
+/// first field of the form. What restJson1 asks for is in the method and the path, and this is the
+/// one that is called.
 fn operation(request: &HttpRequest) -> Option<&str> {
+    if request.method() == "GET" {
+        let path = request.uri().split_once("/2015-03-31/functions/")?.1;
+        return path.ends_with("/configuration").then_some("GetFunctionConfiguration");
+    }
     match request.headers().get("x-amz-target") {
         Some(target) => target.split_once('.').map(|(_, operation)| operation),
         None => {
@@ -166,6 +171,7 @@ fn problem(bytes: &[u8], operation: &str, contract: Contract) -> Option<String> 
         Contract::Texts(key) => json::texts_problem(bytes, key),
         Contract::Structures(key, texts) => json::structures_problem(bytes, key, texts),
         Contract::Structure(key, texts) => json::structure_problem(bytes, key, texts),
+        Contract::Document(texts) => json::document_problem(bytes, texts),
         Contract::Elements(path) => xml::problem(bytes, &format!("{operation}Response"), path, &[]),
         Contract::Members(path, texts) => {
             xml::problem(bytes, &format!("{operation}Response"), path, texts)

@@ -11,6 +11,8 @@ pub struct Answer {
     pub content_type: &'static str,
     /// The id that AWS gives to the request, for the header `x-amzn-requestid`.
     pub request_id: String,
+    /// The error's code for the header `x-amzn-errortype`, where the protocol has it there.
+    pub error_type: Option<String>,
     /// The body.
     pub body: String,
 }

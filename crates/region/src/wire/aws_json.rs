@@ -14,10 +14,16 @@ pub(super) const DESCRIBE_MAX: usize = 100;
 pub(super) fn answer(request_id: String, result: Result<String, Refusal>) -> Answer {
     let content_type = "application/x-amz-json-1.1";
     match result {
-        Ok(body) => Answer { status: http::StatusCode::OK, content_type, request_id, body },
+        Ok(body) => Answer {
+            status: http::StatusCode::OK,
+            content_type,
+            request_id,
+            error_type: None,
+            body,
+        },
         Err(Refusal { status, code, message }) => {
             let body = json!({"__type": code, "message": message}).to_string();
-            Answer { status, content_type, request_id, body }
+            Answer { status, content_type, request_id, error_type: None, body }
         }
     }
 }

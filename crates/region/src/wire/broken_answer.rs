@@ -67,6 +67,7 @@ mod tests {
             status: StatusCode::OK,
             content_type: "text/xml",
             request_id: String::new(),
+            error_type: None,
             body: body.to_owned(),
         };
         let received = broken(answer, operation, Some(fault));
@@ -100,6 +101,7 @@ mod tests {
             status: StatusCode::BAD_REQUEST,
             content_type: "text/xml",
             request_id: String::new(),
+            error_type: None,
             body: "<ErrorResponse/>".to_owned(),
         };
         let page = broken(refusal.clone(), "Publish", Some(Fault::HtmlPage));

@@ -61,13 +61,13 @@ pub(super) fn answer(
             let id = element("requestId", &request_id);
             let body =
                 format!("<{operation}Response xmlns=\"{EC2}\">{id}{result}</{operation}Response>");
-            Answer { status: StatusCode::OK, content_type, request_id, body }
+            Answer { status: StatusCode::OK, content_type, request_id, error_type: None, body }
         }
         Err(Refusal { status, code, message }) if is_of_ec2(operation) => {
             let error = [element("Code", &code), element("Message", &message)].concat();
             let id = element("RequestID", &request_id);
             let body = format!("<Response><Errors><Error>{error}</Error></Errors>{id}</Response>");
-            Answer { status, content_type, request_id, body }
+            Answer { status, content_type, request_id, error_type: None, body }
         }
         Ok(result) => {
             let metadata = format!("<ResponseMetadata>{id}</ResponseMetadata>");
@@ -75,7 +75,7 @@ pub(super) fn answer(
                 "<{operation}Response xmlns=\"{namespace}\">{result}{metadata}\
                  </{operation}Response>"
             );
-            Answer { status: StatusCode::OK, content_type, request_id, body }
+            Answer { status: StatusCode::OK, content_type, request_id, error_type: None, body }
         }
         Err(Refusal { status, code, message }) => {
             let kind = if status.is_server_error() { "Receiver" } else { "Sender" };
@@ -85,7 +85,7 @@ pub(super) fn answer(
             let body = format!(
                 "<ErrorResponse xmlns=\"{namespace}\"><Error>{error}</Error>{id}</ErrorResponse>"
             );
-            Answer { status, content_type, request_id, body }
+            Answer { status, content_type, request_id, error_type: None, body }
         }
     }
 }

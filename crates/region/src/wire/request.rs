@@ -7,8 +7,8 @@ use http::{HeaderMap, StatusCode};
 use super::answer::{Answer, Refusal};
 use super::broken_answer::broken;
 use super::{
-    autoscaling_calls, aws_json, ec2_calls, ecs_calls, pricing_calls, query_protocol, sns_calls,
-    sts_calls,
+    autoscaling_calls, aws_json, ec2_calls, ecs_calls, lambda_calls, pricing_calls, query_protocol,
+    sns_calls, sts_calls,
 };
 use crate::fault::Fault;
 use crate::lambda::hop_in_trace;
@@ -28,12 +28,18 @@ pub struct Request {
 enum Protocol {
     Json,
     Query,
+    /// The body is what the path names.
+    Rest,
 }
 
 impl Request {
-    /// Reads a request. `None` if it is not one of AWS's.
-    pub fn read(headers: &HeaderMap, body: Bytes) -> Option<Self> {
+    /// Reads a request for a path. `None` if it is not one of AWS's.
+    pub fn read(path: &str, headers: &HeaderMap, body: Bytes) -> Option<Self> {
         let hop = text_header(headers, "x-amzn-trace-id").and_then(hop_in_trace);
+        if let Some(function) = lambda_calls::function_in(path) {
+            let operation = "GetFunctionConfiguration".to_owned();
+            return Some(Self { protocol: Protocol::Rest, operation, body: function.into(), hop });
+        }
         let target = text_header(headers, "x-amz-target");
         if let Some(target) = target {
             let (service, operation) = target.split_once('.')?;
@@ -98,6 +104,7 @@ impl Request {
         let answer = match self.protocol {
             Protocol::Json => aws_json::answer(request_id, result),
             Protocol::Query => query_protocol::answer(request_id, &self.operation, result),
+            Protocol::Rest => lambda_calls::answer(request_id, result),
         };
         broken(answer, &self.operation, fault)
     }
@@ -119,6 +126,7 @@ impl Request {
         let (input, is_next_page) = match self.protocol {
             Protocol::Json => aws_json::question(&self.body),
             Protocol::Query => query_protocol::question(&self.body),
+            Protocol::Rest => (self.text_body().to_owned(), false),
         };
         (format!("{} {input}", self.operation), is_next_page)
     }
@@ -129,6 +137,7 @@ impl Request {
                 "GetProducts" => pricing_calls::get_products(&self.body),
                 operation => ecs_calls::run(world, operation, &self.body, fault),
             },
+            Protocol::Rest => lambda_calls::get_function_configuration(world, self.text_body()),
             Protocol::Query => {
                 let form = query_protocol::Form::read(&self.body);
                 match self.operation.as_str() {
@@ -145,10 +154,15 @@ impl Request {
         }
     }
 
+    fn text_body(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap_or_default()
+    }
+
     fn throttled(&self) -> Refusal {
         let code = match self.protocol {
             Protocol::Json => "ThrottlingException",
             Protocol::Query => "Throttling",
+            Protocol::Rest => "TooManyRequestsException",
         };
         Refusal::new(code, "Rate exceeded")
     }
@@ -162,6 +176,7 @@ impl Request {
         let code = match self.protocol {
             Protocol::Json => "ServerException",
             Protocol::Query => "InternalFailure",
+            Protocol::Rest => "ServiceException",
         };
         Refusal {
             status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -175,6 +190,7 @@ impl Request {
     fn denied(&self) -> Refusal {
         let (code, status) = match (self.protocol, self.operation.as_str()) {
             (Protocol::Json, _) => ("AccessDeniedException", StatusCode::BAD_REQUEST),
+            (Protocol::Rest, _) => ("AccessDeniedException", StatusCode::FORBIDDEN),
             (Protocol::Query, operation) if query_protocol::is_of_ec2(operation) => {
                 ("UnauthorizedOperation", StatusCode::FORBIDDEN)
             }
@@ -245,12 +261,12 @@ mod tests {
         let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
         let mut headers = HeaderMap::new();
         headers.insert("x-amz-target", HeaderValue::from_str(&target).unwrap());
-        let request = Request::read(&headers, input.to_string().into()).unwrap();
+        let request = Request::read("/", &headers, input.to_string().into()).unwrap();
         serde_json::from_str(&request.call(world, None).body).unwrap()
     }
 
     fn auto_scaling(world: &mut World, form: &'static str) -> String {
-        let request = Request::read(&HeaderMap::new(), Bytes::from_static(form.as_bytes()));
+        let request = Request::read("/", &HeaderMap::new(), Bytes::from_static(form.as_bytes()));
         request.unwrap().call(world, None).body
     }
 

@@ -17,6 +17,15 @@ use super::managed_capacity::ScalingMemory;
 use super::spot::Action;
 use crate::fault::Faults;
 
+/// What a deployed function runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// The SHA-256 of its zip, in base64.
+    pub code_sha256: String,
+    /// What it is built for: `arm64` or `x86_64`.
+    pub architecture: &'static str,
+}
+
 /// Everything that is in the Region.
 #[derive(Debug, Clone)]
 pub struct World {
@@ -47,6 +56,8 @@ pub struct World {
     pub topics: BTreeMap<String, Topic>,
     /// Rules, queues and functions.
     pub delivery: Delivery,
+    /// What deployed functions run, by their names.
+    pub packages: BTreeMap<String, Package>,
     /// Whether DRAINING leaves protected tasks alone as long as they are protected. AWS does not
     /// say; off by default.
     pub protection_holds_drain: bool,
@@ -83,6 +94,7 @@ impl World {
             ended: BTreeSet::new(),
             topics: BTreeMap::new(),
             delivery: Delivery::default(),
+            packages: BTreeMap::new(),
             protection_holds_drain: false,
             rates: Rates::new(now),
             faults: Faults::default(),
