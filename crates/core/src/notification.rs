@@ -2,9 +2,10 @@
 //! goes to the topic.
 //!
 //! What happened is put into these words beside the decisions, in `spot`, `lifecycle` and `reaper`;
-//! publishing is left to `ebb-aws`. In the documents
+//! whether it was told already is for [`cause`]; publishing is left to `ebb-aws`. In the documents
 //! they are "notices to people"; an interruption notice is EC2's, and read by `spot::notice`.
 
+pub mod cause;
 mod chat;
 mod json;
 mod subject;
