@@ -5,11 +5,11 @@ pub mod metrics;
 
 mod clock;
 mod logging;
-mod notice;
+mod notification;
 mod problem;
 
 pub use self::clock::{Clock, deadline};
 pub use self::logging::{init_logging, init_warnings};
-pub use self::notice::notify;
+pub use self::notification::{claim, claim_for_cluster, notify};
 pub(crate) use self::problem::error_chain;
 pub use self::problem::{ErrorType, HandlerError, Problem};

@@ -26,7 +26,8 @@ pub use ec2::Ec2;
 pub use ecs::{DrainResult, Ecs, PlacedTask};
 pub use error::{AwsError, AwsErrorKind};
 pub use invocation::{
-    Clock, ErrorType, HandlerError, Problem, deadline, init_logging, init_warnings, metrics, notify,
+    Clock, ErrorType, HandlerError, Problem, claim, claim_for_cluster, deadline, init_logging,
+    init_warnings, metrics, notify,
 };
 pub use prices::PriceReader;
 pub use pricing::Pricing;
