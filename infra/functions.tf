@@ -38,6 +38,8 @@ locals {
     LIFECYCLE_TOPIC_ARN        = local.lifecycle_topic_arn
     INSTANCE_PRICES            = var.instance_prices == null ? null : jsonencode(var.instance_prices)
     NOTIFICATION_TOPIC_ARN     = var.notification_topic_arn
+    NOTIFICATION_FORMAT        = var.notification_format
+    NOTIFY_PLANS               = tostring(var.notify_plans)
     METRICS_NAMESPACE          = var.metrics_namespace
     METRICS_BY_CLUSTER         = tostring(var.metrics_by_cluster)
   }
@@ -48,7 +50,7 @@ locals {
       # A notice gives two minutes, and the queue delivers again after as much as this.
       timeout  = 30
       memory   = 128
-      settings = ["ECS_CLUSTERS", "DRY_RUN", "DRAIN_ON_REBALANCE", "FALLBACK_ASG", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER"]
+      settings = ["ECS_CLUSTERS", "DRY_RUN", "DRAIN_ON_REBALANCE", "FALLBACK_ASG", "NOTIFICATION_TOPIC_ARN", "NOTIFICATION_FORMAT", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER"]
       # These two count with direct delivery; the queue has its own. A notice is worth two minutes.
       retries           = 2
       event_age_seconds = 120
@@ -60,7 +62,7 @@ locals {
       memory  = 128
       settings = [
         "ECS_CLUSTERS", "LIFECYCLE_HOOKS", "DRY_RUN", "DRAIN_TIMEOUT_SECONDS", "POLL_INTERVAL_SECONDS", "HOP_SECONDS",
-        "ON_TIMEOUT", "STANDALONE_TASKS", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
+        "ON_TIMEOUT", "STANDALONE_TASKS", "NOTIFICATION_TOPIC_ARN", "NOTIFICATION_FORMAT", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
       ]
       # Lambda's defaults. A message that waits for a free slot is still worth handling: the hook holds the instance.
       retries           = 2
@@ -74,7 +76,8 @@ locals {
       settings = [
         "ECS_CLUSTERS", "DRY_RUN", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
         "MAX_EMPTY_REMOVALS_PERCENT", "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "MANAGED_SCALING",
-        "ALLOW_MANAGED_SCALING", "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
+        "ALLOW_MANAGED_SCALING", "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "NOTIFICATION_FORMAT",
+        "NOTIFY_PLANS", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
       ]
       # Lambda's default is two. The next sweep is the better retry, as it looks at the world afresh.
       retries           = 0

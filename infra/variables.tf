@@ -108,6 +108,25 @@ variable "notification_topic_arn" {
   }
 }
 
+variable "notification_format" {
+  description = "Form of the notices to people: `text` for e-mail, `json` for programs, or `chat` for Amazon Q Developer in chat applications, which shows nothing else."
+  type        = string
+  default     = "text"
+  nullable    = false
+
+  validation {
+    condition     = contains(["text", "json", "chat"], var.notification_format)
+    error_message = "notification_format must be text, json or chat."
+  }
+}
+
+variable "notify_plans" {
+  description = "While `reaper_mode` is `plan`: also tell people once a day, for each cluster, which instances could go. Needs `notification_topic_arn`."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "metrics_namespace" {
   description = "CloudWatch namespace of the functions' metrics. Give each instance of this module in a Region its own."
   type        = string

@@ -18,6 +18,7 @@ run "wrong_values_first_of_each" {
     termination_hook_groups        = ["shop-spot", "shop-spot"]
     functions                      = ["spot-drainer", "spot-drianer"]
     notification_topic_arn         = "arn:aws-cn:sns:cn-north-1:111122223333:people.fifo"
+    notification_format            = "slack"
     metrics_namespace              = "AWS/ECS"
     fallback_asg                   = " shop"
     lifecycle_hooks                = []
@@ -66,6 +67,7 @@ run "wrong_values_first_of_each" {
     var.termination_hook_groups,
     var.functions,
     var.notification_topic_arn,
+    var.notification_format,
     var.metrics_namespace,
     var.fallback_asg,
     var.lifecycle_hooks,

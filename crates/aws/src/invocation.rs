@@ -5,13 +5,13 @@ pub mod metrics;
 
 mod clock;
 mod logging;
-mod notice;
+mod notification;
 mod problem;
 mod start;
 
 pub use self::clock::{Clock, deadline};
 pub use self::logging::{init_logging, init_warnings, log_answer};
-pub use self::notice::notify;
+pub use self::notification::{claim, claim_for_cluster, notify};
 pub(crate) use self::problem::error_chain;
 pub use self::problem::{ErrorType, HandlerError, Problem};
 pub use self::start::start;

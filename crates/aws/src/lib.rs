@@ -28,8 +28,8 @@ pub use ecs::{DrainResult, Ecs, PlacedTask};
 pub use error::{AwsError, AwsErrorKind};
 pub use functions::{DeployedPackage, Functions};
 pub use invocation::{
-    Clock, ErrorType, HandlerError, Problem, deadline, init_logging, init_warnings, log_answer,
-    metrics, notify, start,
+    Clock, ErrorType, HandlerError, Problem, claim, claim_for_cluster, deadline, init_logging,
+    init_warnings, log_answer, metrics, notify, start,
 };
 pub use prices::PriceReader;
 pub use pricing::Pricing;

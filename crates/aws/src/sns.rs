@@ -5,9 +5,6 @@ use ebb_core::ids::TopicArn;
 
 use crate::error::AwsError;
 
-/// A subject has fewer than 100 characters. Source: SNS API, `Publish`.
-const SUBJECT_CHARS_MAX: usize = 99;
-
 /// Amazon SNS topics.
 #[derive(Debug, Clone)]
 pub struct Topics {
@@ -20,17 +17,17 @@ impl Topics {
         Self { client }
     }
 
-    /// Publishes a notice. A subject that is too long is cut.
+    /// Publishes a message.
     ///
     /// # Errors
-    /// If the call fails.
+    /// If the call fails, as it does with a subject that is not such as `ebb_core::notification`
+    /// makes.
     pub async fn publish(
         &self,
         topic: &TopicArn,
         subject: &str,
         message: &str,
     ) -> Result<(), AwsError> {
-        let subject: String = subject.chars().take(SUBJECT_CHARS_MAX).collect();
         let request =
             self.client.publish().topic_arn(topic.as_str()).subject(subject).message(message);
         request

@@ -78,6 +78,7 @@ impl Snapshot {
                     unplaced: observation.unplaced,
                     prices: observation.prices,
                     unclear_members: 0,
+                    container_instances: inventory.container_instances(),
                 }),
                 Err(error) => failures.push(Failure::of_call(error, Some(cluster), region)),
             }
@@ -165,6 +166,7 @@ impl ClusterSnapshot {
             stranded: Vec::new(),
             unregistered_members: self.never_joined.clone(),
             unclear_members: self.unclear_members,
+            container_instances: inventory.container_instances(),
         }
     }
 }

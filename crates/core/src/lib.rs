@@ -7,6 +7,7 @@ pub mod event;
 pub mod ids;
 pub mod lifecycle;
 pub mod mark;
+pub mod notification;
 mod outcome;
 pub mod prices;
 pub mod reaper;

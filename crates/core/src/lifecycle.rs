@@ -11,6 +11,7 @@ mod decide;
 pub mod diagnosis;
 pub mod handoff;
 mod look;
+pub mod notification;
 pub mod reactivation;
 mod search;
 pub mod settings;

@@ -8,6 +8,7 @@ mod decide;
 pub mod fallback;
 mod marking;
 pub mod notice;
+pub mod notification;
 mod reactivation;
 mod search_order;
 pub mod settings;

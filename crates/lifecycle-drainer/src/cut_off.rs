@@ -4,13 +4,12 @@
 //! Whether that can be is decided by `ebb_core::lifecycle::cut_off`. What has left ECS before anybody
 //! looks is not found: an unproven message is worth no search for what is gone.
 
-use std::time::Duration;
-
-use ebb_aws::{Problem, notify};
+use ebb_aws::Problem;
 use ebb_core::ecs::{ContainerInstance, ContainerInstanceStatus};
 use ebb_core::ids::{Cluster, ContainerInstanceArn};
 use ebb_core::lifecycle::cut_off::{can_have_timed_out, ended_mark, is_counted};
 use ebb_core::lifecycle::{ActionState, READ_LAG_MAX};
+use ebb_core::notification::cause::Cause;
 use jiff::Timestamp;
 use tokio::time::sleep;
 use tracing::warn;
@@ -18,14 +17,12 @@ use tracing::warn;
 use crate::drain::Drain;
 use crate::heartbeat::expiry;
 use crate::observation::{DrainedContainerInstance, Observation, observe_action_state};
+use crate::people::{drain_report, tell_once};
 use crate::search::{MARK_ATTRIBUTE, describe_known, find_container_instances};
 use crate::tasks::TaskObservation;
 
 /// What is said of them.
 pub(crate) const WHY: &str = "its hook's own time-out let it go, as no heartbeat came in time";
-
-/// How long a notice to people may take.
-const NOTICE_TIME: Duration = Duration::from_secs(10);
 
 /// Finds what ran when an action ended by itself, `global_end` at the latest. `None` if it did not,
 /// if nothing was left, or if that is counted already.
@@ -132,17 +129,11 @@ async fn tasks_cut_off(
 /// Tells people of them, and marks them as counted.
 pub(crate) async fn report(drain: Drain<'_>, left: &Observation) {
     mark_counted(drain, left).await;
-    let Drain { action, settings, .. } = drain;
+    let action = drain.action;
     let tasks = left.tasks_left().unwrap_or_default();
     warn!("{} was not drained: {WHY}; {tasks}", action.instance_id);
-    let Some(topic) = &settings.notification_topic else { return };
-    let subject = format!("Ebb has lost tasks on {}", action.instance_id);
-    let message = format!(
-        "Instance {} of group {}: {WHY}; {tasks}. Does the function run, and may it call Auto \
-         Scaling?",
-        action.instance_id, action.group
-    );
-    notify(&drain.clients.topics, topic, &subject, &message, NOTICE_TIME).await;
+    let notification = drain_report(drain, left).cut_off(WHY);
+    tell_once(drain, left, Cause::CutOff, &notification).await;
 }
 
 /// Marks the container instances whose action was ended with tasks left, so that a second delivery

@@ -1,60 +1,62 @@
-//! Reports what holds a drain: in the log, as a metric, and over the notification topic if there
-//! is one.
+//! Reports what holds a drain: in the log, as a metric, and to people.
 //!
 //! Best effort: what cannot be looked up is left out, and nothing waits for it. What holds a task
 //! is judged by `ebb_core::lifecycle::diagnosis`.
 
 use std::time::Duration;
 
-use ebb_aws::notify;
 use ebb_core::lifecycle::diagnosis::{DrainFacts, diagnose};
+use ebb_core::lifecycle::notification::Diagnosis;
+use ebb_core::notification::cause::Cause;
 use tokio::time::timeout;
 use tracing::warn;
 
 use crate::drain::Drain;
 use crate::observation::{DrainedContainerInstance, Observation};
+use crate::people::{drain_report, tell_once};
 use crate::report;
 
 /// How long a report may take, look-ups and notice together: no longer than the pause between two
 /// looks at the drain. What is not reported by then stays unreported.
 const REPORT_TIME: Duration = Duration::from_secs(10);
 
-/// Looks up what holds the instance and reports it, after a `subject` such as "Ebb still drains".
-pub(crate) async fn report_holding_tasks(
-    drain: Drain<'_>,
-    observation: &Observation,
-    subject: &str,
-) {
-    if timeout(REPORT_TIME, diagnose_and_report(drain, observation, subject)).await.is_err() {
+/// What there is to report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// The drain has taken half of its time.
+    HalfTime,
+    /// The drain is given up.
+    GivenUp,
+}
+
+/// Looks up what holds the instance and reports it.
+pub(crate) async fn report_holding_tasks(drain: Drain<'_>, observation: &Observation, held: Held) {
+    if timeout(REPORT_TIME, diagnose_and_report(drain, observation, held)).await.is_err() {
         warn!("Could not report in time what holds the drain");
     }
 }
 
-async fn diagnose_and_report(drain: Drain<'_>, observation: &Observation, subject: &str) {
-    let Drain { action, state, .. } = drain;
-    let mut lines = Vec::new();
+async fn diagnose_and_report(drain: Drain<'_>, observation: &Observation, held: Held) {
+    let mut diagnosis = Diagnosis::default();
     for drained in &observation.container_instances {
         if let Some(facts) = gather_facts(drain, drained).await {
-            lines.extend(diagnose(&facts));
+            let Diagnosis { reasons, remedies } = diagnose(&facts);
+            diagnosis.reasons.extend(reasons);
+            diagnosis.remedies.extend(remedies);
         }
     }
-    let reasons = if lines.is_empty() {
-        "nothing is known of what holds it".to_owned()
-    } else {
-        lines.join("; ")
+    let reasons = match &diagnosis.reasons[..] {
+        [] => "nothing is known of what holds it".to_owned(),
+        reasons => reasons.join("; "),
     };
-    let subject = format!("{subject} {}", action.instance_id);
-    warn!(drain.deadline = %state.deadline, "{subject}: {reasons}");
+    let report = drain_report(drain, observation);
+    let (notification, cause) = match held {
+        Held::HalfTime => (report.still_drains(&diagnosis), Cause::StillDrains),
+        Held::GivenUp => (report.gives_up(&diagnosis), Cause::GivesUp),
+    };
+    warn!(drain.deadline = %drain.state.deadline, "{}: {reasons}", notification.title);
     report::print_stuck(drain);
-    let Some(topic) = &drain.settings.notification_topic else { return };
-    let message = format!(
-        "Instance {} of group {}, until {}:\n{}",
-        action.instance_id,
-        action.group,
-        state.deadline,
-        lines.join("\n")
-    );
-    notify(&drain.clients.topics, topic, &subject, &message, REPORT_TIME).await;
+    tell_once(drain, observation, cause, &notification).await;
 }
 
 /// `None` if its tasks were never counted, or it cannot be looked at: a wrong diagnosis is worse than

@@ -30,7 +30,7 @@ use tracing::{Span, error_span, warn};
 use crate::act::{Effect, act};
 use crate::chain::HopMark;
 use crate::cut_off;
-use crate::diagnosis::report_holding_tasks;
+use crate::diagnosis::{Held, report_holding_tasks};
 use crate::drain::{Drain, SearchMemory};
 use crate::heartbeat::{self, Heartbeat};
 use crate::looks::Looks;
@@ -315,7 +315,7 @@ impl<'a> Hop<'a> {
         self.give_up_reported = true;
         // Before the action is completed: its group terminates the instance then, and its tasks
         // cannot be looked up any more.
-        report_holding_tasks(self.drain(), observation, "Ebb gives up draining").await;
+        report_holding_tasks(self.drain(), observation, Held::GivenUp).await;
     }
 
     /// Notes when the drain began, which gives a late one more time.
@@ -360,7 +360,7 @@ impl<'a> Hop<'a> {
             // Set before the report, which may fail: one that did is not tried again in every turn
             // of the loop.
             self.state.stuck_reported = true;
-            report_holding_tasks(self.drain(), observation, "Ebb still drains").await;
+            report_holding_tasks(self.drain(), observation, Held::HalfTime).await;
         }
         let (pause, target) = self.looks.next(observation, self.settings, self.clock.now());
         if let Some(outcome) = self.pause(pause, why, Some(observation)).await? {

@@ -9,6 +9,7 @@ mod heartbeat;
 mod hop;
 mod looks;
 mod observation;
+mod people;
 mod reactivation;
 mod report;
 mod search;

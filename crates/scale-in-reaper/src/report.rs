@@ -1,21 +1,17 @@
 //! What an invocation leaves behind for people: each cluster's plan as text, its closing log line,
-//! its metrics, and a notice to a topic.
+//! and its metrics. Notices are left to `people`.
 
 use std::slice;
-use std::time::Duration;
 
 use ebb_aws::metrics::{self, Dimensions, Metric, Source, Unit};
-use ebb_aws::{Clients, Clock, Problem, log_answer, notify};
+use ebb_aws::{Clock, Problem, log_answer};
 use ebb_core::ids::Cluster;
 use ebb_core::reaper::request::Request;
 use ebb_core::reaper::settings::ReaperSettings;
-use ebb_core::reaper::{Answer, ClusterReport, Notice, OutcomeKind, notice, stranded_text, text};
+use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, stranded_text, text};
 use tracing::{Span, error_span, info, warn};
 
 use crate::sweep::FUNCTION;
-
-/// A notice to people must not cost the function its answer: less than what is kept for that.
-const NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What every log line about a cluster is about. At level ERROR, so that warnings have it as well
 /// where nothing less is logged.
@@ -25,8 +21,7 @@ pub(crate) fn cluster_span(cluster: &Cluster) -> Span {
 
 /// Reports how the invocation came off. It was no sweep without a `request`. An error is left to the
 /// runtime, which logs it.
-pub(crate) async fn report(
-    clients: &Clients,
+pub(crate) fn report(
     settings: &ReaperSettings,
     request: Option<Request>,
     answer: &Answer,
@@ -39,11 +34,6 @@ pub(crate) async fn report(
         if let Some(stranded) = stranded_text(report) {
             warn!("{stranded}");
         }
-    }
-    if let Some(topic) = &settings.notification_topic
-        && let Some(Notice { subject, message }) = notice(answer)
-    {
-        notify(&clients.topics, topic, &subject, &message, NOTICE_TIMEOUT).await;
     }
     let print = |dimensions, metrics: &[Metric]| {
         let namespace = &settings.metrics_namespace;

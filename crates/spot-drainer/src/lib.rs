@@ -4,6 +4,7 @@ mod drainer;
 mod fallback;
 mod item;
 mod mark;
+mod people;
 mod report;
 mod reservations;
 mod returns;
@@ -62,7 +63,7 @@ impl SpotDrainer {
         let conclusion = work.conclude(&self.clients.out_of_time(clock));
         // Reported also when the invocation fails: what was drained was drained, and its metrics
         // count.
-        self.report(&conclusion, clock).await;
+        self.report(&conclusion, home, clock, deadline).await;
         conclusion.error.map_or(Ok(conclusion.answer), Err)
     }
 

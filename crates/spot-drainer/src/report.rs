@@ -2,27 +2,29 @@
 //! a topic.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
 
 use ebb_aws::metrics::{self, Dimensions, Metric, Source, Unit};
-use ebb_aws::{Clock, log_answer, notify};
+use ebb_aws::{Clock, log_answer};
+use ebb_core::event::Origin;
+use ebb_core::spot::notification::shortage;
 use ebb_core::spot::{Answer, Outcome, OutcomeKind};
-use ebb_core::words::count;
+use jiff::Timestamp;
 use serde_json::json;
 use tracing::warn;
 
 use crate::drainer::{FUNCTION, SpotDrainer};
 use crate::work::Conclusion;
 
-/// A notice to people must not cost the function its answer: less than what is kept for that.
-const NOTICE_TIMEOUT: Duration = Duration::from_millis(1500);
-
-/// How many container instances a notice to people names; the rest are counted.
-const NOTICE_INSTANCES_MAX: usize = 50;
-
 impl SpotDrainer {
-    /// Reports how the invocation came off. An error is left to the runtime, which logs it.
-    pub(crate) async fn report(&self, conclusion: &Conclusion, clock: Clock) {
+    /// Reports how the invocation at `home` came off, which is cut off at `deadline`. An error is left
+    /// to the runtime, which logs it.
+    pub(crate) async fn report(
+        &self,
+        conclusion: &Conclusion,
+        home: &Origin,
+        clock: Clock,
+        deadline: Timestamp,
+    ) {
         let Conclusion { answer, error, problems, shortages, .. } = conclusion;
         if error.is_none() {
             for problem in problems {
@@ -30,9 +32,10 @@ impl SpotDrainer {
             }
         }
         for (reason, number) in shortages {
-            warn!("{}", shortage_line(reason, *number));
+            warn!("{}", shortage(reason, *number));
         }
-        self.notify(conclusion).await;
+        // Boxed, as the SDK's futures are large and deeply nested.
+        Box::pin(self.tell_people(conclusion, home, clock, deadline)).await;
         let print = |dimensions, metrics: &[Metric]| {
             let namespace = &self.settings.metrics_namespace;
             metrics::print(
@@ -49,55 +52,6 @@ impl SpotDrainer {
         }
         log_answer(clock, answer, json!(answer), problems.len());
     }
-
-    /// Tells people what is being drained, what is ACTIVE again, and what is not replaced. Best
-    /// effort: that is so already, and running the event again for want of a notice would help
-    /// nobody.
-    async fn notify(&self, conclusion: &Conclusion) {
-        let Some(topic) = &self.settings.notification_topic else { return };
-        let Some((subject, message)) = notice(conclusion) else { return };
-        notify(&self.clients.topics, topic, &subject, &message, NOTICE_TIMEOUT).await;
-    }
-}
-
-/// `None` if nothing was done that people should know.
-fn notice(Conclusion { answer, shortages, .. }: &Conclusion) -> Option<(String, String)> {
-    let drained: Vec<_> = answer.of_kind(OutcomeKind::Draining).collect();
-    let reactivated: Vec<_> = answer.of_kind(OutcomeKind::Reactivated).collect();
-    let instances = |number| count(number, "container instance");
-    let missing = shortages.values().sum();
-    let done = [
-        (drained.len(), format!("drains {}", instances(drained.len()))),
-        (reactivated.len(), format!("sets {} to ACTIVE again", instances(reactivated.len()))),
-        (missing, format!("cannot replace {}", count(missing, "interrupted instance"))),
-    ];
-    let done: Vec<_> =
-        done.into_iter().filter(|(number, _)| *number > 0).map(|(_, text)| text).collect();
-    if done.is_empty() {
-        return None;
-    }
-    let mut lines: Vec<_> =
-        shortages.iter().map(|(reason, number)| shortage_line(reason, *number)).collect();
-    let named = drained.iter().chain(&reactivated).take(NOTICE_INSTANCES_MAX);
-    lines.extend(named.map(|outcome| notice_line(outcome)));
-    let all = drained.len() + reactivated.len();
-    if all > NOTICE_INSTANCES_MAX {
-        lines.push(format!("and {} more", all - NOTICE_INSTANCES_MAX));
-    }
-    Some((format!("Ebb {}", done.join(", and ")), lines.join("\n")))
-}
-
-fn shortage_line(reason: &str, number: usize) -> String {
-    format!("{} not replaced: {reason}", count(number, "interrupted instance"))
-}
-
-fn notice_line(outcome: &Outcome) -> String {
-    format!(
-        "{} in cluster {}: {}",
-        outcome.instance_id.as_ref().map_or("an instance", |id| id.as_str()),
-        outcome.cluster.as_deref().unwrap_or("(unknown)"),
-        outcome.reason.as_deref().unwrap_or("interrupted"),
-    )
 }
 
 /// The metrics of an invocation: how many instances came off which way, how many must be tried

@@ -175,6 +175,28 @@ impl Ecs {
         self.describe_as(cluster, &arns, &planner_instance).await
     }
 
+    /// A container instance of a cluster that has an attribute: of several, always the same. Where
+    /// none has it, any that is ACTIVE; `None` if there is none either.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub async fn attribute_holder(
+        &self,
+        cluster: &Cluster,
+        attribute: &str,
+    ) -> Result<Option<ContainerInstanceArn>, AwsError> {
+        let request = self.list_request(cluster, None);
+        let request = request.filter(format!("attribute:{attribute} exists"));
+        let holders = self.list_container_instances(cluster, request).await?;
+        if let Some(holder) = holders.into_iter().min() {
+            return Ok(Some(holder));
+        }
+        self.pace.resources.turn().await;
+        let request = self.list_request(cluster, Some(SdkStatus::Active)).max_results(1);
+        let page = request.send().await.map_err(|error| AwsError::new(listing(cluster), error))?;
+        Ok(page.container_instance_arns().first().map(ContainerInstanceArn::new))
+    }
+
     /// Whether the agent of a container instance is connected, and what is free on the other ACTIVE
     /// ones of its cluster: on 99 of them at most, with two calls.
     ///

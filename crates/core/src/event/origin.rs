@@ -23,6 +23,19 @@ impl Origin {
         Self { account, region }
     }
 
+    /// Where the thing is that an ARN names; what is no ARN names neither.
+    pub fn of_arn(arn: &str) -> Self {
+        let parts: Vec<_> = arn.split(':').collect();
+        let part = |index: usize| {
+            let is_arn = parts.first() == Some(&"arn");
+            parts
+                .get(index)
+                .filter(|part| is_arn && !part.is_empty())
+                .map(|part| (*part).to_owned())
+        };
+        Self { account: part(4), region: part(3) }
+    }
+
     pub(crate) fn of_event(body: &Value) -> Self {
         let [account, region] =
             ["account", "region"].map(|key| body.get(key)?.as_str().map(str::to_owned));
@@ -64,6 +77,16 @@ mod tests {
             let why = Origin::of_event(&event).why_foreign(&home);
             assert_eq!(why.is_some(), foreign.is_some(), "{event}: {why:?}");
             assert!(why.unwrap_or_default().contains(foreign.unwrap_or_default()), "{event}");
+        }
+    }
+
+    #[test]
+    fn an_arn_names_account_and_region() {
+        let origin = Origin::of_arn(ARN);
+        assert_eq!(origin.account.as_deref(), Some("111122223333"));
+        assert_eq!(origin.region.as_deref(), Some("eu-west-1"));
+        for name in ["shop", "", "arn:aws", "a:b:c:d:e"] {
+            assert_eq!(Origin::of_arn(name), Origin::default(), "{name}");
         }
     }
 

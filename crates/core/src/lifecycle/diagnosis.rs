@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::ecs::{Room, Task};
 use crate::ids::TaskArn;
+use crate::lifecycle::notification::Diagnosis;
 use crate::words;
 
 /// A service, as far as it matters for leaving an instance.
@@ -122,20 +123,52 @@ impl fmt::Display for HoldReason {
     }
 }
 
-/// Says what holds the instance, one line per service and reason, with the number of tasks.
-pub fn diagnose(facts: &DrainFacts) -> Vec<String> {
+impl HoldReason {
+    /// What people may do about it.
+    fn remedy(&self) -> &'static str {
+        match self {
+            Self::AgentDisconnected => {
+                "Restart the ECS agent on the instance if it does not connect again by itself"
+            }
+            Self::Stopping => {
+                "Wait, or shorten `stopTimeout` or the deregistration delay of the target group"
+            }
+            Self::Standalone => {
+                "Stop the standalone tasks (`aws ecs stop-task`), or wait for their end"
+            }
+            Self::CannotBeReplaced => {
+                "Set the service's maximumPercent above 100, or minimumHealthyPercent below 100"
+            }
+            Self::Protected { .. } => {
+                "End the protection (`aws ecs update-task-protection`), or wait for its end"
+            }
+            Self::Unplaced { .. } => "Give the cluster what ECS finds missing",
+            Self::NoRoom { .. } => "Add container instances to the cluster",
+            Self::Unknown => "See the events of the service",
+        }
+    }
+}
+
+/// Says what holds the instance, one line per service and reason, with the number of tasks; and what
+/// may be done about it.
+pub fn diagnose(facts: &DrainFacts) -> Diagnosis {
     // A map keeps the lines in one order, so that two reports on the same facts read alike.
     let mut counts = BTreeMap::<(Option<&str>, HoldReason), usize>::new();
     for task in facts.tasks.iter().filter(|task| !task.stopped) {
         *counts.entry((task.service.as_deref(), hold_reason(task, facts))).or_default() += 1;
     }
-    counts
-        .into_iter()
-        .map(|((service, reason), count)| match service {
+    let mut diagnosis = Diagnosis::default();
+    for ((service, reason), count) in counts {
+        diagnosis.reasons.push(match service {
             Some(service) => format!("{} of {service}: {reason}", words::count(count, "task")),
             None => format!("{}: {reason}", words::count(count, "standalone task")),
-        })
-        .collect()
+        });
+        let remedy = reason.remedy().to_owned();
+        if !diagnosis.remedies.contains(&remedy) {
+            diagnosis.remedies.push(remedy);
+        }
+    }
+    diagnosis
 }
 
 /// The first reason that applies. Each hides those below it: what a task's service allows matters
@@ -244,7 +277,10 @@ mod tests {
             DrainFacts { rooms: tight, ..facts() },
             facts(),
         ];
-        let lines: Vec<_> = cases.iter().flat_map(diagnose).collect();
+        let diagnoses: Vec<_> = cases.iter().map(diagnose).collect();
+        let remedies: Vec<_> = diagnoses.iter().flat_map(|it| it.remedies.clone()).collect();
+        insta::assert_snapshot!("remedies", remedies.join("\n"));
+        let lines: Vec<_> = diagnoses.into_iter().flat_map(|it| it.reasons).collect();
         insta::assert_snapshot!(lines.join("\n"), @r"
         1 task of web: the agent is disconnected and stops nothing
         1 task of web: told to stop, and not stopped yet
@@ -261,6 +297,7 @@ mod tests {
     fn tasks_of_one_service_and_reason_share_a_line_and_stopped_ones_have_none() {
         let stopped = Task { stopped: true, ..task(None) };
         let tasks = vec![task(Some("web")), task(None), stopped, task(Some("web"))];
-        assert_eq!(diagnose(&DrainFacts { tasks, ..facts() }).len(), 2);
+        let diagnosis = diagnose(&DrainFacts { tasks, ..facts() });
+        assert_eq!((diagnosis.reasons.len(), diagnosis.remedies.len()), (2, 2));
     }
 }

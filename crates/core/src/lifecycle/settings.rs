@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 
 use crate::ids::{Cluster, HookName, TopicArn};
+use crate::notification::{FORMAT, NotificationFormat};
 use crate::settings::{
     BOOLEAN, CLUSTERS, DEFAULT_NAMESPACE, NAMESPACE, TOPIC_ARN, Whole, seconds, settings, word,
 };
@@ -39,6 +40,9 @@ settings! {
             standalone_tasks: StandaloneTasks = StandaloneTasks::Wait,
         /// The topic for notices to people.
         NOTIFICATION_TOPIC_ARN: TOPIC_ARN => notification_topic: Option<TopicArn> = None,
+        /// The form of these notices.
+        NOTIFICATION_FORMAT: FORMAT =>
+            notification_format: NotificationFormat = NotificationFormat::Text,
         /// The CloudWatch namespace of the metrics.
         METRICS_NAMESPACE: NAMESPACE => metrics_namespace: String = DEFAULT_NAMESPACE.to_owned(),
         /// Whether metrics have the cluster as a dimension as well. Each is one more to be paid for.
@@ -132,6 +136,7 @@ mod tests {
             (HOP_SECONDS, "10"),
             (ON_TIMEOUT, "reactivate"),
             (STANDALONE_TASKS, "stop"),
+            (NOTIFICATION_FORMAT, "json"),
         ]);
         let hooks = ["ebb-drain", "team/drain_2"].map(HookName::new);
         let expected = LifecycleSettings {
@@ -141,6 +146,7 @@ mod tests {
             hop: SignedDuration::from_secs(10),
             on_timeout: OnTimeout::Reactivate,
             standalone_tasks: StandaloneTasks::Stop,
+            notification_format: NotificationFormat::Json,
             ..LifecycleSettings::default()
         };
         assert_eq!(set, Ok(expected));

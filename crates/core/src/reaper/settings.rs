@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::ids::{Cluster, GroupName, TopicArn};
+use crate::notification::{FORMAT, NotificationFormat};
 use crate::prices::microusd;
 use crate::reaper::managed_scaling::ManagedScalingMode;
 use crate::settings::{
@@ -66,6 +67,11 @@ settings! {
         LIFECYCLE_TOPIC_ARN: TOPIC_ARN => lifecycle_topic: Option<TopicArn> = None,
         /// The topic for notices to people.
         NOTIFICATION_TOPIC_ARN: TOPIC_ARN => notification_topic: Option<TopicArn> = None,
+        /// The form of these notices.
+        NOTIFICATION_FORMAT: FORMAT =>
+            notification_format: NotificationFormat = NotificationFormat::Text,
+        /// Whether people are told of plans, too, where sweeps only plan.
+        NOTIFY_PLANS: BOOLEAN => notify_plans: bool = false,
         /// The CloudWatch namespace of the metrics.
         METRICS_NAMESPACE: NAMESPACE => metrics_namespace: String = DEFAULT_NAMESPACE.to_owned(),
         /// Whether metrics have the cluster as a dimension as well. Each is one more to be paid for.
@@ -230,6 +236,8 @@ mod tests {
             (INSTANCE_PRICES, r#"{"m7g.large": 0.0816, "m7g.xlarge": 1}"#),
             (LIFECYCLE_TOPIC_ARN, hooks),
             (NOTIFICATION_TOPIC_ARN, topic),
+            (NOTIFICATION_FORMAT, "chat"),
+            (NOTIFY_PLANS, "true"),
             (METRICS_NAMESPACE, "Platform/Ebb"),
             (METRICS_BY_CLUSTER, "false"),
         ]);
@@ -256,6 +264,8 @@ mod tests {
             .into(),
             lifecycle_topic: Some(TopicArn::new(hooks)),
             notification_topic: Some(TopicArn::new(topic)),
+            notification_format: NotificationFormat::Chat,
+            notify_plans: true,
             metrics_namespace: "Platform/Ebb".to_owned(),
             metrics_by_cluster: false,
         };

@@ -4,6 +4,7 @@
 //! decisions that take them.
 
 use crate::ids::{Cluster, GroupName, TopicArn};
+use crate::notification::{FORMAT, NotificationFormat};
 use crate::settings::{
     BOOLEAN, CLUSTERS, DEFAULT_NAMESPACE, GROUP_NAME, NAMESPACE, TOPIC_ARN, settings,
 };
@@ -21,6 +22,9 @@ settings! {
         FALLBACK_ASG: GROUP_NAME => fallback_group: Option<GroupName> = None,
         /// The topic for notices to people.
         NOTIFICATION_TOPIC_ARN: TOPIC_ARN => notification_topic: Option<TopicArn> = None,
+        /// The form of these notices.
+        NOTIFICATION_FORMAT: FORMAT =>
+            notification_format: NotificationFormat = NotificationFormat::Text,
         /// The CloudWatch namespace of the metrics.
         METRICS_NAMESPACE: NAMESPACE => metrics_namespace: String = DEFAULT_NAMESPACE.to_owned(),
         /// Whether metrics have the cluster as a dimension as well. Each is one more to be paid for.
@@ -57,6 +61,7 @@ mod tests {
             (DRAIN_ON_REBALANCE, "true"),
             (FALLBACK_ASG, "shop on-demand"),
             (NOTIFICATION_TOPIC_ARN, topic),
+            (NOTIFICATION_FORMAT, "chat"),
             (METRICS_NAMESPACE, "Platform/Ebb"),
             (METRICS_BY_CLUSTER, "false"),
         ]);
@@ -69,6 +74,7 @@ mod tests {
             drain_on_rebalance: true,
             fallback_group: Some(GroupName::new("shop on-demand")),
             notification_topic: Some(TopicArn::new(topic)),
+            notification_format: NotificationFormat::Chat,
             metrics_namespace: "Platform/Ebb".to_owned(),
             metrics_by_cluster: false,
         };
@@ -83,6 +89,7 @@ mod tests {
             (DRAIN_ON_REBALANCE, "TRUE"),
             (FALLBACK_ASG, "arn:aws:autoscaling:eu-west-1"),
             (NOTIFICATION_TOPIC_ARN, "drains"),
+            (NOTIFICATION_FORMAT, "xml"),
             (METRICS_NAMESPACE, "AWS/Ebb"),
             (METRICS_BY_CLUSTER, "no"),
         ])
@@ -94,6 +101,7 @@ mod tests {
         DRAIN_ON_REBALANCE is "TRUE", expected `true` or `false`
         FALLBACK_ASG is "arn:aws:autoscaling:eu-west-1", expected the name of an Auto Scaling group: 1 to 255 printable characters without a colon
         NOTIFICATION_TOPIC_ARN is "drains", expected the ARN of a standard SNS topic: a FIFO topic, whose name ends in `.fifo`, takes no message without a group
+        NOTIFICATION_FORMAT is "xml", expected `text`, `json` or `chat`
         METRICS_NAMESPACE is "AWS/Ebb", expected a CloudWatch namespace: 1 to 255 of letters, digits and . - _ / # : and space, not beginning with AWS/
         METRICS_BY_CLUSTER is "no", expected `true` or `false`
         "#);

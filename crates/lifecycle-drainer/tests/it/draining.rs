@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use ebb_core::ids::TopicArn;
 use ebb_core::lifecycle::settings::{LifecycleSettings, StandaloneTasks};
+use ebb_core::notification::NotificationFormat;
 use ebb_region::world::autoscaling::{ActionResult, CompletedBy};
 use ebb_region::world::ecs::{ServiceKind, Status, TaskSpec};
 use jiff::SignedDuration;
+use serde_json::Value;
 
 use crate::support::{Sim, instance_id, last_stop, settings, shop, since_start};
 
@@ -189,6 +191,41 @@ async fn people_are_told_what_holds_a_drain_at_half_of_its_time_and_at_its_end()
             text.contains("1 task of stuck: minimumHealthyPercent 100 and maximumPercent 100"),
             "{text}"
         );
+        let place = "Cluster: shop\nAccount: 111122223333\nRegion: eu-west-1\n\
+            Tasks: 1 service task, 1 standalone task and 1 daemon task left\n";
+        assert!(text.contains(place), "{text}");
+        assert!(text.contains("the instance is let go, with what still runs on it"), "{text}");
+        assert!(text.contains("\n- Stop the standalone tasks"), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_chains_of_hops_tell_people_once_and_chat_in_one_thread() {
+    let mut world = shop();
+    let stuck = ServiceKind::Replica { desired: 12, min_percent: 100, max_percent: 100 };
+    world.add_service("shop", "stuck", stuck, TaskSpec::default());
+    let people = "arn:aws:sns:eu-west-1:111122223333:drains";
+    // Too short for the chains to have become one.
+    let settings = LifecycleSettings {
+        drain_timeout: SignedDuration::from_secs(100),
+        notification_topic: Some(TopicArn::new(people)),
+        notification_format: NotificationFormat::Chat,
+        ..settings()
+    };
+    world.delivery.mishaps.duplicate = 1.0;
+    let sim = Sim::start(world, settings).await;
+    sim.terminate(&instance_id(9)).await;
+
+    let world = sim.region.world();
+    let invocations = world.delivery.ended.len();
+    assert!(invocations >= 2, "{invocations}");
+    let sent = world.published.iter().filter(|sent| sent.topic_arn == people);
+    let notices: Vec<Value> =
+        sent.map(|sent| serde_json::from_str(&sent.message).unwrap()).collect();
+    let kinds: Vec<_> = notices.iter().map(|chat| chat["metadata"]["eventType"].clone()).collect();
+    assert_eq!(kinds, ["still_drains", "gives_up"]);
+    for chat in &notices {
+        assert_eq!(chat["metadata"]["threadId"], instance_id(9));
     }
 }
 

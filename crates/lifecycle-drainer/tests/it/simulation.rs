@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ebb_aws::{Clients, clients::config_loader};
+use ebb_core::ids::TopicArn;
 use ebb_core::lifecycle::settings::{LifecycleSettings, StandaloneTasks};
+use ebb_core::notification::NotificationFormat;
 use ebb_region::fault::Fault;
 use ebb_region::in_process::InProcess;
 use ebb_region::world::autoscaling::{CompletedBy, Hook, LifecycleState};
@@ -37,6 +39,8 @@ const KEPT: [u64; 1] = [282];
 /// How many chains of one action may come to the end of the same hop: the one that all merge into, and
 /// others that began too late to have merged.
 const CHAINS_MAX: usize = 3;
+
+const PEOPLE: &str = "arn:aws:sns:eu-west-1:111122223333:people";
 
 const CALLS: [&str; 11] = [
     "DescribeAutoScalingInstances",
@@ -70,6 +74,8 @@ struct Story {
     killed: f64,
     /// Whether nothing goes wrong.
     calm: bool,
+    /// Whether what people were told can be noted, and read again at once.
+    notes_hold: bool,
     /// Whether the calls are counted. A hook with a time-out of less than two minutes needs more
     /// heartbeats.
     counts_calls: bool,
@@ -133,6 +139,7 @@ fn draw(seed: u64) -> Story {
         })
         .collect();
     let (mut killed, mut ended_in_ec2, mut activated_after) = (0.0, BTreeSet::new(), None);
+    let mut notes_hold = true;
     if !calm {
         if rng.u8(..4) == 0 {
             let function = world.delivery.functions.get_mut(FUNCTION).unwrap();
@@ -140,6 +147,7 @@ fn draw(seed: u64) -> Story {
         }
         if rng.u8(..5) == 0 {
             world.lag = Lag::up_to(seconds(&mut rng, 1..5), rng.u64(..));
+            notes_hold = false;
         }
         if rng.u8(..5) == 0 {
             let (after, instance_id) = &terminations[0];
@@ -151,7 +159,9 @@ fn draw(seed: u64) -> Story {
         }
         for _ in 0..rng.usize(0..8) {
             let fault = Fault::TRANSIENT[rng.usize(..Fault::TRANSIENT.len())];
-            world.faults.plan(CALLS[rng.usize(..CALLS.len())], fault, rng.u32(1..12));
+            let operation = CALLS[rng.usize(..CALLS.len())];
+            notes_hold &= operation != "DescribeContainerInstances";
+            world.faults.plan(operation, fault, rng.u32(1..12));
         }
         world.delivery.mishaps.duplicate = rng.f64() / 2.0;
         world.delivery.mishaps.late = rng.f64() / 2.0;
@@ -162,8 +172,11 @@ fn draw(seed: u64) -> Story {
         drain_timeout: SignedDuration::from_secs(rng.i64(120..2_400)),
         standalone_tasks: [StandaloneTasks::Wait, StandaloneTasks::Stop, StandaloneTasks::Ignore]
             [rng.usize(..3)],
+        notification_topic: Some(TopicArn::new(PEOPLE)),
+        notification_format: NotificationFormat::Json,
         ..LifecycleSettings::default()
     };
+    world.create_topic(PEOPLE);
     let counts_calls = calm
         && !has_registrations
         && forgeries.len() <= 1
@@ -178,6 +191,7 @@ fn draw(seed: u64) -> Story {
         activated_after,
         killed,
         calm,
+        notes_hold,
         counts_calls,
         rng,
     }
@@ -328,6 +342,10 @@ fn check(story: &Story, world: &World, run_end: RunEnd) -> Result<(), String> {
     }
     check_hops(world)?;
     check_chains(world)?;
+    // Where reads lag or fail, two chains may both find that nobody has told it.
+    if story.notes_hold {
+        seeds::check_notices(world, PEOPLE)?;
+    }
     if story.counts_calls { check_calls(story, world) } else { Ok(()) }
 }
 

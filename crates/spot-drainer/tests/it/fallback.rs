@@ -12,7 +12,9 @@ use ebb_region::world::autoscaling::{Group, LaunchSource};
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use crate::support::{Sim, failed, instance_id, kinds, notice, shop_settings, sqs, start_time};
+use crate::support::{
+    Sim, failed, instance_id, kinds, notice, notice_at, shop_settings, sqs, start_time,
+};
 
 /// A group that allows launches, and one that does not.
 const SOURCES: [LaunchSource; 2] = [LaunchSource::Template, LaunchSource::Configuration];
@@ -155,18 +157,50 @@ async fn the_group_is_never_raised_above_its_maximum_and_people_learn_that() {
 
         assert_eq!(kinds(&answer), [OutcomeKind::Draining; 6]);
         assert_eq!((failed(&answer), desired_capacity(&sim)), (vec![], 10));
-        let [(subject, text)] = &told(&sim)[..] else { panic!("{:?}", told(&sim)) };
-        assert_eq!(
-            subject,
-            "Ebb drains 6 container instances, and cannot replace 2 interrupted instances"
-        );
-        let reason = "2 interrupted instances not replaced: fallback group shop-on-demand has no \
+        let [(drains, tasks), (cannot, why)] = &told(&sim)[..] else { panic!("{:?}", told(&sim)) };
+        assert_eq!(drains, "Ebb drains 6 container instances");
+        assert!(tasks.contains("Tasks: 16 tasks on what is drained"), "{tasks}");
+        assert_eq!(cannot, "Ebb cannot replace 2 interrupted instances");
+        let reason = "\n2 interrupted instances not replaced: fallback group shop-on-demand has no \
                       room: its desired capacity was 6 of at most 10, and each counts as 1\n";
-        assert!(text.starts_with(reason), "{text}");
-
-        sim.invoke(&notice(&instance_id(1))).await.unwrap();
-        assert_eq!(desired_capacity(&sim), 10);
+        assert!(why.contains(reason), "{why}");
+        for text in [tasks, why] {
+            let place = "Cluster: shop\nAccount: 111122223333\nRegion: eu-west-1\n";
+            assert!(text.contains(place), "{text}");
+        }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_at_its_maximum_is_told_once_an_hour_whatever_is_interrupted() {
+    for source in SOURCES {
+        let sim = sim_with(|group| {
+            group.source = source;
+            group.max_size = group.desired_capacity;
+        })
+        .await;
+        let cannot = || told(&sim).iter().filter(|(title, _)| title.contains("cannot")).count();
+        for (number, pause, expected) in [(7, 0, 1), (8, 600, 1), (9, 2_400, 1), (10, 601, 2)] {
+            tokio::time::sleep(Duration::from_secs(pause)).await;
+            // Delivered twice, and about one more instance.
+            for _ in 0..2 {
+                let event = notice_at(&instance_id(number), sim.region.now());
+                sim.invoke(&sqs(&[event])).await.unwrap();
+            }
+            assert_eq!(cannot(), expected, "{source:?}, {number}");
+        }
+        assert_eq!(told(&sim).len(), 2 + 4, "what is drained is told each time");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_interruptions_at_once_one_tells_that_the_group_is_at_its_maximum() {
+    let sim = sim_with(|group| group.max_size = group.desired_capacity).await;
+    let (first, second) = (notices([7]), notices([8]));
+    let (first, second) = tokio::join!(sim.invoke(&first), sim.invoke(&second));
+
+    assert!(first.is_ok() && second.is_ok(), "{first:?}, {second:?}");
+    assert_eq!(told(&sim).iter().filter(|(title, _)| title.contains("cannot")).count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,14 +237,11 @@ async fn people_learn_that_ec2_has_no_capacity_and_the_group_keeps_trying() {
     let answer = sim.invoke(&notices([7])).await.unwrap();
 
     assert_eq!((failed(&answer), desired_capacity(&sim)), (vec![], 7));
-    let [(subject, text)] = &told(&sim)[..] else { panic!("{:?}", told(&sim)) };
-    assert_eq!(
-        subject,
-        "Ebb drains 1 container instance, and cannot replace 1 interrupted instance"
-    );
-    let reason = "1 interrupted instance not replaced: EC2 had no instance for fallback group \
+    let [_, (subject, text)] = &told(&sim)[..] else { panic!("{:?}", told(&sim)) };
+    assert_eq!(subject, "Ebb cannot replace 1 interrupted instance");
+    let reason = "\n1 interrupted instance not replaced: EC2 had no instance for fallback group \
                   shop-on-demand, which keeps trying: InsufficientInstanceCapacity (m";
-    assert!(text.starts_with(reason), "{text}");
+    assert!(text.contains(reason), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

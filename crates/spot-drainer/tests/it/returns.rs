@@ -136,7 +136,8 @@ async fn people_are_told_what_is_active_again() {
         subjects,
         ["Ebb drains 1 container instance", "Ebb sets 1 container instance to ACTIVE again"]
     );
-    assert_eq!(published[1].message, format!("{id} in cluster shop: it runs again"));
+    let message = &published[1].message;
+    assert!(message.contains(&format!("\n{id} in cluster shop: it runs again\n")), "{message}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ebb_aws::{Clients, HandlerError, Problem, clients::config_loader};
-use ebb_core::ids::Cluster;
+use ebb_core::ids::{Cluster, TopicArn};
 use ebb_core::mark::DRAINED_BY;
+use ebb_core::notification::NotificationFormat;
 use ebb_core::spot::settings::SpotSettings;
 use ebb_region::fault::Fault;
 use ebb_region::in_process::InProcess;
@@ -35,6 +36,8 @@ const KEPT: [u64; 0] = [];
 /// Over how much time the story is spread, and for how long it then comes to rest.
 const STORY: Duration = Duration::from_secs(3_600);
 const REST: Duration = Duration::from_secs(3_600);
+
+const PEOPLE: &str = "arn:aws:sns:eu-west-1:111122223333:people";
 
 const CLUSTERS: [&str; 3] = ["old", "shop", "zoo"];
 
@@ -103,9 +106,14 @@ fn draw(seed: u64) -> Story {
         Queue::for_function(scenario::SPOT_DRAINER),
         Function::new(TIMEOUT),
     );
+    world.create_topic(PEOPLE);
+    let settings = SpotSettings {
+        notification_topic: Some(TopicArn::new(PEOPLE)),
+        notification_format: NotificationFormat::Json,
+        ..SpotSettings::default()
+    };
     let clusters = rng.bool().then(|| CLUSTERS.map(Cluster::new).to_vec());
-    let settings =
-        SpotSettings { clusters, drain_on_rebalance: rng.bool(), ..SpotSettings::default() };
+    let settings = SpotSettings { clusters, drain_on_rebalance: rng.bool(), ..settings };
     Story { settings, world, changes, killed, rng }
 }
 
@@ -239,6 +247,7 @@ fn check(
     drained_by_others: &BTreeSet<String>,
     is_killed: bool,
 ) -> Result<(), String> {
+    seeds::check_notices(world, PEOPLE)?;
     let queue = &world.delivery.queues[scenario::SPOT_DRAINER];
     if !queue.messages.is_empty() || (!queue.dead_letters.is_empty() && !is_killed) {
         return Err(format!("{:?} are left, {:?} dead", queue.messages, queue.dead_letters));

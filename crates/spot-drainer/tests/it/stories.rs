@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ebb_aws::ErrorType;
 use ebb_core::ids::{Cluster, TopicArn};
+use ebb_core::notification::NotificationFormat;
 use ebb_core::spot::settings::SpotSettings;
 use ebb_core::spot::{NOTICE_AGE_MAX, OutcomeKind};
 use ebb_region::fault::Fault;
@@ -13,7 +14,7 @@ use ebb_region::world::delivery::{Function, Target};
 use ebb_region::world::ecs::{NewInstance, Status};
 use ebb_region::world::spot::Action;
 use ebb_region::{RunEnd, scenario};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     Sim, TIMEOUT, failed, instance_id, kinds, notice, notice_at, shop_settings, sqs, start_time,
@@ -324,7 +325,7 @@ async fn one_bad_message_of_a_batch_does_not_hide_the_others() {
 #[tokio::test(start_paused = true)]
 async fn one_bad_record_of_a_topic_does_not_hide_the_others_and_fails_at_the_end() {
     let sim = Sim::shop().await;
-    let record = |message: &serde_json::Value| json!({"EventSource": "aws:sns", "Sns": {"Message": message.to_string()}});
+    let record = |message: &Value| json!({"EventSource": "aws:sns", "Sns": {"Message": message.to_string()}});
     let mut malformed = notice("i-1a2b3c4d");
     malformed["detail"]["instance-id"] = json!("web-1");
     let error = sim
@@ -382,7 +383,25 @@ async fn people_are_told_what_is_drained_and_a_topic_that_fails_harms_nothing() 
     assert_eq!(published.len(), 1, "nothing to tell about an instance that was DRAINING already");
     assert_eq!(published[0].topic_arn, topic);
     assert_eq!(published[0].subject.as_deref(), Some("Ebb drains 1 container instance"));
-    let message =
-        format!("{} in cluster shop: Spot interruption notice (terminate)", instance_id(7));
-    assert_eq!(published[0].message, message);
+    let line = format!("{} in cluster shop: Spot interruption notice (terminate)", instance_id(7));
+    assert!(published[0].message.contains(&line), "{:?}", published[0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn chat_shows_the_interruption_of_an_instance_in_a_thread_of_its_own() {
+    let topic = "arn:aws:sns:eu-west-1:111122223333:drains";
+    let settings = SpotSettings {
+        notification_topic: Some(TopicArn::new(topic)),
+        notification_format: NotificationFormat::Chat,
+        ..shop_settings()
+    };
+    let sim = Sim::start(scenario::shop(start_time(), 1), settings).await;
+    sim.outcome(&notice(&instance_id(7))).await;
+
+    let published = sim.region.world().published.clone();
+    let chat: Value = serde_json::from_str(&published[0].message).unwrap();
+    assert_eq!((&chat["version"], &chat["source"]), (&json!("1.0"), &json!("custom")));
+    assert_eq!(chat["content"]["title"], "Ebb drains 1 container instance");
+    assert_eq!(chat["metadata"]["threadId"], instance_id(7));
+    assert_eq!(chat["metadata"]["additionalContext"]["account"], "111122223333");
 }

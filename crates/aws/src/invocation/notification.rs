@@ -1,0 +1,124 @@
+//! Notices to people, over the topic that the operator chose, and no cause twice within an hour.
+//!
+//! What they say, and which causes are told, is decided by `ebb_core::notification`; here are the
+//! calls.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ebb_core::ids::{Cluster, ContainerInstanceArn, TopicArn};
+use ebb_core::notification::Message;
+use ebb_core::notification::cause::{CLUSTER_NOTES, Cause, Claim, Held, INSTANCE_NOTES};
+use jiff::Timestamp;
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use crate::ecs::Ecs;
+use crate::error::AwsError;
+use crate::invocation::problem::Problem;
+use crate::sns::Topics;
+
+/// How long is waited between the note of a cause and the second look at it: a read and a write of
+/// another invocation take less as a rule.
+const SETTLE_TIME: Duration = Duration::from_millis(500);
+
+/// How many container instances are asked for their notes at most, with a Describe and ten writes.
+/// What has happened to more at once is told without notes.
+const HOLDERS_MAX: usize = 100;
+
+/// Publishes a notice, and waits for that no longer than `time_max`.
+///
+/// Best effort: what the notice is about is done already, and running the event again for want of a
+/// notice would help nobody. A notice that could not be published is a warning in the log.
+pub async fn notify(topics: &Topics, topic: &TopicArn, message: &Message, time_max: Duration) {
+    match timeout(time_max, topics.publish(topic, &message.subject, &message.body)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!("No notice to people: {}", Problem::from(error).text),
+        Err(_) => warn!("No notice to people: topic {topic} did not answer in time"),
+    }
+}
+
+/// Which of the causes, each about the container instance that it is held by, this invocation is to
+/// tell now. That takes `time_max` at most; where notes cannot be kept, a warning says so.
+pub async fn claim(
+    ecs: &Ecs,
+    cluster: &Cluster,
+    found: &BTreeSet<Held>,
+    now: Timestamp,
+    time_max: Duration,
+) -> BTreeSet<Held> {
+    let mut holders: BTreeSet<_> = found.iter().map(|(holder, _)| holder).collect();
+    while holders.len() > HOLDERS_MAX {
+        holders.pop_last();
+    }
+    let (noted, rest): (BTreeSet<_>, BTreeSet<_>) =
+        found.iter().cloned().partition(|(holder, _)| holders.contains(holder));
+    let claimed = claim_on(ecs, cluster, INSTANCE_NOTES, &noted, now);
+    let granted = within(claimed, time_max).await;
+    let mut granted = granted.unwrap_or_else(|| without_notes(&noted, now));
+    granted.extend(without_notes(&rest, now));
+    granted
+}
+
+/// Whether this invocation is to tell a cause about a cluster now. See [`claim`].
+pub async fn claim_for_cluster(
+    ecs: &Ecs,
+    cluster: &Cluster,
+    cause: Cause,
+    now: Timestamp,
+    time_max: Duration,
+) -> bool {
+    let claimed = async {
+        let Some(holder) = ecs.attribute_holder(cluster, CLUSTER_NOTES).await? else {
+            // Nobody could note it; and in a cluster without instances little happens.
+            return Ok(cause.without_notes(now));
+        };
+        let found = BTreeSet::from([(holder, cause)]);
+        Ok(!claim_on(ecs, cluster, CLUSTER_NOTES, &found, now).await?.is_empty())
+    };
+    within(claimed, time_max).await.unwrap_or_else(|| cause.without_notes(now))
+}
+
+/// `None`, and a warning, if the notes cannot be kept.
+async fn within<T>(
+    claimed: impl Future<Output = Result<T, AwsError>>,
+    time_max: Duration,
+) -> Option<T> {
+    match timeout(time_max, claimed).await {
+        Ok(Ok(granted)) => Some(granted),
+        Ok(Err(error)) => {
+            let cause = Problem::from(error).text;
+            warn!("What people are told may repeat, as it cannot be noted: {cause}");
+            None
+        }
+        Err(_) => {
+            warn!("What people are told may repeat, as it could not be noted in time");
+            None
+        }
+    }
+}
+
+fn without_notes(found: &BTreeSet<Held>, now: Timestamp) -> BTreeSet<Held> {
+    found.iter().filter(|(_, cause)| cause.without_notes(now)).cloned().collect()
+}
+
+async fn claim_on(
+    ecs: &Ecs,
+    cluster: &Cluster,
+    attribute: &str,
+    found: &BTreeSet<Held>,
+    now: Timestamp,
+) -> Result<BTreeSet<Held>, AwsError> {
+    let holders: BTreeSet<_> = found.iter().map(|(holder, _)| holder.clone()).collect();
+    let holders: Vec<ContainerInstanceArn> = holders.into_iter().collect();
+    let values = ecs.read_attribute(cluster, &holders, attribute).await?;
+    let claim = Claim::new(found, &values, now, fastrand::u16(..));
+    if claim.due.is_empty() {
+        return Ok(claim.due);
+    }
+    let values: Vec<_> =
+        claim.values.iter().map(|(holder, value)| (holder, value.clone())).collect();
+    ecs.put_attribute(cluster, attribute, &values).await?;
+    sleep(SETTLE_TIME).await;
+    Ok(claim.granted(&ecs.read_attribute(cluster, &holders, attribute).await?))
+}
