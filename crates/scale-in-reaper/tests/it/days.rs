@@ -183,13 +183,26 @@ fn attach_providers(world: &mut World, targets: Targets) {
     }
 }
 
-/// Plays a world for a while, with a load that changes and with sweeps, if Ebb is there. Returns
-/// what there is then, and what came of it.
-async fn play(mut world: World, load: &Load, with_ebb: bool, time: Duration) -> (World, Figures) {
-    fastrand::seed(7);
-    if with_ebb {
-        scenario::route_sweeps(&mut world, Function::new(TIMEOUT), INTERVAL);
+/// Plays a world for a while without Ebb, with a load that changes. Returns what there is then, and
+/// what came of it. The world alone needs no clock, and nobody who calls it.
+fn play_alone(mut world: World, load: &Load, time: Duration) -> (World, Figures) {
+    let mut figures = Figures { days: 1, ..Figures::default() };
+    let end = world.now() + time;
+    let mut changes = load.iter().peekable();
+    while world.now() < end {
+        while let Some((_, wanted)) = changes.next_if(|(at, _)| *at <= world.now()) {
+            change_load(&mut world, wanted);
+        }
+        world.advance(world.now() + Duration::from_secs(60));
+        look(&world, load, &mut figures);
     }
+    (world, figures)
+}
+
+/// The same with sweeps.
+async fn play(mut world: World, load: &Load, time: Duration) -> (World, Figures) {
+    fastrand::seed(7);
+    scenario::route_sweeps(&mut world, Function::new(TIMEOUT), INTERVAL);
     let region = Region::start(world, 1.0);
     let clients = Clients::new(&region.connect(config_loader()).await);
     let settings = ReaperSettings { mode: ReaperMode::Act, ..ReaperSettings::default() };
@@ -201,9 +214,7 @@ async fn play(mut world: World, load: &Load, with_ebb: bool, time: Duration) -> 
     let changes = async {
         for (time, wanted) in load {
             sleep(Duration::try_from(time.duration_since(region.now())).unwrap_or_default()).await;
-            for (number, &count) in wanted.iter().enumerate() {
-                region.world().set_desired_count(CLUSTER, &service(number), count);
-            }
+            change_load(&mut region.world(), wanted);
             region.notify();
         }
     };
@@ -211,7 +222,7 @@ async fn play(mut world: World, load: &Load, with_ebb: bool, time: Duration) -> 
         let mut figures = Figures { days: 1, ..Figures::default() };
         for _ in 0..time.as_secs() / 60 {
             sleep(Duration::from_secs(60)).await;
-            look(&region, load, &mut figures);
+            look(&region.world(), load, &mut figures);
         }
         figures
     };
@@ -220,9 +231,14 @@ async fn play(mut world: World, load: &Load, with_ebb: bool, time: Duration) -> 
     (world, figures)
 }
 
+fn change_load(world: &mut World, wanted: &[usize]) {
+    for (number, &count) in wanted.iter().enumerate() {
+        world.set_desired_count(CLUSTER, &service(number), count);
+    }
+}
+
 /// Looks at a cluster once a minute.
-fn look(region: &Region, load: &Load, figures: &mut Figures) {
-    let world = region.world();
+fn look(world: &World, load: &Load, figures: &mut Figures) {
     let cluster = &world.clusters[CLUSTER];
     let registered = cluster.instances.values();
     figures.instance_minutes +=
@@ -308,10 +324,11 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn simulate(seed: u64) -> Result<(), String> {
-    for with_ebb in [false, true] {
-        let day = draw(seed);
-        let (world, mut figures) = block_on(play(day.world, &day.load, with_ebb, DAY));
-        count(&world, &day.load, &mut figures);
+    let Day { world, load } = draw(seed);
+    let alone = play_alone(world.clone(), &load, DAY);
+    let beside = block_on(play(world, &load, DAY));
+    for (with_ebb, (world, mut figures)) in [(false, alone), (true, beside)] {
+        count(&world, &load, &mut figures);
         if let Some(task) = world.tasks_cut_off().first() {
             return Err(format!("{} was cut off", task.name));
         }
@@ -357,7 +374,11 @@ fn shed(seed: u64, targets: Option<Targets>, with_ebb: bool) -> usize {
     let before = world.instances_with(Status::Active).len();
     let fallen = peaks.iter().map(|peak| (peak * 2).div_ceil(5)).collect();
     let load = vec![(start_time() + Duration::from_secs(60), fallen)];
-    let (world, _) = block_on(play(world, &load, with_ebb, DAY * 2));
+    let (world, _) = if with_ebb {
+        block_on(play(world, &load, DAY * 2))
+    } else {
+        play_alone(world, &load, DAY * 2)
+    };
     assert_eq!(world.missing_tasks(), []);
     assert!(world.tasks_cut_off().is_empty());
     before.saturating_sub(world.instances_with(Status::Active).len())
