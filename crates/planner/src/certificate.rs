@@ -13,6 +13,10 @@
 //! at most, so that one more start for each, and those that were due before, are all that can land.
 //! What stops only leaves more room.
 //!
+//! A task that waits already for a place that the certificate does not find is no reason to keep what
+//! it could never use: it is asked about only if the plan takes an instance that it may wait for, or
+//! displaces tasks to where it may run. Otherwise it waits as it would have without the plan.
+//!
 //! In numbers: with `fill = free - demand + 1` by dimension, the sum over those instances of the
 //! least weighted fill, less its largest terms for the starts in conflict with the kind,
 //! must exceed the weighted demand of all that may start there, less one task of the kind itself. It
@@ -66,6 +70,13 @@ pub(crate) struct Displaced<'b> {
     pub(crate) is_removed: &'b Table<InstanceIndex, bool>,
     /// How many tasks of each kind need a place.
     pub(crate) count: &'b Table<KindIndex, u32>,
+}
+
+impl Displaced<'_> {
+    /// Whether tasks of a kind need a place that have one now.
+    fn moves<const D: usize>(self, model: &Model<D>, kind: KindIndex) -> bool {
+        self.count[kind] > model.kinds[kind].in_flight
+    }
 }
 
 /// What the task that looks for a place takes no room from: its own starts.
@@ -124,7 +135,8 @@ impl<'a, const D: usize> Certificate<'a, D> {
         let kinds = self.families[family].kinds.iter().copied();
         let mut kinds: Vec<KindIndex> = kinds
             .filter(|&(kind, elsewhere)| {
-                displaced.count[kind] > elsewhere && checked.is_none_or(|checked| checked[kind])
+                self.is_asked(family, kind, elsewhere, displaced)
+                    && checked.is_none_or(|checked| checked[kind])
             })
             .map(|(kind, _)| kind)
             .collect();
@@ -147,6 +159,24 @@ impl<'a, const D: usize> Certificate<'a, D> {
             }
         }
         largest
+    }
+
+    /// Whether a kind needs a place where a family can run, and a plan may be to blame if there is
+    /// none. What only waits, and loses nothing by the plan, waits as it would have without it.
+    fn is_asked(
+        &self,
+        family: usize,
+        kind: KindIndex,
+        elsewhere: u32,
+        displaced: Displaced<'_>,
+    ) -> bool {
+        let Family { allowed, neighbours, .. } = &self.families[family];
+        displaced.count[kind] > elsewhere
+            && (neighbours.iter().any(|&neighbour| displaced.moves(self.model, neighbour))
+                || self.model.instances().any(|instance| {
+                    displaced.is_removed[instance]
+                        && self.model.may_wait_for(kind, allowed, instance)
+                }))
     }
 
     fn starts_of_one(&self, kind: KindIndex) -> Starts<D> {
@@ -236,6 +266,7 @@ impl<'a, const D: usize> Certificate<'a, D> {
         let (family, elsewhere) = families
             .find_map(|(family, members)| Some((family, elsewhere(members)?)))
             .unwrap_or_default();
+        let is_asked = self.is_asked(family, kind, elsewhere, displaced);
         let check = self.prepare(family, kind, &self.starts_of_one(kind), displaced);
         let fills = (0..WEIGHTS)
             .map(|position| {
@@ -247,8 +278,9 @@ impl<'a, const D: usize> Certificate<'a, D> {
         for &neighbour in &self.families[family].neighbours {
             lands[neighbour] = true;
         }
-        let is_displaced = displaced.count[kind] > elsewhere;
-        InfeasibilityCut { kind, lands, is_displaced, landing: check.landing, fills }
+        let allowed = self.families[family].allowed.clone();
+        let waits = displaced.count[kind] > elsewhere;
+        InfeasibilityCut { kind, allowed, lands, waits, is_asked, landing: check.landing, fills }
     }
 
     /// Whether the instances' fill exceeds what can land on them.
@@ -395,10 +427,13 @@ fn weights<const D: usize>(model: &Model<D>) -> Vec<[i64; D]> {
 pub(crate) struct InfeasibilityCut<const D: usize> {
     /// The kind that is refused.
     pub(crate) kind: KindIndex,
+    /// Whether it may run on each class of instances, by the capacity provider that is short.
+    allowed: Table<ClassIndex, bool>,
     /// Whether tasks of each kind can land where this one can.
     lands: Table<KindIndex, bool>,
-    /// Whether tasks of it are displaced already.
-    is_displaced: bool,
+    /// Whether tasks of it need a place already, and whether they are asked about.
+    waits: bool,
+    is_asked: bool,
     /// What may start there already, but for one task of the kind itself.
     landing: [i64; D],
     /// The weights that can be tried, and the fill with each.
@@ -406,13 +441,18 @@ pub(crate) struct InfeasibilityCut<const D: usize> {
 }
 
 impl<const D: usize> InfeasibilityCut<D> {
-    /// Whether the tasks of one more instance are too much. Says nothing if no task of the kind is
-    /// displaced.
-    pub(crate) fn excludes(&self, model: &Model<D>, movable: &[(KindIndex, u16)]) -> bool {
-        // The certificate asks about displaced kinds only: without a task of this kind that may come
-        // here, it would not refuse. What was displaced when the cut was made stays so, as plans
-        // only grow from there; what a try displaces beside it does not.
-        if !self.is_displaced && movable.iter().all(|(kind, _)| *kind != self.kind) {
+    /// Whether one more instance and its tasks are too much. Says nothing as long as nobody asks
+    /// about the kind.
+    pub(crate) fn excludes(&self, model: &Model<D>, instance: InstanceIndex) -> bool {
+        let movable = model.movable.of(instance);
+        // What was asked about when the cut was made stays so, as plans only grow from there; what a
+        // try asks about beside it does not.
+        let is_asked = self.is_asked
+            || movable.iter().any(|(kind, _)| *kind == self.kind)
+            || self.waits
+                && (movable.iter().any(|(kind, _)| self.lands[*kind])
+                    || model.may_wait_for(self.kind, &self.allowed, instance));
+        if !is_asked {
             return false;
         }
         let mut landing = self.landing;
@@ -444,6 +484,7 @@ mod tests {
             crate::inventory::Service {
                 distinct_instance: rng.below(4) == 0,
                 constraints: constraints.collect(),
+                in_flight: rng.below(8) as u64 / 7,
                 ..service(number, demand)
             }
         });
@@ -461,7 +502,8 @@ mod tests {
         model: &Model<2>,
         is_removed: &Table<InstanceIndex, bool>,
     ) -> Table<KindIndex, u32> {
-        let mut displaced = Table::filled(0, model.kinds.len());
+        let mut displaced: Table<KindIndex, u32> =
+            model.kinds.iter().map(|kind| kind.in_flight).collect();
         for instance in model.instances().filter(|&instance| is_removed[instance]) {
             for &(kind, count) in model.movable.of(instance) {
                 displaced[kind] += u32::from(count);
@@ -490,8 +532,7 @@ mod tests {
                 let count = displaced_by(&model, &is_removed);
                 let larger = Displaced { is_removed: &is_removed, count: &count };
                 let refused = certificate.check(larger, None).is_err();
-                let movable = model.movable.of(instance);
-                if cuts.iter().any(|cut| cut.excludes(&model, movable)) {
+                if cuts.iter().any(|cut| cut.excludes(&model, instance)) {
                     assert!(refused, "seed {seed}, instance {instance:?}");
                     excluded += 1;
                 } else {

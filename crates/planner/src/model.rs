@@ -34,6 +34,8 @@ pub(crate) struct Model<const D: usize> {
     members: Table<ClassIndex, Range<usize>>,
     /// Whether each may go.
     pub(crate) candidate: Table<InstanceIndex, bool>,
+    /// Whether a capacity provider's managed scaling counts each.
+    managed: Table<InstanceIndex, bool>,
     /// The tasks on each candidate that would move, by kind.
     pub(crate) movable: Counts<KindIndex>,
     /// The tasks on each instance by service, as far as they were read.
@@ -150,6 +152,7 @@ impl<const D: usize> Model<D> {
             capacity: amounts(instances, origin, |instance| instance.registered),
             free: amounts(instances, origin, |instance| instance.remaining),
             class: class.clone(),
+            managed: origin.iter().map(|&position| is_managed(inventory, position)).collect(),
             members: members(class, classes.members.len()),
             candidate,
             movable,
@@ -285,11 +288,29 @@ impl<const D: usize> Model<D> {
         })
     }
 
+    /// Whether a task of a kind that has found no place in these classes may wait for an instance: to
+    /// have room again, or as what managed scaling counts before it launches others.
+    pub(crate) fn may_wait_for(
+        &self,
+        kind: KindIndex,
+        allowed: &Table<ClassIndex, bool>,
+        instance: InstanceIndex,
+    ) -> bool {
+        allowed[self.class[instance]]
+            && (self.managed[instance] || fits(&self.kinds[kind].demand, &self.capacity[instance]))
+    }
+
     /// Whether an instance may take a task of this kind, for all that its room and its conflicts
     /// allow.
     pub(crate) fn allows(&self, kind: &Kind<D>, instance: InstanceIndex) -> bool {
         kind.allowed[self.class[instance]]
     }
+}
+
+fn is_managed(inventory: &Inventory, position: usize) -> bool {
+    let group = inventory.instances[position].group.as_ref();
+    let group = group.and_then(|name| inventory.groups.get(name));
+    group.is_some_and(|group| group.managed_scaling.is_some())
 }
 
 /// What removing instances saves.

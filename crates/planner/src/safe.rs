@@ -265,9 +265,8 @@ impl<'a, const D: usize> Search<'a, D> {
         if is_known || self.refused[instance] || !limits.allows(instance) {
             return false;
         }
-        let movable = self.model.movable.of(instance);
-        let cut =
-            self.cuts.values().map(|(_, cut)| cut).find(|cut| cut.excludes(self.model, movable));
+        let mut cuts = self.cuts.values().map(|(_, cut)| cut);
+        let cut = cuts.find(|cut| cut.excludes(self.model, instance));
         blocked_by[instance] = cut.map(|cut| cut.kind);
         cut.is_none()
     }

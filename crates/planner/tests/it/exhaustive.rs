@@ -90,8 +90,11 @@ impl<'a> Game<'a> {
             let could_run = inventory.instances.iter().any(|instance| {
                 let all = instance.registered.unwrap().to_array();
                 let old = instance.registered_at.unwrap() < now();
+                let providers = &service.capacity_providers;
                 old && fits(&service.demand.to_array(), &all)
                     && service.constraints.iter().all(|text| is_member(instance, text))
+                    && (providers.is_empty()
+                        || providers.iter().any(|provider| is_of(provider, instance)))
             });
             waiting[position] += if could_run { service.in_flight } else { 0 };
         }
@@ -188,6 +191,30 @@ impl<'a> Game<'a> {
         })
     }
 
+    /// The services of which some order of tasks and some choice of capacity providers and instances
+    /// leaves a task without a place, as bits.
+    fn may_wait(&mut self, state: &State) -> u32 {
+        let mut waiting = 0;
+        let mut open = Vec::new();
+        for service in (0..self.services.len()).filter(|&service| state.waiting[service] > 0) {
+            for choice in &self.choices[service] {
+                let places: Vec<usize> =
+                    choice.iter().copied().filter(|&at| self.takes(state, at, service)).collect();
+                if places.is_empty() {
+                    waiting |= 1 << service;
+                }
+                open.extend(places.into_iter().map(|at| self.placed(state, at, service)));
+            }
+        }
+        open.extend((0..self.services.len()).flat_map(|service| self.rebalanced(state, service)));
+        for next in open {
+            if self.visited.insert(next.clone()) {
+                waiting |= self.may_wait(&next);
+            }
+        }
+        waiting
+    }
+
     /// Whether some choice of instances places every task.
     fn can_be_placed(&mut self, state: State) -> bool {
         // Any task may come first: where all are placed, the order does not matter.
@@ -211,11 +238,12 @@ fn choices(service: &Service, stay: &[&Instance]) -> Vec<Vec<usize>> {
     if providers.is_empty() {
         return vec![(0..stay.len()).collect()];
     }
-    let is_of = |provider: &String, instance: &Instance| {
-        attribute(instance, CAPACITY_PROVIDER) == Some(provider)
-    };
     let of = |provider| (0..stay.len()).filter(|&at| is_of(provider, stay[at])).collect();
     providers.iter().map(of).collect()
+}
+
+fn is_of(provider: &String, instance: &Instance) -> bool {
+    attribute(instance, CAPACITY_PROVIDER) == Some(provider)
 }
 
 fn bits(services: &[Service], is_set: impl Fn(usize, &Service) -> bool) -> u32 {
@@ -240,6 +268,8 @@ struct Played {
     conflicting: usize,
     /// Those that displace the tasks of two instances or more.
     several: usize,
+    /// Those beside which tasks wait that might have waited without them.
+    waiting: usize,
     /// Seeds of certified plans that can get stuck.
     stuck: Vec<u64>,
 }
@@ -259,9 +289,7 @@ fn play(seeds: impl Iterator<Item = u64>, make: fn(u64) -> Inventory, aware: boo
         let plan = plan(&inventory, &policy, now());
         let certified = |reason: &RemoveReason| matches!(reason, RemoveReason::Certified { .. });
         let holds = |reason: &RemoveReason| certified(reason) || *reason == RemoveReason::Empty;
-        if !plan.remove.iter().any(|removal| certified(&removal.reason))
-            || !plan.remove.iter().all(|removal| holds(&removal.reason))
-        {
+        if plan.remove.is_empty() || !plan.remove.iter().all(|removal| holds(&removal.reason)) {
             continue;
         }
         let gone = plan.remove.iter().map(|removal| &removal.instance_id).collect();
@@ -270,12 +298,23 @@ fn play(seeds: impl Iterator<Item = u64>, make: fn(u64) -> Inventory, aware: boo
         let waits = |service: usize| start.waiting[service] > 0;
         let conflicts = (0..start.waiting.len())
             .any(|position| waits(position) && game.conflicts[position] != 0);
-        played.certified += 1;
-        played.conflicting += usize::from(conflicts);
-        played.several += usize::from(
-            plan.remove.iter().filter(|removal| certified(&removal.reason)).count() > 1,
-        );
-        if game.can_be_stuck(start) {
+        let moving = plan.remove.iter().filter(|removal| certified(&removal.reason)).count();
+        played.certified += usize::from(moving > 0);
+        played.conflicting += usize::from(moving > 0 && conflicts);
+        played.several += usize::from(moving > 1);
+        if !game.can_be_stuck(start.clone()) {
+            continue;
+        }
+        // What waits already may wait on, as long as the plan is not to blame.
+        let moved =
+            bits(&inventory.services, |service, facts| start.waiting[service] > facts.in_flight);
+        game.visited.clear();
+        let waiting = game.may_wait(&start);
+        let (mut alone, start) = Game::new(&inventory, &BTreeSet::new());
+        alone.rebalances = game.rebalances;
+        if waiting & (moved | !alone.may_wait(&start)) == 0 {
+            played.waiting += 1;
+        } else {
             played.stuck.push(seed);
         }
     }
@@ -307,8 +346,11 @@ fn no_certified_plan_is_stuck_whichever_capacity_provider_ecs_chooses() {
     let halves = play_all(CLUSTERS / 2, with_capacity_providers, true);
     let stuck: Vec<u64> = halves.iter().flat_map(|played| played.stuck.iter().copied()).collect();
     assert_eq!(stuck, [0; 0], "seeds of certified plans that can be stuck");
-    let certified: usize = halves.iter().map(|played| played.certified).sum();
-    assert!(certified >= CERTIFIED_MIN / 4, "{halves:?}");
+    let sum = |count: fn(&Played) -> usize| halves.iter().map(count).sum::<usize>();
+    assert!(sum(|played| played.certified) >= CERTIFIED_MIN / 4, "{halves:?}");
+    let waiting = sum(|played| played.waiting);
+    println!("beside {waiting} plans, tasks wait as they might have without them");
+    assert!(waiting >= CERTIFIED_MIN / 50, "{halves:?}");
 }
 
 #[test]

@@ -189,8 +189,8 @@ pub(crate) fn with_capacity_providers(seed: u64) -> Inventory {
     for service in &mut inventory.services {
         let providers: &[&str] = pick(rng, &[&[], &["spot"], &["on-demand", "spot"]]);
         service.capacity_providers = providers.iter().map(|&name| name.to_owned()).collect();
-        // Which of its providers a task on its way has waits for is not played.
-        service.in_flight = 0;
+        // Which of several providers a task on its way waits for is not played.
+        service.in_flight = u64::from(providers.len() < 2 && chance(rng, 30));
     }
     inventory
 }

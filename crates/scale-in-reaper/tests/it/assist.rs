@@ -260,8 +260,9 @@ fn on_both(targets: [usize; 2]) -> World {
     {
         let protecting = CapacityProvider::protecting(group, target);
         world.attach_capacity_provider(CLUSTER, provider, protecting);
-        world.add_service(CLUSTER, provider, ServiceKind::replica(6), small());
+        world.add_service(CLUSTER, provider, ServiceKind::replica(0), small());
         world.set_strategy(CLUSTER, provider, [StrategyItem::new(provider, 1, 1)]);
+        world.set_desired_count(CLUSTER, provider, 6);
     }
     world
 }
@@ -280,4 +281,30 @@ async fn each_of_two_providers_sheds_what_nobody_needs() {
         assert!(sim.active() <= 4, "{targets:?}: {}", sim.active());
         sim.assert_at_rest();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_waits_for_a_full_provider_keeps_none_of_another_one() {
+    let mut world = on_both([100, 100]);
+    world.groups.get_mut(GROUP).unwrap().max_size = 6;
+    // One to an instance, and so one too many for as long as the group is not larger.
+    let large = TaskSpec { cpu: 1_700, ..TaskSpec::default() };
+    world.add_service(CLUSTER, "db", ServiceKind::replica(0), large);
+    world.set_strategy(CLUSTER, "db", [StrategyItem::new("on-demand", 0, 1)]);
+    world.set_desired_count(CLUSTER, "db", 7);
+    let sim = Sim::start(world, settings()).await;
+    sim.run(Duration::from_secs(900)).await;
+    let report = sim.report().await;
+
+    let of_spot: Vec<_> = (11..=16).map(instance_id).collect();
+    let gone = removed(&report);
+    assert!(gone.len() >= 2 && gone.iter().all(|id| of_spot.contains(id)), "{report:?}");
+    for _ in 0..3 {
+        sim.until_next().await;
+        sim.sweep().await;
+    }
+    let world = sim.region.world();
+    assert_eq!((world.missing_tasks(), world.tasks_cut_off().len()), (vec![("db", 1)], 0));
+    assert_eq!(world.groups[GROUP].desired_capacity, 6);
+    assert!(world.groups[SPOT_GROUP].desired_capacity <= 4);
 }

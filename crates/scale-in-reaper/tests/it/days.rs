@@ -1,12 +1,14 @@
 //! Seeded days beside cluster auto scaling: two capacity providers with managed scaling and managed
 //! termination protection, as in the example of the most used public Terraform module, under a load
-//! that changes all day. What Ebb drains, ECS must not launch again for the same load, and no task
-//! that moves may wait for a place.
+//! that changes all day. What Ebb drains, ECS must not launch again for the same load, no task that
+//! moves may wait for a place, and none of a service that grows within the headroom may wait for
+//! longer than without Ebb.
 //!
 //! Time is compressed: the load of a day passes in eight hours. `SEEDS=n` plays the first n days,
 //! `SEED=n` one; `SEEDS=n cargo test --package scale-in-reaper --test it days -- --nocapture` says
 //! the figures.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +54,10 @@ const GROUPS: [&str; 2] = ["on-demand", "spot"];
 /// How many services there are.
 const SERVICES: usize = 5;
 
+/// What a task of each holds of CPU and memory.
+const SIZES: [[i64; 2]; SERVICES] =
+    [[256, 512], [512, 1_024], [256, 1_536], [128, 256], [768, 2_048]];
+
 /// `targetCapacity` of the groups' providers.
 type Targets = [usize; 2];
 
@@ -80,6 +86,11 @@ struct Figures {
     displaced_minutes: usize,
     /// For how many minutes the longest waiting task had waited, at most.
     longest_wait: usize,
+    /// For how many minutes a task waited at most, by its service and the step of the load at which
+    /// that had grown.
+    waits: BTreeMap<(usize, usize), usize>,
+    /// The steps of the load at which it grew by no more than the headroom covered.
+    covered: Vec<usize>,
 }
 
 /// The sums of all days, without Ebb and with it.
@@ -129,7 +140,6 @@ fn draw_cluster(rng: &mut Rng, wanted: &[usize], targets: Option<Targets>) -> Wo
     if let Some(targets) = targets {
         attach_providers(&mut world, targets);
     }
-    let sizes = [(256, 512), (512, 1_024), (256, 1_536), (128, 256), (768, 2_048)];
     let strategies = [
         vec![],
         vec![Strategy::BinpackMemory],
@@ -138,7 +148,7 @@ fn draw_cluster(rng: &mut Rng, wanted: &[usize], targets: Option<Targets>) -> Wo
         vec![Strategy::spread_zones(), Strategy::spread_instances()],
     ];
     for (number, strategies) in strategies.into_iter().enumerate() {
-        let (cpu, memory_mib) = sizes[number];
+        let [cpu, memory_mib] = SIZES[number];
         let spec = TaskSpec { cpu, memory_mib, ..TaskSpec::default() };
         let (kind, placement) = (ServiceKind::replica(0), Placement::with_strategies(strategies));
         world.add_placed_service(CLUSTER, &service(number), kind, spec, placement);
@@ -183,13 +193,26 @@ fn attach_providers(world: &mut World, targets: Targets) {
     }
 }
 
-/// Plays a world for a while, with a load that changes and with sweeps, if Ebb is there. Returns
-/// what there is then, and what came of it.
-async fn play(mut world: World, load: &Load, with_ebb: bool, time: Duration) -> (World, Figures) {
-    fastrand::seed(7);
-    if with_ebb {
-        scenario::route_sweeps(&mut world, Function::new(TIMEOUT), INTERVAL);
+/// Plays a world for a while without Ebb, with a load that changes. Returns what there is then, and
+/// what came of it. The world alone needs no clock, and nobody who calls it.
+fn play_alone(mut world: World, load: &Load, time: Duration) -> (World, Figures) {
+    let mut figures = Figures { days: 1, ..Figures::default() };
+    let end = world.now() + time;
+    let mut changes = load.iter().peekable();
+    while world.now() < end {
+        while let Some((_, wanted)) = changes.next_if(|(at, _)| *at <= world.now()) {
+            change_load(&mut world, wanted);
+        }
+        world.advance(world.now() + Duration::from_secs(60));
+        look(&world, load, &mut figures);
     }
+    (world, figures)
+}
+
+/// The same with sweeps.
+async fn play(mut world: World, load: &Load, time: Duration) -> (World, Figures) {
+    fastrand::seed(7);
+    scenario::route_sweeps(&mut world, Function::new(TIMEOUT), INTERVAL);
     let region = Region::start(world, 1.0);
     let clients = Clients::new(&region.connect(config_loader()).await);
     let settings = ReaperSettings { mode: ReaperMode::Act, ..ReaperSettings::default() };
@@ -199,54 +222,127 @@ async fn play(mut world: World, load: &Load, with_ebb: bool, time: Duration) -> 
     };
     let lambda = InProcess::default().handling(scenario::SCALE_IN_REAPER, &region, &reaper, sweep);
     let changes = async {
-        for (time, wanted) in load {
+        let mut covered = Vec::new();
+        for (step, (time, wanted)) in load.iter().enumerate() {
             sleep(Duration::try_from(time.duration_since(region.now())).unwrap_or_default()).await;
-            for (number, &count) in wanted.iter().enumerate() {
-                region.world().set_desired_count(CLUSTER, &service(number), count);
+            let mut world = region.world();
+            if step > 0 && headroom_covers(&world, &load[step - 1].1, wanted) {
+                covered.push(step);
             }
+            change_load(&mut world, wanted);
+            drop(world);
             region.notify();
         }
+        covered
     };
     let watch = async {
         let mut figures = Figures { days: 1, ..Figures::default() };
         for _ in 0..time.as_secs() / 60 {
             sleep(Duration::from_secs(60)).await;
-            look(&region, load, &mut figures);
+            look(&region.world(), load, &mut figures);
         }
         figures
     };
-    let (_, (), figures) = tokio::join!(region.run(&lambda, time), changes, watch);
+    let (_, covered, figures) = tokio::join!(region.run(&lambda, time), changes, watch);
     let world = region.world().clone();
-    (world, figures)
+    (world, Figures { covered, ..figures })
+}
+
+fn change_load(world: &mut World, wanted: &[usize]) {
+    for (number, &count) in wanted.iter().enumerate() {
+        world.set_desired_count(CLUSTER, &service(number), count);
+    }
 }
 
 /// Looks at a cluster once a minute.
-fn look(region: &Region, load: &Load, figures: &mut Figures) {
-    let world = region.world();
+fn look(world: &World, load: &Load, figures: &mut Figures) {
     let cluster = &world.clusters[CLUSTER];
     let registered = cluster.instances.values();
     figures.instance_minutes +=
         registered.filter(|instance| instance.status != Status::Inactive).count();
     let waiting = cluster.waiting_tasks();
     figures.waiting_minutes += waiting.len();
-    let displaced = waiting.iter().filter(|task| {
+    for task in waiting {
+        let minutes = world.now().duration_since(task.created_at).as_mins();
+        let minutes = usize::try_from(minutes).unwrap();
         let service = task.service.as_deref().unwrap_or_default();
         let number = service.trim_start_matches("service").parse().unwrap();
-        !has_grown(load, number, task.created_at, task.created_at)
-    });
-    figures.displaced_minutes += displaced.count();
-    if let Some(first) = waiting.first() {
-        let minutes = world.now().duration_since(first.created_at).as_mins();
-        figures.longest_wait = figures.longest_wait.max(usize::try_from(minutes).unwrap());
+        match last_growth(load, number, task.created_at, task.created_at) {
+            Some(step) => {
+                let longest = figures.waits.entry((number, step)).or_default();
+                *longest = minutes.max(*longest);
+            }
+            None => figures.displaced_minutes += 1,
+        }
+        figures.longest_wait = minutes.max(figures.longest_wait);
     }
 }
 
-/// Whether a service has grown in a span, or shortly before it.
-fn has_grown(load: &Load, number: usize, from: Timestamp, until: Timestamp) -> bool {
-    let mut steps = load.iter().zip(&load[1..]);
-    steps.any(|((_, before), (time, after))| {
-        *time > from - SCALING_LAG && *time <= until && after[number] > before[number]
+/// The step of the load at which a service grew last in a span, or shortly before it.
+fn last_growth(load: &Load, number: usize, from: Timestamp, until: Timestamp) -> Option<usize> {
+    (1..load.len()).rev().find(|&step| {
+        let time = load[step].0;
+        let (before, after) = (load[step - 1].1[number], load[step].1[number]);
+        from - SCALING_LAG < time && time <= until && before < after
     })
+}
+
+/// Whether a load grows, and the headroom is there by every capacity provider and covers the growth.
+fn headroom_covers(world: &World, before: &[usize], after: &[usize]) -> bool {
+    if before.iter().zip(after).all(|(before, after)| before >= after) {
+        return false;
+    }
+    let ReaperSettings { headroom_cpu_percent, headroom_memory_percent, .. } =
+        ReaperSettings::default();
+    let percents = [headroom_cpu_percent, headroom_memory_percent].map(i64::from);
+    GROUPS.into_iter().all(|group| {
+        let (all, free) = room(world, group);
+        (0..2).all(|dimension| {
+            let growth: i64 = (0..SERVICES)
+                .map(|number| more_by(group, number, before, after) * SIZES[number][dimension])
+                .sum();
+            let headroom = percents[dimension] * all[dimension];
+            100 * free[dimension] >= headroom && 100 * growth <= headroom
+        })
+    })
+}
+
+/// How many more tasks of a service a provider may get.
+fn more_by(group: &str, number: usize, before: &[usize], after: &[usize]) -> i64 {
+    let items = strategy(number);
+    let of_group = items.iter().find(|item| item.capacity_provider == group);
+    let weight = of_group.map_or(0, |item| item.weight);
+    let all: usize = items.iter().map(|item| item.weight).sum();
+    let more = after[number].saturating_sub(before[number]);
+    i64::try_from((more * weight).div_ceil(all)).unwrap()
+}
+
+/// What the ACTIVE instances of a provider have of CPU and memory, and what of it is free once all
+/// that waits has a place.
+fn room(world: &World, group: &str) -> ([i64; 2], [i64; 2]) {
+    let cluster = &world.clusters[CLUSTER];
+    let (mut all, mut free) = ([0; 2], [0; 2]);
+    for instance in cluster.instances.values() {
+        let is_of_group = instance.capacity_provider.as_deref() == Some(group);
+        if is_of_group && instance.status == Status::Active {
+            let amounts = [instance.machine.cpu, instance.machine.memory_mib];
+            add(&mut all, amounts, 1);
+            add(&mut free, amounts, 1);
+            for task in cluster.tasks_on(&instance.id) {
+                add(&mut free, [task.spec.cpu, task.spec.memory_mib], -1);
+            }
+        }
+    }
+    for task in cluster.waiting_tasks() {
+        if task.capacity_provider.as_deref() == Some(group) {
+            add(&mut free, [task.spec.cpu, task.spec.memory_mib], -1);
+        }
+    }
+    (all, free)
+}
+
+fn add(sums: &mut [i64; 2], amounts: [i64; 2], times: i64) {
+    sums.iter_mut().zip(amounts).for_each(|(sum, amount)| *sum += times * amount);
 }
 
 /// Counts what was drained and launched, and names what was launched within an hour of a drain
@@ -271,8 +367,8 @@ fn count(world: &World, load: &Load, figures: &mut Figures) {
                     if *time + FLAPPING < entry.time {
                         continue;
                     }
-                    let grown =
-                        (0..SERVICES).any(|number| has_grown(load, number, *time, entry.time));
+                    let grown = (0..SERVICES)
+                        .any(|number| last_growth(load, number, *time, entry.time).is_some());
                     if !grown {
                         figures.flapped.push(format!(
                             "{instance_id} was drained at {time}, and {group} grew to \
@@ -295,6 +391,7 @@ impl Figures {
         self.instance_minutes += day.instance_minutes;
         self.waiting_minutes += day.waiting_minutes;
         self.longest_wait = self.longest_wait.max(day.longest_wait);
+        self.covered.extend(&day.covered);
     }
 }
 
@@ -308,10 +405,12 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn simulate(seed: u64) -> Result<(), String> {
-    for with_ebb in [false, true] {
-        let day = draw(seed);
-        let (world, mut figures) = block_on(play(day.world, &day.load, with_ebb, DAY));
-        count(&world, &day.load, &mut figures);
+    let Day { world, load } = draw(seed);
+    let alone = play_alone(world.clone(), &load, DAY);
+    let beside = block_on(play(world, &load, DAY));
+    check_waits(&load, &alone.1, &beside.1)?;
+    for (with_ebb, (world, mut figures)) in [(false, alone), (true, beside)] {
+        count(&world, &load, &mut figures);
         if let Some(task) = world.tasks_cut_off().first() {
             return Err(format!("{} was cut off", task.name));
         }
@@ -326,6 +425,24 @@ fn simulate(seed: u64) -> Result<(), String> {
         }
         let mut sums = SUMS.lock().unwrap_or_else(PoisonError::into_inner);
         sums[usize::from(with_ebb)].get_or_insert_default().add(&figures);
+    }
+    Ok(())
+}
+
+/// Where the headroom covers what a load grows by, no task waits longer beside Ebb than without it.
+/// Beyond the headroom there is no such promise: who keeps no room waits for a launch.
+fn check_waits(load: &Load, alone: &Figures, beside: &Figures) -> Result<(), String> {
+    for (growth, &minutes) in &beside.waits {
+        let without = alone.waits.get(growth).copied().unwrap_or_default();
+        let &(number, step) = growth;
+        if beside.covered.contains(&step) && minutes > without {
+            return Err(format!(
+                "{} grew at {} within the headroom, and a task waited for {minutes} min, \
+                 {without} min without Ebb",
+                service(number),
+                load[step].0,
+            ));
+        }
     }
     Ok(())
 }
@@ -346,6 +463,8 @@ fn nothing_is_drained_and_launched_again_for_the_same_load() {
             sums.longest_wait,
         );
     }
+    let covered = sums[1].as_ref().map_or(0, |sums| sums.covered.len());
+    println!("{covered} times the load grew within the headroom");
 }
 
 /// How many instances went in the end, after a load had fallen to 40 %: with or without capacity
@@ -357,7 +476,11 @@ fn shed(seed: u64, targets: Option<Targets>, with_ebb: bool) -> usize {
     let before = world.instances_with(Status::Active).len();
     let fallen = peaks.iter().map(|peak| (peak * 2).div_ceil(5)).collect();
     let load = vec![(start_time() + Duration::from_secs(60), fallen)];
-    let (world, _) = block_on(play(world, &load, with_ebb, DAY * 2));
+    let (world, _) = if with_ebb {
+        block_on(play(world, &load, DAY * 2))
+    } else {
+        play_alone(world, &load, DAY * 2)
+    };
     assert_eq!(world.missing_tasks(), []);
     assert!(world.tasks_cut_off().is_empty());
     before.saturating_sub(world.instances_with(Status::Active).len())
