@@ -338,7 +338,7 @@ impl<'a> Stage<'a> {
         let title = format!("Cluster {} {how}", scenario::CLUSTER);
         let run = self.recording.run(world, title, result.to_owned(), is_bad);
         let shown = file.display().to_string();
-        std::fs::write(file, run_page(&run)).map_err(|error| format!("{shown}: {error}"))?;
+        std::fs::write(file, run_page(&[run])).map_err(|error| format!("{shown}: {error}"))?;
         Ok(format!("{shown:27}  what happened, to look at in a browser\n"))
     }
 

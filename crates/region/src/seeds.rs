@@ -49,7 +49,7 @@ pub fn write_page(simulation: &str, before: &World, after: &World) {
     };
     let run = run_between(before, after, format!("Seed {seed} of {simulation}"));
     let file = Path::new(&folder).join(format!("seed-{seed}-{simulation}.html"));
-    std::fs::write(file, ebb_page::run_page(&run)).expect("PAGES is a folder");
+    std::fs::write(file, ebb_page::run_page(&[run])).expect("PAGES is a folder");
 }
 
 #[expect(clippy::expect_used, reason = "a test's way to speak")]
