@@ -8,6 +8,7 @@
 
 mod arguments;
 mod demo;
+mod stage;
 mod terminal;
 
 use std::convert::Infallible;
