@@ -1,8 +1,10 @@
 //! Plays the demonstration: three acts on the shop's cluster, told while they happen, and what came
-//! of them.
+//! of them. The last acts, on another cluster, are in `office_acts`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use ebb_page::{Run, run_page};
 use ebb_region::Region;
 use ebb_region::demonstration::shortage::shortages;
 use ebb_region::demonstration::{scenario, script};
@@ -11,8 +13,15 @@ use ebb_region::world::World;
 use ebb_region::world::autoscaling::CompletedBy;
 
 use crate::arguments::Arguments;
-use crate::stage::Stage;
-use crate::start_functions;
+use crate::stage::{Removed, Scene, Stage};
+use crate::{office_acts, start_functions};
+
+const SHOP: Scene = Scene {
+    cluster: scenario::CLUSTER,
+    acts_before: 0,
+    drain_limit: script::DRAIN_LIMIT,
+    lapse: 1.0,
+};
 
 /// Plays the story with Ebb. Fails if a task was cut off, or anything was not done that must be.
 ///
@@ -24,7 +33,7 @@ pub(crate) async fn with_ebb(
     arguments: &Arguments,
 ) -> Result<ExitCode, String> {
     start_functions(region, lambda).await?;
-    let mut stage = Stage::set(region, lambda);
+    let mut stage = Stage::set(region, lambda, SHOP, arguments.speed);
     let cut_off_without_ebb = script::cut_off_without_ebb(&region.world())?;
     let whose = "Ebb's functions run by yours.";
     stage.terminal.paragraph(&opening(&region.world(), arguments.speed, whose));
@@ -33,12 +42,32 @@ pub(crate) async fn with_ebb(
 
     stage.act("Nobody needs all that is left");
     let removed = stage.sweep().await?;
+    let shop = shop_with_ebb(&stage, &region.world(), &removed, cut_off_without_ebb);
 
-    let world = region.world();
-    let problems = problems(&world, removed.instances);
+    let office = office_acts::with_ebb(region, lambda, arguments.speed).await?;
+
+    let runs = [shop, office];
+    let mut next = write_page(arguments.page.as_deref(), &runs)?;
+    next.push_str(
+        "make demo WITHOUT_EBB=1      the same story without Ebb\n\
+         make serve                   the cluster, to try things on\n\
+         docs/deploy.md               on a cluster of your own",
+    );
+    stage.end(&runs, &next);
+    let is_bad = runs.iter().any(|run| run.is_bad);
+    Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What came of the shop's acts.
+fn shop_with_ebb(
+    stage: &Stage<'_>,
+    world: &World,
+    removed: &Removed,
+    cut_off_without_ebb: usize,
+) -> Run {
     let cut_off = world.tasks_cut_off().len();
     let short: Vec<_> =
-        shortages(&world, stage.start).iter().map(|shortage| format!("{shortage}.")).collect();
+        shortages(world, stage.start).iter().map(|shortage| format!("{shortage}.")).collect();
     let short = match short.as_slice() {
         [] => "No service ran a task short.".to_owned(),
         short => short.join("\n"),
@@ -49,17 +78,7 @@ pub(crate) async fn with_ebb(
         stage.story.displaced(),
         removed.sentence(),
     );
-    let is_bad = !problems.is_empty();
-    let result = problems.iter().fold(result, |result, problem| format!("{result}\n{problem}"));
-    let mut next =
-        stage.write_page(arguments.page.as_deref(), &world, "with Ebb", &result, is_bad)?;
-    next.push_str(
-        "make demo WITHOUT_EBB=1      the same story without Ebb\n\
-         make serve                   the cluster, to try things on\n\
-         docs/deploy.md               on a cluster of your own",
-    );
-    stage.end(&result, is_bad, &next);
-    Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    stage.run(world, "with Ebb", &result, &problems(world, removed.instances))
 }
 
 /// Plays the same story in a Region without Ebb.
@@ -72,40 +91,56 @@ pub(crate) async fn without_ebb(
     arguments: &Arguments,
 ) -> Result<ExitCode, String> {
     script::remove_ebb(&mut region.world());
-    let mut stage = Stage::set(region, lambda);
+    let mut stage = Stage::set(region, lambda, SHOP, arguments.speed);
     stage.terminal.paragraph(&opening(&region.world(), arguments.speed, "No Ebb is there."));
 
     stage.play_losses().await?;
 
     stage.act("Nobody needs all that is left");
-    let world = region.world();
-    stage.terminal.paragraph(&format!("   {}", idle(&world)));
+    stage.terminal.paragraph(&format!("   {}", idle(&region.world())));
+    let shop = shop_without_ebb(&stage, &region.world());
 
-    let cut_off = world.tasks_cut_off().len();
-    let short = shortages(&world, stage.start);
-    let mut result = format!("{cut_off} tasks were cut off.");
-    for shortage in &short {
+    let office = office_acts::without_ebb(region, lambda, arguments.speed).await;
+
+    let runs = [shop, office];
+    let next = write_page(arguments.page.as_deref(), &runs)?;
+    stage.end(&runs, &format!("{next}make demo                    the same story with Ebb"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shop_without_ebb(stage: &Stage<'_>, world: &World) -> Run {
+    let mut result = format!("{} tasks were cut off.", world.tasks_cut_off().len());
+    for shortage in &shortages(world, stage.start) {
         result.push_str(&format!("\n{shortage}."));
     }
-    let next = stage.write_page(arguments.page.as_deref(), &world, "without Ebb", &result, true)?;
-    stage.end(
-        &result,
-        true,
-        &format!("{next}make demo                    the same story with Ebb"),
-    );
-    Ok(ExitCode::SUCCESS)
+    Run { is_bad: true, ..stage.run(world, "without Ebb", &result, &[]) }
+}
+
+/// Writes the page, if one is asked for. Returns the line that says where it is.
+fn write_page(file: Option<&Path>, runs: &[Run]) -> Result<String, String> {
+    let Some(file) = file else { return Ok(String::new()) };
+    let shown = file.display().to_string();
+    std::fs::write(file, run_page(runs)).map_err(|error| format!("{shown}: {error}"))?;
+    Ok(format!("{shown:27}  what happened, to look at in a browser\n"))
 }
 
 /// The cluster, and whose clock is shown. `ebb` says where Ebb is.
 fn opening(world: &World, speed: f64, ebb: &str) -> String {
-    let cluster = &world.clusters[scenario::CLUSTER];
-    let daemons = cluster.tasks.values().filter(|task| cluster.is_daemon(task)).count();
     format!(
-        "Cluster {}: {} container instances, {} service tasks. The clock is the simulated Region's, \
-         {speed} times as fast as yours: minutes and seconds. {ebb}",
-        scenario::CLUSTER,
-        cluster.instances.len(),
-        cluster.tasks.len() - daemons,
+        "{} The clock is the simulated Region's, {speed} times as fast as yours: minutes and \
+         seconds. {ebb}",
+        size(world, scenario::CLUSTER),
+    )
+}
+
+/// What a cluster consists of, in a sentence.
+pub(crate) fn size(world: &World, cluster: &str) -> String {
+    let Some(contents) = world.clusters.get(cluster) else { return String::new() };
+    let daemons = contents.tasks.values().filter(|task| contents.is_daemon(task)).count();
+    format!(
+        "Cluster {cluster}: {} container instances, {} service tasks.",
+        contents.instances.len(),
+        contents.tasks.len() - daemons,
     )
 }
 
@@ -126,15 +161,9 @@ fn idle(world: &World) -> String {
     format!("{instances} instances stay, and {free:.0} % of their CPU is free. Nothing looks.")
 }
 
-/// What is wrong at the end of a story with Ebb, in sentences.
+/// What is wrong at the end of the shop's acts with Ebb, in sentences.
 fn problems(world: &World, removed: usize) -> Vec<String> {
-    let mut problems: Vec<String> = world
-        .delivery
-        .ended
-        .iter()
-        .filter_map(|ended| ended.result.as_ref().err())
-        .map(|failure| format!("An invocation failed: {failure}"))
-        .collect();
+    let mut problems = problems_anywhere(world, removed);
     let mut instance_ids = script::scaled_in().to_vec();
     instance_ids.push(script::interrupted());
     for instance_id in &instance_ids {
@@ -151,6 +180,14 @@ fn problems(world: &World, removed: usize) -> Vec<String> {
     {
         problems.push(format!("Not each of {expected} lifecycle actions was completed by Ebb."));
     }
+    problems
+}
+
+/// What is wrong in whatever cluster.
+pub(crate) fn problems_anywhere(world: &World, removed: usize) -> Vec<String> {
+    let failures = world.delivery.ended.iter().filter_map(|ended| ended.result.as_ref().err());
+    let mut problems: Vec<String> =
+        failures.map(|failure| format!("An invocation failed: {failure}")).collect();
     for (service, missing) in world.missing_tasks() {
         problems.push(format!("Service {service} is {missing} tasks short at the end."));
     }

@@ -8,6 +8,7 @@
 
 mod arguments;
 mod demo;
+mod office_acts;
 mod stage;
 mod terminal;
 

@@ -1,11 +1,10 @@
 //! The stage of the demonstration: plays parts of its story, tells what happens meanwhile, and
 //! records it for the page. Which parts, and what came of them, is left to `demo`.
 
-use std::path::Path;
 use std::time::Duration;
 
+use ebb_page::Run;
 use ebb_page::run::{Act, Text};
-use ebb_page::run_page;
 use ebb_region::Region;
 use ebb_region::demonstration::recording::Recording;
 use ebb_region::demonstration::story::Story;
@@ -27,6 +26,18 @@ const HOURS_PER_MONTH: f64 = 730.0;
 /// A notice of more lines is shown by its subject alone; the page has it in full.
 const NOTICE_LINES_MAX: usize = 6;
 
+/// Which cluster a stage is set for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scene {
+    pub(crate) cluster: &'static str,
+    /// How many acts were played on other clusters before.
+    pub(crate) acts_before: usize,
+    /// How much of the world's time what a sweep drains gets.
+    pub(crate) drain_limit: Duration,
+    /// How many times as fast again the world's time runs while no function has to keep up.
+    pub(crate) lapse: f64,
+}
+
 /// What the reaper removed, and what that saves.
 #[derive(Debug, Default)]
 pub(crate) struct Removed {
@@ -47,6 +58,8 @@ impl Removed {
 pub(crate) struct Stage<'a> {
     region: &'a Region,
     lambda: &'a InvokeApi,
+    scene: Scene,
+    speed: f64,
     pub(crate) terminal: Terminal,
     pub(crate) start: Timestamp,
     pub(crate) story: Story,
@@ -56,15 +69,18 @@ pub(crate) struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    pub(crate) fn set(region: &'a Region, lambda: &'a InvokeApi) -> Self {
+    /// Begins now, at `speed` times the speed of the clock.
+    pub(crate) fn set(region: &'a Region, lambda: &'a InvokeApi, scene: Scene, speed: f64) -> Self {
         let world = region.world();
         Self {
             region,
             lambda,
+            scene,
+            speed,
             terminal: Terminal::new(),
             start: world.now(),
             story: Story::begin(&world),
-            recording: Recording::begin(&world),
+            recording: Recording::of_cluster(&world, scene.cluster),
             published: world.published.len(),
         }
     }
@@ -72,7 +88,7 @@ impl<'a> Stage<'a> {
     pub(crate) fn act(&mut self, title: &str) {
         let time = self.region.now();
         self.recording.acts.push(Act { time, title: title.to_owned() });
-        self.terminal.act(self.recording.acts.len(), title);
+        self.terminal.act(self.scene.acts_before + self.recording.acts.len(), title);
     }
 
     /// The two acts in which AWS takes instances, with Ebb and without.
@@ -89,8 +105,9 @@ impl<'a> Stage<'a> {
     }
 
     /// Lets the Region run for a while, or until nothing more happens, and tells what does.
-    async fn play(&mut self, limit: Duration) {
+    pub(crate) async fn play(&mut self, limit: Duration) {
         let region = self.region;
+        region.set_speed(self.speed * self.scene.lapse);
         let mut run = std::pin::pin!(region.run(self.lambda, limit));
         loop {
             let over = tokio::select! {
@@ -100,6 +117,7 @@ impl<'a> Stage<'a> {
             };
             self.tell();
             if over {
+                region.set_speed(self.speed);
                 return;
             }
         }
@@ -135,7 +153,9 @@ impl<'a> Stage<'a> {
             let time = self.region.now();
             let answer = self.lambda.invoke(scenario::SCALE_IN_REAPER, json!({}), time).await;
             let answer = answer.map_err(|error| format!("The sweep failed: {error}"))?;
-            let cluster = &answer["clusters"][0];
+            let clusters = answer["clusters"].as_array().map_or(&[][..], Vec::as_slice);
+            let cluster = clusters.iter().find(|cluster| cluster["cluster"] == self.scene.cluster);
+            let cluster = cluster.ok_or("The sweep says nothing of the cluster")?;
             self.show_plan(time, cluster["text"].as_str().unwrap_or_default(), number == 0);
             let going = cluster["remove"].as_array().map_or(&[][..], Vec::as_slice);
             if number == 0 {
@@ -148,7 +168,7 @@ impl<'a> Stage<'a> {
             removed.instances += going.len();
             removed.usd_per_hour +=
                 going.iter().filter_map(|removal| removal["usd_per_hour"].as_f64()).sum::<f64>();
-            self.play(script::DRAIN_LIMIT).await;
+            self.play(self.scene.drain_limit).await;
         }
         Err(format!("The reaper still removes instances in its sweep number {SWEEPS_MAX}"))
     }
@@ -172,26 +192,20 @@ impl<'a> Stage<'a> {
         format!("{:02}:{:02}", seconds / 60, seconds % 60)
     }
 
-    /// Writes the page, if one is asked for. Returns the line that says where it is.
-    pub(crate) fn write_page(
-        &self,
-        file: Option<&Path>,
-        world: &World,
-        how: &str,
-        result: &str,
-        is_bad: bool,
-    ) -> Result<String, String> {
-        let Some(file) = file else { return Ok(String::new()) };
-        let title = format!("Cluster {} {how}", scenario::CLUSTER);
-        let run = self.recording.run(world, title, result.to_owned(), is_bad);
-        let shown = file.display().to_string();
-        std::fs::write(file, run_page(&[run])).map_err(|error| format!("{shown}: {error}"))?;
-        Ok(format!("{shown:27}  what happened, to look at in a browser\n"))
+    /// What has happened since, for the page, with what came of it and what is wrong with that.
+    pub(crate) fn run(&self, world: &World, how: &str, result: &str, problems: &[String]) -> Run {
+        let title = format!("Cluster {} {how}", self.scene.cluster);
+        let lines: Vec<_> =
+            [result].into_iter().chain(problems.iter().map(String::as_str)).collect();
+        self.recording.run(world, title, lines.join("\n"), !problems.is_empty())
     }
 
-    pub(crate) fn end(&self, result: &str, is_bad: bool, next: &str) {
+    /// Says what came of each run, and what to look at next.
+    pub(crate) fn end(&self, runs: &[Run], next: &str) {
         println!();
-        self.terminal.result("Result", result, is_bad);
+        let is_bad = runs.iter().any(|run| run.is_bad);
+        let results: Vec<_> = runs.iter().map(|run| run.result.as_str()).collect();
+        self.terminal.result("Result", &results.join("\n"), is_bad);
         self.terminal.result("Next", next, false);
     }
 }

@@ -42,8 +42,17 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Begins now.
+    /// Begins now, with every cluster.
     pub fn begin(world: &World) -> Self {
+        Self::of_clusters(world, |_| true)
+    }
+
+    /// Begins now, with one cluster.
+    pub fn of_cluster(world: &World, cluster: &str) -> Self {
+        Self::of_clusters(world, |name| name == cluster)
+    }
+
+    fn of_clusters(world: &World, is_recorded: impl Fn(&str) -> bool) -> Self {
         let mut recording = Self {
             start: world.now(),
             entries: world.history.len(),
@@ -55,7 +64,8 @@ impl Recording {
             story: Vec::new(),
             texts: Vec::new(),
         };
-        for cluster in world.clusters.values() {
+        let recorded = world.clusters.iter().filter(|(name, _)| is_recorded(name));
+        for (_, cluster) in recorded {
             let registered =
                 cluster.instances.values().filter(|instance| instance.status != Status::Inactive);
             for instance in registered {
