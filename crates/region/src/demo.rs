@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use ebb_page::{Run, run_page};
 use ebb_region::Region;
+use ebb_region::demonstration::recording::cut_off_sentence;
 use ebb_region::demonstration::shortage::shortages;
 use ebb_region::demonstration::{scenario, script};
 use ebb_region::invoke_api::InvokeApi;
@@ -109,7 +110,7 @@ pub(crate) async fn without_ebb(
 }
 
 fn shop_without_ebb(stage: &Stage<'_>, world: &World) -> Run {
-    let mut result = format!("{} tasks were cut off.", world.tasks_cut_off().len());
+    let mut result = cut_off_sentence(world.tasks_cut_off().len());
     for shortage in &shortages(world, stage.start) {
         result.push_str(&format!("\n{shortage}."));
     }

@@ -4,6 +4,7 @@
 use ebb_page::Run;
 use ebb_region::Region;
 use ebb_region::demonstration::office;
+use ebb_region::demonstration::recording::cut_off_sentence;
 use ebb_region::invoke_api::InvokeApi;
 use ebb_region::world::World;
 
@@ -76,7 +77,7 @@ fn before_and_after(world: &World) -> String {
 }
 
 fn cut_off(world: &World) -> String {
-    format!("{} of its tasks were cut off.", office::tasks_cut_off(world))
+    cut_off_sentence(office::tasks_cut_off(world))
 }
 
 /// What is wrong at the end with Ebb, in sentences.

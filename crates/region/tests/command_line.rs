@@ -115,7 +115,7 @@ fn the_demonstration_without_ebb_tells_four_acts_within_80_columns_and_leaves_a_
         for cluster in ["shop", "office"] {
             assert!(page.contains(&format!("<h1>Cluster {cluster} without Ebb</h1>")), "{page}");
         }
-        assert!(page.contains("none that holds a task. 0 of its tasks were cut off."));
+        assert!(page.contains("none that holds a task. 0 tasks were cut off."));
     }
 }
 /// Is stopped at the end of a test, also of one that fails.

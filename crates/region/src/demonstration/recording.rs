@@ -19,7 +19,15 @@ pub fn run_between(before: &World, after: &World, title: String) -> Run {
     let mut recording = Recording::begin(before);
     recording.story = Story::begin(before).lines(after).into_iter().map(Line::from).collect();
     let cut_off = after.tasks_cut_off().len();
-    recording.run(after, title, format!("{cut_off} tasks were cut off."), cut_off > 0)
+    recording.run(after, title, cut_off_sentence(cut_off), cut_off > 0)
+}
+
+/// How many tasks were cut off, in a sentence.
+pub fn cut_off_sentence(tasks: usize) -> String {
+    match tasks {
+        1 => "1 task was cut off.".to_owned(),
+        _ => format!("{tasks} tasks were cut off."),
+    }
 }
 
 /// What is known of a run so far.
@@ -358,5 +366,12 @@ mod tests {
         moves.sort_unstable();
         assert_eq!(moves, [("web-11", "web-13"), ("worker-1", "worker-9")]);
         assert_eq!(run.instances.len(), 12, "one is in two clusters");
+    }
+
+    #[test]
+    fn one_task_was_and_others_were_cut_off() {
+        let sentences = [0, 1, 2].map(cut_off_sentence);
+        let expected = ["0 tasks were cut off.", "1 task was cut off.", "2 tasks were cut off."];
+        assert_eq!(sentences, expected);
     }
 }
