@@ -77,7 +77,7 @@ programs: prerequisites
 local: programs $(TOOLS_LOCAL)
 
 demo: PLAYS := Builds first: 4 to 5 minutes on 2 cores the first time, seconds after that. \
-	Then plays for 45 seconds.
+	Then plays for a minute.
 demo: local ## Play a Spot interruption, a scale-in and sweeps, with the real functions or WITHOUT_EBB=1
 	@$(PYTHON) scripts/local.py demo $(if $(WITHOUT_EBB),--without-ebb) $(if $(SEED),--seed $(SEED))
 

@@ -28,16 +28,22 @@ const TICK_STEPS: [i64; 12] = [5, 15, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600
 /// From here on a mark of the axis would reach beyond the page, in thousandths.
 const TICK_LAST: f64 = 930.0;
 
-/// Writes the page of a run: one HTML file that needs nothing else.
+/// Writes the page of a run, or of several one below the other, each by its own time: one HTML file
+/// that needs nothing else.
 ///
 /// A task takes about 400 bytes of the page, a call 60.
-pub fn run_page(run: &Run) -> String {
+pub fn run_page(runs: &[Run]) -> String {
+    let title = runs.first().map_or("", |run| run.title.as_str());
+    RunPage { title, charts: runs.iter().map(chart).collect() }.to_string()
+}
+
+fn chart(run: &Run) -> Chart<'_> {
     let scale = Scale::new(run);
     let short = ShortIds::new(run.instances.iter().map(|instance| instance.id.as_str()));
     let (rows, height) = rows(run, scale, &short);
     let moves = moves(run, &rows);
     let (calls, calls_height) = call_rows(run, scale);
-    RunPage {
+    Chart {
         run,
         length: clock(run.end.duration_since(run.start)),
         ticks: ticks(run, scale),
@@ -60,12 +66,17 @@ pub fn run_page(run: &Run) -> String {
         throttles: run.calls.iter().filter(|call| is_throttle(call.error.as_deref())).count(),
         seconds: scale.seconds,
     }
-    .to_string()
 }
 
 #[derive(Template)]
 #[template(path = "run.html")]
 struct RunPage<'a> {
+    title: &'a str,
+    charts: Vec<Chart<'a>>,
+}
+
+/// A run as it is drawn.
+struct Chart<'a> {
     run: &'a Run,
     length: String,
     ticks: Vec<(f64, String)>,

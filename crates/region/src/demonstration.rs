@@ -3,6 +3,7 @@
 //!
 //! The simulator knows nothing of this module. Tests and benchmarks start from the same scenarios.
 
+pub mod office;
 pub mod recording;
 pub mod scenario;
 pub mod script;

@@ -8,6 +8,8 @@
 
 mod arguments;
 mod demo;
+mod office_acts;
+mod stage;
 mod terminal;
 
 use std::convert::Infallible;

@@ -20,7 +20,7 @@ use crate::world::delivery::Invocation;
 #[derive(Debug, Clone)]
 pub struct Region {
     world: Arc<Mutex<World>>,
-    clock: Clock,
+    clock: Arc<Mutex<Clock>>,
     changed: Arc<Notify>,
 }
 
@@ -36,7 +36,7 @@ pub enum RunEnd {
 impl Region {
     /// Starts a world's time, `speed` times as fast as tokio's clock.
     pub fn start(world: World, speed: f64) -> Self {
-        let clock = Clock::start(world.now(), speed);
+        let clock = Arc::new(Mutex::new(Clock::start(world.now(), speed)));
         Self { world: Arc::new(Mutex::new(world)), clock, changed: Arc::new(Notify::new()) }
     }
 
@@ -46,18 +46,30 @@ impl Region {
         // A panic that held the guard is reported by itself; to refuse the world to everybody else
         // would only hide it.
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        world.advance(self.clock.now());
+        world.advance(self.now());
         world
     }
 
     /// The time in the world.
     pub fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.clock().now()
     }
 
-    /// The clock.
+    /// The clock, at the speed that it has now.
     pub fn clock(&self) -> Clock {
-        self.clock
+        *self.lock_clock()
+    }
+
+    /// Lets the world's time run `speed` times as fast as tokio's clock from now on. For moments in
+    /// which nothing runs: whoever waits already waits as long as the speed before has it.
+    pub fn set_speed(&self, speed: f64) {
+        let mut clock = self.lock_clock();
+        *clock = Clock::start(clock.now(), speed);
+    }
+
+    fn lock_clock(&self) -> MutexGuard<'_, Clock> {
+        // As with the world.
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells whoever lets the Region run that something new may be due: after a change that was
@@ -72,7 +84,8 @@ impl Region {
     pub async fn run(&self, lambda: &dyn Lambda, limit: Duration) -> RunEnd {
         // The limit is turned into one moment of tokio's clock, so that it does not depend on how
         // often the loop goes round.
-        let end = self.clock.instant_of(self.clock.now() + limit);
+        let clock = self.clock();
+        let end = clock.instant_of(clock.now() + limit);
         let mut running = JoinSet::new();
         loop {
             let next = self.start_ready(lambda, &mut running);
@@ -86,7 +99,7 @@ impl Region {
             }
             // Once the time is up nothing that is due wakes the loop any more, or it would spin
             // until the last invocation ends.
-            let wake = next.filter(|_| !time_up).map(|next| self.clock.instant_of(next).min(end));
+            let wake = next.filter(|_| !time_up).map(|next| clock.instant_of(next).min(end));
             self.wait(&mut running, wake).await;
         }
     }
@@ -97,7 +110,7 @@ impl Region {
         let mut running = JoinSet::new();
         loop {
             let next = self.start_ready(lambda, &mut running);
-            self.wait(&mut running, next.map(|next| self.clock.instant_of(next))).await;
+            self.wait(&mut running, next.map(|next| self.clock().instant_of(next))).await;
         }
     }
 
@@ -110,7 +123,7 @@ impl Region {
             (world.take_ready(), world.next_due())
         };
         for (invocation, timeout) in ready {
-            running.spawn(run(lambda, self.clock, invocation, timeout));
+            running.spawn(run(lambda, self.clock(), invocation, timeout));
         }
         next
     }
@@ -140,3 +153,19 @@ impl Region {
 
 /// An invocation with its result.
 type Run = (Invocation, Result<Value, String>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn time_goes_on_from_where_it_was_at_another_speed() {
+        let start = Timestamp::UNIX_EPOCH;
+        let region = Region::start(World::new(start, 1), 20.0);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        region.set_speed(200.0);
+        assert_eq!(region.now(), start + Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(region.world().now(), start + Duration::from_secs(660));
+    }
+}

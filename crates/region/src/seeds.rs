@@ -53,7 +53,7 @@ pub fn write_page(simulation: &str, before: &World, after: &World) {
     };
     let run = run_between(before, after, format!("Seed {seed} of {simulation}"));
     let file = Path::new(&folder).join(format!("seed-{seed}-{simulation}.html"));
-    std::fs::write(file, ebb_page::run_page(&run)).expect("PAGES is a folder");
+    std::fs::write(file, ebb_page::run_page(&[run])).expect("PAGES is a folder");
 }
 
 /// Checks that people were not told the same twice within an hour over a topic, by notices in the

@@ -80,7 +80,7 @@ fn a_busy_port_is_named_with_the_option_that_changes_it() {
 }
 
 #[test]
-fn the_demonstration_without_ebb_tells_three_acts_within_80_columns_and_leaves_a_page() {
+fn the_demonstration_without_ebb_tells_four_acts_within_80_columns_and_leaves_a_page() {
     for seed in ["1", "7"] {
         let page = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{seed}.html"));
         let output = ebb_region(&[
@@ -98,14 +98,24 @@ fn the_demonstration_without_ebb_tells_three_acts_within_80_columns_and_leaves_a
 
         assert!(output.status.success(), "{output:?}");
         let told = String::from_utf8(output.stdout).unwrap();
-        for text in ["\n 1  EC2 takes", "\n 2  Auto Scaling takes", "\n 3  Nobody"] {
+        for text in
+            ["\n 1  EC2 takes", "\n 2  Auto Scaling takes", "\n 3  Nobody", "\n 4  Cluster auto"]
+        {
             assert!(told.contains(text), "{text:?}:\n{told}");
         }
         let cut_off = told.matches(" CUT OFF\n").count();
         assert!(told.contains(&format!(" Result  {cut_off} tasks were cut off.\n")), "{told}");
+        assert!(
+            told.contains("Cluster office: 6 instances before, 6 after: cluster auto"),
+            "{told}"
+        );
         assert!(told.lines().all(|line| line.chars().count() <= 80), "{told}");
         assert!(!told.contains('\x1b'), "no colour where nobody watches");
-        assert!(std::fs::read_to_string(&page).unwrap().contains("Cluster shop without Ebb"));
+        let page = std::fs::read_to_string(&page).unwrap();
+        for cluster in ["shop", "office"] {
+            assert!(page.contains(&format!("<h1>Cluster {cluster} without Ebb</h1>")), "{page}");
+        }
+        assert!(page.contains("none that holds a task. 0 tasks were cut off."));
     }
 }
 /// Is stopped at the end of a test, also of one that fails.

@@ -143,7 +143,8 @@ pub fn follow_up(
 }
 
 /// The container instances that `function` drained and that stay DRAINING while no sweep acts: none
-/// terminates them, and none sets them to ACTIVE again. `decisions` are those about the inventory.
+/// terminates them, and none sets them to ACTIVE again. What ECS takes by itself once it is empty is
+/// not among them. `decisions` are those about the inventory.
 pub fn stranded(
     inventory: &Inventory,
     decisions: &[(usize, FollowUp)],
@@ -152,7 +153,15 @@ pub fn stranded(
     let is_stranded = |instance: &Instance, decision: &FollowUp| {
         let mark = Mark::among(&instance.attributes);
         let is_ours = mark.is_some_and(|mark| mark.function == function && mark.cause.is_none());
-        is_ours && instance.is_draining() && !matches!(decision, FollowUp::LeaveAlone(_))
+        let is_taken = match decision {
+            FollowUp::LeaveAlone(_) => true,
+            FollowUp::Wait(_) | FollowUp::NoteEmptied(_) => is_left_to_ecs(instance, inventory),
+            FollowUp::Terminate(_)
+            | FollowUp::Reactivate { .. }
+            | FollowUp::ReturnSpare(_)
+            | FollowUp::Unmark(_) => false,
+        };
+        is_ours && instance.is_draining() && !is_taken
     };
     decisions
         .iter()
@@ -160,6 +169,11 @@ pub fn stranded(
         .filter(|(instance, decision)| is_stranded(instance, decision))
         .map(|(instance, _)| instance.arn.clone())
         .collect()
+}
+
+fn is_left_to_ecs(instance: &Instance, inventory: &Inventory) -> bool {
+    let group = instance.group.as_ref().and_then(|name| inventory.groups.get(name));
+    group.is_some_and(Group::is_left_to_ecs)
 }
 
 /// The instances that bear the mark of `function` or of the `spot-drainer`. The latter come first:
@@ -610,6 +624,22 @@ mod tests {
             let decisions = decide(&inventory, &roomy());
             let stranded = stranded(&inventory, &decisions, FUNCTION);
             assert_eq!(stranded.len(), usize::from(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_ecs_takes_by_itself_is_not_stranded_until_it_has_not_taken_it() {
+        let policy = Policy { allow_managed_scaling: true, ..Policy::default() };
+        for (protection, emptied, expected) in
+            [(true, None, 0), (true, Some(0), 0), (true, Some(3_600), 1), (false, None, 1)]
+        {
+            let mut inventory = managed(protection);
+            let emptied = emptied.map(|seconds| seconds_ago(seconds).to_string());
+            let attributes = &mut inventory.instances[0].attributes;
+            attributes.extend(emptied.map(|at| (EMPTIED_ATTRIBUTE.to_owned(), at)));
+            let decisions = follow_up(&inventory, &policy, &roomy(), FUNCTION, NOW);
+            let stranded = stranded(&inventory, &decisions, FUNCTION);
+            assert_eq!(stranded.len(), expected, "{protection}: {decisions:?}");
         }
     }
 

@@ -111,11 +111,13 @@ fn the_plan_loads_shows_every_instance_and_task_and_no_text_overflows() {
 
 #[test]
 fn the_run_loads_shows_every_instance_and_task_and_no_text_overflows() {
-    let run = run("web-");
-    for found in open("run", &run_page(&run)).into_iter().flatten() {
+    // One below the other.
+    let runs = [run("web-"), run("web-")];
+    for found in open("run", &run_page(&runs)).into_iter().flatten() {
         assert_sound(&found);
         assert_eq!(texts(&found["ids"]), BTreeSet::from(["i-08", "i-09"]));
         assert_eq!(texts(&found["tasks"]), BTreeSet::from(["web-1", "web-2", "web-3"]));
         assert_eq!(found["cursor"], "60%", "a line of the story shows its moment");
+        assert_eq!(found["cursors"], 2, "among the instances and the calls of its own run");
     }
 }

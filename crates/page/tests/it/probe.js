@@ -51,6 +51,7 @@ function look(frame) {
   if (line) {
     line.dispatchEvent(new view.Event("pointerenter"));
     found.cursor = page.querySelector(".cursor").style.left;
+    found.cursors = all(".cursor:not([hidden])").length;
   }
   return found;
 }

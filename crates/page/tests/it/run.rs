@@ -76,7 +76,7 @@ pub(crate) fn run(name: &str) -> Run {
 
 #[test]
 fn every_instance_task_and_call_is_drawn_in_its_states() {
-    let page = run_page(&run("web-"));
+    let page = run_page(&[run("web-")]);
 
     // The instance ends at 600 of 1,000, drained from 10 on.
     for shape in [
@@ -99,7 +99,7 @@ fn every_instance_task_and_call_is_drawn_in_its_states() {
 
 #[test]
 fn no_name_breaks_out_of_the_page() {
-    let page = run_page(&run("</script><script>alert(1)</script>\" onload=\"'&<!--"));
+    let page = run_page(&[run("</script><script>alert(1)</script>\" onload=\"'&<!--")]);
     assert_eq!(page.matches("<script").count(), 1, "the page's own");
     assert_eq!(page.matches("</script").count(), 1);
     assert!(!page.contains("<!--") && !page.contains("\" onload"));
@@ -108,5 +108,20 @@ fn no_name_breaks_out_of_the_page() {
 #[test]
 fn a_run_in_which_nothing_happens_has_a_page() {
     let run = Run { instances: vec![], tasks: vec![], calls: vec![], end: at(0), ..run("none") };
-    assert!(run_page(&run).contains("<h1>none</h1>"));
+    assert!(run_page(&[run]).contains("<h1>none</h1>"));
+}
+
+#[test]
+fn several_runs_stand_one_below_the_other_each_by_its_own_time() {
+    let long = Run { start: at(-600), ..run("worker-") };
+    let page = run_page(&[run("web-"), long]);
+
+    let (first, second) = (page.find("<h1>web-</h1>"), page.find("<h1>worker-</h1>"));
+    assert!(first.is_some() && first < second, "{page}");
+    assert_eq!(page.matches("class=\"legend").count(), 1, "what the shapes mean is said once");
+    // The first ends after 200 s, the second after 800.
+    assert!(page.contains("03:20 (minutes and seconds), 2 container instances"));
+    assert!(page.contains("13:20 (minutes and seconds), 2 container instances"));
+    assert!(page.contains("data-about=\"web-2 runs, 00:00 to 00:40\""));
+    assert!(page.contains("data-about=\"worker-2 runs, 10:00 to 10:40\""));
 }

@@ -19,7 +19,15 @@ pub fn run_between(before: &World, after: &World, title: String) -> Run {
     let mut recording = Recording::begin(before);
     recording.story = Story::begin(before).lines(after).into_iter().map(Line::from).collect();
     let cut_off = after.tasks_cut_off().len();
-    recording.run(after, title, format!("{cut_off} tasks were cut off."), cut_off > 0)
+    recording.run(after, title, cut_off_sentence(cut_off), cut_off > 0)
+}
+
+/// How many tasks were cut off, in a sentence.
+pub fn cut_off_sentence(tasks: usize) -> String {
+    match tasks {
+        1 => "1 task was cut off.".to_owned(),
+        _ => format!("{tasks} tasks were cut off."),
+    }
 }
 
 /// What is known of a run so far.
@@ -42,8 +50,17 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Begins now.
+    /// Begins now, with every cluster.
     pub fn begin(world: &World) -> Self {
+        Self::of_clusters(world, |_| true)
+    }
+
+    /// Begins now, with one cluster.
+    pub fn of_cluster(world: &World, cluster: &str) -> Self {
+        Self::of_clusters(world, |name| name == cluster)
+    }
+
+    fn of_clusters(world: &World, is_recorded: impl Fn(&str) -> bool) -> Self {
         let mut recording = Self {
             start: world.now(),
             entries: world.history.len(),
@@ -55,7 +72,8 @@ impl Recording {
             story: Vec::new(),
             texts: Vec::new(),
         };
-        for cluster in world.clusters.values() {
+        let recorded = world.clusters.iter().filter(|(name, _)| is_recorded(name));
+        for (_, cluster) in recorded {
             let registered =
                 cluster.instances.values().filter(|instance| instance.status != Status::Inactive);
             for instance in registered {
@@ -348,5 +366,12 @@ mod tests {
         moves.sort_unstable();
         assert_eq!(moves, [("web-11", "web-13"), ("worker-1", "worker-9")]);
         assert_eq!(run.instances.len(), 12, "one is in two clusters");
+    }
+
+    #[test]
+    fn one_task_was_and_others_were_cut_off() {
+        let sentences = [0, 1, 2].map(cut_off_sentence);
+        let expected = ["0 tasks were cut off.", "1 task was cut off.", "2 tasks were cut off."];
+        assert_eq!(sentences, expected);
     }
 }

@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
+use ebb_core::ids::Cluster;
+use ebb_core::reaper::settings::ReaperSettings;
 use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_planner::EMPTIED_ATTRIBUTE;
+use ebb_region::demonstration::office;
 use ebb_region::world::autoscaling::{CompletedBy, Group};
 use ebb_region::world::ecs::{CapacityProvider, NewInstance, ServiceKind, StrategyItem, TaskSpec};
 use ebb_region::world::{Happening, REGION, World};
@@ -307,4 +310,30 @@ async fn a_task_that_waits_for_a_full_provider_keeps_none_of_another_one() {
     assert_eq!((world.missing_tasks(), world.tasks_cut_off().len()), (vec![("db", 1)], 0));
     assert_eq!(world.groups[GROUP].desired_capacity, 6);
     assert!(world.groups[SPOT_GROUP].desired_capacity <= 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_office_of_the_demonstration_shrinks_whatever_the_seed() {
+    for seed in 1..=20 {
+        let mut world = World::new(start_time(), seed);
+        office::add(&mut world);
+        let settings = ReaperSettings {
+            clusters: Some(vec![Cluster::new(office::CLUSTER)]),
+            max_removals_percent: 25,
+            ..settings()
+        };
+        let sim = Sim::start(world, settings).await;
+        let mut emptied = 0;
+        for _ in 0..8 {
+            emptied += removed(&sim.report().await).len();
+            sim.run(office::SWEEP_INTERVAL).await;
+        }
+
+        assert!(emptied >= 4, "seed {seed}: {emptied}");
+        assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), 0, "seed {seed}");
+        let world = sim.region.world();
+        assert_eq!(office::instances_left(&world), office::INSTANCES - emptied, "seed {seed}");
+        assert_eq!(office::tasks_cut_off(&world), 0, "seed {seed}");
+        assert_eq!(world.missing_tasks(), [], "seed {seed}");
+    }
 }
