@@ -30,7 +30,7 @@ pub mod zone_rebalancing;
 
 pub use self::answer::Answer;
 pub use self::notice::{Notice, notice};
-pub use self::potential::Potential;
+pub use self::potential::{Cap, Potential};
 pub use self::prospect::Prospect;
 pub use self::report::{ClusterReport, OutcomeKind, RemovalOutcome};
 pub use self::text::{stranded_text, text};

@@ -1,185 +1,16 @@
-//! How many instances may go, for which reason and when: the operator's disruption budgets.
-//!
-//! A budget holds all the time, or from each occurrence of a [schedule](window) for some time. Of
-//! those that hold, the tightest counts; where none does, the shares of `MAX_REMOVALS_PERCENT` and
-//! `MAX_EMPTY_REMOVALS_PERCENT` count. How budgets are written is left to [`setting`], and which
-//! instances go to whoever asks.
+//! The operator's disruption budgets, as the setting `BUDGETS` has them. What they come to is left to
+//! [`ebb_planner::budgets`].
 
+#[cfg(test)]
+mod calendars;
 pub(crate) mod setting;
-mod window;
 
-use std::collections::BTreeSet;
-
-use ebb_planner::Amount;
-use jiff::Timestamp;
-
-pub use self::window::Window;
-use crate::vocabulary::vocabulary;
-use crate::words;
-
-vocabulary! {
-    /// Why an instance is to go.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-    pub enum DisruptionReason {
-        /// Nothing but daemon tasks is on it.
-        Empty = "empty",
-        /// Its tasks have room elsewhere.
-        Consolidate = "consolidate",
-        /// Another is to take its place.
-        Replace = "replace",
-        /// It stood in for Spot instances, which are back.
-        Fallback = "fallback",
-    }
-}
-
-/// How many instances may go, for some reasons and at some times.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Budget {
-    /// How many.
-    pub amount: Amount,
-    /// The reasons that it is for.
-    pub reasons: BTreeSet<DisruptionReason>,
-    /// When it holds; `None` is always.
-    pub window: Option<Window>,
-}
-
-impl Budget {
-    fn holds(&self, now: Timestamp) -> bool {
-        self.window.as_ref().is_none_or(|window| window.is_open(now))
-    }
-
-    /// Whether it can never decide beside `other`: that is at least as tight wherever this holds.
-    fn is_covered_by(&self, other: &Self) -> bool {
-        let holds_as_long = match (&self.window, &other.window) {
-            (_, None) => true,
-            (None, Some(_)) => false,
-            (Some(window), Some(other)) => window.is_within(other),
-        };
-        holds_as_long
-            && other.reasons.is_superset(&self.reasons)
-            && other.amount.is_at_most(self.amount)
-    }
-}
-
-/// The operator's budgets, in the order in which they are written.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Budgets(Vec<Budget>);
-
-impl From<Vec<Budget>> for Budgets {
-    fn from(budgets: Vec<Budget>) -> Self {
-        Self(budgets)
-    }
-}
-
-/// What holds where no budget does, in percent of the usable instances.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Defaults {
-    /// For every reason but that an instance is empty.
-    pub max_removals_percent: u32,
-    /// For empty instances; nothing goes where the other is 0.
-    pub max_empty_removals_percent: u32,
-}
-
-impl Defaults {
-    /// The setting that holds for a reason, and its share.
-    fn of(self, reason: DisruptionReason) -> (&'static str, u32) {
-        match reason {
-            // 0 is how sweeps are stopped: then no empty instance goes either.
-            DisruptionReason::Empty if self.max_removals_percent > 0 => {
-                ("MAX_EMPTY_REMOVALS_PERCENT", self.max_empty_removals_percent)
-            }
-            DisruptionReason::Empty
-            | DisruptionReason::Consolidate
-            | DisruptionReason::Replace
-            | DisruptionReason::Fallback => ("MAX_REMOVALS_PERCENT", self.max_removals_percent),
-        }
-    }
-}
-
-/// How many openings and closings are looked past for a time at which more may go: weeks of
-/// budgets that hold by day. With more, nobody is told it.
-const CHANGES_MAX: usize = 64;
-
-/// How many instances may go for a reason, and why so many.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Allowance {
-    /// How many. Those that drain already count towards them.
-    pub instances: usize,
-    /// What decided that, for people: "budget 2 of BUDGETS (0 instances)", or a setting and its share.
-    pub decided_by: String,
-    /// Whether that was one of the budgets.
-    pub by_budget: bool,
-    /// From when on more may go, if that is known.
-    pub more_from: Option<Timestamp>,
-}
-
-impl Budgets {
-    /// How many of so many usable instances may go for a reason. Those that drain already are to be
-    /// taken off.
-    pub fn allowance(
-        &self,
-        reason: DisruptionReason,
-        usable: usize,
-        defaults: Defaults,
-        now: Timestamp,
-    ) -> Allowance {
-        let (instances, number) = self.tightest(reason, usable, defaults, now);
-        let decided_by = match number {
-            Some(number) => {
-                format!("budget {number} of BUDGETS ({})", self.0[number - 1].amount)
-            }
-            None => {
-                let (setting, percent) = defaults.of(reason);
-                format!("{setting} ({})", words::percent(percent))
-            }
-        };
-        let by_budget = number.is_some();
-        let more_from = self.more_from(reason, usable, defaults, now);
-        Allowance { instances, decided_by, by_budget, more_from }
-    }
-
-    /// How many may go, and which budget decides that, by its number from 1 on.
-    fn tightest(
-        &self,
-        reason: DisruptionReason,
-        usable: usize,
-        defaults: Defaults,
-        now: Timestamp,
-    ) -> (usize, Option<usize>) {
-        let holding = self.of(reason).filter(|(_, budget)| budget.holds(now));
-        let amounts = holding.map(|(number, budget)| (budget.amount.of(usable), Some(number)));
-        let (_, percent) = defaults.of(reason);
-        amounts.min().unwrap_or_else(|| (Amount::Percent(percent).of(usable), None))
-    }
-
-    fn more_from(
-        &self,
-        reason: DisruptionReason,
-        usable: usize,
-        defaults: Defaults,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
-        let (instances, _) = self.tightest(reason, usable, defaults, now);
-        let mut at = now;
-        for _ in 0..CHANGES_MAX {
-            let windows = self.of(reason).filter_map(|(_, budget)| budget.window.as_ref());
-            at = windows.filter_map(|window| window.next_change(at)).min()?;
-            if self.tightest(reason, usable, defaults, at).0 > instances {
-                return Some(at);
-            }
-        }
-        None
-    }
-
-    /// The budgets for a reason, with their numbers from 1 on.
-    fn of(&self, reason: DisruptionReason) -> impl Iterator<Item = (usize, &Budget)> {
-        let numbered = self.0.iter().enumerate().map(|(index, budget)| (index + 1, budget));
-        numbered.filter(move |(_, budget)| budget.reasons.contains(&reason))
-    }
-}
+pub use ebb_planner::budgets::{Allowance, Budget, Budgets, Defaults, DisruptionReason};
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     const DEFAULTS: Defaults =
@@ -230,6 +61,38 @@ mod tests {
             }
         }
         insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    /// At which of these times a budget from `schedule` on, for so long, holds.
+    fn holds(schedule: &str, time_zone: &str, duration: &str, times: &[&str]) -> Vec<bool> {
+        let budget = serde_json::json!([{
+            "count": 0, "schedule": schedule, "time_zone": time_zone, "duration": duration,
+        }]);
+        let budgets = budgets(&budget.to_string());
+        let reason = DisruptionReason::Replace;
+        let holds =
+            |at: &&str| budgets.allowance(reason, 40, DEFAULTS, at.parse().unwrap()).by_budget;
+        times.iter().map(holds).collect()
+    }
+
+    #[test]
+    fn what_is_to_begin_while_clocks_go_forward_begins_at_that_moment() {
+        // On that Friday Cairo goes from midnight to one o'clock.
+        let times = ["2026-04-23T21:59:59Z", "2026-04-23T22:00:00Z", "2026-04-24T21:59:59Z"];
+        assert_eq!(holds("0 0 * * FRI", "Africa/Cairo", "24h", &times), [false, true, true]);
+        let times = ["2026-03-29T00:59:59Z", "2026-03-29T01:00:00Z", "2026-03-29T02:00:00Z"];
+        assert_eq!(holds("30 2 * * *", "Europe/Berlin", "1h", &times), [false, true, false]);
+    }
+
+    #[test]
+    fn what_is_to_begin_at_a_time_that_comes_twice_begins_twice() {
+        let times = [
+            "2026-10-25T00:30:00Z",
+            "2026-10-25T01:30:00Z",
+            "2026-10-25T02:29:59Z",
+            "2026-10-25T02:30:00Z",
+        ];
+        assert_eq!(holds("30 2 * * *", "Europe/Berlin", "1h", &times), [true, true, true, false]);
     }
 
     #[test]

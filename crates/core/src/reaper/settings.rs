@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::ids::{Cluster, GroupName, TopicArn};
 use crate::prices::microusd;
 use crate::reaper::budgets::setting::BudgetsFormat;
-use crate::reaper::budgets::{Allowance, Budgets, Defaults, DisruptionReason};
+use crate::reaper::budgets::{Allowance, Budgets, DisruptionReason};
 use crate::reaper::managed_scaling::ManagedScalingMode;
 use crate::settings::{
     BOOLEAN, CLUSTERS, DEFAULT_NAMESPACE, Format, NAMESPACE, Problem, TOPIC_ARN, Whole, group_name,
@@ -105,9 +105,7 @@ impl ReaperSettings {
     /// How many of so many usable instances may go for a reason. Those that drain already are to be
     /// taken off.
     pub fn allowance(&self, reason: DisruptionReason, usable: usize, now: Timestamp) -> Allowance {
-        let Self { max_removals_percent, max_empty_removals_percent, .. } = *self;
-        let defaults = Defaults { max_removals_percent, max_empty_removals_percent };
-        self.budgets.allowance(reason, usable, defaults, now)
+        self.policy().allowance(reason, usable, now)
     }
 
     /// What a sweep may do.
@@ -117,6 +115,7 @@ impl ReaperSettings {
             headroom_memory_percent: self.headroom_memory_percent,
             max_removals_percent: self.max_removals_percent,
             max_empty_removals_percent: self.max_empty_removals_percent,
+            budgets: self.budgets.clone(),
             min_instances: self.min_instances,
             min_instance_age: self.min_instance_age,
             groups: self.groups.clone(),

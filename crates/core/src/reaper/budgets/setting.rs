@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 
 use ebb_planner::Amount;
+use ebb_planner::budgets::{Schedule, Window};
 use jiff::SignedDuration;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde_json::{Map, Value};
 
-use super::window::{Schedule, Window};
 use super::{Budget, Budgets, DisruptionReason};
 use crate::settings::{Format, Problem};
 
@@ -68,7 +68,7 @@ impl Format for BudgetsFormat {
 
 /// A value that is wrong, and where it stands.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
+pub(crate) struct Wrong {
     value: String,
     expected: &'static str,
 }
@@ -77,7 +77,7 @@ pub(super) struct Wrong {
 ///
 /// # Errors
 /// All that is wrong with them.
-pub(super) fn read(text: &str) -> Result<Budgets, Vec<Wrong>> {
+pub(crate) fn read(text: &str) -> Result<Budgets, Vec<Wrong>> {
     let array = match serde_json::from_str(text) {
         Ok(Value::Array(array)) if array.len() <= BUDGETS_MAX => array,
         Ok(Value::Array(array)) => {

@@ -30,7 +30,7 @@ pub struct Window {
 
 impl Window {
     /// The window from each occurrence of `schedule` in `time_zone` on, for `duration`.
-    pub(crate) fn new(schedule: Schedule, time_zone: TimeZone, duration: SignedDuration) -> Self {
+    pub fn new(schedule: Schedule, time_zone: TimeZone, duration: SignedDuration) -> Self {
         Self { schedule, time_zone, duration }
     }
 
@@ -104,7 +104,7 @@ impl Window {
 /// When something occurs, by the clock on the wall: the five fields of crontab(5), without the
 /// extensions of others.
 #[derive(Debug, Clone)]
-pub(crate) struct Schedule {
+pub struct Schedule {
     text: String,
     /// Always read in UTC, where no clock is ever changed: time zones are the window's.
     crontab: Crontab,
@@ -120,7 +120,7 @@ impl Eq for Schedule {}
 
 impl Schedule {
     /// Reads a schedule; `None` if it is none, or never occurs.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let fields: Vec<_> = text.split_ascii_whitespace().collect();
         let [minute, hour, day_of_month, month, day_of_week] = fields[..] else { return None };
         // Among them what the crate reads but other crons read otherwise: the last or the nearest
