@@ -177,6 +177,9 @@ pub struct PolicyOptions {
     /// Share that it may remove beyond that, of empty ones (MAX_EMPTY_REMOVALS_PERCENT)
     #[arg(long, value_name = "PERCENT")]
     pub max_empty_removals: Option<String>,
+    /// How many may go at some times or for some reasons, as JSON (BUDGETS)
+    #[arg(long, value_name = "JSON")]
+    pub budgets: Option<String>,
     /// Instances always left in a cluster (MIN_INSTANCES)
     #[arg(long, value_name = "NUMBER")]
     pub min_instances: Option<String>,
@@ -205,6 +208,7 @@ impl PolicyOptions {
             settings::HEADROOM_MEMORY_PERCENT => self.headroom_memory.clone(),
             settings::MAX_REMOVALS_PERCENT => self.max_removals.clone(),
             settings::MAX_EMPTY_REMOVALS_PERCENT => self.max_empty_removals.clone(),
+            settings::BUDGETS => self.budgets.clone(),
             settings::MIN_INSTANCES => self.min_instances.clone(),
             settings::MIN_INSTANCE_AGE_SECONDS => self.min_instance_age.clone(),
             settings::AUTO_SCALING_GROUPS => joined(&self.groups),
@@ -252,11 +256,12 @@ impl PolicyOptions {
 }
 
 /// What a policy may differ by.
-const POLICY_SETTINGS: [&str; 9] = [
+const POLICY_SETTINGS: [&str; 10] = [
     settings::HEADROOM_CPU_PERCENT,
     settings::HEADROOM_MEMORY_PERCENT,
     settings::MAX_REMOVALS_PERCENT,
     settings::MAX_EMPTY_REMOVALS_PERCENT,
+    settings::BUDGETS,
     settings::MIN_INSTANCES,
     settings::MIN_INSTANCE_AGE_SECONDS,
     settings::AUTO_SCALING_GROUPS,

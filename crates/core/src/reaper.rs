@@ -3,6 +3,7 @@
 //! Plans are made in `ebb-planner`; observing the cluster and acting are left to the function.
 
 mod answer;
+pub mod budgets;
 pub mod capacity_providers;
 mod cheaper_shape;
 pub mod follow_up;
@@ -31,7 +32,7 @@ pub mod zone_rebalancing;
 
 pub use self::answer::Answer;
 pub use self::cheaper_shape::{CheaperShape, Shape, cheaper_shape};
-pub use self::potential::Potential;
+pub use self::potential::{Cap, Potential};
 pub use self::prospect::Prospect;
 pub use self::report::{ClusterReport, OutcomeKind, RemovalOutcome};
 pub use self::text::{stranded_text, text};

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
-use ebb_core::reaper::Potential;
+use ebb_core::reaper::{Cap, Potential};
 use ebb_core::words::{self, HOURS_PER_MONTH};
 use ebb_planner::ids::{GroupName, InstanceId};
 use ebb_planner::{
@@ -358,14 +358,15 @@ fn figures(plan: &Plan, potential: &Potential) -> Vec<Figure> {
         value: amount(&plan.saving),
         about: about_saving(&plan.saving),
     }];
-    if let Some(cap) = potential.cap_percent {
-        let cap = words::percent(cap);
+    if let Some(cap) = potential.cap {
+        let cap = match cap {
+            Cap::Share(share) => format!("{} of the cluster", words::percent(share)),
+            Cap::Budgets => "what BUDGETS lets go".to_owned(),
+        };
         figures.push(Figure {
             name: "In several sweeps",
             value: amount(&potential.saving),
-            about: format!(
-                "a sweep takes {cap} of the cluster; no plan could save more than {bound}"
-            ),
+            about: format!("a sweep takes {cap}; no plan could save more than {bound}"),
         });
     } else {
         figures.push(Figure {

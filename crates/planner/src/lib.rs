@@ -10,8 +10,10 @@
 
 #![warn(missing_docs)]
 
+mod amount;
 pub mod auto_scaling;
 mod bound;
+pub mod budgets;
 mod cast;
 mod certificate;
 mod classes;
@@ -48,6 +50,7 @@ pub mod words;
 
 use jiff::Timestamp;
 
+pub use crate::amount::Amount;
 use crate::bound::prices;
 pub use crate::ecs::{DIMENSIONS, HostPort, Protocol, Resources};
 use crate::eligibility::{Eligibility, eligibility};
@@ -81,7 +84,7 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
     // holds a group back further, and there are two steps to that: so there are no more rounds than
     // twice the groups, and one.
     loop {
-        let plan = plan_eligible(inventory, policy, &eligibility);
+        let plan = plan_eligible(inventory, policy, &eligibility, now);
         let undone = undone_groups(inventory, &plan);
         if undone.is_empty() {
             return plan;
@@ -90,13 +93,18 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
     }
 }
 
-fn plan_eligible(inventory: &Inventory, policy: &Policy, eligibility: &Eligibility) -> Plan {
+fn plan_eligible(
+    inventory: &Inventory,
+    policy: &Policy,
+    eligibility: &Eligibility,
+    now: Timestamp,
+) -> Plan {
     // Few clusters have GPUs or task network interfaces to count: without them, all that follows
     // has half the numbers.
     if inventory.services.iter().all(|service| needs_cpu_and_memory_alone(service.demand)) {
-        plan_in_dimensions::<2>(inventory, policy, eligibility)
+        plan_in_dimensions::<2>(inventory, policy, eligibility, now)
     } else {
-        plan_in_dimensions::<4>(inventory, policy, eligibility)
+        plan_in_dimensions::<4>(inventory, policy, eligibility, now)
     }
 }
 
@@ -108,6 +116,7 @@ fn plan_in_dimensions<const D: usize>(
     inventory: &Inventory,
     policy: &Policy,
     eligibility: &Eligibility,
+    now: Timestamp,
 ) -> Plan {
     // The inventory in numbers: usable instances, and kinds of interchangeable tasks. From here on
     // nothing is read from text.
@@ -116,7 +125,7 @@ fn plan_in_dimensions<const D: usize>(
     // priced: the bound is closer to the truth without them. Gives that task's kind for each.
     let unplaceable = model.prune();
     // What the operator and the groups allow to go in all, before anything goes.
-    let limits = Limits::new(inventory, policy, &model, &eligibility.held);
+    let limits = Limits::new(inventory, policy, &model, &eligibility.held, now);
     // What room is worth, and what no plan within the limits could exceed.
     let prices = prices(&model, &limits);
     // The candidates, best first, by those prices. The search goes through them in this order, so

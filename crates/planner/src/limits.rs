@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
+use crate::budgets::{Allowance, Allowances};
 use crate::eligibility::Held;
 use crate::headroom::headroom;
 use crate::ids::GroupName;
@@ -42,62 +45,50 @@ struct Removals {
     empty_taken: usize,
     /// How many may go until the least number of usable instances is left.
     above_minimum: usize,
-    /// How many may go as the share of one sweep, and how many empty ones beside those.
-    share: usize,
-    empty_share: usize,
-    /// The settings that these follow from, for the reasons that are given.
     min_instances: usize,
-    max_removals_percent: u32,
+    /// How many one sweep may remove.
+    allowances: Allowances,
 }
 
 impl Removals {
-    /// Those that drain already count towards both shares.
-    fn new(inventory: &Inventory, policy: &Policy, usable: usize) -> Self {
+    fn new(inventory: &Inventory, policy: &Policy, usable: usize, now: Timestamp) -> Self {
         let draining = inventory.instances.iter().filter(|instance| instance.is_draining()).count();
-        let Policy { min_instances, max_removals_percent, max_empty_removals_percent, .. } =
-            *policy;
-        let empty_percent = if max_removals_percent == 0 { 0 } else { max_empty_removals_percent };
+        let min_instances = policy.min_instances;
         Self {
             taken: 0,
             empty_taken: 0,
             above_minimum: usable.saturating_sub(min_instances),
-            share: share(usable, max_removals_percent).saturating_sub(draining),
-            empty_share: share(usable, empty_percent).saturating_sub(draining),
             min_instances,
-            max_removals_percent,
+            allowances: policy.allowances(usable, draining, now),
         }
     }
 
     /// Why no more may go, if so.
     fn refuse(&self, is_empty: bool) -> Option<KeepReason> {
-        let Self { min_instances, max_removals_percent, .. } = *self;
-        // Empty ones use up their own share first, and then that of all.
-        let has_own_share = is_empty && self.empty_taken < self.empty_share;
-        if !has_own_share && self.of_share() >= self.share {
-            Some(KeepReason::MaxRemovals { max_removals_percent })
+        let empty = self.empty_taken + usize::from(is_empty);
+        let others = self.taken + 1 - empty;
+        if !self.allowances.permit(empty, others) {
+            let Allowance { decided_by, more_from, .. } = self.allowances.of(is_empty);
+            let (decided_by, more_from) = (decided_by.clone(), *more_from);
+            Some(KeepReason::MaxRemovals { decided_by, more_from })
         } else if self.taken >= self.above_minimum {
+            let min_instances = self.min_instances;
             Some(KeepReason::MinInstances { min_instances, service: None })
         } else {
             None
         }
     }
 
-    /// How many of those that go count towards the share of all.
-    fn of_share(&self) -> usize {
-        self.taken - self.empty_taken.min(self.empty_share)
+    /// Whether one more may go.
+    fn allow(&self, is_empty: bool) -> bool {
+        let empty = self.empty_taken + usize::from(is_empty);
+        self.taken < self.above_minimum && self.allowances.permit(empty, self.taken + 1 - empty)
     }
 
     /// Upper bound on how many more may go.
     fn left(&self) -> usize {
-        let most = self.above_minimum.min(self.share + self.empty_share);
-        most.saturating_sub(self.taken)
+        self.above_minimum.min(self.allowances.most()).saturating_sub(self.taken)
     }
-}
-
-/// A share of the usable instances. Rounded up, or a cluster of few instances could never lose one.
-fn share(usable: usize, percent: u32) -> usize {
-    let percent = usize::try_from(percent).unwrap_or(100).min(100);
-    (usable * percent).div_ceil(100)
 }
 
 /// A limit that can be reached.
@@ -175,6 +166,7 @@ impl Limits {
         policy: &Policy,
         model: &Model<D>,
         held: &BTreeMap<GroupName, Held>,
+        now: Timestamp,
     ) -> Self {
         let GroupMembership { groups, group_of, zone_of } =
             GroupMembership::new(inventory, model, held);
@@ -189,7 +181,7 @@ impl Limits {
                 .map(|&position| inventory.instances[position].weight)
                 .collect(),
             keep_zone_balance: policy.keep_zone_balance,
-            removals: Removals::new(inventory, policy, model.len()),
+            removals: Removals::new(inventory, policy, model.len(), now),
             is_empty: model
                 .origin
                 .iter()
@@ -249,7 +241,7 @@ impl Limits {
 
     /// Whether an instance may go as well.
     pub(crate) fn allows(&self, instance: InstanceIndex) -> bool {
-        self.removals.refuse(self.is_empty[instance]).is_none() && self.limit(instance).is_none()
+        self.removals.allow(self.is_empty[instance]) && self.limit(instance).is_none()
     }
 
     /// The first limit beside those of [`Removals`] that removing an instance would break. Cheap, as the search asks all the

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
+use crate::budgets::{Allowance, Allowances, Budgets, Defaults, DisruptionReason};
 use crate::ids::GroupName;
 
 /// The limits of a plan.
@@ -20,6 +21,8 @@ pub struct Policy {
     /// up, if nothing but daemon tasks is on them. Instances that drain already count here as well.
     /// Without meaning where `max_removals_percent` is 0: nothing goes then.
     pub max_empty_removals_percent: u32,
+    /// How many may go at some times or for some reasons, in place of those two shares.
+    pub budgets: Budgets,
     /// How many usable instances are always left.
     pub min_instances: usize,
     /// Younger instances are kept, and take no displaced tasks.
@@ -45,6 +48,27 @@ impl Policy {
     /// search has tighter budgets of its own that grow with the cluster. At it, the search ends
     /// with what it has found.
     pub const STEPS_MAX: u64 = 150_000_000;
+
+    /// The same without a cap on one sweep.
+    #[must_use]
+    pub fn without_cap(&self) -> Self {
+        Self { max_removals_percent: 100, budgets: Budgets::default(), ..self.clone() }
+    }
+
+    /// How many of so many usable instances may go for a reason. Those that drain already are to be
+    /// taken off.
+    pub fn allowance(&self, reason: DisruptionReason, usable: usize, now: Timestamp) -> Allowance {
+        let Self { max_removals_percent, max_empty_removals_percent, .. } = *self;
+        let defaults = Defaults { max_removals_percent, max_empty_removals_percent };
+        self.budgets.allowance(reason, usable, defaults, now)
+    }
+
+    /// How many of so many usable instances one sweep may remove while so many drain.
+    pub fn allowances(&self, usable: usize, draining: usize, now: Timestamp) -> Allowances {
+        let of = |reason| self.allowance(reason, usable, now);
+        let (consolidate, empty) = (of(DisruptionReason::Consolidate), of(DisruptionReason::Empty));
+        Allowances::new(consolidate, empty, draining)
+    }
 }
 
 impl Default for Policy {
@@ -54,6 +78,7 @@ impl Default for Policy {
             headroom_memory_percent: 20,
             max_removals_percent: 10,
             max_empty_removals_percent: 0,
+            budgets: Budgets::default(),
             min_instances: 1,
             min_instance_age: SignedDuration::from_secs(900),
             groups: None,

@@ -144,10 +144,12 @@ pub enum KeepReason {
         /// platform, or a zone with a subnet of theirs.
         service: Option<String>,
     },
-    /// The sweep removes its share of the cluster without it.
+    /// The sweep removes without it what it may.
     MaxRemovals {
-        /// That share, in percent.
-        max_removals_percent: u32,
+        /// What says how many it may remove: a setting and its share, or a budget.
+        decided_by: String,
+        /// From when on more may go, if that is known.
+        more_from: Option<Timestamp>,
     },
     /// The zones of its group would be less balanced without it.
     ZoneBalance,
@@ -268,9 +270,9 @@ impl fmt::Display for KeepReason {
                 let instances = count(*min_instances, "usable instance");
                 write!(f, "MIN_INSTANCES ({instances}) would not be left{}", within(service))
             }
-            Self::MaxRemovals { max_removals_percent } => {
-                let share = percent(*max_removals_percent);
-                write!(f, "MAX_REMOVALS_PERCENT ({share}) is used up")
+            Self::MaxRemovals { decided_by, more_from } => {
+                write!(f, "{decided_by} is used up")?;
+                more_from.map_or(Ok(()), |at| write!(f, "; more may go from {at} on"))
             }
             Self::ZoneBalance => {
                 f.write_str("its zone would be left with too few instances of its group")
@@ -347,8 +349,19 @@ mod tests {
                  subnets of service web let its tasks run",
             ),
             (
-                KeepReason::MaxRemovals { max_removals_percent: 10 },
+                KeepReason::MaxRemovals {
+                    decided_by: "MAX_REMOVALS_PERCENT (10 %)".to_owned(),
+                    more_from: None,
+                },
                 "MAX_REMOVALS_PERCENT (10 %) is used up",
+            ),
+            (
+                KeepReason::MaxRemovals {
+                    decided_by: "budget 2 of BUDGETS (0 instances)".to_owned(),
+                    more_from: Some(Timestamp::UNIX_EPOCH),
+                },
+                "budget 2 of BUDGETS (0 instances) is used up; more may go from \
+                 1970-01-01T00:00:00Z on",
             ),
             (headroom(HeadroomResource::Cpu), "HEADROOM_CPU_PERCENT (20 %) would not be left"),
             (

@@ -23,6 +23,7 @@ use crate::sweep::{FUNCTION, Sweep};
 const NO_TIME: &str = "no time was left; a later sweep goes on";
 const HELD: &str = "its group's hook holds it until it is empty";
 const EMPTY: &str = "nothing is left on it";
+const NOT_ANY_MORE: &str = "no more may go by now, as BUDGETS says; a later sweep goes on";
 const LATER: &str = "a later sweep terminates it, once it is empty";
 
 /// What a plan comes to that is left to a later sweep.
@@ -72,6 +73,7 @@ impl Sweep<'_> {
         let draining = inventory.instances.iter().filter(|instance| instance.is_draining());
         let draining = draining.filter_map(|instance| instance.group.clone()).collect();
         let cluster_groups = inventory.groups.clone();
+        let draining_before = inventory.instances.iter().filter(|i| i.is_draining()).count();
         let plan = revalidate(&planned, inventory, &self.policy, self.clock.now());
         // Asked before the first drain: a failure here has changed nothing yet.
         let holding = self.holding_groups(groups_to_ask(&plan, &cluster_groups)).await?;
@@ -79,12 +81,20 @@ impl Sweep<'_> {
         let to_remove: Vec<_> =
             plan.remove.iter().filter_map(|removal| candidates.get(&removal.instance_id)).collect();
         let mut outcomes = BTreeMap::new();
+        let usable = plan.headroom_before.instances;
+        let (mut empty, mut others) = (0, 0);
         for batch in to_remove.chunks(Ecs::SET_DRAINING_MAX) {
-            // Asked for each batch: a drain that is begun needs time to be taken back if it fails.
-            let removed = if self.has_time() {
+            empty += batch.iter().filter(|instance| instance.is_empty()).count();
+            others += batch.iter().filter(|instance| !instance.is_empty()).count();
+            // Asked for each batch: a budget's time may be over by now, and a drain that is begun
+            // needs time to be taken back if it fails.
+            let allowances = self.policy.allowances(usable, draining_before, self.clock.now());
+            let removed = if !self.has_time() {
+                postpone_batch(batch, NO_TIME)
+            } else if allowances.permit(empty, others) {
                 self.remove_batch(cluster, batch, &steps).await
             } else {
-                postpone_batch(batch)
+                postpone_batch(batch, NOT_ANY_MORE)
             };
             outcomes
                 .extend(removed.into_iter().map(|outcome| (outcome.instance_id.clone(), outcome)));
@@ -241,7 +251,7 @@ impl Sweep<'_> {
     }
 }
 
-fn postpone_batch(batch: &[&Instance]) -> Vec<RemovalOutcome> {
+fn postpone_batch(batch: &[&Instance], why: &str) -> Vec<RemovalOutcome> {
     let ids = batch.iter().map(|instance| &instance.instance_id);
-    ids.map(|id| outcome(id, OutcomeKind::Postponed, NO_TIME.to_owned())).collect()
+    ids.map(|id| outcome(id, OutcomeKind::Postponed, why.to_owned())).collect()
 }

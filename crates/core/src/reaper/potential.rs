@@ -11,16 +11,43 @@ use jiff::Timestamp;
 pub struct Potential {
     /// What it saves, and what no plan could exceed.
     pub saving: Saving,
-    /// The cap on one sweep, in percent: `MAX_REMOVALS_PERCENT`. `None` if that keeps nothing.
-    pub cap_percent: Option<u32>,
+    /// The cap on one sweep; `None` if that keeps nothing.
+    pub cap: Option<Cap>,
     /// How many instances might go as well, and were not read: others were better candidates.
     pub not_read: usize,
+}
+
+/// What caps one sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cap {
+    /// `MAX_REMOVALS_PERCENT`, in percent.
+    Share(u32),
+    /// `BUDGETS`.
+    Budgets,
+}
+
+impl Cap {
+    /// The setting that it is.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Self::Share(_) => "MAX_REMOVALS_PERCENT",
+            Self::Budgets => "BUDGETS",
+        }
+    }
+
+    fn of(policy: &Policy) -> Self {
+        if policy.budgets.is_empty() {
+            Self::Share(policy.max_removals_percent)
+        } else {
+            Self::Budgets
+        }
+    }
 }
 
 impl Potential {
     /// Plans once more, without a cap. `planned` is the plan with it, for the same inventory.
     pub fn new(planned: &Plan, inventory: &Inventory, policy: &Policy, now: Timestamp) -> Self {
-        let uncapped = Policy { max_removals_percent: 100, ..policy.clone() };
+        let uncapped = policy.without_cap();
         let saving = if uncapped == *policy {
             planned.saving
         } else {
@@ -35,7 +62,7 @@ impl Potential {
             } else {
                 Saving { bound: saving.bound, ..planned.saving }
             },
-            cap_percent: is_capped.then_some(policy.max_removals_percent),
+            cap: is_capped.then(|| Cap::of(policy)),
             not_read: not_read.count(),
         }
     }
@@ -63,12 +90,12 @@ mod tests {
         assert!((planned.saving.planned - 0.1).abs() < 1e-9, "{planned:?}");
         assert!((potential.saving.planned - 0.9).abs() < 1e-9, "{potential:?}");
         assert!(potential.saving.bound >= 0.9, "no cap is in the bound: {potential:?}");
-        assert_eq!(potential.cap_percent, Some(10));
+        assert_eq!(potential.cap, Some(Cap::Share(10)));
     }
 
     #[test]
     fn a_cap_that_keeps_nothing_is_none() {
         let (planned, potential) = potential(100);
-        assert_eq!((potential.saving, potential.cap_percent), (planned.saving, None));
+        assert_eq!((potential.saving, potential.cap), (planned.saving, None));
     }
 }

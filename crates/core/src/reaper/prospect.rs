@@ -3,7 +3,7 @@
 //!
 //! One sweep takes its share; people who weigh whether Ebb is worth it want to know the end.
 
-use ebb_planner::{Headroom, Instance, Inventory, Policy, plan, rehearse};
+use ebb_planner::{Headroom, Instance, Inventory, KeepReason, Plan, Policy, plan, rehearse};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::reaper::reading::as_a_sweep_reads;
@@ -32,6 +32,8 @@ pub struct Prospect {
     pub least_free_cpu_percent: f64,
     /// The least share of memory that is free after a sweep, in percent.
     pub least_free_memory_percent: f64,
+    /// For how long that takes, from the first sweep to the one after the last.
+    lasts: SignedDuration,
 }
 
 impl Prospect {
@@ -39,14 +41,17 @@ impl Prospect {
     /// drains already goes on to do so.
     pub fn new(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Self {
         let mut cluster = inventory.clone();
-        let (mut sweeps, mut tasks_moved) = (0, 0);
+        let (mut sweeps, mut tasks_moved, mut lasts) = (0, 0, SignedDuration::ZERO);
         let mut least = Least::default();
         let mut time = now;
         for _ in 0..SWEEPS_MAX {
             let planned = plan(&as_a_sweep_reads(&cluster, policy, time), policy, time);
             least.take(&planned.headroom_after);
             if planned.remove.is_empty() {
-                break;
+                // What a budget lets go later is waited for.
+                let Some(more_from) = more_from(&planned) else { break };
+                time = more_from;
+                continue;
             }
             // A drain that stalls is taken back, and is nothing to count on.
             let Some(rehearsal) = rehearse(&cluster, &planned, policy, time) else { break };
@@ -54,6 +59,7 @@ impl Prospect {
             tasks_moved += rehearsal.moves.len();
             cluster = rehearsal.inventory;
             time = time.checked_add(INTERVAL).unwrap_or(Timestamp::MAX);
+            lasts = time.duration_since(now);
         }
         let saved_microusd =
             cost(&inventory.instances).zip(cost(&cluster.instances)).map(|(all, left)| all - left);
@@ -65,13 +71,24 @@ impl Prospect {
             saved_microusd,
             least_free_cpu_percent: least.cpu_percent,
             least_free_memory_percent: least.memory_percent,
+            lasts,
         }
     }
 
-    /// For how long that takes, from one sweep to the next.
+    /// For how long that takes, from one sweep to the next, and while budgets let nothing go.
     pub fn lasts(&self) -> SignedDuration {
-        INTERVAL * i32::try_from(self.sweeps).unwrap_or(i32::MAX)
+        self.lasts
     }
+}
+
+/// From when on more may go than a plan removes, if a budget says so.
+fn more_from(plan: &Plan) -> Option<Timestamp> {
+    let reasons = plan.keep.iter().map(|kept| &kept.reason);
+    let times = reasons.filter_map(|reason| match reason {
+        KeepReason::MaxRemovals { more_from, .. } => *more_from,
+        _ => None,
+    });
+    times.min()
 }
 
 /// What instances cost per hour, if each has a price, and their sum is none that was made up.
@@ -124,5 +141,17 @@ mod tests {
         assert_eq!(prospect.saved_microusd, Some(300_000));
         assert!((prospect.saved - 0.3).abs() < 1e-9, "{prospect:?}");
         assert_eq!(prospect.lasts(), SignedDuration::from_mins(90));
+    }
+
+    #[test]
+    fn sweeps_wait_for_the_budget_that_lets_something_go() {
+        let ten = inventory((1..=10).map(instance).collect());
+        let nights = r#"[{"share": 10, "schedule": "0 22 * * *", "duration": "6h"}]"#;
+        let budgets = crate::reaper::budgets::setting::read(nights).unwrap();
+        let policy =
+            Policy { budgets, max_removals_percent: 0, min_instances: 7, ..Policy::default() };
+        let prospect = Prospect::new(&ten, &policy, NOW);
+        assert_eq!((prospect.sweeps, prospect.instances), (3, 3));
+        assert_eq!(prospect.lasts(), SignedDuration::from_mins(22 * 60 + 90));
     }
 }

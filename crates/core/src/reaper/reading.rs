@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::{GroupName, InstanceId};
+use crate::reaper::budgets::DisruptionReason;
 
 /// How many instances are read at least, if there are as many candidates: in a small cluster the
 /// share that may be removed is one or two, and the first candidates may all hold a task that may
@@ -18,23 +19,27 @@ const READ_MIN: usize = 20;
 const READ_PER_REMOVAL: usize = 3;
 
 /// How many of the candidates are read: enough to choose from, whatever the size of the cluster.
-fn reads_max(inventory: &Inventory, policy: &Policy) -> usize {
+fn reads_max(inventory: &Inventory, policy: &Policy, now: Timestamp) -> usize {
     let usable = inventory
         .instances
         .iter()
         .filter(|instance| instance.status == ContainerInstanceStatus::Active)
         .count();
-    let percent = usize::try_from(policy.max_removals_percent).unwrap_or(100);
-    let removals = (usable * percent).div_ceil(100);
-    // Nothing may go, so that no request need be spent on reading tasks.
-    if removals == 0 { 0 } else { READ_MIN.max(READ_PER_REMOVAL * removals) }
+    let may_go = |reason| policy.allowance(reason, usable, now).instances;
+    match (may_go(DisruptionReason::Consolidate), may_go(DisruptionReason::Empty)) {
+        // Nothing may go, so that no request need be spent on reading tasks.
+        (0, 0) => 0,
+        // The emptiest are read first.
+        (0, empty) => READ_MIN.max(empty),
+        (removals, _) => READ_MIN.max(READ_PER_REMOVAL * removals),
+    }
 }
 
 /// The instances whose tasks a sweep reads beside those of what drains, by their position in the
 /// inventory: the best of the candidates. To be asked about an inventory without tasks.
 pub fn candidates_to_read(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Vec<usize> {
     let mut candidates = candidates_to_inspect(inventory, policy, now);
-    candidates.truncate(reads_max(inventory, policy));
+    candidates.truncate(reads_max(inventory, policy, now));
     candidates
 }
 
@@ -71,11 +76,11 @@ pub fn unregistered_members(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reaper::testing::{group_name, id, instance, inventory};
+    use crate::reaper::testing::{NOW, group_name, id, instance, inventory};
 
     fn reads_max_of(instances: u64, max_removals_percent: u32) -> usize {
         let policy = Policy { max_removals_percent, ..Policy::default() };
-        reads_max(&inventory((0..instances).map(instance).collect()), &policy)
+        reads_max(&inventory((0..instances).map(instance).collect()), &policy, NOW)
     }
 
     #[test]
@@ -83,6 +88,15 @@ mod tests {
         assert_eq!(reads_max_of(5, 10), 20);
         assert_eq!(reads_max_of(300, 10), 90);
         assert_eq!(reads_max_of(300, 0), 0, "nothing may go: nothing is read");
+    }
+
+    #[test]
+    fn where_nothing_but_empty_ones_may_go_so_many_are_read() {
+        let budgets = crate::reaper::budgets::setting::read(
+            r#"[{"count": 0, "reasons": ["consolidate"]}, {"count": 30, "reasons": ["empty"]}]"#,
+        );
+        let policy = Policy { budgets: budgets.unwrap(), ..Policy::default() };
+        assert_eq!(reads_max(&inventory((0..300).map(instance).collect()), &policy, NOW), 30);
     }
 
     #[test]

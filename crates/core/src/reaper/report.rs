@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
 use crate::prices::PriceBasis;
-use crate::reaper::potential::Potential;
-use crate::reaper::settings::{MAX_REMOVALS_PERCENT, ReaperMode};
+use crate::reaper::potential::{Cap, Potential};
+use crate::reaper::settings::ReaperMode;
 use crate::vocabulary::vocabulary;
 use crate::words::{REASON_CHARS_MAX, cut};
 
@@ -141,7 +141,7 @@ impl ClusterReport {
                 "usd_per_hour": saving.planned_microusd.map(usd),
                 "price_sources": self.prices.sources,
                 "spot_known": !self.prices.spot_unknown,
-                "cap": potential.cap_percent.map(|_| MAX_REMOVALS_PERCENT),
+                "cap": potential.cap.map(Cap::setting),
                 "potential_percent": rounded(potential.saving.planned * 100.0),
                 "potential_usd_per_hour": potential.saving.planned_microusd.map(usd),
                 "bound_percent": rounded(potential.saving.bound * 100.0),

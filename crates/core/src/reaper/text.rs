@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use ebb_planner::{Headroom, Kept, Motion, Plan, Removal, Reserved, Saving};
 
 use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
-use crate::reaper::potential::Potential;
+use crate::reaper::potential::{Cap, Potential};
 use crate::reaper::report::{ClusterReport, RemovalOutcome, usd};
-use crate::reaper::settings::{MAX_REMOVALS_PERCENT, ReaperMode};
+use crate::reaper::settings::ReaperMode;
 use crate::words;
 
 /// How many ids follow a reason to keep instances; the others are counted. Enough to look one up.
@@ -211,13 +211,17 @@ fn saving_lines(plan: &Plan, potential: &Potential) -> Vec<String> {
     let this = format!("  This plan saves {}.", amount(&plan.saving));
     let bound =
         format!("No plan could save more than {}.", words::share(potential.saving.bound * 100.0));
-    let Some(cap) = potential.cap_percent else { return vec![format!("{this} {bound}")] };
+    let Some(cap) = potential.cap else { return vec![format!("{this} {bound}")] };
     let unread = match potential.not_read {
         0 => String::new(),
         number => format!(" (of {} the tasks were not read)", words::count(number, "instance")),
     };
+    let share = match cap {
+        Cap::Share(share) => format!(" ({})", words::percent(share)),
+        Cap::Budgets => String::new(),
+    };
     vec![
-        format!("{this} {MAX_REMOVALS_PERCENT} ({}) is its cap.", words::percent(cap)),
+        format!("{this} {}{share} is its cap.", cap.setting()),
         format!("  Without that cap one would save {}{unread}. {bound}", amount(&potential.saving)),
     ]
 }
@@ -306,7 +310,10 @@ mod tests {
                 "task 4f is standalone: nothing would start it elsewhere".to_owned(),
             ),
             KeepReason::MinInstances { min_instances: 3, service: None },
-            KeepReason::MaxRemovals { max_removals_percent: 10 },
+            KeepReason::MaxRemovals {
+                decided_by: "MAX_REMOVALS_PERCENT (10 %)".to_owned(),
+                more_from: None,
+            },
             KeepReason::ZoneBalance,
         ]);
         let headroom =
@@ -373,7 +380,7 @@ mod tests {
             },
             potential: Potential {
                 saving: Saving { planned: 0.428_571, bound: 0.5, planned_microusd: Some(979_200) },
-                cap_percent: Some(10),
+                cap: Some(Cap::Share(10)),
                 not_read: 1,
             },
             prices: PriceBasis {

@@ -74,7 +74,7 @@ pub fn way_out(
     instance_id: &InstanceId,
     now: Timestamp,
 ) -> WayOut {
-    let policy = Policy { max_removals_percent: 100, ..policy.clone() };
+    let policy = policy.without_cap();
     let mut world = World { inventory: inventory.clone(), policy };
     let mut changes = Vec::<Change>::new();
     for _ in 0..STEPS_MAX {

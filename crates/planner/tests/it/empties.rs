@@ -1,7 +1,10 @@
 //! What is empty has a share of its own in a sweep.
 
+use ebb_planner::budgets::{Budget, DisruptionReason};
 use ebb_planner::ecs::ContainerInstanceStatus;
-use ebb_planner::{Group, Instance, Inventory, Plan, Policy, RemoveReason, Task, TaskKind, plan};
+use ebb_planner::{
+    Amount, Group, Instance, Inventory, Plan, Policy, Removal, RemoveReason, Task, TaskKind, plan,
+};
 
 use crate::generate::{
     boundless, drain, empty, group_name, instance, is_usable, now, room, run, service, some_policy,
@@ -111,5 +114,51 @@ fn random_plans_keep_both_shares_and_are_not_planned_twice() {
         }
         let again = plan(&after, &policy, now());
         assert_eq!(again.remove, [], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_budget_takes_the_place_of_the_share_that_it_is_for() {
+    let budget = |amount, reason| Budget { amount, reasons: [reason].into(), window: None };
+    let (none, five) = (Amount::Percent(0), Amount::Instances(5));
+    let (empty, consolidate) = (DisruptionReason::Empty, DisruptionReason::Consolidate);
+    let going = |budgets: Vec<Budget>| {
+        let policy = Policy { budgets: budgets.into(), ..policy(10, 50) };
+        let planned = plan(&twenty(), &policy, now());
+        let empty = planned.remove.iter().filter(|removal| removal.reason == RemoveReason::Empty);
+        (empty.count(), planned.remove.len())
+    };
+    assert_eq!(
+        going(vec![]),
+        (12, 12),
+        "ten empty ones by their own share, and two by that of all"
+    );
+    assert_eq!(going(vec![budget(none, consolidate)]), (10, 10));
+    assert_eq!(going(vec![budget(five, empty)]).0, 5, "a budget of theirs is all they have");
+    assert_eq!(going(vec![budget(none, empty)]).0, 0);
+    assert_eq!(going(vec![budget(five, empty), budget(none, consolidate)]), (5, 5));
+    assert_eq!(going(vec![budget(five, consolidate)]), (12, 15));
+}
+
+#[test]
+fn random_plans_keep_their_budgets() {
+    for seed in 0..200 {
+        let size = usize::try_from(seed % 24).unwrap() + 1;
+        let inventory = wild(seed, size);
+        let [consolidate, empty] =
+            [seed % 4, seed % 5].map(|count| usize::try_from(count).unwrap());
+        let budgets =
+            [(consolidate, DisruptionReason::Consolidate), (empty, DisruptionReason::Empty)];
+        let budgets = budgets.map(|(count, reason)| Budget {
+            amount: Amount::Instances(count),
+            reasons: [reason].into(),
+            window: None,
+        });
+        let policy = Policy { budgets: Vec::from(budgets).into(), ..some_policy(seed, size) };
+        let planned = plan(&inventory, &policy, now());
+        let is_empty = |removal: &&Removal| removal.reason == RemoveReason::Empty;
+        let empties = planned.remove.iter().filter(is_empty).count();
+        assert!(empties <= empty, "seed {seed}");
+        assert!(planned.remove.len() - empties <= consolidate, "seed {seed}");
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
 
 mod assist;
+mod budgets;
 mod capacity_providers;
 mod days;
 mod empties;

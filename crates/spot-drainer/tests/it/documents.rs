@@ -179,7 +179,7 @@ fn reasons_to_stay() -> Vec<KeepReason> {
         KeepReason::Pinned(text.clone()),
         KeepReason::TargetCapacity { group, target_capacity: 100 },
         KeepReason::MinInstances { min_instances: 1, service: None },
-        KeepReason::MaxRemovals { max_removals_percent: 10 },
+        KeepReason::MaxRemovals { decided_by: text.clone(), more_from: None },
         KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20, service: None },
         KeepReason::ZoneBalance,
         KeepReason::NoRoom(text),
