@@ -20,6 +20,7 @@ pub mod revalidate;
 pub mod services;
 pub mod settings;
 pub mod subnets;
+pub mod tags;
 pub mod termination;
 #[cfg(test)]
 mod testing;
@@ -32,5 +33,5 @@ pub use self::notice::{Notice, notice};
 pub use self::potential::Potential;
 pub use self::prospect::Prospect;
 pub use self::report::{ClusterReport, OutcomeKind, RemovalOutcome};
-pub use self::text::{stranded_text, text};
+pub use self::text::{hold_text, stranded_text, text};
 pub use self::way_out::{Change, WayOut, way_out};

@@ -22,6 +22,7 @@ mod expression;
 mod findings;
 mod group_rules;
 mod headroom;
+mod hold;
 pub mod ids;
 mod index;
 mod instance_set;
@@ -54,9 +55,10 @@ use crate::eligibility::{Eligibility, eligibility};
 use crate::findings::Findings;
 pub use crate::group_rules::{group_may_shrink, kept_by_group};
 pub use crate::headroom::Headroom;
+pub use crate::hold::{FOREVER, HOLD_ATTRIBUTE, HOLD_TAG, Hold, HoldEnd, HoldScope};
 pub use crate::inventory::{
     CAPACITY_PROVIDER, EMPTIED_ATTRIBUTE, Group, Instance, Inventory, KEEP_ATTRIBUTE, KEEP_TAG,
-    ManagedScaling, Service, Strategy, Task, TaskKind,
+    KEEP_TASKS_TAG, ManagedScaling, Service, Strategy, Task, TaskKind,
 };
 pub use crate::landing::landing_places;
 use crate::limits::Limits;
@@ -84,7 +86,7 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
         let plan = plan_eligible(inventory, policy, &eligibility);
         let undone = undone_groups(inventory, &plan);
         if undone.is_empty() {
-            return plan;
+            return Plan { holds: inventory.holds(now), ..plan };
         }
         eligibility.hold(inventory, undone);
     }

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::auto_scaling::LifecycleState;
 use crate::ecs::ContainerInstanceStatus;
+use crate::hold::Hold;
 use crate::ids::GroupName;
 use crate::inventory::{KEEP_ATTRIBUTE, KEEP_TAG};
 use crate::words::{count, percent, seconds};
@@ -104,6 +105,8 @@ pub enum KeepReason {
     Unhealthy,
     /// Its group protects it from scale-in.
     ProtectedFromScaleIn,
+    /// Somebody holds its cluster, its group or itself.
+    Held(Hold),
     /// It, or its group, is marked to be kept.
     Keep,
     /// An AWS service owns its group. The text names that service.
@@ -199,6 +202,7 @@ impl KeepReason {
             Self::NotInService(_) => "not_in_service",
             Self::Unhealthy => "unhealthy",
             Self::ProtectedFromScaleIn => "protected_from_scale_in",
+            Self::Held(_) => "held",
             Self::Keep => "keep",
             Self::GroupOwned(..) => "group_owned",
             Self::NotTaken { .. } => "not_taken",
@@ -239,6 +243,7 @@ impl fmt::Display for KeepReason {
             Self::NotInService(state) => write!(f, "its lifecycle state in its group is {state}"),
             Self::Unhealthy => f.write_str("its group holds it for unhealthy"),
             Self::ProtectedFromScaleIn => f.write_str("its group protects it from scale-in"),
+            Self::Held(hold) => hold.fmt(f),
             Self::Keep => write!(
                 f,
                 "its attribute {KEEP_ATTRIBUTE}, or the tag {KEEP_TAG} of its group, asks to keep it"

@@ -69,6 +69,7 @@ pub(crate) fn service(number: usize, [cpu, memory_mib]: [i64; 2]) -> Service {
         maximum_percent: 200,
         in_flight: 0,
         tasks_to_rebalance: None,
+        keep_tasks: false,
         unclear: None,
     }
 }
@@ -81,6 +82,7 @@ pub(crate) fn cluster(instances: Vec<Instance>, services: Vec<Service>) -> Inven
         instances,
         groups: BTreeMap::from([(GroupName::new("group"), group)]),
         services,
+        hold_until: None,
     }
 }
 

@@ -11,9 +11,10 @@ use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::reaper::planned::LEFT_TO_ECS;
 use ebb_core::reaper::revalidate::revalidate;
+use ebb_core::reaper::tags::hold_until;
 use ebb_core::reaper::termination::{AfterDrain, groups_to_ask, is_still_empty, steps_after_drain};
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
-use ebb_planner::{Instance, Plan};
+use ebb_planner::{Hold, HoldScope, Instance, Plan};
 use tracing::{info, warn};
 
 use crate::follow_up::{outcome, outcome_kind};
@@ -79,12 +80,15 @@ impl Sweep<'_> {
         let to_remove: Vec<_> =
             plan.remove.iter().filter_map(|removal| candidates.get(&removal.instance_id)).collect();
         let mut outcomes = BTreeMap::new();
-        for batch in to_remove.chunks(Ecs::SET_DRAINING_MAX) {
-            // Asked for each batch: a drain that is begun needs time to be taken back if it fails.
-            let removed = if self.has_time() {
-                self.remove_batch(cluster, batch, &steps).await
-            } else {
-                postpone_batch(batch)
+        for (number, batch) in to_remove.chunks(Ecs::SET_DRAINING_MAX).enumerate() {
+            // The first one follows upon a look at all of the cluster.
+            let held = if number == 0 { None } else { self.held_meanwhile(cluster).await };
+            let removed = match held {
+                // Asked for each batch: a drain that is begun needs time to be taken back if it
+                // fails.
+                None if self.has_time() => self.remove_batch(cluster, batch, &steps).await,
+                None => postpone_batch(batch, NO_TIME),
+                Some(why) => postpone_batch(batch, &why),
             };
             outcomes
                 .extend(removed.into_iter().map(|outcome| (outcome.instance_id.clone(), outcome)));
@@ -95,6 +99,20 @@ impl Sweep<'_> {
             .filter_map(|removal| outcomes.remove(&removal.instance_id))
             .collect();
         Ok((plan, in_order))
+    }
+
+    /// Why the rest of a plan is not begun, if somebody holds the cluster by now: whoever wants a
+    /// sweep to stop need not wait for its end. It costs a call for each batch but the first.
+    async fn held_meanwhile(&self, cluster: &Cluster) -> Option<String> {
+        match self.clients.ecs.cluster(cluster).await {
+            Ok(description) => {
+                let scope = HoldScope::Cluster(cluster.name().to_owned());
+                let hold = Hold::read(scope, hold_until(&description.tags)?, self.clock.now());
+                hold.map(|hold| hold.to_string())
+            }
+            // What could not be read does not say that nobody holds it.
+            Err(error) => Some(Problem::from(error).text),
+        }
     }
 
     async fn remove_batch(
@@ -242,7 +260,7 @@ impl Sweep<'_> {
     }
 }
 
-fn postpone_batch(batch: &[&Instance]) -> Vec<RemovalOutcome> {
+fn postpone_batch(batch: &[&Instance], why: &str) -> Vec<RemovalOutcome> {
     let ids = batch.iter().map(|instance| &instance.instance_id);
-    ids.map(|id| outcome(id, OutcomeKind::Postponed, NO_TIME.to_owned())).collect()
+    ids.map(|id| outcome(id, OutcomeKind::Postponed, why.to_owned())).collect()
 }

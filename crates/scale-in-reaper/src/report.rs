@@ -7,7 +7,9 @@ use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{Clients, Clock, Problem, notify};
 use ebb_core::reaper::request::Request;
 use ebb_core::reaper::settings::ReaperSettings;
-use ebb_core::reaper::{Answer, ClusterReport, Notice, OutcomeKind, notice, stranded_text, text};
+use ebb_core::reaper::{
+    Answer, ClusterReport, Notice, OutcomeKind, hold_text, notice, stranded_text, text,
+};
 use tracing::{info, warn};
 
 use crate::sweep::FUNCTION;
@@ -27,6 +29,9 @@ pub(crate) async fn report(
 ) {
     for report in &answer.clusters {
         info!(ecs.cluster = report.plan.cluster.name(), "{}", text(report));
+        for hold in report.plan.holds.iter().filter(|hold| hold.is_unclear()) {
+            warn!(ecs.cluster = report.plan.cluster.name(), "{}", hold_text(hold));
+        }
         if let Some(stranded) = stranded_text(report) {
             warn!(ecs.cluster = report.plan.cluster.name(), "{stranded}");
         }

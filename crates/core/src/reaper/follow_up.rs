@@ -258,7 +258,9 @@ impl MarkedInstance<'_> {
         let Some((name, group)) = self.group() else {
             return reactivate("it is not in an Auto Scaling group any more".to_owned());
         };
-        if let Some(reason) = kept_by_group(self.instance, group, self.policy) {
+        if let Some(reason) =
+            kept_by_group(self.instance, group, self.inventory, self.policy, self.now)
+        {
             return reactivate(reason.to_string());
         }
         // 3. What the load needs comes back, whatever has come of the drain.
@@ -791,6 +793,7 @@ mod tests {
             maximum_percent: 200,
             in_flight: 1,
             tasks_to_rebalance: None,
+            keep_tasks: false,
             unclear: None,
         }];
         inventory.instances[0].tasks = Some(vec![task(TaskKind::Service(0))]);

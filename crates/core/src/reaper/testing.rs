@@ -59,6 +59,7 @@ pub(crate) fn inventory(instances: Vec<Instance>) -> Inventory {
         instances,
         groups: [(group_name(), group)].into(),
         services: Vec::new(),
+        hold_until: None,
     }
 }
 

@@ -8,6 +8,7 @@ mod empties;
 mod events;
 mod faults;
 mod follow_ups;
+mod holds;
 mod hooks;
 mod interruptions;
 mod metrics;
