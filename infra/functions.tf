@@ -27,6 +27,8 @@ locals {
     REAPER_MODE                = var.reaper_mode
     HEADROOM_CPU_PERCENT       = tostring(var.headroom_cpu_percent)
     HEADROOM_MEMORY_PERCENT    = tostring(var.headroom_memory_percent)
+    HEADROOM_LARGEST_TASKS     = tostring(var.headroom_largest_tasks)
+    HEADROOM_TASKS             = var.headroom_tasks == null ? null : jsonencode(var.headroom_tasks)
     MAX_REMOVALS_PERCENT       = tostring(var.max_removals_percent)
     MAX_EMPTY_REMOVALS_PERCENT = tostring(var.max_empty_removals_percent)
     MIN_INSTANCES              = tostring(var.min_instances)
@@ -71,7 +73,8 @@ locals {
       # A cluster of thousands is planned at once.
       memory = 256
       settings = [
-        "ECS_CLUSTERS", "DRY_RUN", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
+        "ECS_CLUSTERS", "DRY_RUN", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT",
+        "HEADROOM_LARGEST_TASKS", "HEADROOM_TASKS", "MAX_REMOVALS_PERCENT",
         "MAX_EMPTY_REMOVALS_PERCENT", "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "MANAGED_SCALING",
         "ALLOW_MANAGED_SCALING", "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
       ]

@@ -99,6 +99,7 @@ run "the_saved_queries_are_those_of_the_runbook" {
 run "settings_are_texts_that_the_functions_read" {
   variables {
     instance_prices       = { "m7g.large" = 0.0898 }
+    headroom_tasks        = { web = 3 }
     managed_scaling       = "assist"
     hop_seconds           = 120
     drain_timeout_seconds = 3600
@@ -111,6 +112,8 @@ run "settings_are_texts_that_the_functions_read" {
       REAPER_MODE                = "plan"
       HEADROOM_CPU_PERCENT       = "20"
       HEADROOM_MEMORY_PERCENT    = "20"
+      HEADROOM_LARGEST_TASKS     = "0"
+      HEADROOM_TASKS             = "{\"web\":3}"
       MAX_REMOVALS_PERCENT       = "10"
       MAX_EMPTY_REMOVALS_PERCENT = "50"
       MIN_INSTANCES              = "1"

@@ -29,6 +29,8 @@ run "wrong_values_first_of_each" {
     reaper_mode                    = "on"
     headroom_cpu_percent           = 91
     headroom_memory_percent        = -1
+    headroom_largest_tasks         = 1001
+    headroom_tasks                 = { "back office" = 1 }
     max_removals_percent           = 101
     max_empty_removals_percent     = 101
     min_instances                  = -1
@@ -76,6 +78,8 @@ run "wrong_values_first_of_each" {
     var.reaper_mode,
     var.headroom_cpu_percent,
     var.headroom_memory_percent,
+    var.headroom_largest_tasks,
+    var.headroom_tasks,
     var.max_removals_percent,
     var.max_empty_removals_percent,
     var.min_instances,
@@ -119,6 +123,7 @@ run "wrong_values_second_of_each" {
     lifecycle_hooks                = ["ebb-drain,team-drain"]
     drain_timeout_seconds          = 59
     poll_interval_seconds          = 1.5
+    headroom_tasks                 = { web = 0 }
     instance_prices                = { large = 1 }
     reserved_concurrency           = { spot-drainer = 0 }
     hook_heartbeat_timeout_seconds = 60
@@ -132,6 +137,7 @@ run "wrong_values_second_of_each" {
     var.lifecycle_hooks,
     var.drain_timeout_seconds,
     var.poll_interval_seconds,
+    var.headroom_tasks,
     var.instance_prices,
     var.reserved_concurrency,
     var.hook_heartbeat_timeout_seconds,

@@ -5,6 +5,7 @@
 mod answer;
 pub mod capacity_providers;
 pub mod follow_up;
+mod lacking_room;
 pub mod managed_scaling;
 pub mod network_interfaces;
 pub mod never_joined;

@@ -43,8 +43,10 @@ mod rng;
 mod room;
 mod safe;
 mod subject;
+mod task_room;
 #[cfg(test)]
 mod testing;
+mod wanted;
 pub mod words;
 
 use jiff::Timestamp;
@@ -67,9 +69,10 @@ pub use crate::managed_scaling::{is_kept_as_spare, spare_instances};
 use crate::model::Model;
 use crate::order::gentle_order;
 pub use crate::plan::{Kept, Motion, Plan, Removal, Reserved, Saving};
-pub use crate::policy::Policy;
+pub use crate::policy::{Policy, TaskHeadroom};
 pub use crate::reason::{HeadroomResource, KeepReason, RemoveReason};
 pub use crate::rehearsal::{Move, Rehearsal, rehearse};
+pub use crate::task_room::{TaskRoom, task_rooms};
 
 /// Plans the removal of instances from a cluster.
 ///
@@ -113,7 +116,7 @@ fn plan_in_dimensions<const D: usize>(
 ) -> Plan {
     // The inventory in numbers: usable instances, and kinds of interchangeable tasks. From here on
     // nothing is read from text.
-    let mut model = Model::<D>::new(inventory, eligibility);
+    let mut model = Model::<D>::new(inventory, eligibility, &policy.task_headroom);
     // Candidates with a task that fits nowhere else stop being candidates before anything is
     // priced: the bound is closer to the truth without them. Gives that task's kind for each.
     let unplaceable = model.prune();

@@ -164,6 +164,15 @@ pub enum KeepReason {
         /// platform, or a zone with a subnet of theirs.
         service: Option<String>,
     },
+    /// There would not be room for so many more tasks without it.
+    TaskHeadroom {
+        /// Their service.
+        service: String,
+        /// How many.
+        tasks: u32,
+        /// Whether they are wanted as the largest of the cluster, and not by their name.
+        largest: bool,
+    },
     /// Its tasks would not fit on what stays, or not surely. The text names what stands in the way.
     NoRoom(String),
 }
@@ -215,6 +224,7 @@ impl KeepReason {
             Self::MaxRemovals { .. } => "max_removals",
             Self::ZoneBalance => "zone_balance",
             Self::Headroom { .. } => "headroom",
+            Self::TaskHeadroom { .. } => "task_headroom",
             Self::NoRoom(_) => "no_room",
         }
     }
@@ -284,8 +294,21 @@ impl fmt::Display for KeepReason {
                 let (setting, share) = (resource.setting(), percent(*share));
                 write!(f, "{setting} ({share}) would not be left{}", within(service))
             }
+            Self::TaskHeadroom { service, tasks, largest: true } => write!(
+                f,
+                "{}, the largest there is, would not be left (HEADROOM_LARGEST_TASKS)",
+                more_tasks(*tasks, service)
+            ),
+            Self::TaskHeadroom { service, tasks, largest: false } => {
+                write!(f, "{} would not be left (HEADROOM_TASKS)", more_tasks(*tasks, service))
+            }
         }
     }
+}
+
+/// The room that would be lost: "room for 2 more tasks of service web".
+fn more_tasks(tasks: u32, service: &str) -> String {
+    format!("room for {} of service {service}", count(tasks, "more task"))
 }
 
 /// Where a limit is reached, if not in all of the cluster.

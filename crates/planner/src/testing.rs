@@ -99,5 +99,6 @@ pub(crate) fn boundless() -> Policy {
 
 /// The model of a cluster.
 pub(crate) fn model<const D: usize>(inventory: &Inventory) -> Model<D> {
-    Model::new(inventory, &eligibility(inventory, &boundless(), now()))
+    let policy = boundless();
+    Model::new(inventory, &eligibility(inventory, &policy, now()), &policy.task_headroom)
 }

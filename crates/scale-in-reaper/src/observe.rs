@@ -248,6 +248,8 @@ impl Sweep<'_> {
                 with_tasks.contains(service.name.as_str())
                     || service.in_flight(tasks_leaving(service, &on_draining)) > 0
                     || is_uneven(service)
+                    // What room is kept for must be known, although none of its tasks was read.
+                    || self.wants_room_for(service)
             })
             .collect();
         let requirements = self.task_requirements(&relevant).await?;
@@ -264,6 +266,12 @@ impl Sweep<'_> {
             confine_to_subnets(service, &description.subnets, &subnet_zones);
         }
         Ok(relevant)
+    }
+
+    /// Whether room may be wanted for a task of a service. One that runs none is not looked at.
+    fn wants_room_for(&self, service: &ServiceDescription) -> bool {
+        (service.desired > 0 || service.running > 0)
+            && self.policy.task_headroom.may_ask_for(&service.name)
     }
 
     /// The Availability Zones of these services' subnets. If EC2 cannot be asked they are not known
@@ -360,7 +368,9 @@ impl Sweep<'_> {
             .enumerate()
             .filter(|(_, service)| service.distinct_instance)
             .filter(|(_, service)| {
-                service.in_flight > 0 || with_tasks.contains(service.name.as_str())
+                service.in_flight > 0
+                    || with_tasks.contains(service.name.as_str())
+                    || self.policy.task_headroom.may_ask_for(&service.name)
             })
             .map(|(index, service)| (index, service.name.clone()))
             .collect();

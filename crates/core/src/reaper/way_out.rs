@@ -16,8 +16,9 @@ use crate::auto_scaling::LifecycleState;
 use crate::ids::InstanceId;
 use crate::reaper::managed_scaling::ManagedScalingMode;
 use crate::reaper::settings::{
-    ALLOW_STANDALONE_TASKS, AUTO_SCALING_GROUPS, HEADROOM_CPU_PERCENT, HEADROOM_MEMORY_PERCENT,
-    MANAGED_SCALING, MIN_INSTANCE_AGE_SECONDS, MIN_INSTANCES,
+    ALLOW_STANDALONE_TASKS, AUTO_SCALING_GROUPS, HEADROOM_CPU_PERCENT, HEADROOM_LARGEST_TASKS,
+    HEADROOM_MEMORY_PERCENT, HEADROOM_TASKS, MANAGED_SCALING, MIN_INSTANCE_AGE_SECONDS,
+    MIN_INSTANCES,
 };
 use crate::words::{count, percent};
 
@@ -212,6 +213,9 @@ impl World {
             }
             KeepReason::Held(hold) => vec![self.without_hold(hold)],
             KeepReason::Keep => vec![self.without_keep(instance_id)],
+            KeepReason::TaskHeadroom { service, tasks, largest } => {
+                self.with_less_task_headroom(service, *tasks, *largest)
+            }
             KeepReason::Pinned(_) => self.unpinned(instance_id),
             KeepReason::NoRoom(_) => self.emptied(instance_id),
             // Nothing that somebody could change leads on from these.
@@ -242,6 +246,28 @@ impl World {
                 self.with_policy(change, |policy| set(policy, least))
             })
             .collect()
+    }
+
+    /// One task less at a time, and none in the end.
+    fn with_less_task_headroom(
+        &self,
+        service: &str,
+        tasks: u32,
+        largest: bool,
+    ) -> Vec<(Change, Self)> {
+        let less = [tasks.saturating_sub(1), tasks / 2, 0].into_iter();
+        less.map(|less| {
+            if largest {
+                let change = Change::setting(HEADROOM_LARGEST_TASKS, less);
+                self.with_policy(change, |policy| policy.task_headroom.largest = less)
+            } else {
+                let change = Change::setting(&format!("{HEADROOM_TASKS} for {service}"), less);
+                self.with_policy(change, |policy| {
+                    policy.task_headroom.by_service.insert(service.to_owned(), less);
+                })
+            }
+        })
+        .collect()
     }
 
     /// A hold with an end is waited for; whoever wrote it may take it off.
@@ -411,11 +437,13 @@ fn services_on(instance: &Instance) -> BTreeSet<usize> {
 
 #[cfg(test)]
 mod tests {
-    use ebb_planner::{Group, ManagedScaling, Task};
+    use ebb_planner::{Group, ManagedScaling, Task, TaskHeadroom};
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::reaper::testing::{NOW, group_name, id, instance, inventory, resources};
+    use crate::reaper::testing::{
+        NOW, group_name, id, instance, inventory, resources, service, task,
+    };
 
     fn two() -> Inventory {
         let mut inventory = inventory(vec![instance(1), instance(2)]);
@@ -505,6 +533,24 @@ mod tests {
                 true
             )
         );
+    }
+
+    #[test]
+    fn room_for_whole_tasks_and_tasks_that_are_kept_are_named() {
+        let mut cluster = two();
+        cluster.services = vec![service([1_500, 1_000])];
+        let task_headroom = TaskHeadroom { largest: 2, ..TaskHeadroom::default() };
+        let policy = Policy { task_headroom, ..Policy::default() };
+        let fewer = vec!["HEADROOM_LARGEST_TASKS at 1".to_owned()];
+        assert_eq!(changes(&cluster, &policy), (fewer, true));
+
+        cluster.services[0].keep_tasks = true;
+        // Or else that one goes, as nothing is on it.
+        cluster.instances[1].protected_from_scale_in = true;
+        cluster.instances[0].tasks = Some(vec![task(TaskKind::Service(0))]);
+        cluster.instances[0].remaining = Some(resources(548, 6_680));
+        let moved = vec!["the tag ebb:keep-tasks taken off service web".to_owned()];
+        assert_eq!(changes(&cluster, &Policy::default()), (moved, true));
     }
 
     #[test]

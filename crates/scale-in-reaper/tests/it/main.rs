@@ -20,3 +20,4 @@ mod simulation;
 mod start;
 mod stories;
 mod support;
+mod task_rooms;

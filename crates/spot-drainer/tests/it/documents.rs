@@ -184,6 +184,7 @@ fn reasons_to_stay() -> Vec<KeepReason> {
         KeepReason::MinInstances { min_instances: 1, service: None },
         KeepReason::MaxRemovals { max_removals_percent: 10 },
         KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20, service: None },
+        KeepReason::TaskHeadroom { service: text.clone(), tasks: 1, largest: true },
         KeepReason::ZoneBalance,
         KeepReason::NoRoom(text),
     ]
@@ -216,6 +217,7 @@ fn is_listed(reason: &KeepReason) -> bool {
         | KeepReason::MinInstances { .. }
         | KeepReason::MaxRemovals { .. }
         | KeepReason::Headroom { .. }
+        | KeepReason::TaskHeadroom { .. }
         | KeepReason::ZoneBalance
         | KeepReason::NoRoom(_) => true,
     }
