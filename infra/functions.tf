@@ -30,6 +30,8 @@ locals {
     REAPER_MODE                = var.reaper_mode
     HEADROOM_CPU_PERCENT       = tostring(var.headroom_cpu_percent)
     HEADROOM_MEMORY_PERCENT    = tostring(var.headroom_memory_percent)
+    HEADROOM_LARGEST_TASKS     = tostring(var.headroom_largest_tasks)
+    HEADROOM_TASKS             = var.headroom_tasks == null ? null : jsonencode(var.headroom_tasks)
     MAX_REMOVALS_PERCENT       = tostring(var.max_removals_percent)
     MAX_EMPTY_REMOVALS_PERCENT = tostring(var.max_empty_removals_percent)
     BUDGETS                    = length(var.budgets) == 0 ? null : jsonencode(local.budgets)
@@ -52,9 +54,12 @@ locals {
     "spot-drainer" = {
       description = "Drains ECS container instances on interruption notices"
       # A notice gives two minutes, and the queue delivers again after as much as this.
-      timeout  = 30
-      memory   = 128
-      settings = ["ECS_CLUSTERS", "DRY_RUN", "DRAIN_ON_REBALANCE", "FALLBACK_ASG", "NOTIFICATION_TOPIC_ARN", "NOTIFICATION_FORMAT", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER"]
+      timeout = 30
+      memory  = 128
+      settings = [
+        "ECS_CLUSTERS", "DRY_RUN", "DRAIN_ON_REBALANCE", "FALLBACK_ASG", "NOTIFICATION_TOPIC_ARN",
+        "NOTIFICATION_FORMAT", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
+      ]
       # These two count with direct delivery; the queue has its own. A notice is worth two minutes.
       retries           = 2
       event_age_seconds = 120
@@ -66,7 +71,8 @@ locals {
       memory  = 128
       settings = [
         "ECS_CLUSTERS", "LIFECYCLE_HOOKS", "DRY_RUN", "DRAIN_TIMEOUT_SECONDS", "POLL_INTERVAL_SECONDS", "HOP_SECONDS",
-        "ON_TIMEOUT", "STANDALONE_TASKS", "NOTIFICATION_TOPIC_ARN", "NOTIFICATION_FORMAT", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
+        "ON_TIMEOUT", "STANDALONE_TASKS", "NOTIFICATION_TOPIC_ARN", "NOTIFICATION_FORMAT", "METRICS_NAMESPACE",
+        "METRICS_BY_CLUSTER",
       ]
       # Lambda's defaults. A message that waits for a free slot is still worth handling: the hook holds the instance.
       retries           = 2
@@ -78,10 +84,11 @@ locals {
       # A cluster of thousands is planned at once.
       memory = 256
       settings = [
-        "ECS_CLUSTERS", "DRY_RUN", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
-        "MAX_EMPTY_REMOVALS_PERCENT", "BUDGETS", "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "MANAGED_SCALING",
-        "ALLOW_MANAGED_SCALING", "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "NOTIFICATION_FORMAT",
-        "NOTIFY_PLANS", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
+        "ECS_CLUSTERS", "DRY_RUN", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT",
+        "HEADROOM_LARGEST_TASKS", "HEADROOM_TASKS", "MAX_REMOVALS_PERCENT", "MAX_EMPTY_REMOVALS_PERCENT", "BUDGETS",
+        "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "MANAGED_SCALING",
+        "ALLOW_MANAGED_SCALING", "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN",
+        "NOTIFICATION_TOPIC_ARN", "NOTIFICATION_FORMAT", "NOTIFY_PLANS", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
       ]
       # Lambda's default is two. The next sweep is the better retry, as it looks at the world afresh.
       retries           = 0

@@ -169,7 +169,7 @@ locals {
         ]
         resources = ["*"]
       },
-      # The default strategy of a cluster, if a service leaves its capacity to it.
+      # Its tags, which may hold it, and its default strategy.
       { sid = "DescribeClusters", when = true, actions = ["ecs:DescribeClusters"], scope = "clusters" },
       # All of them are asked for, and AWS does not say which resource that is.
       { sid = "DescribeCapacityProviders", when = true, actions = ["ecs:DescribeCapacityProviders"], resources = ["*"] },

@@ -286,6 +286,34 @@ variable "headroom_memory_percent" {
   }
 }
 
+variable "headroom_largest_tasks" {
+  description = "For how many more of a cluster's largest task there must be room after a removal, each as a whole on one instance, beside the shares."
+  type        = number
+  default     = 0
+  nullable    = false
+
+  validation {
+    condition     = var.headroom_largest_tasks >= 0 && var.headroom_largest_tasks <= 1000 && floor(var.headroom_largest_tasks) == var.headroom_largest_tasks
+    error_message = "headroom_largest_tasks must be a whole number from 0 to 1000."
+  }
+}
+
+variable "headroom_tasks" {
+  description = "For how many more tasks of a service there must be room after a removal, each as a whole on one instance: `{ web = 3 }`. Null: for none by name."
+  type        = map(number)
+  default     = null
+
+  validation {
+    condition     = var.headroom_tasks == null ? true : alltrue([for service, tasks in var.headroom_tasks : can(regex("^[A-Za-z0-9_-]{1,255}$", service)) && tasks >= 1 && tasks <= 1000 && floor(tasks) == tasks])
+    error_message = "headroom_tasks must give names of services a whole number of tasks from 1 to 1000."
+  }
+  validation {
+    # Lambda allows 4 KB for all of a function's environment.
+    condition     = var.headroom_tasks == null ? true : length(jsonencode(var.headroom_tasks)) <= 1000
+    error_message = "headroom_tasks is too long for a function's environment (1000 characters as JSON). Name the services that matter."
+  }
+}
+
 variable "max_removals_percent" {
   description = "Share of a cluster's usable container instances that one sweep may remove, in percent, rounded up to whole instances."
   type        = number

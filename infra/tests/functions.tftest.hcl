@@ -99,6 +99,7 @@ run "the_saved_queries_are_those_of_the_runbook" {
 run "settings_are_texts_that_the_functions_read" {
   variables {
     instance_prices = { "m7g.large" = 0.0898 }
+    headroom_tasks  = { web = 3 }
     budgets = [
       { share = 0, schedule = "0 9 * * MON-FRI", time_zone = "Europe/Berlin", duration = "8h" },
       { count = 3, reasons = ["consolidate"] },
@@ -115,6 +116,8 @@ run "settings_are_texts_that_the_functions_read" {
       REAPER_MODE                = "plan"
       HEADROOM_CPU_PERCENT       = "20"
       HEADROOM_MEMORY_PERCENT    = "20"
+      HEADROOM_LARGEST_TASKS     = "0"
+      HEADROOM_TASKS             = "{\"web\":3}"
       MAX_REMOVALS_PERCENT       = "10"
       MAX_EMPTY_REMOVALS_PERCENT = "50"
       BUDGETS                    = "[{\"duration\":\"8h\",\"schedule\":\"0 9 * * MON-FRI\",\"share\":0,\"time_zone\":\"Europe/Berlin\"},{\"count\":3,\"reasons\":[\"consolidate\"]}]"

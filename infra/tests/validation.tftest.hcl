@@ -30,6 +30,8 @@ run "wrong_values_first_of_each" {
     reaper_mode                    = "on"
     headroom_cpu_percent           = 91
     headroom_memory_percent        = -1
+    headroom_largest_tasks         = 1001
+    headroom_tasks                 = { "back office" = 1 }
     max_removals_percent           = 101
     max_empty_removals_percent     = 101
     budgets                        = [{ share = 101, count = 5001, reasons = [], schedule = "cron(0 9 * * ? *)", time_zone = "UTC+1!", duration = "8" }, { time_zone = "UTC" }]
@@ -80,6 +82,8 @@ run "wrong_values_first_of_each" {
     var.reaper_mode,
     var.headroom_cpu_percent,
     var.headroom_memory_percent,
+    var.headroom_largest_tasks,
+    var.headroom_tasks,
     var.max_removals_percent,
     var.max_empty_removals_percent,
     var.budgets,
@@ -125,6 +129,7 @@ run "wrong_values_second_of_each" {
     lifecycle_hooks                = ["ebb-drain,team-drain"]
     drain_timeout_seconds          = 59
     poll_interval_seconds          = 1.5
+    headroom_tasks                 = { web = 0 }
     instance_prices                = { large = 1 }
     reserved_concurrency           = { spot-drainer = 0 }
     role_arns                      = { hooks = "arn:aws-cn:iam::111122223333:user/hooks" }
@@ -139,6 +144,7 @@ run "wrong_values_second_of_each" {
     var.lifecycle_hooks,
     var.drain_timeout_seconds,
     var.poll_interval_seconds,
+    var.headroom_tasks,
     var.instance_prices,
     var.reserved_concurrency,
     var.hook_heartbeat_timeout_seconds,

@@ -12,10 +12,12 @@ mod ecs_client;
 mod failures;
 mod inventory;
 mod services;
+mod tags;
 mod task_definitions;
 mod task_protection;
 mod tasks;
 
+pub use self::clusters::ClusterDescription;
 pub use self::draining::DrainResult;
 pub use self::ecs_client::Ecs;
 pub use self::tasks::PlacedTask;

@@ -24,7 +24,7 @@ pub use auto_scaling::{
 };
 pub use clients::Clients;
 pub use ec2::Ec2;
-pub use ecs::{DrainResult, Ecs, PlacedTask};
+pub use ecs::{ClusterDescription, DrainResult, Ecs, PlacedTask};
 pub use error::{AwsError, AwsErrorKind};
 pub use functions::{DeployedPackage, Functions};
 pub use invocation::{

@@ -171,6 +171,12 @@ pub struct PolicyOptions {
     /// Memory to leave free, in percent (HEADROOM_MEMORY_PERCENT)
     #[arg(long, value_name = "PERCENT")]
     pub headroom_memory: Option<String>,
+    /// More of the largest task to leave room for (HEADROOM_LARGEST_TASKS)
+    #[arg(long, value_name = "NUMBER")]
+    pub headroom_largest_tasks: Option<String>,
+    /// More tasks of services to leave room for, as JSON (HEADROOM_TASKS)
+    #[arg(long, value_name = "JSON")]
+    pub headroom_tasks: Option<String>,
     /// Share of a cluster that one sweep may remove, in percent (MAX_REMOVALS_PERCENT)
     #[arg(long, value_name = "PERCENT")]
     pub max_removals: Option<String>,
@@ -206,6 +212,8 @@ impl PolicyOptions {
         match variable {
             settings::HEADROOM_CPU_PERCENT => self.headroom_cpu.clone(),
             settings::HEADROOM_MEMORY_PERCENT => self.headroom_memory.clone(),
+            settings::HEADROOM_LARGEST_TASKS => self.headroom_largest_tasks.clone(),
+            settings::HEADROOM_TASKS => self.headroom_tasks.clone(),
             settings::MAX_REMOVALS_PERCENT => self.max_removals.clone(),
             settings::MAX_EMPTY_REMOVALS_PERCENT => self.max_empty_removals.clone(),
             settings::BUDGETS => self.budgets.clone(),
@@ -256,9 +264,11 @@ impl PolicyOptions {
 }
 
 /// What a policy may differ by.
-const POLICY_SETTINGS: [&str; 10] = [
+const POLICY_SETTINGS: [&str; 12] = [
     settings::HEADROOM_CPU_PERCENT,
     settings::HEADROOM_MEMORY_PERCENT,
+    settings::HEADROOM_LARGEST_TASKS,
+    settings::HEADROOM_TASKS,
     settings::MAX_REMOVALS_PERCENT,
     settings::MAX_EMPTY_REMOVALS_PERCENT,
     settings::BUDGETS,

@@ -15,6 +15,7 @@ pub mod reaper;
 mod robustness;
 pub mod settings;
 pub mod spot;
+mod unique_object;
 mod vocabulary;
 pub mod words;
 #[cfg(test)]

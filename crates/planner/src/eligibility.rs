@@ -12,16 +12,16 @@ use crate::ecs::{ContainerInstanceStatus, Resources};
 use crate::expression::Expression;
 use crate::group_rules;
 use crate::ids::{GroupName, InstanceId};
-use crate::inventory::{Group, Instance, Inventory, Service, Task, TaskKind};
+use crate::inventory::{Group, Instance, Inventory, KEEP_TASKS_TAG, Service, Task, TaskKind};
 use crate::pattern::Patterns;
 use crate::policy::Policy;
 use crate::reason::KeepReason;
 
 /// What a rule looks at.
 pub(crate) struct Facts<'a> {
+    inventory: &'a Inventory,
     instance: &'a Instance,
     group: Option<&'a Group>,
-    services: &'a [Service],
     unclear: &'a [Option<String>],
     mentions: usize,
     policy: &'a Policy,
@@ -32,7 +32,7 @@ pub(crate) struct Facts<'a> {
 pub(crate) type Rule = fn(&Facts<'_>) -> Option<KeepReason>;
 
 /// The rules, in the order in which they are asked.
-pub(crate) const RULES: [Rule; 19] = [
+pub(crate) const RULES: [Rule; 20] = [
     // What cannot be true comes first: no other rule can be trusted then.
     contradiction,
     // What ECS says.
@@ -46,6 +46,7 @@ pub(crate) const RULES: [Rule; 19] = [
     unhealthy,
     protected_from_scale_in,
     // What its owner says.
+    held,
     keep,
     group_owned,
     group_unavailable,
@@ -111,9 +112,9 @@ pub(crate) fn eligibility(inventory: &Inventory, policy: &Policy, now: Timestamp
     let unclear = unclear(inventory, &constraints);
     let verdicts = inventory.instances.iter().map(|instance| {
         let facts = Facts {
+            inventory,
             instance,
             group: instance.group.as_ref().and_then(|name| inventory.groups.get(name)),
-            services: &inventory.services,
             unclear: &unclear,
             mentions: mentions[&instance.instance_id],
             policy,
@@ -237,7 +238,7 @@ fn contradiction_text(facts: &Facts<'_>) -> Option<String> {
         return Some(impossible);
     }
     let tasks = instance.tasks.as_ref().map_or(0, Vec::len);
-    if facts.services.len() > COUNT_MAX || tasks > COUNT_MAX {
+    if facts.inventory.services.len() > COUNT_MAX || tasks > COUNT_MAX {
         return Some(format!("more than {COUNT_MAX} services or tasks"));
     }
     if !(1..=AMOUNT_MAX).contains(&instance.weight) {
@@ -271,7 +272,7 @@ fn impossible_amounts(registered: Resources, remaining: Resources) -> Option<Str
 fn impossible_demand(facts: &Facts<'_>) -> Option<String> {
     for task in facts.instance.tasks.iter().flatten() {
         let TaskKind::Service(index) = task.kind else { continue };
-        let Some(service) = facts.services.get(index) else {
+        let Some(service) = facts.inventory.services.get(index) else {
             return Some("a task belongs to a service that was not read".to_owned());
         };
         let mut amounts = service.demand.to_array().into_iter();
@@ -304,6 +305,10 @@ fn ecs_managed(facts: &Facts<'_>) -> Option<KeepReason> {
 
 fn unhealthy(facts: &Facts<'_>) -> Option<KeepReason> {
     facts.instance.unhealthy.then_some(KeepReason::Unhealthy)
+}
+
+fn held(facts: &Facts<'_>) -> Option<KeepReason> {
+    facts.inventory.hold_on(facts.instance, facts.now).map(KeepReason::Held)
 }
 
 fn keep(facts: &Facts<'_>) -> Option<KeepReason> {
@@ -390,7 +395,7 @@ fn pins(task: &Task, facts: &Facts<'_>) -> Option<String> {
             Some(format!("task {id} belongs to a service that could not be read"))
         }
         TaskKind::Service(index) => {
-            let service = facts.services.get(index)?;
+            let service = facts.inventory.services.get(index)?;
             immovable(service, facts.unclear[index].as_ref(), task.protected)
                 .map(|why| format!("task {id} of service {} {why}", service.name))
         }
@@ -401,6 +406,9 @@ fn pins(task: &Task, facts: &Facts<'_>) -> Option<String> {
 fn immovable(service: &Service, unclear: Option<&String>, protected: bool) -> Option<String> {
     if protected {
         return Some("is protected from scale-in".to_owned());
+    }
+    if service.keep_tasks {
+        return Some(format!("is to stay where it is: its service has the tag {KEEP_TASKS_TAG}"));
     }
     // Neither may a task stop before its replacement runs, nor may the replacement start before.
     // Source: ECS Developer Guide, container-instance-draining.

@@ -38,6 +38,7 @@ impl<const D: usize> Findings<'_, D> {
             keep: self.kept(),
             headroom_before: headroom(self.model, |_| false),
             headroom_after: headroom(self.model, |instance| self.safe.is_removed[instance]),
+            holds: Vec::new(),
             reserved: self.reserved(),
             saving: self.saving(),
             steps: self.steps,

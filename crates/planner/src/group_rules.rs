@@ -5,8 +5,10 @@
 //! them again of instances that drain already, as groups and settings change meanwhile. Whether
 //! other instances may go as well is for `limits` to say.
 
+use jiff::Timestamp;
+
 use crate::ids::GroupName;
-use crate::inventory::{Group, Instance};
+use crate::inventory::{Group, Instance, Inventory};
 use crate::policy::Policy;
 use crate::reason::KeepReason;
 
@@ -15,9 +17,16 @@ use crate::reason::KeepReason;
 ///
 /// Leaves out what passes by itself: a process that is suspended just now ([`Group::unavailable`]),
 /// an instance that is too young.
-pub fn kept_by_group(instance: &Instance, group: &Group, policy: &Policy) -> Option<KeepReason> {
+pub fn kept_by_group(
+    instance: &Instance,
+    group: &Group,
+    inventory: &Inventory,
+    policy: &Policy,
+    now: Timestamp,
+) -> Option<KeepReason> {
     not_in_service(instance)
         .or_else(|| protected_from_scale_in(instance, Some(group)))
+        .or_else(|| inventory.hold_on(instance, now).map(KeepReason::Held))
         .or_else(|| keep(instance, Some(group)))
         .or_else(|| group_owned(instance.group.as_ref()?, group))
         .or_else(|| group_not_allowed(instance.group.as_ref()?, policy))

@@ -23,6 +23,8 @@ pub struct Inventory {
     pub groups: BTreeMap<GroupName, Group>,
     /// The replica services of the cluster. Tasks name theirs by its index.
     pub services: Vec<Service>,
+    /// The value of the cluster's tag [`crate::HOLD_TAG`], if it has that.
+    pub hold_until: Option<String>,
 }
 
 impl Inventory {
@@ -94,6 +96,8 @@ pub const CAPACITY_PROVIDER: &str = "ebb.capacity-provider";
 pub const KEEP_TAG: &str = "ebb:keep";
 /// The attribute of container instances that are never removed, whatever its value.
 pub const KEEP_ATTRIBUTE: &str = "ebb.keep";
+/// The tag of services whose tasks stay where they are, whatever its value.
+pub const KEEP_TASKS_TAG: &str = "ebb:keep-tasks";
 /// The attribute of a drained container instance that is left for ECS to take: when it was first
 /// seen without tasks. It stays on one that ECS did not take.
 pub const EMPTIED_ATTRIBUTE: &str = "ebb.emptied";
@@ -224,6 +228,8 @@ pub struct Service {
     /// How many of its tasks Availability Zone rebalancing has yet to move until they are even;
     /// `None` if ECS does not rebalance it (ECS Developer Guide, service-rebalancing).
     pub tasks_to_rebalance: Option<u64>,
+    /// Whether it bears the tag [`KEEP_TASKS_TAG`].
+    pub keep_tasks: bool,
     /// Why nothing can be said about where its tasks may run, if so.
     pub unclear: Option<String>,
 }
@@ -256,6 +262,8 @@ pub struct Group {
     pub owner: Option<String>,
     /// Whether it bears the tag [`KEEP_TAG`].
     pub tagged_keep: bool,
+    /// The value of its tag [`crate::HOLD_TAG`], if it has that.
+    pub hold_until: Option<String>,
     /// Why it may not be shrunk just now, if so: a suspended process, an instance refresh.
     pub unavailable: Option<String>,
 }

@@ -14,7 +14,7 @@ use crate::index::{Numbered, ServiceIndex};
 use crate::inventory::Inventory;
 use crate::model::Model;
 use crate::plan::Plan;
-use crate::policy::Policy;
+use crate::policy::{Policy, TaskHeadroom};
 
 /// By service, as its index in [`Inventory::services`]: the instances that stay and have room for
 /// one task of it now, pass its constraints and hold nothing in conflict with it; in the order of
@@ -28,7 +28,7 @@ pub fn landing_places(
     now: Timestamp,
 ) -> BTreeMap<usize, Vec<InstanceId>> {
     let eligibility = eligibility(inventory, policy, now);
-    let model = Model::<DIMENSIONS>::new(inventory, &eligibility);
+    let model = Model::<DIMENSIONS>::new(inventory, &eligibility, &TaskHeadroom::default());
     let removed: BTreeSet<&InstanceId> =
         plan.remove.iter().map(|removal| &removal.instance_id).collect();
     let places_by_kind: Vec<Vec<InstanceId>> = model

@@ -24,6 +24,7 @@ mod expression;
 mod findings;
 mod group_rules;
 mod headroom;
+mod hold;
 pub mod ids;
 mod index;
 mod instance_set;
@@ -44,8 +45,10 @@ mod rng;
 mod room;
 mod safe;
 mod subject;
+mod task_room;
 #[cfg(test)]
 mod testing;
+mod wanted;
 pub mod words;
 
 use jiff::Timestamp;
@@ -57,9 +60,10 @@ use crate::eligibility::{Eligibility, eligibility};
 use crate::findings::Findings;
 pub use crate::group_rules::{group_may_shrink, kept_by_group};
 pub use crate::headroom::Headroom;
+pub use crate::hold::{FOREVER, HOLD_ATTRIBUTE, HOLD_TAG, Hold, HoldEnd, HoldScope};
 pub use crate::inventory::{
     CAPACITY_PROVIDER, EMPTIED_ATTRIBUTE, Group, Instance, Inventory, KEEP_ATTRIBUTE, KEEP_TAG,
-    ManagedScaling, Service, Strategy, Task, TaskKind,
+    KEEP_TASKS_TAG, ManagedScaling, Service, Strategy, Task, TaskKind,
 };
 pub use crate::landing::landing_places;
 use crate::limits::Limits;
@@ -68,9 +72,10 @@ pub use crate::managed_scaling::{is_kept_as_spare, spare_instances};
 use crate::model::Model;
 use crate::order::gentle_order;
 pub use crate::plan::{Kept, Motion, Plan, Removal, Reserved, Saving};
-pub use crate::policy::Policy;
+pub use crate::policy::{Policy, TaskHeadroom};
 pub use crate::reason::{HeadroomResource, KeepReason, RemoveReason};
 pub use crate::rehearsal::{Move, Rehearsal, rehearse};
+pub use crate::task_room::{TaskRoom, task_rooms};
 
 /// Plans the removal of instances from a cluster.
 ///
@@ -87,7 +92,7 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
         let plan = plan_eligible(inventory, policy, &eligibility, now);
         let undone = undone_groups(inventory, &plan);
         if undone.is_empty() {
-            return plan;
+            return Plan { holds: inventory.holds(now), ..plan };
         }
         eligibility.hold(inventory, undone);
     }
@@ -120,7 +125,7 @@ fn plan_in_dimensions<const D: usize>(
 ) -> Plan {
     // The inventory in numbers: usable instances, and kinds of interchangeable tasks. From here on
     // nothing is read from text.
-    let mut model = Model::<D>::new(inventory, eligibility);
+    let mut model = Model::<D>::new(inventory, eligibility, &policy.task_headroom);
     // Candidates with a task that fits nowhere else stop being candidates before anything is
     // priced: the bound is closer to the truth without them. Gives that task's kind for each.
     let unplaceable = model.prune();

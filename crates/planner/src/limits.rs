@@ -15,6 +15,7 @@ use crate::model::Model;
 use crate::policy::Policy;
 use crate::reach::{ReachLimit, Shortage};
 use crate::reason::{HeadroomResource, KeepReason};
+use crate::task_room::TaskRoomLimit;
 
 /// What is left of each limit, and what removing each instance takes of it.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub(crate) struct Limits {
     spare_taken: Table<InstanceIndex, [i64; 2]>,
     /// The limits of parts of the cluster.
     reaches: Vec<ReachLimit>,
+    /// The limits of room for whole tasks; none unless the policy asks for some.
+    task_rooms: Vec<TaskRoomLimit>,
 }
 
 /// How many instances may go, whatever they are.
@@ -100,6 +103,8 @@ enum Limit {
     Zones,
     /// Of a part of the cluster, by its position.
     Reach(usize, Shortage),
+    /// Of wanted tasks, by their position.
+    TaskRoom(usize),
 }
 
 /// The limits of one group.
@@ -198,6 +203,7 @@ impl Limits {
                 .iter()
                 .map(|reach| ReachLimit::new(reach, policy, model))
                 .collect(),
+            task_rooms: TaskRoomLimit::all(inventory, model),
         }
     }
 
@@ -217,6 +223,11 @@ impl Limits {
             }
             Limit::Headroom(resource) => self.headroom_reason(resource, None),
             Limit::Zones => KeepReason::ZoneBalance,
+            Limit::TaskRoom(position) => {
+                let wanted = self.task_rooms[position].wanted();
+                let service = wanted.service.clone();
+                KeepReason::TaskHeadroom { service, tasks: wanted.wanted, largest: wanted.largest }
+            }
             Limit::Reach(reach, shortage) => {
                 let service = Some(self.reaches[reach].service.clone());
                 match shortage {
@@ -269,7 +280,12 @@ impl Limits {
         let shortage = reaches.find_map(|(reach, limit)| {
             limit.shortage(instance).map(|shortage| Limit::Reach(reach, shortage))
         });
-        shortage.or_else(|| self.unbalances_zones(instance).then_some(Limit::Zones))
+        shortage
+            .or_else(|| {
+                let mut rooms = self.task_rooms.iter();
+                rooms.position(|room| room.is_short_without(instance)).map(Limit::TaskRoom)
+            })
+            .or_else(|| self.unbalances_zones(instance).then_some(Limit::Zones))
     }
 
     /// Whether the zone of an instance would be too far behind another of its group's without it.
@@ -285,6 +301,7 @@ impl Limits {
         self.removals.taken += 1;
         self.removals.empty_taken += usize::from(self.is_empty[instance]);
         self.reaches.iter_mut().for_each(|reach| reach.take(instance));
+        self.task_rooms.iter_mut().for_each(|room| room.take(instance));
         self.change(instance, 1);
     }
 
@@ -293,6 +310,7 @@ impl Limits {
         self.removals.taken -= 1;
         self.removals.empty_taken -= usize::from(self.is_empty[instance]);
         self.reaches.iter_mut().for_each(|reach| reach.give_back(instance));
+        self.task_rooms.iter_mut().for_each(|room| room.give_back(instance));
         self.change(instance, -1);
     }
 

@@ -4,6 +4,7 @@
 //! tasks that need the same and may run on the same instances are interchangeable. All amounts are
 //! integers: no rounding decides whether a task fits.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -16,6 +17,8 @@ use crate::index::{
 };
 use crate::instance_set::InstanceSet;
 use crate::inventory::{Instance, Inventory, Service, TaskKind};
+use crate::policy::TaskHeadroom;
+use crate::wanted::Wanted;
 
 /// Amounts in each dimension. Eligibility keeps them far below the range of the type.
 pub(crate) type Amounts<const D: usize> = [i32; D];
@@ -48,6 +51,8 @@ pub(crate) struct Model<const D: usize> {
     pub(crate) priced: bool,
     /// The kinds of tasks.
     pub(crate) kinds: Table<KindIndex, Kind<D>>,
+    /// The tasks that room is wanted for.
+    pub(crate) wanted: Vec<Wanted>,
     /// Where the platform and the subnets of some services let tasks run.
     pub(crate) reaches: Vec<Reach>,
     /// The kind of each service; `None` if no task of it is to be placed.
@@ -128,7 +133,11 @@ const PRICE_MAX: u64 = 1 << 40;
 
 impl<const D: usize> Model<D> {
     /// Puts the inventory into numbers.
-    pub(crate) fn new(inventory: &Inventory, eligibility: &Eligibility) -> Self {
+    pub(crate) fn new(
+        inventory: &Inventory,
+        eligibility: &Eligibility,
+        task_headroom: &TaskHeadroom,
+    ) -> Self {
         let instances = &inventory.instances;
         // By id, so that nothing depends on the order of the inventory.
         let mut positions: Vec<usize> = (0..instances.len()).collect();
@@ -140,8 +149,9 @@ impl<const D: usize> Model<D> {
             origin.iter().map(|&position| eligibility.kept[position].is_none()).collect();
         let service_tasks =
             Counts::new(origin.iter().map(|&position| services_of(&instances[position])));
+        let wanted = wanted_services::<D>(inventory, &classes, task_headroom);
         let Kinds { kinds, kind_of, keys } =
-            Kinds::new(inventory, &classes, &candidate, &service_tasks);
+            Kinds::new(inventory, &classes, &candidate, &service_tasks, &wanted);
         let movable = Counts::new(candidate.enumerate().map(|(instance, can_go)| {
             // Tasks of what stays do not move: they hold their room, which `free` does not count.
             let services = if *can_go { service_tasks.of(instance) } else { &[] };
@@ -159,6 +169,13 @@ impl<const D: usize> Model<D> {
             value: origin.iter().map(|&position| values.value(&instances[position])).collect(),
             value_total: instances.iter().map(|instance| values.value(instance)).sum(),
             priced: values.are_prices,
+            wanted: wanted
+                .into_iter()
+                .filter_map(|WantedService { service, tasks, largest }| {
+                    let kind = kind_of[ServiceIndex::new(service)]?;
+                    Some(Wanted { kind, service, tasks, largest })
+                })
+                .collect(),
             kinds,
             kind_of,
             key_holders: key_holders(inventory, origin, &keys, &service_tasks),
@@ -435,11 +452,12 @@ impl<const D: usize> Kinds<D> {
         classes: &Classes,
         candidate: &Table<InstanceIndex, bool>,
         service_tasks: &Counts<ServiceIndex>,
+        wanted: &[WantedService],
     ) -> Self {
         let mut services_by_traits = BTreeMap::<KindTraits<D>, Vec<usize>>::new();
         let ranks = ranks(&inventory.services);
         let zones = inventory.instances.iter().map(|instance| &instance.zone).collect();
-        for service in services_to_place(inventory, &ranks, candidate, service_tasks) {
+        for service in services_to_place(inventory, &ranks, candidate, service_tasks, wanted) {
             let Service { demand, minimum_healthy_percent, .. } = inventory.services[service];
             let choices = classes.choices(service);
             let keys = conflict_keys(&inventory.services[service], ranks[service]);
@@ -501,14 +519,15 @@ fn rebalances(service: &Service, zones: &BTreeSet<&String>) -> bool {
         && zones.iter().copied().filter(|zone| may_be_in(zone)).count() > 1
 }
 
-/// The services with tasks that would move or that are on their way, by name, so that nothing
-/// depends on the order of the inventory. Where no instance is usable, nothing finds a place; so it
-/// is with more services than can be numbered.
+/// The services with tasks that would move, that are on their way, or that room is wanted for, by
+/// name, so that nothing depends on the order of the inventory. Where no instance is usable, nothing
+/// finds a place; so it is with more services than can be numbered.
 fn services_to_place(
     inventory: &Inventory,
     ranks: &[usize],
     candidate: &Table<InstanceIndex, bool>,
     service_tasks: &Counts<ServiceIndex>,
+    wanted: &[WantedService],
 ) -> Vec<usize> {
     // No instance is usable: there is no class to run on, and nothing to plan.
     if candidate.len() == 0 {
@@ -519,6 +538,9 @@ fn services_to_place(
         for &(service, _) in service_tasks.of(instance) {
             moves[service] = true;
         }
+    }
+    for wanted in wanted {
+        moves[ServiceIndex::new(wanted.service)] = true;
     }
     let mut services: Vec<usize> = (0..inventory.services.len())
         .filter(|&service| {
@@ -546,6 +568,52 @@ fn sum(inventory: &Inventory, services: &[usize], count: fn(&Service) -> u64) ->
     let counts = services.iter().map(|&service| count(&inventory.services[service]));
     let total = counts.fold(0, u64::saturating_add);
     u32::try_from(total).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX)
+}
+
+/// A service that room is wanted for.
+struct WantedService {
+    service: usize,
+    tasks: u32,
+    largest: bool,
+}
+
+/// The services that room is wanted for: those with the largest task by some dimension, and those that
+/// are named. What fits on no instance, not even on an empty one, is not the largest.
+fn wanted_services<const D: usize>(
+    inventory: &Inventory,
+    classes: &Classes,
+    task_headroom: &TaskHeadroom,
+) -> Vec<WantedService> {
+    if task_headroom.is_empty() {
+        return Vec::new();
+    }
+    let services = &inventory.services;
+    let demands: Vec<Amounts<D>> = services.iter().map(|service| narrow(service.demand)).collect();
+    let mut wanted = BTreeMap::new();
+    for dimension in (0..D).filter(|_| task_headroom.largest > 0) {
+        let mut largest: Vec<usize> =
+            (0..services.len()).filter(|&service| demands[service][dimension] > 0).collect();
+        // By what it holds in all where that is equal, and then by name: the plan must not depend on
+        // the order of the inventory.
+        largest.sort_by_key(|&service| {
+            let total: i64 = demands[service].iter().map(|&amount| i64::from(amount)).sum();
+            (Reverse((demands[service][dimension], total)), &services[service].name)
+        });
+        let fits_somewhere = |&service: &usize| {
+            let mut choices = classes.choices(service).into_iter().map(Table::from);
+            choices.any(|allowed| could_run(inventory, classes, &demands[service], &allowed))
+        };
+        if let Some(service) = largest.into_iter().find(fits_somewhere) {
+            wanted.insert((service, true), task_headroom.largest);
+        }
+    }
+    for (position, service) in services.iter().enumerate() {
+        if let Some(&tasks) = task_headroom.by_service.get(&service.name).filter(|it| **it > 0) {
+            wanted.insert((position, false), tasks);
+        }
+    }
+    let wanted = wanted.into_iter();
+    wanted.map(|((service, largest), tasks)| WantedService { service, tasks, largest }).collect()
 }
 
 /// Whether a task fits on an instance, were it empty. What does not is not on its way: it would hold

@@ -2,6 +2,7 @@
 
 use crate::ecs::Resources;
 use crate::headroom::Headroom;
+use crate::hold::Hold;
 use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use crate::reason::{KeepReason, RemoveReason};
 
@@ -18,6 +19,8 @@ pub struct Plan {
     pub headroom_before: Headroom,
     /// What is spare on usable instances after, wherever ECS places what moves.
     pub headroom_after: Headroom,
+    /// Who holds what, as far as people are to be told of it.
+    pub holds: Vec<Hold>,
     /// The services that the headroom leaves room for, beside that which is free: most tasks first.
     pub reserved: Vec<Reserved>,
     /// What the plan saves, and what no plan could exceed.

@@ -1,6 +1,6 @@
 //! What the operator allows a sweep to do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,6 +14,8 @@ pub struct Policy {
     pub headroom_cpu_percent: u32,
     /// The share of memory on usable instances that must be free after the plan, in percent.
     pub headroom_memory_percent: u32,
+    /// The tasks that there must be room for after the plan, beside those shares.
+    pub task_headroom: TaskHeadroom,
     /// The share of the usable instances that one sweep may remove, in percent, rounded up.
     /// Instances that drain already count.
     pub max_removals_percent: u32,
@@ -41,6 +43,29 @@ pub struct Policy {
     /// on any machine. A step is one container instance examined for one kind of task: a
     /// nanosecond or two.
     pub steps_max: u64,
+}
+
+/// More tasks that there is to be room for, each as a whole on an instance that may run it, and all
+/// of them at once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TaskHeadroom {
+    /// How many of the largest task of the cluster's replica services: of that with the most CPU, and
+    /// likewise of that with the most memory, if that is another one.
+    pub largest: u32,
+    /// How many of a service, by its name. One that a cluster does not have asks for nothing there.
+    pub by_service: BTreeMap<String, u32>,
+}
+
+impl TaskHeadroom {
+    /// Whether it asks for nothing.
+    pub fn is_empty(&self) -> bool {
+        self.largest == 0 && self.by_service.values().all(|tasks| *tasks == 0)
+    }
+
+    /// Whether it may ask for a task of this service: its tasks are to be known then.
+    pub fn may_ask_for(&self, service: &str) -> bool {
+        self.largest > 0 || self.by_service.get(service).is_some_and(|tasks| *tasks > 0)
+    }
 }
 
 impl Policy {
@@ -76,6 +101,7 @@ impl Default for Policy {
         Self {
             headroom_cpu_percent: 20,
             headroom_memory_percent: 20,
+            task_headroom: TaskHeadroom::default(),
             max_removals_percent: 10,
             max_empty_removals_percent: 0,
             budgets: Budgets::default(),

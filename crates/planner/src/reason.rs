@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::auto_scaling::LifecycleState;
 use crate::ecs::ContainerInstanceStatus;
+use crate::hold::Hold;
 use crate::ids::GroupName;
 use crate::inventory::{KEEP_ATTRIBUTE, KEEP_TAG};
 use crate::words::{count, percent, seconds};
@@ -104,6 +105,8 @@ pub enum KeepReason {
     Unhealthy,
     /// Its group protects it from scale-in.
     ProtectedFromScaleIn,
+    /// Somebody holds its cluster, its group or itself.
+    Held(Hold),
     /// It, or its group, is marked to be kept.
     Keep,
     /// An AWS service owns its group. The text names that service.
@@ -163,6 +166,15 @@ pub enum KeepReason {
         /// platform, or a zone with a subnet of theirs.
         service: Option<String>,
     },
+    /// There would not be room for so many more tasks without it.
+    TaskHeadroom {
+        /// Their service.
+        service: String,
+        /// How many.
+        tasks: u32,
+        /// Whether they are wanted as the largest of the cluster, and not by their name.
+        largest: bool,
+    },
     /// Its tasks would not fit on what stays, or not surely. The text names what stands in the way.
     NoRoom(String),
 }
@@ -201,6 +213,7 @@ impl KeepReason {
             Self::NotInService(_) => "not_in_service",
             Self::Unhealthy => "unhealthy",
             Self::ProtectedFromScaleIn => "protected_from_scale_in",
+            Self::Held(_) => "held",
             Self::Keep => "keep",
             Self::GroupOwned(..) => "group_owned",
             Self::NotTaken { .. } => "not_taken",
@@ -213,6 +226,7 @@ impl KeepReason {
             Self::MaxRemovals { .. } => "max_removals",
             Self::ZoneBalance => "zone_balance",
             Self::Headroom { .. } => "headroom",
+            Self::TaskHeadroom { .. } => "task_headroom",
             Self::NoRoom(_) => "no_room",
         }
     }
@@ -241,6 +255,7 @@ impl fmt::Display for KeepReason {
             Self::NotInService(state) => write!(f, "its lifecycle state in its group is {state}"),
             Self::Unhealthy => f.write_str("its group holds it for unhealthy"),
             Self::ProtectedFromScaleIn => f.write_str("its group protects it from scale-in"),
+            Self::Held(hold) => hold.fmt(f),
             Self::Keep => write!(
                 f,
                 "its attribute {KEEP_ATTRIBUTE}, or the tag {KEEP_TAG} of its group, asks to keep it"
@@ -281,8 +296,21 @@ impl fmt::Display for KeepReason {
                 let (setting, share) = (resource.setting(), percent(*share));
                 write!(f, "{setting} ({share}) would not be left{}", within(service))
             }
+            Self::TaskHeadroom { service, tasks, largest: true } => write!(
+                f,
+                "{}, the largest there is, would not be left (HEADROOM_LARGEST_TASKS)",
+                more_tasks(*tasks, service)
+            ),
+            Self::TaskHeadroom { service, tasks, largest: false } => {
+                write!(f, "{} would not be left (HEADROOM_TASKS)", more_tasks(*tasks, service))
+            }
         }
     }
+}
+
+/// The room that would be lost: "room for 2 more tasks of service web".
+fn more_tasks(tasks: u32, service: &str) -> String {
+    format!("room for {} of service {service}", count(tasks, "more task"))
 }
 
 /// Where a limit is reached, if not in all of the cluster.

@@ -15,7 +15,7 @@ use crate::index::{Numbered, Table};
 use crate::inventory::{Instance, Inventory, Service, Task, TaskKind};
 use crate::model::Model;
 use crate::plan::Plan;
-use crate::policy::Policy;
+use crate::policy::{Policy, TaskHeadroom};
 use crate::replay::Replay;
 
 /// A plan that was carried out in thought.
@@ -49,7 +49,7 @@ pub fn rehearse(
     now: Timestamp,
 ) -> Option<Rehearsal> {
     let eligibility = eligibility(inventory, policy, now);
-    let model = Model::<4>::new(inventory, &eligibility);
+    let model = Model::<4>::new(inventory, &eligibility, &TaskHeadroom::default());
     let with_room_for = model.kinds.iter().map(|kind| model.with_room_for(kind)).collect();
     let going: BTreeSet<_> = plan.remove.iter().map(|removal| &removal.instance_id).collect();
     let is_going = |position: usize| going.contains(&inventory.instances[position].instance_id);

@@ -69,6 +69,7 @@ pub(crate) fn service(number: usize, [cpu, memory_mib]: [i64; 2]) -> Service {
         maximum_percent: 200,
         in_flight: 0,
         tasks_to_rebalance: None,
+        keep_tasks: false,
         unclear: None,
     }
 }
@@ -81,6 +82,7 @@ pub(crate) fn cluster(instances: Vec<Instance>, services: Vec<Service>) -> Inven
         instances,
         groups: BTreeMap::from([(GroupName::new("group"), group)]),
         services,
+        hold_until: None,
     }
 }
 
@@ -97,5 +99,6 @@ pub(crate) fn boundless() -> Policy {
 
 /// The model of a cluster.
 pub(crate) fn model<const D: usize>(inventory: &Inventory) -> Model<D> {
-    Model::new(inventory, &eligibility(inventory, &boundless(), now()))
+    let policy = boundless();
+    Model::new(inventory, &eligibility(inventory, &policy, now()), &policy.task_headroom)
 }

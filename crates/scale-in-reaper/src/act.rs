@@ -11,9 +11,10 @@ use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::reaper::planned::LEFT_TO_ECS;
 use ebb_core::reaper::revalidate::revalidate;
+use ebb_core::reaper::tags::hold_until;
 use ebb_core::reaper::termination::{AfterDrain, groups_to_ask, is_still_empty, steps_after_drain};
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
-use ebb_planner::{Instance, Plan};
+use ebb_planner::{Hold, HoldScope, Instance, Plan};
 use tracing::{info, warn};
 
 use crate::follow_up::{outcome, outcome_kind};
@@ -83,18 +84,21 @@ impl Sweep<'_> {
         let mut outcomes = BTreeMap::new();
         let usable = plan.headroom_before.instances;
         let (mut empty, mut others) = (0, 0);
-        for batch in to_remove.chunks(Ecs::SET_DRAINING_MAX) {
+        for (number, batch) in to_remove.chunks(Ecs::SET_DRAINING_MAX).enumerate() {
             empty += batch.iter().filter(|instance| instance.is_empty()).count();
             others += batch.iter().filter(|instance| !instance.is_empty()).count();
+            // The first one follows upon a look at all of the cluster.
+            let held = if number == 0 { None } else { self.held_meanwhile(cluster).await };
             // Asked for each batch: a budget's time may be over by now, and a drain that is begun
             // needs time to be taken back if it fails.
             let allowances = self.policy.allowances(usable, draining_before, self.clock.now());
-            let removed = if !self.has_time() {
-                postpone_batch(batch, NO_TIME)
-            } else if allowances.permit(empty, others) {
-                self.remove_batch(cluster, batch, &steps).await
-            } else {
-                postpone_batch(batch, NOT_ANY_MORE)
+            let removed = match held {
+                Some(why) => postpone_batch(batch, &why),
+                None if !self.has_time() => postpone_batch(batch, NO_TIME),
+                None if allowances.permit(empty, others) => {
+                    self.remove_batch(cluster, batch, &steps).await
+                }
+                None => postpone_batch(batch, NOT_ANY_MORE),
             };
             outcomes
                 .extend(removed.into_iter().map(|outcome| (outcome.instance_id.clone(), outcome)));
@@ -105,6 +109,20 @@ impl Sweep<'_> {
             .filter_map(|removal| outcomes.remove(&removal.instance_id))
             .collect();
         Ok((plan, in_order))
+    }
+
+    /// Why the rest of a plan is not begun, if somebody holds the cluster by now: whoever wants a
+    /// sweep to stop need not wait for its end. It costs a call for each batch but the first.
+    async fn held_meanwhile(&self, cluster: &Cluster) -> Option<String> {
+        match self.clients.ecs.cluster(cluster).await {
+            Ok(description) => {
+                let scope = HoldScope::Cluster(cluster.name().to_owned());
+                let hold = Hold::read(scope, hold_until(&description.tags)?, self.clock.now());
+                hold.map(|hold| hold.to_string())
+            }
+            // What could not be read does not say that nobody holds it.
+            Err(error) => Some(Problem::from(error).text),
+        }
     }
 
     async fn remove_batch(

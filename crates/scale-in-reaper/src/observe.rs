@@ -9,6 +9,7 @@ use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ecs::ContainerInstanceStatus;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId, TaskArn};
 use ebb_core::prices::{PriceBasis, add_prices};
+use ebb_core::reaper::capacity_providers::CapacityProviderStrategyItem;
 use ebb_core::reaper::follow_up::PlacementFailure;
 use ebb_core::reaper::managed_scaling::note_scale_out;
 use ebb_core::reaper::network_interfaces::{InstanceTypeInterfaces, add_network_interfaces};
@@ -16,9 +17,10 @@ use ebb_core::reaper::owners::{is_managed_instance, owner};
 use ebb_core::reaper::reading::candidates_to_read;
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
 use ebb_core::reaper::subnets::{SubnetZones, confine_to_subnets};
+use ebb_core::reaper::tags::{hold_until, is_kept};
 use ebb_core::reaper::termination::GroupZones;
 use ebb_core::reaper::zone_rebalancing::tasks_to_rebalance;
-use ebb_planner::{Group, Instance, Inventory, KEEP_TAG, Task, TaskKind, group_may_shrink};
+use ebb_planner::{Group, Instance, Inventory, Task, TaskKind, group_may_shrink};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tracing::warn;
 
@@ -115,10 +117,14 @@ impl Sweep<'_> {
             instances,
             groups: BTreeMap::new(),
             services: Vec::new(),
+            hold_until: None,
         };
         self.add_groups(&mut inventory, groups).await?;
         let prices = self.add_prices(&mut inventory.instances).await;
-        let services = self.services(cluster).await?;
+        // For all that it is known, a cluster whose tags cannot be read is held.
+        let description = ecs.cluster(cluster).await?;
+        inventory.hold_until = hold_until(&description.tags).cloned();
+        let services = self.services(cluster, &description.default_strategy).await?;
         let inspected = self.instances_to_inspect(&inventory, candidates);
         let arns: Vec<_> =
             inspected.iter().map(|&index| inventory.instances[index].arn.clone()).collect();
@@ -139,20 +145,14 @@ impl Sweep<'_> {
     }
 
     /// Every service of a cluster, with the strategy of the cluster where it names none.
-    async fn services(&self, cluster: &Cluster) -> Result<Vec<ServiceDescription>, AwsError> {
+    async fn services(
+        &self,
+        cluster: &Cluster,
+        default_strategy: &[CapacityProviderStrategyItem],
+    ) -> Result<Vec<ServiceDescription>, AwsError> {
         let mut services = self.paced_ecs.all_services(cluster).await?;
-        // Few services leave their capacity to the cluster: as a rule, the call is saved.
-        if services.iter().any(|service| service.uses_default_strategy) {
-            let default = self.paced_ecs.default_capacity_provider_strategy(cluster).await;
-            // A missing permission must not hide what else may go.
-            let default = default.map_err(|error| {
-                let cause = Problem::from(error).text;
-                warn!("Services without a strategy of their own keep their instances: {cause}");
-            });
-            let default = default.ok();
-            for service in &mut services {
-                service.apply_default_strategy(default.as_deref());
-            }
+        for service in &mut services {
+            service.apply_default_strategy(default_strategy);
         }
         Ok(services)
     }
@@ -253,6 +253,8 @@ impl Sweep<'_> {
                 with_tasks.contains(service.name.as_str())
                     || service.in_flight(tasks_leaving(service, &on_draining)) > 0
                     || is_uneven(service)
+                    // What room is kept for must be known, although none of its tasks was read.
+                    || self.wants_room_for(service)
             })
             .collect();
         let requirements = self.task_requirements(&relevant).await?;
@@ -269,6 +271,12 @@ impl Sweep<'_> {
             confine_to_subnets(service, &description.subnets, &subnet_zones);
         }
         Ok(relevant)
+    }
+
+    /// Whether room may be wanted for a task of a service. One that runs none is not looked at.
+    fn wants_room_for(&self, service: &ServiceDescription) -> bool {
+        (service.desired > 0 || service.running > 0)
+            && self.policy.task_headroom.may_ask_for(&service.name)
     }
 
     /// The Availability Zones of these services' subnets. If EC2 cannot be asked they are not known
@@ -365,7 +373,9 @@ impl Sweep<'_> {
             .enumerate()
             .filter(|(_, service)| service.distinct_instance)
             .filter(|(_, service)| {
-                service.in_flight > 0 || with_tasks.contains(service.name.as_str())
+                service.in_flight > 0
+                    || with_tasks.contains(service.name.as_str())
+                    || self.policy.task_headroom.may_ask_for(&service.name)
             })
             .map(|(index, service)| (index, service.name.clone()))
             .collect();
@@ -462,7 +472,8 @@ fn add_answers<T>(
 fn group_of(description: &GroupDescription, cluster: &Cluster) -> Group {
     let mut group = description.group.clone();
     group.owner = owner(cluster, &description.name, &description.tags).map(str::to_owned);
-    group.tagged_keep = description.tags.contains(KEEP_TAG);
+    group.tagged_keep = is_kept(&description.tags);
+    group.hold_until = hold_until(&description.tags).cloned();
     group
 }
 

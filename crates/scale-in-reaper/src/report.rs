@@ -8,7 +8,7 @@ use ebb_aws::{Clock, Problem, log_answer};
 use ebb_core::ids::Cluster;
 use ebb_core::reaper::request::Request;
 use ebb_core::reaper::settings::ReaperSettings;
-use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, stranded_text, text};
+use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, hold_text, stranded_text, text};
 use tracing::{Span, error_span, info, warn};
 
 use crate::sweep::FUNCTION;
@@ -31,6 +31,9 @@ pub(crate) fn report(
     for report in &answer.clusters {
         let _span = cluster_span(&report.plan.cluster).entered();
         info!(event.name = "plan", "{}", text(report));
+        for hold in report.plan.holds.iter().filter(|hold| hold.is_unclear()) {
+            warn!("{}", hold_text(hold));
+        }
         if let Some(stranded) = stranded_text(report) {
             warn!("{stranded}");
         }

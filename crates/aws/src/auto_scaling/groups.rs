@@ -1,7 +1,5 @@
 //! Groups with their instances, their size, and what stands in the way of shrinking them.
 
-use std::collections::BTreeSet;
-
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup, Instance as SdkInstance, InstanceLifecyclePolicy, InstanceRefresh,
     InstanceRefreshStatus, InstancesDistribution, LaunchTemplate, LaunchTemplateOverrides,
@@ -11,6 +9,7 @@ use aws_sdk_autoscaling::types::{
 use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ids::{GroupName, HookName, InstanceId};
 use ebb_core::reaper::instance_types::TypeOverride;
+use ebb_core::reaper::tags::Tags;
 use ebb_core::reaper::termination::LifecycleHook;
 use ebb_core::spot::fallback::group::{FallbackGroup, LaunchSource};
 use ebb_planner::Group;
@@ -45,8 +44,8 @@ pub struct GroupDescription {
     pub retains_abandoned: bool,
     /// The Availability Zones that it is enabled in.
     pub zones: Vec<String>,
-    /// The keys of its tags.
-    pub tags: BTreeSet<String>,
+    /// Its tags.
+    pub tags: Tags,
     /// The overrides of its mixed instances policy.
     pub overrides: Vec<TypeOverride>,
     /// Its instances.
@@ -270,10 +269,16 @@ fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
         },
         retains_abandoned: retains_abandoned(described),
         zones: described.availability_zones().to_vec(),
-        tags: described.tags().iter().filter_map(|tag| tag.key()).map(str::to_owned).collect(),
+        tags: tags(described),
         overrides: overrides(described).iter().map(type_override).collect(),
         members: members?,
     })
+}
+
+/// Tags by their keys; one without a value is an empty text.
+fn tags(described: &AutoScalingGroup) -> Tags {
+    let with_key = described.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value())));
+    with_key.map(|(key, value)| (key.to_owned(), value.unwrap_or_default().to_owned())).collect()
 }
 
 fn retains_abandoned(described: &AutoScalingGroup) -> bool {

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use aws_config::retry::RetryConfig;
+use aws_sdk_ecs::types::ClusterField;
 use ebb_core::ids::Cluster;
 use ebb_core::reaper::capacity_providers::CapacityProviderStrategyItem;
+use ebb_core::reaper::tags::Tags;
 
 use crate::ecs::ecs_client::Ecs;
 use crate::ecs::failures::check_complete;
 use crate::ecs::services::strategy_items;
+use crate::ecs::tags::tags;
 use crate::error::AwsError;
 use crate::pace::Pacer;
 use crate::reads::list;
@@ -18,6 +21,16 @@ const CLUSTER_PAGES_MAX: usize = 200;
 
 /// Source: ECS API, `DescribeClusters`.
 const DESCRIBE_MAX: usize = 100;
+
+/// What is asked about a cluster beside what is in it. Nothing of one that was deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClusterDescription {
+    /// Its tags.
+    pub tags: Tags,
+    /// Its default capacity provider strategy, by which services that name neither a launch type nor
+    /// a strategy place their tasks. Empty if it has none.
+    pub default_strategy: Vec<CapacityProviderStrategyItem>,
+}
 
 impl Ecs {
     /// The clusters that are configured, or else every cluster of the Region.
@@ -48,23 +61,22 @@ impl Ecs {
         Ok(pages.await?.iter().map(Cluster::new).collect())
     }
 
-    /// The default capacity provider strategy of a cluster, by which services that name neither a
-    /// launch type nor a strategy place their tasks. Empty if it has none, or was deleted.
+    /// Describes a cluster.
     ///
     /// # Errors
     /// If the call fails.
-    pub async fn default_capacity_provider_strategy(
-        &self,
-        cluster: &Cluster,
-    ) -> Result<Vec<CapacityProviderStrategyItem>, AwsError> {
+    pub async fn cluster(&self, cluster: &Cluster) -> Result<ClusterDescription, AwsError> {
         let operation = format!("describe cluster {}", cluster.name());
         let request = self.client.describe_clusters().clusters(cluster.as_str());
+        // Tags come only if they are asked for (ECS API, `DescribeClusters`).
+        let request = request.include(ClusterField::Tags);
         let ok = request.send().await.map_err(|error| AwsError::new(&operation, error))?;
         check_complete(&operation, 1, ok.clusters().len(), ok.failures())?;
-        let described = ok.clusters().first();
-        Ok(described.map_or_else(Vec::new, |described| {
-            strategy_items(described.default_capacity_provider_strategy())
-        }))
+        let described = ok.clusters().first().map(|described| ClusterDescription {
+            tags: tags(described.tags()),
+            default_strategy: strategy_items(described.default_capacity_provider_strategy()),
+        });
+        Ok(described.unwrap_or_default())
     }
 
     /// How many container instances are registered in each cluster, ACTIVE or DRAINING, by its name.

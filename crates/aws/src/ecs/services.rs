@@ -8,18 +8,20 @@ use aws_sdk_ecs::types::{
     CapacityProviderStrategyItem as SdkStrategyItem, Deployment, DeploymentConfiguration,
     DeploymentStrategy, LaunchType, NetworkConfiguration, PlacementConstraint,
     PlacementConstraintType, PlacementStrategy, PlacementStrategyType, SchedulingStrategy,
-    Service as SdkService, ServiceEvent, TaskSet,
+    Service as SdkService, ServiceEvent, ServiceField, TaskSet,
 };
 use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::diagnosis::{Service, placement_failure};
 use ebb_core::reaper::capacity_providers::{CapacityProviderStrategyItem, runs_on_fargate};
 use ebb_core::reaper::services::ServiceDescription;
+use ebb_core::reaper::tags::keeps_tasks;
 use ebb_core::reaper::zone_rebalancing::zones_uneven;
 use ebb_planner::Strategy;
 use jiff::Timestamp;
 
 use crate::ecs::ecs_client::Ecs;
 use crate::ecs::failures::check_complete;
+use crate::ecs::tags::tags;
 use crate::error::AwsError;
 use crate::reads::{join_batches, list};
 
@@ -104,6 +106,8 @@ impl Ecs {
         self.pace.services.turn().await;
         let request = self.client.describe_services().cluster(cluster.as_str());
         let request = request.set_services(Some(services.to_vec()));
+        // Tags come only if they are asked for (ECS API, `DescribeServices`), and cost no call.
+        let request = request.include(ServiceField::Tags);
         let ok = request.send().await.map_err(|error| AwsError::new(&operation, error))?;
         check_complete(&operation, services.len(), ok.services().len(), ok.failures())?;
         Ok(ok.services().iter().filter_map(convert).collect())
@@ -175,6 +179,7 @@ fn service_description(described: &SdkService) -> Option<ServiceDescription> {
             .iter()
             .find_map(|event| zones_uneven(event.message()?))
             .unwrap_or(false),
+        keep_tasks: keeps_tasks(&tags(described.tags())),
         unclear: unclear(described).map(str::to_owned),
         placement_failures: placement_failures(described),
     })

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_core::mark::DRAINED_BY;
-use ebb_planner::{CAPACITY_PROVIDER, EMPTIED_ATTRIBUTE, KEEP_ATTRIBUTE};
+use ebb_planner::{CAPACITY_PROVIDER, EMPTIED_ATTRIBUTE, FOREVER, HOLD_ATTRIBUTE, KEEP_ATTRIBUTE};
+use jiff::Timestamp;
 
 use super::format::{
     RecordedCluster, RecordedInstance, RecordedService, RecordedStrategy, RecordedTaskKind,
@@ -64,6 +65,10 @@ impl Names {
         cluster.cluster = Cluster::new(self.name("cluster", cluster.cluster.name()));
         let groups = std::mem::take(&mut cluster.groups).into_iter();
         cluster.groups = groups.map(|(name, group)| (self.group(&name), group)).collect();
+        let group_holds = cluster.groups.values_mut().map(|group| &mut group.hold_until);
+        for text in group_holds.chain([&mut cluster.hold_until]).flatten() {
+            *text = hold(text);
+        }
         for instance in &mut cluster.instances {
             self.replace_in_instance(instance);
         }
@@ -104,6 +109,7 @@ impl Names {
             DRAINED_BY | EMPTIED_ATTRIBUTE => (name, value),
             CAPACITY_PROVIDER => (name, self.name("capacity-provider", &value)),
             KEEP_ATTRIBUTE => (name, String::new()),
+            HOLD_ATTRIBUTE => (name, hold(&value)),
             _ if IDS.contains(&name.as_str()) => (name, self.value(&value)),
             _ if is_of_aws(&name) => (name, value),
             _ => (self.name("attribute", &name), self.value(&value)),
@@ -175,6 +181,12 @@ impl Names {
         }
         Some(replaced)
     }
+}
+
+/// What somebody wrote in the place of a time may be a name. It holds, whatever it is.
+fn hold(text: &str) -> String {
+    let is_plain = text == FOREVER || text.trim().parse::<Timestamp>().is_ok();
+    if is_plain { text.to_owned() } else { String::new() }
 }
 
 /// Whether an attribute is one that ECS sets itself. Source: ECS Developer Guide,

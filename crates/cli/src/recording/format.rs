@@ -35,6 +35,9 @@ pub struct RecordedCluster {
     pub groups: BTreeMap<GroupName, RecordedGroup>,
     /// The replica services with tasks.
     pub services: Vec<RecordedService>,
+    /// Until when its tag says that it is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_until: Option<String>,
     /// The services that find no place for a task.
     #[serde(default)]
     pub unplaced: Vec<RecordedFailure>,
@@ -210,6 +213,9 @@ pub struct RecordedService {
     /// How many of its tasks Availability Zone rebalancing has yet to move; none if it moves none.
     #[serde(default)]
     pub tasks_to_rebalance: Option<u64>,
+    /// Whether its tag asks to leave its tasks where they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_tasks: bool,
     /// Why nothing can be said about where its tasks may run.
     #[serde(default)]
     pub unclear: Option<String>,
@@ -245,6 +251,9 @@ pub struct RecordedGroup {
     /// Whether its tag asks to keep it.
     #[serde(default)]
     pub tagged_keep: bool,
+    /// Until when its tag says that it is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_until: Option<String>,
     /// Why it may not be shrunk just now.
     #[serde(default)]
     pub unavailable: Option<String>,

@@ -40,7 +40,7 @@ impl From<Recording> for Snapshot {
 
 impl From<&ClusterSnapshot> for RecordedCluster {
     fn from(snapshot: &ClusterSnapshot) -> Self {
-        let Inventory { cluster, instances, groups, services } = &snapshot.inventory;
+        let Inventory { cluster, instances, groups, services, hold_until } = &snapshot.inventory;
         Self {
             cluster: cluster.clone(),
             instances: instances.iter().map(|it| recorded_instance(it, services)).collect(),
@@ -52,6 +52,7 @@ impl From<&ClusterSnapshot> for RecordedCluster {
                 })
                 .collect(),
             services: services.iter().map(RecordedService::from).collect(),
+            hold_until: hold_until.clone(),
             unplaced: snapshot.unplaced.iter().map(RecordedFailure::from).collect(),
             never_joined: snapshot
                 .never_joined
@@ -94,6 +95,7 @@ impl From<RecordedCluster> for ClusterSnapshot {
                     .map(|(name, group)| (name, group.into()))
                     .collect(),
                 services: recorded.services.into_iter().map(Service::from).collect(),
+                hold_until: recorded.hold_until,
             },
             unplaced: recorded.unplaced.into_iter().map(PlacementFailure::from).collect(),
             never_joined: recorded
@@ -218,6 +220,7 @@ impl From<&Service> for RecordedService {
             maximum_percent: service.maximum_percent,
             in_flight: service.in_flight,
             tasks_to_rebalance: service.tasks_to_rebalance,
+            keep_tasks: service.keep_tasks,
             unclear: service.unclear.clone(),
         }
     }
@@ -240,6 +243,7 @@ impl From<RecordedService> for Service {
             maximum_percent: recorded.maximum_percent,
             in_flight: recorded.in_flight,
             tasks_to_rebalance: recorded.tasks_to_rebalance,
+            keep_tasks: recorded.keep_tasks,
             unclear: recorded.unclear,
         }
     }
@@ -275,6 +279,7 @@ impl From<&Group> for RecordedGroup {
             managed_scaling: group.managed_scaling.map(RecordedManagedScaling::from),
             owner: group.owner.clone(),
             tagged_keep: group.tagged_keep,
+            hold_until: group.hold_until.clone(),
             unavailable: group.unavailable.clone(),
             launchable: None,
         }
@@ -289,6 +294,7 @@ impl From<RecordedGroup> for Group {
             managed_scaling: recorded.managed_scaling.map(ManagedScaling::from),
             owner: recorded.owner,
             tagged_keep: recorded.tagged_keep,
+            hold_until: recorded.hold_until,
             unavailable: recorded.unavailable,
         }
     }

@@ -71,11 +71,7 @@ pub fn cheaper_shape(
     let search = Search {
         group,
         sample,
-        policy: Policy {
-            max_removals_percent: 100,
-            groups: Some([group.clone()].into()),
-            ..policy.clone()
-        },
+        policy: Policy { groups: Some([group.clone()].into()), ..policy.without_cap() },
         now,
         imagined: Cell::new(0),
     };
@@ -267,6 +263,7 @@ mod tests {
             unclear: None,
             capacity_providers: BTreeSet::new(),
             tasks_to_rebalance: None,
+            keep_tasks: false,
         }
     }
 

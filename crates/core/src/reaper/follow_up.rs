@@ -5,6 +5,8 @@
 //!
 //! Nothing that a sweep began is forgotten, and nothing that others drain is touched.
 
+use std::borrow::Cow;
+
 use ebb_planner::{
     Group, Headroom, Instance, Inventory, Policy, Resources, TaskKind, is_kept_as_spare,
     kept_by_group,
@@ -15,6 +17,7 @@ use crate::auto_scaling::LifecycleState;
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::{ContainerInstanceArn, GroupName};
 use crate::mark::{Cause, Mark};
+use crate::reaper::lacking_room::LackingRoom;
 use crate::reaper::settings::{
     ALLOW_STANDALONE_TASKS, HEADROOM_CPU_PERCENT, HEADROOM_MEMORY_PERCENT, MIN_INSTANCES,
 };
@@ -127,15 +130,22 @@ pub fn follow_up(
     now: Timestamp,
 ) -> Vec<(usize, FollowUp)> {
     let mut headroom = load.headroom;
+    let mut world = Cow::Borrowed(inventory);
     let mut decisions = Vec::new();
     for (index, instance, mark) in marked_instances(inventory, function) {
         let marked = MarkedInstance { instance, mark, inventory, policy, now };
         // The headroom is the one that those before it left: the order of `marked_instances`
         // decides who comes back first.
-        let Some(decision) = marked.decide(&headroom, &load.unplaced) else { continue };
+        let lacking = LackingRoom::gained_by(index, &world, policy, now);
+        let Some(decision) = marked.decide(&headroom, &load.unplaced, lacking.as_ref()) else {
+            continue;
+        };
         // What comes back counts at once, so that no more comes back than the load needs.
         if matches!(decision, FollowUp::Reactivate { .. } | FollowUp::ReturnSpare(_)) {
             add_to_headroom(&mut headroom, inventory, instance);
+            if let Some(lacking) = lacking {
+                world = Cow::Owned(lacking.with_it);
+            }
         }
         decisions.push((index, decision));
     }
@@ -214,11 +224,16 @@ struct MarkedInstance<'a> {
 impl MarkedInstance<'_> {
     /// `None` if nothing is to be done about it: it has left or is leaving its cluster, or another
     /// sweep has just marked it.
-    fn decide(&self, headroom: &Headroom, unplaced: &[PlacementFailure]) -> Option<FollowUp> {
+    fn decide(
+        &self,
+        headroom: &Headroom,
+        unplaced: &[PlacementFailure],
+        lacking: Option<&LackingRoom>,
+    ) -> Option<FollowUp> {
         match self.instance.status {
             ContainerInstanceStatus::Draining => Some(match self.mark.cause {
                 Some(cause) => self.decide_interrupted(cause),
-                None => self.decide_drain(headroom, unplaced),
+                None => self.decide_drain(headroom, unplaced, lacking),
             }),
             // A sweep that is running may have marked it and be about to drain it.
             ContainerInstanceStatus::Active if self.age() < FORGOTTEN_AFTER => None,
@@ -262,7 +277,12 @@ impl MarkedInstance<'_> {
     }
 
     /// Decides about a drain. The first rule that applies decides.
-    fn decide_drain(&self, headroom: &Headroom, unplaced: &[PlacementFailure]) -> FollowUp {
+    fn decide_drain(
+        &self,
+        headroom: &Headroom,
+        unplaced: &[PlacementFailure],
+        lacking: Option<&LackingRoom>,
+    ) -> FollowUp {
         // 1. What its group takes away already is not the sweep's any more.
         let state = &self.instance.lifecycle_state;
         if state.is_terminating() || state.is_warmed() {
@@ -272,11 +292,14 @@ impl MarkedInstance<'_> {
         let Some((name, group)) = self.group() else {
             return reactivate("it is not in an Auto Scaling group any more".to_owned());
         };
-        if let Some(reason) = kept_by_group(self.instance, group, self.policy) {
+        if let Some(reason) =
+            kept_by_group(self.instance, group, self.inventory, self.policy, self.now)
+        {
             return reactivate(reason.to_string());
         }
         // 3. What the load needs comes back, whatever has come of the drain.
         if let Some(why) = missing_headroom(headroom, self.policy)
+            .or_else(|| lacking.map(|lacking| lacking.why.clone()))
             .or_else(|| self.needed_by(unplaced))
             .or_else(|| scaled_out(name, group))
         {
@@ -480,13 +503,15 @@ fn sum(a: Resources, b: Resources) -> Resources {
 mod tests {
     use std::collections::BTreeSet;
 
-    use ebb_planner::{EMPTIED_ATTRIBUTE, HostPort, ManagedScaling, Protocol, Service};
+    use ebb_planner::{
+        EMPTIED_ATTRIBUTE, HostPort, ManagedScaling, Protocol, Service, TaskHeadroom,
+    };
 
     use super::*;
     use crate::mark::DRAINED_BY;
     use crate::reaper::testing::{
         NOW, group_name, headroom, instance, inventory, managed_scaling, resources, seconds_ago,
-        task,
+        service, task,
     };
 
     const FUNCTION: &str = "scale-in-reaper";
@@ -804,24 +829,27 @@ mod tests {
     }
 
     #[test]
+    fn room_for_whole_tasks_that_lacks_is_load_and_one_instance_is_enough_for_one_place() {
+        let mut full = instance(3);
+        full.remaining = Some(resources(100, 100));
+        let mut inventory = inventory(vec![drained(1, 600), drained(2, 700), full]);
+        inventory.services = vec![service([1_000, 1_000])];
+        let task_headroom = TaskHeadroom { largest: 1, ..TaskHeadroom::default() };
+        let policy = Policy { task_headroom, ..Policy::default() };
+        let decisions = follow_up(&inventory, &policy, &roomy(), FUNCTION, NOW);
+        let words: Vec<_> = decisions.iter().map(|(_, decision)| word(decision)).collect();
+        assert_eq!(words, ["reactivate for load", "terminate"]);
+        assert!(decisions[0].1.why().contains("load has come back: there is room for 0 tasks"));
+        assert_eq!(decision_words(&inventory, &roomy()), ["terminate", "terminate"]);
+    }
+
+    #[test]
     fn the_tasks_of_an_instance_that_is_kept_need_no_other_place() {
         let mut inventory = inventory(vec![drained(1, 600), drained(2, 700)]);
         inventory.services = vec![Service {
-            name: "web".to_owned(),
-            demand: resources(1_000, 100),
             host_ports: BTreeSet::from([HostPort { protocol: Protocol::Tcp, number: 80 }]),
-            distinct_instance: false,
-            constraints: Vec::new(),
-            os_type: None,
-            cpu_architecture: None,
-            zones: None,
-            capacity_providers: BTreeSet::new(),
-            strategy: Vec::new(),
-            minimum_healthy_percent: 100,
-            maximum_percent: 200,
             in_flight: 1,
-            tasks_to_rebalance: None,
-            unclear: None,
+            ..service([1_000, 100])
         }];
         inventory.instances[0].tasks = Some(vec![task(TaskKind::Service(0))]);
         inventory.instances[0].remaining = Some(resources(1_048, 7_580));

@@ -3,11 +3,10 @@
 //! Told by tags and names, as the group itself does not say it. Reading them is left to `ebb-aws`;
 //! that such a group is not shrunk, and such an instance is no room, to the planner.
 
-use std::collections::BTreeSet;
-
 use ebb_planner::{CAPACITY_PROVIDER, Instance};
 
 use crate::ids::{Cluster, GroupName};
+use crate::reaper::tags::Tags;
 
 /// The AWS service that owns a group, if one does.
 ///
@@ -15,12 +14,8 @@ use crate::ids::{Cluster, GroupName};
 /// compute environment INVALID; its clusters are named so); Elastic Beanstalk Developer Guide,
 /// using-features.managing.as; EKS User Guide, managed-node-groups. `AmazonECSManaged` is not among
 /// the tags: it is that of a capacity provider, whose managed scaling is asked about by itself.
-pub fn owner(
-    cluster: &Cluster,
-    group: &GroupName,
-    tags: &BTreeSet<String>,
-) -> Option<&'static str> {
-    let is_tagged = |beginning: &str| tags.iter().any(|key| key.starts_with(beginning));
+pub fn owner(cluster: &Cluster, group: &GroupName, tags: &Tags) -> Option<&'static str> {
+    let is_tagged = |beginning: &str| tags.keys().any(|key| key.starts_with(beginning));
     let (cluster, group) = (cluster.name(), group.as_str());
     let batch = is_tagged("AWSBatchServiceTag")
         || cluster.starts_with("AWSBatch-")
@@ -53,7 +48,7 @@ mod tests {
     use crate::reaper::testing::{group_name, instance};
 
     fn owner_of(cluster: &str, group: &str, tags: &[&str]) -> Option<&'static str> {
-        let tags = tags.iter().map(|&tag| tag.to_owned()).collect();
+        let tags = tags.iter().map(|&tag| (tag.to_owned(), String::new())).collect();
         owner(&Cluster::new(cluster), &GroupName::new(group), &tags)
     }
 

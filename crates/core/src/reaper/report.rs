@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ebb_planner::{Headroom, Kept, Plan, Removal, Reserved};
+use ebb_planner::{Headroom, Hold, HoldEnd, HoldScope, Kept, Plan, Removal, Reserved};
 use serde_json::{Value, json};
 
 use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
@@ -114,7 +114,15 @@ impl ClusterReport {
     /// the services that room is kept for.
     pub(crate) fn to_json(&self, kept_max: usize) -> Value {
         let Plan {
-            cluster, remove, keep, headroom_before, headroom_after, reserved, saving, ..
+            cluster,
+            remove,
+            keep,
+            headroom_before,
+            headroom_after,
+            holds,
+            reserved,
+            saving,
+            ..
         } = &self.plan;
         let potential = &self.potential;
         let motion = self.plan.motion();
@@ -127,6 +135,7 @@ impl ClusterReport {
                 .collect::<Vec<_>>(),
             "keep": keep.iter().take(kept_max).map(kept_json).collect::<Vec<_>>(),
             "kept": keep.len(),
+            "holds": holds.iter().take(kept_max).map(hold_json).collect::<Vec<_>>(),
             "earlier": self.follow_ups.iter().map(earlier_json).collect::<Vec<_>>(),
             "stranded": self.stranded.iter().map(ContainerInstanceArn::id).collect::<Vec<_>>(),
             "headroom_before": headroom_json(headroom_before),
@@ -171,6 +180,25 @@ fn removal_json(removal: &Removal, outcome: &RemovalOutcome) -> Value {
 
 fn kept_json(Kept { instance_id, reason }: &Kept) -> Value {
     json!({"instance_id": instance_id, "reason": reason.code(), "detail": reason.to_string()})
+}
+
+fn hold_json(hold: &Hold) -> Value {
+    let (scope, name) = match &hold.scope {
+        HoldScope::Cluster(name) => ("cluster", name.as_str()),
+        HoldScope::Group(name) => ("group", name.as_str()),
+        HoldScope::Instance(id) => ("instance", id.as_str()),
+    };
+    let until = match &hold.until {
+        HoldEnd::At(end) => json!(end.to_string()),
+        HoldEnd::Never | HoldEnd::Unclear(_) => Value::Null,
+    };
+    json!({
+        "scope": scope,
+        "name": name,
+        "until": until,
+        "unclear": hold.is_unclear(),
+        "detail": hold.to_string(),
+    })
 }
 
 fn reserved_json(Reserved { service, tasks, demand }: &Reserved) -> Value {

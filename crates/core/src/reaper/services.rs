@@ -59,6 +59,8 @@ pub struct ServiceDescription {
     pub zone_rebalancing: bool,
     /// Whether the last that ECS reported of rebalancing is that it goes on, or finds no place.
     pub zones_uneven: bool,
+    /// Whether its tasks are to stay where they are, by its tags.
+    pub keep_tasks: bool,
     /// Why nothing can be said about where its tasks may run, if so.
     pub unclear: Option<String>,
     /// When ECS reported that it could not place a task of it, newest first.
@@ -83,21 +85,11 @@ pub struct TaskRequirements {
 }
 
 impl ServiceDescription {
-    /// Gives it its cluster's default strategy, if that is the one that it uses. `None` if that
-    /// could not be read: nobody can tell then where its tasks may run.
-    pub fn apply_default_strategy(&mut self, strategy: Option<&[CapacityProviderStrategyItem]>) {
-        if !self.uses_default_strategy {
-            return;
-        }
-        match strategy {
-            Some(strategy) => {
-                self.capacity_provider_strategy = strategy.to_vec();
-                self.elsewhere |= runs_on_fargate(strategy);
-            }
-            None => {
-                let why = "its cluster's default capacity provider strategy could not be read";
-                self.unclear = Some(why.to_owned());
-            }
+    /// Gives it its cluster's default strategy, if that is the one that it uses.
+    pub fn apply_default_strategy(&mut self, strategy: &[CapacityProviderStrategyItem]) {
+        if self.uses_default_strategy {
+            self.capacity_provider_strategy = strategy.to_vec();
+            self.elsewhere |= runs_on_fargate(strategy);
         }
     }
 
@@ -158,6 +150,7 @@ impl ServiceDescription {
             // In a steady state ECS has moved what there was to move. Where it says that it has not,
             // the tasks are to be counted: see `zone_rebalancing::tasks_to_rebalance`.
             tasks_to_rebalance: self.rebalances_zones().then_some(0),
+            keep_tasks: self.keep_tasks,
             unclear: self.why_unclear(definitions),
         }
     }
@@ -426,18 +419,15 @@ mod tests {
             capacity_provider_strategy: vec![item("on-demand", 0, 1)],
             ..described(1, 1, 0)
         };
-        named.apply_default_strategy(Some(&default));
+        named.apply_default_strategy(&default);
         assert_eq!(named.service(&[], 0).capacity_providers, ["on-demand".to_owned()].into());
         let unnamed = ServiceDescription { uses_default_strategy: true, ..described(1, 1, 0) };
         let mut on_spot = unnamed.clone();
-        on_spot.apply_default_strategy(Some(&default));
+        on_spot.apply_default_strategy(&default);
         assert_eq!(on_spot.service(&[], 0).capacity_providers, ["spot".to_owned()].into());
-        let mut on_fargate = unnamed.clone();
-        on_fargate.apply_default_strategy(Some(&[item("FARGATE_SPOT", 0, 1)]));
+        let mut on_fargate = unnamed;
+        on_fargate.apply_default_strategy(&[item("FARGATE_SPOT", 0, 1)]);
         assert!(on_fargate.elsewhere && !on_spot.elsewhere);
-        let mut unread = unnamed;
-        unread.apply_default_strategy(None);
-        assert!(unread.service(&[], 0).unclear.is_some());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_planner::Policy;
+use ebb_planner::{Policy, TaskHeadroom};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -19,6 +19,7 @@ use crate::settings::{
     BOOLEAN, CLUSTERS, DEFAULT_NAMESPACE, Format, NAMESPACE, Problem, TOPIC_ARN, Whole, group_name,
     number, seconds, settings, word,
 };
+use crate::unique_object::UniqueObject;
 use crate::vocabulary::vocabulary;
 
 /// Half of a cluster at most: ECS's cluster auto scaling takes less than half of the empty instances
@@ -40,6 +41,12 @@ settings! {
         /// The share of memory to leave free, in percent.
         HEADROOM_MEMORY_PERCENT: number!(u32, "a whole number of percent", 0..=90) =>
             headroom_memory_percent: u32 = Policy::default().headroom_memory_percent,
+        /// For how many more of a cluster's largest task there must be room after a plan, each as a
+        /// whole on one instance.
+        HEADROOM_LARGEST_TASKS: number!(u32, "a number of tasks", 0..=1_000) =>
+            headroom_largest_tasks: u32 = 0,
+        /// The same for services by name.
+        HEADROOM_TASKS: TaskCounts => headroom_tasks: BTreeMap<String, u32> = BTreeMap::new(),
         /// The share of a cluster's usable instances that one sweep may remove, in percent, rounded
         /// up.
         MAX_REMOVALS_PERCENT: number!(u32, "a whole number of percent", 0..=100) =>
@@ -121,6 +128,10 @@ impl ReaperSettings {
         Policy {
             headroom_cpu_percent: self.headroom_cpu_percent,
             headroom_memory_percent: self.headroom_memory_percent,
+            task_headroom: TaskHeadroom {
+                largest: self.headroom_largest_tasks,
+                by_service: self.headroom_tasks.clone(),
+            },
             max_removals_percent: self.max_removals_percent,
             max_empty_removals_percent: self.max_empty_removals_percent,
             budgets: self.budgets.clone(),
@@ -159,6 +170,52 @@ fn groups(text: &str) -> Option<BTreeSet<GroupName>> {
     let distinct: BTreeSet<_> = names.iter().cloned().collect();
     // A name that is there twice is likely a slip for another group, which would then not be swept.
     (distinct.len() == names.len()).then_some(distinct)
+}
+
+/// Numbers of tasks by service: a JSON object such as `{"web": 3}`. Each wrong number or name is a
+/// problem of its own.
+struct TaskCounts;
+
+const TASK_COUNTS_EXPECTED: &str = "a JSON object of services, each once, and for how many more tasks \
+    of each there must be room, such as {\"web\": 3}";
+const TASK_COUNT_EXPECTED: &str =
+    "the name of a service and a whole number of tasks from 1 to 1000";
+
+impl Format for TaskCounts {
+    type Value = BTreeMap<String, u32>;
+
+    fn read(
+        &self,
+        variable: &'static str,
+        text: &str,
+        _region: Option<&str>,
+    ) -> Result<Self::Value, Vec<Problem>> {
+        let Ok(UniqueObject(entries)) = serde_json::from_str(text) else {
+            let expected = TASK_COUNTS_EXPECTED;
+            return Err(vec![Problem { variable, value: text.to_owned(), expected }]);
+        };
+        let (mut counts, mut problems) = (BTreeMap::new(), Vec::new());
+        for (service, tasks) in entries {
+            let count = tasks.as_u64().and_then(|tasks| u32::try_from(tasks).ok());
+            match count.filter(|count| (1..=1_000).contains(count) && is_service_name(&service)) {
+                Some(count) => {
+                    counts.insert(service, count);
+                }
+                None => problems.push(Problem {
+                    variable,
+                    value: format!("{service}: {tasks}"),
+                    expected: TASK_COUNT_EXPECTED,
+                }),
+            }
+        }
+        if problems.is_empty() { Ok(counts) } else { Err(problems) }
+    }
+}
+
+/// The rule is that of the ECS API, `CreateService.serviceName`.
+fn is_service_name(text: &str) -> bool {
+    (1..=255).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// Prices in US dollars an hour by instance type: a JSON object such as `{"m7g.large": 0.0816}`.
@@ -239,6 +296,8 @@ mod tests {
             (REAPER_MODE, "act"),
             (HEADROOM_CPU_PERCENT, "0"),
             (HEADROOM_MEMORY_PERCENT, "90"),
+            (HEADROOM_LARGEST_TASKS, "2"),
+            (HEADROOM_TASKS, r#"{"web": 3}"#),
             (MAX_REMOVALS_PERCENT, "100"),
             (MAX_EMPTY_REMOVALS_PERCENT, "25"),
             (BUDGETS, r#"[{"count": 5, "reasons": ["replace"]}]"#),
@@ -264,6 +323,8 @@ mod tests {
             mode: ReaperMode::Act,
             headroom_cpu_percent: 0,
             headroom_memory_percent: 90,
+            headroom_largest_tasks: 2,
+            headroom_tasks: [("web".to_owned(), 3)].into(),
             max_removals_percent: 100,
             max_empty_removals_percent: 25,
             budgets: Budgets::from(vec![Budget {
@@ -296,6 +357,8 @@ mod tests {
         assert_eq!(going, [10, 40, 5, 40]);
         let policy = expected.policy();
         assert_eq!((policy.headroom_cpu_percent, policy.headroom_memory_percent), (0, 90));
+        let TaskHeadroom { largest, by_service } = policy.task_headroom;
+        assert_eq!((largest, by_service), (2, expected.headroom_tasks));
         assert_eq!((policy.max_removals_percent, policy.min_instances), (100, 3));
         assert_eq!(policy.max_empty_removals_percent, 25);
         assert_eq!(
@@ -311,6 +374,8 @@ mod tests {
             (REAPER_MODE, "ACT"),
             (HEADROOM_CPU_PERCENT, "91"),
             (HEADROOM_MEMORY_PERCENT, "20%"),
+            (HEADROOM_LARGEST_TASKS, "1001"),
+            (HEADROOM_TASKS, r#"{"web": 0, "back office": 1, "till": 1.5, "shop": 1}"#),
             (MAX_REMOVALS_PERCENT, "101"),
             (MAX_EMPTY_REMOVALS_PERCENT, "half"),
             (BUDGETS, r#"[{"count": "5"}, {"share": 10, "duration": "8h"}]"#),
@@ -331,6 +396,10 @@ mod tests {
         read the settings: REAPER_MODE is "ACT", expected `plan` or `act`
         HEADROOM_CPU_PERCENT is "91", expected a whole number of percent from 0 to 90
         HEADROOM_MEMORY_PERCENT is "20%", expected a whole number of percent from 0 to 90
+        HEADROOM_LARGEST_TASKS is "1001", expected a number of tasks from 0 to 1000
+        HEADROOM_TASKS is "back office: 1", expected the name of a service and a whole number of tasks from 1 to 1000
+        HEADROOM_TASKS is "till: 1.5", expected the name of a service and a whole number of tasks from 1 to 1000
+        HEADROOM_TASKS is "web: 0", expected the name of a service and a whole number of tasks from 1 to 1000
         MAX_REMOVALS_PERCENT is "101", expected a whole number of percent from 0 to 100
         MAX_EMPTY_REMOVALS_PERCENT is "half", expected a whole number of percent from 0 to 100
         BUDGETS is "budget 1: count \"5\"", expected a whole number of instances from 0 to 5000
@@ -345,6 +414,15 @@ mod tests {
         INSTANCE_PRICES is "m7g.large: \"0.08\"", expected a price in US dollars an hour, above 0 and at most 10000
         INSTANCE_PRICES is "m7g.xlarge: 0", expected a price in US dollars an hour, above 0 and at most 10000
         "#);
+    }
+
+    #[test]
+    fn task_counts_that_are_no_object_or_name_a_service_twice_are_wrong_as_a_whole() {
+        for text in ["", "3", "[]", r#"{"web": 1, "till": 2, "web": 3}"#] {
+            let error = read(&[(HEADROOM_TASKS, text)]).unwrap_err();
+            let problems: Vec<_> = error.problems.iter().map(|it| it.expected).collect();
+            assert_eq!(problems, [TASK_COUNTS_EXPECTED], "{text}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use ebb_planner::{Headroom, Kept, Motion, Plan, Removal, Reserved, Saving};
+use ebb_planner::{Headroom, Hold, HoldScope, Kept, Motion, Plan, Removal, Reserved, Saving};
 
 use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
 use crate::reaper::potential::{Cap, Potential};
@@ -25,6 +25,7 @@ const RESERVED_MAX: usize = 10;
 pub fn text(report: &ClusterReport) -> String {
     let plan = &report.plan;
     let mut lines = vec![headline(report)];
+    lines.extend(plan.holds.iter().map(|hold| format!("  ! {}", hold_text(hold))));
     lines.extend(removal_lines(report));
     lines.extend(kept_lines(&plan.keep));
     lines.extend(earlier_lines(&report.follow_ups));
@@ -48,6 +49,14 @@ fn headline(ClusterReport { plan, mode, .. }: &ClusterReport) -> String {
     };
     let total = words::count(total, "container instance");
     format!("Cluster {}: {going} of {total} can go{mode}", plan.cluster.name())
+}
+
+/// Who holds what: a sentence of its own.
+pub fn hold_text(hold: &Hold) -> String {
+    match &hold.scope {
+        HoldScope::Instance(id) => format!("{id}: {hold}"),
+        HoldScope::Cluster(_) | HoldScope::Group(_) => hold.to_string(),
+    }
 }
 
 fn removal_lines(report: &ClusterReport) -> Vec<String> {
@@ -243,7 +252,7 @@ fn amount(saving: &Saving) -> String {
 #[cfg(test)]
 mod tests {
     use ebb_planner::{HeadroomResource, KeepReason, RemoveReason};
-    use jiff::SignedDuration;
+    use jiff::{SignedDuration, Timestamp};
 
     use super::*;
     use crate::auto_scaling::LifecycleState;
@@ -281,6 +290,10 @@ mod tests {
 
     fn reserved(service: &str, tasks: u64) -> Reserved {
         Reserved { service: service.to_owned(), tasks, demand: resources(1_024, 3_000) }
+    }
+
+    fn hold() -> Hold {
+        Hold::read(HoldScope::Group(group_name()), "friday", Timestamp::UNIX_EPOCH).unwrap()
     }
 
     /// Instances that stay for every reason that there is: five for want of headroom, two as too
@@ -370,6 +383,7 @@ mod tests {
                 keep: every_kept(),
                 headroom_before: headroom(28, (20_480, 81_920), (9_257, 46_760)),
                 headroom_after: headroom(24, (20_480, 81_920), (6_144, 24_576)),
+                holds: Vec::new(),
                 reserved: vec![reserved("huge", 6), reserved("web", 1)],
                 saving: Saving {
                     planned: 0.142_857,
@@ -514,6 +528,36 @@ mod tests {
     }
 
     #[test]
+    fn holds_stand_before_all_else_and_in_the_answer() {
+        let mut report = every_reason(ReaperMode::Plan);
+        let own = HoldScope::Instance(id(7));
+        report.plan.holds = vec![hold(), Hold::read(own, "soon", Timestamp::UNIX_EPOCH).unwrap()];
+        let text = text(&report);
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("  ! ")).collect();
+        let like = "is no time like 2026-01-31T06:00:00Z";
+        let of_group = format!(
+            "  ! group shop-spot is held until its tag ebb:hold-until is put right: `friday` {like}; \
+             who has autoscaling:CreateOrUpdateTags can change that"
+        );
+        let of_instance = format!(
+            "  ! {}: it is held until its attribute ebb.hold-until is put right: `soon` {like}; who \
+             has ecs:PutAttributes can change that",
+            id(7)
+        );
+        assert_eq!(lines[..2], [of_group, of_instance]);
+        assert_eq!(
+            report.to_json(9)["holds"][0],
+            serde_json::json!({
+                "scope": "group",
+                "name": "shop-spot",
+                "until": null,
+                "unclear": true,
+                "detail": report.plan.holds[0].to_string(),
+            })
+        );
+    }
+
+    #[test]
     fn nothing_to_remove_and_no_prices_have_their_texts() {
         let mut report = every_reason(ReaperMode::Plan);
         report.plan = Plan {
@@ -521,6 +565,7 @@ mod tests {
             keep: Vec::new(),
             headroom_before: Headroom::default(),
             headroom_after: Headroom::default(),
+            holds: Vec::new(),
             reserved: Vec::new(),
             saving: Saving::default(),
             ..report.plan
@@ -582,6 +627,7 @@ mod tests {
                 "memory_mib": 46760,
                 "memory_percent": 57.1
               },
+              "holds": [],
               "keep": [
                 {
                   "detail": "what AWS says about it cannot be true: 5 of 4 remain of a resource",

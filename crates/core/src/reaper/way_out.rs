@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use ebb_planner::{
-    HeadroomResource, Instance, Inventory, KEEP_ATTRIBUTE, KEEP_TAG, KeepReason, Policy, TaskKind,
-    plan,
+    HOLD_ATTRIBUTE, HOLD_TAG, HeadroomResource, Hold, HoldEnd, HoldScope, Instance, Inventory,
+    KEEP_ATTRIBUTE, KEEP_TAG, KEEP_TASKS_TAG, KeepReason, Policy, TaskKind, plan,
 };
 use jiff::Timestamp;
 
@@ -16,8 +16,9 @@ use crate::auto_scaling::LifecycleState;
 use crate::ids::InstanceId;
 use crate::reaper::managed_scaling::ManagedScalingMode;
 use crate::reaper::settings::{
-    ALLOW_STANDALONE_TASKS, AUTO_SCALING_GROUPS, HEADROOM_CPU_PERCENT, HEADROOM_MEMORY_PERCENT,
-    MANAGED_SCALING, MIN_INSTANCE_AGE_SECONDS, MIN_INSTANCES,
+    ALLOW_STANDALONE_TASKS, AUTO_SCALING_GROUPS, HEADROOM_CPU_PERCENT, HEADROOM_LARGEST_TASKS,
+    HEADROOM_MEMORY_PERCENT, HEADROOM_TASKS, MANAGED_SCALING, MIN_INSTANCE_AGE_SECONDS,
+    MIN_INSTANCES,
 };
 use crate::words::{count, percent};
 
@@ -101,6 +102,7 @@ fn is_same(a: &KeepReason, b: &KeepReason) -> bool {
         (KeepReason::Headroom { resource: a, .. }, KeepReason::Headroom { resource: b, .. }) => {
             a == b
         }
+        (KeepReason::Held(a), KeepReason::Held(b)) => a.scope == b.scope,
         (KeepReason::Pinned(a), KeepReason::Pinned(b))
         | (KeepReason::NoRoom(a), KeepReason::NoRoom(b)) => a == b,
         _ => a.code() == b.code(),
@@ -209,7 +211,11 @@ impl World {
                     instance.protected_from_scale_in = false;
                 })]
             }
+            KeepReason::Held(hold) => vec![self.without_hold(hold)],
             KeepReason::Keep => vec![self.without_keep(instance_id)],
+            KeepReason::TaskHeadroom { service, tasks, largest } => {
+                self.with_less_task_headroom(service, *tasks, *largest)
+            }
             KeepReason::Pinned(_) => self.unpinned(instance_id),
             KeepReason::NoRoom(_) => self.emptied(instance_id),
             // Nothing that somebody could change leads on from these.
@@ -240,6 +246,53 @@ impl World {
                 self.with_policy(change, |policy| set(policy, least))
             })
             .collect()
+    }
+
+    /// One task less at a time, and none in the end.
+    fn with_less_task_headroom(
+        &self,
+        service: &str,
+        tasks: u32,
+        largest: bool,
+    ) -> Vec<(Change, Self)> {
+        let less = [tasks.saturating_sub(1), tasks / 2, 0].into_iter();
+        less.map(|less| {
+            if largest {
+                let change = Change::setting(HEADROOM_LARGEST_TASKS, less);
+                self.with_policy(change, |policy| policy.task_headroom.largest = less)
+            } else {
+                let change = Change::setting(&format!("{HEADROOM_TASKS} for {service}"), less);
+                self.with_policy(change, |policy| {
+                    policy.task_headroom.by_service.insert(service.to_owned(), less);
+                })
+            }
+        })
+        .collect()
+    }
+
+    /// A hold with an end is waited for; whoever wrote it may take it off.
+    fn without_hold(&self, hold: &Hold) -> (Change, Self) {
+        let (of, mark) = match &hold.scope {
+            HoldScope::Cluster(name) => (format!("cluster {name}"), HOLD_TAG),
+            HoldScope::Group(name) => (format!("group {name}"), HOLD_TAG),
+            HoldScope::Instance(_) => ("it".to_owned(), HOLD_ATTRIBUTE),
+        };
+        let or_later = match hold.until {
+            HoldEnd::At(end) => format!(", or a sweep after {end}"),
+            HoldEnd::Never | HoldEnd::Unclear(_) => String::new(),
+        };
+        let change = Change::done(format!("{mark} taken off {of}{or_later}"));
+        match &hold.scope {
+            HoldScope::Cluster(_) => self.with(change, |inventory| inventory.hold_until = None),
+            HoldScope::Group(name) => self.with(change, |inventory| {
+                if let Some(group) = inventory.groups.get_mut(name) {
+                    group.hold_until = None;
+                }
+            }),
+            HoldScope::Instance(id) => self.with_instance(id, change, |instance| {
+                instance.attributes.remove(HOLD_ATTRIBUTE);
+            }),
+        }
     }
 
     /// The attribute and the tag are one reason, so that both are taken off.
@@ -282,6 +335,12 @@ impl World {
         }
         for index in services_on(instance) {
             let Some(service) = self.inventory.services.get(index) else { continue };
+            if service.keep_tasks {
+                let change = format!("the tag {KEEP_TASKS_TAG} taken off service {}", service.name);
+                attempts.push(self.with(Change::done(change), |inventory| {
+                    inventory.services[index].keep_tasks = false;
+                }));
+            }
             if service.minimum_healthy_percent >= 100 && service.maximum_percent <= 100 {
                 let change = format!("service {} with a higher maximumPercent", service.name);
                 attempts.push(self.with(Change::done(change), |inventory| {
@@ -378,11 +437,13 @@ fn services_on(instance: &Instance) -> BTreeSet<usize> {
 
 #[cfg(test)]
 mod tests {
-    use ebb_planner::{Group, ManagedScaling, Task};
+    use ebb_planner::{Group, ManagedScaling, Task, TaskHeadroom};
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::reaper::testing::{NOW, group_name, id, instance, inventory, resources};
+    use crate::reaper::testing::{
+        NOW, group_name, id, instance, inventory, resources, service, task,
+    };
 
     fn two() -> Inventory {
         let mut inventory = inventory(vec![instance(1), instance(2)]);
@@ -411,8 +472,11 @@ mod tests {
         first.unhealthy = true;
         first.protected_from_scale_in = true;
         first.attributes.insert(KEEP_ATTRIBUTE.to_owned(), String::new());
+        first.attributes.insert(HOLD_ATTRIBUTE.to_owned(), "friday".to_owned());
+        cluster.hold_until = Some("forever".to_owned());
         let group = cluster.groups.values_mut().next().unwrap();
         group.min_size = 2;
+        group.hold_until = Some("2025-03-04T06:00:00Z".to_owned());
         group.managed_scaling = Some(ManagedScaling {
             target_capacity: 100,
             termination_protection: false,
@@ -435,6 +499,9 @@ mod tests {
                 "its group has it InService",
                 "its group holds it for healthy",
                 "its protection from scale-in taken off",
+                "ebb:hold-until taken off cluster shop",
+                "ebb:hold-until taken off group shop-spot, or a sweep after 2025-03-04T06:00:00Z",
+                "ebb.hold-until taken off it",
                 "the attribute ebb.keep, or the tag ebb:keep of its group, taken off",
                 "AUTO_SCALING_GROUPS with shop-spot",
                 "MANAGED_SCALING at assist",
@@ -466,6 +533,24 @@ mod tests {
                 true
             )
         );
+    }
+
+    #[test]
+    fn room_for_whole_tasks_and_tasks_that_are_kept_are_named() {
+        let mut cluster = two();
+        cluster.services = vec![service([1_500, 1_000])];
+        let task_headroom = TaskHeadroom { largest: 2, ..TaskHeadroom::default() };
+        let policy = Policy { task_headroom, ..Policy::default() };
+        let fewer = vec!["HEADROOM_LARGEST_TASKS at 1".to_owned()];
+        assert_eq!(changes(&cluster, &policy), (fewer, true));
+
+        cluster.services[0].keep_tasks = true;
+        // Or else that one goes, as nothing is on it.
+        cluster.instances[1].protected_from_scale_in = true;
+        cluster.instances[0].tasks = Some(vec![task(TaskKind::Service(0))]);
+        cluster.instances[0].remaining = Some(resources(548, 6_680));
+        let moved = vec!["the tag ebb:keep-tasks taken off service web".to_owned()];
+        assert_eq!(changes(&cluster, &Policy::default()), (moved, true));
     }
 
     #[test]

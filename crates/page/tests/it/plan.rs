@@ -75,7 +75,13 @@ fn no_name_breaks_out_of_the_page() {
         service.name = hostile.to_owned();
     }
     let groups = groups.into_values().map(|group| (GroupName::new(hostile), group)).collect();
-    let page = page_of(&Inventory { cluster: Cluster::new(hostile), instances, groups, services });
+    let page = page_of(&Inventory {
+        cluster: Cluster::new(hostile),
+        hold_until: None,
+        instances,
+        groups,
+        services,
+    });
 
     assert_eq!(page.matches("<script").count(), 1, "the page's own");
     assert_eq!(page.matches("</script").count(), 1);
@@ -86,6 +92,7 @@ fn no_name_breaks_out_of_the_page() {
 fn a_cluster_without_anything_has_a_page() {
     let empty = Inventory {
         cluster: Cluster::new("empty"),
+        hold_until: None,
         instances: Vec::new(),
         groups: Default::default(),
         services: Vec::new(),

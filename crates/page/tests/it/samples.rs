@@ -45,6 +45,7 @@ fn services() -> Vec<Service> {
         minimum_healthy_percent: 100,
         maximum_percent: 200,
         in_flight: 0,
+        keep_tasks: false,
         unclear: None,
         capacity_providers: BTreeSet::new(),
         tasks_to_rebalance: None,
@@ -90,6 +91,7 @@ pub(crate) fn inventory() -> Inventory {
             (GroupName::new("shop-spot"), group(9, 2)),
         ]),
         services: services(),
+        hold_until: None,
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) fn read(text: &str) -> Result<Inventory, String> {
         instances: Vec::new(),
         groups: BTreeMap::new(),
         services: Vec::new(),
+        hold_until: None,
     };
     let (mut zones, mut groups, mut tasks) = (0, 0, Vec::new());
     for (index, line) in text.lines().enumerate() {
@@ -214,6 +215,7 @@ impl Fields<'_> {
             maximum_percent,
             in_flight: desired,
             tasks_to_rebalance: None,
+            keep_tasks: false,
             unclear: None,
             demand: self.resources()?,
         })

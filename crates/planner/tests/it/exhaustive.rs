@@ -22,17 +22,18 @@ const CERTIFIED_MIN: usize = 5_000;
 
 /// What is left to be placed, and where there is room for it.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct State {
+pub(crate) struct State {
     /// By instance that stays: what is free.
-    free: Vec<[i64; DIMENSIONS]>,
+    pub(crate) free: Vec<[i64; DIMENSIONS]>,
     /// By instance that stays: how many tasks of each service are on it.
     tasks: Vec<Vec<u8>>,
     /// By service: how many tasks need a place.
-    waiting: Vec<u64>,
+    pub(crate) waiting: Vec<u64>,
 }
 
 /// The services and instances of one game.
-struct Game<'a> {
+#[derive(Clone)]
+pub(crate) struct Game<'a> {
     services: &'a [Service],
     /// By service: the services that cannot share an instance with a task of it, as bits.
     conflicts: Vec<u32>,
@@ -48,7 +49,7 @@ struct Game<'a> {
 }
 
 impl<'a> Game<'a> {
-    fn new(inventory: &'a Inventory, gone: &BTreeSet<&InstanceId>) -> (Self, State) {
+    pub(crate) fn new(inventory: &'a Inventory, gone: &BTreeSet<&InstanceId>) -> (Self, State) {
         let services = &inventory.services;
         let conflicts: Vec<u32> = services
             .iter()
@@ -106,7 +107,7 @@ impl<'a> Game<'a> {
     }
 
     /// Whether an instance can take a task now.
-    fn takes(&self, state: &State, position: usize, service: usize) -> bool {
+    pub(crate) fn takes(&self, state: &State, position: usize, service: usize) -> bool {
         let counts = state.tasks[position].iter().enumerate();
         let mut running = counts.filter(|(_, count)| **count > 0);
         self.closed[position] >> service & 1 == 0
@@ -115,7 +116,7 @@ impl<'a> Game<'a> {
     }
 
     /// The state with a task that has found its place.
-    fn placed(&self, state: &State, position: usize, service: usize) -> State {
+    pub(crate) fn placed(&self, state: &State, position: usize, service: usize) -> State {
         let mut next = self.started(state, position, service);
         next.waiting[service] -= 1;
         next
@@ -166,7 +167,7 @@ impl<'a> Game<'a> {
 
     /// Whether some order of tasks and some choice of capacity providers and instances leaves a task
     /// without a place.
-    fn can_be_stuck(&mut self, state: State) -> bool {
+    pub(crate) fn can_be_stuck(&mut self, state: State) -> bool {
         for service in (0..self.services.len()).filter(|&service| state.waiting[service] > 0) {
             for choice in 0..self.choices[service].len() {
                 let mut nowhere = true;

@@ -93,6 +93,7 @@ pub(crate) fn service(number: usize, demand: Resources) -> Service {
         maximum_percent: 200,
         in_flight: 0,
         tasks_to_rebalance: None,
+        keep_tasks: false,
         unclear: None,
     }
 }
@@ -114,6 +115,7 @@ pub(crate) fn empty() -> Inventory {
         instances: Vec::new(),
         groups: BTreeMap::new(),
         services: Vec::new(),
+        hold_until: None,
     }
 }
 

@@ -19,4 +19,5 @@ mod generate;
 mod managed_scaling;
 mod properties;
 mod rules;
+mod task_rooms;
 mod witness;

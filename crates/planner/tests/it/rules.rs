@@ -45,7 +45,7 @@ fn word(inventory: &Inventory, policy: &Policy) -> &'static str {
 type Change = fn(&mut Inventory, &mut Policy);
 
 /// Each makes one rule speak. In the order of the rules: the first that applies is given.
-const RULES: [(&str, Change); 18] = [
+const RULES: [(&str, Change); 19] = [
     ("contradiction", |inventory, _| first(inventory).unknown_resource = Some("FPGA".to_owned())),
     ("draining", |inventory, _| first(inventory).status = ContainerInstanceStatus::Draining),
     ("not_active", |inventory, _| {
@@ -59,6 +59,7 @@ const RULES: [(&str, Change); 18] = [
     ("not_in_service", |inventory, _| first(inventory).lifecycle_state = LifecycleState::Standby),
     ("unhealthy", |inventory, _| first(inventory).unhealthy = true),
     ("protected_from_scale_in", |inventory, _| first(inventory).protected_from_scale_in = true),
+    ("held", |inventory, _| inventory.hold_until = Some("forever".to_owned())),
     ("keep", |inventory, _| keep_first(inventory)),
     ("group_owned", |inventory, _| group(inventory).owner = Some("AWS Batch".to_owned())),
     ("group_unavailable", |inventory, _| {
@@ -446,10 +447,12 @@ fn a_group_keeps_an_instance_for_the_same_reasons_once_it_drains() {
         change(&mut inventory, &mut policy);
         let instance = &inventory.instances[0];
         let group = &inventory.groups[&group_name(0)];
-        let kept = kept_by_group(instance, group, &policy).map(|reason| reason.code());
+        let kept = kept_by_group(instance, group, &inventory, &policy, now());
+        let kept = kept.map(|reason| reason.code());
         let speaks = [
             "not_in_service",
             "protected_from_scale_in",
+            "held",
             "keep",
             "group_owned",
             "group_not_allowed",

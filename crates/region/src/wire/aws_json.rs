@@ -218,6 +218,11 @@ fn own_resource(arn: &str) -> Result<&str, Refusal> {
     })
 }
 
+/// What follows the account in an ARN of ECS, by its parts: the kind of a resource, and its names.
+pub(super) fn arn_parts(arn: &str) -> Result<Vec<&str>, Refusal> {
+    own_resource(arn).map(|resource| resource.split('/').collect())
+}
+
 pub(super) fn arn_of(kind: &str, cluster: &str, id_or_arn: &str) -> String {
     arn(&format!("{kind}/{cluster}/{}", id_of(id_or_arn)))
 }

@@ -8,6 +8,7 @@ mod container_instance_calls;
 mod placement_json;
 mod run_task_calls;
 mod service_calls;
+mod tag_calls;
 mod task_calls;
 mod task_definition_calls;
 mod task_json;
@@ -59,6 +60,9 @@ pub(super) fn run(
         "ListServices" => service_calls::list_services(world, input),
         "DescribeServices" => service_calls::describe_services(world, input),
         "UpdateService" => update_service_calls::update_service(world, input),
+        "TagResource" => tag_calls::tag_resource(world, input),
+        "UntagResource" => tag_calls::untag_resource(world, input),
+        "ListTagsForResource" => tag_calls::list_tags_for_resource(world, input),
         "ListTaskDefinitions" => task_definition_calls::list_task_definitions(world, input),
         "DescribeTaskDefinition" => task_definition_calls::describe_task_definition(world, input),
         _ => Err(Refusal::new("UnknownOperationException", "")),

@@ -590,6 +590,39 @@ class Answers(RegionTest):
         zone = by(attributeName="ecs.availability-zone", attributeValue="eu-west-1a")["attributes"]
         self.assertEqual((len(zone), len(by()["attributes"])), (4, 100), "a page holds 100")
 
+    def test_clusters_and_services_bear_tags_which_come_if_they_are_asked_for(self):
+        """API_TagResource, API_DescribeClusters, include."""
+        arn = "arn:aws:ecs:eu-west-1:111122223333:"
+        hold, keep = {"key": "ebb:hold-until", "value": "2026-01-31T06:00:00+01:00"}, {"key": "ebb:keep-tasks", "value": ""}
+        for kind, tag, describe in [
+            ("cluster/shop", hold, lambda **more: self.ecs.describe_clusters(clusters=["shop"], **more)["clusters"]),
+            ("service/shop/web", keep, lambda **more: self.ecs.describe_services(**SHOP, services=["web"], **more)["services"]),
+        ]:
+            with self.subTest(kind):
+                self.ecs.tag_resource(resourceArn=arn + kind, tags=[tag, {"key": "team", "value": "a"}])
+                self.ecs.untag_resource(resourceArn=arn + kind, tagKeys=["team", "never-put"])
+                self.assertEqual(describe()[0]["tags"], [])
+                self.assertEqual(describe(include=["TAGS"])[0]["tags"], [tag])
+                self.assertEqual(self.ecs.list_tags_for_resource(resourceArn=arn + kind)["tags"], [tag])
+        put = lambda kind, *tags: outcome(self.ecs.tag_resource, resourceArn=arn + kind, tags=list(tags))
+        self.assertEqual(put("cluster/x", hold), NO_CLUSTER)
+        self.assertEqual(put("service/shop/x", hold), "ResourceNotFoundException")
+        self.assertEqual(put("cluster/shop", {"key": "aws:x", "value": ""}), INVALID)
+        self.assertEqual(put("cluster/shop", *({"key": str(number), "value": ""} for number in range(50))), INVALID)
+
+    def test_groups_bear_tags(self):
+        tag = dict(ResourceId=GROUP, ResourceType="auto-scaling-group", PropagateAtLaunch=True)
+        described = lambda: {one["Key"]: one["Value"] for one in self.group()["Tags"]}
+        before = described()
+        self.autoscaling.create_or_update_tags(Tags=[tag | {"Key": "ebb:hold-until", "Value": "forever"}])
+        self.assertEqual(described(), before | {"ebb:hold-until": "forever"})
+        self.autoscaling.delete_tags(Tags=[tag | {"Key": "ebb:hold-until", "Value": "other"}])
+        self.assertEqual(described(), before | {"ebb:hold-until": "forever"}, "another value")
+        self.autoscaling.delete_tags(Tags=[tag | {"Key": "ebb:hold-until"}])
+        self.assertEqual(described(), before)
+        unknown = tag | {"ResourceId": "x", "Key": "k", "Value": "v"}
+        self.assertEqual(outcome(self.autoscaling.create_or_update_tags, Tags=[unknown]), VALIDATION)
+
     def test_a_standalone_task_runs_where_it_is_told_to_beside_the_services(self):
         arns = self.ecs.list_task_definitions(familyPrefix="web")["taskDefinitionArns"]
         self.assertEqual(arns, ["arn:aws:ecs:eu-west-1:111122223333:task-definition/web:1"])
@@ -1259,7 +1292,7 @@ class Documents(RegionTest):
         table = text[text.index("| service | operations |") :]
         # Longer than any code of an error or word of a status that is matched like an operation.
         operations = set(re.findall(r'^ *(?:\| )?"([A-Z][a-z]+[A-Z]\w+)"(?: \||$| =>)', wire, re.MULTILINE))
-        verbs = "List|Describe|Update|Put|Delete|Run|Stop|Get|Launch|Set|Terminate|Complete|Record|Create|Publish"
+        verbs = "List|Describe|Update|Put|Delete|Run|Stop|Get|Launch|Set|Terminate|Complete|Record|Create|Publish|Tag|Untag"
         operations = {name for name in operations | {"Publish"} if re.match(verbs, name)}
         self.assertEqual(set(re.findall(r"`([A-Z]\w+)`", table.partition("\n\n")[0])), operations)
         controls = set(re.findall(r'^ *"([a-z-]+)" => \w+\(world', control, re.MULTILINE))

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use ebb_core::reaper::ClusterReport;
 use ebb_core::reaper::settings::ReaperSettings;
-use ebb_region::fault::Fault;
 use ebb_region::world::World;
 use ebb_region::world::autoscaling::Group;
 use ebb_region::world::ecs::{
@@ -89,9 +88,4 @@ async fn a_service_that_names_no_capacity_has_its_clusters_strategy() {
         assert_eq!(outcome(&report).0 > 0, goes, "{weights:?}: {report:?}");
         assert!(sim.calls("DescribeClusters") > 0);
     }
-    let mut world = two_providers(Capacity::ClusterDefault, 2);
-    world.faults.plan("DescribeClusters", Fault::Denied, 100);
-    let (_, report) = sweep(world).await;
-    let (removed, why) = outcome(&report);
-    assert!(removed == 0 && why.contains("default capacity provider strategy"), "{why}");
 }

@@ -15,9 +15,10 @@ const MANY: u32 = 60;
 const TERMINATE: &str = "TerminateInstanceInAutoScalingGroup";
 const UPDATE: &str = "UpdateContainerInstancesState";
 
-const READS: [&str; 13] = [
+const READS: [&str; 14] = [
     "DescribeAutoScalingGroups",
     "DescribeCapacityProviders",
+    "DescribeClusters",
     "DescribeContainerInstances",
     "DescribeInstanceRefreshes",
     "DescribeLifecycleHooks",
@@ -213,7 +214,7 @@ async fn one_fault_at_each_call_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_look_that_fails_removes_nothing() {
     let settings = ReaperSettings { clusters: None, ..settings() };
-    for operation in READS[..12].iter().chain(&["ListClusters"]) {
+    for operation in READS[..13].iter().chain(&["ListClusters"]) {
         for fault in Fault::BROKEN_ANSWERS.into_iter().chain([Fault::ServerError]) {
             let sim = Sim::start(hooked(small(1)), settings.clone()).await;
             sim.region.world().faults.plan(operation, fault, MANY);
@@ -230,7 +231,7 @@ async fn a_look_that_fails_removes_nothing() {
 async fn a_look_that_fails_for_a_while_costs_no_sweep() {
     let settings = ReaperSettings { clusters: None, ..settings() };
     // Before anything is planned; what fails between plan and action is looked at by the next sweep.
-    let looks = READS[..12].iter().filter(|operation| **operation != "DescribeLifecycleHooks");
+    let looks = READS[..13].iter().filter(|operation| **operation != "DescribeLifecycleHooks");
     for operation in looks.chain(&["ListClusters"]) {
         for fault in Fault::BROKEN_ANSWERS.into_iter().chain([Fault::ServerError, Fault::Throttle])
         {

@@ -577,6 +577,7 @@ async fn reads_grow_with_the_candidates_and_not_with_the_cluster() {
         [
             "DescribeAutoScalingGroups",
             "DescribeCapacityProviders",
+            "DescribeClusters",
             "DescribeContainerInstances",
             "DescribeInstanceRefreshes",
             "DescribeInstances",

@@ -13,7 +13,7 @@ use ebb_core::reaper::settings::ReaperSettings;
 use ebb_core::settings::SettingsError;
 use ebb_core::spot::settings::SpotSettings;
 use ebb_core::{lifecycle, reaper, spot};
-use ebb_planner::{HeadroomResource, KeepReason, RemoveReason};
+use ebb_planner::{FOREVER, HeadroomResource, Hold, HoldScope, KeepReason, RemoveReason};
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) fn repository() -> PathBuf {
@@ -157,6 +157,8 @@ fn every_outcome_is_documented() {
 /// Each reason to keep an instance, in the order of the documentation.
 fn reasons_to_stay() -> Vec<KeepReason> {
     let (group, text) = (GroupName::new("shop"), String::new());
+    let scope = HoldScope::Cluster(text.clone());
+    let hold = Hold::read(scope, FOREVER, Timestamp::UNIX_EPOCH).unwrap();
     vec![
         KeepReason::Contradiction(text.clone()),
         KeepReason::Draining,
@@ -167,6 +169,7 @@ fn reasons_to_stay() -> Vec<KeepReason> {
         KeepReason::NotInService(LifecycleState::Standby),
         KeepReason::Unhealthy,
         KeepReason::ProtectedFromScaleIn,
+        KeepReason::Held(hold),
         KeepReason::Keep,
         KeepReason::GroupOwned(group.clone(), text.clone()),
         KeepReason::GroupUnavailable(group.clone(), text.clone()),
@@ -181,6 +184,7 @@ fn reasons_to_stay() -> Vec<KeepReason> {
         KeepReason::MinInstances { min_instances: 1, service: None },
         KeepReason::MaxRemovals { decided_by: text.clone(), more_from: None },
         KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20, service: None },
+        KeepReason::TaskHeadroom { service: text.clone(), tasks: 1, largest: true },
         KeepReason::ZoneBalance,
         KeepReason::NoRoom(text),
     ]
@@ -198,6 +202,7 @@ fn is_listed(reason: &KeepReason) -> bool {
         | KeepReason::NotInService(_)
         | KeepReason::Unhealthy
         | KeepReason::ProtectedFromScaleIn
+        | KeepReason::Held(_)
         | KeepReason::Keep
         | KeepReason::GroupOwned(..)
         | KeepReason::GroupUnavailable(..)
@@ -212,6 +217,7 @@ fn is_listed(reason: &KeepReason) -> bool {
         | KeepReason::MinInstances { .. }
         | KeepReason::MaxRemovals { .. }
         | KeepReason::Headroom { .. }
+        | KeepReason::TaskHeadroom { .. }
         | KeepReason::ZoneBalance
         | KeepReason::NoRoom(_) => true,
     }

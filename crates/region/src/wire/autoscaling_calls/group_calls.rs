@@ -1,6 +1,7 @@
 //! Auto Scaling's operations on groups and their instances.
 
 use super::launch_calls::source_xml;
+use super::tag_calls::tag_xml;
 use crate::wire::answer::Refusal;
 use crate::wire::query_protocol::{Form, element, invalid, member};
 use crate::world::World;
@@ -73,19 +74,8 @@ fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> 
 }
 
 fn tags_xml(name: &str, group: &Group) -> String {
-    let tag = |(key, value): (&String, &String)| {
-        member(
-            &[
-                element("ResourceId", name),
-                element("ResourceType", "auto-scaling-group"),
-                element("Key", key),
-                element("Value", value),
-                element("PropagateAtLaunch", "true"),
-            ]
-            .concat(),
-        )
-    };
-    format!("<Tags>{}</Tags>", group.tags.iter().map(tag).collect::<String>())
+    let tags = group.tags.iter().map(|(key, value)| tag_xml(name, key, value));
+    format!("<Tags>{}</Tags>", tags.collect::<String>())
 }
 
 /// A group has an instance lifecycle policy only if it retains something.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::placement_json::strategy_item_json;
+use super::tag_calls::included_tags;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{DESCRIBE_MAX, Input, id_of, page};
 use crate::world::World;
@@ -26,7 +27,11 @@ pub(super) fn describe_clusters(world: &World, input: Input<'_>) -> Result<Value
     let (mut described, mut failures) = (Vec::new(), Vec::new());
     for name in names.into_iter().map(id_of) {
         match world.clusters.get(name) {
-            Some(cluster) => described.push(describe_cluster(name, cluster, includes_statistics)),
+            Some(cluster) => {
+                let mut cluster_json = describe_cluster(name, cluster, includes_statistics);
+                cluster_json["tags"] = included_tags(input, &cluster.tags);
+                described.push(cluster_json);
+            }
             None => {
                 let arn = arn(&format!("cluster/{name}"));
                 failures.push(json!({"arn": arn, "reason": "MISSING"}));

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::placement_json::{constraint_json, strategy_item_json, strategy_json};
+use super::tag_calls::included_tags;
 use super::task_definition_calls::definition_arn;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{Input, PAGE_MAX, arn_of, id_in, invalid, page_of};
@@ -44,9 +45,10 @@ pub(super) fn describe_services(world: &World, input: Input<'_>) -> Result<Value
     for name_or_arn in input.texts("services", DESCRIBE_MAX)? {
         match cluster.services.get_key_value(id_in("service", cluster_name, name_or_arn)?) {
             Some((name, service)) => {
-                let mut service = describe(cluster_name, cluster, name, service);
-                service["events"] = events(world, name);
-                described.push(service);
+                let mut service_json = describe(cluster_name, cluster, name, service);
+                service_json["events"] = events(world, name);
+                service_json["tags"] = included_tags(input, &service.tags);
+                described.push(service_json);
             }
             None => {
                 let arn = arn_of("service", cluster_name, name_or_arn);

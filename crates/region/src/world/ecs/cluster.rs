@@ -22,6 +22,8 @@ pub struct Cluster {
     pub capacity_providers: Vec<String>,
     /// By which of them tasks are placed if nothing else is said.
     pub default_strategy: Vec<StrategyItem>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
 }
 
 impl Cluster {

@@ -33,6 +33,8 @@ pub enum Class {
     CapacityProviderRead,
     /// Reading and changing the protection of tasks.
     TaskProtection,
+    /// Reading tags.
+    TagRead,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -70,11 +72,12 @@ impl Class {
             "DescribeTaskDefinition" | "ListTaskDefinitions" => Some(Self::TaskDefinitionRead),
             "DescribeCapacityProviders" => Some(Self::CapacityProviderRead),
             "GetTaskProtection" | "UpdateTaskProtection" => Some(Self::TaskProtection),
+            "ListTagsForResource" => Some(Self::TagRead),
             _ => None,
         }
     }
 
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::ClusterResourceRead,
         Self::ClusterResourceModify,
         Self::ClusterRead,
@@ -83,6 +86,7 @@ impl Class {
         Self::TaskDefinitionRead,
         Self::CapacityProviderRead,
         Self::TaskProtection,
+        Self::TagRead,
     ];
 
     /// Burst and sustained calls a second.
@@ -90,9 +94,10 @@ impl Class {
         match self {
             Self::ClusterResourceRead => (100.0, 20.0),
             Self::ClusterResourceModify => (100.0, 40.0),
-            Self::ClusterRead | Self::TaskDefinitionRead | Self::CapacityProviderRead => {
-                (50.0, 20.0)
-            }
+            Self::ClusterRead
+            | Self::TaskDefinitionRead
+            | Self::CapacityProviderRead
+            | Self::TagRead => (50.0, 20.0),
             Self::ServiceRead => (100.0, 20.0),
             Self::ServiceModify => (50.0, 5.0),
             Self::TaskProtection => (200.0, 80.0),

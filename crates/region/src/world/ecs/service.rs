@@ -1,5 +1,7 @@
 //! Services: how many tasks they keep.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::capacity_provider_strategy::Capacity;
@@ -23,6 +25,8 @@ pub struct Service {
     pub deployments: Deployments,
     /// AWS's word for how a deployment replaces tasks: `deploymentConfiguration.strategy`.
     pub deployment_strategy: &'static str,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
     /// When it was created.
     pub created_at: Timestamp,
     /// Whether its scheduler is to look at it soon already.

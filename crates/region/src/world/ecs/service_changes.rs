@@ -1,5 +1,6 @@
 //! What changes services: new ones, and the load that they have.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::capacity_provider_strategy::{Capacity, StrategyItem};
@@ -43,6 +44,7 @@ impl World {
             zone_rebalancing: false,
             deployments: Deployments::Completed,
             deployment_strategy: "ROLLING",
+            tags: BTreeMap::new(),
             created_at: self.now,
             reconcile_planned: false,
             started: 0,
