@@ -175,6 +175,13 @@ locals {
         actions   = ["pricing:GetProducts", "ec2:DescribeInstances", "ec2:DescribeSpotPriceHistory"]
         resources = ["*"]
       },
+      # An attribute notes what people were told, so that they are not told twice: all that a sweep writes that only plans.
+      {
+        sid     = "NoteNotices"
+        when    = var.notification_topic_arn != null && !local.reaper_acts
+        actions = ["ecs:PutAttributes"]
+        scope   = "in_clusters"
+      },
       {
         sid     = "Drain"
         when    = local.reaper_acts

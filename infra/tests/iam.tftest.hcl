@@ -134,6 +134,24 @@ run "what_only_looks_may_change_nothing" {
   }
 }
 
+run "a_plan_notes_what_people_were_told_and_changes_nothing" {
+  variables {
+    reaper_mode            = "plan"
+    notification_topic_arn = "arn:aws-cn:sns:cn-north-1:111122223333:people"
+  }
+
+  assert {
+    condition = setintersection(
+      flatten([for statement in jsondecode(aws_iam_role_policy.function["scale-in-reaper"].policy).Statement : statement.Action]),
+      [
+        "ecs:UpdateContainerInstancesState", "ecs:PutAttributes", "ecs:DeleteAttributes",
+        "autoscaling:TerminateInstanceInAutoScalingGroup",
+      ]
+    ) == toset(["ecs:PutAttributes"])
+    error_message = "A sweep that only plans may change something, or note nothing."
+  }
+}
+
 run "every_cluster_and_every_group" {
   variables {
     ecs_clusters        = null

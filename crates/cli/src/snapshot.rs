@@ -165,6 +165,7 @@ impl ClusterSnapshot {
             stranded: Vec::new(),
             unregistered_members: self.never_joined.clone(),
             unclear_members: self.unclear_members,
+            container_instances: inventory.container_instances(),
         }
     }
 }

@@ -8,7 +8,7 @@ pub mod follow_up;
 pub mod managed_scaling;
 pub mod network_interfaces;
 pub mod never_joined;
-mod notice;
+pub mod notification;
 pub mod owners;
 pub mod planned;
 mod potential;
@@ -28,7 +28,6 @@ mod way_out;
 pub mod zone_rebalancing;
 
 pub use self::answer::Answer;
-pub use self::notice::{Notice, notice};
 pub use self::potential::Potential;
 pub use self::prospect::Prospect;
 pub use self::report::{ClusterReport, OutcomeKind, RemovalOutcome};

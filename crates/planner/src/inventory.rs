@@ -25,6 +25,15 @@ pub struct Inventory {
     pub services: Vec<Service>,
 }
 
+impl Inventory {
+    /// The container instance on each EC2 instance. Of several, as an agent that lost its state
+    /// registers anew, it is the last.
+    pub fn container_instances(&self) -> BTreeMap<InstanceId, ContainerInstanceArn> {
+        let instances = self.instances.iter();
+        instances.map(|instance| (instance.instance_id.clone(), instance.arn.clone())).collect()
+    }
+}
+
 /// A container instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {

@@ -73,6 +73,7 @@ pub(crate) async fn sweep_cluster(
         unregistered_members,
         // Only the sweep of all clusters can tell.
         unclear_members: 0,
+        container_instances: inventory.container_instances(),
     }))
 }
 

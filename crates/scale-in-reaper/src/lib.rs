@@ -5,6 +5,7 @@ mod cluster;
 mod follow_up;
 mod never_joined;
 mod observe;
+mod people;
 mod report;
 mod survey;
 mod sweep;
@@ -20,6 +21,7 @@ use tracing::warn;
 
 use crate::cluster::{missing_permissions, sweep_cluster};
 pub use crate::observe::{Groups, Observation};
+use crate::people::tell_people;
 use crate::report::report;
 pub use crate::survey::Survey;
 pub use crate::sweep::FUNCTION;
@@ -74,7 +76,8 @@ impl ScaleInReaper {
                     Box::pin(self.sweep(answer.mode, clock, deadline)).await;
             }
         }
-        report(&self.clients, &self.settings, request, &answer, &problems, clock).await;
+        Box::pin(tell_people(&self.clients, &self.settings, &answer, clock, deadline)).await;
+        report(&self.settings, request, &answer, &problems, clock);
         HandlerError::of(&problems).map_or(Ok(answer), Err)
     }
 

@@ -1,24 +1,18 @@
 //! What an invocation leaves behind for people: each cluster's plan as text, its closing log line,
-//! its metrics, and a notice to a topic.
-
-use std::time::Duration;
+//! and its metrics. Notices are left to `people`.
 
 use ebb_aws::metrics::{self, Metric, Unit};
-use ebb_aws::{Clients, Clock, Problem, notify};
+use ebb_aws::{Clock, Problem};
 use ebb_core::reaper::request::Request;
 use ebb_core::reaper::settings::ReaperSettings;
-use ebb_core::reaper::{Answer, ClusterReport, Notice, OutcomeKind, notice, stranded_text, text};
+use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, stranded_text, text};
 use tracing::{info, warn};
 
 use crate::sweep::FUNCTION;
 
-/// A notice to people must not cost the function its answer: less than what is kept for that.
-const NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// Reports how the invocation came off. It was no sweep without a `request`. An error is left to the
 /// runtime, which logs it.
-pub(crate) async fn report(
-    clients: &Clients,
+pub(crate) fn report(
     settings: &ReaperSettings,
     request: Option<Request>,
     answer: &Answer,
@@ -30,11 +24,6 @@ pub(crate) async fn report(
         if let Some(stranded) = stranded_text(report) {
             warn!(ecs.cluster = report.plan.cluster.name(), "{stranded}");
         }
-    }
-    if let Some(topic) = &settings.notification_topic
-        && let Some(Notice { subject, message }) = notice(answer)
-    {
-        notify(&clients.topics, topic, &subject, &message, NOTICE_TIMEOUT).await;
     }
     for metrics in metrics_of(request, answer, problems, clock) {
         metrics::print(&settings.metrics_namespace, FUNCTION, clock.now(), &metrics);

@@ -45,6 +45,8 @@ pub fn settle(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use ebb_planner::{Policy, plan};
 
     use super::*;
@@ -70,6 +72,7 @@ mod tests {
                 .map(|&number| (id(number), group_name()))
                 .collect(),
             unclear_members: 0,
+            container_instances: BTreeMap::new(),
         }
     }
 

@@ -1,86 +1,222 @@
-//! What people are told of a sweep: whether they are told at all, and under which title.
+//! What people are told of a sweep of one cluster: whether they are told at all, of what, and what
+//! comes next.
 //!
-//! What is said of each cluster is written in `text`; sending the notice is left to the function.
+//! The plan itself is written in `text`; the forms are in [`crate::notification`], and what was told
+//! already is for its [`cause`](crate::notification::cause); sending is left to the function.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::reaper::answer::Answer;
+use crate::event::Origin;
+use crate::ids::InstanceId;
+use crate::notification::cause::{Cause, Held};
+use crate::notification::{Notification, NotificationKind};
 use crate::reaper::report::{ClusterReport, OutcomeKind, RemovalOutcome};
-use crate::reaper::text::text;
+use crate::reaper::text::{stranded_text, text};
+use crate::words::count;
 
-/// How many characters a notice has at most: SNS takes 256 KiB (SNS API, `Publish`), and people
-/// read less.
-const NOTICE_CHARS_MAX: usize = 20_000;
-
-/// A notice to people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
-    /// What happened to how many container instances, each counted once.
-    pub subject: String,
-    /// The reports of the clusters in which something happened, up to 20,000 characters.
-    pub message: String,
+/// What happened that people should know of: each container instance, and why.
+pub fn news(report: &ClusterReport) -> BTreeSet<Held> {
+    let stranded = report.stranded.iter().map(|arn| (arn.clone(), Cause::Stranded));
+    let outcomes = report.all_outcomes().filter_map(|outcome| {
+        let arn = report.container_instances.get(&outcome.instance_id)?;
+        Some((arn.clone(), cause(outcome)?))
+    });
+    outcomes.chain(stranded).collect()
 }
 
-/// The notice of a sweep: what was terminated, drained or taken back, what failed, and what stays
-/// DRAINING as sweeps only plan now. `None` if nothing was done that people should know.
-pub fn notice(answer: &Answer) -> Option<Notice> {
-    let (mut counts, mut texts) = (BTreeMap::new(), Vec::new());
-    for report in &answer.clusters {
-        let happened: Vec<_> = what_happened(report).collect();
-        if !happened.is_empty() {
-            texts.push(text(report));
-        }
-        for word in happened {
-            *counts.entry(word).or_insert(0) += 1;
-        }
+fn cause(outcome: &RemovalOutcome) -> Option<Cause> {
+    match outcome.outcome {
+        OutcomeKind::Terminating => Some(Cause::Terminated),
+        OutcomeKind::Draining => Some(Cause::Drained),
+        OutcomeKind::LeftToEcs => Some(Cause::LeftToEcs),
+        // One that failed may be ACTIVE again as well: that it failed is what people must know.
+        kind if kind.is_failure() => Some(Cause::Failed),
+        _ if outcome.reactivated => Some(Cause::TakenBack),
+        _ => None,
     }
-    if texts.is_empty() {
+}
+
+/// A cause in a title; what comes of it; and what people may do about it, if anything.
+fn words(cause: Cause) -> (&'static str, &'static str, Option<&'static str>) {
+    match cause {
+        Cause::Terminated => ("terminated", "what is terminated goes once it is let go", None),
+        Cause::Drained => (
+            "drained",
+            "a later sweep terminates what is drained once it is empty, or takes it back if load \
+             comes back",
+            None,
+        ),
+        Cause::LeftToEcs => (
+            "drained for ECS to take",
+            "what ECS does not take within an hour is set to ACTIVE again",
+            None,
+        ),
+        Cause::TakenBack => ("taken back", "what is taken back takes tasks again", None),
+        Cause::Stranded => (
+            "left DRAINING",
+            "what is left DRAINING stays so, as sweeps only plan now",
+            Some("Run the command that the plan and the log give, or set REAPER_MODE to `act`"),
+        ),
+        // What no sweep tells counts as a failure, rather than as nothing.
+        Cause::Failed
+        | Cause::StillDrains
+        | Cause::GivesUp
+        | Cause::CutOff
+        | Cause::NotReplaced
+        | Cause::Plan => (
+            "failed",
+            "the next sweep tries what failed again",
+            Some("See above what failed, and why; a missing permission is named in the log"),
+        ),
+    }
+}
+
+/// The notification of a sweep of a cluster, of the `told` news alone: each container instance is
+/// counted once for each. `None` if there is none.
+pub fn sweep(report: &ClusterReport, told: &BTreeSet<Held>) -> Option<Notification> {
+    if told.is_empty() {
         return None;
     }
-    let counts: Vec<_> = counts.iter().map(|(word, number)| format!("{number} {word}")).collect();
-    Some(Notice {
-        subject: format!("Ebb's sweep of container instances: {}", counts.join(", ")),
-        message: texts.join("\n").chars().take(NOTICE_CHARS_MAX).collect(),
+    let mut counts = BTreeMap::<_, (usize, Cause)>::new();
+    for (_, cause) in told {
+        counts.entry(words(*cause).0).or_insert((0, *cause)).0 += 1;
+    }
+    let done: Vec<_> =
+        counts.iter().map(|(word, (number, _))| format!("{number} {word}")).collect();
+    let next: Vec<_> = counts.values().map(|(_, cause)| words(*cause).1).collect();
+    let mut steps: Vec<_> =
+        counts.values().filter_map(|(_, cause)| words(*cause).2).map(str::to_owned).collect();
+    if steps.is_empty() {
+        steps.push("Nothing".to_owned());
+    }
+    let is_told = |id: &&InstanceId| {
+        let arn = report.container_instances.get(*id);
+        arn.is_some_and(|arn| told.iter().any(|(holder, _)| holder == arn))
+    };
+    let cluster = report.plan.cluster.name();
+    Some(Notification {
+        kind: NotificationKind::Sweep,
+        title: format!(
+            "Ebb's sweep of container instances: {}, in cluster {cluster}",
+            done.join(", ")
+        ),
+        instances: report.container_instances.keys().filter(is_told).cloned().collect(),
+        tasks: match tasks_moved(report, told) {
+            0 => "none is set in motion".to_owned(),
+            tasks => format!("{} set in motion", count(tasks, "task")),
+        },
+        next: next.join("; "),
+        steps,
+        ..about(report)
     })
 }
 
-/// A word for each container instance of a cluster that people should know of.
-fn what_happened(report: &ClusterReport) -> impl Iterator<Item = &'static str> {
-    let stranded = report.stranded.iter().map(|_| "left DRAINING");
-    report.all_outcomes().filter_map(word).chain(stranded)
+/// How many tasks were on what this sweep has drained or had terminated.
+fn tasks_moved(report: &ClusterReport, told: &BTreeSet<Held>) -> usize {
+    let moves = |cause| matches!(cause, Cause::Terminated | Cause::Drained | Cause::LeftToEcs);
+    let gone: BTreeSet<_> =
+        told.iter().filter(|(_, cause)| moves(*cause)).map(|(arn, _)| arn).collect();
+    let removals = report.plan.remove.iter().filter(|removal| gone.contains(&removal.arn));
+    removals.map(|removal| removal.motion.displaced).sum()
 }
 
-fn word(outcome: &RemovalOutcome) -> Option<&'static str> {
-    match outcome.outcome {
-        OutcomeKind::Terminating => Some("terminated"),
-        OutcomeKind::Draining => Some("drained"),
-        OutcomeKind::LeftToEcs => Some("drained for ECS to take"),
-        // One that failed may be ACTIVE again as well: that it failed is what people must know.
-        kind if kind.is_failure() => Some("failed"),
-        _ if outcome.reactivated => Some("taken back"),
-        _ => None,
+/// The notification of what could go in a cluster; `None` if nothing could.
+pub fn plan(report: &ClusterReport) -> Option<Notification> {
+    let going = report.plan.remove.len();
+    if going == 0 {
+        return None;
+    }
+    let instances = count(going + report.plan.keep.len(), "container instance");
+    let cluster = report.plan.cluster.name();
+    Some(Notification {
+        kind: NotificationKind::Plan,
+        title: format!("Ebb's plan: {going} of {instances} can go, in cluster {cluster}"),
+        instances: report.plan.remove.iter().map(|removal| removal.instance_id.clone()).collect(),
+        tasks: format!("{} would move", count(report.plan.motion().displaced, "task")),
+        next: "nothing is changed, as sweeps only plan".to_owned(),
+        steps: vec!["Set REAPER_MODE to `act` to have sweeps carry plans out".to_owned()],
+        ..about(report)
+    })
+}
+
+/// What both say of the cluster: the report, as text.
+fn about(report: &ClusterReport) -> Notification {
+    let cluster = report.plan.cluster.name();
+    let arns = report.container_instances.values();
+    let origin = arns.map(|arn| Origin::of_arn(arn.as_str())).next().unwrap_or_default();
+    // First, as it is to be acted on and the rest may be long.
+    let mut details: Vec<_> = stranded_text(report).into_iter().collect();
+    let text = text(report);
+    let is_new = |line: &&str| details.iter().all(|detail| !line.contains(detail.as_str()));
+    let lines: Vec<_> = text.lines().filter(is_new).map(str::to_owned).collect();
+    details.extend(lines);
+    Notification {
+        kind: NotificationKind::Sweep,
+        title: String::new(),
+        origin,
+        clusters: vec![cluster.to_owned()],
+        instances: Vec::new(),
+        tasks: String::new(),
+        details,
+        next: String::new(),
+        steps: Vec::new(),
+        thread: format!("sweeps of {cluster}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use ebb_planner::plan;
+    use ebb_planner::{Motion, Removal, RemoveReason};
 
     use super::*;
     use crate::ids::ContainerInstanceArn;
+    use crate::notification::testing::{assert_is_sns, forms};
+    use crate::notification::{Message, NotificationFormat};
     use crate::prices::PriceBasis;
     use crate::reaper::Potential;
     use crate::reaper::settings::{ReaperMode, ReaperSettings};
-    use crate::reaper::testing::{NOW, id, inventory};
+    use crate::reaper::testing::{NOW, group_name, id, inventory};
 
-    fn outcome(kind: OutcomeKind, reactivated: bool) -> RemovalOutcome {
-        RemovalOutcome { instance_id: id(1), outcome: kind, detail: None, reactivated }
+    fn arn(number: u64) -> ContainerInstanceArn {
+        ContainerInstanceArn::new(format!(
+            "arn:aws:ecs:eu-west-1:111122223333:container-instance/shop/{number}"
+        ))
+    }
+
+    /// Outcomes of instances of these numbers.
+    fn outcomes(
+        numbers: impl IntoIterator<Item = u64>,
+        kind: OutcomeKind,
+        back: bool,
+    ) -> Vec<RemovalOutcome> {
+        let outcome = |number| RemovalOutcome {
+            instance_id: id(number),
+            outcome: kind,
+            detail: None,
+            reactivated: back,
+        };
+        numbers.into_iter().map(outcome).collect()
+    }
+
+    fn removal(number: u64) -> Removal {
+        Removal {
+            instance_id: id(number),
+            arn: arn(number),
+            group: group_name(),
+            zone: "eu-west-1a".to_owned(),
+            instance_type: "m7g.large".to_owned(),
+            price_microusd: None,
+            motion: Motion { displaced: 3, rebalanced: 0 },
+            reason: RemoveReason::Certified { tasks: 3 },
+        }
     }
 
     fn report(follow_ups: Vec<RemovalOutcome>, outcomes: Vec<RemovalOutcome>) -> ClusterReport {
+        let policy = ReaperSettings::default().policy();
+        let plan = ebb_planner::plan(&inventory(Vec::new()), &policy, NOW);
         ClusterReport {
             mode: ReaperMode::Act,
-            plan: plan(&inventory(Vec::new()), &ReaperSettings::default().policy(), NOW),
+            plan,
             potential: Potential::default(),
             prices: PriceBasis::default(),
             outcomes,
@@ -88,11 +224,12 @@ mod tests {
             stranded: Vec::new(),
             unregistered_members: Vec::new(),
             unclear_members: 0,
+            container_instances: (1..=40).map(|number| (id(number), arn(number))).collect(),
         }
     }
 
-    fn notice_of(clusters: Vec<ClusterReport>) -> Option<Notice> {
-        notice(&Answer { mode: ReaperMode::Act, clusters, ignored: None })
+    fn told(report: &ClusterReport) -> Option<Notification> {
+        sweep(report, &news(report))
     }
 
     #[test]
@@ -110,46 +247,38 @@ mod tests {
                     _ if reactivated => Some("1 taken back"),
                     _ => None,
                 };
-                let notice = notice_of(vec![report(Vec::new(), vec![outcome(kind, reactivated)])]);
-                let subject = notice.map(|notice| notice.subject);
-                let expected =
-                    expected.map(|done| format!("Ebb's sweep of container instances: {done}"));
-                assert_eq!(subject, expected, "{kind:?}, ACTIVE again: {reactivated}");
+                let notification = told(&report(Vec::new(), outcomes([1], kind, reactivated)));
+                let title = notification.map(|notification| notification.title);
+                let expected = expected.map(|done| {
+                    format!("Ebb's sweep of container instances: {done}, in cluster shop")
+                });
+                assert_eq!(title, expected, "{kind:?}, ACTIVE again: {reactivated}");
             }
         }
     }
 
-    /// Up to two of everything in two clusters, with what nobody is told of among them.
+    /// Up to two of everything, with what nobody is told of among them.
     #[test]
     fn the_title_counts_whatever_comes_together_and_is_never_empty() {
-        let times = |number: usize, kind, reactivated| vec![outcome(kind, reactivated); number];
-        let combinations = 3_usize.pow(5);
-        for combination in 0..combinations {
-            let digit = |place| combination / 3_usize.pow(place) % 3;
+        for combination in 0..3_u64.pow(5) {
+            let digit = |place| combination / 3_u64.pow(place) % 3;
             let [terminated, drained, back, failed, left] = [0, 1, 2, 3, 4].map(digit);
-            let mut first = report(
-                times(back, OutcomeKind::Reactivated, true),
+            let numbers = |begin, number| begin..begin + number;
+            let mut report = report(
                 [
-                    times(drained, OutcomeKind::Draining, false),
-                    times(1, OutcomeKind::Postponed, false),
+                    outcomes(numbers(1, back), OutcomeKind::Reactivated, true),
+                    outcomes(numbers(3, terminated), OutcomeKind::Terminating, false),
+                    outcomes([5], OutcomeKind::Waiting, false),
+                ]
+                .concat(),
+                [
+                    outcomes(numbers(6, drained), OutcomeKind::Draining, false),
+                    outcomes([8], OutcomeKind::Postponed, false),
+                    outcomes(numbers(9, failed), OutcomeKind::Throttled, true),
                 ]
                 .concat(),
             );
-            first.stranded = vec![ContainerInstanceArn::new("1"); left];
-            let second = report(
-                [
-                    times(terminated, OutcomeKind::Terminating, false),
-                    times(1, OutcomeKind::Waiting, false),
-                ]
-                .concat(),
-                times(failed, OutcomeKind::Throttled, true),
-            );
-            let in_first = back + drained + left > 0;
-            let in_second = terminated + failed > 0;
-            let notice = notice_of(vec![first, second]);
-
-            assert_eq!(notice.is_some(), in_first || in_second, "{notice:?}");
-            let Some(Notice { subject, message }) = notice else { continue };
+            report.stranded = numbers(11, left).map(arn).collect();
             let counts = [
                 (drained, "drained"),
                 (failed, "failed"),
@@ -162,12 +291,66 @@ mod tests {
                 .filter(|(number, _)| *number > 0)
                 .map(|(number, word)| format!("{number} {word}"))
                 .collect();
+
+            let Some(notification) = told(&report) else {
+                assert!(counts.is_empty(), "{counts:?}");
+                continue;
+            };
+            let counts = counts.join(", ");
             assert_eq!(
-                subject,
-                format!("Ebb's sweep of container instances: {}", counts.join(", "))
+                notification.title,
+                format!("Ebb's sweep of container instances: {counts}, in cluster shop")
             );
-            let clusters = usize::from(in_first) + usize::from(in_second);
-            assert_eq!(message.matches("Cluster shop: ").count(), clusters, "{message}");
+            let all = drained + failed + left + back + terminated;
+            assert_eq!(notification.instances.len() as u64, all);
+            let Message { subject, body } = notification.message(NotificationFormat::Text);
+            // All of them at once have no room in a subject; the body has them.
+            assert!(subject.contains(&counts) || subject.ends_with("..."), "{subject}");
+            assert!(body.contains(&counts) && body.contains("Cluster shop: "), "{body}");
         }
+    }
+
+    #[test]
+    fn what_was_told_within_the_hour_is_not_counted() {
+        let report = report(outcomes([1, 2], OutcomeKind::Denied, false), Vec::new());
+        let mut due = news(&report);
+        due.remove(&(arn(1), Cause::Failed));
+        let notification = sweep(&report, &due).unwrap();
+        assert!(notification.title.contains(": 1 failed,"), "{}", notification.title);
+        assert_eq!(notification.instances, [id(2)]);
+        assert_eq!(sweep(&report, &BTreeSet::new()), None);
+    }
+
+    #[test]
+    fn each_form_says_what_a_sweep_did_and_what_it_would_do() {
+        let mut acted = report(
+            outcomes([4], OutcomeKind::Reactivated, true),
+            [
+                outcomes([1], OutcomeKind::Terminating, false),
+                outcomes([2], OutcomeKind::Draining, false),
+                outcomes([3], OutcomeKind::Denied, false),
+            ]
+            .concat(),
+        );
+        acted.plan.remove = (1..=3).map(removal).collect();
+        insta::assert_snapshot!("sweep", forms(&told(&acted).unwrap()));
+
+        let mut planned = report(Vec::new(), outcomes([1], OutcomeKind::WouldRemove, false));
+        planned.mode = ReaperMode::Plan;
+        planned.stranded = vec![arn(5), arn(6)];
+        planned.plan.remove = vec![removal(1)];
+        insta::assert_snapshot!("left_draining", forms(&told(&planned).unwrap()));
+        insta::assert_snapshot!("plan", forms(&plan(&planned).unwrap()));
+        planned.plan.remove.clear();
+        assert_eq!(plan(&planned), None);
+    }
+
+    #[test]
+    fn a_cluster_with_the_longest_name_does_not_push_the_counts_out_of_the_title() {
+        let mut report = report(Vec::new(), outcomes(1..=40, OutcomeKind::Draining, false));
+        report.plan.cluster = crate::ids::Cluster::new("x".repeat(255));
+        let message = told(&report).unwrap().message(NotificationFormat::Text);
+        assert_is_sns(&message);
+        assert!(message.subject.contains("40 drained"), "{}", message.subject);
     }
 }

@@ -3,6 +3,8 @@
 //! As a text for people it is written in `text`; logging and measuring it is left to the
 //! `scale-in-reaper`.
 
+use std::collections::BTreeMap;
+
 use ebb_planner::{Headroom, Kept, Plan, Removal, Reserved};
 use serde_json::{Value, json};
 
@@ -98,6 +100,8 @@ pub struct ClusterReport {
     pub unregistered_members: Vec<(InstanceId, GroupName)>,
     /// How many are not in the cluster, and may be in another.
     pub unclear_members: usize,
+    /// The container instance on each instance of the cluster.
+    pub container_instances: BTreeMap<InstanceId, ContainerInstanceArn>,
 }
 
 impl ClusterReport {

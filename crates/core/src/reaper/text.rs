@@ -388,6 +388,7 @@ mod tests {
             stranded: Vec::new(),
             unregistered_members: vec![(id(21), group_name())],
             unclear_members: 2,
+            container_instances: BTreeMap::new(),
         }
     }
 

@@ -336,7 +336,10 @@ async fn what_plan_mode_strands_is_told_with_the_command_that_takes_it_back() {
     assert_eq!(report.stranded.len(), drained.len(), "{report:?}");
     let published = plan.region.world().published.clone();
     let notice = published.iter().find(|message| message.topic_arn == topic).expect("a notice");
-    let subject = format!("Ebb's sweep of container instances: {} left DRAINING", drained.len());
+    let subject = format!(
+        "Ebb's sweep of container instances: {} left DRAINING, in cluster shop",
+        drained.len()
+    );
     assert_eq!(notice.subject.as_deref(), Some(subject.as_str()));
 
     // Who runs the command has them all back, and is told nothing more.

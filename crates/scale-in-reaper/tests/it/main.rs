@@ -12,6 +12,7 @@ mod hooks;
 mod interruptions;
 mod metrics;
 mod owners;
+mod people;
 mod prices;
 mod rebalancing;
 mod rooms;

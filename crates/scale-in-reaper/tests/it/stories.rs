@@ -170,7 +170,10 @@ async fn people_are_told_what_was_removed() {
     let published = sim.region.world().published.clone();
     let notice = published.iter().find(|message| message.topic_arn == topic).expect("a notice");
     assert!(removed.iter().all(|id| notice.message.contains(id)), "{notice:?}");
-    let subject = format!("Ebb's sweep of container instances: {} terminated", removed.len());
+    let subject = format!(
+        "Ebb's sweep of container instances: {} terminated, in cluster shop",
+        removed.len()
+    );
     assert_eq!(notice.subject.as_deref(), Some(subject.as_str()));
     sim.until_next().await;
     let before = sim.region.world().published.len();
