@@ -1,8 +1,12 @@
 //! Runs a seeded simulation: many seeds on all cores, and those that fail named, so that each can be
 //! run again alone, and looked at.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread;
+
+use jiff::SignedDuration;
+use serde_json::Value;
 
 use crate::demonstration::recording::run_between;
 use crate::world::World;
@@ -50,6 +54,26 @@ pub fn write_page(simulation: &str, before: &World, after: &World) {
     let run = run_between(before, after, format!("Seed {seed} of {simulation}"));
     let file = Path::new(&folder).join(format!("seed-{seed}-{simulation}.html"));
     std::fs::write(file, ebb_page::run_page(&run)).expect("PAGES is a folder");
+}
+
+/// Checks that people were not told the same twice within an hour over a topic, by notices in the
+/// form of JSON: of one kind, with one title, about the same instances.
+///
+/// # Errors
+/// If they were, or if a notice is not such JSON.
+pub fn check_notices(world: &World, topic: &str) -> Result<(), String> {
+    let mut last = BTreeMap::new();
+    for sent in world.published.iter().filter(|sent| sent.topic_arn == topic) {
+        let notice: Value =
+            serde_json::from_str(&sent.message).map_err(|error| format!("{error}: {sent:?}"))?;
+        let said = ["kind", "title", "instances"].map(|key| notice[key].to_string());
+        if let Some(before) = last.insert(said, sent.time)
+            && sent.time.duration_since(before) < SignedDuration::from_hours(1)
+        {
+            return Err(format!("people are told twice, at {before} and {}: {notice}", sent.time));
+        }
+    }
+    Ok(())
 }
 
 #[expect(clippy::expect_used, reason = "a test's way to speak")]

@@ -16,6 +16,8 @@ pub struct Published {
     pub subject: Option<String>,
     /// The text.
     pub message: String,
+    /// When it was published.
+    pub time: Timestamp,
 }
 
 /// An API call.

@@ -46,6 +46,7 @@ impl World {
             topic_arn: topic_arn.to_owned(),
             subject: subject.map(str::to_owned),
             message: message.to_owned(),
+            time: self.now(),
         };
         let message_id = self.uuid();
         let functions =
