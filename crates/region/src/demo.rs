@@ -268,10 +268,13 @@ impl<'a> Stage<'a> {
         self.published = world.published.len();
         for notice in new.iter().filter(|notice| notice.topic_arn == scenario::PEOPLE_TOPIC) {
             let subject = notice.subject.clone().unwrap_or_default();
-            let text = if notice.message.lines().count() > NOTICE_LINES_MAX {
+            // What happened, without the title that it begins with, where, and what to do.
+            let details = notice.message.lines().skip(2).take_while(|line| !line.is_empty());
+            let details: Vec<_> = details.collect();
+            let text = if details.len() > NOTICE_LINES_MAX {
                 subject.clone()
             } else {
-                format!("{subject}\n{}", notice.message)
+                format!("{subject}\n{}", details.join("\n"))
             };
             let text = self.story.shorten(&world, &text);
             self.terminal.text(&self.clock(world.now()), "mail", &text);

@@ -1,14 +1,13 @@
 //! A notification as Amazon Q Developer in chat applications shows it: a "custom notification" of
 //! version 1.0. Free text over a topic it drops.
 //!
-//! Source: Amazon Q Developer in chat applications Administrator Guide, custom-notifs. The limits
-//! here are tighter than what chat takes: Slack shows 3,000 characters in a section (Slack API, block
-//! elements), and people read less.
+//! Source: Amazon Q Developer in chat applications Administrator Guide, custom-notifs. The limits here
+//! are our own: people read less than the 3,000 characters that Slack shows in a section (Slack API,
+//! block elements).
 
 use serde_json::json;
 
 use super::{Notification, fitting};
-use crate::words::cut;
 
 const TITLE_CHARS_MAX: usize = 200;
 const DESCRIPTION_CHARS_MAX: usize = 2_800;
@@ -22,32 +21,27 @@ const THREAD_CHARS_MAX: usize = 255;
 
 pub(super) fn render(notification: &Notification) -> String {
     let Notification { kind, title, origin, clusters, instances, steps, thread, .. } = notification;
-    // No field may be empty, and each says something.
-    let short = |text: &str, chars_max| match marked_up(text, chars_max) {
-        text if text.trim().is_empty() => "Ebb".to_owned(),
-        text => text,
-    };
     let keywords = std::iter::once(kind.as_str()).chain(clusters.iter().map(String::as_str));
     json!({
         "version": "1.0",
         "source": "custom",
         "content": {
             "textType": "client-markdown",
-            "title": short(title, TITLE_CHARS_MAX),
+            "title": field(title, TITLE_CHARS_MAX),
             "description": description(notification),
             "nextSteps": steps
                 .iter()
                 .take(STEPS_MAX)
-                .map(|step| short(step, PART_CHARS_MAX))
+                .map(|step| field(step, PART_CHARS_MAX))
                 .collect::<Vec<_>>(),
             "keywords": keywords
                 .take(KEYWORDS_MAX)
-                .map(|keyword| short(keyword, KEYWORD_CHARS_MAX))
+                .map(|keyword| field(keyword, KEYWORD_CHARS_MAX))
                 .collect::<Vec<_>>(),
         },
         "metadata": {
-            "threadId": short(thread, THREAD_CHARS_MAX),
-            "summary": short(title, TITLE_CHARS_MAX),
+            "threadId": field(thread, THREAD_CHARS_MAX),
+            "summary": field(title, TITLE_CHARS_MAX),
             "eventType": kind,
             "relatedResources": instances.iter().take(RELATED_MAX).collect::<Vec<_>>(),
             "additionalContext": {
@@ -88,22 +82,46 @@ fn description(notification: &Notification) -> String {
 }
 
 /// A text in which chat finds no markup of its own: nothing that it takes for a link, a mention or
-/// code (Slack API, formatting message text).
+/// code (Slack API, formatting message text). What is too long ends with "…".
 fn marked_up(text: &str, chars_max: usize) -> String {
-    let mut escaped = String::new();
-    for c in cut(text, chars_max).chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '`' => escaped.push('\''),
-            c if c.is_control() => escaped.push(' '),
-            c => escaped.push(c),
+    let (mut escaped, mut chars) = (String::new(), 0);
+    for c in text.chars() {
+        let mut utf8 = [0; 4];
+        let part = match c {
+            '&' => "&amp;",
+            '<' => "&lt;",
+            '>' => "&gt;",
+            '`' => "'",
+            c if c.is_control() => " ",
+            c => c.encode_utf8(&mut utf8),
+        };
+        chars += part.chars().count();
+        if chars > chars_max {
+            escaped.push('…');
+            break;
         }
+        escaped.push_str(part);
     }
-    // Escapes are not cut apart: as many characters are left out as they are longer.
-    if escaped.chars().count() <= chars_max + 1 {
-        return escaped;
+    escaped
+}
+
+/// The same for a field that must not be empty.
+fn field(text: &str, chars_max: usize) -> String {
+    match marked_up(text, chars_max) {
+        text if text.trim().is_empty() => "Ebb".to_owned(),
+        text => text,
     }
-    cut(text, chars_max / 5).replace(['&', '<', '>', '`'], "'").replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_no_markup_and_are_not_cut_within_an_escape() {
+        assert_eq!(marked_up("<!channel> `a` & b\n", 100), "&lt;!channel&gt; 'a' &amp; b ");
+        assert_eq!(marked_up("a&&", 6), "a&amp;…");
+        assert_eq!(marked_up("été", 3), "été");
+        assert_eq!((field(" \n", 9).as_str(), field("", 9).as_str()), ("Ebb", "Ebb"));
+    }
 }
