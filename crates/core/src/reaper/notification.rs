@@ -55,7 +55,7 @@ fn words(cause: Cause) -> (&'static str, &'static str, Option<&'static str>) {
         Cause::Stranded => (
             "left DRAINING",
             "what is left DRAINING stays so, as sweeps only plan now",
-            Some("Run the command above, or set REAPER_MODE to `act`"),
+            Some("Run the command that the plan and the log give, or set REAPER_MODE to `act`"),
         ),
         // What no sweep tells counts as a failure, rather than as nothing.
         Cause::Failed
