@@ -17,6 +17,7 @@ use crate::answers::{Allows, CheckedHttpClient};
 use crate::auto_scaling::AutoScaling;
 use crate::ec2::Ec2;
 use crate::ecs::Ecs;
+use crate::functions::Functions;
 use crate::invocation::{Clock, Problem};
 use crate::last_failure::LastFailure;
 use crate::pricing::Pricing;
@@ -46,6 +47,8 @@ pub struct Clients {
     pub auto_scaling: AutoScaling,
     /// Amazon EC2.
     pub ec2: Ec2,
+    /// AWS Lambda.
+    pub functions: Functions,
     /// The AWS Price List.
     pub pricing: Pricing,
     /// Amazon SNS.
@@ -85,6 +88,7 @@ impl Clients {
                 auto_scaling.build(),
             )),
             ec2: Ec2::new(config),
+            functions: Functions::new(config),
             pricing: Pricing::new(config),
             region: config.region().map(ToString::to_string).unwrap_or_default(),
             topics: Topics::new(aws_sdk_sns::Client::from_conf(topics.build())),

@@ -60,7 +60,8 @@ impl AwsError {
 impl AwsErrorKind {
     /// Sources: the "Common Errors" of ECS, Auto Scaling and SNS in their API references. The query
     /// protocol sends `Throttling`, the JSON protocol `ThrottlingException` and
-    /// `RequestLimitExceeded`.
+    /// `RequestLimitExceeded`. Lambda's API Reference has `ResourceNotFoundException` and
+    /// `TooManyRequestsException`.
     fn of_code(code: Option<&str>) -> Self {
         match code {
             Some(
@@ -73,13 +74,17 @@ impl AwsErrorKind {
                 | "KMSAccessDenied"
                 | "KMSAccessDeniedException",
             ) => Self::Denied,
-            Some("ClusterNotFoundException" | "TargetNotFoundException" | "NotFound") => {
-                Self::NotFound
-            }
+            Some(
+                "ClusterNotFoundException"
+                | "TargetNotFoundException"
+                | "NotFound"
+                | "ResourceNotFoundException",
+            ) => Self::NotFound,
             Some(
                 "Throttling"
                 | "ThrottlingException"
                 | "ThrottledException"
+                | "TooManyRequestsException"
                 | "RequestLimitExceeded"
                 | "LimitExceeded"
                 | "KMSThrottling"

@@ -7,6 +7,7 @@ pub mod clients;
 mod ec2;
 mod ecs;
 mod error;
+mod functions;
 pub mod invocation;
 mod last_failure;
 mod pace;
@@ -25,6 +26,7 @@ pub use clients::Clients;
 pub use ec2::Ec2;
 pub use ecs::{DrainResult, Ecs, PlacedTask};
 pub use error::{AwsError, AwsErrorKind};
+pub use functions::{DeployedPackage, Functions};
 pub use invocation::{
     Clock, ErrorType, HandlerError, Problem, deadline, init_logging, init_warnings, metrics, notify,
 };

@@ -47,6 +47,8 @@ pub(crate) enum Input {
     Form(String),
     /// A document of awsJson1.1 for a target.
     Json(&'static str, Value),
+    /// Nothing but the path, by restJson1.
+    Path(String),
 }
 
 impl UnmodeledService {
@@ -134,6 +136,11 @@ fn request(input: Input) -> Result<HttpRequest, Box<dyn Error + Send + Sync>> {
         Input::Json(target, document) => {
             (document.to_string(), "application/x-amz-json-1.1", Some(target))
         }
+        Input::Path(path) => {
+            let mut request = HttpRequest::new(SdkBody::empty());
+            request.set_uri(path)?;
+            return Ok(request);
+        }
     };
     let mut request = HttpRequest::new(SdkBody::from(body));
     request.set_method("POST")?;
@@ -152,7 +159,7 @@ fn answer(response: &HttpResponse) -> Result<String, OrchestratorError<Refusal>>
         return Ok(document.to_owned());
     }
     let (code, message) = match serde_json::from_str::<Value>(document) {
-        Ok(refusal) => json_refusal(&refusal),
+        Ok(refusal) => json_refusal(response.headers().get("x-amzn-errortype"), &refusal),
         Err(_) => {
             let first = |element| texts(document, element).into_iter().next().unwrap_or_default();
             (first("Code"), first("Message"))
@@ -162,11 +169,14 @@ fn answer(response: &HttpResponse) -> Result<String, OrchestratorError<Refusal>>
     Err(OrchestratorError::operation(Refusal(metadata)))
 }
 
-/// The code and the message. A code may stand behind a namespace, and the message in either case.
-/// Source: Smithy, AWS JSON 1.1 protocol, "Operation error serialization".
-fn json_refusal(refusal: &Value) -> (String, String) {
+/// The code and the message. A code may stand in a header, behind a namespace and before a URI, and
+/// the message in either case. Source: Smithy, AWS JSON 1.1 and AWS restJson1 protocols, "Operation
+/// error serialization".
+fn json_refusal(error_type: Option<&str>, refusal: &Value) -> (String, String) {
     let text = |key: &str| refusal[key].as_str().unwrap_or_default();
-    let code = text("__type").rsplit('#').next().unwrap_or_default();
+    let code = error_type.unwrap_or_else(|| text("__type"));
+    let code = code.split(':').next().unwrap_or_default();
+    let code = code.rsplit('#').next().unwrap_or_default();
     let message = [text("message"), text("Message")].concat();
     (code.to_owned(), message)
 }
@@ -217,6 +227,19 @@ mod tests {
     fn an_element_without_a_text_has_none() {
         let document = "<a>\n  <b/>\n  <b></b>\n  <b>1</b>\n  <b c=\"d\"/>\n</a>\n";
         assert_eq!(texts(document, "b"), ["1"]);
+    }
+
+    #[test]
+    fn a_refusal_may_have_its_code_in_a_header() {
+        let status = StatusCode::try_from(404).unwrap();
+        let body = r#"{"Type":"User","Message":"Function not found"}"#;
+        let mut response = HttpResponse::new(status, SdkBody::from(body));
+        let header = "ResourceNotFoundException:http://internal.amazon.com/coral/";
+        response.headers_mut().insert("x-amzn-errortype", header);
+        let error = answer(&response).unwrap_err();
+        let refusal = error.as_operation_error().unwrap().meta();
+        assert_eq!(refusal.code(), Some("ResourceNotFoundException"));
+        assert_eq!(refusal.message(), Some("Function not found"));
     }
 
     #[test]

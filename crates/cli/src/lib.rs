@@ -10,6 +10,7 @@ pub mod recording;
 mod replay;
 mod run;
 pub mod snapshot;
+mod verify;
 mod why;
 mod words;
 

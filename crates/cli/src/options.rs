@@ -51,6 +51,8 @@ pub enum Command {
     Record(RecordOptions),
     /// Try policies on a folder of recordings
     Replay(ReplayOptions),
+    /// Say whether deployed functions run the zips of a release
+    Verify(VerifyOptions),
     /// Write completions for a shell to the standard output
     Completions {
         /// The shell
@@ -125,6 +127,26 @@ pub struct ReplayOptions {
     /// What a sweep may do.
     #[command(flatten)]
     pub policy: PolicyOptions,
+}
+
+/// The options of `ebb verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyOptions {
+    /// Functions by name or ARN, such as ebb-spot-drainer
+    #[arg(required = true, value_parser = function_name, value_name = "FUNCTION")]
+    pub functions: Vec<String>,
+    /// The file SHA256SUMS of the release
+    #[arg(long, value_name = "FILE")]
+    pub checksums: PathBuf,
+}
+
+/// What Lambda takes as a function's name or ARN (Lambda API, `GetFunctionConfiguration`).
+fn function_name(text: &str) -> Result<String, String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_:$".contains(c);
+    if (1..=256).contains(&text.len()) && text.chars().all(is_part) {
+        return Ok(text.to_owned());
+    }
+    Err("it is not a function's name or ARN".to_owned())
 }
 
 /// Where clusters are read from.

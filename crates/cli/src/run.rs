@@ -18,13 +18,14 @@ use crate::drains::Drains;
 use crate::failure::Failure;
 use crate::options::{
     Command, DrainsOptions, Options, PlanOptions, PolicyOptions, RecordOptions, ReplayOptions,
-    SourceOptions, WhyOptions, differing,
+    SourceOptions, VerifyOptions, WhyOptions, differing,
 };
 use crate::plan::{plan_html, plan_json, plan_text};
 use crate::progress::Progress;
 use crate::recording::{Recording, anonymize};
 use crate::replay::{self, NamedPolicy, Row};
 use crate::snapshot::Snapshot;
+use crate::verify::{self, Checksums};
 use crate::why::Why;
 use crate::words::printable;
 
@@ -58,6 +59,7 @@ pub async fn run(options: &Options, caller: &Caller<'_>) -> Result<Printed, Fail
         Command::Drains(drains) => run_drains(options, drains, caller).await,
         Command::Record(record) => run_record(options, record, caller).await,
         Command::Replay(replay) => run_replay(options, replay, caller),
+        Command::Verify(verify) => run_verify(options, verify, caller).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut Options::command(), "ebb", &mut text);
@@ -242,6 +244,23 @@ fn run_replay(
         replay::text(&rows, files.len())
     };
     Ok(Printed { text, failures: Vec::new() })
+}
+
+async fn run_verify(
+    options: &Options,
+    verify: &VerifyOptions,
+    caller: &Caller<'_>,
+) -> Result<Printed, Failure> {
+    let checksums = Checksums::read(&verify.checksums)?;
+    let account = account(options, caller).await?;
+    let (verified, failures) =
+        verify::verify(&account, &verify.functions, &checksums, &caller.progress).await;
+    let text = if options.json {
+        json_text(&verify::json(&verified))
+    } else {
+        verify::text(&verified, &checksums)
+    };
+    Ok(Printed { text, failures })
 }
 
 async fn account(options: &Options, caller: &Caller<'_>) -> Result<Account, Failure> {

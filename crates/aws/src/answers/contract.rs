@@ -16,6 +16,8 @@ pub(super) enum Contract {
     Structures(&'static str, &'static [&'static str]),
     /// A JSON object with an object under this key, with texts under these.
     Structure(&'static str, &'static [&'static str]),
+    /// A JSON object with texts under these keys.
+    Document(&'static [&'static str]),
     /// An XML document of the element `…Response` with these in it, each within the one before.
     Elements(&'static [&'static str]),
     /// The same with a list in the last of them, each `member` of it with these elements.
@@ -23,7 +25,7 @@ pub(super) enum Contract {
 }
 
 /// Every operation that this crate calls.
-const CONTRACTS: [(&str, Contract); 30] = [
+const CONTRACTS: [(&str, Contract); 31] = [
     ("CompleteLifecycleAction", Contract::Elements(&["CompleteLifecycleActionResult"])),
     ("DeleteAttributes", Contract::Structures("attributes", &["name"])),
     (
@@ -76,6 +78,8 @@ const CONTRACTS: [(&str, Contract); 30] = [
     ("DescribeTasks", Contract::Structures("tasks", &["taskArn", "lastStatus"])),
     // AWS Price List API (2017-10-15).
     ("GetProducts", Contract::Texts("PriceList")),
+    // Lambda API (2015-03-31).
+    ("GetFunctionConfiguration", Contract::Document(&["FunctionName", "CodeSha256"])),
     ("GetTaskProtection", Contract::Structures("protectedTasks", &["taskArn"])),
     // It lists the instances or the errors.
     ("LaunchInstances", Contract::Elements(&["LaunchInstancesResult", "ClientToken"])),
@@ -103,7 +107,7 @@ const CONTRACTS: [(&str, Contract); 30] = [
 ];
 
 /// What whoever may only look calls, by service: operations that change nothing.
-pub const READ_OPERATIONS: [(&str, &[&str]); 4] = [
+pub const READ_OPERATIONS: [(&str, &[&str]); 5] = [
     (
         "autoscaling",
         &["DescribeAutoScalingGroups", "DescribeAutoScalingInstances", "DescribeInstanceRefreshes"],
@@ -133,6 +137,7 @@ pub const READ_OPERATIONS: [(&str, &[&str]); 4] = [
             "ListTasks",
         ],
     ),
+    ("lambda", &["GetFunctionConfiguration"]),
     ("pricing", &["GetProducts"]),
 ];
 

@@ -28,6 +28,15 @@ pub(super) fn structure_problem(body: &[u8], key: &str, texts: &[&str]) -> Optio
     structure.and_then(|structure| check_structure(structure, &format!("its {key}"), texts)).err()
 }
 
+/// What is wrong with a document that must be an object with `texts`.
+pub(super) fn document_problem(body: &[u8], texts: &[&str]) -> Option<String> {
+    texts.iter().find_map(|text| match member(body, text) {
+        Ok(value) if is_text(value) => None,
+        Ok(_) => Some(format!("its {text} is no text")),
+        Err(problem) => Some(problem),
+    })
+}
+
 fn check_items(
     body: &[u8],
     key: &str,

@@ -10,4 +10,5 @@ mod recordings;
 mod replay;
 mod shapes;
 mod support;
+mod verify;
 mod why;

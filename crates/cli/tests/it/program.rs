@@ -59,7 +59,7 @@ fn what_is_wrong_stands_on_the_standard_error_output_with_exit_code_2() {
 fn help_and_completions_name_every_command() {
     assert_snapshot!(text(&ebb(&["plan", "--help"]).stdout));
     let completions = text(&ebb(&["completions", "bash"]).stdout);
-    for command in ["plan", "why", "drains", "record", "replay", "completions"] {
+    for command in ["plan", "why", "drains", "record", "replay", "verify", "completions"] {
         assert!(completions.contains(&format!("ebb,{command})")), "{command}");
     }
 }

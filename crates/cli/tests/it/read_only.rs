@@ -55,6 +55,11 @@ async fn every_read_that_is_allowed_is_needed() {
         let world = terminal.region.world();
         needed.extend(world.calls.iter().map(|call| call.operation.clone()));
     }
+    // A function's package is read by one command alone.
+    let terminal = Terminal::start(shape("idle")).await;
+    let sums = crate::verify::checksums("read-only").display().to_string();
+    terminal.run(&format!("verify ebb-spot-drainer --checksums {sums}")).await.unwrap();
+    needed.extend(terminal.region.world().calls.iter().map(|call| call.operation.clone()));
     let allowed = READ_OPERATIONS.iter().flat_map(|(_, operations)| operations.iter());
     let allowed: BTreeSet<_> = allowed.map(|&operation| operation.to_owned()).collect();
     assert_eq!(needed, allowed);
