@@ -487,7 +487,10 @@ def parameters(resources, hook):
         for setting in settings(variables):
             name = setting.lower()
             body, described = variable(name)
-            least, most = re.search(rf"var\.{name} >= (\d+) && var\.{name} <= (\d+)", body).groups()
+            limits = re.search(rf"var\.{name} >= (\d+) && var\.{name} <= (\d+)", body)
+            if not limits:
+                sys.exit(f"infra/variables.tf: {name} is a number whose limits are not found")
+            least, most = limits.groups()
             # Auto Scaling holds an instance for 100 heartbeats.
             beats = 100 * hook["heartbeat_timeout"] if name == "drain_timeout_seconds" else int(most)
             result[pascal(name)] = {
