@@ -25,7 +25,7 @@ pub(crate) fn read(document: &str) -> String {
 }
 
 /// The rows of the first table below a heading, as their cells without backticks.
-fn rows(document: &str, heading: &str) -> Vec<Vec<String>> {
+pub(crate) fn rows(document: &str, heading: &str) -> Vec<Vec<String>> {
     let text = read(document);
     let (_, section) = text.split_once(&format!("# {heading}\n")).expect("the heading is there");
     let table = section.lines().skip_while(|line| !line.starts_with("|---")).skip(1);

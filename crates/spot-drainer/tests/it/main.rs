@@ -12,6 +12,7 @@ mod many_clusters;
 mod mass;
 mod registrations;
 mod returns;
+mod runbook;
 mod simulation;
 mod start;
 mod stories;
