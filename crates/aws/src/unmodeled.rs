@@ -174,7 +174,7 @@ fn answer(response: &HttpResponse) -> Result<String, OrchestratorError<Refusal>>
 /// error serialization".
 fn json_refusal(error_type: Option<&str>, refusal: &Value) -> (String, String) {
     let text = |key: &str| refusal[key].as_str().unwrap_or_default();
-    let code = error_type.unwrap_or(text("__type"));
+    let code = error_type.unwrap_or_else(|| text("__type"));
     let code = code.split(':').next().unwrap_or_default();
     let code = code.rsplit('#').next().unwrap_or_default();
     let message = [text("message"), text("Message")].concat();

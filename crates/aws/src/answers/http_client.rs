@@ -108,20 +108,19 @@ impl HttpConnector for CheckedConnector {
 }
 
 /// The operation that a request calls: awsJson1.1 names it in a header, the query protocol in the
-/// first field of the form. What restJson1 asks for is in the method and the path, and this is the
-/// one that is called.
+/// first field of the form. What restJson1 asks for is in the method and the path, and here is the
+/// only one that is called.
 fn operation(request: &HttpRequest) -> Option<&str> {
-    if request.method() == "GET" {
-        let path = request.uri().split_once("/2015-03-31/functions/")?.1;
-        return path.ends_with("/configuration").then_some("GetFunctionConfiguration");
+    if let Some(target) = request.headers().get("x-amz-target") {
+        return target.split_once('.').map(|(_, operation)| operation);
     }
-    match request.headers().get("x-amz-target") {
-        Some(target) => target.split_once('.').map(|(_, operation)| operation),
-        None => {
-            let form = std::str::from_utf8(request.body().bytes()?).ok()?;
-            form.strip_prefix("Action=")?.split('&').next()
-        }
+    let body = std::str::from_utf8(request.body().bytes()?).ok()?;
+    if let Some(form) = body.strip_prefix("Action=") {
+        return form.split('&').next();
     }
+    let (_, path) = request.uri().split_once("/2015-03-31/functions/")?;
+    let is_read = request.method() == "GET" && path.ends_with("/configuration");
+    is_read.then_some("GetFunctionConfiguration")
 }
 
 async fn check(
@@ -384,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operation_is_named_by_a_header_or_by_the_form() {
+    fn the_operation_is_named_by_a_header_the_form_or_the_path() {
         let mut request = HttpRequest::new(SdkBody::from("{}"));
         assert_eq!(operation(&request), None);
         let target = "AmazonEC2ContainerServiceV20141113.ListTasks";
@@ -392,5 +391,10 @@ mod tests {
         assert_eq!(operation(&request), Some("ListTasks"));
         let form = "Action=Publish&Version=2010-03-31&Message=Action%3DNone";
         assert_eq!(operation(&HttpRequest::new(SdkBody::from(form))), Some("Publish"));
+        let mut request = HttpRequest::new(SdkBody::empty());
+        request.set_uri("/2015-03-31/functions/ebb/configuration").unwrap();
+        assert_eq!(operation(&request), Some("GetFunctionConfiguration"));
+        request.set_method("PUT").unwrap();
+        assert_eq!(operation(&request), None);
     }
 }
