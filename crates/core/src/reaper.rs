@@ -4,7 +4,9 @@
 
 mod answer;
 pub mod capacity_providers;
+mod cheaper_shape;
 pub mod follow_up;
+pub mod instance_types;
 pub mod managed_scaling;
 pub mod network_interfaces;
 pub mod never_joined;
@@ -28,6 +30,7 @@ mod way_out;
 pub mod zone_rebalancing;
 
 pub use self::answer::Answer;
+pub use self::cheaper_shape::{CheaperShape, Shape, cheaper_shape};
 pub use self::notice::{Notice, notice};
 pub use self::potential::Potential;
 pub use self::prospect::Prospect;
