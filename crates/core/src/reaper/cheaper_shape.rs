@@ -347,6 +347,16 @@ mod tests {
     }
 
     #[test]
+    fn tasks_that_are_bound_to_their_type_stay_on_it() {
+        let mut crowded = cluster(6, 1_040, 1_024);
+        crowded.services[0].constraints =
+            vec!["attribute:ecs.instance-type == m7g.large".to_owned()];
+        let double = ("m7g.2xlarge", of(8, 32, 250_000));
+        let found = judge(&crowded, &types(&[double])).unwrap();
+        assert_eq!(found, (mix(&[("m7g.large", 6)]), 480_000, 480_000));
+    }
+
+    #[test]
     fn where_no_type_is_cheaper_the_mix_is_what_sweeps_leave() {
         let dear = ("m7g.2xlarge", of(8, 32, 2_500_000));
         let found = judge(&cluster(6, 512, 1_024), &types(&[dear])).unwrap();

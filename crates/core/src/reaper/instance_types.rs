@@ -303,3 +303,48 @@ pub fn add_type_prices(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reaper::testing::{id, instance};
+
+    fn named(name: &str) -> TypeOverride {
+        TypeOverride { instance_type: Some(name.to_owned()), ..TypeOverride::default() }
+    }
+
+    #[test]
+    fn a_group_may_launch_what_its_overrides_name() {
+        let other_image = TypeOverride { has_own_template: true, ..named("m7i.large") };
+        let weighted = TypeOverride { has_weight: true, ..named("m7g.xlarge") };
+        let by_attributes = TypeOverride::default();
+
+        assert_eq!(Launchable::of(&[]), None);
+        assert_eq!(
+            Launchable::of(&[named("m7g.large"), named("m7g.xlarge"), other_image]),
+            Some(Launchable::Types(["m7g.large".to_owned(), "m7g.xlarge".to_owned()].into()))
+        );
+        for odd in [weighted, by_attributes] {
+            let launchable = Launchable::of(&[named("m7g.large"), odd]);
+            assert!(matches!(launchable, Some(Launchable::NotJudged(_))), "{launchable:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_pays_spot_prices_if_all_its_instances_are_spot_instances() {
+        let zone = "eu-west-1a".to_owned();
+        let market = |spot: &[u64]| MarketPrices {
+            on_demand: [("m7g.xlarge".to_owned(), 180_000)].into(),
+            spot: [(("m7g.xlarge".to_owned(), zone.clone()), 60_000)].into(),
+            spot_instances: Some(spot.iter().map(|&number| id(number)).collect()),
+        };
+        let members = [instance(1), instance(2)];
+        let members: Vec<_> = members.iter().collect();
+        for (spot, expected) in [(&[][..], 180_000), (&[1], 180_000), (&[1, 2], 60_000)] {
+            let mut types = BTreeMap::from([("m7g.xlarge".to_owned(), InstanceType::default())]);
+            add_type_prices(&mut types, &members, &BTreeMap::new(), "eu-west-1", &market(spot));
+            let prices = &types["m7g.xlarge"].prices_microusd;
+            assert_eq!(prices, &BTreeMap::from([(zone.clone(), expected)]), "{spot:?}");
+        }
+    }
+}
