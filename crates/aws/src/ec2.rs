@@ -1,6 +1,6 @@
 //! Amazon EC2, of which few reads are needed: which instances run in a Capacity Reservation and
-//! which are Spot Instances, what Spot Instances cost, in which Availability Zones subnets are, and how
-//! many network interfaces instance types have.
+//! which are Spot Instances, what Spot Instances cost, in which Availability Zones subnets are, and what
+//! instance types have.
 //!
 //! The SDK's client of EC2 is larger than all of Ebb, so it is called without one: see decision 010.
 
@@ -10,6 +10,7 @@ use aws_config::{Region, SdkConfig};
 use aws_smithy_runtime::client::orchestrator::operation::{Operation, OperationBuilder};
 use ebb_core::ids::{CapacityReservationId, InstanceId};
 use ebb_core::prices::microusd;
+use ebb_core::reaper::instance_types::InstanceType;
 use form_urlencoded::Serializer;
 use jiff::Timestamp;
 use xmlparser::{ElementEnd, Token, Tokenizer};
@@ -150,7 +151,31 @@ impl Ec2 {
         &self,
         instance_types: &BTreeSet<String>,
     ) -> Result<BTreeMap<String, i64>, AwsError> {
-        let mut interfaces = BTreeMap::new();
+        let documents = self.describe_instance_types(instance_types).await?;
+        let items = documents.iter().flat_map(|document| items(document));
+        Ok(items.filter_map(|item| interfaces_of(&item)).collect())
+    }
+
+    /// The vCPUs, memory, architectures and network interfaces of instance types, without prices. A
+    /// type that EC2 does not know, or of which it does not say the first two, is left out.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub async fn instance_types(
+        &self,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, InstanceType>, AwsError> {
+        let documents = self.describe_instance_types(names).await?;
+        let items = documents.iter().flat_map(|document| items(document));
+        Ok(items.filter_map(|item| instance_type_of(&item)).collect())
+    }
+
+    /// The documents that describe instance types, of up to 100 of them each.
+    async fn describe_instance_types(
+        &self,
+        instance_types: &BTreeSet<String>,
+    ) -> Result<Vec<String>, AwsError> {
+        let mut documents = Vec::new();
         // Nothing that a form would have to escape, and no `*`, which a filter takes for any text.
         let is_plain = |character: char| matches!(character, 'a'..='z' | '0'..='9' | '.' | '-');
         let instance_types: Vec<_> =
@@ -160,10 +185,9 @@ impl Ec2 {
             let call = Operation::builder().operation_name("DescribeInstanceTypes");
             // By a filter: asked for by its name, one that is not known would fail the call.
             let form = filtered("DescribeInstanceTypes", "instance-type", batch);
-            let document = self.invoke(call, &operation, form).await?;
-            interfaces.extend(items(&document).iter().filter_map(|item| interfaces_of(item)));
+            documents.push(self.invoke(call, &operation, form).await?);
         }
-        Ok(interfaces)
+        Ok(documents)
     }
 
     /// Reads a list document by document. None is kept: each may have 16 MiB, of the function's 256.
@@ -279,9 +303,54 @@ fn interfaces_of(item: &[(&str, &str)]) -> Option<(String, i64)> {
     Some(((*instance_type).to_owned(), fewest))
 }
 
+/// The words for architectures. Source: EC2 API, `ProcessorInfo.supportedArchitectures`; the lists of
+/// other members have none of these words.
+const ARCHITECTURES: [&str; 3] = ["x86_64", "arm64", "i386"];
+
+/// An instance type with what its description says of it.
+fn instance_type_of(item: &[(&str, &str)]) -> Option<(String, InstanceType)> {
+    let texts = |element| item.iter().filter(move |(name, _)| *name == element).map(|(_, it)| *it);
+    let name = texts("instanceType").next()?;
+    let of_type = InstanceType {
+        vcpus: texts("defaultVCpus").next()?.parse().ok()?,
+        // GPUs and other devices have less of their own, under the same name.
+        memory_mib: texts("sizeInMiB").filter_map(|text| text.parse().ok()).max()?,
+        architectures: texts("item")
+            .filter(|text| ARCHITECTURES.contains(text))
+            .map(str::to_owned)
+            .collect(),
+        network_interfaces: interfaces_of(item).map(|(_, interfaces)| interfaces),
+        prices_microusd: BTreeMap::new(),
+    };
+    Some((name.to_owned(), of_type))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instance_type_has_its_own_memory_and_not_that_of_its_gpus() {
+        let document = "<DescribeInstanceTypesResponse><instanceTypeSet><item>\
+            <gpuInfo><gpus><item><memoryInfo><sizeInMiB>16384</sizeInMiB></memoryInfo></item></gpus>\
+            </gpuInfo><instanceType>g5.xlarge</instanceType><memoryInfo><sizeInMiB>65536</sizeInMiB>\
+            </memoryInfo><networkInfo><maximumNetworkInterfaces>4</maximumNetworkInterfaces>\
+            </networkInfo><processorInfo><supportedArchitectures><item>x86_64</item>\
+            </supportedArchitectures></processorInfo><supportedUsageClasses><item>spot</item>\
+            </supportedUsageClasses><vCpuInfo><defaultVCpus>4</defaultVCpus></vCpuInfo></item>\
+            <item><instanceType>of-no-memory</instanceType><vCpuInfo><defaultVCpus>4</defaultVCpus>\
+            </vCpuInfo></item></instanceTypeSet></DescribeInstanceTypesResponse>";
+        let types: BTreeMap<_, _> =
+            items(document).iter().filter_map(|item| instance_type_of(item)).collect();
+        let expected = InstanceType {
+            vcpus: 4,
+            memory_mib: 65_536,
+            architectures: ["x86_64".to_owned()].into(),
+            network_interfaces: Some(4),
+            prices_microusd: BTreeMap::new(),
+        };
+        assert_eq!(types, BTreeMap::from([("g5.xlarge".to_owned(), expected)]));
+    }
 
     #[test]
     fn an_instance_type_has_the_interfaces_of_one_network_card() {

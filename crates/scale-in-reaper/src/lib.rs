@@ -3,6 +3,7 @@
 mod act;
 mod cluster;
 mod follow_up;
+mod group_types;
 mod never_joined;
 mod observe;
 mod report;

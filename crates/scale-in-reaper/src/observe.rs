@@ -46,6 +46,11 @@ impl Groups {
         zones
     }
 
+    /// The groups that a cluster's instances are in.
+    pub(crate) fn of(&self, inventory: &Inventory) -> impl Iterator<Item = &GroupDescription> {
+        self.0.iter().filter(|group| inventory.groups.contains_key(&group.name))
+    }
+
     /// The instances that their groups say are in service.
     pub fn members_in_service(&self) -> Vec<(InstanceId, GroupName)> {
         let members = self

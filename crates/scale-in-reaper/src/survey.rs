@@ -1,10 +1,14 @@
 //! A sweep's eyes without its hands, for whoever only wants to know: what `ebb` looks at clusters
 //! by. What that comes to is left to the caller.
 
+use std::collections::BTreeMap;
+
 use ebb_aws::{AwsError, Clients, Clock, PriceReader};
-use ebb_core::ids::Cluster;
+use ebb_core::ids::{Cluster, GroupName};
 use ebb_core::reaper::ClusterReport;
+use ebb_core::reaper::instance_types::GroupTypes;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
+use ebb_planner::Inventory;
 use jiff::SignedDuration;
 
 use crate::observe::{Candidates, Groups, Observation};
@@ -59,6 +63,15 @@ impl<'a> Survey<'a> {
         groups: &Groups,
     ) -> Result<Observation, AwsError> {
         Box::pin(self.0.looking(|| self.0.observe(cluster, groups, Candidates::All))).await
+    }
+
+    /// What a cluster's groups may launch, of those that may launch several instance types.
+    pub async fn group_types(
+        &self,
+        inventory: &Inventory,
+        groups: &Groups,
+    ) -> BTreeMap<GroupName, GroupTypes> {
+        Box::pin(self.0.group_types(inventory, groups)).await
     }
 
     /// Leaves those members of the groups in the reports that are in no cluster of the Region, as a

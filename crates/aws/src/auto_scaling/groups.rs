@@ -10,6 +10,7 @@ use aws_sdk_autoscaling::types::{
 };
 use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ids::{GroupName, HookName, InstanceId};
+use ebb_core::reaper::instance_types::TypeOverride;
 use ebb_core::reaper::termination::LifecycleHook;
 use ebb_core::spot::fallback::group::{FallbackGroup, LaunchSource};
 use ebb_planner::Group;
@@ -46,6 +47,8 @@ pub struct GroupDescription {
     pub zones: Vec<String>,
     /// The keys of its tags.
     pub tags: BTreeSet<String>,
+    /// The overrides of its mixed instances policy.
+    pub overrides: Vec<TypeOverride>,
     /// Its instances.
     pub members: Vec<Member>,
 }
@@ -178,9 +181,7 @@ fn fallback_group(described: &AutoScalingGroup) -> Option<FallbackGroup> {
         let weight = instance.weighted_capacity()?;
         weight.parse().ok()
     });
-    let policy = described.mixed_instances_policy();
-    let overrides = policy.and_then(MixedInstancesPolicy::launch_template);
-    let overrides = overrides.map(LaunchTemplate::overrides).unwrap_or_default();
+    let overrides = overrides(described);
     let unit = described.desired_capacity_type().unwrap_or_default();
     Some(FallbackGroup {
         desired_capacity: described.desired_capacity()?,
@@ -190,6 +191,20 @@ fn fallback_group(described: &AutoScalingGroup) -> Option<FallbackGroup> {
         source: launch_source(described),
         zones: described.availability_zones().to_vec(),
     })
+}
+
+fn overrides(described: &AutoScalingGroup) -> &[LaunchTemplateOverrides] {
+    let policy = described.mixed_instances_policy();
+    let template = policy.and_then(MixedInstancesPolicy::launch_template);
+    template.map(LaunchTemplate::overrides).unwrap_or_default()
+}
+
+fn type_override(described: &LaunchTemplateOverrides) -> TypeOverride {
+    TypeOverride {
+        instance_type: described.instance_type().map(str::to_owned),
+        has_own_template: described.launch_template_specification().is_some(),
+        has_weight: described.weighted_capacity().is_some_and(|weight| weight != "1"),
+    }
 }
 
 /// Sources: Auto Scaling API, `AutoScalingGroup`; and `InstancesDistribution` for what holds where
@@ -256,6 +271,7 @@ fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
         retains_abandoned: retains_abandoned(described),
         zones: described.availability_zones().to_vec(),
         tags: described.tags().iter().filter_map(|tag| tag.key()).map(str::to_owned).collect(),
+        overrides: overrides(described).iter().map(type_override).collect(),
         members: members?,
     })
 }

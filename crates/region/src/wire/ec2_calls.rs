@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use super::answer::Refusal;
 use super::query_protocol::{Form, element};
 use crate::world::autoscaling::LaunchSource;
-use crate::world::ec2::network_interfaces;
+use crate::world::ec2::{InstanceType, instance_type};
+use crate::world::ecs::architecture;
 use crate::world::{PRICES, REGION, World};
 
 /// Source: EC2 User Guide, `Using_Filtering`.
@@ -64,18 +65,33 @@ pub(super) fn describe_instance_types(form: &Form) -> Result<String, Refusal> {
     let Some(names) = filters.get("instance-type") else {
         return Err(Refusal::new("InvalidParameterValue", "Only by name here"));
     };
-    let items: String = names
-        .iter()
-        .filter_map(|name| Some((name, network_interfaces(name)?.to_string())))
-        .map(|(name, number)| {
-            let number = element("maximumNetworkInterfaces", &number);
-            let card = format!("<item>{}{number}</item>", element("networkCardIndex", "0"));
-            let network = [number, format!("<networkCards>{card}</networkCards>")].concat();
-            let name = element("instanceType", name);
-            format!("<item>{name}<networkInfo>{network}</networkInfo></item>")
-        })
-        .collect();
+    let items: String =
+        names.iter().filter_map(|name| instance_type(name)).map(instance_type_xml).collect();
     Ok(format!("<instanceTypeSet>{items}</instanceTypeSet>"))
+}
+
+fn instance_type_xml(of_type: InstanceType) -> String {
+    let InstanceType { name, network_interfaces, vcpus, memory_gib } = of_type;
+    let number = element("maximumNetworkInterfaces", &network_interfaces.to_string());
+    let card = format!("<item>{}{number}</item>", element("networkCardIndex", "0"));
+    let network = [number, format!("<networkCards>{card}</networkCards>")].concat();
+    let architecture = element("item", architecture(name));
+    let memory = element("sizeInMiB", &(memory_gib * 1_024).to_string());
+    let vcpus = element("defaultVCpus", &vcpus.to_string());
+    [
+        "<item>".to_owned(),
+        element("instanceType", name),
+        format!("<memoryInfo>{memory}</memoryInfo>"),
+        format!("<networkInfo>{network}</networkInfo>"),
+        format!(
+            "<processorInfo><supportedArchitectures>{architecture}</supportedArchitectures>\
+             </processorInfo>"
+        ),
+        "<supportedUsageClasses><item>on-demand</item><item>spot</item></supportedUsageClasses>"
+            .to_owned(),
+        format!("<vCpuInfo>{vcpus}</vCpuInfo></item>"),
+    ]
+    .concat()
 }
 
 /// Only with the filter by reservation or that by lifecycle, and with that by state.

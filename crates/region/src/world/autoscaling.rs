@@ -19,7 +19,7 @@ mod scale_in_protection;
 mod scaling_activity;
 mod synchronous_launch;
 
-pub use self::group::{Group, Instance, LaunchSource, group_arn};
+pub use self::group::{Group, Instance, LaunchSource, Override, group_arn};
 pub(super) use self::launch_request::CarriedOut;
 pub use self::launch_request::{LaunchRequest, Launched};
 pub use self::lifecycle_action::{ActionKey, CompletedAction, CompletedBy, LifecycleAction};

@@ -31,6 +31,7 @@ pub use self::cluster::Cluster;
 pub use self::container_instance::{AGENT_VERSION, ContainerInstance, NewInstance, Status};
 pub use self::held_resources::{HeldResources, RESERVED_PORTS, Shortage};
 pub use self::machine::Machine;
+pub(crate) use self::machine::architecture;
 pub use self::placement_rules::{Constraint, Placement, Strategy};
 pub use self::resource_arn::arn;
 pub use self::service::{Deployments, Service, ServiceKind};

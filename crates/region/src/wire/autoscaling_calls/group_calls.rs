@@ -54,7 +54,7 @@ fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> 
     [
         element("AutoScalingGroupName", name),
         element("AutoScalingGroupARN", &group_arn(name)),
-        source_xml(name, group.source),
+        source_xml(name, group),
         element("MinSize", &group.min_size.to_string()),
         element("MaxSize", &group.max_size.to_string()),
         element("DesiredCapacity", &group.desired_capacity.to_string()),

@@ -3,7 +3,7 @@
 use crate::wire::answer::Refusal;
 use crate::wire::query_protocol::{Form, element, invalid, member};
 use crate::world::World;
-use crate::world::autoscaling::{LaunchRequest, LaunchSource};
+use crate::world::autoscaling::{Group, LaunchRequest, LaunchSource, Override};
 
 const TOKEN_MAX: usize = 64;
 
@@ -52,26 +52,38 @@ pub(super) fn launch_instances(world: &mut World, form: &Form) -> Result<String,
 }
 
 /// The member of a group's description that names what it launches from.
-pub(super) fn source_xml(name: &str, source: LaunchSource) -> String {
+pub(super) fn source_xml(name: &str, group: &Group) -> String {
     let template = [
         element("LaunchTemplateId", "lt-0a1b2c3d4e5f60001"),
         element("LaunchTemplateName", name),
         element("Version", "$Default"),
     ]
     .concat();
-    match source {
+    match group.source {
         LaunchSource::Configuration => element("LaunchConfigurationName", name),
         LaunchSource::Template => format!("<LaunchTemplate>{template}</LaunchTemplate>"),
         LaunchSource::Mixed { on_demand_percentage } => {
             let percentage = on_demand_percentage.to_string();
             let percentage = element("OnDemandPercentageAboveBaseCapacity", &percentage);
             let base = element("OnDemandBaseCapacity", "0");
+            let overrides: String = group.overrides.iter().map(override_xml).collect();
             format!(
                 "<MixedInstancesPolicy><LaunchTemplate><LaunchTemplateSpecification>{template}\
-                 </LaunchTemplateSpecification><Overrides></Overrides></LaunchTemplate>\
+                 </LaunchTemplateSpecification><Overrides>{overrides}</Overrides></LaunchTemplate>\
                  <InstancesDistribution>{base}{percentage}</InstancesDistribution>\
                  </MixedInstancesPolicy>"
             )
         }
     }
+}
+
+fn override_xml(item: &Override) -> String {
+    member(&match item {
+        Override::InstanceType(name) => element("InstanceType", name),
+        Override::Requirements => {
+            let minimum = |name: &str| format!("<{name}>{}</{name}>", element("Min", "1"));
+            let requirements = [minimum("VCpuCount"), minimum("MemoryMiB")].concat();
+            format!("<InstanceRequirements>{requirements}</InstanceRequirements>")
+        }
+    })
 }

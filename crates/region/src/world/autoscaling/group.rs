@@ -33,6 +33,9 @@ pub struct Group {
     pub template: Machine,
     /// What its instances are launched from.
     pub source: LaunchSource,
+    /// The overrides of its mixed instances policy. It launches from its template all the same: which
+    /// of several types EC2 would choose is not simulated.
+    pub overrides: Vec<Override>,
     /// What each of its instances counts into its capacity: `WeightedCapacity`; 1 if it has no
     /// weights.
     pub weight: Option<u32>,
@@ -62,6 +65,15 @@ pub enum LaunchSource {
         /// `OnDemandPercentageAboveBaseCapacity`.
         on_demand_percentage: i32,
     },
+}
+
+/// An override of a mixed instances policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Override {
+    /// `InstanceType`.
+    InstanceType(&'static str),
+    /// `InstanceRequirements`: types by their attributes.
+    Requirements,
 }
 
 /// An instance of a group.
@@ -114,6 +126,7 @@ impl Group {
             zones: ["a", "b", "c"].map(|zone| format!("{REGION}{zone}")).to_vec(),
             template: Machine::default(),
             source: LaunchSource::Template,
+            overrides: Vec::new(),
             weight: None,
             protects_new_instances: false,
             suspended: BTreeSet::new(),

@@ -76,9 +76,13 @@ impl Machine {
 
     /// `arm64` for the types whose family has a `g` behind its number, as in `m7g` and `c6gn`.
     pub(super) fn architecture(&self) -> &'static str {
-        let family = self.instance_type.split('.').next().unwrap_or_default();
-        let behind_number =
-            family.trim_start_matches(|character: char| !character.is_ascii_digit());
-        if behind_number.contains('g') { "arm64" } else { "x86_64" }
+        architecture(&self.instance_type)
     }
+}
+
+/// The architecture of an instance type: see [`Machine::architecture`].
+pub(crate) fn architecture(instance_type: &str) -> &'static str {
+    let family = instance_type.split('.').next().unwrap_or_default();
+    let behind_number = family.trim_start_matches(|character: char| !character.is_ascii_digit());
+    if behind_number.contains('g') { "arm64" } else { "x86_64" }
 }
