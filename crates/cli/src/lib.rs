@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod account;
+mod cheaper_shapes;
 mod drains;
 pub mod failure;
 pub mod options;

@@ -5,9 +5,11 @@ use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::{Answer, ClusterReport, Prospect, text};
 use ebb_core::words::{count, price, share};
 use ebb_planner::Policy;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::snapshot::Snapshot;
+use crate::cheaper_shapes::CheaperShapes;
+use crate::snapshot::{ClusterSnapshot, Snapshot};
 use crate::words::{printable, rounded, usd};
 
 /// The plan as JSON: the function's answer, with what it comes to in the end in each cluster.
@@ -20,6 +22,10 @@ pub(crate) fn plan_json(snapshot: &Snapshot, policy: &Policy) -> Value {
     for (index, prospect) in prospects(snapshot, policy).iter().enumerate() {
         json["clusters"][index]["in_the_end"] = prospect_json(prospect);
     }
+    for (index, cluster) in snapshot.clusters.iter().enumerate() {
+        let shapes = CheaperShapes::new(cluster, policy, snapshot.at).json();
+        json["clusters"][index]["cheaper_shapes"] = shapes;
+    }
     json
 }
 
@@ -27,8 +33,14 @@ pub(crate) fn plan_json(snapshot: &Snapshot, policy: &Policy) -> Value {
 pub(crate) fn plan_text(snapshot: &Snapshot, policy: &Policy) -> String {
     let reports = snapshot.reports(policy);
     let prospects = prospects(snapshot, policy);
-    let texts = reports.iter().zip(&prospects).map(|(report, prospect)| {
-        format!("{}{}", colored(&printable(&text(report))), prospect_text(prospect, report))
+    let ends = prospects.iter().zip(&snapshot.clusters);
+    let texts = reports.iter().zip(ends).map(|(report, (prospect, cluster))| {
+        format!(
+            "{}{}{}",
+            colored(&printable(&text(report))),
+            prospect_text(prospect, report),
+            shapes_text(cluster, policy, snapshot.at),
+        )
     });
     texts.collect::<Vec<_>>().join("\n")
 }
@@ -46,7 +58,8 @@ pub(crate) fn plan_html(snapshot: &Snapshot, policy: &Policy) -> Result<String, 
         ));
     };
     let ClusterReport { plan, potential, .. } = report;
-    Ok(ebb_page::plan_page(&cluster.inventory, plan, potential, policy, snapshot.at))
+    let shapes = CheaperShapes::new(cluster, policy, snapshot.at).sentences();
+    Ok(ebb_page::plan_page(&cluster.inventory, plan, potential, &shapes, policy, snapshot.at))
 }
 
 /// The text with what goes in green, and warnings in yellow. Where colour is not wanted, it is taken
@@ -89,6 +102,11 @@ fn prospect_text(prospect: &Prospect, report: &ClusterReport) -> String {
         prospect.instances,
         hours(prospect),
     )
+}
+
+fn shapes_text(cluster: &ClusterSnapshot, policy: &Policy, now: Timestamp) -> String {
+    let sentences = CheaperShapes::new(cluster, policy, now).sentences();
+    sentences.iter().map(|sentence| format!("  {}\n", printable(sentence))).collect()
 }
 
 fn prospect_json(prospect: &Prospect) -> Value {

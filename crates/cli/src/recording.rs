@@ -7,6 +7,7 @@
 mod anonymous;
 mod earlier;
 mod format;
+mod launchable;
 mod snapshot;
 
 use serde::Deserialize;

@@ -1,10 +1,13 @@
 //! Clusters at one moment, read from AWS or from a recording: what every command but `drains` looks
 //! at. What a sweep would say about them is decided here, in the words of the `scale-in-reaper`.
 
+use std::collections::BTreeMap;
+
 use ebb_aws::PriceReader;
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::prices::{PriceBasis, PriceSource};
 use ebb_core::reaper::follow_up::{Load, PlacementFailure, follow_up};
+use ebb_core::reaper::instance_types::GroupTypes;
 use ebb_core::reaper::planned::{would_follow_up, would_remove};
 use ebb_core::reaper::reading::{as_a_sweep_reads, unregistered_members};
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
@@ -42,6 +45,8 @@ pub struct ClusterSnapshot {
     pub unclear_members: usize,
     /// What the prices are based on.
     pub prices: PriceBasis,
+    /// What its groups may launch, of those that may launch several instance types.
+    pub group_types: BTreeMap<GroupName, GroupTypes>,
 }
 
 impl Snapshot {
@@ -71,13 +76,19 @@ impl Snapshot {
         for (number, cluster) in (1..).zip(&clusters) {
             let label =
                 format!("Reading cluster {} ({number} of {})", cluster.name(), clusters.len());
-            match progress.during(&label, survey.cluster(cluster, &groups)).await {
-                Ok(observation) => read.push(ClusterSnapshot {
+            let look = async {
+                let observation = survey.cluster(cluster, &groups).await?;
+                let group_types = survey.group_types(&observation.inventory, &groups).await;
+                Ok((observation, group_types))
+            };
+            match progress.during(&label, look).await {
+                Ok((observation, group_types)) => read.push(ClusterSnapshot {
                     never_joined: unregistered_members(&observation.inventory, &members),
                     inventory: observation.inventory,
                     unplaced: observation.unplaced,
                     prices: observation.prices,
                     unclear_members: 0,
+                    group_types,
                 }),
                 Err(error) => failures.push(Failure::of_call(error, Some(cluster), region)),
             }
@@ -112,6 +123,9 @@ impl Snapshot {
                     instance.price_microusd = Some(price);
                     cluster.prices.sources.insert(PriceSource::InstancePrices);
                 }
+            }
+            for types in cluster.group_types.values_mut() {
+                types.state_prices(&settings.instance_prices);
             }
         }
     }

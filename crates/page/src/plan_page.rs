@@ -26,12 +26,14 @@ const GOES: &str = "goes";
 
 /// Writes the page of a plan: one HTML file that needs nothing else.
 ///
-/// `potential` is what a plan without the cap on one sweep comes to; `policy` and `now` are those
-/// that the plan was made with. An instance takes about 2 kB of the page.
+/// `potential` is what a plan without the cap on one sweep comes to, and `shapes` says in sentences
+/// what other instance types would cost; `policy` and `now` are those that the plan was made with. An
+/// instance takes about 2 kB of the page.
 pub fn plan_page(
     inventory: &Inventory,
     plan: &Plan,
     potential: &Potential,
+    shapes: &[String],
     policy: &Policy,
     now: Timestamp,
 ) -> String {
@@ -49,6 +51,7 @@ pub fn plan_page(
         ],
         filters: filters(&cards),
         reserved: plan.reserved.iter().map(reserved_line).collect(),
+        shapes,
         settings: settings(policy),
         groups: groups(inventory, cards),
     }
@@ -65,6 +68,7 @@ struct PlanPage<'a> {
     meters: [Meter; 2],
     filters: Vec<Filter>,
     reserved: Vec<String>,
+    shapes: &'a [String],
     settings: String,
     groups: Vec<GroupView>,
 }

@@ -248,6 +248,40 @@ pub struct RecordedGroup {
     /// Why it may not be shrunk just now.
     #[serde(default)]
     pub unavailable: Option<String>,
+    /// What it may launch, if that is several instance types.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launchable: Option<RecordedLaunchable>,
+}
+
+/// What a group may launch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedLaunchable {
+    /// The names of the instance types.
+    #[serde(default)]
+    pub types: BTreeSet<String>,
+    /// Why that is not judged.
+    #[serde(default)]
+    pub not_judged: Option<String>,
+    /// What EC2 says of them, and of those that the group has.
+    #[serde(default)]
+    pub described: BTreeMap<String, RecordedInstanceType>,
+}
+
+/// An instance type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedInstanceType {
+    /// Its vCPUs.
+    pub vcpus: i64,
+    /// Its memory in MiB.
+    pub memory_mib: i64,
+    /// The architectures of its processor.
+    pub architectures: BTreeSet<String>,
+    /// Its network interfaces.
+    #[serde(default)]
+    pub network_interfaces: Option<i64>,
+    /// What the group would pay for it per hour, by Availability Zone, in millionths of a US dollar.
+    #[serde(default)]
+    pub prices_microusd: BTreeMap<String, u64>,
 }
 
 /// What a capacity provider's managed scaling does with a group.

@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_core::prices::{PriceBasis, PriceSource};
 use ebb_core::reaper::follow_up::PlacementFailure;
+use ebb_core::reaper::instance_types::GroupTypes;
 use ebb_planner::{
     Group, HostPort, Instance, Inventory, ManagedScaling, Protocol, Resources, Service, Strategy,
     Task, TaskKind,
 };
 
 use super::format::{
-    RecordedCluster, RecordedFailure, RecordedGroup, RecordedInstance, RecordedManagedScaling,
-    RecordedMember, RecordedResources, RecordedService, RecordedStrategy, RecordedTask,
-    RecordedTaskKind, Recording, VERSION,
+    RecordedCluster, RecordedFailure, RecordedGroup, RecordedInstance, RecordedLaunchable,
+    RecordedManagedScaling, RecordedMember, RecordedResources, RecordedService, RecordedStrategy,
+    RecordedTask, RecordedTaskKind, Recording, VERSION,
 };
 use crate::snapshot::{ClusterSnapshot, Snapshot};
 
@@ -43,7 +44,13 @@ impl From<&ClusterSnapshot> for RecordedCluster {
         Self {
             cluster: cluster.clone(),
             instances: instances.iter().map(|it| recorded_instance(it, services)).collect(),
-            groups: groups.iter().map(|(name, group)| (name.clone(), group.into())).collect(),
+            groups: groups
+                .iter()
+                .map(|(name, group)| {
+                    let launchable = snapshot.group_types.get(name).map(RecordedLaunchable::from);
+                    (name.clone(), RecordedGroup { launchable, ..group.into() })
+                })
+                .collect(),
             services: services.iter().map(RecordedService::from).collect(),
             unplaced: snapshot.unplaced.iter().map(RecordedFailure::from).collect(),
             never_joined: snapshot
@@ -73,7 +80,11 @@ impl From<RecordedCluster> for ClusterSnapshot {
             .map(|(position, service)| (service.name.clone(), position))
             .collect();
         let instances = recorded.instances.into_iter();
+        let launchable = recorded.groups.iter().filter_map(|(name, group)| {
+            Some((name.clone(), GroupTypes::from(group.launchable.clone()?)))
+        });
         Self {
+            group_types: launchable.collect(),
             inventory: Inventory {
                 cluster: recorded.cluster,
                 instances: instances.map(|it| instance(it, &positions)).collect(),
@@ -265,6 +276,7 @@ impl From<&Group> for RecordedGroup {
             owner: group.owner.clone(),
             tagged_keep: group.tagged_keep,
             unavailable: group.unavailable.clone(),
+            launchable: None,
         }
     }
 }

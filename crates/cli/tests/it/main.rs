@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails shows it")]
 
+mod cheaper_shapes;
 mod drains;
 mod plan;
 mod program;

@@ -141,5 +141,5 @@ pub(crate) fn page_of(inventory: &Inventory) -> String {
     let policy = Policy { max_removals_percent: 20, ..Policy::default() };
     let planned = plan(inventory, &policy, now());
     let potential = Potential::new(&planned, inventory, &policy, now());
-    plan_page(inventory, &planned, &potential, &policy, now())
+    plan_page(inventory, &planned, &potential, &[], &policy, now())
 }
