@@ -11,10 +11,10 @@ use ebb_region::demonstration::shortage::shortages;
 use ebb_region::demonstration::{scenario, script};
 use ebb_region::invoke_api::InvokeApi;
 use ebb_region::world::World;
-use ebb_region::world::autoscaling::CompletedBy;
 
 use crate::arguments::Arguments;
-use crate::stage::{Removed, Scene, Stage};
+use crate::problems::shop_problems;
+use crate::stage::{Removed, Scene, Stage, size};
 use crate::{office_acts, start_functions};
 
 const SHOP: Scene = Scene {
@@ -79,7 +79,7 @@ fn shop_with_ebb(
         stage.story.displaced(),
         removed.sentence(),
     );
-    stage.run(world, "with Ebb", &result, &problems(world, removed.instances))
+    stage.run(world, "with Ebb", &result, &shop_problems(world, removed.instances))
 }
 
 /// Plays the same story in a Region without Ebb.
@@ -134,17 +134,6 @@ fn opening(world: &World, speed: f64, ebb: &str) -> String {
     )
 }
 
-/// What a cluster consists of, in a sentence.
-pub(crate) fn size(world: &World, cluster: &str) -> String {
-    let Some(contents) = world.clusters.get(cluster) else { return String::new() };
-    let daemons = contents.tasks.values().filter(|task| contents.is_daemon(task)).count();
-    format!(
-        "Cluster {cluster}: {} container instances, {} service tasks.",
-        contents.instances.len(),
-        contents.tasks.len() - daemons,
-    )
-}
-
 /// What nobody looks at without Ebb.
 #[expect(clippy::cast_precision_loss, reason = "to be read")]
 fn idle(world: &World) -> String {
@@ -160,43 +149,4 @@ fn idle(world: &World) -> String {
     }
     let free = 100.0 * (1.0 - used as f64 / all as f64);
     format!("{instances} instances stay, and {free:.0} % of their CPU is free. Nothing looks.")
-}
-
-/// What is wrong at the end of the shop's acts with Ebb, in sentences.
-fn problems(world: &World, removed: usize) -> Vec<String> {
-    let mut problems = problems_anywhere(world, removed);
-    let mut instance_ids = script::scaled_in().to_vec();
-    instance_ids.push(script::interrupted());
-    for instance_id in &instance_ids {
-        if world.container_instance(instance_id).is_some() {
-            problems.push(format!("{instance_id} is still in the cluster."));
-        }
-    }
-    // Every removal must have ended its action by now, that of the interrupted instance too: one
-    // that still waits is missing in this count.
-    let completed = &world.completed_actions;
-    let expected = instance_ids.len() + removed;
-    if completed.len() != expected
-        || completed.iter().any(|action| action.cause != CompletedBy::Caller)
-    {
-        problems.push(format!("Not each of {expected} lifecycle actions was completed by Ebb."));
-    }
-    problems
-}
-
-/// What is wrong in whatever cluster.
-pub(crate) fn problems_anywhere(world: &World, removed: usize) -> Vec<String> {
-    let failures = world.delivery.ended.iter().filter_map(|ended| ended.result.as_ref().err());
-    let mut problems: Vec<String> =
-        failures.map(|failure| format!("An invocation failed: {failure}")).collect();
-    for (service, missing) in world.missing_tasks() {
-        problems.push(format!("Service {service} is {missing} tasks short at the end."));
-    }
-    if !world.tasks_cut_off().is_empty() {
-        problems.push("Tasks were cut off.".to_owned());
-    }
-    if removed == 0 {
-        problems.push("The reaper removed nothing.".to_owned());
-    }
-    problems
 }

@@ -9,6 +9,7 @@
 mod arguments;
 mod demo;
 mod office_acts;
+mod problems;
 mod stage;
 mod terminal;
 

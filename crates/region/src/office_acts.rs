@@ -8,8 +8,8 @@ use ebb_region::demonstration::recording::cut_off_sentence;
 use ebb_region::invoke_api::InvokeApi;
 use ebb_region::world::World;
 
-use crate::demo::{problems_anywhere, size};
-use crate::stage::{Removed, Scene, Stage};
+use crate::problems::office_problems;
+use crate::stage::{Scene, Stage, size};
 
 const SCENE: Scene = Scene {
     cluster: office::CLUSTER,
@@ -39,7 +39,7 @@ pub(crate) async fn with_ebb(
         cut_off(&world),
         removed.sentence(),
     );
-    Ok(stage.run(&world, "with Ebb", &result, &problems(&world, &removed)))
+    Ok(stage.run(&world, "with Ebb", &result, &office_problems(&world, removed.instances)))
 }
 
 /// Lets ECS do what it does alone, for as long.
@@ -78,14 +78,4 @@ fn before_and_after(world: &World) -> String {
 
 fn cut_off(world: &World) -> String {
     cut_off_sentence(office::tasks_cut_off(world))
-}
-
-/// What is wrong at the end with Ebb, in sentences.
-fn problems(world: &World, removed: &Removed) -> Vec<String> {
-    let mut problems = problems_anywhere(world, removed.instances);
-    let gone = office::INSTANCES - office::instances_left(world);
-    if gone != removed.instances {
-        problems.push(format!("ECS has taken {gone} of {} emptied instances.", removed.instances));
-    }
-    problems
 }

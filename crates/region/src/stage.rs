@@ -213,6 +213,17 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// What a cluster consists of, in a sentence.
+pub(crate) fn size(world: &World, cluster: &str) -> String {
+    let Some(contents) = world.clusters.get(cluster) else { return String::new() };
+    let daemons = contents.tasks.values().filter(|task| contents.is_daemon(task)).count();
+    format!(
+        "Cluster {cluster}: {} container instances, {} service tasks.",
+        contents.instances.len(),
+        contents.tasks.len() - daemons,
+    )
+}
+
 /// Whether a line of a plan begins the part about what stays: "  3 stay".
 fn is_about_what_stays(line: &str) -> bool {
     line.ends_with(" stay") || line.ends_with(" stays")

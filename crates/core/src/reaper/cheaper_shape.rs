@@ -308,10 +308,10 @@ mod tests {
         GroupTypes { launchable: Launchable::Types(types.keys().cloned().collect()), types }
     }
 
-    fn judge(
-        inventory: &Inventory,
-        types: &GroupTypes,
-    ) -> Result<(Vec<(String, usize)>, u64, u64), String> {
+    /// The cheapest mix, what it costs, and what the group would cost after sweeps.
+    type Judgement = (Vec<(String, usize)>, u64, u64);
+
+    fn judge(inventory: &Inventory, types: &GroupTypes) -> Result<Judgement, String> {
         let shape = cheaper_shape(inventory, &group_name(), types, &Policy::default(), NOW)?;
         let mix = shape.cheapest.instances.into_iter().collect();
         Ok((mix, shape.cheapest.microusd, shape.swept.microusd))
@@ -382,7 +382,7 @@ mod tests {
         let no_price = InstanceType { prices_microusd: BTreeMap::new(), ..of(4, 16, 1) };
         let x86 = InstanceType { architectures: ["x86_64".to_owned()].into(), ..of(4, 16, 1) };
         for (why, types) in [
-            ("", types(&[xlarge.clone()])),
+            ("", types(std::slice::from_ref(&xlarge))),
             (
                 "it may launch no type with a price",
                 GroupTypes {
@@ -394,7 +394,7 @@ mod tests {
                 "it asks for",
                 GroupTypes {
                     launchable: Launchable::NotJudged("it asks for attributes".to_owned()),
-                    ..types(&[xlarge.clone()])
+                    ..types(std::slice::from_ref(&xlarge))
                 },
             ),
             (

@@ -176,9 +176,8 @@ impl<'a> Sample<'a> {
         self.held = Resources::from(std::array::from_fn(|index| most[index].max(held[index])));
         self.host_ports.extend(host_ports);
         self.in_zones.entry(&instance.zone).or_insert(instance);
-        self.architecture = self
-            .architecture
-            .or(instance.attributes.get(ARCHITECTURE_ATTRIBUTE).map(String::as_str));
+        let architecture = instance.attributes.get(ARCHITECTURE_ATTRIBUTE).map(String::as_str);
+        self.architecture = self.architecture.or(architecture);
     }
 
     /// A type by its name.
@@ -291,7 +290,7 @@ pub fn add_type_prices(
     let spot = market.spot_instances.clone().unwrap_or_default();
     // The price of an instance depends on whether it is a Spot Instance, and that on its id.
     let on_demand = members.iter().find(|it| !spot.contains(&it.instance_id));
-    let Some(like) = on_demand.or(members.first()) else { return };
+    let Some(like) = on_demand.or_else(|| members.first()) else { return };
     let zones: BTreeSet<_> = members.iter().map(|it| &it.zone).collect();
     for (name, of_type) in types {
         for zone in &zones {
