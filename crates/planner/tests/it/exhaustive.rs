@@ -239,12 +239,12 @@ fn choices(service: &Service, stay: &[&Instance]) -> Vec<Vec<usize>> {
     if providers.is_empty() {
         return vec![(0..stay.len()).collect()];
     }
-    let of = |provider| (0..stay.len()).filter(|&at| is_of(provider, stay[at])).collect();
+    let of = |provider: &String| (0..stay.len()).filter(|&at| is_of(provider, stay[at])).collect();
     providers.iter().map(of).collect()
 }
 
-fn is_of(provider: &String, instance: &Instance) -> bool {
-    attribute(instance, CAPACITY_PROVIDER) == Some(provider)
+fn is_of(provider: &str, instance: &Instance) -> bool {
+    attribute(instance, CAPACITY_PROVIDER).is_some_and(|of| of == provider)
 }
 
 fn bits(services: &[Service], is_set: impl Fn(usize, &Service) -> bool) -> u32 {

@@ -287,24 +287,33 @@ fn last_growth(load: &Load, number: usize, from: Timestamp, until: Timestamp) ->
     })
 }
 
-/// Whether a load grows, and the headroom is there by every capacity provider and covers the growth.
+/// Whether a load grows while no task waits, and the headroom is there by every capacity provider,
+/// covers the growth and has a place for each of its tasks: room in pieces that are too small for one
+/// is none for it.
 fn headroom_covers(world: &World, before: &[usize], after: &[usize]) -> bool {
-    if before.iter().zip(after).all(|(before, after)| before >= after) {
-        return false;
-    }
+    let grows = before.iter().zip(after).any(|(before, after)| before < after);
     let ReaperSettings { headroom_cpu_percent, headroom_memory_percent, .. } =
         ReaperSettings::default();
     let percents = [headroom_cpu_percent, headroom_memory_percent].map(i64::from);
-    GROUPS.into_iter().all(|group| {
+    let is_covered_by = |group: &str| {
         let (all, free) = room(world, group);
-        (0..2).all(|dimension| {
-            let growth: i64 = (0..SERVICES)
-                .map(|number| more_by(group, number, before, after) * SIZES[number][dimension])
-                .sum();
+        let more: Vec<_> =
+            (0..SERVICES).map(|number| more_by(group, number, before, after)).collect();
+        let has_headroom = (0..2).all(|dimension| {
+            let grown = more.iter().zip(SIZES).map(|(more, size)| more * size[dimension]);
+            let free = free.iter().map(|free| free[dimension]);
             let headroom = percents[dimension] * all[dimension];
-            100 * free[dimension] >= headroom && 100 * growth <= headroom
-        })
-    })
+            100 * free.sum::<i64>() >= headroom && 100 * grown.sum::<i64>() <= headroom
+        });
+        let has_places = more.iter().zip(SIZES).all(|(more, size)| {
+            let places = free.iter().map(|free| (free[0] / size[0]).min(free[1] / size[1]));
+            places.sum::<i64>() >= *more
+        });
+        has_headroom && has_places
+    };
+    grows
+        && world.clusters[CLUSTER].waiting_tasks().is_empty()
+        && GROUPS.into_iter().all(is_covered_by)
 }
 
 /// How many more tasks of a service a provider may get.
@@ -317,32 +326,22 @@ fn more_by(group: &str, number: usize, before: &[usize], after: &[usize]) -> i64
     i64::try_from((more * weight).div_ceil(all)).unwrap()
 }
 
-/// What the ACTIVE instances of a provider have of CPU and memory, and what of it is free once all
-/// that waits has a place.
-fn room(world: &World, group: &str) -> ([i64; 2], [i64; 2]) {
+/// What the ACTIVE instances of a provider have of CPU and memory in all, and what is free on each.
+fn room(world: &World, group: &str) -> ([i64; 2], Vec<[i64; 2]>) {
     let cluster = &world.clusters[CLUSTER];
-    let (mut all, mut free) = ([0; 2], [0; 2]);
+    let (mut all, mut free) = ([0; 2], Vec::new());
     for instance in cluster.instances.values() {
         let is_of_group = instance.capacity_provider.as_deref() == Some(group);
         if is_of_group && instance.status == Status::Active {
             let amounts = [instance.machine.cpu, instance.machine.memory_mib];
-            add(&mut all, amounts, 1);
-            add(&mut free, amounts, 1);
-            for task in cluster.tasks_on(&instance.id) {
-                add(&mut free, [task.spec.cpu, task.spec.memory_mib], -1);
-            }
-        }
-    }
-    for task in cluster.waiting_tasks() {
-        if task.capacity_provider.as_deref() == Some(group) {
-            add(&mut free, [task.spec.cpu, task.spec.memory_mib], -1);
+            let held = cluster.tasks_on(&instance.id).map(|task| &task.spec);
+            free.push(held.fold(amounts, |[cpu, memory_mib], held| {
+                [cpu - held.cpu, memory_mib - held.memory_mib]
+            }));
+            all = [all[0] + amounts[0], all[1] + amounts[1]];
         }
     }
     (all, free)
-}
-
-fn add(sums: &mut [i64; 2], amounts: [i64; 2], times: i64) {
-    sums.iter_mut().zip(amounts).for_each(|(sum, amount)| *sum += times * amount);
 }
 
 /// Counts what was drained and launched, and names what was launched within an hour of a drain
