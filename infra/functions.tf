@@ -43,6 +43,10 @@ locals {
     INSTANCE_PRICES            = var.instance_prices == null ? null : jsonencode(var.instance_prices)
     NOTIFICATION_TOPIC_ARN     = var.notification_topic_arn
     METRICS_NAMESPACE          = var.metrics_namespace
+
+    LOW_FOR_SWEEPS               = tostring(var.low_for_sweeps)
+    HOLD_AFTER_TAKE_BACK_SECONDS = tostring(var.hold_after_take_back_seconds)
+    HALT_AT_DISCONNECTED_PERCENT = tostring(var.halt_at_disconnected_percent)
   }
 
   all_functions = {
@@ -76,7 +80,7 @@ locals {
       memory = 256
       settings = [
         "ECS_CLUSTERS", "DRY_RUN", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
-        "MAX_EMPTY_REMOVALS_PERCENT", "BUDGETS", "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "MANAGED_SCALING",
+        "MAX_EMPTY_REMOVALS_PERCENT", "BUDGETS", "LOW_FOR_SWEEPS", "HOLD_AFTER_TAKE_BACK_SECONDS", "HALT_AT_DISCONNECTED_PERCENT", "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "MANAGED_SCALING",
         "ALLOW_MANAGED_SCALING", "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
       ]
       # Lambda's default is two. The next sweep is the better retry, as it looks at the world afresh.

@@ -6,6 +6,8 @@ mod answer;
 pub mod budgets;
 pub mod capacity_providers;
 pub mod follow_up;
+pub mod halt;
+pub mod hold_back;
 pub mod managed_scaling;
 pub mod network_interfaces;
 pub mod never_joined;
@@ -21,6 +23,7 @@ pub mod revalidate;
 pub mod services;
 pub mod settings;
 pub mod subnets;
+pub mod sustained;
 pub mod termination;
 #[cfg(test)]
 mod testing;

@@ -5,6 +5,7 @@ mod cluster;
 mod follow_up;
 mod never_joined;
 mod observe;
+mod patience;
 mod report;
 mod survey;
 mod sweep;

@@ -13,6 +13,7 @@ mod hooks;
 mod interruptions;
 mod metrics;
 mod owners;
+mod patience;
 mod prices;
 mod rebalancing;
 mod rooms;

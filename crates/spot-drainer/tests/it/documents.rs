@@ -182,6 +182,12 @@ fn reasons_to_stay() -> Vec<KeepReason> {
         KeepReason::MaxRemovals { decided_by: text.clone(), more_from: None },
         KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20, service: None },
         KeepReason::ZoneBalance,
+        KeepReason::NotLowForLong {
+            since: Timestamp::UNIX_EPOCH,
+            goes_from: Timestamp::UNIX_EPOCH,
+        },
+        KeepReason::TakenBack { group: GroupName::new("shop"), until: Timestamp::UNIX_EPOCH },
+        KeepReason::Halted(text.clone()),
         KeepReason::NoRoom(text),
     ]
 }
@@ -213,6 +219,9 @@ fn is_listed(reason: &KeepReason) -> bool {
         | KeepReason::MaxRemovals { .. }
         | KeepReason::Headroom { .. }
         | KeepReason::ZoneBalance
+        | KeepReason::NotLowForLong { .. }
+        | KeepReason::TakenBack { .. }
+        | KeepReason::Halted(_)
         | KeepReason::NoRoom(_) => true,
     }
 }
