@@ -48,6 +48,10 @@ locals {
     NOTIFY_PLANS               = tostring(var.notify_plans)
     METRICS_NAMESPACE          = var.metrics_namespace
     METRICS_BY_CLUSTER         = tostring(var.metrics_by_cluster)
+
+    LOW_FOR_SWEEPS               = tostring(var.low_for_sweeps)
+    HOLD_AFTER_TAKE_BACK_SECONDS = tostring(var.hold_after_take_back_seconds)
+    HALT_AT_DISCONNECTED_PERCENT = tostring(var.halt_at_disconnected_percent)
   }
 
   all_functions = {
@@ -86,9 +90,10 @@ locals {
       settings = [
         "ECS_CLUSTERS", "DRY_RUN", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT",
         "HEADROOM_LARGEST_TASKS", "HEADROOM_TASKS", "MAX_REMOVALS_PERCENT", "MAX_EMPTY_REMOVALS_PERCENT", "BUDGETS",
-        "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "MANAGED_SCALING",
-        "ALLOW_MANAGED_SCALING", "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN",
-        "NOTIFICATION_TOPIC_ARN", "NOTIFICATION_FORMAT", "NOTIFY_PLANS", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
+        "LOW_FOR_SWEEPS", "HOLD_AFTER_TAKE_BACK_SECONDS", "HALT_AT_DISCONNECTED_PERCENT", "MIN_INSTANCES",
+        "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "MANAGED_SCALING", "ALLOW_MANAGED_SCALING",
+        "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN",
+        "NOTIFICATION_FORMAT", "NOTIFY_PLANS", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
       ]
       # Lambda's default is two. The next sweep is the better retry, as it looks at the world afresh.
       retries           = 0

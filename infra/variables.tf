@@ -387,6 +387,42 @@ variable "budgets" {
   }
 }
 
+variable "low_for_sweeps" {
+  description = "In how many sweeps in a row, of half an hour each, a container instance with tasks must have been able to go before the scale-in reaper removes it. An empty one goes at once. 1: so does any other."
+  type        = number
+  default     = 2
+  nullable    = false
+
+  validation {
+    condition     = var.low_for_sweeps >= 1 && var.low_for_sweeps <= 48 && floor(var.low_for_sweeps) == var.low_for_sweeps
+    error_message = "low_for_sweeps must be a whole number from 1 to 48."
+  }
+}
+
+variable "hold_after_take_back_seconds" {
+  description = "For how many seconds nothing of a group goes once the scale-in reaper took a drain back there."
+  type        = number
+  default     = 10800
+  nullable    = false
+
+  validation {
+    condition     = var.hold_after_take_back_seconds >= 0 && var.hold_after_take_back_seconds <= 604800 && floor(var.hold_after_take_back_seconds) == var.hold_after_take_back_seconds
+    error_message = "hold_after_take_back_seconds must be a whole number from 0 to 604800."
+  }
+}
+
+variable "halt_at_disconnected_percent" {
+  description = "With more than this share of a cluster's ACTIVE container instances whose agents are disconnected, in percent, the scale-in reaper removes nothing there. 100: never so."
+  type        = number
+  default     = 25
+  nullable    = false
+
+  validation {
+    condition     = var.halt_at_disconnected_percent >= 0 && var.halt_at_disconnected_percent <= 100 && floor(var.halt_at_disconnected_percent) == var.halt_at_disconnected_percent
+    error_message = "halt_at_disconnected_percent must be a whole number from 0 to 100."
+  }
+}
+
 variable "min_instances" {
   description = "Usable container instances that are always left in a cluster."
   type        = number

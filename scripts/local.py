@@ -75,6 +75,9 @@ def environment(endpoint):
         # A small cluster comes to rest within a few sweeps.
         "REAPER_MODE": "act",
         "MAX_REMOVALS_PERCENT": "25",
+        # Patience is in hours of the functions' time, and the world's runs faster.
+        "LOW_FOR_SWEEPS": "1",
+        "HOLD_AFTER_TAKE_BACK_SECONDS": "0",
         "LIFECYCLE_TOPIC_ARN": "arn:aws:sns:eu-west-1:111122223333:shop-termination",
         "NOTIFICATION_TOPIC_ARN": "arn:aws:sns:eu-west-1:111122223333:people",
         "INSTANCE_PRICES": '{"m7g.large": 0.0816, "m7g.xlarge": 0.1632, "g4dn.xlarge": 0.526}',

@@ -130,6 +130,10 @@ run "settings_are_texts_that_the_functions_read" {
       LIFECYCLE_TOPIC_ARN        = "arn:aws-cn:sns:cn-north-1:111122223333:one-lifecycle"
       METRICS_NAMESPACE          = "Ebb"
       METRICS_BY_CLUSTER         = "true"
+
+      LOW_FOR_SWEEPS               = "2"
+      HOLD_AFTER_TAKE_BACK_SECONDS = "10800"
+      HALT_AT_DISCONNECTED_PERCENT = "25"
     })
     error_message = "The scale-in reaper's settings: ${jsonencode(aws_lambda_function.this["scale-in-reaper"].environment[0].variables)}"
   }

@@ -36,6 +36,9 @@ run "wrong_values_first_of_each" {
     max_empty_removals_percent     = 101
     budgets                        = [{ share = 101, count = 5001, reasons = [], schedule = "cron(0 9 * * ? *)", time_zone = "UTC+1!", duration = "8" }, { time_zone = "UTC" }]
     min_instances                  = -1
+    low_for_sweeps                 = 0
+    hold_after_take_back_seconds   = 604801
+    halt_at_disconnected_percent   = 101
     min_instance_age_seconds       = -1
     managed_scaling                = "true"
     instance_prices                = { "m7g.large" = -1 }
@@ -87,6 +90,9 @@ run "wrong_values_first_of_each" {
     var.max_removals_percent,
     var.max_empty_removals_percent,
     var.budgets,
+    var.low_for_sweeps,
+    var.hold_after_take_back_seconds,
+    var.halt_at_disconnected_percent,
     var.min_instances,
     var.min_instance_age_seconds,
     var.instance_prices,

@@ -172,7 +172,8 @@ impl ClusterSnapshot {
             mode: ReaperMode::Plan,
             potential: Potential::new(&plan, &inventory, policy, now),
             prices: self.prices.clone(),
-            outcomes: would_remove(&plan, &inventory.groups),
+            // For how long it waits is a setting of the function, as it asks for several sweeps.
+            outcomes: would_remove(&plan, &inventory.groups, 1),
             plan,
             follow_ups,
             // Whether the function acts is not known here.

@@ -7,6 +7,8 @@ pub mod budgets;
 pub mod capacity_providers;
 mod cheaper_shape;
 pub mod follow_up;
+pub mod halt;
+pub mod hold_back;
 pub mod instance_types;
 mod lacking_room;
 pub mod managed_scaling;
@@ -24,6 +26,7 @@ pub mod revalidate;
 pub mod services;
 pub mod settings;
 pub mod subnets;
+pub mod sustained;
 pub mod tags;
 pub mod termination;
 #[cfg(test)]

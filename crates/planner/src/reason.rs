@@ -121,6 +121,22 @@ pub enum KeepReason {
         /// The age from which instances may go.
         min_instance_age: SignedDuration,
     },
+    /// It could not go for long enough yet.
+    NotLowForLong {
+        /// Since when it could.
+        since: Timestamp,
+        /// From when on it goes, if it still can.
+        goes_from: Timestamp,
+    },
+    /// A drain was taken back in its group a short time ago.
+    TakenBack {
+        /// The group.
+        group: GroupName,
+        /// Until when nothing of it goes.
+        until: Timestamp,
+    },
+    /// Nothing goes in its cluster now. The text says why.
+    Halted(String),
     /// Its group would be smaller than its minimum.
     GroupAtMinimum {
         /// The group.
@@ -218,6 +234,9 @@ impl KeepReason {
             Self::GroupOwned(..) => "group_owned",
             Self::NotTaken { .. } => "not_taken",
             Self::TooYoung { .. } => "too_young",
+            Self::NotLowForLong { .. } => "not_low_for_long",
+            Self::TakenBack { .. } => "taken_back",
+            Self::Halted(_) => "halted",
             Self::GroupAtMinimum { .. } => "group_at_minimum",
             Self::NotRead => "not_read",
             Self::Pinned(_) => "pinned",
@@ -270,6 +289,17 @@ impl fmt::Display for KeepReason {
                 let age = seconds(*min_instance_age);
                 write!(f, "it is younger than MIN_INSTANCE_AGE_SECONDS ({age})")
             }
+            Self::NotLowForLong { since, goes_from } => write!(
+                f,
+                "it could go since {since}, and goes from {goes_from} on if it still can \
+                 (LOW_FOR_SWEEPS)"
+            ),
+            Self::TakenBack { group, until } => write!(
+                f,
+                "a drain was taken back in group {group}: nothing of it goes until {until} \
+                 (HOLD_AFTER_TAKE_BACK_SECONDS)"
+            ),
+            Self::Halted(why) => write!(f, "nothing goes in this cluster now: {why}"),
             Self::GroupAtMinimum { group, min_size } => {
                 write!(f, "group {group} would be below its minimum size ({min_size})")
             }

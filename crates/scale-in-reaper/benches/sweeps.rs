@@ -65,7 +65,14 @@ fn sweep(instances: usize, services: usize, mode: ReaperMode) {
         let lifecycle_topic = Some(TopicArn::new(scenario::TERMINATION_TOPIC));
         let reaper = ScaleInReaper::new(
             clients,
-            ReaperSettings { mode, clusters, lifecycle_topic, ..ReaperSettings::default() },
+            ReaperSettings {
+                mode,
+                clusters,
+                lifecycle_topic,
+                // A sweep that finds all that could go, and removes it.
+                low_for_sweeps: 1,
+                ..ReaperSettings::default()
+            },
         );
         let now = region.now();
         let answer =

@@ -74,7 +74,8 @@ impl Sweep<'_> {
         let draining = inventory.instances.iter().filter(|instance| instance.is_draining());
         let draining = draining.filter_map(|instance| instance.group.clone()).collect();
         let cluster_groups = inventory.groups.clone();
-        let draining_before = inventory.instances.iter().filter(|i| i.is_draining()).count();
+        let draining_before =
+            inventory.instances.iter().filter(|instance| instance.is_draining()).count();
         let plan = revalidate(&planned, inventory, &self.policy, self.clock.now());
         // Asked before the first drain: a failure here has changed nothing yet.
         let holding = self.holding_groups(groups_to_ask(&plan, &cluster_groups)).await?;

@@ -4,6 +4,7 @@ use ebb_aws::{AwsErrorKind, ErrorType, Problem};
 use ebb_core::ecs::{MissingCluster, missing_cluster};
 use ebb_core::ids::Cluster;
 use ebb_core::reaper::follow_up::{Load, follow_up, stranded};
+use ebb_core::reaper::hold_back::hold_back;
 use ebb_core::reaper::planned::would_remove;
 use ebb_core::reaper::reading::unregistered_members;
 use ebb_core::reaper::settings::ReaperMode;
@@ -43,6 +44,9 @@ pub(crate) async fn sweep_cluster(
     let load = Load { headroom: planned.headroom_before, unplaced: observation.unplaced };
     let mut decided = follow_up(inventory, &sweep.policy, &load, FUNCTION, now);
     keep_groups_balanced(inventory, &mut decided, groups.zones());
+    let could_go = sweep.could_go(inventory, now);
+    let held = sweep.held_back(inventory, &observation.failing, &decided, now);
+    let planned = hold_back(planned, inventory, &held, &sweep.policy, now);
 
     // Who asks for a plan while sweeps act leaves nothing behind: the next one goes on.
     let stranded = match sweep.settings.mode {
@@ -53,13 +57,15 @@ pub(crate) async fn sweep_cluster(
     // Act: earlier drains first, as they say whether load has come back.
     let (follow_ups, load_is_back) = sweep.carry_out_follow_ups(inventory, decided).await;
     let (plan, outcomes) = if sweep.mode == ReaperMode::Plan {
-        let outcomes = would_remove(&planned, &inventory.groups);
+        let low_for_sweeps = sweep.settings.low_for_sweeps;
+        let outcomes = would_remove(&planned, &inventory.groups, low_for_sweeps);
         (planned, outcomes)
     } else if load_is_back {
         postpone(planned, "load has come back")
     } else {
         sweep.remove(cluster, planned, spare_instances(inventory)).await?
     };
+    sweep.note_low(inventory, &could_go, &plan, now).await;
     let mode = sweep.mode;
     let unregistered_members = unregistered_members(inventory, &groups.members_in_service());
     Ok(Some(ClusterReport {

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use ebb_aws::{AwsError, AwsErrorKind, Problem, Termination};
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
-use ebb_core::mark::DRAINED_BY;
+use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::reaper::follow_up::FollowUp;
 use ebb_core::reaper::planned::would_follow_up;
 use ebb_core::reaper::settings::ReaperMode;
+use ebb_core::reaper::sustained::{LOW_SINCE, TAKEN_BACK};
 use ebb_core::reaper::termination::{AfterFailure, after_failure};
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
 use ebb_planner::{EMPTIED_ATTRIBUTE, Instance, Inventory};
@@ -115,12 +116,41 @@ impl Sweep<'_> {
         why: &str,
     ) -> RemovalOutcome {
         let taken_back = self.take_back(cluster, instance).await;
+        if matches!(taken_back, TakenBack::Active) {
+            self.note_taken_back(cluster, instance).await;
+        }
         let kind = match taken_back {
             TakenBack::Active => OutcomeKind::Reactivated,
             TakenBack::Terminating => OutcomeKind::Waiting,
             TakenBack::Unknown(ref error) => outcome_kind(error),
         };
         after_roll_back(&instance.instance_id, kind, why, taken_back)
+    }
+
+    /// Notes on an instance that a sweep's drain of it was taken back, and that it could not go any
+    /// more. Where that fails, it may go sooner again.
+    async fn note_taken_back(&self, cluster: &Cluster, instance: &Instance) {
+        // What outlived a notice says nothing about the load.
+        if Mark::among(&instance.attributes).is_none_or(|mark| mark.cause.is_some()) {
+            return;
+        }
+        let now = self.clock.now();
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        let values = [(&instance.arn, now.to_string())];
+        let arns = std::slice::from_ref(&instance.arn);
+        let noted = async {
+            if !self.settings.hold_after_take_back.is_zero() {
+                self.clients.ecs.put_attribute(cluster, TAKEN_BACK, &values).await?;
+            }
+            if instance.attributes.contains_key(LOW_SINCE) {
+                self.clients.ecs.delete_attribute(cluster, LOW_SINCE, arns).await?;
+            }
+            Ok::<(), AwsError>(())
+        };
+        if let Err(error) = noted.await {
+            let cause = Problem::from(error).text;
+            warn!("{} may be drained again before long: {cause}", instance.instance_id);
+        }
     }
 
     /// Removes the note that an instance was empty: nothing that ECS did is amiss, so that it may go

@@ -6,6 +6,7 @@ mod follow_up;
 mod group_types;
 mod never_joined;
 mod observe;
+mod patience;
 mod people;
 mod report;
 mod survey;

@@ -83,6 +83,8 @@ pub struct Observation {
     pub inventory: Inventory,
     /// The services that find no place for a task.
     pub unplaced: Vec<PlacementFailure>,
+    /// The services whose deployment fails.
+    pub failing: Vec<String>,
     /// What the instances' prices are based on.
     pub prices: PriceBasis,
 }
@@ -141,7 +143,10 @@ impl Sweep<'_> {
             .zip(&inventory.services)
             .filter_map(|(description, service)| description.unplaced(service))
             .collect();
-        Ok(Observation { inventory, unplaced, prices })
+        let failing = services.iter().filter(|service| service.deployment_fails);
+        let failing = failing.filter(|service| !service.elsewhere);
+        let failing = failing.map(|service| service.name.clone()).collect();
+        Ok(Observation { inventory, unplaced, failing, prices })
     }
 
     /// Every service of a cluster, with the strategy of the cluster where it names none.

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use aws_sdk_ecs::types::{
     AvailabilityZoneRebalancing, AwsVpcConfiguration,
     CapacityProviderStrategyItem as SdkStrategyItem, Deployment, DeploymentConfiguration,
-    DeploymentStrategy, LaunchType, NetworkConfiguration, PlacementConstraint,
-    PlacementConstraintType, PlacementStrategy, PlacementStrategyType, SchedulingStrategy,
-    Service as SdkService, ServiceEvent, ServiceField, TaskSet,
+    DeploymentRolloutState, DeploymentStrategy, LaunchType, NetworkConfiguration,
+    PlacementConstraint, PlacementConstraintType, PlacementStrategy, PlacementStrategyType,
+    SchedulingStrategy, Service as SdkService, ServiceEvent, ServiceField, TaskSet,
 };
 use ebb_core::ids::Cluster;
 use ebb_core::lifecycle::diagnosis::{Service, placement_failure};
@@ -181,6 +181,7 @@ fn service_description(described: &SdkService) -> Option<ServiceDescription> {
             .unwrap_or(false),
         keep_tasks: keeps_tasks(&tags(described.tags())),
         unclear: unclear(described).map(str::to_owned),
+        deployment_fails: deployments.iter().any(is_failing),
         placement_failures: placement_failures(described),
     })
 }
@@ -200,6 +201,18 @@ fn is_in_other_subnets(described: &SdkService, deployment: &Deployment) -> bool 
 /// Whether it was replaced completely. Source: ECS API, `Deployment.status`.
 fn is_replaced(deployment: &Deployment) -> bool {
     deployment.status() == Some("INACTIVE")
+}
+
+/// Whether it fails. One that was replaced does not any more. Source: ECS API,
+/// `Deployment.rolloutState`: failed, or in progress until it is in a steady
+/// state.
+fn is_failing(deployment: &Deployment) -> bool {
+    let fails = match deployment.rollout_state() {
+        Some(DeploymentRolloutState::Failed) => true,
+        Some(DeploymentRolloutState::InProgress) => deployment.failed_tasks() > 0,
+        _ => false,
+    };
+    fails && !is_replaced(deployment)
 }
 
 /// Blue/green, linear and canary deployments: all that are named and not rolling ones. Source: ECS

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_core::mark::DRAINED_BY;
+use ebb_core::reaper::sustained::{LOW_SINCE, TAKEN_BACK};
 use ebb_planner::{CAPACITY_PROVIDER, EMPTIED_ATTRIBUTE, FOREVER, HOLD_ATTRIBUTE, KEEP_ATTRIBUTE};
 use jiff::Timestamp;
 
@@ -106,7 +107,7 @@ impl Names {
 
     fn attribute(&mut self, name: String, value: String) -> (String, String) {
         match name.as_str() {
-            DRAINED_BY | EMPTIED_ATTRIBUTE => (name, value),
+            DRAINED_BY | EMPTIED_ATTRIBUTE | LOW_SINCE | TAKEN_BACK => (name, value),
             CAPACITY_PROVIDER => (name, self.name("capacity-provider", &value)),
             KEEP_ATTRIBUTE => (name, String::new()),
             HOLD_ATTRIBUTE => (name, hold(&value)),

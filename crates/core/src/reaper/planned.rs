@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ebb_planner::{Group, Instance, Plan, Removal};
+use ebb_planner::{Group, Instance, Plan, Removal, RemoveReason};
 
 use crate::ids::GroupName;
 use crate::reaper::follow_up::FollowUp;
@@ -15,16 +15,30 @@ use crate::reaper::report::{OutcomeKind, RemovalOutcome};
 pub const LEFT_TO_ECS: &str = "left for ECS to take, once it is empty";
 
 /// The outcomes of a plan that is not carried out, in the plan's order. `groups` are those of its
-/// cluster.
-pub fn would_remove(plan: &Plan, groups: &BTreeMap<GroupName, Group>) -> Vec<RemovalOutcome> {
+/// cluster, and `low_for_sweeps` is in how many sweeps in a row an instance with tasks must have been
+/// able to go: nothing is noted where nothing is to change.
+pub fn would_remove(
+    plan: &Plan,
+    groups: &BTreeMap<GroupName, Group>,
+    low_for_sweeps: u32,
+) -> Vec<RemovalOutcome> {
     let is_left = |removal: &Removal| groups.get(&removal.group).is_some_and(Group::is_left_to_ecs);
+    let waits = |removal: &Removal| low_for_sweeps > 1 && removal.reason != RemoveReason::Empty;
     let outcome = |removal: &Removal| RemovalOutcome {
         instance_id: removal.instance_id.clone(),
         outcome: OutcomeKind::WouldRemove,
-        detail: is_left(removal).then(|| LEFT_TO_ECS.to_owned()),
+        detail: join([
+            is_left(removal).then(|| LEFT_TO_ECS.to_owned()),
+            waits(removal).then(|| format!("once it could go in {low_for_sweeps} sweeps in a row")),
+        ]),
         reactivated: false,
     };
     plan.remove.iter().map(outcome).collect()
+}
+
+fn join(details: [Option<String>; 2]) -> Option<String> {
+    let details: Vec<_> = details.into_iter().flatten().collect();
+    (!details.is_empty()).then(|| details.join("; "))
 }
 
 /// What would be done about an earlier drain.

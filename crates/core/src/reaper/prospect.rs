@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn sweeps_wait_for_the_budget_that_lets_something_go() {
         let ten = inventory((1..=10).map(instance).collect());
-        let nights = r#"[{"share": 10, "schedule": "0 22 * * *", "duration": "6h"}]"#;
+        let nights = r#"[{"share": 10, "schedule": "0 22 * * *", "duration": "2h"}]"#;
         let budgets = crate::reaper::budgets::setting::read(nights).unwrap();
         let policy =
             Policy { budgets, max_removals_percent: 0, min_instances: 7, ..Policy::default() };

@@ -28,8 +28,9 @@ fn reads_max(inventory: &Inventory, policy: &Policy, now: Timestamp) -> usize {
     let may_go = |reason| policy.allowance(reason, usable, now).instances;
     match (may_go(DisruptionReason::Consolidate), may_go(DisruptionReason::Empty)) {
         // Nothing may go, so that no request need be spent on reading tasks.
-        (0, 0) => 0,
-        // The emptiest are read first.
+        (0, 0) if policy.budgets.is_empty() => 0,
+        // The emptiest are read first. Where a budget lets nothing go now, people are told what it
+        // holds back.
         (0, empty) => READ_MIN.max(empty),
         (removals, _) => READ_MIN.max(READ_PER_REMOVAL * removals),
     }
@@ -96,7 +97,11 @@ mod tests {
             r#"[{"count": 0, "reasons": ["consolidate"]}, {"count": 30, "reasons": ["empty"]}]"#,
         );
         let policy = Policy { budgets: budgets.unwrap(), ..Policy::default() };
-        assert_eq!(reads_max(&inventory((0..300).map(instance).collect()), &policy, NOW), 30);
+        let cluster = inventory((0..300).map(instance).collect());
+        assert_eq!(reads_max(&cluster, &policy, NOW), 30);
+        let closed = crate::reaper::budgets::setting::read(r#"[{"count": 0}]"#).unwrap();
+        let policy = Policy { budgets: closed, ..Policy::default() };
+        assert_eq!(reads_max(&cluster, &policy, NOW), READ_MIN, "so that the budget is named");
     }
 
     #[test]

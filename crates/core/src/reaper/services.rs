@@ -63,6 +63,9 @@ pub struct ServiceDescription {
     pub keep_tasks: bool,
     /// Why nothing can be said about where its tasks may run, if so.
     pub unclear: Option<String>,
+    /// Whether a deployment of it fails: it is FAILED, or in progress with tasks that failed (ECS
+    /// API, `Deployment.rolloutState`, `failedTasks`).
+    pub deployment_fails: bool,
     /// When ECS reported that it could not place a task of it, newest first.
     pub placement_failures: Vec<Timestamp>,
 }
@@ -471,6 +474,7 @@ mod tests {
     #[test]
     fn a_service_whose_tasks_all_have_a_place_lacks_none_whatever_was_said_before() {
         let failing = ServiceDescription {
+            deployment_fails: false,
             placement_failures: vec![time(30), time(20), time(10)],
             ..described(3, 2, 0)
         };

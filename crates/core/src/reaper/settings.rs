@@ -57,6 +57,16 @@ settings! {
             max_empty_removals_percent: u32 = MAX_EMPTY_REMOVALS,
         /// How many instances may go at some times or for some reasons, in place of those shares.
         BUDGETS: BudgetsFormat => budgets: Budgets = Budgets::default(),
+        /// In how many sweeps in a row an instance with tasks must have been able to go before it
+        /// does.
+        LOW_FOR_SWEEPS: number!(u32, "a number of sweeps", 1..=48) => low_for_sweeps: u32 = 2,
+        /// For how long nothing of a group goes once a drain was taken back there.
+        HOLD_AFTER_TAKE_BACK_SECONDS: seconds!(0..=604_800) =>
+            hold_after_take_back: SignedDuration = SignedDuration::from_hours(3),
+        /// The share of a cluster's instances with a disconnected agent beyond which nothing is
+        /// removed there, in percent.
+        HALT_AT_DISCONNECTED_PERCENT: number!(u32, "a whole number of percent", 0..=100) =>
+            halt_at_disconnected_percent: u32 = 25,
         /// How many usable instances are always left in a cluster.
         MIN_INSTANCES: number!(usize, "a number of instances", 0..=5_000) =>
             min_instances: usize = Policy::default().min_instances,
@@ -301,6 +311,9 @@ mod tests {
             (MAX_REMOVALS_PERCENT, "100"),
             (MAX_EMPTY_REMOVALS_PERCENT, "25"),
             (BUDGETS, r#"[{"count": 5, "reasons": ["replace"]}]"#),
+            (LOW_FOR_SWEEPS, "3"),
+            (HOLD_AFTER_TAKE_BACK_SECONDS, "0"),
+            (HALT_AT_DISCONNECTED_PERCENT, "100"),
             (MIN_INSTANCES, "3"),
             (MIN_INSTANCE_AGE_SECONDS, "0"),
             (AUTO_SCALING_GROUPS, "shop on-demand, shop-spot"),
@@ -332,6 +345,9 @@ mod tests {
                 reasons: [DisruptionReason::Replace].into(),
                 window: None,
             }]),
+            low_for_sweeps: 3,
+            hold_after_take_back: SignedDuration::ZERO,
+            halt_at_disconnected_percent: 100,
             min_instances: 3,
             min_instance_age: SignedDuration::ZERO,
             groups: Some(groups.into()),
@@ -379,6 +395,9 @@ mod tests {
             (MAX_REMOVALS_PERCENT, "101"),
             (MAX_EMPTY_REMOVALS_PERCENT, "half"),
             (BUDGETS, r#"[{"count": "5"}, {"share": 10, "duration": "8h"}]"#),
+            (LOW_FOR_SWEEPS, "0"),
+            (HOLD_AFTER_TAKE_BACK_SECONDS, "3h"),
+            (HALT_AT_DISCONNECTED_PERCENT, "101"),
             (MIN_INSTANCES, "-1"),
             (MIN_INSTANCE_AGE_SECONDS, "15m"),
             (AUTO_SCALING_GROUPS, "shop,,spot"),
@@ -404,6 +423,9 @@ mod tests {
         MAX_EMPTY_REMOVALS_PERCENT is "half", expected a whole number of percent from 0 to 100
         BUDGETS is "budget 1: count \"5\"", expected a whole number of instances from 0 to 5000
         BUDGETS is "budget 2: only `duration`", expected `schedule` and `duration` together, or neither
+        LOW_FOR_SWEEPS is "0", expected a number of sweeps from 1 to 48
+        HOLD_AFTER_TAKE_BACK_SECONDS is "3h", expected a number of seconds from 0 to 604800
+        HALT_AT_DISCONNECTED_PERCENT is "101", expected a whole number of percent from 0 to 100
         MIN_INSTANCES is "-1", expected a number of instances from 0 to 5000
         MIN_INSTANCE_AGE_SECONDS is "15m", expected a number of seconds from 0 to 31536000
         AUTO_SCALING_GROUPS is "shop,,spot", expected names of Auto Scaling groups, each 1 to 255 printable characters without a colon or a comma, separated by commas, each once

@@ -228,6 +228,9 @@ impl World {
             | KeepReason::NoGroup
             | KeepReason::GroupOwned(..)
             | KeepReason::NotRead
+            | KeepReason::NotLowForLong { .. }
+            | KeepReason::TakenBack { .. }
+            | KeepReason::Halted(_)
             | KeepReason::MaxRemovals { .. } => Vec::new(),
         }
     }

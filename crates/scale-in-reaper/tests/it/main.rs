@@ -14,6 +14,7 @@ mod hooks;
 mod interruptions;
 mod metrics;
 mod owners;
+mod patience;
 mod people;
 mod prices;
 mod rebalancing;

@@ -137,6 +137,8 @@ fn draw(seed: u64) -> Story {
         headroom_cpu_percent: rng.u32(..40),
         headroom_memory_percent: rng.u32(..40),
         max_removals_percent: [10, 25, 50, 100][rng.usize(..4)],
+        low_for_sweeps: 1,
+        hold_after_take_back: SignedDuration::ZERO,
         min_instances: rng.usize(..3),
         min_instance_age: SignedDuration::from_secs(rng.i64(0..1_800)),
         lifecycle_topic: Some(TopicArn::new(scenario::TERMINATION_TOPIC)),

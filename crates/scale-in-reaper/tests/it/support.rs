@@ -34,12 +34,14 @@ pub(crate) fn start_time() -> Timestamp {
 }
 
 /// May act, and may remove everything at once: what it removes is then bounded by the group and the
-/// headroom only.
+/// headroom only. It has no patience, as most stories are about something else.
 pub(crate) fn settings() -> ReaperSettings {
     ReaperSettings {
         clusters: Some(vec![Cluster::new(CLUSTER)]),
         mode: ReaperMode::Act,
         max_removals_percent: 100,
+        low_for_sweeps: 1,
+        hold_after_take_back: jiff::SignedDuration::ZERO,
         lifecycle_topic: Some(TopicArn::new(scenario::TERMINATION_TOPIC)),
         ..ReaperSettings::default()
     }

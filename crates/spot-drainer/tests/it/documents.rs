@@ -186,6 +186,12 @@ fn reasons_to_stay() -> Vec<KeepReason> {
         KeepReason::Headroom { resource: HeadroomResource::Cpu, percent: 20, service: None },
         KeepReason::TaskHeadroom { service: text.clone(), tasks: 1, largest: true },
         KeepReason::ZoneBalance,
+        KeepReason::NotLowForLong {
+            since: Timestamp::UNIX_EPOCH,
+            goes_from: Timestamp::UNIX_EPOCH,
+        },
+        KeepReason::TakenBack { group: GroupName::new("shop"), until: Timestamp::UNIX_EPOCH },
+        KeepReason::Halted(text.clone()),
         KeepReason::NoRoom(text),
     ]
 }
@@ -219,6 +225,9 @@ fn is_listed(reason: &KeepReason) -> bool {
         | KeepReason::Headroom { .. }
         | KeepReason::TaskHeadroom { .. }
         | KeepReason::ZoneBalance
+        | KeepReason::NotLowForLong { .. }
+        | KeepReason::TakenBack { .. }
+        | KeepReason::Halted(_)
         | KeepReason::NoRoom(_) => true,
     }
 }

@@ -187,6 +187,8 @@ fn deployment_states(service: &Service) -> &'static [(&'static str, &'static str
         Deployments::ReplacementInProgress => {
             &[("PRIMARY", "IN_PROGRESS"), ("ACTIVE", "COMPLETED")]
         }
+        Deployments::Failing => &[("PRIMARY", "IN_PROGRESS")],
+        Deployments::Failed => &[("PRIMARY", "FAILED")],
     }
 }
 
@@ -197,6 +199,12 @@ fn deployment(
     (status, rollout_state): &(&str, &str),
 ) -> Value {
     let created_at = service.created_at.as_duration().as_secs_f64();
+    let failed_tasks = match service.deployments {
+        Deployments::Failing | Deployments::Failed => 3,
+        Deployments::Completed
+        | Deployments::FirstInProgress
+        | Deployments::ReplacementInProgress => 0,
+    };
     let mut described = json!({
         "id": deployment_id(name),
         "status": status,
@@ -204,7 +212,7 @@ fn deployment(
         "desiredCount": counts.desired,
         "pendingCount": counts.pending,
         "runningCount": counts.running,
-        "failedTasks": 0,
+        "failedTasks": failed_tasks,
         "createdAt": created_at,
         "updatedAt": created_at,
         "rolloutState": rollout_state,

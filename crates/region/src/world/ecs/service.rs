@@ -44,6 +44,10 @@ pub enum Deployments {
     FirstInProgress,
     /// One is in progress, and the one that it replaces is still there.
     ReplacementInProgress,
+    /// One is in progress, and tasks of it have failed.
+    Failing,
+    /// The only one has failed, and was not rolled back.
+    Failed,
 }
 
 /// How a service's tasks are spread.

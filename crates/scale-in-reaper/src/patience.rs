@@ -1,0 +1,81 @@
+//! What a sweep holds back for a while, and the attributes by which later sweeps know since when an
+//! instance could go. Which those are is decided by `ebb_core::reaper::{sustained, halt}`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ebb_aws::Problem;
+use ebb_core::ids::InstanceId;
+use ebb_core::reaper::follow_up::FollowUp;
+use ebb_core::reaper::halt::{all_held, halt};
+use ebb_core::reaper::settings::ReaperMode;
+use ebb_core::reaper::sustained::{
+    LOW_SINCE, could_go, held_after_take_back, low_for, low_marks, not_low_for,
+};
+use ebb_planner::{Inventory, KeepReason, Plan};
+use jiff::Timestamp;
+use tracing::warn;
+
+use crate::sweep::Sweep;
+
+impl Sweep<'_> {
+    /// The instances that do not go in this sweep, whatever there is room for.
+    pub(crate) fn held_back(
+        &self,
+        inventory: &Inventory,
+        failing: &[String],
+        decided: &[(usize, FollowUp)],
+        now: Timestamp,
+    ) -> BTreeMap<InstanceId, KeepReason> {
+        let settings = self.settings;
+        let most = settings.halt_at_disconnected_percent;
+        if let Some(why) = halt(inventory, failing, decided, most, now) {
+            return all_held(inventory, &why);
+        }
+        let mut held = held_after_take_back(inventory, settings.hold_after_take_back, now);
+        // Who asks for a plan wants to know what could go; the attributes are those of sweeps that
+        // act.
+        if self.mode == ReaperMode::Act {
+            held.extend(not_low_for(inventory, low_for(settings.low_for_sweeps), now));
+        }
+        held
+    }
+
+    /// The instances that could go, if it matters since when.
+    pub(crate) fn could_go(&self, inventory: &Inventory, now: Timestamp) -> BTreeSet<InstanceId> {
+        if self.notes_low() { could_go(inventory, &self.policy, now) } else { BTreeSet::new() }
+    }
+
+    /// Notes on instances since when they could go, and takes that from those that could not any
+    /// more. Where that fails, a later sweep counts from then on.
+    pub(crate) async fn note_low(
+        &self,
+        inventory: &Inventory,
+        could_go: &BTreeSet<InstanceId>,
+        plan: &Plan,
+        now: Timestamp,
+    ) {
+        if !self.notes_low() || !self.has_time() {
+            return;
+        }
+        let removed = plan.remove.iter().map(|removal| &removal.instance_id).collect();
+        let marks = low_marks(inventory, could_go, &removed, now);
+        let (ecs, cluster) = (&self.clients.ecs, &inventory.cluster);
+        let arn = |index: usize| &inventory.instances[index].arn;
+        let put: Vec<_> =
+            marks.put.iter().map(|(index, low)| (arn(*index), low.to_string())).collect();
+        let delete: Vec<_> = marks.delete.iter().map(|index| arn(*index).clone()).collect();
+        let noted = async {
+            // First what could let an instance go too early.
+            ecs.delete_attribute(cluster, LOW_SINCE, &delete).await?;
+            ecs.put_attribute(cluster, LOW_SINCE, &put).await
+        };
+        if let Err(error) = noted.await {
+            let cause = Problem::from(error).text;
+            warn!("Instances of cluster {} go a sweep later: {cause}", cluster.name());
+        }
+    }
+
+    fn notes_low(&self) -> bool {
+        self.mode == ReaperMode::Act && self.settings.low_for_sweeps > 1
+    }
+}
