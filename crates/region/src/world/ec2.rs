@@ -1,4 +1,5 @@
-//! EC2: who ends an instance, and how many network interfaces instance types have.
+//! EC2: who ends an instance, what is scheduled for it, and how many network interfaces instance
+//! types have.
 
 /// The network interfaces of instance types, the primary one included. Source: `DescribeInstanceTypes`
 /// as recorded in `pkg/aws/vpc/limits.go` of github.com/aws/amazon-vpc-resource-controller-k8s.
@@ -18,6 +19,18 @@ const NETWORK_INTERFACES: [(&str, usize); 10] = [
 /// How many network interfaces an instance type has. `None` for one that is not simulated.
 pub(crate) fn network_interfaces(instance_type: &str) -> Option<usize> {
     NETWORK_INTERFACES.iter().find(|(name, _)| *name == instance_type).map(|(_, number)| *number)
+}
+
+/// What EC2 has scheduled for an instance. It only says so: nothing comes of it here. Source: EC2
+/// API, `InstanceStatusEvent`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledEvent {
+    /// `Code`, such as `instance-retirement`.
+    pub code: String,
+    /// `Description`; `[Completed]` or `[Canceled]` begins that of one which is over.
+    pub description: String,
+    /// `NotBefore`.
+    pub not_before: String,
 }
 
 /// Who ended an EC2 instance.

@@ -1,6 +1,6 @@
 //! Auto Scaling's operations on groups and their instances.
 
-use super::launch_calls::source_xml;
+use super::launch_calls::{instance_source_xml, source_xml};
 use crate::wire::answer::Refusal;
 use crate::wire::query_protocol::{Form, element, invalid, member};
 use crate::world::World;
@@ -40,7 +40,7 @@ fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> 
         .map(|instance| {
             let health =
                 element("HealthStatus", if instance.healthy { "Healthy" } else { "Unhealthy" });
-            member(&[instance_xml(world, group, instance), health].concat())
+            member(&[instance_xml(world, name, group, instance), health].concat())
         })
         .collect();
     let suspended: String = group
@@ -54,7 +54,7 @@ fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> 
     [
         element("AutoScalingGroupName", name),
         element("AutoScalingGroupARN", &group_arn(name)),
-        source_xml(name, group.source),
+        source_xml(name, group),
         element("MinSize", &group.min_size.to_string()),
         element("MaxSize", &group.max_size.to_string()),
         element("DesiredCapacity", &group.desired_capacity.to_string()),
@@ -101,7 +101,7 @@ fn lifecycle_policy(group: &Group) -> String {
 }
 
 /// What both descriptions of an instance have in common.
-fn instance_xml(world: &World, group: &Group, instance: &Instance) -> String {
+fn instance_xml(world: &World, name: &str, group: &Group, instance: &Instance) -> String {
     // An instance that still boots has no container instance yet, but it is made from the template.
     let machine = match world.container_instance(&instance.instance_id) {
         Some((_, registered)) => &registered.machine,
@@ -114,6 +114,7 @@ fn instance_xml(world: &World, group: &Group, instance: &Instance) -> String {
         element("AvailabilityZone", &world.zone_of(&instance.instance_id)),
         element("LifecycleState", instance.state.as_str()),
         element("ProtectedFromScaleIn", &instance.protected_from_scale_in.to_string()),
+        instance_source_xml(name, instance.template_version),
         weight.unwrap_or_default(),
     ]
     .concat()
@@ -140,7 +141,7 @@ pub(super) fn describe_auto_scaling_instances(
         .filter(|(.., instance)| ids.is_empty() || ids.contains(&instance.instance_id.as_str()))
         .map(|(name, group, instance)| {
             [
-                instance_xml(world, group, instance),
+                instance_xml(world, name, group, instance),
                 element("HealthStatus", if instance.healthy { "HEALTHY" } else { "UNHEALTHY" }),
                 element("AutoScalingGroupName", name),
             ]
