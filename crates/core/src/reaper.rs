@@ -16,6 +16,7 @@ mod potential;
 mod prospect;
 pub mod reading;
 mod report;
+pub mod replace;
 pub mod request;
 pub mod revalidate;
 pub mod services;
