@@ -23,7 +23,7 @@ pub(super) enum Contract {
 }
 
 /// Every operation that this crate calls.
-const CONTRACTS: [(&str, Contract); 30] = [
+const CONTRACTS: [(&str, Contract); 32] = [
     ("CompleteLifecycleAction", Contract::Elements(&["CompleteLifecycleActionResult"])),
     ("DeleteAttributes", Contract::Structures("attributes", &["name"])),
     (
@@ -51,9 +51,19 @@ const CONTRACTS: [(&str, Contract); 30] = [
         Contract::Members(&["DescribeInstanceRefreshesResult", "InstanceRefreshes"], &["Status"]),
     ),
     // EC2 API (2016-11-15).
+    ("DescribeInstanceStatus", Contract::Members(&["instanceStatusSet"], &["instanceId"])),
+    // EC2 API (2016-11-15).
     ("DescribeInstanceTypes", Contract::Members(&["instanceTypeSet"], &["instanceType"])),
     // EC2 API (2016-11-15).
     ("DescribeInstances", Contract::Elements(&["reservationSet"])),
+    // EC2 API (2016-11-15).
+    (
+        "DescribeLaunchTemplates",
+        Contract::Members(
+            &["launchTemplates"],
+            &["launchTemplateId", "defaultVersionNumber", "latestVersionNumber"],
+        ),
+    ),
     (
         "DescribeLifecycleHooks",
         Contract::Members(
