@@ -7,6 +7,7 @@ use ebb_core::prices::{PriceBasis, PriceSource};
 use ebb_core::reaper::follow_up::{Load, PlacementFailure, follow_up};
 use ebb_core::reaper::planned::{would_follow_up, would_remove};
 use ebb_core::reaper::reading::{as_a_sweep_reads, unregistered_members};
+use ebb_core::reaper::request::Purpose;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::{ClusterReport, Potential};
 use ebb_planner::{Inventory, Policy, plan};
@@ -156,11 +157,14 @@ impl ClusterSnapshot {
             .collect();
         ClusterReport {
             mode: ReaperMode::Plan,
+            purpose: Purpose::Remove,
             potential: Potential::new(&plan, &inventory, policy, now),
             prices: self.prices.clone(),
             outcomes: would_remove(&plan, &inventory.groups),
             plan,
             follow_ups,
+            // What is to be replaced takes reads of its own.
+            replacements: Vec::new(),
             // Whether the function acts is not known here.
             stranded: Vec::new(),
             unregistered_members: self.never_joined.clone(),

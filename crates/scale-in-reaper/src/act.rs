@@ -97,7 +97,7 @@ impl Sweep<'_> {
         Ok((plan, in_order))
     }
 
-    async fn remove_batch(
+    pub(crate) async fn remove_batch(
         &self,
         cluster: &Cluster,
         batch: &[&Instance],

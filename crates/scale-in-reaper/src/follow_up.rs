@@ -9,6 +9,8 @@ use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::follow_up::FollowUp;
 use ebb_core::reaper::planned::would_follow_up;
+use ebb_core::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
+use ebb_core::reaper::replace::decide::is_replaced;
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::termination::{AfterFailure, after_failure};
 use ebb_core::reaper::{OutcomeKind, RemovalOutcome};
@@ -115,12 +117,26 @@ impl Sweep<'_> {
         why: &str,
     ) -> RemovalOutcome {
         let taken_back = self.take_back(cluster, instance).await;
+        if matches!(taken_back, TakenBack::Active) && is_replaced(instance) {
+            self.give_up_replacing(cluster, instance).await;
+        }
         let kind = match taken_back {
             TakenBack::Active => OutcomeKind::Reactivated,
             TakenBack::Terminating => OutcomeKind::Waiting,
             TakenBack::Unknown(ref error) => outcome_kind(error),
         };
         after_roll_back(&instance.instance_id, kind, why, taken_back)
+    }
+
+    /// Notes that an instance is not replaced after all: its drain would likely end so again.
+    async fn give_up_replacing(&self, cluster: &Cluster, instance: &Instance) {
+        let claim = Claim::Failed { since: self.clock.now() };
+        let values = [(&instance.arn, claim.to_string())];
+        let noted = self.clients.ecs.put_attribute(cluster, REPLACING_ATTRIBUTE, &values);
+        if let Err(error) = noted.await {
+            let cause = Problem::from(error).text;
+            warn!("A later sweep replaces {} again: {cause}", instance.instance_id);
+        }
     }
 
     /// Removes the note that an instance was empty: nothing that ECS did is amiss, so that it may go

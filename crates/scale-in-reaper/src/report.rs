@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ebb_aws::metrics::{self, Metric, Unit};
 use ebb_aws::{Clients, Clock, Problem, notify};
-use ebb_core::reaper::request::Request;
+use ebb_core::reaper::request::{Purpose, Request};
 use ebb_core::reaper::settings::ReaperSettings;
 use ebb_core::reaper::{Answer, ClusterReport, Notice, OutcomeKind, notice, stranded_text, text};
 use tracing::{info, warn};
@@ -65,7 +65,8 @@ fn metrics_of(
     clock: Clock,
 ) -> Vec<Vec<Metric>> {
     // Who names a mode is a person, who says nothing about whether the schedule works.
-    let is_scheduled = request.is_some_and(|request| request.mode.is_none());
+    let is_scheduled =
+        request.is_some_and(|request| request.mode.is_none() && request.purpose == Purpose::Remove);
     let removable = answer.clusters.iter().map(|report| report.plan.remove.len()).sum();
     let outcomes = answer.clusters.iter().flat_map(ClusterReport::all_outcomes);
     let failed = problems.len() + outcomes.filter(|outcome| outcome.outcome.is_failure()).count();
@@ -76,6 +77,11 @@ fn metrics_of(
         metric("InstancesRemoved", removed(answer)),
         metric("InstancesLeftToEcs", answer.of_kind(OutcomeKind::LeftToEcs).count()),
         metric("InstancesReactivated", reactivated(answer)),
+        metric(
+            "InstancesToReplace",
+            answer.clusters.iter().map(|report| report.replacements.len()).sum(),
+        ),
+        metric("ReplacementsFailed", answer.of_kind(OutcomeKind::ReplacementFailed).count()),
         Metric { name: "SweepSeconds", unit: Unit::Seconds, value: clock.elapsed().as_secs_f64() },
         metric("Failed", failed),
     ]];

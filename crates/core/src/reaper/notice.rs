@@ -70,6 +70,7 @@ mod tests {
     use crate::ids::ContainerInstanceArn;
     use crate::prices::PriceBasis;
     use crate::reaper::Potential;
+    use crate::reaper::request::Purpose;
     use crate::reaper::settings::{ReaperMode, ReaperSettings};
     use crate::reaper::testing::{NOW, id, inventory};
 
@@ -80,11 +81,13 @@ mod tests {
     fn report(follow_ups: Vec<RemovalOutcome>, outcomes: Vec<RemovalOutcome>) -> ClusterReport {
         ClusterReport {
             mode: ReaperMode::Act,
+            purpose: Purpose::Remove,
             plan: plan(&inventory(Vec::new()), &ReaperSettings::default().policy(), NOW),
             potential: Potential::default(),
             prices: PriceBasis::default(),
             outcomes,
             follow_ups,
+            replacements: Vec::new(),
             stranded: Vec::new(),
             unregistered_members: Vec::new(),
             unclear_members: 0,
@@ -103,7 +106,8 @@ mod tests {
                     OutcomeKind::Terminating => Some("1 terminated"),
                     OutcomeKind::Draining => Some("1 drained"),
                     OutcomeKind::LeftToEcs => Some("1 drained for ECS to take"),
-                    OutcomeKind::DrainRefused
+                    OutcomeKind::ReplacementFailed
+                    | OutcomeKind::DrainRefused
                     | OutcomeKind::Throttled
                     | OutcomeKind::Denied
                     | OutcomeKind::Failed => Some("1 failed"),
