@@ -3,8 +3,8 @@
 //! 1. While a group's replacements are launched, nothing else of it is begun. A raise that may not
 //!    have taken effect is made again: it sets what the claims say.
 //! 2. As many go as have their replacement: by what the group's usable instances count for, and by
-//!    the room for their tasks. Old ones go before younger ones, and those first that leave the
-//!    group's zones as even as they are.
+//!    the room for their tasks. Old ones go before younger ones, and none that would leave the
+//!    group's zones more uneven than they are.
 //! 3. Where no replacement has joined in time, the group becomes as large as before, and nothing of
 //!    it is replaced for a day.
 //! 4. Only a group at rest is raised, for as many as the budget and its maximum allow, and only if
@@ -249,6 +249,8 @@ fn drain(
         under_way.into_iter().zip(&wanted)
     {
         let going: Vec<_> = order.iter().copied().filter(|index| indices.contains(index)).collect();
+        // One that was even beside another may not be without it.
+        let going = view.keep_even(&going);
         // Each goes by a claim: its own, or that of one that stays for now.
         let mut others: Vec<_> =
             claimed.iter().copied().filter(|index| !going.contains(index)).collect();
@@ -421,7 +423,39 @@ impl<'a> GroupView<'a> {
         claimed.extend(stays.into_iter().filter(|&index| !is_usable(self.scene.instance(index))));
         let order = self.in_order(self.scene.outdated.keys().copied().collect());
         let number = self.replacements_there(&order).min(claimed.len());
+        let order = self.keep_even(&order);
+        // 4. A group that is out of balance would terminate an instance of its fullest zone by
+        //    itself (EC2 Auto Scaling User Guide, auto-scaling-benefits). Where Auto Scaling has
+        //    launched in zones that have nothing to be replaced, it launches another one: in a zone
+        //    that has fewest.
+        if number > 0 && order.is_empty() {
+            self.raise_again(&claimed, steps);
+            return None;
+        }
         Some(Replaced { view: self, order, number, claimed })
+    }
+
+    /// Raises the group once more for the first of what is claimed.
+    fn raise_again(&self, claimed: &[usize], steps: &mut BTreeMap<usize, Step>) {
+        for (position, &index) in claimed.iter().enumerate() {
+            let from = self.group.desired_capacity;
+            let capacity = from.saturating_add(self.scene.weight(index));
+            let step = if position > 0 {
+                Step::Wait(
+                    "its replacement is in a zone that has nothing to be replaced".to_owned(),
+                )
+            } else if capacity > self.members.max_size {
+                Step::Fail(format!(
+                    "the zones of its group would be uneven without it, and that is at its maximum \
+                     size ({})",
+                    self.members.max_size
+                ))
+            } else {
+                let claim = Claim::Raising { since: self.scene.now, from };
+                Step::Raise { claim, desired_capacity: Some(capacity) }
+            };
+            steps.insert(index, step);
+        }
     }
 
     /// The desired capacity that its claims are about to set; `None` if they are past that.
@@ -623,6 +657,20 @@ impl<'a> GroupView<'a> {
                 matches!(self.scene.outdated.get(index), Some(Why::ScheduledEvent(_)));
             (!is_scheduled, instance.registered_at, &instance.instance_id)
         });
+        let mut zones = self.zones();
+        let mut ordered = Vec::new();
+        while !indices.is_empty() {
+            let evenest = |index: &usize| stays_even(&zones, &self.scene.instance(*index).zone);
+            let next = indices.iter().position(evenest).unwrap_or_default();
+            let index = indices.remove(next);
+            *zones.entry(&self.scene.instance(index).zone).or_default() -= 1;
+            ordered.push(index);
+        }
+        ordered
+    }
+
+    /// How many instances the group has in each of its zones, without those that drain.
+    fn zones(&self) -> BTreeMap<&str, i64> {
         let mut zones: BTreeMap<&str, i64> =
             self.members.zones.iter().map(|zone| (zone.as_str(), 0)).collect();
         let in_service = self.members.members.iter();
@@ -635,15 +683,21 @@ impl<'a> GroupView<'a> {
                 *zones.entry(&self.scene.instance(index).zone).or_default() -= 1;
             }
         }
-        let mut ordered = Vec::new();
-        while !indices.is_empty() {
-            let evenest = |index: &usize| stays_even(&zones, &self.scene.instance(*index).zone);
-            let next = indices.iter().position(evenest).unwrap_or_default();
-            let index = indices.remove(next);
-            *zones.entry(&self.scene.instance(index).zone).or_default() -= 1;
-            ordered.push(index);
+        zones
+    }
+
+    /// Those of these instances that leave the zones as even as they are, one after the other.
+    fn keep_even(&self, indices: &[usize]) -> Vec<usize> {
+        let mut zones = self.zones();
+        let mut kept = Vec::new();
+        for &index in indices {
+            let zone = self.scene.instance(index).zone.as_str();
+            if stays_even(&zones, zone) {
+                *zones.entry(zone).or_default() -= 1;
+                kept.push(index);
+            }
         }
-        ordered
+        kept
     }
 }
 

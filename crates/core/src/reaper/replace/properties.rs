@@ -284,6 +284,24 @@ proptest! {
         }
     }
 
+    #[test]
+    fn what_goes_leaves_the_zones_as_even_as_they_are(world in world()) {
+        let drained = drained(&world.decide());
+        let mut counts = [0_i64; 3];
+        for member in world.members().members {
+            counts[[0, 1, 2].into_iter().find(|number| zone(*number) == member.zone).unwrap()] += 1;
+        }
+        for given in world.instances.iter().filter(|given| given.is_draining) {
+            counts[given.zone] -= 1;
+        }
+        let spread = |counts: [i64; 3]| counts.iter().max().unwrap() - counts.iter().min().unwrap();
+        let before = spread(counts);
+        for (index, _) in &drained {
+            counts[world.instances[*index].zone] -= 1;
+        }
+        prop_assert!(drained.is_empty() || spread(counts) <= before.max(1), "{counts:?}");
+    }
+
     /// With one kind of task, room is a number: so many more fit on what stays and is up to date.
     #[test]
     fn the_tasks_of_what_goes_fit_on_what_is_not_to_be_replaced(world in world()) {
@@ -307,6 +325,7 @@ proptest! {
                 prop_assert!(capacity > world.desired && capacity <= world.max);
             }
             let is_new = !world.instances[*index].claim.is_some_and(Claim::is_open);
+            // One whose replacement is in another zone is raised for once more.
             prop_assert!(!is_new || world.strangers.is_empty());
             prop_assert!(!is_new || world.is_usable(*index) && world.instances[*index].is_outdated);
         }
