@@ -14,6 +14,7 @@ mod metrics;
 mod owners;
 mod prices;
 mod rebalancing;
+mod replacing;
 mod rooms;
 mod simulation;
 mod start;
