@@ -284,7 +284,7 @@ fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
 fn launch_template(described: &AutoScalingGroup) -> Option<LaunchTemplate> {
     let mixed = described.mixed_instances_policy().and_then(MixedInstancesPolicy::launch_template);
     let mixed = mixed.and_then(SdkLaunchTemplate::launch_template_specification);
-    template(mixed.or(described.launch_template())?)
+    template(mixed.or_else(|| described.launch_template())?)
 }
 
 fn override_templates(described: &AutoScalingGroup) -> BTreeMap<String, LaunchTemplate> {

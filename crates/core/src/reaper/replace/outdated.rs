@@ -54,7 +54,7 @@ pub struct ScheduledEvent {
 
 /// The events for which an instance is replaced: each ends it, or interrupts it with all its tasks.
 /// Those that are completed or cancelled are left out by their description. Source: EC2 User Guide,
-/// schedevents_actions.
+/// `schedevents_actions`.
 pub const EVENT_CODES: [&str; 5] = [
     "instance-retirement",
     "instance-stop",
