@@ -28,6 +28,7 @@ fn halves() -> ReaperSettings {
 /// Six instances in a group at its minimum, whose launch template has a new version.
 fn outdated() -> World {
     let mut world = hooked(small(6));
+    world.groups.get_mut(GROUP).unwrap().max_size = 20;
     renew(&mut world);
     world
 }
@@ -68,8 +69,14 @@ impl Sim {
             self.assert_none_is_missing(6);
             self.until_next().await;
             self.assert_none_is_missing(6);
-            if self.versions() == [(Some(2), 6)].into() && self.claims() == 0 {
+            let is_new = self.versions().keys().eq([&Some(2)]);
+            if is_new && self.claims() == 0 && self.desired() == 6 {
                 return;
+            }
+            // What is one too many, two at most in three zones, is for ordinary sweeps to take.
+            assert!(!is_new || self.desired() <= 8, "{}", self.desired());
+            if is_new {
+                self.sweep().await;
             }
         }
         panic!("not replaced in a day: {:?}, {} claims", self.versions(), self.claims());
@@ -294,7 +301,9 @@ async fn a_death_after_any_call_is_mended_and_launches_nothing_twice() {
             sim.until_next().await;
             sim.replace_all().await;
             sim.assert_replaced();
-            assert_eq!(sim.largest(), 9, "killed after {calls} calls of sweep {sweeps_before}");
+            // Three at a time, and two to even the zones out.
+            let largest = sim.largest();
+            assert!(largest <= 11, "{largest} after {calls} calls of sweep {sweeps_before}");
             if !was_killed {
                 assert!(calls > 20, "the sweep makes more calls than {calls}");
                 break;
@@ -332,7 +341,7 @@ async fn no_fault_of_any_call_loses_capacity_or_launches_twice() {
             }
             sim.replace_all().await;
             sim.assert_replaced();
-            assert!(sim.largest() <= 9, "{operation} {fault:?}: {}", sim.largest());
+            assert!(sim.largest() <= 11, "{operation} {fault:?}: {}", sim.largest());
         }
     }
 }
