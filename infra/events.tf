@@ -159,3 +159,36 @@ resource "aws_scheduler_schedule" "sweep" {
   # Without its policy a first sweep would find a role that may do nothing.
   depends_on = [aws_iam_role_policy.schedule]
 }
+
+resource "aws_scheduler_schedule" "replace" {
+  #checkov:skip=CKV_AWS_297:All that could be encrypted is an input that is the same for everybody.
+  count = local.scale_in_reaper && var.replace_schedule != null ? 1 : 0
+
+  name                = "${var.name_prefix}-replace"
+  description         = "Has the scale-in reaper replace old container instances"
+  schedule_expression = var.replace_schedule
+
+  flexible_time_window {
+    mode = "OFF"
+  }
+
+  target {
+    arn      = aws_lambda_function.this["scale-in-reaper"].arn
+    role_arn = aws_iam_role.schedule[0].arn
+    # Whether anything is changed is a setting of the function.
+    input = jsonencode({ source = "schedule", mode = "replace" })
+
+    # The default is 185 times in 24 hours. After half an hour the next sweep is due.
+    retry_policy {
+      maximum_event_age_in_seconds = 1800
+      maximum_retry_attempts       = 10
+    }
+
+    dead_letter_config {
+      arn = aws_sqs_queue.dead_letters["scale-in-reaper"].arn
+    }
+  }
+
+  # Without its policy a first sweep would find a role that may do nothing.
+  depends_on = [aws_iam_role_policy.schedule]
+}

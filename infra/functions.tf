@@ -41,6 +41,7 @@ locals {
     MANAGED_SCALING            = var.managed_scaling
     ALLOW_MANAGED_SCALING      = var.allow_managed_scaling == null ? null : tostring(var.allow_managed_scaling)
     ALLOW_STANDALONE_TASKS     = tostring(var.allow_standalone_tasks)
+    REPLACE_AFTER_DAYS         = var.replace_after_days == null ? null : tostring(var.replace_after_days)
     LIFECYCLE_TOPIC_ARN        = local.lifecycle_topic_arn
     INSTANCE_PRICES            = var.instance_prices == null ? null : jsonencode(var.instance_prices)
     NOTIFICATION_TOPIC_ARN     = var.notification_topic_arn
@@ -92,8 +93,8 @@ locals {
         "HEADROOM_LARGEST_TASKS", "HEADROOM_TASKS", "MAX_REMOVALS_PERCENT", "MAX_EMPTY_REMOVALS_PERCENT", "BUDGETS",
         "LOW_FOR_SWEEPS", "HOLD_AFTER_TAKE_BACK_SECONDS", "HALT_AT_DISCONNECTED_PERCENT", "MIN_INSTANCES",
         "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "MANAGED_SCALING", "ALLOW_MANAGED_SCALING",
-        "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN",
-        "NOTIFICATION_FORMAT", "NOTIFY_PLANS", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
+        "ALLOW_STANDALONE_TASKS", "REPLACE_AFTER_DAYS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN",
+        "NOTIFICATION_TOPIC_ARN", "NOTIFICATION_FORMAT", "NOTIFY_PLANS", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
       ]
       # Lambda's default is two. The next sweep is the better retry, as it looks at the world afresh.
       retries           = 0
@@ -184,6 +185,10 @@ resource "aws_lambda_function" "this" {
     precondition {
       condition     = var.managed_scaling == null || var.allow_managed_scaling == null ? true : (var.managed_scaling == "assist") == var.allow_managed_scaling
       error_message = "managed_scaling and the deprecated allow_managed_scaling contradict each other. Leave out allow_managed_scaling."
+    }
+    precondition {
+      condition     = var.replace_after_days == null || var.replace_schedule != null
+      error_message = "replace_after_days is set, but no sweep replaces anything. Set replace_schedule, such as rate(1 hour)."
     }
     precondition {
       condition     = var.package_s3 != null || fileexists(format(local.package_path, each.key))

@@ -25,6 +25,7 @@ locals {
   raises_fallback = local.drainers_act && var.fallback_asg != null
   stops_tasks     = local.drainers_act && var.standalone_tasks == "stop"
   reaper_acts     = var.reaper_mode == "act"
+  reaper_replaces = var.replace_schedule != null
 
   # By names, so that policies are known at plan time. Functions, queues and log groups that are not there yet are named
   # all the same.
@@ -204,6 +205,20 @@ locals {
         sid       = "Terminate"
         when      = local.reaper_acts
         actions   = ["autoscaling:TerminateInstanceInAutoScalingGroup"]
+        resources = local.shrinkable_arns
+      },
+      # AWS knows no resource for ec2:Describe*. What is outdated, and what EC2 is to end.
+      {
+        sid       = "FindOutdated"
+        when      = local.reaper_replaces
+        actions   = ["ec2:DescribeInstanceStatus", "ec2:DescribeLaunchTemplates"]
+        resources = ["*"]
+      },
+      # A replacement is launched before what it replaces goes.
+      {
+        sid       = "RaiseGroups"
+        when      = local.reaper_acts && local.reaper_replaces
+        actions   = ["autoscaling:SetDesiredCapacity"]
         resources = local.shrinkable_arns
       },
     ])

@@ -471,6 +471,28 @@ variable "allow_standalone_tasks" {
   nullable    = false
 }
 
+variable "replace_after_days" {
+  description = "After how many days in its cluster a container instance is replaced by a sweep of `replace_schedule`. Null: never for its age alone."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.replace_after_days == null ? true : var.replace_after_days >= 1 && var.replace_after_days <= 3650 && floor(var.replace_after_days) == var.replace_after_days
+    error_message = "replace_after_days must be a whole number from 1 to 3650."
+  }
+}
+
+variable "replace_schedule" {
+  description = "When the scale-in reaper replaces old container instances, as an expression of EventBridge Scheduler: an hour apart suits, as the sweeps of `schedule_expression` go on with what it began. Its role may then raise the groups. Null: never."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.replace_schedule == null ? true : can(regex("^(rate|cron)\\([^()]+\\)$", var.replace_schedule))
+    error_message = "replace_schedule must be rate(...) or cron(...), such as rate(1 hour)."
+  }
+}
+
 variable "instance_prices" {
   description = "What an instance of a type costs, in USD an hour, for the scale-in reaper to prefer the dearer ones, instead of AWS's own prices: `{ \"m7g.large\" = 0.0898 }`. Null: AWS's prices, see docs/configuration.md."
   type        = map(number)

@@ -208,7 +208,44 @@ run "hooks_on_other_groups_than_the_reaper_shrinks" {
   }
 }
 
+run "old_instances_are_replaced_by_a_schedule_of_its_own" {
+  variables {
+    reaper_mode        = "act"
+    replace_schedule   = "rate(1 hour)"
+    replace_after_days = 30
+  }
+
+  assert {
+    condition     = aws_scheduler_schedule.replace[0].schedule_expression == "rate(1 hour)"
+    error_message = "Not every hour."
+  }
+  assert {
+    condition     = jsondecode(aws_scheduler_schedule.replace[0].target[0].input).mode == "replace"
+    error_message = "The schedule asks for another sweep."
+  }
+  assert {
+    condition     = aws_lambda_function.this["scale-in-reaper"].environment[0].variables.REPLACE_AFTER_DAYS == "30"
+    error_message = "The function does not know the age."
+  }
+  assert {
+    condition = anytrue([
+      for statement in jsondecode(aws_iam_role_policy.function["scale-in-reaper"].policy).Statement : statement.Sid == "RaiseGroups"
+    ])
+    error_message = "The function may not raise the groups."
+  }
+}
+
 run "sweeps_are_scheduled" {
+  assert {
+    condition     = length(aws_scheduler_schedule.replace) == 0
+    error_message = "Nobody asked for a sweep that replaces."
+  }
+  assert {
+    condition = alltrue([
+      for statement in jsondecode(aws_iam_role_policy.function["scale-in-reaper"].policy).Statement : statement.Sid != "RaiseGroups"
+    ])
+    error_message = "The function may raise groups although it replaces nothing."
+  }
   assert {
     condition     = aws_scheduler_schedule.sweep[0].schedule_expression == "rate(30 minutes)"
     error_message = "Not every half hour."

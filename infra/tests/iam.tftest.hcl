@@ -15,6 +15,7 @@ run "everything_on" {
     fallback_asg                   = "shop-fallback"
     standalone_tasks               = "stop"
     reaper_mode                    = "act"
+    replace_schedule               = "rate(1 hour)"
     notification_topic_arn         = "arn:aws-cn:sns:cn-north-1:111122223333:people"
     kms_key_arn                    = "arn:aws-cn:kms:cn-north-1:111122223333:key/topics"
     notification_topic_kms_key_arn = "arn:aws-cn:kms:cn-north-1:111122223333:key/people"
@@ -40,7 +41,7 @@ run "everything_on" {
       ])) == toset([
       "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeInstanceRefreshes",
       "autoscaling:DescribeLifecycleHooks",
-      "ec2:CreateFleet", "ec2:DescribeInstanceTypes", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplateVersions",
+      "ec2:CreateFleet", "ec2:DescribeInstanceTypes", "ec2:DescribeInstances", "ec2:DescribeInstanceStatus", "ec2:DescribeLaunchTemplates", "ec2:DescribeLaunchTemplateVersions",
       "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets",
       "ecs:DescribeCapacityProviders", "ecs:DescribeTaskDefinition",
       "pricing:GetProducts",
@@ -78,6 +79,7 @@ run "everything_on" {
           for resource in statement.Resource : can(regex(
             {
               "autoscaling:LaunchInstances"                     = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/shop-fallback$"
+              "autoscaling:SetDesiredCapacity"                  = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/(shop-spot|shop-on-demand)$"
               "autoscaling:CompleteLifecycleAction"             = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/(shop-spot|shop-on-demand)$"
               "autoscaling:TerminateInstanceInAutoScalingGroup" = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/(shop-spot|shop-on-demand)$"
             }[statement.Action[0]], resource

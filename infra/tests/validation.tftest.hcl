@@ -41,6 +41,8 @@ run "wrong_values_first_of_each" {
     halt_at_disconnected_percent   = 101
     min_instance_age_seconds       = -1
     managed_scaling                = "true"
+    replace_after_days             = 0
+    replace_schedule               = "1 hour"
     instance_prices                = { "m7g.large" = -1 }
     lifecycle_topic_arn            = "arn:aws-cn:sqs:cn-north-1:111122223333:ebb-lifecycle"
     name_prefix                    = "abcdefghijklmnopqrstuvwxyz123"
@@ -95,6 +97,8 @@ run "wrong_values_first_of_each" {
     var.halt_at_disconnected_percent,
     var.min_instances,
     var.min_instance_age_seconds,
+    var.replace_after_days,
+    var.replace_schedule,
     var.instance_prices,
     var.lifecycle_topic_arn,
     var.name_prefix,
@@ -297,9 +301,19 @@ run "a_package_that_is_not_there" {
   expect_failures = [aws_lambda_function.this]
 }
 
+run "an_age_at_which_nothing_replaces" {
+  command = plan
+  variables {
+    replace_after_days = 30
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
 run "the_edges_are_accepted" {
   command = plan
   variables {
+    replace_after_days             = 3650
+    replace_schedule               = "rate(1 hour)"
     drain_timeout_seconds          = 172800
     hook_heartbeat_timeout_seconds = 7200
     poll_interval_seconds          = 60

@@ -1,6 +1,6 @@
 //! Amazon EC2, of which few reads are needed: which instances run in a Capacity Reservation and
-//! which are Spot Instances, what Spot Instances cost, in which Availability Zones subnets are, and what
-//! instance types have.
+//! which are Spot Instances, what Spot Instances cost, in which Availability Zones subnets are, what
+//! instance types have, which versions launch templates have, and what is scheduled for instances.
 //!
 //! The SDK's client of EC2 is larger than all of Ebb, so it is called without one: see decision 010.
 
@@ -11,6 +11,7 @@ use aws_smithy_runtime::client::orchestrator::operation::{Operation, OperationBu
 use ebb_core::ids::{CapacityReservationId, InstanceId};
 use ebb_core::prices::microusd;
 use ebb_core::reaper::instance_types::InstanceType;
+use ebb_core::reaper::replace::outdated::{EVENT_CODES, ScheduledEvent, TemplateVersions};
 use form_urlencoded::Serializer;
 use jiff::Timestamp;
 use xmlparser::{ElementEnd, Token, Tokenizer};
@@ -22,6 +23,11 @@ use crate::unmodeled::{Input, UnmodeledService, texts};
 const FILTER_VALUES_MAX: usize = 200;
 /// How many instance types an answer describes at most. Source: EC2 API, `DescribeInstanceTypes`.
 const INSTANCE_TYPES_MAX: usize = 100;
+/// How many launch templates a request names at most. Source: EC2 API, `DescribeLaunchTemplates`.
+const LAUNCH_TEMPLATES_MAX: usize = 200;
+/// What the description of an event begins with that is over. Source: EC2 API,
+/// `InstanceStatusEvent`.
+const EVENT_OVER: [&str; 2] = ["[Completed]", "[Canceled]"];
 /// How deep the items of an answer's list stand: in the list, in the document's own element.
 const ITEM_DEPTH: usize = 3;
 /// How many pages a list may have. With 500 Spot Instances each, that is more than the 5,000
@@ -190,6 +196,45 @@ impl Ec2 {
         Ok(documents)
     }
 
+    /// What the aliases of launch templates stand for, by `LaunchTemplateId`.
+    ///
+    /// # Errors
+    /// If a call fails, as for a launch template that does not exist.
+    pub async fn template_versions(
+        &self,
+        ids: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, TemplateVersions>, AwsError> {
+        let mut versions = BTreeMap::new();
+        let ids: Vec<_> = ids.iter().collect();
+        for batch in ids.chunks(LAUNCH_TEMPLATES_MAX) {
+            let operation = format!("describe {} launch templates", batch.len());
+            let call = Operation::builder().operation_name("DescribeLaunchTemplates");
+            let document = self.invoke(call, &operation, launch_template_form(batch)).await?;
+            versions.extend(items(&document).iter().filter_map(|item| versions_of(item)));
+        }
+        Ok(versions)
+    }
+
+    /// What EC2 has scheduled for the instances of the Region that ends or interrupts them, the
+    /// first of each. What is completed or cancelled is left out.
+    ///
+    /// # Errors
+    /// If a call fails, or there are more than 40 pages.
+    pub async fn scheduled_events(&self) -> Result<BTreeMap<InstanceId, ScheduledEvent>, AwsError> {
+        let operation = "describe the scheduled events of instances";
+        let call = || Operation::builder().operation_name("DescribeInstanceStatus");
+        let codes = EVENT_CODES.map(str::to_owned);
+        let form = filtered("DescribeInstanceStatus", "event.code", &codes.each_ref());
+        let form = format!("{form}&MaxResults=1000");
+        let mut events = BTreeMap::new();
+        self.each_page(call, operation, &form, |document| {
+            events.extend(items(document).iter().filter_map(|item| event_of(item)));
+            Ok(())
+        })
+        .await?;
+        Ok(events)
+    }
+
     /// Reads a list document by document. None is kept: each may have 16 MiB, of the function's 256.
     async fn each_page(
         &self,
@@ -252,6 +297,15 @@ fn spot_price_form(instance_types: &[String], at: Timestamp) -> String {
         .append_pair("Filter.2.Name", "instance-type");
     for (number, instance_type) in (1..).zip(instance_types) {
         form.append_pair(&format!("Filter.2.Value.{number}"), instance_type);
+    }
+    form.finish()
+}
+
+fn launch_template_form(ids: &[&String]) -> String {
+    let mut form = Serializer::new(String::new());
+    form.append_pair("Action", "DescribeLaunchTemplates").append_pair("Version", "2016-11-15");
+    for (number, id) in (1..).zip(ids) {
+        form.append_pair(&format!("LaunchTemplateId.{number}"), id);
     }
     form.finish()
 }
@@ -325,6 +379,30 @@ fn instance_type_of(item: &[(&str, &str)]) -> Option<(String, InstanceType)> {
     Some((name.to_owned(), of_type))
 }
 
+/// A launch template, and what its aliases stand for.
+fn versions_of(item: &[(&str, &str)]) -> Option<(String, TemplateVersions)> {
+    let text = |element| item.iter().find(|(name, _)| *name == element).map(|(_, text)| *text);
+    let versions = TemplateVersions {
+        default: text("defaultVersionNumber")?.parse().ok()?,
+        latest: text("latestVersionNumber")?.parse().ok()?,
+    };
+    Some((text("launchTemplateId")?.to_owned(), versions))
+}
+
+/// An instance, and the first event that is scheduled for it and not over.
+fn event_of(item: &[(&str, &str)]) -> Option<(InstanceId, ScheduledEvent)> {
+    let texts =
+        |element| item.iter().filter(move |(name, _)| *name == element).map(|(_, text)| *text);
+    // The state of an instance has a code as well, a number.
+    let codes = texts("code").filter(|code| EVENT_CODES.contains(code));
+    let mut events = codes.zip(texts("description")).zip(texts("notBefore"));
+    let ((code, _), not_before) = events.find(|((_, description), _)| {
+        !EVENT_OVER.iter().any(|over| description.starts_with(over))
+    })?;
+    let event = ScheduledEvent { code: code.to_owned(), not_before: not_before.to_owned() };
+    Some((InstanceId::parse(texts("instanceId").next()?)?, event))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,6 +446,41 @@ mod tests {
             items(document).iter().filter_map(|item| interfaces_of(item)).collect();
         let expected = [("m7g.large".to_owned(), 3), ("p5.48xlarge".to_owned(), 2)];
         assert_eq!(interfaces, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn the_first_event_that_is_not_over_is_the_one_of_an_instance() {
+        let event = |code: &str, description: &str, not_before: &str| {
+            format!(
+                "<item><instanceEventId>e</instanceEventId><code>{code}</code><description>\
+                 {description}</description><notBefore>{not_before}</notBefore></item>"
+            )
+        };
+        let status = |id: &str, events: &str| {
+            format!(
+                "<item><eventsSet>{events}</eventsSet><instanceId>{id}</instanceId><instanceState>\
+                 <code>16</code><name>running</name></instanceState></item>"
+            )
+        };
+        let (first, second) = ("2025-04-01T00:00:00.000Z", "2025-04-02T00:00:00.000Z");
+        let over = event("instance-reboot", "[Completed] The instance", first);
+        let off = event("system-reboot", "[Canceled] The host", first);
+        let open = event("instance-retirement", "The hardware", second);
+        let document = format!(
+            "<DescribeInstanceStatusResponse><instanceStatusSet>{}{}{}</instanceStatusSet>\
+             </DescribeInstanceStatusResponse>",
+            status("i-0a1b2c3d4e5f60001", &format!("{over}{off}{open}")),
+            status("i-0a1b2c3d4e5f60002", &over),
+            status("i-0a1b2c3d4e5f60003", ""),
+        );
+        let events: BTreeMap<_, _> =
+            items(&document).iter().filter_map(|item| event_of(item)).collect();
+        let event = ScheduledEvent {
+            code: "instance-retirement".to_owned(),
+            not_before: second.to_owned(),
+        };
+        let id = InstanceId::parse("i-0a1b2c3d4e5f60001").unwrap();
+        assert_eq!(events, BTreeMap::from([(id, event)]));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use ebb_core::reaper::follow_up::{Load, PlacementFailure, follow_up};
 use ebb_core::reaper::instance_types::GroupTypes;
 use ebb_core::reaper::planned::{would_follow_up, would_remove};
 use ebb_core::reaper::reading::{as_a_sweep_reads, unregistered_members};
+use ebb_core::reaper::request::Purpose;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::{ClusterReport, Potential};
 use ebb_planner::{Inventory, Policy, plan};
@@ -170,12 +171,15 @@ impl ClusterSnapshot {
             .collect();
         ClusterReport {
             mode: ReaperMode::Plan,
+            purpose: Purpose::Remove,
             potential: Potential::new(&plan, &inventory, policy, now),
             prices: self.prices.clone(),
             // For how long it waits is a setting of the function, as it asks for several sweeps.
             outcomes: would_remove(&plan, &inventory.groups, 1),
             plan,
             follow_ups,
+            // What is to be replaced takes reads of its own.
+            replacements: Vec::new(),
             // Whether the function acts is not known here.
             stranded: Vec::new(),
             unregistered_members: self.never_joined.clone(),

@@ -126,7 +126,7 @@ impl Sweep<'_> {
         }
     }
 
-    async fn remove_batch(
+    pub(crate) async fn remove_batch(
         &self,
         cluster: &Cluster,
         batch: &[&Instance],

@@ -7,10 +7,13 @@ use ebb_core::reaper::follow_up::{Load, follow_up, stranded};
 use ebb_core::reaper::hold_back::hold_back;
 use ebb_core::reaper::planned::would_remove;
 use ebb_core::reaper::reading::unregistered_members;
+use ebb_core::reaper::replace::decide::{is_under_way, without_raised_groups};
+use ebb_core::reaper::request::Purpose;
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::termination::keep_groups_balanced;
 use ebb_core::reaper::{ClusterReport, OutcomeKind, Potential};
 use ebb_planner::{plan, spare_instances};
+use tracing::warn;
 
 use crate::act::postpone;
 use crate::observe::{Candidates, Groups};
@@ -39,8 +42,9 @@ pub(crate) async fn sweep_cluster(
 
     // Decide: what could go, and what becomes of what an earlier sweep drained.
     let now = sweep.clock.now();
-    let planned = plan(inventory, &sweep.policy, now);
-    let potential = Potential::new(&planned, inventory, &sweep.policy, now);
+    let removable = without_raised_groups(inventory);
+    let planned = plan(&removable, &sweep.policy, now);
+    let potential = Potential::new(&planned, &removable, &sweep.policy, now);
     let load = Load { headroom: planned.headroom_before, unplaced: observation.unplaced };
     let mut decided = follow_up(inventory, &sweep.policy, &load, FUNCTION, now);
     keep_groups_balanced(inventory, &mut decided, groups.zones());
@@ -66,15 +70,36 @@ pub(crate) async fn sweep_cluster(
         sweep.remove(cluster, planned, spare_instances(inventory)).await?
     };
     sweep.note_low(inventory, &could_go, &plan, now).await;
-    let mode = sweep.mode;
+    let begins = sweep.purpose == Purpose::Replace;
+    // While load comes back nothing of it goes, whether it is replaced or not; nor while somebody
+    // holds the cluster.
+    let may_replace = !load_is_back && inventory.hold(now).is_none();
+    let replacements = if may_replace && (begins || is_under_way(inventory)) {
+        let names = inventory.groups.keys();
+        let names = names.filter(|name| inventory.group_hold(name, now).is_none());
+        let names = names.cloned().collect();
+        match sweep.replace(cluster, names, plan.headroom_before.instances).await {
+            Err(problem) if begins => return Err(problem),
+            // What was removed is to be reported, and the next sweep goes on.
+            replaced => replaced.unwrap_or_else(|Problem { text, .. }| {
+                warn!("What is being replaced waits for the next sweep: {text}");
+                Vec::new()
+            }),
+        }
+    } else {
+        Vec::new()
+    };
+    let (mode, purpose) = (sweep.mode, sweep.purpose);
     let unregistered_members = unregistered_members(inventory, &groups.members_in_service());
     Ok(Some(ClusterReport {
         mode,
+        purpose,
         plan,
         potential,
         prices: observation.prices,
         outcomes,
         follow_ups,
+        replacements,
         stranded,
         unregistered_members,
         // Only the sweep of all clusters can tell.

@@ -9,6 +9,8 @@ use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::reaper::follow_up::FollowUp;
 use ebb_core::reaper::planned::would_follow_up;
+use ebb_core::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
+use ebb_core::reaper::replace::decide::is_replaced;
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::sustained::{LOW_SINCE, TAKEN_BACK};
 use ebb_core::reaper::termination::{AfterFailure, after_failure};
@@ -118,6 +120,9 @@ impl Sweep<'_> {
         let taken_back = self.take_back(cluster, instance).await;
         if matches!(taken_back, TakenBack::Active) {
             self.note_taken_back(cluster, instance).await;
+            if is_replaced(instance) {
+                self.give_up_replacing(cluster, instance).await;
+            }
         }
         let kind = match taken_back {
             TakenBack::Active => OutcomeKind::Reactivated,
@@ -150,6 +155,17 @@ impl Sweep<'_> {
         if let Err(error) = noted.await {
             let cause = Problem::from(error).text;
             warn!("{} may be drained again before long: {cause}", instance.instance_id);
+        }
+    }
+
+    /// Notes that an instance is not replaced after all: its drain would likely end so again.
+    async fn give_up_replacing(&self, cluster: &Cluster, instance: &Instance) {
+        let claim = Claim::Failed { since: self.clock.now() };
+        let values = [(&instance.arn, claim.to_string())];
+        let noted = self.clients.ecs.put_attribute(cluster, REPLACING_ATTRIBUTE, &values);
+        if let Err(error) = noted.await {
+            let cause = Problem::from(error).text;
+            warn!("A later sweep replaces {} again: {cause}", instance.instance_id);
         }
     }
 

@@ -8,12 +8,14 @@ mod never_joined;
 mod observe;
 mod patience;
 mod people;
+mod replace;
 mod report;
 mod survey;
 mod sweep;
 
 use ebb_aws::{Clients, Clock, HandlerError, PriceReader, Problem};
 use ebb_core::event::Event;
+use ebb_core::reaper::request::Purpose;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::{Answer, ClusterReport, request};
 use jiff::{SignedDuration, Timestamp};
@@ -75,7 +77,7 @@ impl ScaleInReaper {
                 answer.mode = asked.mode(self.settings.mode);
                 // Boxed, as the SDK's futures are large and deeply nested.
                 (answer.clusters, problems) =
-                    Box::pin(self.sweep(answer.mode, clock, deadline)).await;
+                    Box::pin(self.sweep(answer.mode, asked.purpose, clock, deadline)).await;
             }
         }
         Box::pin(tell_people(&self.clients, &self.settings, &answer, clock, deadline)).await;
@@ -87,12 +89,14 @@ impl ScaleInReaper {
     async fn sweep(
         &self,
         mode: ReaperMode,
+        purpose: Purpose,
         clock: Clock,
         deadline: Timestamp,
     ) -> (Vec<ClusterReport>, Vec<Problem>) {
         let time_left = deadline.duration_since(clock.now());
         let answer_by = clock.instant(deadline - ANSWER_MARGIN.min(time_left / 4));
-        let sweep = Sweep::new(&self.clients, &self.settings, &self.prices, mode, clock, deadline);
+        let sweep = Sweep::new(&self.clients, &self.settings, &self.prices, mode, clock, deadline)
+            .with_purpose(purpose);
         let look = async || {
             let clusters = self.clients.ecs.clusters(self.settings.clusters.as_deref()).await?;
             Ok((clusters, sweep.observe_groups().await?))

@@ -46,7 +46,7 @@ impl Sweep<'_> {
 
     /// Which of the instances are in another cluster of the Region than the `swept` ones; `None` if
     /// asking them all takes too long.
-    async fn registered_elsewhere(
+    pub(crate) async fn registered_elsewhere(
         &self,
         instance_ids: &BTreeSet<InstanceId>,
         swept: &BTreeSet<String>,

@@ -15,6 +15,8 @@ use ebb_core::reaper::managed_scaling::note_scale_out;
 use ebb_core::reaper::network_interfaces::{InstanceTypeInterfaces, add_network_interfaces};
 use ebb_core::reaper::owners::{is_managed_instance, owner};
 use ebb_core::reaper::reading::candidates_to_read;
+use ebb_core::reaper::replace::decide::{GroupMember, GroupMembers};
+use ebb_core::reaper::replace::outdated::{Evidence, TemplatesOf};
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
 use ebb_core::reaper::subnets::{SubnetZones, confine_to_subnets};
 use ebb_core::reaper::tags::{hold_until, is_kept};
@@ -53,6 +55,39 @@ impl Groups {
         self.0.iter().filter(|group| inventory.groups.contains_key(&group.name))
     }
 
+    /// The launch templates of the members of these groups, where a group has one.
+    pub(crate) fn templates(
+        &self,
+        names: &BTreeSet<GroupName>,
+    ) -> BTreeMap<InstanceId, TemplatesOf> {
+        let groups = self.0.iter().filter(|group| names.contains(&group.name));
+        let members =
+            groups.flat_map(|group| group.members.iter().map(move |member| (group, member)));
+        let templates = members.filter_map(|(group, member)| {
+            let own = member.launch_template.clone();
+            let group = group.template_for(&member.instance_type)?.clone();
+            Some((member.instance_id.clone(), TemplatesOf { own, group }))
+        });
+        templates.collect()
+    }
+
+    /// What Auto Scaling says of the groups of a cluster beyond what a plan needs.
+    pub(crate) fn members_of(&self, inventory: &Inventory) -> BTreeMap<GroupName, GroupMembers> {
+        let groups = self.0.iter().filter(|group| inventory.groups.contains_key(&group.name));
+        let members = groups.map(|group| {
+            let members = group.members.iter().map(|member| GroupMember {
+                instance_id: member.instance_id.clone(),
+                lifecycle_state: member.lifecycle_state.clone(),
+                weight: member.weight,
+                zone: member.zone.clone(),
+            });
+            let members = members.collect();
+            let (max_size, zones) = (group.max_size, group.zones.clone());
+            (group.name.clone(), GroupMembers { max_size, zones, members })
+        });
+        members.collect()
+    }
+
     /// The instances that their groups say are in service.
     pub fn members_in_service(&self) -> Vec<(InstanceId, GroupName)> {
         let members = self
@@ -74,6 +109,8 @@ pub(crate) enum Candidates<'a> {
     All,
     /// Only the instances with these ids.
     Only(&'a BTreeSet<InstanceId>),
+    /// Those that are to be replaced, the oldest first, up to a bound.
+    ToReplace(&'a Evidence),
 }
 
 /// A cluster as it was observed.
@@ -233,6 +270,7 @@ impl Sweep<'_> {
                 read.into_iter().collect()
             }
             Candidates::All => indices_of(inventory, |_| true),
+            Candidates::ToReplace(evidence) => evidence.to_read(inventory, self.clock.now()),
             Candidates::Only(ids) => {
                 indices_of(inventory, |instance| ids.contains(&instance.instance_id))
             }

@@ -6,7 +6,7 @@ use std::slice;
 use ebb_aws::metrics::{self, Dimensions, Metric, Source, Unit};
 use ebb_aws::{Clock, Problem, log_answer};
 use ebb_core::ids::Cluster;
-use ebb_core::reaper::request::Request;
+use ebb_core::reaper::request::{Purpose, Request};
 use ebb_core::reaper::settings::ReaperSettings;
 use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, hold_text, stranded_text, text};
 use tracing::{Span, error_span, info, warn};
@@ -64,7 +64,8 @@ fn metrics_of(
     clock: Clock,
 ) -> Vec<Metric> {
     // Who names a mode is a person, who says nothing about whether the schedule works.
-    let is_scheduled = request.is_some_and(|request| request.mode.is_none());
+    let is_scheduled =
+        request.is_some_and(|request| request.mode.is_none() && request.purpose == Purpose::Remove);
     let outcomes = answer.clusters.iter().flat_map(ClusterReport::all_outcomes);
     let failed = outcomes.filter(|outcome| outcome.outcome.is_failure()).count();
     let mut metrics = vec![
@@ -86,6 +87,8 @@ fn counts_of(reports: &[ClusterReport]) -> Vec<Metric> {
         metric("InstancesRemoved", of_kind(OutcomeKind::Terminating)),
         metric("InstancesLeftToEcs", of_kind(OutcomeKind::LeftToEcs)),
         metric("InstancesReactivated", outcomes().filter(|outcome| outcome.reactivated).count()),
+        metric("InstancesToReplace", reports.iter().map(|report| report.replacements.len()).sum()),
+        metric("ReplacementsFailed", of_kind(OutcomeKind::ReplacementFailed)),
     ]
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ebb_aws::{AwsError, AwsErrorKind, Clients, Clock, Ecs, PriceReader, Problem};
 use ebb_core::ids::GroupName;
 use ebb_core::reaper::network_interfaces::InstanceTypeInterfaces;
+use ebb_core::reaper::request::Purpose;
 use ebb_core::reaper::services::TaskRequirements;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::subnets::SubnetZones;
@@ -33,6 +34,7 @@ pub(crate) struct Sweep<'a> {
     pub(crate) settings: &'a ReaperSettings,
     pub(crate) prices: &'a PriceReader,
     pub(crate) mode: ReaperMode,
+    pub(crate) purpose: Purpose,
     pub(crate) policy: Policy,
     pub(crate) clock: Clock,
     /// When nothing new is begun any more.
@@ -48,7 +50,7 @@ pub(crate) struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    /// Begins a sweep that is cut off at `deadline`.
+    /// Begins a sweep that removes what nobody needs, and that is cut off at `deadline`.
     pub(crate) fn new(
         clients: &'a Clients,
         settings: &'a ReaperSettings,
@@ -64,6 +66,7 @@ impl<'a> Sweep<'a> {
             settings,
             prices,
             mode,
+            purpose: Purpose::Remove,
             policy: settings.policy(),
             clock,
             act_by: deadline - ACT_MARGIN.min(time_left / 2),
@@ -72,6 +75,14 @@ impl<'a> Sweep<'a> {
             instance_type_interfaces: Mutex::default(),
             holding_groups: Mutex::default(),
         }
+    }
+
+    /// The same sweep for another purpose. One that replaces removes nothing else.
+    pub(crate) fn with_purpose(mut self, purpose: Purpose) -> Self {
+        if purpose == Purpose::Replace {
+            self.policy.max_removals_percent = 0;
+        }
+        Self { purpose, ..self }
     }
 
     /// Makes a look, and makes it again if it fails: the next sweep comes in half an hour only. What

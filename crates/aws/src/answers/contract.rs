@@ -25,7 +25,7 @@ pub(super) enum Contract {
 }
 
 /// Every operation that this crate calls.
-const CONTRACTS: [(&str, Contract); 31] = [
+const CONTRACTS: [(&str, Contract); 33] = [
     ("CompleteLifecycleAction", Contract::Elements(&["CompleteLifecycleActionResult"])),
     ("DeleteAttributes", Contract::Structures("attributes", &["name"])),
     (
@@ -53,9 +53,19 @@ const CONTRACTS: [(&str, Contract); 31] = [
         Contract::Members(&["DescribeInstanceRefreshesResult", "InstanceRefreshes"], &["Status"]),
     ),
     // EC2 API (2016-11-15).
+    ("DescribeInstanceStatus", Contract::Members(&["instanceStatusSet"], &["instanceId"])),
+    // EC2 API (2016-11-15).
     ("DescribeInstanceTypes", Contract::Members(&["instanceTypeSet"], &["instanceType"])),
     // EC2 API (2016-11-15).
     ("DescribeInstances", Contract::Elements(&["reservationSet"])),
+    // EC2 API (2016-11-15).
+    (
+        "DescribeLaunchTemplates",
+        Contract::Members(
+            &["launchTemplates"],
+            &["launchTemplateId", "defaultVersionNumber", "latestVersionNumber"],
+        ),
+    ),
     (
         "DescribeLifecycleHooks",
         Contract::Members(

@@ -57,12 +57,32 @@ impl AutoScaling {
     /// If the call fails for another reason than those of [`Termination`]. It may have taken effect
     /// all the same.
     pub async fn terminate(&self, instance_id: &InstanceId) -> Result<Termination, AwsError> {
+        // Without this the group would launch a replacement at once.
+        self.terminate_with(instance_id, true).await
+    }
+
+    /// Has its group terminate an instance that it retains: that is outside its desired capacity,
+    /// which stays as it is (EC2 Auto Scaling User Guide, configure-instance-retention).
+    ///
+    /// # Errors
+    /// As of [`AutoScaling::terminate`].
+    pub async fn terminate_retained(
+        &self,
+        instance_id: &InstanceId,
+    ) -> Result<Termination, AwsError> {
+        self.terminate_with(instance_id, false).await
+    }
+
+    async fn terminate_with(
+        &self,
+        instance_id: &InstanceId,
+        decrement: bool,
+    ) -> Result<Termination, AwsError> {
         let request = self
             .client
             .terminate_instance_in_auto_scaling_group()
             .instance_id(instance_id.as_str());
-        // Without this the group would launch a replacement at once.
-        let request = request.should_decrement_desired_capacity(true);
+        let request = request.should_decrement_desired_capacity(decrement);
         let request = request.customize().config_override(sent_once());
         let Err(error) = request.send().await else { return Ok(Termination::Accepted) };
         let message = error.message().unwrap_or_default().to_owned();

@@ -1,14 +1,17 @@
 //! Groups with their instances, their size, and what stands in the way of shrinking them.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup, Instance as SdkInstance, InstanceLifecyclePolicy, InstanceRefresh,
-    InstanceRefreshStatus, InstancesDistribution, LaunchTemplate, LaunchTemplateOverrides,
-    LifecycleHook as SdkLifecycleHook, MixedInstancesPolicy, RetentionAction, RetentionTriggers,
-    SuspendedProcess,
+    InstanceRefreshStatus, InstancesDistribution, LaunchTemplate as SdkLaunchTemplate,
+    LaunchTemplateOverrides, LaunchTemplateSpecification, LifecycleHook as SdkLifecycleHook,
+    MixedInstancesPolicy, RetentionAction, RetentionTriggers, SuspendedProcess,
 };
 use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ids::{GroupName, HookName, InstanceId};
 use ebb_core::reaper::instance_types::TypeOverride;
+use ebb_core::reaper::replace::outdated::LaunchTemplate;
 use ebb_core::reaper::tags::Tags;
 use ebb_core::reaper::termination::LifecycleHook;
 use ebb_core::spot::fallback::group::{FallbackGroup, LaunchSource};
@@ -39,6 +42,13 @@ pub struct GroupDescription {
     /// Its sizes, and whether it may be shrunk. Whether managed scaling decides them is not known
     /// here.
     pub group: Group,
+    /// `MaxSize`.
+    pub max_size: i64,
+    /// What it launches its instances from, if that is a launch template. The version is empty
+    /// where none is named.
+    pub launch_template: Option<LaunchTemplate>,
+    /// The same by instance type, where a mixed instances policy names another one.
+    pub override_templates: BTreeMap<String, LaunchTemplate>,
     /// Whether it keeps an instance whose termination hook is abandoned: `TerminateHookAbandon`
     /// `retain` of its instance lifecycle policy.
     pub retains_abandoned: bool,
@@ -69,6 +79,15 @@ pub struct Member {
     pub zone: String,
     /// Its instance type.
     pub instance_type: String,
+    /// What it was launched from, if that was a launch template.
+    pub launch_template: Option<LaunchTemplate>,
+}
+
+impl GroupDescription {
+    /// What it launches an instance of this type from.
+    pub fn template_for(&self, instance_type: &str) -> Option<&LaunchTemplate> {
+        self.override_templates.get(instance_type).or(self.launch_template.as_ref())
+    }
 }
 
 impl AutoScaling {
@@ -195,7 +214,7 @@ fn fallback_group(described: &AutoScalingGroup) -> Option<FallbackGroup> {
 fn overrides(described: &AutoScalingGroup) -> &[LaunchTemplateOverrides] {
     let policy = described.mixed_instances_policy();
     let template = policy.and_then(MixedInstancesPolicy::launch_template);
-    template.map(LaunchTemplate::overrides).unwrap_or_default()
+    template.map(SdkLaunchTemplate::overrides).unwrap_or_default()
 }
 
 fn type_override(described: &LaunchTemplateOverrides) -> TypeOverride {
@@ -267,6 +286,9 @@ fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
             unavailable: unavailable(described),
             ..Group::default()
         },
+        max_size: described.max_size()?.into(),
+        launch_template: launch_template(described),
+        override_templates: override_templates(described),
         retains_abandoned: retains_abandoned(described),
         zones: described.availability_zones().to_vec(),
         tags: tags(described),
@@ -279,6 +301,28 @@ fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
 fn tags(described: &AutoScalingGroup) -> Tags {
     let with_key = described.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value())));
     with_key.map(|(key, value)| (key.to_owned(), value.unwrap_or_default().to_owned())).collect()
+}
+
+/// Sources: Auto Scaling API, `AutoScalingGroup` and `MixedInstancesPolicy`.
+fn launch_template(described: &AutoScalingGroup) -> Option<LaunchTemplate> {
+    let mixed = described.mixed_instances_policy().and_then(MixedInstancesPolicy::launch_template);
+    let mixed = mixed.and_then(SdkLaunchTemplate::launch_template_specification);
+    template(mixed.or_else(|| described.launch_template())?)
+}
+
+fn override_templates(described: &AutoScalingGroup) -> BTreeMap<String, LaunchTemplate> {
+    let named = overrides(described).iter().filter_map(|item| {
+        let template = template(item.launch_template_specification()?)?;
+        Some((item.instance_type()?.to_owned(), template))
+    });
+    named.collect()
+}
+
+fn template(specification: &LaunchTemplateSpecification) -> Option<LaunchTemplate> {
+    Some(LaunchTemplate {
+        id: specification.launch_template_id()?.to_owned(),
+        version: specification.version().unwrap_or_default().to_owned(),
+    })
 }
 
 fn retains_abandoned(described: &AutoScalingGroup) -> bool {
@@ -324,5 +368,6 @@ fn member(described: &SdkInstance) -> Option<Member> {
         weight: weight.unwrap_or(0),
         zone: described.availability_zone().unwrap_or_default().to_owned(),
         instance_type: described.instance_type().unwrap_or_default().to_owned(),
+        launch_template: described.launch_template().and_then(template),
     })
 }

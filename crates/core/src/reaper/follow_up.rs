@@ -18,6 +18,7 @@ use crate::ecs::ContainerInstanceStatus;
 use crate::ids::{ContainerInstanceArn, GroupName};
 use crate::mark::{Cause, Mark};
 use crate::reaper::lacking_room::LackingRoom;
+use crate::reaper::replace::decide::is_replaced;
 use crate::reaper::settings::{
     ALLOW_STANDALONE_TASKS, HEADROOM_CPU_PERCENT, HEADROOM_MEMORY_PERCENT, MIN_INSTANCES,
 };
@@ -300,6 +301,7 @@ impl MarkedInstance<'_> {
         // 3. What the load needs comes back, whatever has come of the drain.
         if let Some(why) = missing_headroom(headroom, self.policy)
             .or_else(|| lacking.map(|lacking| lacking.why.clone()))
+            .filter(|_| !is_replaced(self.instance))
             .or_else(|| self.needed_by(unplaced))
             .or_else(|| scaled_out(name, group))
         {

@@ -52,6 +52,7 @@ mod tests {
     use super::*;
     use crate::prices::PriceBasis;
     use crate::reaper::Potential;
+    use crate::reaper::request::Purpose;
     use crate::reaper::settings::ReaperMode;
     use crate::reaper::testing::{NOW, group_name, id, instance, inventory};
 
@@ -61,11 +62,13 @@ mod tests {
         let inventory = inventory(instances.iter().copied().map(instance).collect());
         ClusterReport {
             mode: ReaperMode::Plan,
+            purpose: Purpose::Remove,
             plan: plan(&inventory, &Policy::default(), NOW),
             potential: Potential::default(),
             prices: PriceBasis::default(),
             outcomes: Vec::new(),
             follow_ups: Vec::new(),
+            replacements: Vec::new(),
             stranded: Vec::new(),
             unregistered_members: unregistered
                 .iter()

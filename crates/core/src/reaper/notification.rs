@@ -174,6 +174,7 @@ mod tests {
     use crate::notification::{Message, NotificationFormat};
     use crate::prices::PriceBasis;
     use crate::reaper::Potential;
+    use crate::reaper::request::Purpose;
     use crate::reaper::settings::{ReaperMode, ReaperSettings};
     use crate::reaper::testing::{NOW, group_name, id, inventory};
 
@@ -216,11 +217,13 @@ mod tests {
         let plan = ebb_planner::plan(&inventory(Vec::new()), &policy, NOW);
         ClusterReport {
             mode: ReaperMode::Act,
+            purpose: Purpose::Remove,
             plan,
             potential: Potential::default(),
             prices: PriceBasis::default(),
             outcomes,
             follow_ups,
+            replacements: Vec::new(),
             stranded: Vec::new(),
             unregistered_members: Vec::new(),
             unclear_members: 0,

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
 use crate::prices::PriceBasis;
 use crate::reaper::potential::{Cap, Potential};
+use crate::reaper::replace::outdated::Why;
+use crate::reaper::request::Purpose;
 use crate::reaper::settings::ReaperMode;
 use crate::vocabulary::vocabulary;
 use crate::words::{REASON_CHARS_MAX, cut};
@@ -36,6 +38,16 @@ vocabulary! {
         Waiting = "waiting",
         /// It is ACTIVE again, without a mark.
         Reactivated = "reactivated",
+        /// The sweep only plans: it would be replaced.
+        WouldReplace = "would_replace",
+        /// It is being replaced: its group was raised for it, and it is drained once its replacement
+        /// is there, with room for its tasks.
+        Replacing = "replacing",
+        /// It is to be replaced, and nothing is done about it now.
+        NotReplaced = "not_replaced",
+        /// Its replacement did not join, or has too little room: nothing of its group is replaced
+        /// for a day.
+        ReplacementFailed = "replacement_failed",
         /// Not drained: out of time, or load has come back. A later sweep sees to it.
         Postponed = "postponed",
         /// It has left its cluster.
@@ -62,7 +74,14 @@ vocabulary! {
 impl OutcomeKind {
     /// Whether what was to be done could not be done.
     pub fn is_failure(self) -> bool {
-        matches!(self, Self::DrainRefused | Self::Throttled | Self::Denied | Self::Failed)
+        matches!(
+            self,
+            Self::ReplacementFailed
+                | Self::DrainRefused
+                | Self::Throttled
+                | Self::Denied
+                | Self::Failed
+        )
     }
 }
 
@@ -79,11 +98,26 @@ pub struct RemovalOutcome {
     pub reactivated: bool,
 }
 
+/// What was done about one instance that is to be replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    /// Why it is to be replaced; `None` for one that is retained and only to be terminated.
+    pub why: Option<Why>,
+    /// Its group, if it is in one.
+    pub group: Option<GroupName>,
+    /// Its Availability Zone.
+    pub zone: String,
+    /// The outcome.
+    pub outcome: RemovalOutcome,
+}
+
 /// The result of a sweep of one cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClusterReport {
     /// In which mode it ran.
     pub mode: ReaperMode,
+    /// What it was for.
+    pub purpose: Purpose,
     /// The plan, as far as it held.
     pub plan: Plan,
     /// What a plan without the cap on one sweep comes to.
@@ -94,6 +128,8 @@ pub struct ClusterReport {
     pub outcomes: Vec<RemovalOutcome>,
     /// What became of those that an earlier sweep drained.
     pub follow_ups: Vec<RemovalOutcome>,
+    /// What became of those that are to be replaced.
+    pub replacements: Vec<Replacement>,
     /// Container instances that an earlier sweep drained and that stay so, as sweeps only plan now.
     pub stranded: Vec<ContainerInstanceArn>,
     /// Instances in service in the cluster's groups that are in no cluster.
@@ -107,7 +143,8 @@ pub struct ClusterReport {
 impl ClusterReport {
     /// The outcomes of all instances, earlier drains first.
     pub fn all_outcomes(&self) -> impl Iterator<Item = &RemovalOutcome> {
-        self.follow_ups.iter().chain(&self.outcomes)
+        let replaced = self.replacements.iter().map(|replacement| &replacement.outcome);
+        self.follow_ups.iter().chain(&self.outcomes).chain(replaced)
     }
 
     /// The report as it stands in the answer, with `kept_max` of the instances that stay, and of
@@ -126,7 +163,7 @@ impl ClusterReport {
         } = &self.plan;
         let potential = &self.potential;
         let motion = self.plan.motion();
-        json!({
+        let mut report = json!({
             "cluster": cluster.name(),
             "remove": remove
                 .iter()
@@ -160,7 +197,11 @@ impl ClusterReport {
                 .iter()
                 .map(|(id, group)| json!({"instance_id": id, "group": group}))
                 .collect::<Vec<_>>(),
-        })
+        });
+        if self.purpose == Purpose::Replace || !self.replacements.is_empty() {
+            report["replace"] = self.replacements.iter().map(replacement_json).collect();
+        }
+        report
     }
 }
 
@@ -207,6 +248,18 @@ fn reserved_json(Reserved { service, tasks, demand }: &Reserved) -> Value {
         "tasks": tasks,
         "cpu": demand.cpu,
         "memory_mib": demand.memory_mib,
+    })
+}
+
+fn replacement_json(Replacement { why, group, zone, outcome }: &Replacement) -> Value {
+    json!({
+        "instance_id": outcome.instance_id,
+        "reason": why.as_ref().map_or("retained", Why::code),
+        "detail": why.as_ref().map(ToString::to_string),
+        "group": group,
+        "zone": zone,
+        "outcome": outcome.outcome,
+        "outcome_detail": detail_json(outcome.detail.as_deref()),
     })
 }
 

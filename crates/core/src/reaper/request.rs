@@ -1,5 +1,5 @@
-//! What an invocation of the `scale-in-reaper` asks for: a sweep as the settings say, or only its
-//! plan. The sweep itself is left to the function.
+//! What an invocation of the `scale-in-reaper` asks for: a sweep as the settings say, only its plan,
+//! or that old instances are replaced. The sweep itself is left to the function.
 //!
 //! EventBridge Scheduler sends the bare Input of its schedule, whatever that is, without an
 //! envelope (EventBridge Scheduler User Guide, managing-schedule-context-attributes); a rule sends
@@ -10,10 +10,36 @@ use serde_json::Value;
 
 use crate::event::{Event, ParseError, describe, is_notification, request_payload};
 use crate::reaper::settings::ReaperMode;
+use crate::vocabulary::vocabulary;
+
+vocabulary! {
+    /// What `mode` may say.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum RequestedMode {
+        /// Only a plan.
+        Plan = "plan",
+        /// Whatever the settings allow.
+        Act = "act",
+        /// The same, to replace what is old.
+        Replace = "replace",
+    }
+}
+
+/// What a sweep is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// To remove what nobody needs.
+    #[default]
+    Remove,
+    /// To replace what is old.
+    Replace,
+}
 
 /// A sweep that is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Request {
+    /// What it is for.
+    pub purpose: Purpose,
     /// The mode that is asked for; `None`, as of a schedule, leaves it to the settings.
     pub mode: Option<ReaperMode>,
 }
@@ -51,12 +77,16 @@ pub fn read(payload: &Value) -> Result<Event<Request>, ParseError> {
     let mode = payload.get("mode");
     // A rule's event is EventBridge's from end to end: nobody wrote a mode into it.
     if is_scheduled(payload) || mode.is_none() {
-        return Ok(Event::Ours(Request { mode: None }));
+        return Ok(Event::Ours(Request::default()));
     }
-    match mode.and_then(Value::as_str).and_then(ReaperMode::from_word) {
-        Some(mode) => Ok(Event::Ours(Request { mode: Some(mode) })),
-        None => Err(error("mode", ReaperMode::EXPECTED, mode)),
-    }
+    let (mode, purpose) = match mode.and_then(Value::as_str).and_then(RequestedMode::from_word) {
+        Some(RequestedMode::Plan) => (Some(ReaperMode::Plan), Purpose::Remove),
+        Some(RequestedMode::Act) => (Some(ReaperMode::Act), Purpose::Remove),
+        // A schedule asks for it as well, so that the settings say whether anything is changed.
+        Some(RequestedMode::Replace) => (None, Purpose::Replace),
+        None => return Err(error("mode", RequestedMode::EXPECTED, mode)),
+    };
+    Ok(Event::Ours(Request { mode, purpose }))
 }
 
 /// Says why an event does not ask for a sweep, if it is one that other services send.
@@ -121,6 +151,7 @@ mod tests {
             (json!({}), Plan, Act, false),
             (json!({"mode": "plan"}), Plan, Plan, false),
             (json!({"mode": "act"}), Plan, Act, true),
+            (json!({"source": "schedule", "mode": "replace"}), Plan, Act, false),
         ] {
             let request = request(&payload).unwrap();
             assert_eq!(request.mode(Plan), when_plan, "{payload}");
@@ -139,7 +170,7 @@ mod tests {
             json!({"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"}),
             json!({"source": "ourselves"}),
         ] {
-            assert_eq!(request(&payload), Some(Request { mode: None }), "{payload}");
+            assert_eq!(request(&payload), Some(Request::default()), "{payload}");
         }
     }
 
@@ -149,10 +180,12 @@ mod tests {
             json!({"version": "1.0", "requestContext": {"condition": "RetriesExhausted"},
                    "requestPayload": payload, "responsePayload": {"errorType": "AwsOther"}})
         };
-        let plan = Some(Request { mode: Some(ReaperMode::Plan) });
+        let plan = Some(Request { mode: Some(ReaperMode::Plan), ..Request::default() });
         assert_eq!(request(&record(json!({"mode": "plan"}))), plan);
         assert_eq!(request(&record(record(json!({"mode": "plan"})))), plan);
-        assert_eq!(request(&record(json!({}))), Some(Request { mode: None }));
+        assert_eq!(request(&record(json!({}))), Some(Request::default()));
+        let replace = Some(Request { purpose: Purpose::Replace, mode: None });
+        assert_eq!(request(&record(json!({"mode": "replace"}))), replace);
         assert_eq!(request(&record(json!({"Records": []}))), None, "what was ignored stays so");
         assert!(read(&record(json!({"mode": "dry"}))).is_err());
     }

@@ -82,6 +82,10 @@ settings! {
         ALLOW_MANAGED_SCALING: BOOLEAN => allow_managed_scaling: Option<bool> = None,
         /// Whether instances with standalone tasks may be removed, once those have ended.
         ALLOW_STANDALONE_TASKS: BOOLEAN => allow_standalone_tasks: bool = false,
+        /// After how many days in its cluster a container instance is replaced; `None` is never by
+        /// its age.
+        REPLACE_AFTER_DAYS: number!(i64, "a number of days", 1..=3_650) =>
+            replace_after_days: Option<i64> = None,
         /// What an hour of each instance type costs, in millionths of a dollar, whatever AWS says.
         INSTANCE_PRICES: InstancePrices => instance_prices: BTreeMap<String, u64> = BTreeMap::new(),
         /// The topic that the hooks of the lifecycle drainer notify; `None` if no hook is its own.
@@ -131,6 +135,11 @@ impl ReaperSettings {
     /// taken off.
     pub fn allowance(&self, reason: DisruptionReason, usable: usize, now: Timestamp) -> Allowance {
         self.policy().allowance(reason, usable, now)
+    }
+
+    /// After how long an instance is replaced; `None` is never by its age.
+    pub fn replace_after(&self) -> Option<SignedDuration> {
+        self.replace_after_days.map(|days| SignedDuration::from_hours(days * 24))
     }
 
     /// What a sweep may do.
@@ -320,6 +329,7 @@ mod tests {
             (MANAGED_SCALING, "leave"),
             (ALLOW_MANAGED_SCALING, "false"),
             (ALLOW_STANDALONE_TASKS, "true"),
+            (REPLACE_AFTER_DAYS, "30"),
             (INSTANCE_PRICES, r#"{"m7g.large": 0.0816, "m7g.xlarge": 1}"#),
             (LIFECYCLE_TOPIC_ARN, hooks),
             (NOTIFICATION_TOPIC_ARN, topic),
@@ -354,6 +364,7 @@ mod tests {
             managed_scaling: ManagedScalingMode::Leave,
             allow_managed_scaling: Some(false),
             allow_standalone_tasks: true,
+            replace_after_days: Some(30),
             instance_prices: [
                 ("m7g.large".to_owned(), 81_600),
                 ("m7g.xlarge".to_owned(), 1_000_000),
@@ -404,6 +415,7 @@ mod tests {
             (MANAGED_SCALING, "true"),
             (ALLOW_MANAGED_SCALING, "yes"),
             (ALLOW_STANDALONE_TASKS, "1"),
+            (REPLACE_AFTER_DAYS, "0"),
             (
                 INSTANCE_PRICES,
                 r#"{"m7g.large": "0.08", "m7g.xlarge": 0, "m7g.2xlarge": 0.3, "m7g.4xlarge": null}"#,
@@ -432,6 +444,7 @@ mod tests {
         MANAGED_SCALING is "true", expected `assist` or `leave`
         ALLOW_MANAGED_SCALING is "yes", expected `true` or `false`
         ALLOW_STANDALONE_TASKS is "1", expected `true` or `false`
+        REPLACE_AFTER_DAYS is "0", expected a number of days from 1 to 3650
         INSTANCE_PRICES is "m7g.4xlarge: null", expected a price in US dollars an hour, above 0 and at most 10000
         INSTANCE_PRICES is "m7g.large: \"0.08\"", expected a price in US dollars an hour, above 0 and at most 10000
         INSTANCE_PRICES is "m7g.xlarge: 0", expected a price in US dollars an hour, above 0 and at most 10000

@@ -9,7 +9,8 @@ use ebb_planner::{Headroom, Hold, HoldScope, Kept, Motion, Plan, Removal, Reserv
 
 use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
 use crate::reaper::potential::{Cap, Potential};
-use crate::reaper::report::{ClusterReport, RemovalOutcome, usd};
+use crate::reaper::report::{ClusterReport, RemovalOutcome, Replacement, usd};
+use crate::reaper::request::Purpose;
 use crate::reaper::settings::ReaperMode;
 use crate::words;
 
@@ -27,7 +28,10 @@ pub fn text(report: &ClusterReport) -> String {
     let mut lines = vec![headline(report)];
     lines.extend(plan.holds.iter().map(|hold| format!("  ! {}", hold_text(hold))));
     lines.extend(removal_lines(report));
-    lines.extend(kept_lines(&plan.keep));
+    if report.purpose == Purpose::Remove {
+        lines.extend(kept_lines(&plan.keep));
+    }
+    lines.extend(replacement_lines(&report.replacements));
     lines.extend(earlier_lines(&report.follow_ups));
     lines.extend(stranded_text(report).iter().map(|text| format!("  ! {text}")));
     lines.extend(report.unregistered_members.iter().map(unregistered_line));
@@ -35,12 +39,15 @@ pub fn text(report: &ClusterReport) -> String {
     lines.extend(headroom_lines(&plan.headroom_before, &plan.headroom_after));
     lines.extend(motion_line(plan.motion()));
     lines.extend(reserved_lines(&plan.reserved));
-    lines.extend(saving_lines(plan, &report.potential));
+    if report.purpose == Purpose::Remove {
+        lines.extend(saving_lines(plan, &report.potential));
+    }
     lines.extend(price_line(report));
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-fn headline(ClusterReport { plan, mode, .. }: &ClusterReport) -> String {
+fn headline(report: &ClusterReport) -> String {
+    let ClusterReport { plan, mode, purpose, replacements, .. } = report;
     let going = plan.remove.len();
     let total = going + plan.keep.len();
     let mode = match mode {
@@ -48,7 +55,35 @@ fn headline(ClusterReport { plan, mode, .. }: &ClusterReport) -> String {
         ReaperMode::Act => "",
     };
     let total = words::count(total, "container instance");
-    format!("Cluster {}: {going} of {total} can go{mode}", plan.cluster.name())
+    let cluster = plan.cluster.name();
+    match purpose {
+        Purpose::Remove => format!("Cluster {cluster}: {going} of {total} can go{mode}"),
+        Purpose::Replace => {
+            let number = replacements.len();
+            format!("Cluster {cluster}: {number} of {total} to be replaced{mode}")
+        }
+    }
+}
+
+/// How many instances that are to be replaced are listed; the others are counted.
+const REPLACEMENTS_MAX: usize = 50;
+
+fn replacement_lines(replacements: &[Replacement]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for Replacement { why, group, zone, outcome } in replacements.iter().take(REPLACEMENTS_MAX) {
+        let group = group.as_ref().map_or("no group", GroupName::as_str);
+        let why = why.as_ref().map_or_else(
+            || "its group retains it, and nothing is left on it".to_owned(),
+            ToString::to_string,
+        );
+        lines.push(format!("  - {}  {zone}  {group}  {why}", outcome.instance_id));
+        lines.push(format!("      {}", outcome_text(outcome)));
+    }
+    let unlisted = replacements.len().saturating_sub(REPLACEMENTS_MAX);
+    if unlisted > 0 {
+        lines.push(format!("  {unlisted:>5}  more to be replaced"));
+    }
+    lines
 }
 
 /// Who holds what: a sentence of its own.
@@ -377,6 +412,8 @@ mod tests {
             "load has come back: 12.0 % of CPU is free, less than HEADROOM_CPU_PERCENT (20 %)";
         ClusterReport {
             mode,
+            purpose: Purpose::Remove,
+            replacements: Vec::new(),
             plan: Plan {
                 cluster: Cluster::new("arn:aws:ecs:eu-west-1:111122223333:cluster/shop"),
                 remove: every_removal(),

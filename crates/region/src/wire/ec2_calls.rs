@@ -1,6 +1,6 @@
 //! EC2's operations `DescribeInstances`, by the Capacity Reservation of the instances or of Spot
-//! Instances alone, `DescribeInstanceTypes`, by name, `DescribeSpotPriceHistory`, and
-//! `DescribeSubnets`, by id.
+//! Instances alone, `DescribeInstanceStatus`, by scheduled events, `DescribeInstanceTypes`, by name,
+//! `DescribeLaunchTemplates`, by id, `DescribeSpotPriceHistory`, and `DescribeSubnets`, by id.
 //!
 //! Source: EC2 API Reference, of each operation.
 
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::answer::Refusal;
 use super::query_protocol::{Form, element};
-use crate::world::autoscaling::LaunchSource;
+use crate::world::autoscaling::{LaunchSource, launch_template_id};
 use crate::world::ec2::{InstanceType, instance_type};
 use crate::world::ecs::architecture;
 use crate::world::{PRICES, REGION, World};
@@ -92,6 +92,67 @@ fn instance_type_xml(of_type: InstanceType) -> String {
         format!("<vCpuInfo>{vcpus}</vCpuInfo></item>"),
     ]
     .concat()
+}
+
+/// The instances that run and for which something is scheduled. Only with the filter by the code of
+/// the event.
+pub(super) fn describe_instance_status(world: &World, form: &Form) -> Result<String, Refusal> {
+    let filters = filters(form, &["event.code"])?;
+    let Some(codes) = filters.get("event.code") else {
+        return Err(Refusal::new("InvalidParameterValue", "Only by scheduled events here"));
+    };
+    let scheduled = world.scheduled_events.iter();
+    let items = scheduled
+        .filter(|(instance_id, event)| {
+            codes.contains(&event.code.as_str()) && !world.ended(instance_id)
+        })
+        .map(|(instance_id, event)| {
+            let event = [
+                element("instanceEventId", "instance-event-0a1b2c3d4e5f60001"),
+                element("code", &event.code),
+                element("description", &event.description),
+                element("notBefore", &event.not_before),
+            ]
+            .concat();
+            let state = [element("code", "16"), element("name", "running")].concat();
+            let status = [
+                element("instanceId", instance_id),
+                format!("<eventsSet><item>{event}</item></eventsSet>"),
+                format!("<instanceState>{state}</instanceState>"),
+            ];
+            format!("<item>{}</item>", status.concat())
+        })
+        .collect();
+    page(form, "instanceStatusSet", items)
+}
+
+/// Only by id: one that does not exist fails the call.
+pub(super) fn describe_launch_templates(world: &World, form: &Form) -> Result<String, Refusal> {
+    filters(form, &[])?;
+    let asked: Vec<_> =
+        (1..).map_while(|number| form.text(&format!("LaunchTemplateId.{number}"))).collect();
+    let templates: BTreeMap<_, _> = world
+        .groups
+        .iter()
+        .filter(|(_, group)| group.source != LaunchSource::Configuration)
+        .map(|(name, group)| (launch_template_id(name), (name, &group.launch_template)))
+        .collect();
+    let mut items = String::new();
+    for id in asked {
+        let Some((name, template)) = templates.get(id) else {
+            let message =
+                format!("The specified launch template, with template ID {id}, does not exist.");
+            return Err(Refusal::new("InvalidLaunchTemplateId.NotFound", message));
+        };
+        let template = [
+            element("launchTemplateId", id),
+            element("launchTemplateName", name),
+            element("defaultVersionNumber", &template.default.to_string()),
+            element("latestVersionNumber", &template.latest.to_string()),
+        ];
+        items += &format!("<item>{}</item>", template.concat());
+    }
+    Ok(format!("<launchTemplates>{items}</launchTemplates>"))
 }
 
 /// Only with the filter by reservation or that by lifecycle, and with that by state.

@@ -37,6 +37,8 @@ pub(super) fn is_of_ec2(operation: &str) -> bool {
         "DescribeInstanceTypes"
             | "DescribeInstances"
             | "DescribeSpotPriceHistory"
+            | "DescribeInstanceStatus"
+            | "DescribeLaunchTemplates"
             | "DescribeSubnets"
     )
 }

@@ -142,6 +142,8 @@ impl Request {
                 let form = query_protocol::Form::read(&self.body);
                 match self.operation.as_str() {
                     "DescribeInstanceTypes" => ec2_calls::describe_instance_types(&form),
+                    "DescribeInstanceStatus" => ec2_calls::describe_instance_status(world, &form),
+                    "DescribeLaunchTemplates" => ec2_calls::describe_launch_templates(world, &form),
                     "DescribeInstances" => ec2_calls::describe_instances(world, &form),
                     "DescribeSpotPriceHistory" => ec2_calls::describe_spot_prices(world, &form),
                     "DescribeSubnets" => ec2_calls::describe_subnets(world, &form),

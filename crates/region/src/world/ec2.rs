@@ -1,4 +1,4 @@
-//! EC2: who ends an instance, and what instance types have.
+//! EC2: who ends an instance, what is scheduled for it, and what instance types have.
 
 /// An instance type.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +43,18 @@ pub(crate) fn instance_type(name: &str) -> Option<InstanceType> {
 /// How many network interfaces an instance type has. `None` for one that is not simulated.
 pub(crate) fn network_interfaces(name: &str) -> Option<usize> {
     instance_type(name).map(|it| it.network_interfaces)
+}
+
+/// What EC2 has scheduled for an instance. It only says so: nothing comes of it here. Source: EC2
+/// API, `InstanceStatusEvent`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledEvent {
+    /// `Code`, such as `instance-retirement`.
+    pub code: String,
+    /// `Description`; `[Completed]` or `[Canceled]` begins that of one which is over.
+    pub description: String,
+    /// `NotBefore`.
+    pub not_before: String,
 }
 
 /// Who ended an EC2 instance.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::agenda::Due;
 use super::autoscaling::{CarriedOut, CompletedAction, Group, LifecycleAction};
 use super::delivery::{Delivery, Topic};
-use super::ec2::EndedBy;
+use super::ec2::{EndedBy, ScheduledEvent};
 use super::ecs::request_rates::Rates;
 use super::ecs::{CapacityProvider, Cluster};
 use super::history::{Call, Entry, Happening, Published};
@@ -37,6 +37,8 @@ pub struct World {
     pub clusters: BTreeMap<String, Cluster>,
     /// The instances in each Capacity Reservation of EC2.
     pub capacity_reservations: BTreeMap<String, Vec<String>>,
+    /// What EC2 has scheduled, by instance.
+    pub scheduled_events: BTreeMap<String, ScheduledEvent>,
     /// ECS capacity providers by name, but for AWS's own.
     pub capacity_providers: BTreeMap<String, CapacityProvider>,
     /// What cluster auto scaling remembers, by capacity provider.
@@ -85,6 +87,7 @@ impl World {
             planned: 0,
             clusters: BTreeMap::new(),
             capacity_reservations: BTreeMap::new(),
+            scheduled_events: BTreeMap::new(),
             capacity_providers: BTreeMap::new(),
             scaling_memory: BTreeMap::new(),
             groups: BTreeMap::new(),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ebb_core::event::Event;
-use ebb_core::reaper::request::read;
+use ebb_core::reaper::request::{Purpose, read};
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use serde_json::Value;
 
@@ -27,6 +27,7 @@ fn sample_events() -> Vec<(String, Value)> {
 fn every_sample_event_means_what_was_reviewed() {
     let meaning = |payload: &Value| match read(payload) {
         Ok(Event::Ours(request)) => match request.mode {
+            None if request.purpose == Purpose::Replace => "a sweep that replaces".to_owned(),
             None => "a sweep as the settings say".to_owned(),
             Some(ReaperMode::Plan) => "a plan".to_owned(),
             Some(ReaperMode::Act) => "a sweep that acts, if it may".to_owned(),

@@ -18,6 +18,7 @@ mod patience;
 mod people;
 mod prices;
 mod rebalancing;
+mod replacing;
 mod rooms;
 mod simulation;
 mod start;

@@ -1,6 +1,6 @@
 //! Auto Scaling's operations on groups and their instances.
 
-use super::launch_calls::source_xml;
+use super::launch_calls::{instance_source_xml, source_xml};
 use super::tag_calls::tag_xml;
 use crate::wire::answer::Refusal;
 use crate::wire::query_protocol::{Form, element, invalid, member};
@@ -41,7 +41,7 @@ fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> 
         .map(|instance| {
             let health =
                 element("HealthStatus", if instance.healthy { "Healthy" } else { "Unhealthy" });
-            member(&[instance_xml(world, group, instance), health].concat())
+            member(&[instance_xml(world, name, group, instance), health].concat())
         })
         .collect();
     let suspended: String = group
@@ -91,7 +91,7 @@ fn lifecycle_policy(group: &Group) -> String {
 }
 
 /// What both descriptions of an instance have in common.
-fn instance_xml(world: &World, group: &Group, instance: &Instance) -> String {
+fn instance_xml(world: &World, name: &str, group: &Group, instance: &Instance) -> String {
     // An instance that still boots has no container instance yet, but it is made from the template.
     let machine = match world.container_instance(&instance.instance_id) {
         Some((_, registered)) => &registered.machine,
@@ -104,6 +104,7 @@ fn instance_xml(world: &World, group: &Group, instance: &Instance) -> String {
         element("AvailabilityZone", &world.zone_of(&instance.instance_id)),
         element("LifecycleState", instance.state.as_str()),
         element("ProtectedFromScaleIn", &instance.protected_from_scale_in.to_string()),
+        instance_source_xml(name, instance.template_version),
         weight.unwrap_or_default(),
     ]
     .concat()
@@ -130,7 +131,7 @@ pub(super) fn describe_auto_scaling_instances(
         .filter(|(.., instance)| ids.is_empty() || ids.contains(&instance.instance_id.as_str()))
         .map(|(name, group, instance)| {
             [
-                instance_xml(world, group, instance),
+                instance_xml(world, name, group, instance),
                 element("HealthStatus", if instance.healthy { "HEALTHY" } else { "UNHEALTHY" }),
                 element("AutoScalingGroupName", name),
             ]

@@ -3,7 +3,7 @@
 use crate::wire::answer::Refusal;
 use crate::wire::query_protocol::{Form, element, invalid, member};
 use crate::world::World;
-use crate::world::autoscaling::{Group, LaunchRequest, LaunchSource, Override};
+use crate::world::autoscaling::{Group, LaunchRequest, LaunchSource, Override, launch_template_id};
 
 const TOKEN_MAX: usize = 64;
 
@@ -51,14 +51,30 @@ pub(super) fn launch_instances(world: &mut World, form: &Form) -> Result<String,
     .concat())
 }
 
+/// A launch template as a group or an instance names it.
+fn template_xml(name: &str, version: &str) -> String {
+    [
+        element("LaunchTemplateId", &launch_template_id(name)),
+        element("LaunchTemplateName", name),
+        element("Version", version),
+    ]
+    .concat()
+}
+
+/// What an instance of a group was launched from. Auto Scaling names the number of the version.
+pub(super) fn instance_source_xml(name: &str, version: Option<u64>) -> String {
+    match version {
+        None => element("LaunchConfigurationName", name),
+        Some(version) => {
+            let template = template_xml(name, &version.to_string());
+            format!("<LaunchTemplate>{template}</LaunchTemplate>")
+        }
+    }
+}
+
 /// The member of a group's description that names what it launches from.
 pub(super) fn source_xml(name: &str, group: &Group) -> String {
-    let template = [
-        element("LaunchTemplateId", "lt-0a1b2c3d4e5f60001"),
-        element("LaunchTemplateName", name),
-        element("Version", "$Default"),
-    ]
-    .concat();
+    let template = template_xml(name, &group.launch_template.version);
     match group.source {
         LaunchSource::Configuration => element("LaunchConfigurationName", name),
         LaunchSource::Template => format!("<LaunchTemplate>{template}</LaunchTemplate>"),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::launch_template::LaunchTemplate;
 use super::lifecycle_hook::Hook;
 use super::lifecycle_state::LifecycleState;
 use crate::world::account::{ACCOUNT, REGION};
@@ -36,6 +37,8 @@ pub struct Group {
     /// The overrides of its mixed instances policy. It launches from its template all the same: which
     /// of several types EC2 would choose is not simulated.
     pub overrides: Vec<Override>,
+    /// The versions of its launch template, unless it has none.
+    pub launch_template: LaunchTemplate,
     /// What each of its instances counts into its capacity: `WeightedCapacity`; 1 if it has no
     /// weights.
     pub weight: Option<u32>,
@@ -48,6 +51,8 @@ pub struct Group {
     pub refresh: Option<String>,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
+    /// Whether the agents of what it launches register: not so if the user data is broken, say.
+    pub launches_join: bool,
     /// Whether EC2 has capacity for it. A Spot group whose instances are interrupted often has
     /// none.
     pub ec2_has_capacity: bool,
@@ -92,6 +97,8 @@ pub struct Instance {
     pub zone: Option<String>,
     /// When its group launched it; `None` if the world began with it.
     pub launched_at: Option<Timestamp>,
+    /// The version of its launch template; `None` if it was launched from a launch configuration.
+    pub template_version: Option<u64>,
 }
 
 impl Instance {
@@ -105,6 +112,7 @@ impl Instance {
             healthy: true,
             zone: None,
             launched_at: None,
+            template_version: Some(1),
         }
     }
 }
@@ -127,11 +135,13 @@ impl Group {
             template: Machine::default(),
             source: LaunchSource::Template,
             overrides: Vec::new(),
+            launch_template: LaunchTemplate::default(),
             weight: None,
             protects_new_instances: false,
             suspended: BTreeSet::new(),
             refresh: None,
             tags: BTreeMap::new(),
+            launches_join: true,
             ec2_has_capacity: true,
         }
     }

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::group::Instance;
+use super::group::{Instance, LaunchSource};
 use super::lifecycle_state::LifecycleState;
 use crate::world::agenda::Due;
 use crate::world::ecs::{NewInstance, Status};
@@ -55,7 +55,10 @@ impl World {
         protected_from_scale_in: bool,
     ) -> String {
         let instance_id = format!("i-{:017x}", self.rng.u64(..));
+        let group = self.groups.get(name);
+        let group = group.filter(|group| group.source != LaunchSource::Configuration);
         let pending = Instance {
+            template_version: group.map(|group| group.launch_template.resolved()),
             state: LifecycleState::Pending,
             zone,
             protected_from_scale_in,
@@ -94,7 +97,7 @@ impl World {
     /// the group has decided about it meanwhile the agent does not know.
     pub(in crate::world) fn register_launched_instance(&mut self, name: &str, instance_id: &str) {
         let Some(group) = self.groups.get(name) else { return };
-        if self.ended.contains(instance_id) {
+        if self.ended.contains(instance_id) || !group.launches_join {
             return;
         }
         let (cluster, machine) = (group.cluster.clone(), group.template.clone());

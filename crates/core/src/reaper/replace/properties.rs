@@ -1,0 +1,399 @@
+//! What must hold of every decision about replacing, whatever the cluster looks like.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ebb_planner::{Group, Instance, Inventory, Policy, Resources, Service, TaskKind};
+use jiff::SignedDuration;
+use proptest::prelude::*;
+
+use crate::auto_scaling::LifecycleState;
+use crate::ecs::ContainerInstanceStatus;
+use crate::ids::InstanceId;
+use crate::mark::{DRAINED_BY, Mark};
+use crate::reaper::budgets::Allowance;
+use crate::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
+use crate::reaper::replace::decide::{
+    Decision, GroupMember, GroupMembers, Scene, Step, decide, without_raised_groups,
+};
+use crate::reaper::replace::outdated::Why;
+use crate::reaper::testing::{NOW, group_name, id, instance, inventory, seconds_ago, task};
+
+const FUNCTION: &str = "scale-in-reaper";
+
+/// What a task of the one service holds: an instance has room for two.
+const DEMAND: Resources =
+    Resources { cpu: 1_024, memory_mib: 1_024, gpus: 0, network_interfaces: 0 };
+
+/// A container instance of the group, and what is to be known of it.
+#[derive(Debug, Clone)]
+struct Given {
+    tasks: usize,
+    is_outdated: bool,
+    is_lost: bool,
+    is_draining: bool,
+    claim: Option<Claim>,
+    zone: usize,
+}
+
+/// A group with its cluster.
+#[derive(Debug, Clone)]
+struct World {
+    instances: Vec<Given>,
+    desired: i64,
+    min: i64,
+    max: i64,
+    /// Members that are not in the cluster: whether they are in service, or pending.
+    strangers: Vec<bool>,
+    allowance: usize,
+    may_begin: bool,
+}
+
+fn claim() -> impl Strategy<Value = Option<Claim>> {
+    let since = (0_i64..200_000).prop_map(seconds_ago);
+    (since, 0_i64..8, 0_usize..10).prop_map(|(since, from, kind)| match kind {
+        0 => Some(Claim::Raising { since, from }),
+        1..=3 => Some(Claim::Raised { since }),
+        4 => Some(Claim::Returning { since }),
+        5 => Some(Claim::Failed { since }),
+        _ => None,
+    })
+}
+
+prop_compose! {
+    fn given()(
+        tasks in 0_usize..3,
+        is_outdated in any::<bool>(),
+        is_lost in prop::bool::weighted(0.1),
+        is_draining in prop::bool::weighted(0.15),
+        claim in claim(),
+        zone in 0_usize..3,
+    ) -> Given {
+        // Only what is to be replaced is claimed.
+        let is_outdated = is_outdated || claim.is_some_and(Claim::is_open);
+        Given { tasks, is_outdated, is_lost, is_draining, claim, zone }
+    }
+}
+
+prop_compose! {
+    fn world()(
+        instances in prop::collection::vec(given(), 1..8),
+        more in -1_i64..3,
+        strangers in prop::collection::vec(any::<bool>(), 0..3),
+        min in 0_i64..6,
+        room in 0_i64..5,
+        allowance in 0_usize..5,
+        may_begin in any::<bool>(),
+        is_calm in any::<bool>(),
+    ) -> World {
+        let mut instances = instances;
+        let mut strangers = strangers;
+        let mut more = more;
+        // Half of them are at rest: only there anything is begun.
+        if is_calm {
+            for given in &mut instances {
+                (given.claim, given.is_draining, given.is_lost) = (None, false, false);
+            }
+            (more, strangers) = (0, Vec::new());
+        }
+        let desired = (i64::try_from(instances.len()).unwrap() + more).max(0);
+        World { instances, desired, min: min.min(desired), max: desired + room, strangers, allowance, may_begin }
+    }
+}
+
+fn zone(number: usize) -> String {
+    format!("eu-west-1{}", ["a", "b", "c"][number % 3])
+}
+
+impl World {
+    fn inventory(&self) -> Inventory {
+        let instances = self.instances.iter().zip(1..).map(|(given, number)| {
+            let held = i64::try_from(given.tasks).unwrap() * DEMAND.cpu;
+            let mut instance = Instance {
+                zone: zone(given.zone),
+                agent_connected: !given.is_lost,
+                remaining: Some(Resources {
+                    cpu: 2_048 - held,
+                    memory_mib: 7_680 - held,
+                    ..Resources::default()
+                }),
+                tasks: Some(vec![task(TaskKind::Service(0)); given.tasks]),
+                registered_at: Some(seconds_ago(100_000 - i64::try_from(number).unwrap())),
+                ..instance(number)
+            };
+            if given.is_draining {
+                instance.status = ContainerInstanceStatus::Draining;
+                let mark = Mark { function: FUNCTION.to_owned(), at: NOW, cause: None };
+                instance.attributes.insert(DRAINED_BY.to_owned(), mark.to_string());
+            }
+            if let Some(claim) = given.claim {
+                instance.attributes.insert(REPLACING_ATTRIBUTE.to_owned(), claim.to_string());
+            }
+            instance
+        });
+        let mut inventory = inventory(instances.collect());
+        inventory.services = vec![service()];
+        let group =
+            Group { min_size: self.min, desired_capacity: self.desired, ..Group::default() };
+        inventory.groups = [(group_name(), group)].into();
+        inventory
+    }
+
+    fn members(&self) -> GroupMembers {
+        let registered = self.instances.iter().zip(1..).map(|(given, number)| GroupMember {
+            instance_id: id(number),
+            lifecycle_state: LifecycleState::InService,
+            weight: 1,
+            zone: zone(given.zone),
+        });
+        let strangers = self.strangers.iter().zip(100..).map(|(in_service, number)| GroupMember {
+            instance_id: id(number),
+            lifecycle_state: if *in_service {
+                LifecycleState::InService
+            } else {
+                LifecycleState::Pending
+            },
+            weight: 1,
+            zone: zone(0),
+        });
+        GroupMembers {
+            max_size: self.max,
+            zones: [0, 1, 2].map(zone).to_vec(),
+            members: registered.chain(strangers).collect(),
+        }
+    }
+
+    fn outdated(&self) -> BTreeMap<usize, Why> {
+        let instances = self.instances.iter().enumerate();
+        let outdated = instances.filter(|(_, given)| given.is_outdated);
+        outdated.map(|(index, _)| (index, Why::Age { registered_at: NOW })).collect()
+    }
+
+    fn decide(&self) -> Decision {
+        let (inventory, outdated) = (self.inventory(), self.outdated());
+        let groups = [(group_name(), self.members())].into();
+        let allowance = Allowance {
+            instances: self.allowance,
+            decided_by: "a budget".to_owned(),
+            by_budget: true,
+            more_from: None,
+        };
+        decide(&Scene {
+            inventory: &inventory,
+            groups: &groups,
+            outdated: &outdated,
+            policy: &Policy::default(),
+            allowance: &allowance,
+            may_begin: self.may_begin,
+            function: FUNCTION,
+            now: NOW,
+        })
+    }
+
+    fn is_usable(&self, index: usize) -> bool {
+        let given = &self.instances[index];
+        !given.is_lost && !given.is_draining
+    }
+
+    fn count(&self, is_meant: impl Fn(usize) -> bool) -> usize {
+        (0..self.instances.len()).filter(|&index| is_meant(index)).count()
+    }
+}
+
+fn service() -> Service {
+    Service {
+        name: "web".to_owned(),
+        demand: DEMAND,
+        host_ports: BTreeSet::new(),
+        distinct_instance: false,
+        constraints: Vec::new(),
+        os_type: None,
+        cpu_architecture: None,
+        zones: None,
+        capacity_providers: BTreeSet::new(),
+        strategy: Vec::new(),
+        minimum_healthy_percent: 100,
+        maximum_percent: 200,
+        in_flight: 0,
+        tasks_to_rebalance: None,
+        keep_tasks: false,
+        unclear: None,
+    }
+}
+
+fn drained(decision: &Decision) -> Vec<(usize, usize)> {
+    let steps = decision.steps.iter();
+    let drained = steps.filter_map(|(index, step)| match step {
+        Step::Drain { claimed } => Some((*index, *claimed)),
+        _ => None,
+    });
+    drained.collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn no_more_is_on_its_way_than_the_budget_allows(world in world()) {
+        let decision = world.decide();
+        let draining = world.count(|index| world.instances[index].is_draining);
+        let drained = drained(&decision).len();
+        prop_assert!(drained == 0 || draining + drained <= world.allowance);
+        let claimed = world.count(|index| {
+            let given = &world.instances[index];
+            given.is_draining || given.claim.is_some_and(Claim::is_open)
+        });
+        let begun = decision.steps.iter().filter(|(index, step)| {
+            let is_new = !world.instances[**index].claim.is_some_and(Claim::is_open);
+            is_new && matches!(step, Step::Raise { .. })
+        });
+        let begun = begun.count();
+        prop_assert!(begun == 0 || claimed + begun <= world.allowance);
+        prop_assert!(begun == 0 || world.may_begin);
+    }
+
+    #[test]
+    fn what_stays_is_as_much_as_the_group_wants_without_its_replacements(world in world()) {
+        let drained = drained(&world.decide());
+        let usable = world.count(|index| world.is_usable(index));
+        let owed = world.count(|index| {
+            let given = &world.instances[index];
+            given.is_draining || given.claim.is_some_and(Claim::is_open)
+        });
+        let wanted = (world.desired - i64::try_from(owed).unwrap()).max(world.min);
+        let left = i64::try_from(usable).unwrap() - i64::try_from(drained.len()).unwrap();
+        prop_assert!(drained.is_empty() || left >= wanted, "{drained:?}");
+        for (index, _) in drained {
+            prop_assert!(world.is_usable(index) && world.instances[index].is_outdated);
+        }
+    }
+
+    /// Each replacement lets one go: the claims that drains take over are open, raised, and no two
+    /// are the same; and what is still claimed besides keeps its own.
+    #[test]
+    fn every_drain_takes_a_claim_of_its_own(world in world()) {
+        let decision = world.decide();
+        let drained = drained(&decision);
+        let claims: BTreeSet<_> = drained.iter().map(|(_, claimed)| *claimed).collect();
+        prop_assert_eq!(claims.len(), drained.len());
+        for claimed in claims {
+            let given = &world.instances[claimed];
+            let is_raised = matches!(given.claim, Some(Claim::Raised { .. }));
+            prop_assert!(is_raised && !given.is_draining);
+            // One whose claim passes on has nothing else to be done by it.
+            let is_own = drained.iter().any(|(index, _)| *index == claimed);
+            prop_assert!(is_own || matches!(decision.steps.get(&claimed), None | Some(Step::Stay(_))));
+        }
+    }
+
+    #[test]
+    fn what_goes_leaves_the_zones_as_even_as_they_are(world in world()) {
+        let drained = drained(&world.decide());
+        let mut counts = [0_i64; 3];
+        for member in world.members().members {
+            counts[[0, 1, 2].into_iter().find(|number| zone(*number) == member.zone).unwrap()] += 1;
+        }
+        for given in world.instances.iter().filter(|given| given.is_draining) {
+            counts[given.zone] -= 1;
+        }
+        let spread = |counts: [i64; 3]| counts.iter().max().unwrap() - counts.iter().min().unwrap();
+        let before = spread(counts);
+        for (index, _) in &drained {
+            counts[world.instances[*index].zone] -= 1;
+        }
+        prop_assert!(drained.is_empty() || spread(counts) <= before.max(1), "{counts:?}");
+    }
+
+    /// With one kind of task, room is a number: so many more fit on what stays and is up to date.
+    #[test]
+    fn the_tasks_of_what_goes_fit_on_what_is_not_to_be_replaced(world in world()) {
+        let drained = drained(&world.decide());
+        let moved: usize = drained.iter().map(|(index, _)| world.instances[*index].tasks).sum();
+        let room: usize = (0..world.instances.len())
+            .filter(|&index| world.is_usable(index) && !world.instances[index].is_outdated)
+            .map(|index| 2 - world.instances[index].tasks)
+            .sum();
+        prop_assert!(moved <= room, "{moved} tasks, room for {room}");
+    }
+
+    #[test]
+    fn a_group_is_raised_from_rest_and_never_above_its_maximum(world in world()) {
+        let decision = world.decide();
+        let mut is_raised = false;
+        for (index, step) in &decision.steps {
+            let Step::Raise { desired_capacity, .. } = step else { continue };
+            is_raised = true;
+            if let Some(capacity) = *desired_capacity {
+                prop_assert!(capacity > world.desired && capacity <= world.max);
+            }
+            let is_new = !world.instances[*index].claim.is_some_and(Claim::is_open);
+            // One whose replacement is in another zone is raised for once more.
+            prop_assert!(!is_new || world.strangers.is_empty());
+            prop_assert!(!is_new || world.is_usable(*index) && world.instances[*index].is_outdated);
+        }
+        prop_assert!(!is_raised || drained(&decision).is_empty(), "one after the other");
+    }
+
+    #[test]
+    fn what_is_given_back_was_never_there(world in world()) {
+        for step in world.decide().steps.values() {
+            let Step::GiveBack { never_joined, desired_capacity, .. } = step else { continue };
+            let strangers: Vec<InstanceId> =
+                (100..).take(world.strangers.len()).map(id).collect();
+            prop_assert_eq!(never_joined, &strangers);
+            let size = i64::try_from(world.instances.len() + world.strangers.len()).unwrap();
+            if let Some(capacity) = *desired_capacity {
+                prop_assert!(capacity >= size.max(world.min) && capacity < world.desired);
+            }
+        }
+    }
+
+    #[test]
+    fn every_instance_that_is_to_be_replaced_is_spoken_of(world in world()) {
+        let world = World { may_begin: true, ..world };
+        let decision = world.decide();
+        for index in world.outdated().keys() {
+            prop_assert!(decision.steps.contains_key(index));
+        }
+    }
+
+    #[test]
+    fn nothing_else_shrinks_a_group_that_is_raised(world in world()) {
+        let inventory = world.inventory();
+        let held = without_raised_groups(&inventory);
+        let is_open = |given: &Given| given.claim.is_some_and(Claim::is_open);
+        let is_held = held.groups[&group_name()].unavailable.is_some();
+        prop_assert_eq!(is_held, world.instances.iter().any(is_open));
+    }
+}
+
+#[test]
+fn a_claim_that_waits_for_its_replacement_is_given_up_in_time() {
+    let given = |claim, is_outdated| Given {
+        tasks: 0,
+        is_outdated,
+        is_lost: false,
+        is_draining: false,
+        claim,
+        zone: 0,
+    };
+    for (minutes, pending, expected) in
+        [(19, false, "wait"), (20, false, "back"), (20, true, "wait"), (120, true, "back")]
+    {
+        let since = NOW - SignedDuration::from_mins(minutes);
+        let world = World {
+            instances: vec![given(Some(Claim::Raised { since }), true), given(None, false)],
+            desired: 3,
+            min: 2,
+            max: 4,
+            strangers: if pending { vec![false] } else { Vec::new() },
+            allowance: 1,
+            may_begin: true,
+        };
+        let step = match &world.decide().steps[&0] {
+            Step::Wait(_) => "wait",
+            Step::GiveBack { .. } => "back",
+            step => panic!("{step:?}"),
+        };
+        assert_eq!(step, expected, "{minutes} {pending}");
+    }
+}
