@@ -4,6 +4,7 @@
 
 mod answer;
 pub mod capacity_providers;
+pub mod fallback;
 pub mod follow_up;
 pub mod managed_scaling;
 pub mod network_interfaces;
