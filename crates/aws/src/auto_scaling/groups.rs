@@ -9,6 +9,7 @@ use aws_sdk_autoscaling::types::{
     SuspendedProcess,
 };
 use ebb_core::auto_scaling::LifecycleState;
+use ebb_core::fallback_mark::{FALLBACK_TAG, FallbackMark};
 use ebb_core::ids::{GroupName, HookName, InstanceId};
 use ebb_core::reaper::termination::LifecycleHook;
 use ebb_core::spot::fallback::group::{FallbackGroup, LaunchSource};
@@ -46,6 +47,8 @@ pub struct GroupDescription {
     pub zones: Vec<String>,
     /// The keys of its tags.
     pub tags: BTreeSet<String>,
+    /// What its tag says that it was before it was raised as a fallback group.
+    pub fallback_mark: Option<FallbackMark>,
     /// Its instances.
     pub members: Vec<Member>,
 }
@@ -189,7 +192,13 @@ fn fallback_group(described: &AutoScalingGroup) -> Option<FallbackGroup> {
         override_weights: overrides.iter().filter_map(|item| weight_of(item, unit)).collect(),
         source: launch_source(described),
         zones: described.availability_zones().to_vec(),
+        mark: fallback_mark(described),
     })
+}
+
+fn fallback_mark(described: &AutoScalingGroup) -> Option<FallbackMark> {
+    let tag = described.tags().iter().find(|tag| tag.key() == Some(FALLBACK_TAG))?;
+    FallbackMark::parse(tag.value()?)
 }
 
 /// Sources: Auto Scaling API, `AutoScalingGroup`; and `InstancesDistribution` for what holds where
@@ -256,6 +265,7 @@ fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
         retains_abandoned: retains_abandoned(described),
         zones: described.availability_zones().to_vec(),
         tags: described.tags().iter().filter_map(|tag| tag.key()).map(str::to_owned).collect(),
+        fallback_mark: fallback_mark(described),
         members: members?,
     })
 }

@@ -3,6 +3,7 @@
 mod group_calls;
 mod launch_calls;
 mod lifecycle_calls;
+mod tag_calls;
 
 use super::answer::Refusal;
 use super::query_protocol::Form;
@@ -15,6 +16,8 @@ pub(super) fn run(world: &mut World, operation: &str, form: &Form) -> Result<Str
         "DescribeInstanceRefreshes" => group_calls::describe_instance_refreshes(world, form),
         "LaunchInstances" => launch_calls::launch_instances(world, form),
         "SetInstanceProtection" => group_calls::set_instance_protection(world, form),
+        "CreateOrUpdateTags" => return tag_calls::create_or_update_tags(world, form),
+        "DeleteTags" => return tag_calls::delete_tags(world, form),
         "SetDesiredCapacity" => return group_calls::set_desired_capacity(world, form),
         "TerminateInstanceInAutoScalingGroup" => group_calls::terminate_instance(world, form),
         "DescribeLifecycleHooks" => lifecycle_calls::describe_lifecycle_hooks(world, form),
