@@ -47,7 +47,7 @@ impl Work {
                 add(&mut items, item);
             }
         }
-        let counts_fallback = settings.fallback_group.is_some() && !settings.dry_run;
+        let counts_fallback = settings.has_fallback() && !settings.dry_run;
         Self { items, counts_fallback, claimed: HashSet::new(), shortages: BTreeMap::new() }
     }
 
