@@ -39,6 +39,9 @@ locals {
     INSTANCE_PRICES            = var.instance_prices == null ? null : jsonencode(var.instance_prices)
     NOTIFICATION_TOPIC_ARN     = var.notification_topic_arn
     METRICS_NAMESPACE          = var.metrics_namespace
+
+    FALLBACK_AUTO_SCALING_GROUPS = var.fallback_auto_scaling_groups == null ? null : jsonencode(var.fallback_auto_scaling_groups)
+    FALLBACK_WHOLE_SWEEPS        = tostring(var.fallback_whole_sweeps)
   }
 
   all_functions = {
@@ -47,7 +50,7 @@ locals {
       # A notice gives two minutes, and the queue delivers again after as much as this.
       timeout  = 30
       memory   = 128
-      settings = ["ECS_CLUSTERS", "DRY_RUN", "DRAIN_ON_REBALANCE", "FALLBACK_ASG", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE"]
+      settings = ["ECS_CLUSTERS", "DRY_RUN", "DRAIN_ON_REBALANCE", "FALLBACK_ASG", "FALLBACK_AUTO_SCALING_GROUPS", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE"]
       # These two count with direct delivery; the queue has its own. A notice is worth two minutes.
       retries           = 2
       event_age_seconds = 120
@@ -71,7 +74,7 @@ locals {
       # A cluster of thousands is planned at once.
       memory = 256
       settings = [
-        "ECS_CLUSTERS", "DRY_RUN", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
+        "ECS_CLUSTERS", "DRY_RUN", "FALLBACK_AUTO_SCALING_GROUPS", "FALLBACK_WHOLE_SWEEPS", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
         "MAX_EMPTY_REMOVALS_PERCENT", "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "MANAGED_SCALING",
         "ALLOW_MANAGED_SCALING", "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
       ]
@@ -171,6 +174,10 @@ resource "aws_lambda_function" "this" {
     precondition {
       condition     = length(distinct(local.groups)) == length(local.groups)
       error_message = "auto_scaling_groups and auto_scaling_groups_by_key name a group twice. Name each once."
+    }
+    precondition {
+      condition     = !contains(keys(local.fallback_of), coalesce(var.fallback_asg, "-")) && !contains(local.returning_groups, coalesce(var.fallback_asg, "-"))
+      error_message = "fallback_asg is a group that fallback_auto_scaling_groups names. It is the fallback group of all others: name another one, or leave it out."
     }
     precondition {
       # Lambda Developer Guide, gettingstarted-limits. A variable costs its name and value.

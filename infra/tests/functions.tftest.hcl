@@ -175,7 +175,7 @@ run "what_is_not_named_stays_unset" {
 
   assert {
     condition = alltrue([
-      for function in aws_lambda_function.this : length(setintersection(keys(function.environment[0].variables), ["ECS_CLUSTERS", "AUTO_SCALING_GROUPS", "FALLBACK_ASG", "NOTIFICATION_TOPIC_ARN", "INSTANCE_PRICES", "LIFECYCLE_HOOKS"])) == 0
+      for function in aws_lambda_function.this : length(setintersection(keys(function.environment[0].variables), ["ECS_CLUSTERS", "AUTO_SCALING_GROUPS", "FALLBACK_ASG", "FALLBACK_AUTO_SCALING_GROUPS", "NOTIFICATION_TOPIC_ARN", "INSTANCE_PRICES", "LIFECYCLE_HOOKS"])) == 0
     ])
     error_message = "A setting that nobody gave is set."
   }
