@@ -12,6 +12,9 @@ locals {
 
   package_path = coalesce(var.package_path, "${path.module}/../target/lambda/%s/bootstrap.zip")
 
+  # Without the members that are not given: null is no value of theirs.
+  budgets = [for budget in var.budgets : { for member, value in budget : member => value if value != null }]
+
   # Every setting as the functions read it, whichever of them do. Null leaves it unset.
   settings = {
     ECS_CLUSTERS               = var.ecs_clusters == null ? null : join(",", var.ecs_clusters)
@@ -29,6 +32,7 @@ locals {
     HEADROOM_MEMORY_PERCENT    = tostring(var.headroom_memory_percent)
     MAX_REMOVALS_PERCENT       = tostring(var.max_removals_percent)
     MAX_EMPTY_REMOVALS_PERCENT = tostring(var.max_empty_removals_percent)
+    BUDGETS                    = length(var.budgets) == 0 ? null : jsonencode(local.budgets)
     MIN_INSTANCES              = tostring(var.min_instances)
     MIN_INSTANCE_AGE_SECONDS   = tostring(var.min_instance_age_seconds)
     AUTO_SCALING_GROUPS        = length(local.groups) == 0 ? null : join(",", local.groups)
@@ -74,8 +78,9 @@ locals {
       # A cluster of thousands is planned at once.
       memory = 256
       settings = [
-        "ECS_CLUSTERS", "DRY_RUN", "FALLBACK_AUTO_SCALING_GROUPS", "FALLBACK_WHOLE_SWEEPS", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
-        "MAX_EMPTY_REMOVALS_PERCENT", "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "MANAGED_SCALING",
+        "ECS_CLUSTERS", "DRY_RUN", "FALLBACK_AUTO_SCALING_GROUPS", "FALLBACK_WHOLE_SWEEPS",
+        "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "MAX_REMOVALS_PERCENT",
+        "MAX_EMPTY_REMOVALS_PERCENT", "BUDGETS", "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "MANAGED_SCALING",
         "ALLOW_MANAGED_SCALING", "ALLOW_STANDALONE_TASKS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "METRICS_NAMESPACE",
       ]
       # Lambda's default is two. The next sweep is the better retry, as it looks at the world afresh.

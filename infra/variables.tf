@@ -319,6 +319,55 @@ variable "max_empty_removals_percent" {
   }
 }
 
+variable "budgets" {
+  description = "How many instances may go at some times or for some reasons, in place of `max_removals_percent` and `max_empty_removals_percent`: of those that hold, the tightest counts. See docs/configuration.md. `[{ share = 0, schedule = \"0 9 * * MON-FRI\", time_zone = \"Europe/Berlin\", duration = \"8h\" }]`: nothing in business hours."
+  type        = list(object({ share = optional(number), count = optional(number), reasons = optional(list(string)), schedule = optional(string), time_zone = optional(string), duration = optional(string) }))
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = length(var.budgets) <= 20
+    error_message = "budgets may be at most 20."
+  }
+  validation {
+    condition     = alltrue([for budget in var.budgets : (budget.share == null) != (budget.count == null)])
+    error_message = "Each of budgets must have either share or count."
+  }
+  validation {
+    condition     = alltrue([for budget in var.budgets : budget.share == null ? true : budget.share >= 0 && budget.share <= 100 && floor(budget.share) == budget.share])
+    error_message = "The share of each of budgets must be a whole number of percent from 0 to 100."
+  }
+  validation {
+    condition     = alltrue([for budget in var.budgets : budget.count == null ? true : budget.count >= 0 && budget.count <= 5000 && floor(budget.count) == budget.count])
+    error_message = "The count of each of budgets must be a whole number of instances from 0 to 5000."
+  }
+  validation {
+    condition     = alltrue([for budget in var.budgets : budget.reasons == null ? true : length(budget.reasons) > 0 && length(distinct(budget.reasons)) == length(budget.reasons) && alltrue([for reason in budget.reasons : contains(["empty", "consolidate", "replace", "fallback"], reason)])])
+    error_message = "The reasons of each of budgets must be empty, consolidate, replace or fallback, at least one, each once."
+  }
+  validation {
+    condition     = alltrue([for budget in var.budgets : (budget.schedule == null) == (budget.duration == null) && (budget.time_zone == null || budget.schedule != null)])
+    error_message = "Each of budgets must have schedule and duration together, and time_zone only beside them."
+  }
+  validation {
+    condition     = alltrue([for budget in var.budgets : budget.schedule == null ? true : can(regex("^ *[0-9*,/-]+ +[0-9*,/-]+ +[0-9*,/-]+ +[0-9A-Za-z*,/-]+ +[0-9A-Za-z*,/-]+ *$", budget.schedule))])
+    error_message = "The schedule of each of budgets must be the five fields of crontab(5), such as \"0 9 * * MON-FRI\": not EventBridge's cron(...), which has six."
+  }
+  validation {
+    condition     = alltrue([for budget in var.budgets : budget.time_zone == null ? true : can(regex("^[A-Za-z][A-Za-z0-9_+/-]*$", budget.time_zone))])
+    error_message = "The time_zone of each of budgets must be a name of the IANA time zone database, such as Europe/Berlin."
+  }
+  validation {
+    condition     = alltrue([for budget in var.budgets : budget.duration == null ? true : can(regex("^([0-9]+h( ?[0-9]+m)?|[0-9]+m)$", budget.duration))])
+    error_message = "The duration of each of budgets must be hours and minutes, such as 8h or 1h 30m."
+  }
+  validation {
+    # Lambda allows 4 KB for all of a function's environment.
+    condition     = length(jsonencode(var.budgets)) <= 2500
+    error_message = "budgets are too long for a function's environment (2500 characters as JSON)."
+  }
+}
+
 variable "min_instances" {
   description = "Usable container instances that are always left in a cluster."
   type        = number

@@ -98,7 +98,11 @@ run "the_saved_queries_are_those_of_the_runbook" {
 
 run "settings_are_texts_that_the_functions_read" {
   variables {
-    instance_prices       = { "m7g.large" = 0.0898 }
+    instance_prices = { "m7g.large" = 0.0898 }
+    budgets = [
+      { share = 0, schedule = "0 9 * * MON-FRI", time_zone = "Europe/Berlin", duration = "8h" },
+      { count = 3, reasons = ["consolidate"] },
+    ]
     managed_scaling       = "assist"
     hop_seconds           = 120
     drain_timeout_seconds = 3600
@@ -113,6 +117,7 @@ run "settings_are_texts_that_the_functions_read" {
       HEADROOM_MEMORY_PERCENT    = "20"
       MAX_REMOVALS_PERCENT       = "10"
       MAX_EMPTY_REMOVALS_PERCENT = "50"
+      BUDGETS                    = "[{\"duration\":\"8h\",\"schedule\":\"0 9 * * MON-FRI\",\"share\":0,\"time_zone\":\"Europe/Berlin\"},{\"count\":3,\"reasons\":[\"consolidate\"]}]"
       MIN_INSTANCES              = "1"
       MIN_INSTANCE_AGE_SECONDS   = "900"
       AUTO_SCALING_GROUPS        = "shop-spot"

@@ -33,6 +33,7 @@ run "wrong_values_first_of_each" {
     headroom_memory_percent        = -1
     max_removals_percent           = 101
     max_empty_removals_percent     = 101
+    budgets                        = [{ share = 101, count = 5001, reasons = [], schedule = "cron(0 9 * * ? *)", time_zone = "UTC+1!", duration = "8" }, { time_zone = "UTC" }]
     min_instances                  = -1
     min_instance_age_seconds       = -1
     managed_scaling                = "true"
@@ -82,6 +83,7 @@ run "wrong_values_first_of_each" {
     var.headroom_memory_percent,
     var.max_removals_percent,
     var.max_empty_removals_percent,
+    var.budgets,
     var.min_instances,
     var.min_instance_age_seconds,
     var.instance_prices,

@@ -3,6 +3,7 @@
 //! Plans are made in `ebb-planner`; observing the cluster and acting are left to the function.
 
 mod answer;
+pub mod budgets;
 pub mod capacity_providers;
 pub mod fallback;
 pub mod follow_up;

@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+mod amount;
 pub mod auto_scaling;
 mod bound;
 mod cast;
@@ -48,6 +49,7 @@ pub mod words;
 
 use jiff::Timestamp;
 
+pub use crate::amount::Amount;
 use crate::bound::prices;
 pub use crate::ecs::{DIMENSIONS, HostPort, Protocol, Resources};
 use crate::eligibility::{Eligibility, eligibility};

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::amount::Amount;
 use crate::eligibility::Held;
 use crate::headroom::headroom;
 use crate::ids::GroupName;
@@ -61,8 +62,8 @@ impl Removals {
             taken: 0,
             empty_taken: 0,
             above_minimum: usable.saturating_sub(min_instances),
-            share: share(usable, max_removals_percent).saturating_sub(draining),
-            empty_share: share(usable, empty_percent).saturating_sub(draining),
+            share: Amount::Percent(max_removals_percent).of(usable).saturating_sub(draining),
+            empty_share: Amount::Percent(empty_percent).of(usable).saturating_sub(draining),
             min_instances,
             max_removals_percent,
         }
@@ -92,12 +93,6 @@ impl Removals {
         let most = self.above_minimum.min(self.share + self.empty_share);
         most.saturating_sub(self.taken)
     }
-}
-
-/// A share of the usable instances. Rounded up, or a cluster of few instances could never lose one.
-fn share(usable: usize, percent: u32) -> usize {
-    let percent = usize::try_from(percent).unwrap_or(100).min(100);
-    (usable * percent).div_ceil(100)
 }
 
 /// A limit that can be reached.

@@ -6,12 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_planner::Policy;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::fallback_groups::{FallbackGroups, FallbackPairs};
 use crate::ids::{Cluster, GroupName, TopicArn};
 use crate::prices::microusd;
+use crate::reaper::budgets::setting::BudgetsFormat;
+use crate::reaper::budgets::{Allowance, Budgets, Defaults, DisruptionReason};
 use crate::reaper::managed_scaling::ManagedScalingMode;
 use crate::settings::{
     BOOLEAN, CLUSTERS, DEFAULT_NAMESPACE, Format, NAMESPACE, Problem, TOPIC_ARN, Whole, group_name,
@@ -53,6 +55,8 @@ settings! {
         /// percent, rounded up, if nothing but daemon tasks is on them.
         MAX_EMPTY_REMOVALS_PERCENT: number!(u32, "a whole number of percent", 0..=100) =>
             max_empty_removals_percent: u32 = MAX_EMPTY_REMOVALS,
+        /// How many instances may go at some times or for some reasons, in place of those shares.
+        BUDGETS: BudgetsFormat => budgets: Budgets = Budgets::default(),
         /// How many usable instances are always left in a cluster.
         MIN_INSTANCES: number!(usize, "a number of instances", 0..=5_000) =>
             min_instances: usize = Policy::default().min_instances,
@@ -106,6 +110,14 @@ fn contradictions(settings: &ReaperSettings, is_set: impl Fn(&str) -> bool) -> V
 }
 
 impl ReaperSettings {
+    /// How many of so many usable instances may go for a reason. Those that drain already are to be
+    /// taken off.
+    pub fn allowance(&self, reason: DisruptionReason, usable: usize, now: Timestamp) -> Allowance {
+        let Self { max_removals_percent, max_empty_removals_percent, .. } = *self;
+        let defaults = Defaults { max_removals_percent, max_empty_removals_percent };
+        self.budgets.allowance(reason, usable, defaults, now)
+    }
+
     /// What a sweep may do.
     pub fn policy(&self) -> Policy {
         Policy {
@@ -194,7 +206,10 @@ impl Format for InstancePrices {
 mod tests {
     use std::collections::HashMap;
 
+    use ebb_planner::Amount;
+
     use super::*;
+    use crate::reaper::budgets::Budget;
     use crate::settings::SettingsError;
 
     fn read(variables: &[(&str, &str)]) -> Result<ReaperSettings, SettingsError> {
@@ -234,6 +249,7 @@ mod tests {
             (HEADROOM_MEMORY_PERCENT, "90"),
             (MAX_REMOVALS_PERCENT, "100"),
             (MAX_EMPTY_REMOVALS_PERCENT, "25"),
+            (BUDGETS, r#"[{"count": 5, "reasons": ["replace"]}]"#),
             (MIN_INSTANCES, "3"),
             (MIN_INSTANCE_AGE_SECONDS, "0"),
             (AUTO_SCALING_GROUPS, "shop on-demand, shop-spot"),
@@ -257,6 +273,11 @@ mod tests {
             headroom_memory_percent: 90,
             max_removals_percent: 100,
             max_empty_removals_percent: 25,
+            budgets: Budgets::from(vec![Budget {
+                amount: Amount::Instances(5),
+                reasons: [DisruptionReason::Replace].into(),
+                window: None,
+            }]),
             min_instances: 3,
             min_instance_age: SignedDuration::ZERO,
             groups: Some(groups.into()),
@@ -273,6 +294,10 @@ mod tests {
             metrics_namespace: "Platform/Ebb".to_owned(),
         };
         assert_eq!(settings, Ok(expected.clone()));
+        let now = Timestamp::UNIX_EPOCH;
+        let going =
+            DisruptionReason::ALL.map(|reason| expected.allowance(reason, 40, now).instances);
+        assert_eq!(going, [10, 40, 5, 40]);
         let policy = expected.policy();
         assert_eq!((policy.headroom_cpu_percent, policy.headroom_memory_percent), (0, 90));
         assert_eq!((policy.max_removals_percent, policy.min_instances), (100, 3));
@@ -294,6 +319,7 @@ mod tests {
             (HEADROOM_MEMORY_PERCENT, "20%"),
             (MAX_REMOVALS_PERCENT, "101"),
             (MAX_EMPTY_REMOVALS_PERCENT, "half"),
+            (BUDGETS, r#"[{"count": "5"}, {"share": 10, "duration": "8h"}]"#),
             (MIN_INSTANCES, "-1"),
             (MIN_INSTANCE_AGE_SECONDS, "15m"),
             (AUTO_SCALING_GROUPS, "shop,,spot"),
@@ -315,6 +341,8 @@ mod tests {
         HEADROOM_MEMORY_PERCENT is "20%", expected a whole number of percent from 0 to 90
         MAX_REMOVALS_PERCENT is "101", expected a whole number of percent from 0 to 100
         MAX_EMPTY_REMOVALS_PERCENT is "half", expected a whole number of percent from 0 to 100
+        BUDGETS is "budget 1: count \"5\"", expected a whole number of instances from 0 to 5000
+        BUDGETS is "budget 2: only `duration`", expected `schedule` and `duration` together, or neither
         MIN_INSTANCES is "-1", expected a number of instances from 0 to 5000
         MIN_INSTANCE_AGE_SECONDS is "15m", expected a number of seconds from 0 to 31536000
         AUTO_SCALING_GROUPS is "shop,,spot", expected names of Auto Scaling groups, each 1 to 255 printable characters without a colon or a comma, separated by commas, each once
