@@ -98,7 +98,8 @@ run "the_saved_queries_are_those_of_the_runbook" {
 
 run "settings_are_texts_that_the_functions_read" {
   variables {
-    instance_prices = { "m7g.large" = 0.0898 }
+    fallback_auto_scaling_groups = { shop-spot = "shop-on-demand" }
+    instance_prices              = { "m7g.large" = 0.0898 }
     budgets = [
       { share = 0, schedule = "0 9 * * MON-FRI", time_zone = "Europe/Berlin", duration = "8h" },
       { count = 3, reasons = ["consolidate"] },
@@ -126,6 +127,9 @@ run "settings_are_texts_that_the_functions_read" {
       INSTANCE_PRICES            = "{\"m7g.large\":0.0898}"
       LIFECYCLE_TOPIC_ARN        = "arn:aws-cn:sns:cn-north-1:111122223333:one-lifecycle"
       METRICS_NAMESPACE          = "Ebb"
+
+      FALLBACK_AUTO_SCALING_GROUPS = "{\"shop-spot\":\"shop-on-demand\"}"
+      FALLBACK_WHOLE_SWEEPS        = "2"
     })
     error_message = "The scale-in reaper's settings: ${jsonencode(aws_lambda_function.this["scale-in-reaper"].environment[0].variables)}"
   }

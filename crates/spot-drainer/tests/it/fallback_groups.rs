@@ -67,6 +67,25 @@ async fn the_fallback_group_of_a_spot_group_is_raised_and_remembers_what_it_was(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_notice_costs_two_calls_more_than_with_one_group_and_the_first_raise_a_tag() {
+    let sim = sim_with(LaunchSource::Template, |_| {}).await;
+    sim.invoke(&notice(&instance_id(7))).await.unwrap();
+    let first = sim.calls();
+    let calls = [
+        "ListContainerInstances",
+        "UpdateContainerInstancesState",
+        "DescribeAutoScalingInstances",
+        "DescribeAutoScalingGroups",
+        "DescribeAutoScalingGroups",
+        "CreateOrUpdateTags",
+        "LaunchInstances",
+    ];
+    assert_eq!(first, calls);
+    sim.invoke(&notice(&instance_id(8))).await.unwrap();
+    assert_eq!(sim.calls().len() - first.len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instance_of_another_group_counts_into_the_fallback_group_of_all_others() {
     let sim = sim_with(LaunchSource::Template, |_| {}).await;
     let answer = sim.invoke(&notices([1])).await.unwrap();
