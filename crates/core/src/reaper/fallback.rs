@@ -50,6 +50,18 @@ pub struct RaisedGroup<'a> {
     pub spot: Option<SpotGroup>,
 }
 
+impl RaisedGroup<'_> {
+    /// The capacity that the group keeps at least in a sweep: what it was before it was raised, and
+    /// more if fewer instances may go. `may_go` is how many the budgets leave for coming back, each of
+    /// them of `weight`; `draining` is the capacity that is on its way out of it already, and not held
+    /// back.
+    pub fn floor(&self, may_go: usize, weight: i64, draining: i64) -> i64 {
+        let may_go = i64::try_from(may_go).unwrap_or(i64::MAX).saturating_mul(weight);
+        let goes = may_go.saturating_add(draining);
+        self.mark.baseline.max(self.desired_capacity.saturating_sub(goes))
+    }
+}
+
 /// What becomes of a raised fallback group and its Spot group in a sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComingBack {
@@ -177,6 +189,24 @@ mod tests {
         let decided = come_back(&group, 1, START);
         let text = "it stands in for group spot, which does not exist";
         assert_eq!(decided.keep_fallback.as_deref(), Some(text));
+    }
+
+    fn floor(desired_capacity: i64, may_go: usize, weight: i64, draining: i64) -> i64 {
+        let (name, spot_name) = (&GroupName::new("od"), &GroupName::new("spot"));
+        let mark = FallbackMark { baseline: BASELINE, whole: None };
+        let group = RaisedGroup { name, desired_capacity, mark, spot_name, spot: None };
+        group.floor(may_go, weight, draining)
+    }
+
+    #[test]
+    fn a_group_keeps_what_it_was_and_what_the_budgets_do_not_let_go() {
+        assert_eq!(floor(7, 0, 1, 0), 7);
+        assert_eq!(floor(7, 2, 1, 0), 5);
+        assert_eq!(floor(7, 9, 1, 0), BASELINE);
+        assert_eq!(floor(7, 1, 3, 0), 4);
+        assert_eq!(floor(7, 0, 1, 2), 5, "what drains already goes on");
+        assert_eq!(floor(7, 1, 1, 2), 4);
+        assert_eq!(floor(1, 9, 1, 0), BASELINE);
     }
 
     proptest! {

@@ -230,3 +230,51 @@ async fn a_sweep_that_dies_after_any_call_leaves_a_group_that_comes_back() {
         }
     }
 }
+
+/// A reaper whose budgets are these, of a group of which two of three may go after two sweeps.
+async fn with_budgets(budgets: &str) -> Sim {
+    let mut world = interrupted(3, 1);
+    recover(&mut world);
+    let read =
+        ReaperSettings::from_lookup(|variable| (variable == "BUDGETS").then(|| budgets.to_owned()));
+    let settings = ReaperSettings { budgets: read.unwrap().budgets, ..coming_back() };
+    let sim = Sim::start(world, settings).await;
+    sim.until_next().await;
+    sim.report().await;
+    sim.until_next().await;
+    sim
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_group_comes_back_within_the_budget_for_it() {
+    let sim = with_budgets(r#"[{"count": 1, "reasons": ["fallback"]}]"#).await;
+    assert_eq!(removed(&sim.report().await).len(), 1);
+    sim.until_next().await;
+    assert_eq!((desired(&sim, GROUP), desired(&sim, SPOT_GROUP)), (2, 4));
+    assert_eq!(removed(&sim.report().await).len(), 1);
+    sim.until_next().await;
+    assert_eq!((desired(&sim, GROUP), desired(&sim, SPOT_GROUP)), (1, 4));
+
+    let sim = with_budgets(r#"[{"count": 0, "reasons": ["fallback"]}]"#).await;
+    let report = sim.report().await;
+    assert_eq!(removed(&report), [""; 0], "nor does the Spot group go in its place");
+    let why = kept_for_now(&reason(&report, &instance_id(10))).to_owned();
+    assert_eq!(why, "budget 1 of BUDGETS (0 instances) lets none of it go");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_spot_instance_is_no_room_to_come_back_to_while_its_group_still_has_it() {
+    let mut world = interrupted(1, 0);
+    recover(&mut world);
+    let settings = ReaperSettings { fallback_whole_sweeps: 1, ..coming_back() };
+    let sim = Sim::start(world, settings).await;
+    sim.until_next().await;
+    {
+        let mut world = sim.region.world();
+        let id = world.container_instance(&instance_id(1)).unwrap().1.id.clone();
+        world.set_status(CLUSTER, &id, ebb_region::world::ecs::Status::Draining);
+    }
+    let report = sim.report().await;
+    let why = "it stands in for group shop-spot, which has 3 of 4 in service";
+    assert_eq!(kept_for_now(&reason(&report, &instance_id(10))), why);
+}
