@@ -167,7 +167,15 @@ impl SpotDrainer {
             );
         }
         if raise.without_room > 0 {
-            work.note_no_room(group, described, raise.without_room);
+            let reason = work.note_no_room(group, described, raise.without_room);
+            // The capacity does not say for whom there was room: for the first, as with launches.
+            let without_room = raise.to_claim.iter().rev().take(raise.without_room);
+            let without_room: HashSet<_> = without_room.map(|(arn, _)| arn).collect();
+            for item in work.uncounted() {
+                if item.drained().any(|instance| without_room.contains(&instance.arn)) {
+                    item.not_replaced = Some(reason.clone());
+                }
+            }
         }
         // Marked as counted only after the raise: whoever dies between the two leaves a claim, and
         // not a count that never happened.

@@ -136,10 +136,16 @@ impl Work {
         self.uncounted().filter(move |item| item.instance_id() == Some(id))
     }
 
-    /// Notes that the fallback group has no room for so many instances.
-    pub(crate) fn note_no_room(&mut self, name: &GroupName, group: &FallbackGroup, number: usize) {
+    /// Notes that the fallback group has no room for so many instances, and says it in words.
+    pub(crate) fn note_no_room(
+        &mut self,
+        name: &GroupName,
+        group: &FallbackGroup,
+        number: usize,
+    ) -> String {
         let reason = format!("fallback group {name} has no room: {}", group.fullness());
-        *self.shortages.entry(reason).or_default() += number;
+        *self.shortages.entry(reason.clone()).or_default() += number;
+        reason
     }
 
     pub(crate) fn is_open(&mut self) -> bool {
