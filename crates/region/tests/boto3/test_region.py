@@ -439,7 +439,10 @@ class Answers(RegionTest):
     def test_the_tag_of_a_group_is_put_replaced_and_removed(self):
         """Neither operation has a result, and a tag that is not there is removed without a word."""
         tag = {"ResourceId": GROUP, "ResourceType": "auto-scaling-group", "Key": "ebb:fallback"}
-        tags = lambda: {tag["Key"]: tag["Value"] for tag in self.group()["Tags"]}
+
+        def tags():
+            return {found["Key"]: found["Value"] for found in self.group()["Tags"]}
+
         before = tags()
         for value in ("6", "6 whole 1 2025-03-04T05:06:07Z"):
             self.autoscaling.create_or_update_tags(Tags=[tag | {"Value": value, "PropagateAtLaunch": False}])
