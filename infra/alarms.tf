@@ -47,7 +47,7 @@ locals {
         text       = "A notice has waited in the queue for a minute of its two. See the errors and throttles of the Spot drainer."
       }
       not-replaced = {
-        wanted     = var.fallback_asg != null
+        wanted     = length(local.fallback_groups) > 0
         metric     = { namespace = var.metrics_namespace, name = "NotReplaced", statistic = "Sum" }
         dimensions = { function = "spot-drainer" }
         text       = "The fallback group does not replace interrupted instances: it is at its maximum, or EC2 has no capacity. The log says which. Raise its maximum, or allow it other instance types and zones."

@@ -53,6 +53,9 @@ locals {
     LOW_FOR_SWEEPS               = tostring(var.low_for_sweeps)
     HOLD_AFTER_TAKE_BACK_SECONDS = tostring(var.hold_after_take_back_seconds)
     HALT_AT_DISCONNECTED_PERCENT = tostring(var.halt_at_disconnected_percent)
+
+    FALLBACK_AUTO_SCALING_GROUPS = var.fallback_auto_scaling_groups == null ? null : jsonencode(var.fallback_auto_scaling_groups)
+    FALLBACK_WHOLE_SWEEPS        = tostring(var.fallback_whole_sweeps)
   }
 
   all_functions = {
@@ -62,8 +65,8 @@ locals {
       timeout = 30
       memory  = 128
       settings = [
-        "ECS_CLUSTERS", "DRY_RUN", "DRAIN_ON_REBALANCE", "FALLBACK_ASG", "NOTIFICATION_TOPIC_ARN",
-        "NOTIFICATION_FORMAT", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
+        "ECS_CLUSTERS", "DRY_RUN", "DRAIN_ON_REBALANCE", "FALLBACK_ASG", "FALLBACK_AUTO_SCALING_GROUPS",
+        "NOTIFICATION_TOPIC_ARN", "NOTIFICATION_FORMAT", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
       ]
       # These two count with direct delivery; the queue has its own. A notice is worth two minutes.
       retries           = 2
@@ -89,12 +92,13 @@ locals {
       # A cluster of thousands is planned at once.
       memory = 256
       settings = [
-        "ECS_CLUSTERS", "DRY_RUN", "REAPER_MODE", "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT",
-        "HEADROOM_LARGEST_TASKS", "HEADROOM_TASKS", "MAX_REMOVALS_PERCENT", "MAX_EMPTY_REMOVALS_PERCENT", "BUDGETS",
-        "LOW_FOR_SWEEPS", "HOLD_AFTER_TAKE_BACK_SECONDS", "HALT_AT_DISCONNECTED_PERCENT", "MIN_INSTANCES",
-        "MIN_INSTANCE_AGE_SECONDS", "AUTO_SCALING_GROUPS", "MANAGED_SCALING", "ALLOW_MANAGED_SCALING",
-        "ALLOW_STANDALONE_TASKS", "REPLACE_AFTER_DAYS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN",
-        "NOTIFICATION_TOPIC_ARN", "NOTIFICATION_FORMAT", "NOTIFY_PLANS", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
+        "ECS_CLUSTERS", "DRY_RUN", "FALLBACK_AUTO_SCALING_GROUPS", "FALLBACK_WHOLE_SWEEPS", "REAPER_MODE",
+        "HEADROOM_CPU_PERCENT", "HEADROOM_MEMORY_PERCENT", "HEADROOM_LARGEST_TASKS", "HEADROOM_TASKS",
+        "MAX_REMOVALS_PERCENT", "MAX_EMPTY_REMOVALS_PERCENT", "BUDGETS", "LOW_FOR_SWEEPS",
+        "HOLD_AFTER_TAKE_BACK_SECONDS", "HALT_AT_DISCONNECTED_PERCENT", "MIN_INSTANCES", "MIN_INSTANCE_AGE_SECONDS",
+        "AUTO_SCALING_GROUPS", "MANAGED_SCALING", "ALLOW_MANAGED_SCALING", "ALLOW_STANDALONE_TASKS",
+        "REPLACE_AFTER_DAYS", "INSTANCE_PRICES", "LIFECYCLE_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN",
+        "NOTIFICATION_FORMAT", "NOTIFY_PLANS", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",
       ]
       # Lambda's default is two. The next sweep is the better retry, as it looks at the world afresh.
       retries           = 0
@@ -206,6 +210,10 @@ resource "aws_lambda_function" "this" {
     precondition {
       condition     = length(distinct(local.groups)) == length(local.groups)
       error_message = "auto_scaling_groups and auto_scaling_groups_by_key name a group twice. Name each once."
+    }
+    precondition {
+      condition     = !contains(keys(local.fallback_of), coalesce(var.fallback_asg, "-")) && !contains(local.returning_groups, coalesce(var.fallback_asg, "-"))
+      error_message = "fallback_asg is a group that fallback_auto_scaling_groups names. It is the fallback group of all others: name another one, or leave it out."
     }
     precondition {
       # Lambda Developer Guide, gettingstarted-limits. A variable costs its name and value.

@@ -14,7 +14,13 @@ locals {
   groups_by_key = merge({ for group in coalesce(var.auto_scaling_groups, []) : group => group }, var.auto_scaling_groups_by_key)
   groups        = concat(coalesce(var.auto_scaling_groups, []), values(var.auto_scaling_groups_by_key))
   every_group   = ["${local.group_arn}/*"]
-  fallback_arns = [for group in compact([var.fallback_asg]) : "${local.group_arn}/${group}"]
+  # Those that come back bear the tag that says what they were.
+  fallback_of      = coalesce(var.fallback_auto_scaling_groups, {})
+  returning_groups = values(local.fallback_of)
+  returning_arns   = [for group in local.returning_groups : "${local.group_arn}/${group}"]
+  fallback_groups  = concat(compact([var.fallback_asg]), local.returning_groups)
+  fallback_arns    = [for group in local.fallback_groups : "${local.group_arn}/${group}"]
+  fallback_tag     = { "ForAllValues:StringEquals" = { "aws:TagKeys" = "ebb:fallback" } }
   # Groups whose hooks somebody else made count too, as long as they are named.
   hooked_groups   = distinct(concat(local.groups, values(local.hook_groups)))
   hooked_arns     = length(local.hooked_groups) == 0 ? local.every_group : [for group in local.hooked_groups : "${local.group_arn}/${group}"]
@@ -22,7 +28,7 @@ locals {
 
   # What only looks needs no permission to change.
   drainers_act    = !var.dry_run
-  raises_fallback = local.drainers_act && var.fallback_asg != null
+  raises_fallback = local.drainers_act && length(local.fallback_groups) > 0
   stops_tasks     = local.drainers_act && var.standalone_tasks == "stop"
   reaper_acts     = var.reaper_mode == "act"
   reaper_replaces = var.replace_schedule != null
@@ -113,12 +119,21 @@ locals {
         scope   = "in_clusters"
       },
       # AWS knows no resource for autoscaling:Describe*.
-      { sid = "DescribeFallback", when = var.fallback_asg != null, actions = ["autoscaling:DescribeAutoScalingGroups"], resources = ["*"] },
+      { sid = "DescribeFallback", when = length(local.fallback_groups) > 0, actions = ["autoscaling:DescribeAutoScalingGroups"], resources = ["*"] },
+      # Which group an interrupted instance is in.
+      { sid = "DescribeInstances", when = length(local.returning_groups) > 0, actions = ["autoscaling:DescribeAutoScalingInstances"], resources = ["*"] },
       {
         sid       = "RaiseFallback"
         when      = local.raises_fallback
         actions   = ["autoscaling:LaunchInstances", "autoscaling:SetDesiredCapacity"]
         resources = local.fallback_arns
+      },
+      {
+        sid       = "TagFallback"
+        when      = local.drainers_act && length(local.returning_groups) > 0
+        actions   = ["autoscaling:CreateOrUpdateTags"]
+        resources = local.returning_arns
+        condition = local.fallback_tag
       },
       # Auto Scaling launches as whoever asks for it (Auto Scaling User Guide, launching-instances-synchronous-provisioning).
       # AWS documents no resource for it; the condition keeps the function from launching by itself. Where it is denied all
@@ -220,6 +235,13 @@ locals {
         when      = local.reaper_acts && local.reaper_replaces
         actions   = ["autoscaling:SetDesiredCapacity"]
         resources = local.shrinkable_arns
+      },
+      {
+        sid       = "TagFallback"
+        when      = local.reaper_acts && length(local.returning_groups) > 0
+        actions   = ["autoscaling:CreateOrUpdateTags", "autoscaling:DeleteTags"]
+        resources = local.returning_arns
+        condition = local.fallback_tag
       },
     ])
   }

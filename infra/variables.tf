@@ -168,6 +168,42 @@ variable "fallback_asg" {
   }
 }
 
+variable "fallback_auto_scaling_groups" {
+  description = <<-EOT
+    Fallback groups, by the Spot group that each stands in for: `{ shop-spot = "shop-on-demand" }`. The Spot drainer raises
+    one by what its Spot group has not replaced itself, and the scale-in reaper brings it back once the Spot group is whole
+    again. `fallback_asg` is then that of all other groups. Each group is named once in all. Null: none.
+  EOT
+  type        = map(string)
+  default     = null
+
+  validation {
+    condition = var.fallback_auto_scaling_groups == null ? true : alltrue([
+      for group in concat(keys(var.fallback_auto_scaling_groups), values(var.fallback_auto_scaling_groups)) :
+      length(group) >= 1 && length(group) <= 255 && trimspace(group) == group && length(regexall("[[:cntrl:]:,*?$]", group)) == 0
+    ])
+    error_message = "Each key and value of fallback_auto_scaling_groups must be a group's name: 1 to 255 characters, without spaces around it and without colon, comma, asterisk, question mark or dollar sign."
+  }
+  validation {
+    condition = var.fallback_auto_scaling_groups == null ? true : (
+      length(distinct(concat(keys(var.fallback_auto_scaling_groups), values(var.fallback_auto_scaling_groups)))) == 2 * length(var.fallback_auto_scaling_groups)
+    )
+    error_message = "fallback_auto_scaling_groups names a group twice. No group is its own fallback, none the fallback of two, and no fallback group has one itself."
+  }
+}
+
+variable "fallback_whole_sweeps" {
+  description = "In how many sweeps in a row, at least five minutes apart, a Spot group must be whole before the scale-in reaper brings its fallback group back."
+  type        = number
+  default     = 2
+  nullable    = false
+
+  validation {
+    condition     = var.fallback_whole_sweeps >= 1 && var.fallback_whole_sweeps <= 100 && floor(var.fallback_whole_sweeps) == var.fallback_whole_sweeps
+    error_message = "fallback_whole_sweeps must be a whole number from 1 to 100."
+  }
+}
+
 # Settings of the lifecycle-drainer.
 
 variable "lifecycle_hooks" {

@@ -98,8 +98,9 @@ run "the_saved_queries_are_those_of_the_runbook" {
 
 run "settings_are_texts_that_the_functions_read" {
   variables {
-    instance_prices = { "m7g.large" = 0.0898 }
-    headroom_tasks  = { web = 3 }
+    fallback_auto_scaling_groups = { shop-spot = "shop-on-demand" }
+    instance_prices              = { "m7g.large" = 0.0898 }
+    headroom_tasks               = { web = 3 }
     budgets = [
       { share = 0, schedule = "0 9 * * MON-FRI", time_zone = "Europe/Berlin", duration = "8h" },
       { count = 3, reasons = ["consolidate"] },
@@ -134,6 +135,9 @@ run "settings_are_texts_that_the_functions_read" {
       LOW_FOR_SWEEPS               = "2"
       HOLD_AFTER_TAKE_BACK_SECONDS = "10800"
       HALT_AT_DISCONNECTED_PERCENT = "25"
+
+      FALLBACK_AUTO_SCALING_GROUPS = "{\"shop-spot\":\"shop-on-demand\"}"
+      FALLBACK_WHOLE_SWEEPS        = "2"
     })
     error_message = "The scale-in reaper's settings: ${jsonencode(aws_lambda_function.this["scale-in-reaper"].environment[0].variables)}"
   }
@@ -189,7 +193,7 @@ run "what_is_not_named_stays_unset" {
 
   assert {
     condition = alltrue([
-      for function in aws_lambda_function.this : length(setintersection(keys(function.environment[0].variables), ["ECS_CLUSTERS", "AUTO_SCALING_GROUPS", "FALLBACK_ASG", "NOTIFICATION_TOPIC_ARN", "INSTANCE_PRICES", "LIFECYCLE_HOOKS"])) == 0
+      for function in aws_lambda_function.this : length(setintersection(keys(function.environment[0].variables), ["ECS_CLUSTERS", "AUTO_SCALING_GROUPS", "FALLBACK_ASG", "FALLBACK_AUTO_SCALING_GROUPS", "NOTIFICATION_TOPIC_ARN", "INSTANCE_PRICES", "LIFECYCLE_HOOKS"])) == 0
     ])
     error_message = "A setting that nobody gave is set."
   }

@@ -13,6 +13,7 @@ variables {
 run "everything_on" {
   variables {
     fallback_asg                   = "shop-fallback"
+    fallback_auto_scaling_groups   = { till-spot = "till-fallback" }
     standalone_tasks               = "stop"
     reaper_mode                    = "act"
     replace_schedule               = "rate(1 hour)"
@@ -78,8 +79,9 @@ run "everything_on" {
         for statement in jsondecode(policy.policy).Statement : [
           for resource in statement.Resource : can(regex(
             {
-              "autoscaling:LaunchInstances"                     = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/shop-fallback$"
               "autoscaling:SetDesiredCapacity"                  = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/(shop-spot|shop-on-demand)$"
+              "autoscaling:LaunchInstances"                     = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/(shop|till)-fallback$"
+              "autoscaling:CreateOrUpdateTags"                  = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/till-fallback$"
               "autoscaling:CompleteLifecycleAction"             = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/(shop-spot|shop-on-demand)$"
               "autoscaling:TerminateInstanceInAutoScalingGroup" = "^arn:aws-cn:autoscaling:cn-north-1:111122223333:autoScalingGroup:[*]:autoScalingGroupName/(shop-spot|shop-on-demand)$"
             }[statement.Action[0]], resource
@@ -218,9 +220,10 @@ run "policies_name_what_is_made" {
 
 run "what_only_looks_may_change_nothing" {
   variables {
-    dry_run          = true
-    fallback_asg     = "shop-fallback"
-    standalone_tasks = "stop"
+    dry_run                      = true
+    fallback_asg                 = "shop-fallback"
+    fallback_auto_scaling_groups = { till-spot = "till-fallback" }
+    standalone_tasks             = "stop"
   }
 
   assert {
@@ -228,7 +231,8 @@ run "what_only_looks_may_change_nothing" {
       flatten([for policy in values(aws_iam_role_policy.function) : [for statement in jsondecode(policy.policy).Statement : statement.Action]]),
       [
         "ecs:UpdateContainerInstancesState", "ecs:PutAttributes", "ecs:DeleteAttributes", "ecs:StopTask",
-        "autoscaling:LaunchInstances", "autoscaling:SetDesiredCapacity", "autoscaling:CompleteLifecycleAction", "ec2:CreateFleet",
+        "autoscaling:LaunchInstances", "autoscaling:SetDesiredCapacity", "autoscaling:CompleteLifecycleAction",
+        "autoscaling:CreateOrUpdateTags", "autoscaling:DeleteTags", "ec2:CreateFleet",
         "autoscaling:RecordLifecycleActionHeartbeat", "autoscaling:TerminateInstanceInAutoScalingGroup",
       ]
     )) == 0

@@ -21,6 +21,8 @@ run "wrong_values_first_of_each" {
     notification_format            = "slack"
     metrics_namespace              = "AWS/ECS"
     fallback_asg                   = " shop"
+    fallback_auto_scaling_groups   = { shop-spot = "shop", shop = "shop-on-demand" }
+    fallback_whole_sweeps          = 0
     lifecycle_hooks                = []
     drain_timeout_seconds          = 172801
     poll_interval_seconds          = 61
@@ -78,6 +80,8 @@ run "wrong_values_first_of_each" {
     var.notification_format,
     var.metrics_namespace,
     var.fallback_asg,
+    var.fallback_auto_scaling_groups,
+    var.fallback_whole_sweeps,
     var.lifecycle_hooks,
     var.drain_timeout_seconds,
     var.poll_interval_seconds,
@@ -284,6 +288,31 @@ run "two_names_of_one_setting_that_contradict_each_other" {
     allow_managed_scaling = true
   }
   expect_failures = [aws_lambda_function.this]
+}
+
+run "the_fallback_group_of_all_others_is_in_the_map" {
+  command = plan
+  variables {
+    fallback_asg                 = "shop-on-demand"
+    fallback_auto_scaling_groups = { shop-spot = "shop-on-demand" }
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "a_group_that_is_its_own_fallback" {
+  command = plan
+  variables {
+    fallback_auto_scaling_groups = { shop-spot = "shop-spot" }
+  }
+  expect_failures = [var.fallback_auto_scaling_groups]
+}
+
+run "a_fallback_group_of_two_spot_groups" {
+  command = plan
+  variables {
+    fallback_auto_scaling_groups = { shop-spot = "od", till-spot = "od" }
+  }
+  expect_failures = [var.fallback_auto_scaling_groups]
 }
 
 run "the_former_name_of_a_setting_alone" {

@@ -2,6 +2,7 @@
 
 mod auto_scaling_client;
 mod group_instances;
+mod group_tags;
 mod groups;
 mod launches;
 mod lifecycle_actions;

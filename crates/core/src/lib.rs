@@ -4,6 +4,8 @@
 pub mod auto_scaling;
 pub mod ecs;
 pub mod event;
+pub mod fallback_groups;
+pub mod fallback_mark;
 pub mod ids;
 pub mod lifecycle;
 pub mod mark;

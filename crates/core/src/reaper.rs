@@ -6,6 +6,7 @@ mod answer;
 pub mod budgets;
 pub mod capacity_providers;
 mod cheaper_shape;
+pub mod fallback;
 pub mod follow_up;
 pub mod halt;
 pub mod hold_back;

@@ -2,6 +2,7 @@
 
 mod act;
 mod cluster;
+mod fallback;
 mod follow_up;
 mod group_types;
 mod never_joined;
@@ -109,7 +110,14 @@ impl ScaleInReaper {
             Ok(started) => started,
             Err(problem) => return (Vec::new(), vec![problem]),
         };
-        let (mut reports, mut problems) = (Vec::new(), Vec::new());
+        let mut reports = Vec::new();
+        // First of all, so that what this sweep has seen counts even if it comes no further.
+        let mut problems = match mode {
+            ReaperMode::Plan => Vec::new(),
+            ReaperMode::Act => timeout_at(answer_by, Box::pin(sweep.note_fallbacks(&groups)))
+                .await
+                .unwrap_or_else(|_| vec![self.clients.out_of_time(clock)]),
+        };
         for cluster in &clusters {
             let run = sweep_cluster(&sweep, cluster, &groups).instrument(cluster_span(cluster));
             let run = Box::pin(run);

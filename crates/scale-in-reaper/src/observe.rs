@@ -37,6 +37,11 @@ const CONCURRENT_READS_MAX: usize = 8;
 pub struct Groups(Vec<GroupDescription>);
 
 impl Groups {
+    /// The group with this name.
+    pub(crate) fn named(&self, name: &GroupName) -> Option<&GroupDescription> {
+        self.0.iter().find(|group| group.name == *name)
+    }
+
     /// How many instances the groups have in service, by zone.
     pub(crate) fn zones(&self) -> GroupZones {
         let mut zones = GroupZones::default();
@@ -233,6 +238,7 @@ impl Sweep<'_> {
             let youngest = registered.filter_map(|instance| instance.registered_at).max();
             note_scale_out(group, members, youngest, self.clock.now());
         }
+        self.keep_for_fallbacks(inventory, groups);
         // Instance refreshes can only be asked for group by group, so groups that would be kept
         // anyway are left out.
         for (name, group) in &mut inventory.groups {
@@ -512,7 +518,7 @@ fn add_answers<T>(
 }
 
 /// The group as the planner takes it, with what its tags say.
-fn group_of(description: &GroupDescription, cluster: &Cluster) -> Group {
+pub(crate) fn group_of(description: &GroupDescription, cluster: &Cluster) -> Group {
     let mut group = description.group.clone();
     group.owner = owner(cluster, &description.name, &description.tags).map(str::to_owned);
     group.tagged_keep = is_kept(&description.tags);

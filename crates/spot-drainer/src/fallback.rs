@@ -1,8 +1,9 @@
-//! Raises the on-demand fallback group: by launches, or else by claims. By how much, and how the
+//! Raises the on-demand fallback groups: by launches, or else by claims. By how much, and how the
 //! count is kept, is decided in `ebb_core::spot::fallback`; the order of the calls here is the one
-//! that its documentation gives.
+//! that its documentation gives. Which group is raised for which instance is found in `spot_groups`.
 
 mod launches;
+mod spot_groups;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -13,6 +14,7 @@ use ebb_core::spot::fallback::launches::may_launch;
 use ebb_core::spot::fallback::{CLAIM_ATTRIBUTE, Claim, Interrupted, raise};
 use tracing::info;
 
+use self::spot_groups::Fallback;
 use crate::drainer::SpotDrainer;
 use crate::item::Item;
 use crate::work::Work;
@@ -39,34 +41,53 @@ impl ToCount {
 }
 
 impl SpotDrainer {
-    /// Counts the interrupted container instances into the fallback group, if there is one. What
+    /// Counts the interrupted container instances into the fallback groups, if there are any. What
     /// stays uncounted has a problem.
-    pub(crate) async fn raise_fallback_group(&self, work: &mut Work, clock: Clock) {
-        let Some(name) = &self.settings.fallback_group else { return };
+    pub(crate) async fn raise_fallback_groups(&self, work: &mut Work, clock: Clock) {
         for item in work.uncounted() {
             // One that is not settled has a problem of its own, which stays.
             if item.is_settled() {
                 item.problem = None;
             }
         }
-        if work.uncounted().next().is_none() {
+        let uncounted = work.uncounted().filter_map(|item| item.instance_id().cloned());
+        let ids: BTreeSet<_> = uncounted.collect();
+        if ids.is_empty() {
             return;
         }
-        if let Err(error) = self.count(name, work, clock).await {
-            work.uncounted().for_each(|item| {
-                item.problem.get_or_insert_with(|| Problem::from(&error));
-            });
+        let groups = match self.fallbacks_of(&ids, work).await {
+            Ok(groups) => groups,
+            Err(error) => return note_problem(&error, &ids, work),
+        };
+        for (fallback, ids) in groups {
+            if let Err(error) = self.count(&fallback, ids.clone(), work, clock).await {
+                note_problem(&error, &ids, work);
+            }
         }
     }
 
     /// Counts by launches, or by claims what cannot be launched.
-    async fn count(&self, name: &GroupName, work: &mut Work, clock: Clock) -> Result<(), AwsError> {
-        let uncounted = work.uncounted().filter_map(|item| item.instance_id().cloned());
-        let mut ids: BTreeSet<_> = uncounted.collect();
+    async fn count(
+        &self,
+        fallback: &Fallback,
+        mut ids: BTreeSet<InstanceId>,
+        work: &mut Work,
+        clock: Clock,
+    ) -> Result<(), AwsError> {
+        let name = &fallback.name;
+        if let Some(spot_group) = &fallback.spot_group {
+            ids = self.settle_replaced(spot_group, ids, work).await?;
+            if ids.is_empty() {
+                return Ok(());
+            }
+        }
         // Read before the claims: a delivery that reads a capacity which another one has raised
         // already then also finds the claim that was written before it, and does not raise it a
         // second time.
         let mut described = self.clients.auto_scaling.fallback_group(name).await?;
+        if fallback.spot_group.is_some() && described.mark.is_none() {
+            self.mark_raised(name, &described).await;
+        }
         if may_launch(&described) {
             ids = self.launch_in(name, &described, ids, work).await;
             if ids.is_empty() {
@@ -146,7 +167,15 @@ impl SpotDrainer {
             );
         }
         if raise.without_room > 0 {
-            work.note_no_room(group, described, raise.without_room);
+            let reason = work.note_no_room(group, described, raise.without_room);
+            // The capacity does not say for whom there was room: for the first, as with launches.
+            let without_room = raise.to_claim.iter().rev().take(raise.without_room);
+            let without_room: HashSet<_> = without_room.map(|(arn, _)| arn).collect();
+            for item in work.uncounted() {
+                if item.drained().any(|instance| without_room.contains(&instance.arn)) {
+                    item.not_replaced = Some(reason.clone());
+                }
+            }
         }
         // Marked as counted only after the raise: whoever dies between the two leaves a claim, and
         // not a count that never happened.
@@ -184,5 +213,14 @@ impl SpotDrainer {
             self.clients.ecs.put_attribute(cluster, CLAIM_ATTRIBUTE, &values).await?;
         }
         Ok(())
+    }
+}
+
+/// Notes why instances could not be counted.
+fn note_problem(error: &AwsError, ids: &BTreeSet<InstanceId>, work: &mut Work) {
+    for id in ids {
+        work.uncounted_on(id).for_each(|item| {
+            item.problem.get_or_insert_with(|| Problem::from(error));
+        });
     }
 }

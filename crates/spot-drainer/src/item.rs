@@ -34,6 +34,8 @@ pub(crate) struct Item {
     pub(crate) problem: Option<Problem>,
     /// Whether it has been counted into the fallback group.
     pub(crate) counted: bool,
+    /// Why the fallback group does not replace it by now, if so.
+    pub(crate) not_replaced: Option<String>,
     /// The SQS messages that asked for it, `None` for each that came by another way.
     pub(crate) message_ids: Vec<Option<String>>,
 }
@@ -245,15 +247,20 @@ impl Item {
             let [a, b] = [a, b].map(|found| &found.container_instance);
             (&a.cluster, &a.arn).cmp(&(&b.cluster, &b.arn))
         });
-        let of_found =
-            self.found.drain(..).filter_map(|Found { container_instance, outcome, .. }| {
-                let (outcome, reason) = outcome?;
-                Some(Outcome {
-                    cluster: Some(container_instance.cluster.name().to_owned()),
-                    container_instance_arn: Some(container_instance.arn),
-                    ..whole(instance_id.clone(), outcome, reason)
-                })
-            });
+        let not_replaced = self.not_replaced.take();
+        let of_found = self.found.drain(..).filter_map(|found| {
+            let not_replaced = not_replaced.as_ref().filter(|_| found.drains());
+            let Found { container_instance, outcome, .. } = found;
+            let (outcome, mut reason) = outcome?;
+            if let Some(why) = not_replaced {
+                reason = format!("{reason}; not replaced: {why}");
+            }
+            Some(Outcome {
+                cluster: Some(container_instance.cluster.name().to_owned()),
+                container_instance_arn: Some(container_instance.arn),
+                ..whole(instance_id.clone(), outcome, reason)
+            })
+        });
         of_found.chain(self.outcome.take()).collect()
     }
 

@@ -85,7 +85,7 @@ impl SpotDrainer {
                 if self.resolve_reservations(work).await {
                     self.round(work, clock).await;
                 }
-                self.raise_fallback_group(work, clock).await;
+                self.raise_fallback_groups(work, clock).await;
             });
             // A call that hangs past the time for an answer is dropped with its round; what the
             // round had settled stays in `work`.

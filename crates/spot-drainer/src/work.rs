@@ -47,7 +47,7 @@ impl Work {
                 add(&mut items, item);
             }
         }
-        let counts_fallback = settings.fallback_group.is_some() && !settings.dry_run;
+        let counts_fallback = settings.has_fallback() && !settings.dry_run;
         Self { items, counts_fallback, claimed: HashSet::new(), shortages: BTreeMap::new() }
     }
 
@@ -136,10 +136,16 @@ impl Work {
         self.uncounted().filter(move |item| item.instance_id() == Some(id))
     }
 
-    /// Notes that the fallback group has no room for so many instances.
-    pub(crate) fn note_no_room(&mut self, name: &GroupName, group: &FallbackGroup, number: usize) {
+    /// Notes that the fallback group has no room for so many instances, and says it in words.
+    pub(crate) fn note_no_room(
+        &mut self,
+        name: &GroupName,
+        group: &FallbackGroup,
+        number: usize,
+    ) -> String {
         let reason = format!("fallback group {name} has no room: {}", group.fullness());
-        *self.shortages.entry(reason).or_default() += number;
+        *self.shortages.entry(reason.clone()).or_default() += number;
+        reason
     }
 
     pub(crate) fn is_open(&mut self) -> bool {

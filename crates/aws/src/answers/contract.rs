@@ -25,9 +25,12 @@ pub(super) enum Contract {
 }
 
 /// Every operation that this crate calls.
-const CONTRACTS: [(&str, Contract); 33] = [
+const CONTRACTS: [(&str, Contract); 35] = [
     ("CompleteLifecycleAction", Contract::Elements(&["CompleteLifecycleActionResult"])),
+    // Neither it nor the next but one has a result: the name of the document is all that tells.
+    ("CreateOrUpdateTags", Contract::Elements(&[])),
     ("DeleteAttributes", Contract::Structures("attributes", &["name"])),
+    ("DeleteTags", Contract::Elements(&[])),
     (
         "DescribeAutoScalingGroups",
         Contract::Members(

@@ -1,5 +1,7 @@
 //! One instance in its group: where it stands, and terminating it.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_autoscaling::error::ProvideErrorMetadata;
 use aws_sdk_autoscaling::types::AutoScalingInstanceDetails;
 use ebb_core::auto_scaling::LifecycleState;
@@ -7,6 +9,12 @@ use ebb_core::ids::{GroupName, InstanceId};
 
 use crate::auto_scaling::auto_scaling_client::{AutoScaling, sent_once};
 use crate::error::AwsError;
+
+/// Source: Auto Scaling API, `DescribeAutoScalingInstances`.
+const INSTANCE_IDS_MAX: usize = 50;
+
+/// What an answer lacks that every instance has.
+const INCOMPLETE_INSTANCE: &str = "an instance lacks its id, its group or its state";
 
 /// The outcome of having a group terminate an instance. The texts are Auto Scaling's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +47,38 @@ impl AutoScaling {
         let described: Option<Vec<_>> =
             ok.auto_scaling_instances().iter().map(id_group_and_state).collect();
         // What cannot be read must not pass for an instance of no group.
-        let described = described.ok_or_else(|| {
-            let problem = "an instance lacks its id, its group or its state";
-            AwsError::unusable_answer(operation, problem)
-        })?;
+        let described =
+            described.ok_or_else(|| AwsError::unusable_answer(operation, INCOMPLETE_INSTANCE))?;
         let mut described = described.into_iter();
         let instance = described.find(|(id, ..)| *id == instance_id.as_str());
         Ok(instance.map(|(_, group, state)| (group, state)))
+    }
+
+    /// The groups of instances, fifty per call. An instance of no group, or that has left its group,
+    /// is left out.
+    ///
+    /// # Errors
+    /// If a call fails, or an answer does not say which instance is meant, or where it stands.
+    pub async fn groups_of(
+        &self,
+        instance_ids: &[InstanceId],
+    ) -> Result<BTreeMap<InstanceId, GroupName>, AwsError> {
+        let mut groups = BTreeMap::new();
+        for batch in instance_ids.chunks(INSTANCE_IDS_MAX) {
+            let operation = "describe instances in their Auto Scaling groups";
+            let request = self.client.describe_auto_scaling_instances();
+            let ids = batch.iter().map(|id| id.as_str().to_owned()).collect();
+            let request = request.set_instance_ids(Some(ids));
+            let ok = request.send().await.map_err(|error| AwsError::new(operation, error))?;
+            for described in ok.auto_scaling_instances() {
+                // What cannot be read must not pass for an instance of no group.
+                let (id, group, _) = id_group_and_state(described)
+                    .ok_or_else(|| AwsError::unusable_answer(operation, INCOMPLETE_INSTANCE))?;
+                let id = batch.iter().find(|asked| asked.as_str() == id);
+                groups.extend(id.map(|id| (id.clone(), group)));
+            }
+        }
+        Ok(groups)
     }
 
     /// Has its group terminate an instance, and want one instance less. The call is sent once: a

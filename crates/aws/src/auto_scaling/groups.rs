@@ -9,6 +9,7 @@ use aws_sdk_autoscaling::types::{
     MixedInstancesPolicy, RetentionAction, RetentionTriggers, SuspendedProcess,
 };
 use ebb_core::auto_scaling::LifecycleState;
+use ebb_core::fallback_mark::{FALLBACK_TAG, FallbackMark};
 use ebb_core::ids::{GroupName, HookName, InstanceId};
 use ebb_core::reaper::instance_types::TypeOverride;
 use ebb_core::reaper::replace::outdated::LaunchTemplate;
@@ -58,6 +59,8 @@ pub struct GroupDescription {
     pub tags: Tags,
     /// The overrides of its mixed instances policy.
     pub overrides: Vec<TypeOverride>,
+    /// What its tag says that it was before it was raised as a fallback group.
+    pub fallback_mark: Option<FallbackMark>,
     /// Its instances.
     pub members: Vec<Member>,
 }
@@ -208,6 +211,7 @@ fn fallback_group(described: &AutoScalingGroup) -> Option<FallbackGroup> {
         override_weights: overrides.iter().filter_map(|item| weight_of(item, unit)).collect(),
         source: launch_source(described),
         zones: described.availability_zones().to_vec(),
+        mark: fallback_mark(described),
     })
 }
 
@@ -223,6 +227,11 @@ fn type_override(described: &LaunchTemplateOverrides) -> TypeOverride {
         has_own_template: described.launch_template_specification().is_some(),
         has_weight: described.weighted_capacity().is_some_and(|weight| weight != "1"),
     }
+}
+
+fn fallback_mark(described: &AutoScalingGroup) -> Option<FallbackMark> {
+    let tag = described.tags().iter().find(|tag| tag.key() == Some(FALLBACK_TAG))?;
+    FallbackMark::parse(tag.value()?)
 }
 
 /// Sources: Auto Scaling API, `AutoScalingGroup`; and `InstancesDistribution` for what holds where
@@ -293,6 +302,7 @@ fn group(described: &AutoScalingGroup) -> Option<GroupDescription> {
         zones: described.availability_zones().to_vec(),
         tags: tags(described),
         overrides: overrides(described).iter().map(type_override).collect(),
+        fallback_mark: fallback_mark(described),
         members: members?,
     })
 }

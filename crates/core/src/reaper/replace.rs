@@ -6,7 +6,7 @@
 //! which asks the planner. Reading and acting are left to the `scale-in-reaper`, and removing an
 //! instance that is drained to its follow-ups.
 //!
-//! See decision 012.
+//! See decision 013.
 
 pub mod claim;
 pub mod decide;

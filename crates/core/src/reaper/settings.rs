@@ -9,6 +9,7 @@ use ebb_planner::{Policy, TaskHeadroom};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::fallback_groups::{FallbackGroups, FallbackPairs};
 use crate::ids::{Cluster, GroupName, TopicArn};
 use crate::notification::{FORMAT, NotificationFormat};
 use crate::prices::microusd;
@@ -33,6 +34,13 @@ settings! {
         ECS_CLUSTERS: CLUSTERS => clusters: Option<Vec<Cluster>> = None,
         /// Whether the drainers only log what they would do. Sweeps must not act then.
         DRY_RUN: BOOLEAN => dry_run: bool = false,
+        /// The group that stands in for each Spot group, and comes back for it.
+        FALLBACK_AUTO_SCALING_GROUPS: FallbackPairs =>
+            fallback_groups: FallbackGroups = FallbackGroups::default(),
+        /// In how many sweeps in a row a Spot group must be whole before its fallback group comes
+        /// back.
+        FALLBACK_WHOLE_SWEEPS: number!(u32, "a number of sweeps", 1..=100) =>
+            fallback_whole_sweeps: u32 = 2,
         /// Whether sweeps change anything.
         REAPER_MODE: word!(ReaperMode) => mode: ReaperMode = ReaperMode::Plan,
         /// The share of CPU to leave free, in percent.
@@ -292,6 +300,11 @@ mod tests {
         ReaperSettings::from_lookup(|key| variables.get(key).map(|&value| value.to_owned()))
     }
 
+    fn shop_groups() -> FallbackGroups {
+        let pairs = r#"{"shop-spot": "shop-on-demand"}"#;
+        read(&[(FALLBACK_AUTO_SCALING_GROUPS, pairs)]).unwrap().fallback_groups
+    }
+
     #[test]
     fn nothing_set_gives_the_defaults_and_changes_nothing() {
         let settings = read(&[]).unwrap();
@@ -312,6 +325,8 @@ mod tests {
         let settings = read(&[
             (ECS_CLUSTERS, "shop"),
             (DRY_RUN, "false"),
+            (FALLBACK_AUTO_SCALING_GROUPS, r#"{"shop-spot": "shop-on-demand"}"#),
+            (FALLBACK_WHOLE_SWEEPS, "3"),
             (REAPER_MODE, "act"),
             (HEADROOM_CPU_PERCENT, "0"),
             (HEADROOM_MEMORY_PERCENT, "90"),
@@ -343,6 +358,8 @@ mod tests {
         let expected = ReaperSettings {
             clusters: Some(vec![Cluster::new("shop")]),
             dry_run: false,
+            fallback_groups: shop_groups(),
+            fallback_whole_sweeps: 3,
             mode: ReaperMode::Act,
             headroom_cpu_percent: 0,
             headroom_memory_percent: 90,
@@ -398,6 +415,8 @@ mod tests {
     #[test]
     fn every_wrong_variable_is_named_and_so_is_every_wrong_price() {
         let error = read(&[
+            (FALLBACK_AUTO_SCALING_GROUPS, r#"{"shop": "shop"}"#),
+            (FALLBACK_WHOLE_SWEEPS, "0"),
             (REAPER_MODE, "ACT"),
             (HEADROOM_CPU_PERCENT, "91"),
             (HEADROOM_MEMORY_PERCENT, "20%"),
@@ -424,7 +443,9 @@ mod tests {
         .unwrap_err();
 
         insta::assert_snapshot!(error.to_string().replace("; ", "\n"), @r#"
-        read the settings: REAPER_MODE is "ACT", expected `plan` or `act`
+        read the settings: FALLBACK_AUTO_SCALING_GROUPS is "shop", expected another group: none is its own fallback
+        FALLBACK_WHOLE_SWEEPS is "0", expected a number of sweeps from 1 to 100
+        REAPER_MODE is "ACT", expected `plan` or `act`
         HEADROOM_CPU_PERCENT is "91", expected a whole number of percent from 0 to 90
         HEADROOM_MEMORY_PERCENT is "20%", expected a whole number of percent from 0 to 90
         HEADROOM_LARGEST_TASKS is "1001", expected a number of tasks from 0 to 1000

@@ -22,6 +22,7 @@
 
 pub mod group;
 pub mod launches;
+pub mod replaced;
 
 use std::fmt;
 

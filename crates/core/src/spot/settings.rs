@@ -3,10 +3,11 @@
 //! What they share with the other functions is in [`crate::settings`]; what they do is left to the
 //! decisions that take them.
 
+use crate::fallback_groups::{FallbackGroups, FallbackPairs};
 use crate::ids::{Cluster, GroupName, TopicArn};
 use crate::notification::{FORMAT, NotificationFormat};
 use crate::settings::{
-    BOOLEAN, CLUSTERS, DEFAULT_NAMESPACE, GROUP_NAME, NAMESPACE, TOPIC_ARN, settings,
+    BOOLEAN, CLUSTERS, DEFAULT_NAMESPACE, GROUP_NAME, NAMESPACE, Problem, TOPIC_ARN, settings,
 };
 
 settings! {
@@ -18,8 +19,12 @@ settings! {
         DRY_RUN: BOOLEAN => dry_run: bool = false,
         /// Whether rebalance recommendations count as interruptions.
         DRAIN_ON_REBALANCE: BOOLEAN => drain_on_rebalance: bool = false,
-        /// The on-demand group to raise by one instance for each interrupted container instance.
+        /// The on-demand group to raise by one instance for each interrupted container instance of a
+        /// group that has no fallback group of its own.
         FALLBACK_ASG: GROUP_NAME => fallback_group: Option<GroupName> = None,
+        /// The group to raise for each Spot group, by what that has not replaced itself.
+        FALLBACK_AUTO_SCALING_GROUPS: FallbackPairs =>
+            fallback_groups: FallbackGroups = FallbackGroups::default(),
         /// The topic for notices to people.
         NOTIFICATION_TOPIC_ARN: TOPIC_ARN => notification_topic: Option<TopicArn> = None,
         /// The form of these notices.
@@ -29,6 +34,26 @@ settings! {
         METRICS_NAMESPACE: NAMESPACE => metrics_namespace: String = DEFAULT_NAMESPACE.to_owned(),
         /// Whether metrics have the cluster as a dimension as well. Each is one more to be paid for.
         METRICS_BY_CLUSTER: BOOLEAN => metrics_by_cluster: bool = true,
+    }
+    check: contradictions
+}
+
+fn contradictions(settings: &SpotSettings, _is_set: impl Fn(&str) -> bool) -> Vec<Problem> {
+    let named = settings.fallback_group.iter().filter(|name| settings.fallback_groups.names(name));
+    named
+        .map(|name| Problem {
+            variable: FALLBACK_ASG,
+            value: name.to_string(),
+            expected: "a group that FALLBACK_AUTO_SCALING_GROUPS does not name: it is the fallback \
+                group of all others",
+        })
+        .collect()
+}
+
+impl SpotSettings {
+    /// Whether any group is raised for what is interrupted.
+    pub fn has_fallback(&self) -> bool {
+        self.fallback_group.is_some() || !self.fallback_groups.is_empty()
     }
 }
 
@@ -42,6 +67,27 @@ mod tests {
     fn read(variables: &[(&str, &str)]) -> Result<SpotSettings, SettingsError> {
         let variables: HashMap<_, _> = variables.iter().copied().collect();
         SpotSettings::from_lookup(|key| variables.get(key).map(|&value| value.to_owned()))
+    }
+
+    fn till_groups() -> FallbackGroups {
+        let pairs = r#"{"till-spot": "till-on-demand"}"#;
+        read(&[(FALLBACK_AUTO_SCALING_GROUPS, pairs)]).unwrap().fallback_groups
+    }
+
+    #[test]
+    fn the_fallback_group_of_all_others_is_none_that_the_map_names() {
+        for name in ["till-spot", "till-on-demand"] {
+            let pairs = r#"{"till-spot": "till-on-demand"}"#;
+            let error = read(&[(FALLBACK_ASG, name), (FALLBACK_AUTO_SCALING_GROUPS, pairs)]);
+            assert_eq!(
+                error.unwrap_err().to_string(),
+                format!(
+                    "read the settings: FALLBACK_ASG is \"{name}\", expected a group that \
+                     FALLBACK_AUTO_SCALING_GROUPS does not name: it is the fallback group of all \
+                     others"
+                )
+            );
+        }
     }
 
     #[test]
@@ -60,6 +106,7 @@ mod tests {
             (DRY_RUN, "true"),
             (DRAIN_ON_REBALANCE, "true"),
             (FALLBACK_ASG, "shop on-demand"),
+            (FALLBACK_AUTO_SCALING_GROUPS, r#"{"till-spot": "till-on-demand"}"#),
             (NOTIFICATION_TOPIC_ARN, topic),
             (NOTIFICATION_FORMAT, "chat"),
             (METRICS_NAMESPACE, "Platform/Ebb"),
@@ -73,6 +120,7 @@ mod tests {
             dry_run: true,
             drain_on_rebalance: true,
             fallback_group: Some(GroupName::new("shop on-demand")),
+            fallback_groups: till_groups(),
             notification_topic: Some(TopicArn::new(topic)),
             notification_format: NotificationFormat::Chat,
             metrics_namespace: "Platform/Ebb".to_owned(),
@@ -88,6 +136,7 @@ mod tests {
             (DRY_RUN, "yes"),
             (DRAIN_ON_REBALANCE, "TRUE"),
             (FALLBACK_ASG, "arn:aws:autoscaling:eu-west-1"),
+            (FALLBACK_AUTO_SCALING_GROUPS, "shop"),
             (NOTIFICATION_TOPIC_ARN, "drains"),
             (NOTIFICATION_FORMAT, "xml"),
             (METRICS_NAMESPACE, "AWS/Ebb"),
@@ -100,6 +149,7 @@ mod tests {
         DRY_RUN is "yes", expected `true` or `false`
         DRAIN_ON_REBALANCE is "TRUE", expected `true` or `false`
         FALLBACK_ASG is "arn:aws:autoscaling:eu-west-1", expected the name of an Auto Scaling group: 1 to 255 printable characters without a colon
+        FALLBACK_AUTO_SCALING_GROUPS is "shop", expected a JSON object of Spot groups and the fallback group of each, such as {"shop-spot": "shop-on-demand"}
         NOTIFICATION_TOPIC_ARN is "drains", expected the ARN of a standard SNS topic: a FIFO topic, whose name ends in `.fifo`, takes no message without a group
         NOTIFICATION_FORMAT is "xml", expected `text`, `json` or `chat`
         METRICS_NAMESPACE is "AWS/Ebb", expected a CloudWatch namespace: 1 to 255 of letters, digits and . - _ / # : and space, not beginning with AWS/

@@ -436,6 +436,25 @@ class Answers(RegionTest):
         self.assertEqual(outcome(autoscaling.set_desired_capacity, **capacity("x")), VALIDATION)
         self.assertEqual(outcome(autoscaling.describe_policies), "ClientError: InvalidAction")
 
+    def test_the_tag_of_a_group_is_put_replaced_and_removed(self):
+        """Neither operation has a result, and a tag that is not there is removed without a word."""
+        tag = {"ResourceId": GROUP, "ResourceType": "auto-scaling-group", "Key": "ebb:fallback"}
+
+        def tags():
+            return {found["Key"]: found["Value"] for found in self.group()["Tags"]}
+
+        before = tags()
+        for value in ("6", "6 whole 1 2025-03-04T05:06:07Z"):
+            self.autoscaling.create_or_update_tags(Tags=[tag | {"Value": value, "PropagateAtLaunch": False}])
+            self.assertEqual(tags(), before | {"ebb:fallback": value})
+        self.autoscaling.delete_tags(Tags=[tag | {"Value": "another"}])
+        self.assertIn("ebb:fallback", tags())
+        for _ in range(2):
+            self.autoscaling.delete_tags(Tags=[tag])
+            self.assertEqual(tags(), before)
+        for wrong in ({"ResourceId": "another"}, {"Key": "aws:x"}, {"Key": "x" * 129}, {"Value": "x" * 257}):
+            self.assertEqual(outcome(self.autoscaling.create_or_update_tags, Tags=[tag | wrong]), VALIDATION)
+
     def test_every_operation_answers_with_members_that_the_service_model_knows(self):
         self.ecs.list_clusters()
         self.ecs.put_attributes(**attributes(self.one(), "ebb"))

@@ -7,6 +7,7 @@ mod capacity_providers;
 mod days;
 mod empties;
 mod events;
+mod fallback;
 mod faults;
 mod follow_ups;
 mod holds;

@@ -31,10 +31,13 @@ impl SpotDrainer {
         let mut refused = BTreeSet::new();
         let (requests, without_room) = launches(name, described, &ids);
         if without_room > 0 {
-            work.note_no_room(name, described, without_room);
+            let reason = work.note_no_room(name, described, without_room);
             for id in ids.iter().skip(requests.len()) {
                 // Once it is said that there is no room, nothing is left to do about it.
-                work.uncounted_on(id).for_each(|item| item.counted = true);
+                work.uncounted_on(id).for_each(|item| {
+                    item.counted = true;
+                    item.not_replaced = Some(reason.clone());
+                });
             }
         }
         let calls = requests.into_iter().map(|launch| async move {
@@ -56,6 +59,8 @@ impl SpotDrainer {
                         "EC2 had no instance for fallback group {name}, which keeps trying: {}",
                         reasons.join("; ")
                     );
+                    work.uncounted_on(&id)
+                        .for_each(|item| item.not_replaced = Some(reason.clone()));
                     *work.shortages.entry(reason).or_default() += 1;
                 }
                 Ok(LaunchResult::Refused(error)) => {

@@ -115,7 +115,7 @@ fn refused_values(limits: &str) -> Vec<String> {
 #[test]
 fn every_setting_is_documented_with_its_default_and_its_limits() {
     check_settings(
-        &["all", "drainers", "spot"],
+        &["all", "drainers", "spot", "spot, reaper"],
         &SpotSettings::VARIABLES,
         |lookup| SpotSettings::from_lookup(lookup),
         &SpotSettings::default(),
@@ -127,7 +127,7 @@ fn every_setting_is_documented_with_its_default_and_its_limits() {
         &LifecycleSettings::default(),
     );
     check_settings(
-        &["all", "reaper"],
+        &["all", "reaper", "spot, reaper"],
         &ReaperSettings::VARIABLES,
         |lookup| ReaperSettings::from_lookup(lookup),
         &ReaperSettings::default(),

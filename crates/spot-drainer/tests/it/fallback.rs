@@ -157,6 +157,9 @@ async fn the_group_is_never_raised_above_its_maximum_and_people_learn_that() {
 
         assert_eq!(kinds(&answer), [OutcomeKind::Draining; 6]);
         assert_eq!((failed(&answer), desired_capacity(&sim)), (vec![], 10));
+        let reasons = answer.outcomes.iter().filter_map(|outcome| outcome.reason.as_deref());
+        let full = "not replaced: fallback group shop-on-demand has no room";
+        assert_eq!(reasons.filter(|reason| reason.contains(full)).count(), 2, "{source:?}");
         let [(drains, tasks), (cannot, why)] = &told(&sim)[..] else { panic!("{:?}", told(&sim)) };
         assert_eq!(drains, "Ebb drains 6 container instances");
         assert!(tasks.contains("Tasks: 16 tasks on what is drained"), "{tasks}");
@@ -237,6 +240,8 @@ async fn people_learn_that_ec2_has_no_capacity_and_the_group_keeps_trying() {
     let answer = sim.invoke(&notices([7])).await.unwrap();
 
     assert_eq!((failed(&answer), desired_capacity(&sim)), (vec![], 7));
+    let reason = answer.outcomes[0].reason.as_deref().unwrap_or_default();
+    assert!(reason.contains("; not replaced: EC2 had no instance for fallback group"), "{reason}");
     let [_, (subject, text)] = &told(&sim)[..] else { panic!("{:?}", told(&sim)) };
     assert_eq!(subject, "Ebb cannot replace 1 interrupted instance");
     let reason = "\n1 interrupted instance not replaced: EC2 had no instance for fallback group \

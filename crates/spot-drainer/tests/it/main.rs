@@ -5,6 +5,7 @@ mod capacity_blocks;
 mod documents;
 mod events;
 mod fallback;
+mod fallback_groups;
 mod faults;
 mod infra;
 mod links;

@@ -2,6 +2,8 @@
 //!
 //! How the group is raised is decided beside this module.
 
+use crate::fallback_mark::FallbackMark;
+
 /// The fallback group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FallbackGroup {
@@ -18,6 +20,8 @@ pub struct FallbackGroup {
     pub source: LaunchSource,
     /// The Availability Zones that it is enabled in.
     pub zones: Vec<String>,
+    /// What its tag says that it was before it was raised.
+    pub mark: Option<FallbackMark>,
 }
 
 /// What a group launches its instances from.

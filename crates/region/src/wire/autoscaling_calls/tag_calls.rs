@@ -1,28 +1,47 @@
-//! Auto Scaling's operations on the tags of groups.
+//! Auto Scaling's operations on the tags of groups. Whether a tag is put onto the instances that are
+//! launched is not played.
+//!
+//! Sources: Auto Scaling API, `CreateOrUpdateTags`, `DeleteTags` and `Tag`.
 
 use crate::wire::answer::Refusal;
 use crate::wire::query_protocol::{Form, element, invalid, member};
 use crate::world::World;
 
-/// Tags that a group may have. Source: Auto Scaling User Guide, ec2-auto-scaling-tagging.
+const KEY_MAX: usize = 128;
+
+const VALUE_MAX: usize = 256;
+
+/// How many tags a group has at most (Auto Scaling User Guide, ec2-auto-scaling-tagging).
 const TAGS_MAX: usize = 50;
 
+/// A tag of a request.
+struct Tag<'a> {
+    group: &'a str,
+    key: &'a str,
+    value: Option<&'a str>,
+}
+
+/// It has no result.
 pub(super) fn create_or_update_tags(world: &mut World, form: &Form) -> Result<String, Refusal> {
-    for Tag { group, key, value } in named_tags(world, form)? {
-        let Some(group) = world.groups.get_mut(&group) else { continue };
-        group.tags.insert(key, value.unwrap_or_default());
+    for Tag { group, key, value } in tags(world, form)? {
+        let Some(group) = world.groups.get_mut(group) else { continue };
+        if group.tags.len() >= TAGS_MAX && !group.tags.contains_key(key) {
+            let message = "You have reached the limit for the number of tags for this resource";
+            return Err(Refusal::new("LimitExceeded", message));
+        }
+        group.tags.insert(key.to_owned(), value.unwrap_or_default().to_owned());
     }
     Ok(String::new())
 }
 
-/// One with a value is deleted only if it has that (Auto Scaling User Guide, delete-tag); one that is not
-/// there, without a word.
+/// It has no result. A tag that is not there is no error.
 pub(super) fn delete_tags(world: &mut World, form: &Form) -> Result<String, Refusal> {
-    for Tag { group, key, value } in named_tags(world, form)? {
-        let Some(group) = world.groups.get_mut(&group) else { continue };
-        group.tags.retain(|its_key, its_value| {
-            *its_key != key || value.as_ref().is_some_and(|value| value != its_value)
-        });
+    for Tag { group, key, value } in tags(world, form)? {
+        let Some(group) = world.groups.get_mut(group) else { continue };
+        // With a value, only a tag that has it is removed.
+        if value.is_none_or(|value| group.tags.get(key).is_some_and(|tag| tag == value)) {
+            group.tags.remove(key);
+        }
     }
     Ok(String::new())
 }
@@ -41,33 +60,25 @@ pub(super) fn tag_xml(group: &str, key: &str, value: &str) -> String {
     )
 }
 
-struct Tag {
-    group: String,
-    key: String,
-    value: Option<String>,
-}
-
-/// The tags that a call names, `Tags.member.1.Key` and so on. Nothing is changed unless every one is
-/// right.
-fn named_tags(world: &World, form: &Form) -> Result<Vec<Tag>, Refusal> {
+/// The tags of a request, of groups that exist.
+fn tags<'a>(world: &World, form: &'a Form) -> Result<Vec<Tag<'a>>, Refusal> {
     let mut tags = Vec::new();
-    for number in 1..=TAGS_MAX {
-        let field = |name: &str| form.text(&format!("Tags.member.{number}.{name}"));
-        let Some(key) = field("Key") else { break };
-        let group = field("ResourceId").unwrap_or_default();
-        if !world.groups.contains_key(group) {
-            return Err(invalid(format!(
-                "AutoScalingGroup name not found - no such group: {group}"
-            )));
+    for number in 1.. {
+        let field = |name: &str| format!("Tags.member.{number}.{name}");
+        let Some(key) = form.text(&field("Key")) else { break };
+        let value = form.text(&field("Value"));
+        let (group, kind) = (form.text(&field("ResourceId")), form.text(&field("ResourceType")));
+        let group = group.filter(|group| world.groups.contains_key(*group));
+        let Some(group) = group.filter(|_| kind == Some("auto-scaling-group")) else {
+            return Err(invalid("No AutoScalingGroups found for the tags"));
+        };
+        if key.is_empty() || key.chars().count() > KEY_MAX || key.starts_with("aws:") {
+            return Err(invalid(format!("The key of a tag must have 1 to {KEY_MAX} characters")));
         }
-        if field("ResourceType").is_some_and(|kind| kind != "auto-scaling-group") {
-            return Err(invalid("ResourceType must be auto-scaling-group"));
+        if value.is_some_and(|value| value.chars().count() > VALUE_MAX) {
+            return Err(invalid(format!("The value of a tag has at most {VALUE_MAX} characters")));
         }
-        let value = field("Value").map(str::to_owned);
-        tags.push(Tag { group: group.to_owned(), key: key.to_owned(), value });
+        tags.push(Tag { group, key, value });
     }
-    if tags.is_empty() {
-        return Err(invalid("1 validation error detected: Tags is required"));
-    }
-    Ok(tags)
+    if tags.is_empty() { Err(invalid("Tags is required")) } else { Ok(tags) }
 }
