@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use subscriber::EnvFilter;
 use tracing::{Level, enabled, info};
 
-use crate::invocation::Clock;
+use crate::invocation::clock::Clock;
 
 /// Writes log lines to standard output, as JSON where Lambda's log format is JSON, each with its
 /// level and its time.
