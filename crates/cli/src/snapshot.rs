@@ -169,13 +169,14 @@ impl ClusterSnapshot {
             .iter()
             .map(|(index, decision)| would_follow_up(&inventory.instances[*index], decision))
             .collect();
+        // Like everything that is not asked for, as the function does by default.
+        let low_for_sweeps = ReaperSettings::default().low_for_sweeps;
         ClusterReport {
             mode: ReaperMode::Plan,
             purpose: Purpose::Remove,
             potential: Potential::new(&plan, &inventory, policy, now),
             prices: self.prices.clone(),
-            // For how long it waits is a setting of the function, as it asks for several sweeps.
-            outcomes: would_remove(&plan, &inventory.groups, 1),
+            outcomes: would_remove(&plan, &inventory.groups, low_for_sweeps),
             plan,
             follow_ups,
             // What is to be replaced takes reads of its own.

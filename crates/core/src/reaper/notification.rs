@@ -243,7 +243,8 @@ mod tests {
                     OutcomeKind::Terminating => Some("1 terminated"),
                     OutcomeKind::Draining => Some("1 drained"),
                     OutcomeKind::LeftToEcs => Some("1 drained for ECS to take"),
-                    OutcomeKind::DrainRefused
+                    OutcomeKind::ReplacementFailed
+                    | OutcomeKind::DrainRefused
                     | OutcomeKind::Throttled
                     | OutcomeKind::Denied
                     | OutcomeKind::Failed => Some("1 failed"),

@@ -223,7 +223,10 @@ async fn what_never_joins_is_taken_back_and_nothing_more_is_begun_for_a_day() {
     assert_eq!(kinds(&report)[&OutcomeKind::ReplacementFailed], 3, "{report:?}");
     assert!(details(&report)[0].contains("no replacement has joined the cluster"), "{report:?}");
     let subject = sim.region.world().published.last().unwrap().subject.clone();
-    assert_eq!(subject.as_deref(), Some("Ebb's sweep of container instances: 3 failed"));
+    assert_eq!(
+        subject.as_deref(),
+        Some("Ebb's sweep of container instances: 3 failed, in cluster shop")
+    );
     sim.until_next().await;
     assert_eq!((sim.versions(), sim.desired()), ([(Some(1), 6)].into(), 6));
     sim.assert_at_rest();
