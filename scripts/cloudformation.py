@@ -204,7 +204,7 @@ def render():
     """What the module makes, by the name of each variant and "base"."""
     shutil.rmtree(STAGE, ignore_errors=True)
     (STAGE / "tests").mkdir(parents=True)
-    for file in (ROOT / "infra").glob("*.tf"):
+    for file in [*(ROOT / "infra").glob("*.tf"), ROOT / "infra" / "charts.json"]:
         shutil.copy(file, STAGE)
     environment = {"TF_DATA_DIR": str(STAGE / ".terraform")}
     terraform.init(STAGE, "put into CloudFormation's words", environment)

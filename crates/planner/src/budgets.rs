@@ -1,6 +1,6 @@
 //! How many instances may go, for which reason and when: the operator's disruption budgets.
 //!
-//! A budget holds all the time, or from each occurrence of a [schedule](window) on for some time. Of
+//! A budget holds all the time, or from each occurrence of a schedule on for some time. Of
 //! those that hold, the tightest counts; where none does, the shares of the policy count. How budgets
 //! are written is left to whoever reads them, and which instances go to the plan.
 
