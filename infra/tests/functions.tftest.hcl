@@ -129,6 +129,8 @@ run "settings_are_texts_that_the_functions_read" {
       ALLOW_STANDALONE_TASKS     = "false"
       INSTANCE_PRICES            = "{\"m7g.large\":0.0898}"
       LIFECYCLE_TOPIC_ARN        = "arn:aws-cn:sns:cn-north-1:111122223333:one-lifecycle"
+      NOTIFICATION_FORMAT        = "text"
+      NOTIFY_PLANS               = "false"
       METRICS_NAMESPACE          = "Ebb"
       METRICS_BY_CLUSTER         = "true"
 
@@ -151,6 +153,7 @@ run "settings_are_texts_that_the_functions_read" {
       HOP_SECONDS           = "120"
       ON_TIMEOUT            = "continue"
       STANDALONE_TASKS      = "wait"
+      NOTIFICATION_FORMAT   = "text"
       METRICS_NAMESPACE     = "Ebb"
       METRICS_BY_CLUSTER    = "true"
     })
