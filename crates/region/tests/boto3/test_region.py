@@ -822,6 +822,8 @@ class Termination(RegionTest):
         zone = "eu-west-1a"
         expected = dict(InstanceId=FIRST, AutoScalingGroupName=GROUP, AvailabilityZone=zone, LifecycleState="InService")
         more = dict(HealthStatus="HEALTHY", ProtectedFromScaleIn=False, InstanceType="m7g.large")
+        template = found.pop("LaunchTemplate")
+        self.assertEqual((template["LaunchTemplateName"], template["Version"]), (GROUP, "1"))
         self.assertEqual(found, expected | more)
         pages = self.autoscaling.get_paginator("describe_auto_scaling_instances").paginate(MaxRecords=5)
         self.assertEqual([len(page["AutoScalingInstances"]) for page in pages], [5, 5, 2])
