@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_aws::{AwsError, AwsErrorKind, Ecs, Problem, Termination};
+use ebb_aws::{AwsError, AwsErrorKind, DrainResult, Ecs, Problem, Termination};
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::reaper::budgets::DisruptionReason;
 use ebb_core::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
@@ -15,7 +15,7 @@ use ebb_core::reaper::request::Purpose;
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::termination::{groups_to_ask, steps_after_drain};
 use ebb_core::reaper::{OutcomeKind, Replacement};
-use ebb_planner::{Instance, Inventory, Plan, group_may_shrink};
+use ebb_planner::{Instance, Inventory, Plan, TaskKind, group_may_shrink};
 use jiff::Timestamp;
 use tracing::{info, warn};
 
@@ -371,7 +371,27 @@ impl Sweep<'_> {
     }
 
     async fn terminate_retained(&self, work: &Work<'_>, index: usize) -> Done {
-        let id = &work.instance(index).instance_id;
+        let instance = work.instance(index);
+        let id = &instance.instance_id;
+        // Until it drains ECS may place a task on it, and it is terminated at once.
+        if !instance.is_draining() {
+            let arns = std::slice::from_ref(&instance.arn);
+            let daemons = instance.tasks.iter().flatten();
+            let daemons = daemons.filter(|task| task.kind == TaskKind::Daemon).count();
+            let results = match self.clients.ecs.set_draining(work.cluster, arns).await {
+                Ok(results) => results,
+                Err(error) => return failed(error),
+            };
+            match results.into_iter().next() {
+                Some(DrainResult::Draining { tasks }) if tasks <= daemons => {}
+                Some(DrainResult::Gone(_)) => {}
+                Some(DrainResult::Draining { .. }) | None => {
+                    let why = "its group retained it; a task has come onto it, and leaves first";
+                    return (OutcomeKind::Draining, why.to_owned());
+                }
+                Some(DrainResult::Refused(why)) => return (OutcomeKind::DrainRefused, why),
+            }
+        }
         match self.clients.auto_scaling.terminate_retained(id).await {
             Ok(Termination::Accepted) => (
                 OutcomeKind::Terminating,

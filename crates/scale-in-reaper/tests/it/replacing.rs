@@ -413,3 +413,27 @@ async fn what_is_retained_with_nothing_left_is_terminated_and_its_group_stays_as
     assert_eq!((sim.desired(), sim.active()), (6, 6));
     sim.assert_at_rest();
 }
+
+/// ECS may place a task on it until it drains.
+#[tokio::test(start_paused = true)]
+async fn what_is_retained_is_drained_before_it_is_terminated() {
+    let mut world = hooked(small(6));
+    world.add_instance(CLUSTER, NewInstance::new(instance_id(7)));
+    let retained = Instance {
+        state: LifecycleState::TerminatingRetained,
+        ..Instance::in_service(instance_id(7))
+    };
+    world.groups.get_mut(GROUP).unwrap().instances.push(retained);
+    world.advance(start_time() + Duration::from_secs(60));
+    let sim = Sim::start(world, halves()).await;
+    sim.replace().await;
+    let world = sim.region.world();
+    let calls = world.calls.iter().map(|call| call.operation.as_str());
+    let calls: Vec<_> = calls
+        .filter(|operation| {
+            ["UpdateContainerInstancesState", "TerminateInstanceInAutoScalingGroup"]
+                .contains(operation)
+        })
+        .collect();
+    assert_eq!(calls, ["UpdateContainerInstancesState", "TerminateInstanceInAutoScalingGroup"]);
+}

@@ -351,6 +351,7 @@ impl Scene<'_> {
         instance.lifecycle_state == LifecycleState::TerminatingRetained
             && instance.is_empty()
             && !instance.is_to_be_kept()
+            && self.inventory.hold_on(instance, self.now).is_none()
             && !group.tagged_keep
             && group.owner.is_none()
             && self.policy.groups.as_ref().is_none_or(|groups| groups.contains(name))
