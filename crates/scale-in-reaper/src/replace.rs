@@ -19,6 +19,7 @@ use ebb_planner::{Instance, Inventory, Plan, TaskKind, group_may_shrink};
 use jiff::Timestamp;
 use tracing::{info, warn};
 
+use crate::act::postpone_batch;
 use crate::follow_up::{outcome, outcome_kind};
 use crate::observe::{Candidates, Groups};
 use crate::sweep::{FUNCTION, Sweep};
@@ -336,11 +337,13 @@ impl Sweep<'_> {
             steps_after_drain(&plan, &inventory.groups, &holding, &draining, groups.zones());
         let instances: Vec<_> = going.iter().map(|&index| work.instance(index)).collect();
         let mut done = BTreeMap::new();
-        for batch in instances.chunks(Ecs::SET_DRAINING_MAX) {
-            let removed = if self.has_time() {
-                self.remove_batch(work.cluster, batch, &steps).await
-            } else {
-                Vec::new()
+        for (number, batch) in instances.chunks(Ecs::SET_DRAINING_MAX).enumerate() {
+            // The first one follows upon a look at all of the cluster.
+            let held = if number == 0 { None } else { self.held_meanwhile(work.cluster).await };
+            let removed = match held {
+                Some(why) => postpone_batch(batch, &why),
+                None if self.has_time() => self.remove_batch(work.cluster, batch, &steps).await,
+                None => Vec::new(),
             };
             done.extend(removed.into_iter().map(|outcome| (outcome.instance_id.clone(), outcome)));
         }
