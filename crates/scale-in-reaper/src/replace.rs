@@ -181,8 +181,21 @@ impl Sweep<'_> {
         let Some(desired_capacity) = *desired_capacity else {
             return self.note_raised(work, &raised, "its group was raised for it".to_owned()).await;
         };
-        if let Err(error) = self.set_capacity(&group, desired_capacity).await {
-            return failed(error);
+        // Whoever has set the capacity since the sweep looked, an operator or a scaling policy, is not
+        // to be overwritten.
+        let decided_by = work.inventory.groups.get(&group).map(|group| group.desired_capacity);
+        match self.capacity(&group).await {
+            // Another sweep has raised it by the same claims.
+            Ok(capacity) if capacity == desired_capacity => {}
+            Ok(capacity) if Some(capacity) != decided_by => {
+                return self.withdraw(work, &group, steps, capacity).await;
+            }
+            Ok(_) => {
+                if let Err(error) = self.set_capacity(&group, desired_capacity).await {
+                    return failed(error);
+                }
+            }
+            Err(error) => return failed(error),
         }
         let max_size = members.get(&group).map_or(0, |members| members.max_size);
         info!(
@@ -193,6 +206,30 @@ impl Sweep<'_> {
         let why =
             format!("group {group} is raised to {desired_capacity}; its replacement is launched");
         self.note_raised(work, &raised, why).await
+    }
+
+    async fn capacity(&self, group: &GroupName) -> Result<i64, AwsError> {
+        Ok(self.clients.auto_scaling.group(group).await?.group.desired_capacity)
+    }
+
+    /// Takes the claims back that this sweep made, as it raises nothing for them.
+    async fn withdraw(
+        &self,
+        work: &Work<'_>,
+        group: &GroupName,
+        steps: &[(usize, Step)],
+        capacity: i64,
+    ) -> Done {
+        let instances = steps.iter().map(|(index, _)| work.instance(*index));
+        // What was claimed before may have raised the group then.
+        let new = instances.filter(|instance| Claim::among(&instance.attributes).is_none());
+        let arns: Vec<_> = new.map(|instance| instance.arn.clone()).collect();
+        let ecs = &self.clients.ecs;
+        if let Err(error) = ecs.delete_attribute(work.cluster, REPLACING_ATTRIBUTE, &arns).await {
+            return failed(error);
+        }
+        let why = format!("the desired capacity of group {group} was set to {capacity} meanwhile");
+        (OutcomeKind::NotReplaced, why)
     }
 
     async fn note_raised(&self, work: &Work<'_>, raised: &[(usize, Claim)], why: String) -> Done {
@@ -209,8 +246,7 @@ impl Sweep<'_> {
         let Err(error) = auto_scaling.set_desired_capacity(group, desired_capacity).await else {
             return Ok(());
         };
-        let described = auto_scaling.group(group).await?;
-        if described.group.desired_capacity == capacity { Ok(()) } else { Err(error) }
+        if self.capacity(group).await? == capacity { Ok(()) } else { Err(error) }
     }
 
     /// Makes a group as large as before it was raised, and notes what was not replaced.

@@ -11,7 +11,7 @@ use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_region::fault::{Fault, Faults};
 use ebb_region::world::autoscaling::{Instance, LifecycleState};
 use ebb_region::world::ec2::ScheduledEvent;
-use ebb_region::world::ecs::{CapacityProvider, NewInstance, ServiceKind, TaskSpec};
+use ebb_region::world::ecs::{CapacityProvider, Deployments, NewInstance, ServiceKind, TaskSpec};
 use ebb_region::world::{Happening, REGION, World};
 use serde_json::json;
 use tokio::time::sleep;
@@ -44,6 +44,23 @@ impl Sim {
     async fn replace(&self) -> ClusterReport {
         let mut answer = self.invoke(&json!({"mode": "replace"})).await.unwrap();
         answer.clusters.remove(0)
+    }
+
+    /// The same, and once its `nth` call of an operation is through something else happens.
+    async fn replace_while(
+        &self,
+        operation: &str,
+        nth: usize,
+        happens: impl FnOnce(&mut World),
+    ) -> ClusterReport {
+        let before = self.calls(operation);
+        let meanwhile = async {
+            while self.calls(operation) < before + nth {
+                sleep(Duration::from_millis(1)).await;
+            }
+            happens(&mut self.region.world());
+        };
+        tokio::join!(self.replace(), meanwhile).0
     }
 
     /// The same, killed once it has made this many calls. Says whether it came that far.
@@ -272,6 +289,42 @@ async fn an_instance_in_another_cluster_is_not_taken_for_one_that_never_joined()
 
     assert_eq!(kinds(&report)[&OutcomeKind::ReplacementFailed], 3, "{report:?}");
     assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), 0);
+}
+
+/// An operator, or cluster auto scaling, between the look at a group and the raise.
+#[tokio::test(start_paused = true)]
+async fn who_raises_a_group_in_the_meantime_is_not_overwritten() {
+    let sim = Sim::start(outdated(), halves()).await;
+    let report = sim
+        .replace_while("PutAttributes", 1, |world| {
+            world.set_desired_capacity(GROUP, 12).unwrap();
+        })
+        .await;
+    assert_eq!(kinds(&report), [(OutcomeKind::NotReplaced, 6)].into(), "{report:?}");
+    assert!(details(&report)[0].contains("was set to 12 meanwhile"), "{report:?}");
+    assert_eq!((sim.desired(), sim.claims()), (12, 0));
+    sim.until_next().await;
+    sim.assert_none_is_missing(12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_replaced_in_a_cluster_whose_deployment_fails() {
+    // Before anything is begun, and once its replacements are there.
+    for sweeps_before in [0, 1] {
+        let sim = Sim::start(outdated(), halves()).await;
+        for _ in 0..sweeps_before {
+            sim.replace().await;
+            sim.until_next().await;
+        }
+        let desired = sim.desired();
+        {
+            let mut world = sim.region.world();
+            let cluster = world.clusters.get_mut(CLUSTER).unwrap();
+            cluster.services.get_mut("web").unwrap().deployments = Deployments::Failing;
+        }
+        sim.replace().await;
+        assert_eq!((sim.desired(), sim.draining().len()), (desired, 0));
+    }
 }
 
 #[tokio::test(start_paused = true)]
