@@ -481,7 +481,7 @@ fn would(step: &Step) -> Done {
         }
         Step::Drain { .. } => (OutcomeKind::WouldReplace, "its replacement is there".to_owned()),
         Step::GiveBack { why, .. } | Step::Fail(why) => (OutcomeKind::Replacing, why.clone()),
-        Step::Forget => (OutcomeKind::NotReplaced, "it was not replaced a day ago".to_owned()),
+        Step::Forget => (OutcomeKind::NotReplaced, "it is not being replaced any more".to_owned()),
         Step::TerminateRetained => (OutcomeKind::WouldReplace, "it would be terminated".to_owned()),
     }
 }

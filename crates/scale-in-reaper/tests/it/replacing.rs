@@ -327,6 +327,43 @@ async fn nothing_is_replaced_in_a_cluster_whose_deployment_fails() {
     }
 }
 
+/// Somebody holds the group while its replacements are given up, or would let others go.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_somebody_holds_is_left_as_it_is() {
+    for launches_join in [true, false] {
+        let mut world = outdated();
+        world.groups.get_mut(GROUP).unwrap().launches_join = launches_join;
+        let sim = Sim::start(world, halves()).await;
+        sim.replace().await;
+        sim.until_next().await;
+        let tag = ("ebb:hold-until".to_owned(), "forever".to_owned());
+        sim.region.world().groups.get_mut(GROUP).unwrap().tags.extend([tag]);
+        for _ in 0..6 {
+            let report = sim.replace().await;
+            assert_eq!(kinds(&report)[&OutcomeKind::Replacing], 3, "{report:?}");
+            assert!(details(&report)[0].contains("held"), "{report:?}");
+            sim.until_next().await;
+        }
+        assert_eq!((sim.desired(), sim.claims(), sim.draining().len()), (9, 3, 0));
+        assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_cannot_be_read_raises_nothing_once_more() {
+    let sim = Sim::start(outdated(), halves()).await;
+    let value = "claimed v2 2025-03-04T05:06:07Z";
+    {
+        let mut world = sim.region.world();
+        let id = world.container_instance(&instance_id(1)).unwrap().1.id.clone();
+        world.put_attribute(CLUSTER, &id, REPLACING_ATTRIBUTE, value);
+    }
+    let report = sim.replace().await;
+    assert_eq!(kinds(&report), [(OutcomeKind::NotReplaced, 6)].into(), "{report:?}");
+    assert!(details(&report)[0].contains("ebb.replacing"), "{report:?}");
+    assert_eq!(sim.desired(), 6);
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_sweeps_at_once_raise_a_group_once() {
     let sim = Sim::start(outdated(), halves()).await;

@@ -24,7 +24,7 @@ use crate::ecs::ContainerInstanceStatus;
 use crate::ids::{GroupName, InstanceId};
 use crate::mark::Mark;
 use crate::reaper::budgets::Allowance;
-use crate::reaper::replace::claim::Claim;
+use crate::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
 use crate::reaper::replace::outdated::Why;
 use crate::reaper::replace::room::{Drainable, Room};
 use crate::words;
@@ -182,10 +182,14 @@ pub fn decide(scene: &Scene<'_>) -> Decision {
     let (mut under_way, mut beginning) = (Vec::new(), Vec::new());
     let (mut on_their_way, mut draining) = (0, 0);
     for (index, instance) in scene.inventory.instances.iter().enumerate() {
-        on_their_way += usize::from(instance.is_draining() || is_claimed(instance));
+        let is_claimed = is_claimed(instance) && instance.is_in_service();
+        on_their_way += usize::from(instance.is_draining() || is_claimed);
         draining += usize::from(instance.is_draining());
         if scene.is_retained_with_nothing_left(instance) && scene.may_begin {
             steps.insert(index, Step::TerminateRetained);
+        } else if instance.group.is_none() && Claim::among(&instance.attributes).is_some() {
+            // It was detached, or its group is gone: nothing is raised for it any more.
+            steps.insert(index, Step::Forget);
         }
     }
     let mut budget = scene.allowance.instances.saturating_sub(on_their_way);
@@ -390,12 +394,33 @@ impl<'a> GroupView<'a> {
 
     /// Goes on with what was begun. Returns what may have its replacement.
     fn go_on(self, steps: &mut BTreeMap<usize, Step>) -> Option<Replaced<'a>> {
+        // 0. What somebody holds, or others size by now, stays as it is.
+        if let Some(hold) = self.scene.inventory.group_hold(self.name, self.scene.now) {
+            let held = self.open.iter().map(|(index, _)| (*index, Step::Wait(hold.to_string())));
+            steps.extend(held);
+            return None;
+        }
+        if let Some(why) = self.not_to_be_changed() {
+            for &(index, claim) in &self.open {
+                let step = if self.is_over(claim) {
+                    Step::Fail(why.clone())
+                } else {
+                    Step::Wait(why.clone())
+                };
+                steps.insert(index, step);
+            }
+            return None;
+        }
         // 1. Whether the raise took effect nobody noted.
         if let Some(wanted) = self.raised_capacity() {
             let wanted = wanted.min(self.members.max_size);
             let desired_capacity = (self.group.desired_capacity < wanted).then_some(wanted);
             for &(index, claim) in &self.open {
+                let is_over = self.is_over(claim) && desired_capacity.is_some();
                 let step = match claim {
+                    Claim::Raising { .. } if is_over => {
+                        Step::Fail("its group could not be raised".to_owned())
+                    }
                     Claim::Raising { .. } => Step::Raise { claim, desired_capacity },
                     Claim::Raised { .. } | Claim::Returning { .. } | Claim::Failed { .. } => {
                         Step::Wait("its group is being raised".to_owned())
@@ -434,6 +459,29 @@ impl<'a> GroupView<'a> {
             return None;
         }
         Some(Replaced { view: self, order, number, claimed })
+    }
+
+    /// Why the group is not the reaper's to change, if so.
+    fn not_to_be_changed(&self) -> Option<String> {
+        let Self { scene, name, group, .. } = self;
+        if group.managed_scaling.is_some() {
+            Some(format!("the capacity provider of group {name} decides its size"))
+        } else if let Some(why) = &group.unavailable {
+            Some(format!("group {name} cannot be changed now: {why}"))
+        } else if let Some(owner) = &group.owner {
+            Some(format!("group {name} is {owner}'s"))
+        } else if group.tagged_keep {
+            Some(format!("group {name} is to be kept as it is"))
+        } else if scene.policy.groups.as_ref().is_some_and(|groups| !groups.contains(*name)) {
+            Some(format!("group {name} is none of those that may shrink"))
+        } else {
+            None
+        }
+    }
+
+    /// Whether its group was raised for it for long enough. What is too many then is for later sweeps.
+    fn is_over(&self, claim: Claim) -> bool {
+        self.scene.now.duration_since(claim.since()) >= RAISED_AT_MOST
     }
 
     /// Raises the group once more for the first of what is claimed.
@@ -621,11 +669,20 @@ impl<'a> GroupView<'a> {
     /// Why nothing of the group can be begun just now, if so.
     fn not_at_rest(&self) -> Option<String> {
         let Self { name, group, members, .. } = self;
-        if group.managed_scaling.is_some() {
-            return Some(format!("the capacity provider of group {name} decides its size"));
+        if let Some(why) = self.not_to_be_changed() {
+            return Some(why);
         }
-        if let Some(why) = &group.unavailable {
-            return Some(format!("group {name} cannot be changed now: {why}"));
+        // Of another version of Ebb, perhaps: whether the group is raised for it nobody knows.
+        let mut instances = self.in_service.iter().map(|&index| self.scene.instance(index));
+        if let Some(instance) = instances.find(|instance| {
+            instance.attributes.contains_key(REPLACING_ATTRIBUTE)
+                && Claim::among(&instance.attributes).is_none()
+        }) {
+            let id = &instance.instance_id;
+            return Some(format!(
+                "the attribute {REPLACING_ATTRIBUTE} of {id} cannot be read: remove it, unless \
+                 something replaces it"
+            ));
         }
         let counting = members.members.iter().filter(|member| member.counts());
         let size: i64 = counting.clone().map(|member| member.weight.max(1)).sum();
