@@ -63,6 +63,14 @@ impl Sim {
         tokio::join!(self.replace(), meanwhile).0
     }
 
+    /// The instances of the group that were launched for replacements.
+    fn launched(&self) -> Vec<String> {
+        let world = self.region.world();
+        let launched = world.groups[GROUP].instances.iter();
+        let launched = launched.filter(|instance| instance.launched_at.is_some());
+        launched.map(|instance| instance.instance_id.clone()).collect()
+    }
+
     /// The same, killed once it has made this many calls. Says whether it came that far.
     async fn replace_killed_after(&self, calls: usize) -> bool {
         let begun = self.region.world().calls.len();
@@ -240,7 +248,10 @@ async fn what_never_joins_is_taken_back_and_nothing_more_is_begun_for_a_day() {
     assert_eq!(kinds(&report)[&OutcomeKind::ReplacementFailed], 3, "{report:?}");
     assert!(details(&report)[0].contains("no replacement has joined the cluster"), "{report:?}");
     let subject = sim.region.world().published.last().unwrap().subject.clone();
-    assert_eq!(subject.as_deref(), Some("Ebb's sweep of container instances: 3 failed"));
+    assert_eq!(
+        subject.as_deref(),
+        Some("Ebb's sweep of container instances: 3 failed, in cluster shop")
+    );
     sim.until_next().await;
     assert_eq!((sim.versions(), sim.desired()), ([(Some(1), 6)].into(), 6));
     sim.assert_at_rest();
@@ -289,6 +300,73 @@ async fn an_instance_in_another_cluster_is_not_taken_for_one_that_never_joined()
 
     assert_eq!(kinds(&report)[&OutcomeKind::ReplacementFailed], 3, "{report:?}");
     assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), 0);
+}
+
+/// The new version of the launch template joins another cluster, and `ECS_CLUSTERS` names only one:
+/// the role may neither list the clusters nor read that one.
+#[tokio::test(start_paused = true)]
+async fn what_joined_a_cluster_that_may_not_be_read_is_never_terminated() {
+    let mut world = outdated();
+    world.groups.get_mut(GROUP).unwrap().launches_join = false;
+    let settings = ReaperSettings { clusters: Some(vec![Cluster::new(CLUSTER)]), ..halves() };
+    let sim = Sim::start(world, settings).await;
+    sim.region.world().faults.plan("ListClusters", Fault::Denied, 10_000);
+    sim.replace().await;
+    sim.until_next().await;
+    let launched = sim.launched();
+    for instance_id in &launched {
+        sim.region.world().add_instance("other", NewInstance::new(instance_id));
+    }
+    let report = sim.replace().await;
+
+    assert_eq!(kinds(&report)[&OutcomeKind::ReplacementFailed], 3, "{report:?}");
+    let stay = "3 instances of these stay: a cluster may have them: failed to list the clusters";
+    assert!(details(&report)[0].contains(stay), "{report:?}");
+    assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), 0);
+    for _ in 0..4 {
+        sim.until_next().await;
+        sim.replace().await;
+        sim.sweep().await;
+        assert_eq!(sim.launched(), launched);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_joins_while_a_sweep_gives_it_up_is_not_terminated() {
+    let mut world = outdated();
+    world.groups.get_mut(GROUP).unwrap().launches_join = false;
+    let sim = Sim::start(world, halves()).await;
+    sim.replace().await;
+    sim.until_next().await;
+    let launched = sim.launched();
+    let report = sim
+        .replace_while("TerminateInstanceInAutoScalingGroup", 1, |world| {
+            for instance_id in &launched {
+                world.add_instance(CLUSTER, NewInstance::new(instance_id));
+            }
+        })
+        .await;
+    assert_eq!(kinds(&report)[&OutcomeKind::ReplacementFailed], 3, "{report:?}");
+    assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_launched_of_it_goes_and_what_was_not_is_not_launched_later() {
+    let mut world = outdated();
+    world.groups.get_mut(GROUP).unwrap().launches_join = false;
+    let sim = Sim::start(world, halves()).await;
+    sim.replace().await;
+    {
+        let mut world = sim.region.world();
+        let group = world.groups.get_mut(GROUP).unwrap();
+        group.ec2_has_capacity = false;
+        group.instances.truncate(7);
+    }
+    sim.until_next().await;
+    let report = sim.replace().await;
+    assert_eq!(kinds(&report)[&OutcomeKind::ReplacementFailed], 3, "{report:?}");
+    sim.until_next().await;
+    assert_eq!((sim.versions(), sim.desired()), ([(Some(1), 6)].into(), 6));
 }
 
 /// An operator, or cluster auto scaling, between the look at a group and the raise.

@@ -5,8 +5,8 @@
 //! 2. As many go as have their replacement: by what the group's usable instances count for, and by
 //!    the room for their tasks. Old ones go before younger ones, and none that would leave the
 //!    group's zones more uneven than they are.
-//! 3. Where no replacement has joined in time, the group becomes as large as before, and nothing of
-//!    it is replaced for a day.
+//! 3. Where no replacement has joined in time, the group becomes as large as before, as far as that
+//!    is safe ([`super::give_back`]), and nothing of it is replaced for a day.
 //! 4. Only a group at rest is raised, for as many as the budget and its maximum allow, and only if
 //!    their tasks would have room on such instances.
 //!
@@ -25,13 +25,11 @@ use crate::ids::{GroupName, InstanceId};
 use crate::mark::Mark;
 use crate::reaper::budgets::Allowance;
 use crate::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
+use crate::reaper::replace::give_back::{JOINS_WITHIN, RaisedGroup};
+use crate::reaper::replace::members::{GroupMember, GroupMembers};
 use crate::reaper::replace::outdated::Why;
 use crate::reaper::replace::room::{Drainable, Room};
 use crate::words;
-
-/// For how long a replacement may take to launch, boot and register, before it is given up: some
-/// minutes as a rule, a quarter of an hour with Windows. The next sweep after that acts on it.
-pub const JOINS_WITHIN: SignedDuration = SignedDuration::from_mins(20);
 
 /// For how long a group is raised at most while an instance boots, waits for a launch hook, or has
 /// joined without enough room for the tasks.
@@ -40,42 +38,6 @@ pub const RAISED_AT_MOST: SignedDuration = SignedDuration::from_hours(2);
 /// For how long nothing of a group is replaced after a replacement failed: what was wrong with one
 /// is likely wrong with the next.
 pub const HALTED_FOR: SignedDuration = SignedDuration::from_hours(24);
-
-/// What Auto Scaling says of a group beyond what a plan needs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct GroupMembers {
-    /// `MaxSize`.
-    pub max_size: i64,
-    /// The Availability Zones that it is enabled in.
-    pub zones: Vec<String>,
-    /// Its instances.
-    pub members: Vec<GroupMember>,
-}
-
-/// An instance of a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupMember {
-    /// Its id.
-    pub instance_id: InstanceId,
-    /// Where it stands.
-    pub lifecycle_state: LifecycleState,
-    /// What it counts for.
-    pub weight: i64,
-    /// Its Availability Zone.
-    pub zone: String,
-}
-
-impl GroupMember {
-    /// Whether it is launched and not in service yet.
-    fn is_pending(&self) -> bool {
-        self.lifecycle_state.as_str().starts_with("Pending")
-    }
-
-    /// Whether it counts into the desired capacity.
-    fn counts(&self) -> bool {
-        self.is_pending() || self.lifecycle_state == LifecycleState::InService
-    }
-}
 
 /// All that a decision is made by.
 #[derive(Debug, Clone, Copy)]
@@ -119,12 +81,12 @@ pub enum Step {
     },
     /// Make its group as large as before, and note that it failed. All of one group at once.
     GiveBack {
-        /// The group's instances that are not in the cluster: those that are in none are terminated.
-        never_joined: Vec<InstanceId>,
-        /// How many of these at most.
-        number: usize,
-        /// The desired capacity to set for what was never launched, if anything.
-        desired_capacity: Option<i64>,
+        /// The group's instances that are not in the cluster.
+        unregistered: Vec<InstanceId>,
+        /// By how much it was raised for all of these.
+        raised_by: i64,
+        /// When it was raised for the first of these.
+        raised_at: Timestamp,
         /// Why.
         why: String,
     },
@@ -570,37 +532,35 @@ impl<'a> GroupView<'a> {
     fn give_back(&self, claimed: &[usize], steps: &mut BTreeMap<usize, Step>) {
         let registered: BTreeSet<_> =
             self.scene.inventory.instances.iter().map(|instance| &instance.instance_id).collect();
-        let counting = self.members.members.iter().filter(|member| member.counts());
-        let size: i64 = counting.clone().map(|member| member.weight.max(1)).sum();
-        let never_joined: Vec<_> = counting
-            .filter(|member| !registered.contains(&member.instance_id))
+        let members = self.members.members.iter().filter(|member| member.counts());
+        let unregistered: Vec<_> = members
             .map(|member| member.instance_id.clone())
+            .filter(|id| !registered.contains(id))
             .collect();
-        let raised_by: i64 = claimed.iter().map(|&index| self.scene.weight(index)).sum();
-        let unlaunched = self.group.desired_capacity.saturating_sub(size).clamp(0, raised_by);
-        let desired_capacity =
-            Some((self.group.desired_capacity - unlaunched).max(self.group.min_size))
-                .filter(|capacity| *capacity < self.group.desired_capacity);
-        let why = if unlaunched > 0 {
+        let since = claimed.iter().filter_map(|&index| self.scene.claim(index)).map(Claim::since);
+        let raised_at = since.min().unwrap_or(self.scene.now);
+        let raised = RaisedGroup {
+            desired_capacity: self.group.desired_capacity,
+            min_size: self.group.min_size,
+            members: &self.members.members,
+            raised_by: claimed.iter().map(|&index| self.scene.weight(index)).sum(),
+        };
+        let why = if raised.unlaunched() > 0 {
             "EC2 launched no replacement".to_owned()
-        } else if never_joined.is_empty() {
+        } else if unregistered.is_empty() {
             "no replacement is usable: ACTIVE, with its agent connected".to_owned()
         } else {
-            format!(
-                "no replacement has joined the cluster: {} of its group in none",
-                words::count(never_joined.len(), "instance")
-            )
+            let number = words::count(unregistered.len(), "instance");
+            format!("no replacement has joined the cluster: {number} of its group not in it")
         };
         for &index in claimed {
-            steps.insert(
-                index,
-                Step::GiveBack {
-                    never_joined: never_joined.clone(),
-                    number: claimed.len(),
-                    desired_capacity,
-                    why: why.clone(),
-                },
-            );
+            let step = Step::GiveBack {
+                unregistered: unregistered.clone(),
+                raised_by: raised.raised_by,
+                raised_at,
+                why: why.clone(),
+            };
+            steps.insert(index, step);
         }
     }
 

@@ -14,9 +14,8 @@ use crate::ids::InstanceId;
 use crate::mark::{DRAINED_BY, Mark};
 use crate::reaper::budgets::Allowance;
 use crate::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
-use crate::reaper::replace::decide::{
-    Decision, GroupMember, GroupMembers, Scene, Step, decide, without_raised_groups,
-};
+use crate::reaper::replace::decide::{Decision, Scene, Step, decide, without_raised_groups};
+use crate::reaper::replace::members::{GroupMember, GroupMembers};
 use crate::reaper::replace::outdated::Why;
 use crate::reaper::testing::{NOW, group_name, id, instance, inventory, seconds_ago, task};
 
@@ -146,6 +145,7 @@ impl World {
             lifecycle_state: LifecycleState::InService,
             weight: 1,
             zone: zone(given.zone),
+            protected_from_scale_in: false,
         });
         let strangers = self.strangers.iter().zip(100..).map(|(in_service, number)| GroupMember {
             instance_id: id(number),
@@ -156,6 +156,7 @@ impl World {
             },
             weight: 1,
             zone: zone(0),
+            protected_from_scale_in: false,
         });
         GroupMembers {
             max_size: self.max,
@@ -342,14 +343,12 @@ proptest! {
     #[test]
     fn what_is_given_back_was_never_there(world in world()) {
         for step in world.decide().steps.values() {
-            let Step::GiveBack { never_joined, desired_capacity, .. } = step else { continue };
+            let Step::GiveBack { unregistered, raised_by, .. } = step else { continue };
             let strangers: Vec<InstanceId> =
                 (100..).take(world.strangers.len()).map(id).collect();
-            prop_assert_eq!(never_joined, &strangers);
-            let size = i64::try_from(world.instances.len() + world.strangers.len()).unwrap();
-            if let Some(capacity) = *desired_capacity {
-                prop_assert!(capacity >= size.max(world.min) && capacity < world.desired);
-            }
+            prop_assert_eq!(unregistered, &strangers);
+            let claimed = world.count(|index| world.instances[index].claim.is_some_and(Claim::is_open));
+            prop_assert!(*raised_by <= i64::try_from(claimed).unwrap());
         }
     }
 
