@@ -158,8 +158,9 @@ impl SpotDrainer {
         // The claim comes before the raise: another invocation that reads it leaves the count to
         // this one, so that two deliveries do not both raise the group.
         self.write_claims(to_count, &raise.to_claim).await?;
-        if let Some(desired_capacity) = raise.desired_capacity {
-            self.set_desired_capacity(group, desired_capacity).await?;
+        if let Some(desired_capacity) = raise.desired_capacity
+            && self.set_desired_capacity(group, desired_capacity).await?
+        {
             info!(
                 asg.name = %group,
                 asg.desired_capacity = desired_capacity,
@@ -184,19 +185,24 @@ impl SpotDrainer {
         Ok(raise.busy.into_iter().collect())
     }
 
-    /// Sets the desired capacity once. If that fails, a look tells whether it took effect: the next
-    /// round would raise the group a second time.
+    /// Sets the desired capacity once, unless the group is as large by now. If that fails, a look tells
+    /// whether it took effect: the next round would raise the group a second time.
     async fn set_desired_capacity(
         &self,
         group: &GroupName,
         desired_capacity: i32,
-    ) -> Result<(), AwsError> {
+    ) -> Result<bool, AwsError> {
         let auto_scaling = &self.clients.auto_scaling;
+        // An operator or a scaling policy may have raised it since it was read. Set to less, it would
+        // terminate instances by itself, with their tasks.
+        if auto_scaling.fallback_group(group).await?.desired_capacity >= desired_capacity {
+            return Ok(false);
+        }
         let Err(error) = auto_scaling.set_desired_capacity(group, desired_capacity).await else {
-            return Ok(());
+            return Ok(true);
         };
         let size = auto_scaling.fallback_group(group).await?;
-        if size.desired_capacity == desired_capacity { Ok(()) } else { Err(error) }
+        if size.desired_capacity == desired_capacity { Ok(true) } else { Err(error) }
     }
 
     async fn write_claims(
