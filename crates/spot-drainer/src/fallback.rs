@@ -84,18 +84,37 @@ impl SpotDrainer {
         // Read before the claims: a delivery that reads a capacity which another one has raised
         // already then also finds the claim that was written before it, and does not raise it a
         // second time.
-        let mut described = self.clients.auto_scaling.fallback_group(name).await?;
-        if fallback.spot_group.is_some() && described.mark.is_none() {
-            self.mark_raised(name, &described).await;
+        let described = self.clients.auto_scaling.fallback_group(name).await?;
+        let mark = described.mark_to_be_raised().filter(|_| fallback.spot_group.is_some());
+        if let Some(mark) = mark.filter(|_| described.mark.is_none()) {
+            self.mark_raised(name, mark).await;
         }
-        if may_launch(&described) {
-            ids = self.launch_in(name, &described, ids, work).await;
-            if ids.is_empty() {
-                return Ok(());
-            }
-            // What was launched has changed it.
-            described = self.clients.auto_scaling.fallback_group(name).await?;
+        let counted = self.raise_by(name, &described, ids, work, clock).await;
+        // A sweep that has found the group as it was may have removed the tag meanwhile.
+        if let Some(mark) = mark.filter(|_| described.mark.is_some()) {
+            self.mark_raised(name, mark).await;
         }
+        counted
+    }
+
+    /// Raises a group by what Auto Scaling launches at once, or else by claims.
+    async fn raise_by(
+        &self,
+        name: &GroupName,
+        described: &FallbackGroup,
+        ids: BTreeSet<InstanceId>,
+        work: &mut Work,
+        clock: Clock,
+    ) -> Result<(), AwsError> {
+        if !may_launch(described) {
+            return self.count_by_claims(name, described, &ids, work, clock).await;
+        }
+        let ids = self.launch_in(name, described, ids, work).await;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        // What was launched has changed it.
+        let described = self.clients.auto_scaling.fallback_group(name).await?;
         self.count_by_claims(name, &described, &ids, work, clock).await
     }
 
