@@ -93,6 +93,35 @@ impl Ec2 {
         Ok(instances)
     }
 
+    /// When instances were launched, or started since. What EC2 does not know, or not any more, is
+    /// left out.
+    ///
+    /// # Errors
+    /// If a call fails, or an answer does not say of each when.
+    pub async fn launch_times(
+        &self,
+        instances: &[InstanceId],
+    ) -> Result<BTreeMap<InstanceId, Timestamp>, AwsError> {
+        let mut times = BTreeMap::new();
+        for batch in instances.chunks(FILTER_VALUES_MAX) {
+            let operation = format!("describe when {} instances were launched", batch.len());
+            let call = Operation::builder().operation_name("DescribeInstances");
+            let ids: Vec<_> = batch.iter().map(ToString::to_string).collect();
+            // By a filter: asked for by its id, one that is gone would fail the call.
+            let form =
+                filtered("DescribeInstances", "instance-id", &ids.iter().collect::<Vec<_>>());
+            let document = self.invoke(call, &operation, form).await?;
+            let ids = instance_ids(&document, &operation)?;
+            let launched = texts(&document, "launchTime");
+            let launched: Vec<_> = launched.iter().map_while(|time| time.parse().ok()).collect();
+            if launched.len() != ids.len() {
+                return Err(AwsError::unusable_answer(&operation, "an instance has no time"));
+            }
+            times.extend(ids.into_iter().zip(launched));
+        }
+        Ok(times)
+    }
+
     /// What an hour of a Linux Spot Instance costs at a time, by instance type and Availability
     /// Zone, in millionths of a dollar. What is not sold as Spot is left out. For 200 types at most.
     ///

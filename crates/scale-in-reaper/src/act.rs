@@ -114,7 +114,7 @@ impl Sweep<'_> {
 
     /// Why the rest of a plan is not begun, if somebody holds the cluster by now: whoever wants a
     /// sweep to stop need not wait for its end. It costs a call for each batch but the first.
-    async fn held_meanwhile(&self, cluster: &Cluster) -> Option<String> {
+    pub(crate) async fn held_meanwhile(&self, cluster: &Cluster) -> Option<String> {
         match self.clients.ecs.cluster(cluster).await {
             Ok(description) => {
                 let scope = HoldScope::Cluster(cluster.name().to_owned());
@@ -270,7 +270,7 @@ impl Sweep<'_> {
     }
 }
 
-fn postpone_batch(batch: &[&Instance], why: &str) -> Vec<RemovalOutcome> {
+pub(crate) fn postpone_batch(batch: &[&Instance], why: &str) -> Vec<RemovalOutcome> {
     let ids = batch.iter().map(|instance| &instance.instance_id);
     ids.map(|id| outcome(id, OutcomeKind::Postponed, why.to_owned())).collect()
 }

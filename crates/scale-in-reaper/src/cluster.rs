@@ -50,6 +50,7 @@ pub(crate) async fn sweep_cluster(
     keep_groups_balanced(inventory, &mut decided, groups.zones());
     let could_go = sweep.could_go(inventory, now);
     let held = sweep.held_back(inventory, &observation.failing, &decided, now);
+    let is_halted = sweep.halted(inventory, &observation.failing, &decided, now).is_some();
     let planned = hold_back(planned, inventory, &held, &sweep.policy, now);
 
     // Who asks for a plan while sweeps act leaves nothing behind: the next one goes on.
@@ -71,9 +72,9 @@ pub(crate) async fn sweep_cluster(
     };
     sweep.note_low(inventory, &could_go, &plan, now).await;
     let begins = sweep.purpose == Purpose::Replace;
-    // While load comes back nothing of it goes, whether it is replaced or not; nor while somebody
-    // holds the cluster.
-    let may_replace = !load_is_back && inventory.hold(now).is_none();
+    // While load comes back nothing of it goes, whether it is replaced or not; nor while the cluster
+    // is in trouble, or somebody holds it.
+    let may_replace = !load_is_back && !is_halted && inventory.hold(now).is_none();
     let replacements = if may_replace && (begins || is_under_way(inventory)) {
         let names = inventory.groups.keys();
         let names = names.filter(|name| inventory.group_hold(name, now).is_none());

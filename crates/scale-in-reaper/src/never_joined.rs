@@ -46,15 +46,14 @@ impl Sweep<'_> {
 
     /// Which of the instances are in another cluster of the Region than the `swept` ones; `None` if
     /// asking them all takes too long.
-    pub(crate) async fn registered_elsewhere(
+    async fn registered_elsewhere(
         &self,
         instance_ids: &BTreeSet<InstanceId>,
         swept: &BTreeSet<String>,
         clusters: &[Cluster],
     ) -> Result<Option<BTreeSet<InstanceId>>, AwsError> {
-        let mut found = BTreeSet::new();
         if instance_ids.is_empty() {
-            return Ok(Some(found));
+            return Ok(Some(BTreeSet::new()));
         }
         let mut unswept = match self.settings.clusters {
             // They are not all that there are.
@@ -62,11 +61,21 @@ impl Sweep<'_> {
             None => clusters.to_vec(),
         };
         unswept.retain(|cluster| !swept.contains(cluster.name()));
+        self.registered_in(instance_ids, &unswept).await
+    }
+
+    /// Which of the instances are in one of the clusters; `None` if asking them all takes too long.
+    pub(crate) async fn registered_in(
+        &self,
+        instance_ids: &BTreeSet<InstanceId>,
+        clusters: &[Cluster],
+    ) -> Result<Option<BTreeSet<InstanceId>>, AwsError> {
+        let mut found = BTreeSet::new();
         let instance_ids: Vec<_> = instance_ids.iter().cloned().collect();
-        if unswept.len() * instance_ids.len().div_ceil(Ecs::FIND_IDS_MAX) > LOOK_UPS_MAX {
+        if clusters.len() * instance_ids.len().div_ceil(Ecs::FIND_IDS_MAX) > LOOK_UPS_MAX {
             return Ok(None);
         }
-        for cluster in &unswept {
+        for cluster in clusters {
             for batch in instance_ids.chunks(Ecs::FIND_IDS_MAX) {
                 if !self.has_time() {
                     return Ok(None);

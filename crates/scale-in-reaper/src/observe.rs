@@ -15,7 +15,7 @@ use ebb_core::reaper::managed_scaling::note_scale_out;
 use ebb_core::reaper::network_interfaces::{InstanceTypeInterfaces, add_network_interfaces};
 use ebb_core::reaper::owners::{is_managed_instance, owner};
 use ebb_core::reaper::reading::candidates_to_read;
-use ebb_core::reaper::replace::decide::{GroupMember, GroupMembers};
+use ebb_core::reaper::replace::members::{GroupMember, GroupMembers};
 use ebb_core::reaper::replace::outdated::{Evidence, TemplatesOf};
 use ebb_core::reaper::services::{ServiceDescription, TaskRequirements};
 use ebb_core::reaper::subnets::{SubnetZones, confine_to_subnets};
@@ -79,18 +79,7 @@ impl Groups {
     /// What Auto Scaling says of the groups of a cluster beyond what a plan needs.
     pub(crate) fn members_of(&self, inventory: &Inventory) -> BTreeMap<GroupName, GroupMembers> {
         let groups = self.0.iter().filter(|group| inventory.groups.contains_key(&group.name));
-        let members = groups.map(|group| {
-            let members = group.members.iter().map(|member| GroupMember {
-                instance_id: member.instance_id.clone(),
-                lifecycle_state: member.lifecycle_state.clone(),
-                weight: member.weight,
-                zone: member.zone.clone(),
-            });
-            let members = members.collect();
-            let (max_size, zones) = (group.max_size, group.zones.clone());
-            (group.name.clone(), GroupMembers { max_size, zones, members })
-        });
-        members.collect()
+        groups.map(|group| (group.name.clone(), members_of(group))).collect()
     }
 
     /// The instances that their groups say are in service.
@@ -524,6 +513,19 @@ pub(crate) fn group_of(description: &GroupDescription, cluster: &Cluster) -> Gro
     group.tagged_keep = is_kept(&description.tags);
     group.hold_until = hold_until(&description.tags).cloned();
     group
+}
+
+/// What Auto Scaling says of a group beyond what a plan needs.
+pub(crate) fn members_of(group: &GroupDescription) -> GroupMembers {
+    let members = group.members.iter().map(|member| GroupMember {
+        instance_id: member.instance_id.clone(),
+        lifecycle_state: member.lifecycle_state.clone(),
+        weight: member.weight,
+        zone: member.zone.clone(),
+        protected_from_scale_in: member.protected_from_scale_in,
+    });
+    let members = members.collect();
+    GroupMembers { max_size: group.max_size, zones: group.zones.clone(), members }
 }
 
 /// Whether the ARN of a group, or its name, names this group.

@@ -5,22 +5,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_aws::{AwsError, AwsErrorKind, Ecs, Problem, Termination};
+use ebb_aws::{AwsError, AwsErrorKind, DrainResult, Ecs, Problem, Termination};
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::reaper::budgets::DisruptionReason;
 use ebb_core::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
-use ebb_core::reaper::replace::decide::{Decision, GroupMembers, Scene, Step, decide};
+use ebb_core::reaper::replace::decide::{Decision, Scene, Step, decide};
+use ebb_core::reaper::replace::give_back::RaisedGroup;
+use ebb_core::reaper::replace::members::GroupMembers;
 use ebb_core::reaper::replace::outdated::{Evidence, Why};
 use ebb_core::reaper::request::Purpose;
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::termination::{groups_to_ask, steps_after_drain};
 use ebb_core::reaper::{OutcomeKind, Replacement};
-use ebb_planner::{Instance, Inventory, Plan, group_may_shrink};
+use ebb_core::words;
+use ebb_planner::{Instance, Inventory, Plan, TaskKind, group_may_shrink};
 use jiff::Timestamp;
 use tracing::{info, warn};
 
+use crate::act::postpone_batch;
 use crate::follow_up::{outcome, outcome_kind};
-use crate::observe::{Candidates, Groups};
+use crate::observe::{Candidates, Groups, members_of};
 use crate::sweep::{FUNCTION, Sweep};
 
 /// A cluster some of whose instances are to be replaced.
@@ -180,8 +184,21 @@ impl Sweep<'_> {
         let Some(desired_capacity) = *desired_capacity else {
             return self.note_raised(work, &raised, "its group was raised for it".to_owned()).await;
         };
-        if let Err(error) = self.set_capacity(&group, desired_capacity).await {
-            return failed(error);
+        // Whoever has set the capacity since the sweep looked, an operator or a scaling policy, is not
+        // to be overwritten.
+        let decided_by = work.inventory.groups.get(&group).map(|group| group.desired_capacity);
+        match self.capacity(&group).await {
+            // Another sweep has raised it by the same claims.
+            Ok(capacity) if capacity == desired_capacity => {}
+            Ok(capacity) if Some(capacity) != decided_by => {
+                return self.withdraw(work, &group, steps, capacity).await;
+            }
+            Ok(_) => {
+                if let Err(error) = self.set_capacity(&group, desired_capacity).await {
+                    return failed(error);
+                }
+            }
+            Err(error) => return failed(error),
         }
         let max_size = members.get(&group).map_or(0, |members| members.max_size);
         info!(
@@ -192,6 +209,30 @@ impl Sweep<'_> {
         let why =
             format!("group {group} is raised to {desired_capacity}; its replacement is launched");
         self.note_raised(work, &raised, why).await
+    }
+
+    async fn capacity(&self, group: &GroupName) -> Result<i64, AwsError> {
+        Ok(self.clients.auto_scaling.group(group).await?.group.desired_capacity)
+    }
+
+    /// Takes the claims back that this sweep made, as it raises nothing for them.
+    async fn withdraw(
+        &self,
+        work: &Work<'_>,
+        group: &GroupName,
+        steps: &[(usize, Step)],
+        capacity: i64,
+    ) -> Done {
+        let instances = steps.iter().map(|(index, _)| work.instance(*index));
+        // What was claimed before may have raised the group then.
+        let new = instances.filter(|instance| Claim::among(&instance.attributes).is_none());
+        let arns: Vec<_> = new.map(|instance| instance.arn.clone()).collect();
+        let ecs = &self.clients.ecs;
+        if let Err(error) = ecs.delete_attribute(work.cluster, REPLACING_ATTRIBUTE, &arns).await {
+            return failed(error);
+        }
+        let why = format!("the desired capacity of group {group} was set to {capacity} meanwhile");
+        (OutcomeKind::NotReplaced, why)
     }
 
     async fn note_raised(&self, work: &Work<'_>, raised: &[(usize, Claim)], why: String) -> Done {
@@ -208,8 +249,7 @@ impl Sweep<'_> {
         let Err(error) = auto_scaling.set_desired_capacity(group, desired_capacity).await else {
             return Ok(());
         };
-        let described = auto_scaling.group(group).await?;
-        if described.group.desired_capacity == capacity { Ok(()) } else { Err(error) }
+        if self.capacity(group).await? == capacity { Ok(()) } else { Err(error) }
     }
 
     /// Makes a group as large as before it was raised, and notes what was not replaced.
@@ -222,7 +262,7 @@ impl Sweep<'_> {
         let (Some(group), Some((_, first))) = (group, steps.first()) else {
             return (OutcomeKind::Failed, "it is in no group".to_owned());
         };
-        let Step::GiveBack { never_joined, number, desired_capacity, why } = first else {
+        let Step::GiveBack { unregistered, raised_by, raised_at, why } = first else {
             return would(first);
         };
         // From here on it is in no replacement's place any more, so that nothing of it is drained.
@@ -235,59 +275,85 @@ impl Sweep<'_> {
         if let Err(error) = self.claim(work, &returning).await {
             return failed(error);
         }
-        let in_none = match self.in_no_cluster(work.cluster, never_joined).await {
-            Ok(Some(in_none)) => in_none,
-            Ok(None) => {
-                let why = format!("{why}; whether other clusters have them is not known");
-                return (OutcomeKind::Replacing, why);
-            }
+        // A fresh look, so that only what was never launched by now is taken back.
+        let described = match self.clients.auto_scaling.group(&group).await {
+            Ok(described) => described,
             Err(error) => return failed(error),
         };
-        for id in in_none.iter().take(*number) {
-            match self.clients.auto_scaling.terminate(id).await {
+        let GroupMembers { members, .. } = members_of(&described);
+        let raised = RaisedGroup {
+            desired_capacity: described.group.desired_capacity,
+            min_size: described.group.min_size,
+            members: &members,
+            raised_by: *raised_by,
+        };
+        if let Some(desired_capacity) = raised.lowered()
+            && let Err(error) = self.set_capacity(&group, desired_capacity).await
+        {
+            return failed(error);
+        }
+        let gone = self.terminate_unregistered(&raised, unregistered, *raised_at).await;
+        let why = match gone {
+            Ok(()) => why.clone(),
+            Err(NotTerminated::Stays(stays)) => format!("{why}; {stays}"),
+            Err(NotTerminated::Failed(error)) => return failed(error),
+        };
+        let indices: Vec<_> = steps.iter().map(|(index, _)| *index).collect();
+        self.note_failed(work, &indices, why).await
+    }
+
+    /// Terminates what was launched for replacements and is in no cluster of the Region. Each is
+    /// looked for in all of them just before: a look that fails, or may not be made, never says that
+    /// it is in none.
+    async fn terminate_unregistered(
+        &self,
+        raised: &RaisedGroup<'_>,
+        unregistered: &[InstanceId],
+        raised_at: Timestamp,
+    ) -> Result<(), NotTerminated> {
+        if unregistered.is_empty() {
+            return Ok(());
+        }
+        let stay = |number: usize, why: &str| {
+            NotTerminated::Stays(format!(
+                "{} of these stay: {why}",
+                words::count(number, "instance")
+            ))
+        };
+        let not_known = |error: AwsError| match error.kind {
+            AwsErrorKind::Denied => {
+                let cause = Problem::from(error).text;
+                stay(unregistered.len(), &format!("a cluster may have them: {cause}"))
+            }
+            _ => NotTerminated::Failed(error),
+        };
+        let launched_at = self.clients.ec2.launch_times(unregistered).await.map_err(not_known)?;
+        let now = self.clock.now();
+        let mut left = unregistered.len();
+        for id in raised.given_up(unregistered, &launched_at, raised_at, now) {
+            let clusters = self.clients.ecs.list_clusters().await.map_err(not_known)?;
+            let ids = BTreeSet::from([id.clone()]);
+            match self.registered_in(&ids, &clusters).await.map_err(not_known)? {
+                Some(found) if found.is_empty() => {}
+                Some(_) => continue,
+                None => return Err(stay(left, "there are too many clusters to ask in time")),
+            }
+            match self.clients.auto_scaling.terminate(&id).await {
                 Ok(
                     Termination::Accepted
                     | Termination::NotManaged(_)
                     | Termination::ScalingActivityInProgress(_),
                 ) => warn!(ec2.instance_id = %id, "Terminates {id}, which has joined no cluster"),
                 Ok(Termination::BelowMinimum(text) | Termination::ResourceContention(text)) => {
-                    return (OutcomeKind::ReplacementFailed, format!("{why}; {id} stays: {text}"));
+                    return Err(NotTerminated::Stays(format!("{id} stays: {text}")));
                 }
-                Err(error) => return failed(error),
+                Err(error) => return Err(NotTerminated::Failed(error)),
             }
+            left -= 1;
         }
-        if let Some(desired_capacity) = *desired_capacity
-            && let Err(error) = self.set_capacity(&group, desired_capacity).await
-        {
-            return failed(error);
-        }
-        let indices: Vec<_> = steps.iter().map(|(index, _)| *index).collect();
-        self.note_failed(work, &indices, format!("{why}; the group is as large as before")).await
-    }
-
-    /// Those of a group's members that are in no cluster at all; `None` if that is not known. Where
-    /// the role may not look at other clusters, those that are not in this one are taken for that:
-    /// when the group was raised, all of it was here.
-    async fn in_no_cluster(
-        &self,
-        cluster: &Cluster,
-        members: &[InstanceId],
-    ) -> Result<Option<Vec<InstanceId>>, AwsError> {
-        if members.is_empty() {
-            return Ok(Some(Vec::new()));
-        }
-        let ids = members.iter().cloned().collect();
-        let swept = BTreeSet::from([cluster.name().to_owned()]);
-        let look = async {
-            let clusters = self.clients.ecs.list_clusters().await?;
-            self.registered_elsewhere(&ids, &swept, &clusters).await
-        };
-        match look.await {
-            Ok(elsewhere) => {
-                Ok(elsewhere.map(|elsewhere| ids.difference(&elsewhere).cloned().collect()))
-            }
-            Err(error) if error.kind == AwsErrorKind::Denied => Ok(Some(members.to_vec())),
-            Err(error) => Err(error),
+        match left {
+            0 => Ok(()),
+            _ => Err(stay(left, "launched for something else, protected, or in a cluster by now")),
         }
     }
 
@@ -336,11 +402,13 @@ impl Sweep<'_> {
             steps_after_drain(&plan, &inventory.groups, &holding, &draining, groups.zones());
         let instances: Vec<_> = going.iter().map(|&index| work.instance(index)).collect();
         let mut done = BTreeMap::new();
-        for batch in instances.chunks(Ecs::SET_DRAINING_MAX) {
-            let removed = if self.has_time() {
-                self.remove_batch(work.cluster, batch, &steps).await
-            } else {
-                Vec::new()
+        for (number, batch) in instances.chunks(Ecs::SET_DRAINING_MAX).enumerate() {
+            // The first one follows upon a look at all of the cluster.
+            let held = if number == 0 { None } else { self.held_meanwhile(work.cluster).await };
+            let removed = match held {
+                Some(why) => postpone_batch(batch, &why),
+                None if self.has_time() => self.remove_batch(work.cluster, batch, &steps).await,
+                None => Vec::new(),
             };
             done.extend(removed.into_iter().map(|outcome| (outcome.instance_id.clone(), outcome)));
         }
@@ -371,7 +439,27 @@ impl Sweep<'_> {
     }
 
     async fn terminate_retained(&self, work: &Work<'_>, index: usize) -> Done {
-        let id = &work.instance(index).instance_id;
+        let instance = work.instance(index);
+        let id = &instance.instance_id;
+        // Until it drains ECS may place a task on it, and it is terminated at once.
+        if !instance.is_draining() {
+            let arns = std::slice::from_ref(&instance.arn);
+            let daemons = instance.tasks.iter().flatten();
+            let daemons = daemons.filter(|task| task.kind == TaskKind::Daemon).count();
+            let results = match self.clients.ecs.set_draining(work.cluster, arns).await {
+                Ok(results) => results,
+                Err(error) => return failed(error),
+            };
+            match results.into_iter().next() {
+                Some(DrainResult::Draining { tasks }) if tasks <= daemons => {}
+                Some(DrainResult::Gone(_)) => {}
+                Some(DrainResult::Draining { .. }) | None => {
+                    let why = "its group retained it; a task has come onto it, and leaves first";
+                    return (OutcomeKind::Draining, why.to_owned());
+                }
+                Some(DrainResult::Refused(why)) => return (OutcomeKind::DrainRefused, why),
+            }
+        }
         match self.clients.auto_scaling.terminate_retained(id).await {
             Ok(Termination::Accepted) => (
                 OutcomeKind::Terminating,
@@ -401,6 +489,14 @@ impl Sweep<'_> {
     }
 }
 
+/// Why instances that joined no cluster are not terminated.
+enum NotTerminated {
+    /// They stay, for good.
+    Stays(String),
+    /// The next sweep tries again.
+    Failed(AwsError),
+}
+
 /// What was done, and more about it.
 type Done = (OutcomeKind, String);
 
@@ -422,7 +518,7 @@ fn would(step: &Step) -> Done {
         }
         Step::Drain { .. } => (OutcomeKind::WouldReplace, "its replacement is there".to_owned()),
         Step::GiveBack { why, .. } | Step::Fail(why) => (OutcomeKind::Replacing, why.clone()),
-        Step::Forget => (OutcomeKind::NotReplaced, "it was not replaced a day ago".to_owned()),
+        Step::Forget => (OutcomeKind::NotReplaced, "it is not being replaced any more".to_owned()),
         Step::TerminateRetained => (OutcomeKind::WouldReplace, "it would be terminated".to_owned()),
     }
 }

@@ -84,18 +84,37 @@ impl SpotDrainer {
         // Read before the claims: a delivery that reads a capacity which another one has raised
         // already then also finds the claim that was written before it, and does not raise it a
         // second time.
-        let mut described = self.clients.auto_scaling.fallback_group(name).await?;
-        if fallback.spot_group.is_some() && described.mark.is_none() {
-            self.mark_raised(name, &described).await;
+        let described = self.clients.auto_scaling.fallback_group(name).await?;
+        let mark = described.mark_to_be_raised().filter(|_| fallback.spot_group.is_some());
+        if let Some(mark) = mark.filter(|_| described.mark.is_none()) {
+            self.mark_raised(name, mark).await;
         }
-        if may_launch(&described) {
-            ids = self.launch_in(name, &described, ids, work).await;
-            if ids.is_empty() {
-                return Ok(());
-            }
-            // What was launched has changed it.
-            described = self.clients.auto_scaling.fallback_group(name).await?;
+        let counted = self.raise_by(name, &described, ids, work, clock).await;
+        // A sweep that has found the group as it was may have removed the tag meanwhile.
+        if let Some(mark) = mark.filter(|_| described.mark.is_some()) {
+            self.mark_raised(name, mark).await;
         }
+        counted
+    }
+
+    /// Raises a group by what Auto Scaling launches at once, or else by claims.
+    async fn raise_by(
+        &self,
+        name: &GroupName,
+        described: &FallbackGroup,
+        ids: BTreeSet<InstanceId>,
+        work: &mut Work,
+        clock: Clock,
+    ) -> Result<(), AwsError> {
+        if !may_launch(described) {
+            return self.count_by_claims(name, described, &ids, work, clock).await;
+        }
+        let ids = self.launch_in(name, described, ids, work).await;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        // What was launched has changed it.
+        let described = self.clients.auto_scaling.fallback_group(name).await?;
         self.count_by_claims(name, &described, &ids, work, clock).await
     }
 
@@ -158,8 +177,9 @@ impl SpotDrainer {
         // The claim comes before the raise: another invocation that reads it leaves the count to
         // this one, so that two deliveries do not both raise the group.
         self.write_claims(to_count, &raise.to_claim).await?;
-        if let Some(desired_capacity) = raise.desired_capacity {
-            self.set_desired_capacity(group, desired_capacity).await?;
+        if let Some(desired_capacity) = raise.desired_capacity
+            && self.set_desired_capacity(group, desired_capacity).await?
+        {
             info!(
                 asg.name = %group,
                 asg.desired_capacity = desired_capacity,
@@ -184,19 +204,24 @@ impl SpotDrainer {
         Ok(raise.busy.into_iter().collect())
     }
 
-    /// Sets the desired capacity once. If that fails, a look tells whether it took effect: the next
-    /// round would raise the group a second time.
+    /// Sets the desired capacity once, unless the group is as large by now. If that fails, a look tells
+    /// whether it took effect: the next round would raise the group a second time.
     async fn set_desired_capacity(
         &self,
         group: &GroupName,
         desired_capacity: i32,
-    ) -> Result<(), AwsError> {
+    ) -> Result<bool, AwsError> {
         let auto_scaling = &self.clients.auto_scaling;
+        // An operator or a scaling policy may have raised it since it was read. Set to less, it would
+        // terminate instances by itself, with their tasks.
+        if auto_scaling.fallback_group(group).await?.desired_capacity >= desired_capacity {
+            return Ok(false);
+        }
         let Err(error) = auto_scaling.set_desired_capacity(group, desired_capacity).await else {
-            return Ok(());
+            return Ok(true);
         };
         let size = auto_scaling.fallback_group(group).await?;
-        if size.desired_capacity == desired_capacity { Ok(()) } else { Err(error) }
+        if size.desired_capacity == desired_capacity { Ok(true) } else { Err(error) }
     }
 
     async fn write_claims(

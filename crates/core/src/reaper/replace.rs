@@ -10,6 +10,8 @@
 
 pub mod claim;
 pub mod decide;
+pub mod give_back;
+pub mod members;
 pub mod outdated;
 #[cfg(test)]
 mod properties;

@@ -1,5 +1,5 @@
-//! EC2's operations `DescribeInstances`, by the Capacity Reservation of the instances or of Spot
-//! Instances alone, `DescribeInstanceStatus`, by scheduled events, `DescribeInstanceTypes`, by name,
+//! EC2's operations `DescribeInstances`, by id, by the Capacity Reservation of the instances or
+//! of Spot Instances alone, `DescribeInstanceStatus`, by scheduled events, `DescribeInstanceTypes`, by name,
 //! `DescribeLaunchTemplates`, by id, `DescribeSpotPriceHistory`, and `DescribeSubnets`, by id.
 //!
 //! Source: EC2 API Reference, of each operation.
@@ -155,10 +155,14 @@ pub(super) fn describe_launch_templates(world: &World, form: &Form) -> Result<St
     Ok(format!("<launchTemplates>{items}</launchTemplates>"))
 }
 
-/// Only with the filter by reservation or that by lifecycle, and with that by state.
+/// Only with the filter by id, that by reservation or that by lifecycle, and with that by state.
 pub(super) fn describe_instances(world: &World, form: &Form) -> Result<String, Refusal> {
-    let filters =
-        filters(form, &["capacity-reservation-id", "instance-lifecycle", "instance-state-name"])?;
+    let known =
+        ["capacity-reservation-id", "instance-id", "instance-lifecycle", "instance-state-name"];
+    let filters = filters(form, &known)?;
+    if let Some(ids) = filters.get("instance-id") {
+        return page(form, "reservationSet", by_id(world, ids));
+    }
     let states = filters.get("instance-state-name");
     let instances =
         match (filters.get("capacity-reservation-id"), filters.get("instance-lifecycle")) {
@@ -182,6 +186,19 @@ pub(super) fn describe_instances(world: &World, form: &Form) -> Result<String, R
         })
         .collect();
     page(form, "reservationSet", items)
+}
+
+/// The members of groups with these ids, each in a reservation of its own. Only those whose group
+/// launched them: of the others nobody knows since when they run.
+fn by_id(world: &World, ids: &[&str]) -> Vec<String> {
+    let members = world.groups.values().flat_map(|group| &group.instances);
+    let asked_for = members.filter(|member| ids.contains(&member.instance_id.as_str()));
+    let items = asked_for.filter_map(|member| {
+        let launched_at = element("launchTime", &member.launched_at?.to_string());
+        let instance = [element("instanceId", &member.instance_id), launched_at].concat();
+        Some(format!("<item><instancesSet><item>{instance}</item></instancesSet></item>"))
+    });
+    items.collect()
 }
 
 /// The instances in these Capacity Reservations, each with the element that says so.

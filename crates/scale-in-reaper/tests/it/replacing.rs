@@ -11,7 +11,7 @@ use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_region::fault::{Fault, Faults};
 use ebb_region::world::autoscaling::{Instance, LifecycleState};
 use ebb_region::world::ec2::ScheduledEvent;
-use ebb_region::world::ecs::{CapacityProvider, NewInstance, ServiceKind, TaskSpec};
+use ebb_region::world::ecs::{CapacityProvider, Deployments, NewInstance, ServiceKind, TaskSpec};
 use ebb_region::world::{Happening, REGION, World};
 use serde_json::json;
 use tokio::time::sleep;
@@ -44,6 +44,31 @@ impl Sim {
     async fn replace(&self) -> ClusterReport {
         let mut answer = self.invoke(&json!({"mode": "replace"})).await.unwrap();
         answer.clusters.remove(0)
+    }
+
+    /// The same, and once its `nth` call of an operation is through something else happens.
+    async fn replace_while(
+        &self,
+        operation: &str,
+        nth: usize,
+        happens: impl FnOnce(&mut World),
+    ) -> ClusterReport {
+        let before = self.calls(operation);
+        let meanwhile = async {
+            while self.calls(operation) < before + nth {
+                sleep(Duration::from_millis(1)).await;
+            }
+            happens(&mut self.region.world());
+        };
+        tokio::join!(self.replace(), meanwhile).0
+    }
+
+    /// The instances of the group that were launched for replacements.
+    fn launched(&self) -> Vec<String> {
+        let world = self.region.world();
+        let launched = world.groups[GROUP].instances.iter();
+        let launched = launched.filter(|instance| instance.launched_at.is_some());
+        launched.map(|instance| instance.instance_id.clone()).collect()
     }
 
     /// The same, killed once it has made this many calls. Says whether it came that far.
@@ -277,6 +302,146 @@ async fn an_instance_in_another_cluster_is_not_taken_for_one_that_never_joined()
     assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), 0);
 }
 
+/// The new version of the launch template joins another cluster, and `ECS_CLUSTERS` names only one:
+/// the role may neither list the clusters nor read that one.
+#[tokio::test(start_paused = true)]
+async fn what_joined_a_cluster_that_may_not_be_read_is_never_terminated() {
+    let mut world = outdated();
+    world.groups.get_mut(GROUP).unwrap().launches_join = false;
+    let settings = ReaperSettings { clusters: Some(vec![Cluster::new(CLUSTER)]), ..halves() };
+    let sim = Sim::start(world, settings).await;
+    sim.region.world().faults.plan("ListClusters", Fault::Denied, 10_000);
+    sim.replace().await;
+    sim.until_next().await;
+    let launched = sim.launched();
+    for instance_id in &launched {
+        sim.region.world().add_instance("other", NewInstance::new(instance_id));
+    }
+    let report = sim.replace().await;
+
+    assert_eq!(kinds(&report)[&OutcomeKind::ReplacementFailed], 3, "{report:?}");
+    let stay = "3 instances of these stay: a cluster may have them: failed to list the clusters";
+    assert!(details(&report)[0].contains(stay), "{report:?}");
+    assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), 0);
+    for _ in 0..4 {
+        sim.until_next().await;
+        sim.replace().await;
+        sim.sweep().await;
+        assert_eq!(sim.launched(), launched);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_joins_while_a_sweep_gives_it_up_is_not_terminated() {
+    let mut world = outdated();
+    world.groups.get_mut(GROUP).unwrap().launches_join = false;
+    let sim = Sim::start(world, halves()).await;
+    sim.replace().await;
+    sim.until_next().await;
+    let launched = sim.launched();
+    let report = sim
+        .replace_while("TerminateInstanceInAutoScalingGroup", 1, |world| {
+            for instance_id in &launched {
+                world.add_instance(CLUSTER, NewInstance::new(instance_id));
+            }
+        })
+        .await;
+    assert_eq!(kinds(&report)[&OutcomeKind::ReplacementFailed], 3, "{report:?}");
+    assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_launched_of_it_goes_and_what_was_not_is_not_launched_later() {
+    let mut world = outdated();
+    world.groups.get_mut(GROUP).unwrap().launches_join = false;
+    let sim = Sim::start(world, halves()).await;
+    sim.replace().await;
+    {
+        let mut world = sim.region.world();
+        let group = world.groups.get_mut(GROUP).unwrap();
+        group.ec2_has_capacity = false;
+        group.instances.truncate(7);
+    }
+    sim.until_next().await;
+    let report = sim.replace().await;
+    assert_eq!(kinds(&report)[&OutcomeKind::ReplacementFailed], 3, "{report:?}");
+    sim.until_next().await;
+    assert_eq!((sim.versions(), sim.desired()), ([(Some(1), 6)].into(), 6));
+}
+
+/// An operator, or cluster auto scaling, between the look at a group and the raise.
+#[tokio::test(start_paused = true)]
+async fn who_raises_a_group_in_the_meantime_is_not_overwritten() {
+    let sim = Sim::start(outdated(), halves()).await;
+    let report = sim
+        .replace_while("PutAttributes", 1, |world| {
+            world.set_desired_capacity(GROUP, 12).unwrap();
+        })
+        .await;
+    assert_eq!(kinds(&report), [(OutcomeKind::NotReplaced, 6)].into(), "{report:?}");
+    assert!(details(&report)[0].contains("was set to 12 meanwhile"), "{report:?}");
+    assert_eq!((sim.desired(), sim.claims()), (12, 0));
+    sim.until_next().await;
+    sim.assert_none_is_missing(12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_replaced_in_a_cluster_whose_deployment_fails() {
+    // Before anything is begun, and once its replacements are there.
+    for sweeps_before in [0, 1] {
+        let sim = Sim::start(outdated(), halves()).await;
+        for _ in 0..sweeps_before {
+            sim.replace().await;
+            sim.until_next().await;
+        }
+        let desired = sim.desired();
+        {
+            let mut world = sim.region.world();
+            let cluster = world.clusters.get_mut(CLUSTER).unwrap();
+            cluster.services.get_mut("web").unwrap().deployments = Deployments::Failing;
+        }
+        sim.replace().await;
+        assert_eq!((sim.desired(), sim.draining().len()), (desired, 0));
+    }
+}
+
+/// Somebody holds the group while its replacements are given up, or would let others go.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_somebody_holds_is_left_as_it_is() {
+    for launches_join in [true, false] {
+        let mut world = outdated();
+        world.groups.get_mut(GROUP).unwrap().launches_join = launches_join;
+        let sim = Sim::start(world, halves()).await;
+        sim.replace().await;
+        sim.until_next().await;
+        let tag = ("ebb:hold-until".to_owned(), "forever".to_owned());
+        sim.region.world().groups.get_mut(GROUP).unwrap().tags.extend([tag]);
+        for _ in 0..6 {
+            let report = sim.replace().await;
+            assert_eq!(kinds(&report)[&OutcomeKind::Replacing], 3, "{report:?}");
+            assert!(details(&report)[0].contains("held"), "{report:?}");
+            sim.until_next().await;
+        }
+        assert_eq!((sim.desired(), sim.claims(), sim.draining().len()), (9, 3, 0));
+        assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_cannot_be_read_raises_nothing_once_more() {
+    let sim = Sim::start(outdated(), halves()).await;
+    let value = "claimed v2 2025-03-04T05:06:07Z";
+    {
+        let mut world = sim.region.world();
+        let id = world.container_instance(&instance_id(1)).unwrap().1.id.clone();
+        world.put_attribute(CLUSTER, &id, REPLACING_ATTRIBUTE, value);
+    }
+    let report = sim.replace().await;
+    assert_eq!(kinds(&report), [(OutcomeKind::NotReplaced, 6)].into(), "{report:?}");
+    assert!(details(&report)[0].contains("ebb.replacing"), "{report:?}");
+    assert_eq!(sim.desired(), 6);
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_sweeps_at_once_raise_a_group_once() {
     let sim = Sim::start(outdated(), halves()).await;
@@ -415,4 +580,28 @@ async fn what_is_retained_with_nothing_left_is_terminated_and_its_group_stays_as
     assert_eq!(sim.region.world().status_of(&instance_id(7)), None);
     assert_eq!((sim.desired(), sim.active()), (6, 6));
     sim.assert_at_rest();
+}
+
+/// ECS may place a task on it until it drains.
+#[tokio::test(start_paused = true)]
+async fn what_is_retained_is_drained_before_it_is_terminated() {
+    let mut world = hooked(small(6));
+    world.add_instance(CLUSTER, NewInstance::new(instance_id(7)));
+    let retained = Instance {
+        state: LifecycleState::TerminatingRetained,
+        ..Instance::in_service(instance_id(7))
+    };
+    world.groups.get_mut(GROUP).unwrap().instances.push(retained);
+    world.advance(start_time() + Duration::from_secs(60));
+    let sim = Sim::start(world, halves()).await;
+    sim.replace().await;
+    let world = sim.region.world();
+    let calls = world.calls.iter().map(|call| call.operation.as_str());
+    let calls: Vec<_> = calls
+        .filter(|operation| {
+            ["UpdateContainerInstancesState", "TerminateInstanceInAutoScalingGroup"]
+                .contains(operation)
+        })
+        .collect();
+    assert_eq!(calls, ["UpdateContainerInstancesState", "TerminateInstanceInAutoScalingGroup"]);
 }

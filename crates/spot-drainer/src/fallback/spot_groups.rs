@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use ebb_aws::{AwsError, Ecs, Problem};
 use ebb_core::fallback_mark::{FALLBACK_TAG, FallbackMark};
 use ebb_core::ids::{GroupName, InstanceId};
-use ebb_core::spot::fallback::group::FallbackGroup;
 use ebb_core::spot::fallback::replaced::{SpotGroup, SpotMember};
 use tracing::{info, warn};
 
@@ -114,8 +113,7 @@ impl SpotDrainer {
 
     /// Tags a group with what it is before it is raised. If that fails it is raised all the same, as
     /// the tasks need a place: it then comes back only as any other group shrinks.
-    pub(super) async fn mark_raised(&self, name: &GroupName, described: &FallbackGroup) {
-        let mark = FallbackMark { baseline: described.desired_capacity.into(), whole: None };
+    pub(super) async fn mark_raised(&self, name: &GroupName, mark: FallbackMark) {
         let auto_scaling = &self.clients.auto_scaling;
         if let Err(error) = auto_scaling.put_tag(name, FALLBACK_TAG, &mark.to_string()).await {
             let cause = Problem::from(error).text;

@@ -313,3 +313,28 @@ async fn an_answer_that_is_lost_raises_the_group_once() {
         assert_eq!(desired_capacity(&sim), 7, "{fault:?}");
     }
 }
+
+/// An operator, or cluster auto scaling, between the look at the group and the raise: set to less, the
+/// group would terminate instances by itself.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_somebody_else_raises_meanwhile_is_not_lowered() {
+    let sim = sim(LaunchSource::Configuration).await;
+    // The claim is written once the group was looked at, and before it is raised.
+    let is_claimed = || {
+        let world = sim.region.world();
+        let calls = world.calls.iter().map(|call| call.operation.as_str());
+        calls
+            .skip_while(|call| *call != "DescribeAutoScalingGroups")
+            .any(|it| it == "PutAttributes")
+    };
+    let raised = async {
+        while !is_claimed() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        sim.region.world().set_desired_capacity(scenario::ON_DEMAND_GROUP, 9).unwrap();
+    };
+    let payload = notice(&instance_id(7));
+    let (answer, ()) = tokio::join!(sim.invoke(&payload), raised);
+    answer.unwrap();
+    assert_eq!(desired_capacity(&sim), 9);
+}

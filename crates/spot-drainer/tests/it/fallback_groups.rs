@@ -158,3 +158,33 @@ async fn a_fault_that_stays_is_delivered_again_and_a_tag_that_is_denied_stops_no
     let answer = sim.invoke(&notices([7])).await.unwrap();
     assert_eq!((failed(&answer), desired_capacity(&sim), tag(&sim)), (vec![], 7, None));
 }
+
+/// A sweep that finds the group as it was removes the tag, at the moment in which it is raised again.
+#[tokio::test(start_paused = true)]
+async fn a_raise_while_a_sweep_removes_the_tag_is_remembered() {
+    for source in SOURCES {
+        let sim = sim_with(source, |world| {
+            let tag = "6 whole 2 2025-03-04T04:30:00Z".to_owned();
+            let group = world.groups.get_mut(scenario::ON_DEMAND_GROUP).unwrap();
+            group.tags.insert("ebb:fallback".to_owned(), tag);
+        })
+        .await;
+        // The Spot group is read first, then the fallback group.
+        let looks = || {
+            let world = sim.region.world();
+            let calls = world.calls.iter();
+            calls.filter(|call| call.operation == "DescribeAutoScalingGroups").count()
+        };
+        let removed = async {
+            while looks() < 2 {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            let groups = &mut sim.region.world().groups;
+            groups.get_mut(scenario::ON_DEMAND_GROUP).unwrap().tags.remove("ebb:fallback");
+        };
+        let payload = notice(&instance_id(7));
+        let (answer, ()) = tokio::join!(sim.invoke(&payload), removed);
+        answer.unwrap();
+        assert_eq!((desired_capacity(&sim), tag(&sim)), (7, Some("6".to_owned())), "{source:?}");
+    }
+}

@@ -5,8 +5,8 @@
 //! 2. As many go as have their replacement: by what the group's usable instances count for, and by
 //!    the room for their tasks. Old ones go before younger ones, and none that would leave the
 //!    group's zones more uneven than they are.
-//! 3. Where no replacement has joined in time, the group becomes as large as before, and nothing of
-//!    it is replaced for a day.
+//! 3. Where no replacement has joined in time, the group becomes as large as before, as far as that
+//!    is safe ([`super::give_back`]), and nothing of it is replaced for a day.
 //! 4. Only a group at rest is raised, for as many as the budget and its maximum allow, and only if
 //!    their tasks would have room on such instances.
 //!
@@ -24,14 +24,12 @@ use crate::ecs::ContainerInstanceStatus;
 use crate::ids::{GroupName, InstanceId};
 use crate::mark::Mark;
 use crate::reaper::budgets::Allowance;
-use crate::reaper::replace::claim::Claim;
+use crate::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
+use crate::reaper::replace::give_back::{JOINS_WITHIN, RaisedGroup};
+use crate::reaper::replace::members::{GroupMember, GroupMembers};
 use crate::reaper::replace::outdated::Why;
 use crate::reaper::replace::room::{Drainable, Room};
 use crate::words;
-
-/// For how long a replacement may take to launch, boot and register, before it is given up: some
-/// minutes as a rule, a quarter of an hour with Windows. The next sweep after that acts on it.
-pub const JOINS_WITHIN: SignedDuration = SignedDuration::from_mins(20);
 
 /// For how long a group is raised at most while an instance boots, waits for a launch hook, or has
 /// joined without enough room for the tasks.
@@ -40,42 +38,6 @@ pub const RAISED_AT_MOST: SignedDuration = SignedDuration::from_hours(2);
 /// For how long nothing of a group is replaced after a replacement failed: what was wrong with one
 /// is likely wrong with the next.
 pub const HALTED_FOR: SignedDuration = SignedDuration::from_hours(24);
-
-/// What Auto Scaling says of a group beyond what a plan needs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct GroupMembers {
-    /// `MaxSize`.
-    pub max_size: i64,
-    /// The Availability Zones that it is enabled in.
-    pub zones: Vec<String>,
-    /// Its instances.
-    pub members: Vec<GroupMember>,
-}
-
-/// An instance of a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupMember {
-    /// Its id.
-    pub instance_id: InstanceId,
-    /// Where it stands.
-    pub lifecycle_state: LifecycleState,
-    /// What it counts for.
-    pub weight: i64,
-    /// Its Availability Zone.
-    pub zone: String,
-}
-
-impl GroupMember {
-    /// Whether it is launched and not in service yet.
-    fn is_pending(&self) -> bool {
-        self.lifecycle_state.as_str().starts_with("Pending")
-    }
-
-    /// Whether it counts into the desired capacity.
-    fn counts(&self) -> bool {
-        self.is_pending() || self.lifecycle_state == LifecycleState::InService
-    }
-}
 
 /// All that a decision is made by.
 #[derive(Debug, Clone, Copy)]
@@ -119,12 +81,12 @@ pub enum Step {
     },
     /// Make its group as large as before, and note that it failed. All of one group at once.
     GiveBack {
-        /// The group's instances that are not in the cluster: those that are in none are terminated.
-        never_joined: Vec<InstanceId>,
-        /// How many of these at most.
-        number: usize,
-        /// The desired capacity to set for what was never launched, if anything.
-        desired_capacity: Option<i64>,
+        /// The group's instances that are not in the cluster.
+        unregistered: Vec<InstanceId>,
+        /// By how much it was raised for all of these.
+        raised_by: i64,
+        /// When it was raised for the first of these.
+        raised_at: Timestamp,
         /// Why.
         why: String,
     },
@@ -182,10 +144,14 @@ pub fn decide(scene: &Scene<'_>) -> Decision {
     let (mut under_way, mut beginning) = (Vec::new(), Vec::new());
     let (mut on_their_way, mut draining) = (0, 0);
     for (index, instance) in scene.inventory.instances.iter().enumerate() {
-        on_their_way += usize::from(instance.is_draining() || is_claimed(instance));
+        let is_claimed = is_claimed(instance) && instance.is_in_service();
+        on_their_way += usize::from(instance.is_draining() || is_claimed);
         draining += usize::from(instance.is_draining());
         if scene.is_retained_with_nothing_left(instance) && scene.may_begin {
             steps.insert(index, Step::TerminateRetained);
+        } else if instance.group.is_none() && Claim::among(&instance.attributes).is_some() {
+            // It was detached, or its group is gone: nothing is raised for it any more.
+            steps.insert(index, Step::Forget);
         }
     }
     let mut budget = scene.allowance.instances.saturating_sub(on_their_way);
@@ -351,6 +317,7 @@ impl Scene<'_> {
         instance.lifecycle_state == LifecycleState::TerminatingRetained
             && instance.is_empty()
             && !instance.is_to_be_kept()
+            && self.inventory.hold_on(instance, self.now).is_none()
             && !group.tagged_keep
             && group.owner.is_none()
             && self.policy.groups.as_ref().is_none_or(|groups| groups.contains(name))
@@ -389,12 +356,33 @@ impl<'a> GroupView<'a> {
 
     /// Goes on with what was begun. Returns what may have its replacement.
     fn go_on(self, steps: &mut BTreeMap<usize, Step>) -> Option<Replaced<'a>> {
+        // 0. What somebody holds, or others size by now, stays as it is.
+        if let Some(hold) = self.scene.inventory.group_hold(self.name, self.scene.now) {
+            let held = self.open.iter().map(|(index, _)| (*index, Step::Wait(hold.to_string())));
+            steps.extend(held);
+            return None;
+        }
+        if let Some(why) = self.not_to_be_changed() {
+            for &(index, claim) in &self.open {
+                let step = if self.is_over(claim) {
+                    Step::Fail(why.clone())
+                } else {
+                    Step::Wait(why.clone())
+                };
+                steps.insert(index, step);
+            }
+            return None;
+        }
         // 1. Whether the raise took effect nobody noted.
         if let Some(wanted) = self.raised_capacity() {
             let wanted = wanted.min(self.members.max_size);
             let desired_capacity = (self.group.desired_capacity < wanted).then_some(wanted);
             for &(index, claim) in &self.open {
+                let is_over = self.is_over(claim) && desired_capacity.is_some();
                 let step = match claim {
+                    Claim::Raising { .. } if is_over => {
+                        Step::Fail("its group could not be raised".to_owned())
+                    }
                     Claim::Raising { .. } => Step::Raise { claim, desired_capacity },
                     Claim::Raised { .. } | Claim::Returning { .. } | Claim::Failed { .. } => {
                         Step::Wait("its group is being raised".to_owned())
@@ -433,6 +421,29 @@ impl<'a> GroupView<'a> {
             return None;
         }
         Some(Replaced { view: self, order, number, claimed })
+    }
+
+    /// Why the group is not the reaper's to change, if so.
+    fn not_to_be_changed(&self) -> Option<String> {
+        let Self { scene, name, group, .. } = self;
+        if group.managed_scaling.is_some() {
+            Some(format!("the capacity provider of group {name} decides its size"))
+        } else if let Some(why) = &group.unavailable {
+            Some(format!("group {name} cannot be changed now: {why}"))
+        } else if let Some(owner) = &group.owner {
+            Some(format!("group {name} is {owner}'s"))
+        } else if group.tagged_keep {
+            Some(format!("group {name} is to be kept as it is"))
+        } else if scene.policy.groups.as_ref().is_some_and(|groups| !groups.contains(*name)) {
+            Some(format!("group {name} is none of those that may shrink"))
+        } else {
+            None
+        }
+    }
+
+    /// Whether its group was raised for it for long enough. What is too many then is for later sweeps.
+    fn is_over(&self, claim: Claim) -> bool {
+        self.scene.now.duration_since(claim.since()) >= RAISED_AT_MOST
     }
 
     /// Raises the group once more for the first of what is claimed.
@@ -521,37 +532,35 @@ impl<'a> GroupView<'a> {
     fn give_back(&self, claimed: &[usize], steps: &mut BTreeMap<usize, Step>) {
         let registered: BTreeSet<_> =
             self.scene.inventory.instances.iter().map(|instance| &instance.instance_id).collect();
-        let counting = self.members.members.iter().filter(|member| member.counts());
-        let size: i64 = counting.clone().map(|member| member.weight.max(1)).sum();
-        let never_joined: Vec<_> = counting
-            .filter(|member| !registered.contains(&member.instance_id))
+        let members = self.members.members.iter().filter(|member| member.counts());
+        let unregistered: Vec<_> = members
             .map(|member| member.instance_id.clone())
+            .filter(|id| !registered.contains(id))
             .collect();
-        let raised_by: i64 = claimed.iter().map(|&index| self.scene.weight(index)).sum();
-        let unlaunched = self.group.desired_capacity.saturating_sub(size).clamp(0, raised_by);
-        let desired_capacity =
-            Some((self.group.desired_capacity - unlaunched).max(self.group.min_size))
-                .filter(|capacity| *capacity < self.group.desired_capacity);
-        let why = if unlaunched > 0 {
+        let since = claimed.iter().filter_map(|&index| self.scene.claim(index)).map(Claim::since);
+        let raised_at = since.min().unwrap_or(self.scene.now);
+        let raised = RaisedGroup {
+            desired_capacity: self.group.desired_capacity,
+            min_size: self.group.min_size,
+            members: &self.members.members,
+            raised_by: claimed.iter().map(|&index| self.scene.weight(index)).sum(),
+        };
+        let why = if raised.unlaunched() > 0 {
             "EC2 launched no replacement".to_owned()
-        } else if never_joined.is_empty() {
+        } else if unregistered.is_empty() {
             "no replacement is usable: ACTIVE, with its agent connected".to_owned()
         } else {
-            format!(
-                "no replacement has joined the cluster: {} of its group in none",
-                words::count(never_joined.len(), "instance")
-            )
+            let number = words::count(unregistered.len(), "instance");
+            format!("no replacement has joined the cluster: {number} of its group not in it")
         };
         for &index in claimed {
-            steps.insert(
-                index,
-                Step::GiveBack {
-                    never_joined: never_joined.clone(),
-                    number: claimed.len(),
-                    desired_capacity,
-                    why: why.clone(),
-                },
-            );
+            let step = Step::GiveBack {
+                unregistered: unregistered.clone(),
+                raised_by: raised.raised_by,
+                raised_at,
+                why: why.clone(),
+            };
+            steps.insert(index, step);
         }
     }
 
@@ -620,11 +629,20 @@ impl<'a> GroupView<'a> {
     /// Why nothing of the group can be begun just now, if so.
     fn not_at_rest(&self) -> Option<String> {
         let Self { name, group, members, .. } = self;
-        if group.managed_scaling.is_some() {
-            return Some(format!("the capacity provider of group {name} decides its size"));
+        if let Some(why) = self.not_to_be_changed() {
+            return Some(why);
         }
-        if let Some(why) = &group.unavailable {
-            return Some(format!("group {name} cannot be changed now: {why}"));
+        // Of another version of Ebb, perhaps: whether the group is raised for it nobody knows.
+        let mut instances = self.in_service.iter().map(|&index| self.scene.instance(index));
+        if let Some(instance) = instances.find(|instance| {
+            instance.attributes.contains_key(REPLACING_ATTRIBUTE)
+                && Claim::among(&instance.attributes).is_none()
+        }) {
+            let id = &instance.instance_id;
+            return Some(format!(
+                "the attribute {REPLACING_ATTRIBUTE} of {id} cannot be read: remove it, unless \
+                 something replaces it"
+            ));
         }
         let counting = members.members.iter().filter(|member| member.counts());
         let size: i64 = counting.clone().map(|member| member.weight.max(1)).sum();

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_planner::{Group, Instance, Inventory, Policy, Resources, Service, TaskKind};
-use jiff::SignedDuration;
+use ebb_planner::{
+    Group, Instance, Inventory, ManagedScaling, Policy, Resources, Service, TaskKind,
+};
+use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use crate::auto_scaling::LifecycleState;
@@ -12,9 +14,8 @@ use crate::ids::InstanceId;
 use crate::mark::{DRAINED_BY, Mark};
 use crate::reaper::budgets::Allowance;
 use crate::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
-use crate::reaper::replace::decide::{
-    Decision, GroupMember, GroupMembers, Scene, Step, decide, without_raised_groups,
-};
+use crate::reaper::replace::decide::{Decision, Scene, Step, decide, without_raised_groups};
+use crate::reaper::replace::members::{GroupMember, GroupMembers};
 use crate::reaper::replace::outdated::Why;
 use crate::reaper::testing::{NOW, group_name, id, instance, inventory, seconds_ago, task};
 
@@ -144,6 +145,7 @@ impl World {
             lifecycle_state: LifecycleState::InService,
             weight: 1,
             zone: zone(given.zone),
+            protected_from_scale_in: false,
         });
         let strangers = self.strangers.iter().zip(100..).map(|(in_service, number)| GroupMember {
             instance_id: id(number),
@@ -154,6 +156,7 @@ impl World {
             },
             weight: 1,
             zone: zone(0),
+            protected_from_scale_in: false,
         });
         GroupMembers {
             max_size: self.max,
@@ -169,7 +172,11 @@ impl World {
     }
 
     fn decide(&self) -> Decision {
-        let (inventory, outdated) = (self.inventory(), self.outdated());
+        self.decide_about(&self.inventory())
+    }
+
+    fn decide_about(&self, inventory: &Inventory) -> Decision {
+        let outdated = self.outdated();
         let groups = [(group_name(), self.members())].into();
         let allowance = Allowance {
             instances: self.allowance,
@@ -178,7 +185,7 @@ impl World {
             more_from: None,
         };
         decide(&Scene {
-            inventory: &inventory,
+            inventory,
             groups: &groups,
             outdated: &outdated,
             policy: &Policy::default(),
@@ -336,14 +343,12 @@ proptest! {
     #[test]
     fn what_is_given_back_was_never_there(world in world()) {
         for step in world.decide().steps.values() {
-            let Step::GiveBack { never_joined, desired_capacity, .. } = step else { continue };
+            let Step::GiveBack { unregistered, raised_by, .. } = step else { continue };
             let strangers: Vec<InstanceId> =
                 (100..).take(world.strangers.len()).map(id).collect();
-            prop_assert_eq!(never_joined, &strangers);
-            let size = i64::try_from(world.instances.len() + world.strangers.len()).unwrap();
-            if let Some(capacity) = *desired_capacity {
-                prop_assert!(capacity >= size.max(world.min) && capacity < world.desired);
-            }
+            prop_assert_eq!(unregistered, &strangers);
+            let claimed = world.count(|index| world.instances[index].claim.is_some_and(Claim::is_open));
+            prop_assert!(*raised_by <= i64::try_from(claimed).unwrap());
         }
     }
 
@@ -396,4 +401,65 @@ fn a_claim_that_waits_for_its_replacement_is_given_up_in_time() {
         };
         assert_eq!(step, expected, "{minutes} {pending}");
     }
+}
+
+const MANAGED_SCALING: ManagedScaling =
+    ManagedScaling { target_capacity: 100, termination_protection: false, scaling_out: false };
+
+/// What becomes of the claim of the first of two instances, that many minutes after it was made.
+fn claimed_for(claim: fn(Timestamp) -> Claim, minutes: i64, more: impl Fn(&mut Inventory)) -> Step {
+    let claim = claim(NOW - SignedDuration::from_mins(minutes));
+    let given = |claim: Option<Claim>| Given {
+        tasks: 0,
+        is_outdated: claim.is_some(),
+        is_lost: false,
+        is_draining: false,
+        claim,
+        zone: 0,
+    };
+    let world = World {
+        instances: vec![given(Some(claim)), given(None)],
+        desired: 2,
+        min: 2,
+        max: 4,
+        strangers: Vec::new(),
+        allowance: 1,
+        may_begin: true,
+    };
+    let mut inventory = world.inventory();
+    more(&mut inventory);
+    world.decide_about(&inventory).steps.remove(&0).unwrap()
+}
+
+#[test]
+fn a_group_that_cannot_be_raised_is_given_up_in_time() {
+    let raising = |since| Claim::Raising { since, from: 2 };
+    assert!(matches!(claimed_for(raising, 119, |_| ()), Step::Raise { .. }));
+    let over = claimed_for(raising, 120, |_| ());
+    assert_eq!(over, Step::Fail("its group could not be raised".to_owned()));
+}
+
+#[test]
+fn a_group_that_others_size_by_now_is_not_changed() {
+    let raised = |since| Claim::Raised { since };
+    let change: [fn(&mut Group); 4] = [
+        |group| group.tagged_keep = true,
+        |group| group.owner = Some("AWS Batch".to_owned()),
+        |group| group.unavailable = Some("an instance refresh is InProgress".to_owned()),
+        |group| group.managed_scaling = Some(MANAGED_SCALING),
+    ];
+    for change in change {
+        let more = |inventory: &mut Inventory| inventory.groups.values_mut().for_each(change);
+        let early = claimed_for(raised, 119, more);
+        assert!(matches!(early, Step::Wait(_)), "{early:?}");
+        let late = claimed_for(raised, 120, more);
+        assert!(matches!(late, Step::Fail(_)), "{late:?}");
+    }
+}
+
+#[test]
+fn an_instance_that_has_left_its_group_is_not_claimed_any_more() {
+    let raised = |since| Claim::Raised { since };
+    let step = claimed_for(raised, 1, |inventory| inventory.instances[0].group = None);
+    assert_eq!(step, Step::Forget);
 }

@@ -53,6 +53,17 @@ impl FallbackGroup {
         largest.or_else(|| self.override_weights.first()).map_or(1, |weight| (*weight).max(1))
     }
 
+    /// What its tag is to say if it is raised now; `None` if it says that already. One that counts the
+    /// sweeps in which its Spot group was whole is about to be removed.
+    pub fn mark_to_be_raised(&self) -> Option<FallbackMark> {
+        let baseline = i64::from(self.desired_capacity);
+        match self.mark {
+            None => Some(FallbackMark { baseline, whole: None }),
+            Some(FallbackMark { whole: None, .. }) => None,
+            Some(mark) => Some(FallbackMark { baseline: mark.baseline.min(baseline), whole: None }),
+        }
+    }
+
     /// Why it takes no more, for people.
     pub fn fullness(&self) -> String {
         let Self { desired_capacity, max_size, .. } = self;
