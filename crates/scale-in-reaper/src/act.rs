@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem};
+use ebb_aws::{DrainResult, Ecs, Problem};
 use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::reaper::planned::LEFT_TO_ECS;
@@ -208,8 +208,9 @@ impl Sweep<'_> {
         let values: Vec<_> = batch.iter().map(|instance| (&instance.arn, mark.clone())).collect();
         match self.clients.ecs.put_attribute(cluster, DRAINED_BY, &values).await {
             Ok(()) => batch.to_vec(),
-            // An instance that has left the cluster fails the call for the whole batch.
-            Err(error) if error.kind == AwsErrorKind::NotFound && batch.len() > 1 => {
+            // One that has left the cluster, or that can bear no more attributes, fails the call for
+            // the whole batch.
+            Err(error) if error.may_be_about_one() && batch.len() > 1 => {
                 let mut marked = Vec::new();
                 for instance in batch {
                     marked.extend(Box::pin(self.mark(cluster, &[*instance], outcomes)).await);

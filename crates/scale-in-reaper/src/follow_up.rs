@@ -333,6 +333,6 @@ pub(crate) fn outcome_kind(error: &AwsError) -> OutcomeKind {
         AwsErrorKind::Denied => OutcomeKind::Denied,
         AwsErrorKind::Throttled => OutcomeKind::Throttled,
         AwsErrorKind::NotFound => OutcomeKind::Gone,
-        AwsErrorKind::Other => OutcomeKind::Failed,
+        AwsErrorKind::QuotaReached | AwsErrorKind::Other => OutcomeKind::Failed,
     }
 }
