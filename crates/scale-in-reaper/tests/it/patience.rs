@@ -70,6 +70,24 @@ async fn who_cannot_go_any_more_begins_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_leaves_meanwhile_keeps_no_other_from_beginning_anew() {
+    let sim = Sim::start(hooked(small(1)), patient()).await;
+    sim.sweep().await;
+    let low = with_attribute(&sim, LOW_SINCE);
+    assert!(low.len() > 1, "{low:?}");
+    sim.region.world().set_desired_count(CLUSTER, "web", 20);
+    sim.until_next().await;
+    let leaves = |world: &mut World| {
+        let mut instances = world.clusters[CLUSTER].instances.iter();
+        let (id, _) = instances.find(|(_, it)| it.instance_id == low[0]).unwrap();
+        let id = id.clone();
+        world.set_status(CLUSTER, &id, Status::Inactive);
+    };
+    sim.sweep_while("DescribeTasks", 1, leaves).await;
+    assert_eq!(with_attribute(&sim, LOW_SINCE), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_says_what_could_go_and_writes_nothing() {
     let settings = ReaperSettings { mode: ReaperMode::Plan, ..patient() };
     let sim = Sim::start(hooked(small(1)), settings).await;
