@@ -10,6 +10,7 @@ use ebb_aws::{DrainResult, Ecs, Problem};
 use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::reaper::planned::LEFT_TO_ECS;
+use ebb_core::reaper::replace::decide::without_raised_groups;
 use ebb_core::reaper::revalidate::revalidate;
 use ebb_core::reaper::tags::hold_until;
 use ebb_core::reaper::termination::{AfterDrain, groups_to_ask, is_still_empty, steps_after_drain};
@@ -64,6 +65,8 @@ impl Sweep<'_> {
         // as either may forbid a removal by now.
         let groups = self.observe_groups().await?;
         let inventory = self.observe(cluster, &groups, Candidates::Only(&ids)).await?.inventory;
+        // A sweep beside this one may have raised a group by now.
+        let inventory = without_raised_groups(&inventory).into_owned();
         // Kept apart, as the new plan takes the inventory up.
         let candidates: BTreeMap<_, _> = inventory
             .instances
