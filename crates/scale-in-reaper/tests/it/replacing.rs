@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ebb_core::ids::{Cluster, TopicArn};
 use ebb_core::reaper::replace::claim::REPLACING_ATTRIBUTE;
-use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
+use ebb_core::reaper::settings::{BUDGETS, ReaperMode, ReaperSettings};
 use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_region::fault::{Fault, Faults};
 use ebb_region::world::autoscaling::{Group, Instance, LifecycleState};
@@ -199,6 +199,19 @@ async fn nothing_goes_in_its_place_while_others_must_be_patient() {
     let mut kept = report.plan.keep.iter();
     assert!(kept.any(|kept| kept.reason.code() == "not_low_for_long"), "{report:?}");
     assert_eq!(report.plan.remove, [], "the group is raised for a purpose");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_lets_nothing_go_that_is_not_replaced() {
+    let mut world = outdated();
+    world.groups.get_mut(GROUP).unwrap().min_size = 1;
+    let always = |variable: &str| (variable == BUDGETS).then(|| r#"[{"share": 50}]"#.to_owned());
+    let budgets = ReaperSettings::from_lookup(always).unwrap().budgets;
+    let sim = Sim::start(world, ReaperSettings { budgets, ..settings() }).await;
+    let report = sim.replace().await;
+
+    assert_eq!(report.plan.remove, [], "{report:?}");
+    assert_eq!(kinds(&report)[&OutcomeKind::Replacing], 3, "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]
