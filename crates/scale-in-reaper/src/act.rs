@@ -19,7 +19,7 @@ use ebb_planner::{Hold, HoldScope, Instance, Plan};
 use tracing::{info, warn};
 
 use crate::follow_up::{outcome, outcome_kind};
-use crate::observe::{Candidates, task_id};
+use crate::observe::{Candidates, Observation, task_id};
 use crate::sweep::{FUNCTION, Sweep};
 
 const NO_TIME: &str = "no time was left; a later sweep goes on";
@@ -64,7 +64,11 @@ impl Sweep<'_> {
         // The plan was made from what may be minutes old. Both groups and cluster are read again,
         // as either may forbid a removal by now.
         let groups = self.observe_groups().await?;
-        let inventory = self.observe(cluster, &groups, Candidates::Only(&ids)).await?.inventory;
+        let Observation { inventory, failing, .. } =
+            self.observe(cluster, &groups, Candidates::Only(&ids)).await?;
+        if let Some(why) = self.halted(&inventory, &failing, &[], self.clock.now()) {
+            return Ok(postpone(planned, &why));
+        }
         // A sweep beside this one may have raised a group by now.
         let inventory = without_raised_groups(&inventory).into_owned();
         // Kept apart, as the new plan takes the inventory up.

@@ -27,8 +27,7 @@ impl Sweep<'_> {
         now: Timestamp,
     ) -> BTreeMap<InstanceId, KeepReason> {
         let settings = self.settings;
-        let most = settings.halt_at_disconnected_percent;
-        if let Some(why) = halt(inventory, failing, decided, most, now) {
+        if let Some(why) = self.halted(inventory, failing, decided, now) {
             return all_held(inventory, &why);
         }
         let mut held = held_after_take_back(inventory, settings.hold_after_take_back, now);
@@ -38,6 +37,17 @@ impl Sweep<'_> {
             held.extend(not_low_for(inventory, low_for(settings.low_for_sweeps), now));
         }
         held
+    }
+
+    /// Why nothing goes in the cluster now, if so.
+    pub(crate) fn halted(
+        &self,
+        inventory: &Inventory,
+        failing: &[String],
+        decided: &[(usize, FollowUp)],
+        now: Timestamp,
+    ) -> Option<String> {
+        halt(inventory, failing, decided, self.settings.halt_at_disconnected_percent, now)
     }
 
     /// The instances that could go, if it matters since when.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ebb_core::reaper::ClusterReport;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::sustained::{LOW_SINCE, TAKEN_BACK};
+use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_region::world::World;
 use ebb_region::world::ecs::{Deployments, ServiceKind, Status, TaskSpec};
 use jiff::SignedDuration;
@@ -172,4 +172,16 @@ async fn nothing_goes_while_a_deployment_fails() {
     }
     let (going, why) = halted(|world| deploy(world, Deployments::FirstInProgress)).await;
     assert!(going > 0 && why.is_none(), "{why:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_wrong_after_the_plan_was_made_keeps_it_from_being_carried_out() {
+    let sim = Sim::start(hooked(small(1)), settings()).await;
+    let fails = |world: &mut World| deploy(world, Deployments::Failed);
+    let report = sim.sweep_while("DescribeTasks", 1, fails).await;
+    assert!(!report.outcomes.is_empty() && sim.draining().is_empty(), "{report:?}");
+    for outcome in &report.outcomes {
+        assert_eq!(outcome.outcome, OutcomeKind::Postponed);
+        assert_eq!(outcome.detail.as_deref(), Some("the deployment of service web fails"));
+    }
 }
