@@ -28,6 +28,9 @@ pub enum AwsErrorKind {
     Denied,
     /// What the call is about does not exist.
     NotFound,
+    /// One of the things that the call is about can have no more of what it asks for. Trying again
+    /// does not help; the others may have it.
+    QuotaReached,
     /// Too many calls. Trying again later helps.
     Throttled,
     /// Anything else: time-outs, broken connections, server errors, and codes that are not known.
@@ -36,6 +39,11 @@ pub enum AwsErrorKind {
 }
 
 impl AwsError {
+    /// Whether a call about several may have failed for one of them alone.
+    pub fn may_be_about_one(&self) -> bool {
+        matches!(self.kind, AwsErrorKind::NotFound | AwsErrorKind::QuotaReached)
+    }
+
     /// Classifies a failed call by the error code that AWS sent, modelled by the SDK or not.
     pub(crate) fn new<E, R>(operation: impl Into<String>, error: SdkError<E, R>) -> Self
     where
@@ -80,6 +88,8 @@ impl AwsErrorKind {
                 | "NotFound"
                 | "ResourceNotFoundException",
             ) => Self::NotFound,
+            // Ten attributes on a container instance (ECS API, `PutAttributes`).
+            Some("AttributeLimitExceededException") => Self::QuotaReached,
             Some(
                 "Throttling"
                 | "ThrottlingException"
@@ -109,6 +119,7 @@ mod tests {
             ("Throttling", AwsErrorKind::Throttled),
             ("KMSThrottling", AwsErrorKind::Throttled),
             ("ClusterNotFoundException", AwsErrorKind::NotFound),
+            ("AttributeLimitExceededException", AwsErrorKind::QuotaReached),
             ("InternalFailure", AwsErrorKind::Other),
         ] {
             assert_eq!(AwsErrorKind::of_code(Some(code)), kind, "{code}");

@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_aws::{AwsErrorKind, DrainResult, Ecs, Problem};
+use ebb_aws::{DrainResult, Ecs, Problem};
 use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::reaper::planned::LEFT_TO_ECS;
+use ebb_core::reaper::replace::decide::without_raised_groups;
 use ebb_core::reaper::revalidate::revalidate;
 use ebb_core::reaper::tags::hold_until;
 use ebb_core::reaper::termination::{AfterDrain, groups_to_ask, is_still_empty, steps_after_drain};
@@ -18,7 +19,7 @@ use ebb_planner::{Hold, HoldScope, Instance, Plan};
 use tracing::{info, warn};
 
 use crate::follow_up::{outcome, outcome_kind};
-use crate::observe::{Candidates, task_id};
+use crate::observe::{Candidates, Observation, task_id};
 use crate::sweep::{FUNCTION, Sweep};
 
 const NO_TIME: &str = "no time was left; a later sweep goes on";
@@ -63,7 +64,13 @@ impl Sweep<'_> {
         // The plan was made from what may be minutes old. Both groups and cluster are read again,
         // as either may forbid a removal by now.
         let groups = self.observe_groups().await?;
-        let inventory = self.observe(cluster, &groups, Candidates::Only(&ids)).await?.inventory;
+        let Observation { inventory, failing, .. } =
+            self.observe(cluster, &groups, Candidates::Only(&ids)).await?;
+        if let Some(why) = self.halted(&inventory, &failing, &[], self.clock.now()) {
+            return Ok(postpone(planned, &why));
+        }
+        // A sweep beside this one may have raised a group by now.
+        let inventory = without_raised_groups(&inventory).into_owned();
         // Kept apart, as the new plan takes the inventory up.
         let candidates: BTreeMap<_, _> = inventory
             .instances
@@ -208,8 +215,9 @@ impl Sweep<'_> {
         let values: Vec<_> = batch.iter().map(|instance| (&instance.arn, mark.clone())).collect();
         match self.clients.ecs.put_attribute(cluster, DRAINED_BY, &values).await {
             Ok(()) => batch.to_vec(),
-            // An instance that has left the cluster fails the call for the whole batch.
-            Err(error) if error.kind == AwsErrorKind::NotFound && batch.len() > 1 => {
+            // One that has left the cluster, or that can bear no more attributes, fails the call for
+            // the whole batch.
+            Err(error) if error.may_be_about_one() && batch.len() > 1 => {
                 let mut marked = Vec::new();
                 for instance in batch {
                     marked.extend(Box::pin(self.mark(cluster, &[*instance], outcomes)).await);

@@ -51,7 +51,7 @@ pub(crate) async fn sweep_cluster(
     let could_go = sweep.could_go(inventory, now);
     let held = sweep.held_back(inventory, &observation.failing, &decided, now);
     let is_halted = sweep.halted(inventory, &observation.failing, &decided, now).is_some();
-    let planned = hold_back(planned, inventory, &held, &sweep.policy, now);
+    let planned = hold_back(planned, &removable, &held, &sweep.policy, now);
 
     // Who asks for a plan while sweeps act leaves nothing behind: the next one goes on.
     let stranded = match sweep.settings.mode {

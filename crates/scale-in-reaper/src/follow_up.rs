@@ -99,10 +99,16 @@ impl Sweep<'_> {
             FollowUp::Reactivate { why, load: false } => {
                 self.reactivate(cluster, instance, &why).await
             }
-            FollowUp::Reactivate { why, load: true } | FollowUp::ReturnSpare(why) => {
+            FollowUp::Reactivate { why, load: true } => {
                 let outcome = self.reactivate(cluster, instance, &why).await;
                 self.forget_emptied(cluster, instance).await;
                 outcome
+            }
+            // It was well drained: others of its group need not rest for it.
+            FollowUp::ReturnSpare(why) => {
+                let taken_back = self.take_back(cluster, instance).await;
+                self.forget_emptied(cluster, instance).await;
+                after_reactivation(id, &why, taken_back)
             }
             FollowUp::Unmark(why) => match self.unmark(cluster, instance).await {
                 Ok(()) => outcome(id, OutcomeKind::Reactivated, why),
@@ -124,12 +130,7 @@ impl Sweep<'_> {
                 self.give_up_replacing(cluster, instance).await;
             }
         }
-        let kind = match taken_back {
-            TakenBack::Active => OutcomeKind::Reactivated,
-            TakenBack::Terminating => OutcomeKind::Waiting,
-            TakenBack::Unknown(ref error) => outcome_kind(error),
-        };
-        after_roll_back(&instance.instance_id, kind, why, taken_back)
+        after_reactivation(&instance.instance_id, why, taken_back)
     }
 
     /// Notes on an instance that a sweep's drain of it was taken back, and that it could not go any
@@ -296,6 +297,16 @@ impl Sweep<'_> {
     }
 }
 
+/// The outcome of what was to be ACTIVE again.
+fn after_reactivation(id: &InstanceId, why: &str, taken_back: TakenBack) -> RemovalOutcome {
+    let kind = match taken_back {
+        TakenBack::Active => OutcomeKind::Reactivated,
+        TakenBack::Terminating => OutcomeKind::Waiting,
+        TakenBack::Unknown(ref error) => outcome_kind(error),
+    };
+    after_roll_back(id, kind, why, taken_back)
+}
+
 /// The outcome of what failed or was given up, with what became of the drain.
 fn after_roll_back(
     id: &InstanceId,
@@ -333,6 +344,6 @@ pub(crate) fn outcome_kind(error: &AwsError) -> OutcomeKind {
         AwsErrorKind::Denied => OutcomeKind::Denied,
         AwsErrorKind::Throttled => OutcomeKind::Throttled,
         AwsErrorKind::NotFound => OutcomeKind::Gone,
-        AwsErrorKind::Other => OutcomeKind::Failed,
+        AwsErrorKind::QuotaReached | AwsErrorKind::Other => OutcomeKind::Failed,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ebb_aws::{AwsErrorKind, Problem};
+use ebb_aws::Problem;
 use ebb_core::ids::{Cluster, ContainerInstanceArn};
 use ebb_core::mark::DRAINED_BY;
 use ebb_core::spot::Marking;
@@ -57,8 +57,9 @@ impl SpotDrainer {
         let values: Vec<_> = marks.iter().map(|(arn, mark)| (arn, mark.clone())).collect();
         match self.clients.ecs.put_attribute(cluster, DRAINED_BY, &values).await {
             Ok(()) => {}
-            // An instance that has left the cluster fails the call for the whole batch.
-            Err(error) if error.kind == AwsErrorKind::NotFound && marks.len() > 1 => {
+            // One that has left the cluster, or that can bear no more attributes, fails the call for
+            // the whole batch.
+            Err(error) if error.may_be_about_one() && marks.len() > 1 => {
                 for mark in marks {
                     Box::pin(self.write_marks(cluster, std::slice::from_ref(mark))).await;
                 }

@@ -64,19 +64,43 @@ impl Ecs {
         name: &str,
         arns: &[ContainerInstanceArn],
     ) -> Result<(), AwsError> {
-        let cluster_name = cluster.name();
-        let operation =
-            format!("delete attribute {name} from container instances of cluster {cluster_name}");
         for batch in arns.chunks(DELETE_ATTRIBUTES_MAX) {
-            let attributes = batch.iter().map(|arn| attribute(name, arn, None));
-            let request = self.client.delete_attributes().cluster(cluster.as_str());
-            let request = request.set_attributes(Some(attributes.collect::<Result<_, _>>()?));
-            match request.send().await.map_err(|error| AwsError::new(&operation, error)) {
-                Err(error) if error.kind != AwsErrorKind::NotFound => return Err(error),
-                Ok(_) | Err(_) => {}
+            match self.delete_from(cluster, name, batch).await {
+                // One that has left the cluster fails the call for the whole batch.
+                Err(error) if error.kind == AwsErrorKind::NotFound && batch.len() > 1 => {
+                    for arn in batch {
+                        unless_gone(
+                            self.delete_from(cluster, name, std::slice::from_ref(arn)).await,
+                        )?;
+                    }
+                }
+                result => unless_gone(result)?,
             }
         }
         Ok(())
+    }
+
+    async fn delete_from(
+        &self,
+        cluster: &Cluster,
+        name: &str,
+        arns: &[ContainerInstanceArn],
+    ) -> Result<(), AwsError> {
+        let cluster_name = cluster.name();
+        let operation =
+            format!("delete attribute {name} from container instances of cluster {cluster_name}");
+        let attributes = arns.iter().map(|arn| attribute(name, arn, None));
+        let request = self.client.delete_attributes().cluster(cluster.as_str());
+        let request = request.set_attributes(Some(attributes.collect::<Result<_, _>>()?));
+        request.send().await.map_err(|error| AwsError::new(&operation, error))?;
+        Ok(())
+    }
+}
+
+fn unless_gone(result: Result<(), AwsError>) -> Result<(), AwsError> {
+    match result {
+        Err(error) if error.kind != AwsErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

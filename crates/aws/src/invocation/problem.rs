@@ -63,7 +63,9 @@ impl From<&AwsError> for Problem {
         let error_type = match error.kind {
             AwsErrorKind::Denied => ErrorType::AwsDenied,
             AwsErrorKind::Throttled => ErrorType::AwsThrottled,
-            AwsErrorKind::NotFound | AwsErrorKind::Other => ErrorType::AwsOther,
+            AwsErrorKind::NotFound | AwsErrorKind::QuotaReached | AwsErrorKind::Other => {
+                ErrorType::AwsOther
+            }
         };
         Self { error_type, text: with_causes(error) }
     }

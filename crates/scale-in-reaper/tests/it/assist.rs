@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use ebb_core::ids::Cluster;
 use ebb_core::reaper::settings::ReaperSettings;
+use ebb_core::reaper::sustained::TAKEN_BACK;
 use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_planner::EMPTIED_ATTRIBUTE;
 use ebb_region::demonstration::office;
 use ebb_region::world::autoscaling::{CompletedBy, Group};
 use ebb_region::world::ecs::{CapacityProvider, NewInstance, ServiceKind, StrategyItem, TaskSpec};
 use ebb_region::world::{Happening, REGION, World};
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::support::{
@@ -69,6 +71,13 @@ fn are_all(report: &ClusterReport, kind: OutcomeKind) -> bool {
 
 fn size(sim: &Sim) -> i32 {
     sim.region.world().groups[GROUP].desired_capacity
+}
+
+/// How many instances say that a drain of theirs was taken back.
+fn taken_back(sim: &Sim) -> usize {
+    let world = sim.region.world();
+    let instances = world.clusters[CLUSTER].instances.values();
+    instances.filter(|instance| instance.attribute(TAKEN_BACK).is_some()).count()
 }
 
 /// How often the desired capacity of a group rose.
@@ -149,6 +158,23 @@ async fn no_more_is_drained_than_target_capacity_leaves() {
         assert!(size(&sim) * 2 < before, "{target} %: {before} to {}", size(&sim));
         sim.assert_at_rest();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spare_instance_that_comes_back_keeps_no_other_of_its_group() {
+    let hold_after_take_back = SignedDuration::from_hours(3);
+    let sim = managed_sim(protecting(60)).await;
+    let sim = sim.with(ReaperSettings { hold_after_take_back, ..settings() }).await;
+    sim.run(Duration::from_secs(3_600)).await;
+    let mut spares = 0;
+    for _ in 0..8 {
+        let report = sim.report().await;
+        let details = report.follow_ups.iter().filter_map(|outcome| outcome.detail.as_deref());
+        spares += details.filter(|detail| detail.contains("it is a spare one")).count();
+        assert_eq!(taken_back(&sim), 0, "{report:?}");
+        sim.until_next().await;
+    }
+    assert!(spares > 0);
 }
 
 #[tokio::test(start_paused = true)]

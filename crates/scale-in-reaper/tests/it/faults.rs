@@ -7,7 +7,9 @@ use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_region::fault::Fault;
 use ebb_region::world::World;
 
-use crate::support::{GROUP, Sim, hooked, instance_id, outcomes, removed, settings, small};
+use crate::support::{
+    CLUSTER, GROUP, Sim, hooked, instance_id, outcomes, removed, settings, small,
+};
 
 /// More attempts than the SDK makes for one call.
 const MANY: u32 = 60;
@@ -69,6 +71,25 @@ async fn every_refusal_to_terminate_has_its_word_and_the_instance_is_active_agai
         sim.until_next().await;
         sim.assert_at_rest();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_can_bear_no_mark_keeps_no_other_from_going() {
+    let expected = removed(&Sim::start(hooked(small(1)), settings()).await.report().await);
+    assert!(expected.len() > 2, "{expected:?}");
+    let mut world = hooked(small(1));
+    let mut instances = world.clusters[CLUSTER].instances.iter();
+    let (full, _) = instances.find(|(_, it)| it.instance_id == expected[0]).unwrap();
+    let full = full.clone();
+    (0..10).for_each(|number| world.put_attribute(CLUSTER, &full, &format!("own-{number}"), "x"));
+    let sim = Sim::start(world, settings()).await;
+    let report = sim.report().await;
+
+    let kinds = outcomes(&report.outcomes);
+    assert_eq!(removed(&report), expected);
+    assert_eq!(kinds.iter().filter(|kind| **kind == OutcomeKind::Failed).count(), 1, "{report:?}");
+    assert!(!sim.draining().contains(&expected[0]), "{report:?}");
+    assert_eq!(sim.marked().len(), expected.len() - 1, "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ebb_core::reaper::ClusterReport;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::sustained::{LOW_SINCE, TAKEN_BACK};
+use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_region::world::World;
 use ebb_region::world::ecs::{Deployments, ServiceKind, Status, TaskSpec};
 use jiff::SignedDuration;
@@ -67,6 +67,24 @@ async fn who_cannot_go_any_more_begins_anew() {
     sim.until_next().await;
     let report = sim.report().await;
     assert!(kept(&report, "not_low_for_long") > 0, "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_leaves_meanwhile_keeps_no_other_from_beginning_anew() {
+    let sim = Sim::start(hooked(small(1)), patient()).await;
+    sim.sweep().await;
+    let low = with_attribute(&sim, LOW_SINCE);
+    assert!(low.len() > 1, "{low:?}");
+    sim.region.world().set_desired_count(CLUSTER, "web", 20);
+    sim.until_next().await;
+    let leaves = |world: &mut World| {
+        let mut instances = world.clusters[CLUSTER].instances.iter();
+        let (id, _) = instances.find(|(_, it)| it.instance_id == low[0]).unwrap();
+        let id = id.clone();
+        world.set_status(CLUSTER, &id, Status::Inactive);
+    };
+    sim.sweep_while("DescribeTasks", 1, leaves).await;
+    assert_eq!(with_attribute(&sim, LOW_SINCE), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,4 +172,16 @@ async fn nothing_goes_while_a_deployment_fails() {
     }
     let (going, why) = halted(|world| deploy(world, Deployments::FirstInProgress)).await;
     assert!(going > 0 && why.is_none(), "{why:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_wrong_after_the_plan_was_made_keeps_it_from_being_carried_out() {
+    let sim = Sim::start(hooked(small(1)), settings()).await;
+    let fails = |world: &mut World| deploy(world, Deployments::Failed);
+    let report = sim.sweep_while("DescribeTasks", 1, fails).await;
+    assert!(!report.outcomes.is_empty() && sim.draining().is_empty(), "{report:?}");
+    for outcome in &report.outcomes {
+        assert_eq!(outcome.outcome, OutcomeKind::Postponed);
+        assert_eq!(outcome.detail.as_deref(), Some("the deployment of service web fails"));
+    }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use ebb_core::ids::{Cluster, TopicArn};
 use ebb_core::reaper::replace::claim::REPLACING_ATTRIBUTE;
-use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
+use ebb_core::reaper::settings::{BUDGETS, ReaperMode, ReaperSettings};
 use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_region::fault::{Fault, Faults};
-use ebb_region::world::autoscaling::{Instance, LifecycleState};
+use ebb_region::world::autoscaling::{Group, Instance, LifecycleState};
 use ebb_region::world::ec2::ScheduledEvent;
 use ebb_region::world::ecs::{CapacityProvider, Deployments, NewInstance, ServiceKind, TaskSpec};
 use ebb_region::world::{Happening, REGION, World};
@@ -203,6 +203,40 @@ async fn any_sweep_goes_on_and_none_takes_a_replacement_for_surplus() {
         "only a sweep for it begins more"
     );
     assert_eq!(sim.versions(), [(Some(1), 3), (Some(2), 3)].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_goes_in_its_place_while_others_must_be_patient() {
+    let mut world = outdated();
+    for number in 7..=8 {
+        let zone = format!("{REGION}{}", ["a", "b"][number % 2]);
+        world.add_instance(CLUSTER, NewInstance::new(instance_id(number)).zone(zone));
+    }
+    let group = Group::with_instances(CLUSTER, (7..=8).map(instance_id));
+    world.add_group("second", Group { min_size: 0, max_size: 10, ..group });
+    world.add_service(CLUSTER, "api", ServiceKind::replica(8), TaskSpec::default());
+    let sim = Sim::start(hooked(world), ReaperSettings { low_for_sweeps: 2, ..halves() }).await;
+    sim.replace().await;
+    assert!(sim.desired() > 6);
+    sim.until_next().await;
+    let report = sim.report().await;
+
+    let mut kept = report.plan.keep.iter();
+    assert!(kept.any(|kept| kept.reason.code() == "not_low_for_long"), "{report:?}");
+    assert_eq!(report.plan.remove, [], "the group is raised for a purpose");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_lets_nothing_go_that_is_not_replaced() {
+    let mut world = outdated();
+    world.groups.get_mut(GROUP).unwrap().min_size = 1;
+    let always = |variable: &str| (variable == BUDGETS).then(|| r#"[{"share": 50}]"#.to_owned());
+    let budgets = ReaperSettings::from_lookup(always).unwrap().budgets;
+    let sim = Sim::start(world, ReaperSettings { budgets, ..settings() }).await;
+    let report = sim.replace().await;
+
+    assert_eq!(report.plan.remove, [], "{report:?}");
+    assert_eq!(kinds(&report)[&OutcomeKind::Replacing], 3, "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -539,9 +573,8 @@ async fn what_is_older_than_is_wanted_goes_and_the_rest_stays() {
         let age = if number <= 2 { day * 31 } else { day };
         world.add_instance(CLUSTER, NewInstance::new(instance_id(number)).zone(zone).age(age));
     }
-    let group =
-        ebb_region::world::autoscaling::Group::with_instances(CLUSTER, (1..=6).map(instance_id));
-    world.add_group(GROUP, ebb_region::world::autoscaling::Group { min_size: 6, ..group });
+    let group = Group::with_instances(CLUSTER, (1..=6).map(instance_id));
+    world.add_group(GROUP, Group { min_size: 6, ..group });
     world.add_service(CLUSTER, "web", ServiceKind::replica(3), TaskSpec::default());
     let settings = ReaperSettings { replace_after_days: Some(30), ..halves() };
     assert_eq!(remaining(hooked(world), settings).await, [3, 4, 5, 6]);

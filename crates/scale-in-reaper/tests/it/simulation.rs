@@ -12,7 +12,6 @@ use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::ids::TopicArn;
 use ebb_core::lifecycle::settings::LifecycleSettings;
 use ebb_core::mark::DRAINED_BY;
-use ebb_core::notification::NotificationFormat;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_region::fault::{Fault, Faults};
 use ebb_region::in_process::InProcess;
@@ -143,7 +142,6 @@ fn draw(seed: u64) -> Story {
         min_instance_age: SignedDuration::from_secs(rng.i64(0..1_800)),
         lifecycle_topic: Some(TopicArn::new(scenario::TERMINATION_TOPIC)),
         notification_topic: Some(TopicArn::new(PEOPLE)),
-        notification_format: NotificationFormat::Json,
         ..ReaperSettings::default()
     };
     world.create_topic(PEOPLE);
@@ -351,11 +349,6 @@ fn check(story: &Story, world: &World, active: &[usize]) -> Result<(), String> {
         "nothing is DRAINING for ever",
         format!("{:?}", world.instances_with(Status::Draining)),
     )?;
-    // Where the notes fail, people may be told twice.
-    let notes_fail = |change: &Change| matches!(change, Change::Fault { operation, .. } if ["PutAttributes", "DescribeContainerInstances"].contains(operation));
-    if !story.changes.iter().any(|(_, change)| notes_fail(change)) {
-        seeds::check_notices(world, PEOPLE)?;
-    }
     let stuck = world.missing_tasks();
     if story.calm {
         must(stuck.is_empty(), "no task ends without a place", format!("{stuck:?}"))?;

@@ -53,6 +53,12 @@ fn set_status(sim: &Sim, instance_id: &str, status: Status) {
     world.set_status(&cluster, &id, status);
 }
 
+/// Gives an instance as many attributes as it may have.
+fn fill(world: &mut World, instance_id: &str) {
+    let (cluster, id) = world.registrations(instance_id).pop().unwrap();
+    (0..10).for_each(|number| world.put_attribute(&cluster, &id, &format!("own-{number}"), "x"));
+}
+
 /// Some minutes go by.
 async fn later(sim: &Sim) -> Timestamp {
     sleep(Duration::from_secs(600)).await;
@@ -213,6 +219,17 @@ async fn a_mark_that_cannot_be_written_is_no_failure() {
     assert_eq!(kinds(&answer), [OutcomeKind::Draining; 2]);
     assert_eq!(failed(&answer), [""; 0]);
     assert_eq!(sim.draining(), [instance_id(7), instance_id(8)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_can_bear_no_mark_keeps_no_other_from_it() {
+    let sim = Sim::shop().await;
+    let [full, marked] = [7, 8].map(instance_id);
+    fill(&mut sim.region.world(), &full);
+    let answer = sim.invoke(&sqs(&[stop(&full), stop(&marked)])).await.unwrap();
+
+    assert_eq!(kinds(&answer), [OutcomeKind::Draining; 2]);
+    assert_eq!((mark_of(&sim, &full), mark_of(&sim, &marked).is_some()), (None, true));
 }
 
 #[tokio::test(start_paused = true)]

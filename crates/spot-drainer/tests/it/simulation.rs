@@ -12,7 +12,6 @@ use std::time::Duration;
 use ebb_aws::{Clients, HandlerError, Problem, clients::config_loader};
 use ebb_core::ids::{Cluster, TopicArn};
 use ebb_core::mark::DRAINED_BY;
-use ebb_core::notification::NotificationFormat;
 use ebb_core::spot::settings::SpotSettings;
 use ebb_region::fault::Fault;
 use ebb_region::in_process::InProcess;
@@ -107,11 +106,8 @@ fn draw(seed: u64) -> Story {
         Function::new(TIMEOUT),
     );
     world.create_topic(PEOPLE);
-    let settings = SpotSettings {
-        notification_topic: Some(TopicArn::new(PEOPLE)),
-        notification_format: NotificationFormat::Json,
-        ..SpotSettings::default()
-    };
+    let settings =
+        SpotSettings { notification_topic: Some(TopicArn::new(PEOPLE)), ..SpotSettings::default() };
     let clusters = rng.bool().then(|| CLUSTERS.map(Cluster::new).to_vec());
     let settings = SpotSettings { clusters, drain_on_rebalance: rng.bool(), ..settings };
     Story { settings, world, changes, killed, rng }
@@ -247,7 +243,6 @@ fn check(
     drained_by_others: &BTreeSet<String>,
     is_killed: bool,
 ) -> Result<(), String> {
-    seeds::check_notices(world, PEOPLE)?;
     let queue = &world.delivery.queues[scenario::SPOT_DRAINER];
     if !queue.messages.is_empty() || (!queue.dead_letters.is_empty() && !is_killed) {
         return Err(format!("{:?} are left, {:?} dead", queue.messages, queue.dead_letters));
