@@ -291,12 +291,12 @@ impl fmt::Display for KeepReason {
             }
             Self::NotLowForLong { since, goes_from } => write!(
                 f,
-                "it could go since {since}, and goes from {goes_from} on if it still can \
+                "it could go since {since:.0}, and goes from {goes_from:.0} on if it still can \
                  (LOW_FOR_SWEEPS)"
             ),
             Self::TakenBack { group, until } => write!(
                 f,
-                "a drain was taken back in group {group}: nothing of it goes until {until} \
+                "a drain was taken back in group {group}: nothing of it goes until {until:.0} \
                  (HOLD_AFTER_TAKE_BACK_SECONDS)"
             ),
             Self::Halted(why) => write!(f, "nothing goes in this cluster now: {why}"),
