@@ -237,34 +237,15 @@ fn needed_by(demand: i64, room: i64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use ebb_planner::{Service, Task};
 
     use super::*;
-    use crate::reaper::testing::{NOW, group_name, instance, inventory, resources};
+    use crate::reaper::testing::{self, NOW, group_name, instance, inventory, resources};
 
     const ZONE: &str = "eu-west-1a";
 
     fn service(name: &str, cpu: i64, memory_mib: i64) -> Service {
-        Service {
-            name: name.to_owned(),
-            demand: resources(cpu, memory_mib),
-            host_ports: BTreeSet::new(),
-            distinct_instance: false,
-            constraints: Vec::new(),
-            os_type: None,
-            cpu_architecture: None,
-            zones: None,
-            strategy: Vec::new(),
-            minimum_healthy_percent: 100,
-            maximum_percent: 200,
-            in_flight: 0,
-            unclear: None,
-            capacity_providers: BTreeSet::new(),
-            tasks_to_rebalance: None,
-            keep_tasks: false,
-        }
+        Service { name: name.to_owned(), ..testing::service([cpu, memory_mib]) }
     }
 
     /// So many `m7g.large` at 8 cents, each with one such task of a service and a daemon's of 48 CPU

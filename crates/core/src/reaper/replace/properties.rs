@@ -17,7 +17,9 @@ use crate::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
 use crate::reaper::replace::decide::{Decision, Scene, Step, decide, without_raised_groups};
 use crate::reaper::replace::members::{GroupMember, GroupMembers};
 use crate::reaper::replace::outdated::Why;
-use crate::reaper::testing::{NOW, group_name, id, instance, inventory, seconds_ago, task};
+use crate::reaper::testing::{
+    NOW, group_name, id, instance, inventory, seconds_ago, service, task,
+};
 
 const FUNCTION: &str = "scale-in-reaper";
 
@@ -132,7 +134,7 @@ impl World {
             instance
         });
         let mut inventory = inventory(instances.collect());
-        inventory.services = vec![service()];
+        inventory.services = vec![Service { demand: DEMAND, ..service([0, 0]) }];
         let group =
             Group { min_size: self.min, desired_capacity: self.desired, ..Group::default() };
         inventory.groups = [(group_name(), group)].into();
@@ -203,27 +205,6 @@ impl World {
 
     fn count(&self, is_meant: impl Fn(usize) -> bool) -> usize {
         (0..self.instances.len()).filter(|&index| is_meant(index)).count()
-    }
-}
-
-fn service() -> Service {
-    Service {
-        name: "web".to_owned(),
-        demand: DEMAND,
-        host_ports: BTreeSet::new(),
-        distinct_instance: false,
-        constraints: Vec::new(),
-        os_type: None,
-        cpu_architecture: None,
-        zones: None,
-        capacity_providers: BTreeSet::new(),
-        strategy: Vec::new(),
-        minimum_healthy_percent: 100,
-        maximum_percent: 200,
-        in_flight: 0,
-        tasks_to_rebalance: None,
-        keep_tasks: false,
-        unclear: None,
     }
 }
 
