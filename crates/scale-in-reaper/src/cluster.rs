@@ -49,8 +49,8 @@ pub(crate) async fn sweep_cluster(
     let mut decided = follow_up(inventory, &sweep.policy, &load, FUNCTION, now);
     keep_groups_balanced(inventory, &mut decided, groups.zones());
     let could_go = sweep.could_go(inventory, now);
-    let held = sweep.held_back(inventory, &observation.failing, &decided, now);
-    let is_halted = sweep.halted(inventory, &observation.failing, &decided, now).is_some();
+    let halted = sweep.halted(inventory, &observation.failing, &decided, now);
+    let held = sweep.held_back(inventory, halted.as_deref(), now);
     let planned = hold_back(planned, &removable, &held, &sweep.policy, now);
 
     // Who asks for a plan while sweeps act leaves nothing behind: the next one goes on.
@@ -74,7 +74,7 @@ pub(crate) async fn sweep_cluster(
     let begins = sweep.purpose == Purpose::Replace;
     // While load comes back nothing of it goes, whether it is replaced or not; nor while the cluster
     // is in trouble, or somebody holds it.
-    let may_replace = !load_is_back && !is_halted && inventory.hold(now).is_none();
+    let may_replace = !load_is_back && halted.is_none() && inventory.hold(now).is_none();
     let replacements = if may_replace && (begins || is_under_way(inventory)) {
         let names = inventory.groups.keys();
         let names = names.filter(|name| inventory.group_hold(name, now).is_none());

@@ -18,17 +18,17 @@ use tracing::warn;
 use crate::sweep::Sweep;
 
 impl Sweep<'_> {
-    /// The instances that do not go in this sweep, whatever there is room for.
+    /// The instances that do not go in this sweep, whatever there is room for: all of them where the
+    /// cluster is `halted`.
     pub(crate) fn held_back(
         &self,
         inventory: &Inventory,
-        failing: &[String],
-        decided: &[(usize, FollowUp)],
+        halted: Option<&str>,
         now: Timestamp,
     ) -> BTreeMap<InstanceId, KeepReason> {
         let settings = self.settings;
-        if let Some(why) = self.halted(inventory, failing, decided, now) {
-            return all_held(inventory, &why);
+        if let Some(why) = halted {
+            return all_held(inventory, why);
         }
         let mut held = held_after_take_back(inventory, settings.hold_after_take_back, now);
         // Who asks for a plan wants to know what could go; the attributes are those of sweeps that

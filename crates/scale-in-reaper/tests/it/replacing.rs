@@ -596,8 +596,8 @@ async fn what_ec2_is_to_end_goes_unless_that_is_over() {
     assert_eq!(remaining(world, halves()).await, [1, 2, 3, 5, 6]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_is_retained_with_nothing_left_is_terminated_and_its_group_stays_as_large() {
+/// Six instances in service, and a seventh, empty one that their group retains.
+fn with_a_retained_instance() -> World {
     let mut world = hooked(small(6));
     world.add_instance(CLUSTER, NewInstance::new(instance_id(7)));
     let retained = Instance {
@@ -606,7 +606,12 @@ async fn what_is_retained_with_nothing_left_is_terminated_and_its_group_stays_as
     };
     world.groups.get_mut(GROUP).unwrap().instances.push(retained);
     world.advance(start_time() + Duration::from_secs(60));
-    let sim = Sim::start(world, halves()).await;
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_retained_with_nothing_left_is_terminated_and_its_group_stays_as_large() {
+    let sim = Sim::start(with_a_retained_instance(), halves()).await;
     let report = sim.replace().await;
     assert_eq!(kinds(&report), [(OutcomeKind::Terminating, 1)].into(), "{report:?}");
     sim.until_next().await;
@@ -618,15 +623,7 @@ async fn what_is_retained_with_nothing_left_is_terminated_and_its_group_stays_as
 /// ECS may place a task on it until it drains.
 #[tokio::test(start_paused = true)]
 async fn what_is_retained_is_drained_before_it_is_terminated() {
-    let mut world = hooked(small(6));
-    world.add_instance(CLUSTER, NewInstance::new(instance_id(7)));
-    let retained = Instance {
-        state: LifecycleState::TerminatingRetained,
-        ..Instance::in_service(instance_id(7))
-    };
-    world.groups.get_mut(GROUP).unwrap().instances.push(retained);
-    world.advance(start_time() + Duration::from_secs(60));
-    let sim = Sim::start(world, halves()).await;
+    let sim = Sim::start(with_a_retained_instance(), halves()).await;
     sim.replace().await;
     let world = sim.region.world();
     let calls = world.calls.iter().map(|call| call.operation.as_str());
