@@ -21,22 +21,22 @@ impl CheaperShapes {
     /// Looks for them; for a group of hundreds of instances that takes seconds.
     pub(crate) fn new(cluster: &ClusterSnapshot, policy: &Policy, now: Timestamp) -> Self {
         let groups = cluster.group_types.iter().map(|(group, types)| {
-            let found = cheaper_shape(&cluster.inventory, group, types, policy, now);
-            (group.clone(), found)
+            let shape = cheaper_shape(&cluster.inventory, group, types, policy, now);
+            (group.clone(), shape)
         });
         Self(groups.collect())
     }
 
     /// A sentence or two for each group.
     pub(crate) fn sentences(&self) -> Vec<String> {
-        self.0.iter().map(|(group, found)| sentence(group, found)).collect()
+        self.0.iter().map(|(group, shape)| sentence(group, shape)).collect()
     }
 
     /// Each group's for programs.
     pub(crate) fn json(&self) -> Value {
         self.0
             .iter()
-            .map(|(group, found)| match found {
+            .map(|(group, shape)| match shape {
                 Ok(CheaperShape { now, swept, cheapest, tried }) => json!({
                     "group": group.as_str(),
                     "now": shape_json(now),
@@ -50,8 +50,8 @@ impl CheaperShapes {
     }
 }
 
-fn sentence(group: &GroupName, found: &Result<CheaperShape, String>) -> String {
-    let CheaperShape { now, swept, cheapest, tried } = match found {
+fn sentence(group: &GroupName, shape: &Result<CheaperShape, String>) -> String {
+    let CheaperShape { now, swept, cheapest, tried } = match shape {
         Ok(shape) => shape,
         Err(why) => return format!("Whether {group} has a cheaper shape is not judged: {why}."),
     };

@@ -51,12 +51,12 @@ pub async fn claim(
     while holders.len() > HOLDERS_MAX {
         holders.pop_last();
     }
-    let (noted, rest): (BTreeSet<_>, BTreeSet<_>) =
+    let (noted, beyond_limit): (BTreeSet<_>, BTreeSet<_>) =
         found.iter().cloned().partition(|(holder, _)| holders.contains(holder));
     let claimed = claim_on(ecs, cluster, INSTANCE_NOTES, &noted, now);
     let granted = within(claimed, time_max).await;
     let mut granted = granted.unwrap_or_else(|| without_notes(&noted, now));
-    granted.extend(without_notes(&rest, now));
+    granted.extend(without_notes(&beyond_limit, now));
     granted
 }
 
