@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Refusal};
+use super::members::{Misfit, json_misfit};
 use crate::fault::Fault;
 use crate::world::World;
 use crate::world::ecs::{Cluster, arn};
@@ -35,6 +36,22 @@ pub(super) fn question(body: &[u8]) -> (String, bool) {
     (input.to_string(), token.is_some())
 }
 
+/// The input of an operation, with no member that is not simulated.
+pub(super) fn read_input(operation: &str, body: &[u8]) -> Result<Value, Refusal> {
+    let no_input = |message: String| Refusal::new("SerializationException", message);
+    let input: Value = serde_json::from_slice(body).map_err(|error| no_input(error.to_string()))?;
+    if !input.is_object() {
+        return Err(no_input("The input must be an object.".to_owned()));
+    }
+    match json_misfit(operation, &input) {
+        None => Ok(input),
+        Some(Misfit::Unknown(path)) => {
+            Err(invalid(format!("The simulated Region knows no {path} here.")))
+        }
+        Some(Misfit::OfAnotherType(path)) => Err(no_input(format!("{path} is of another type."))),
+    }
+}
+
 /// An input structure, or a part of one.
 #[derive(Clone, Copy)]
 pub(super) struct Input<'a> {
@@ -49,17 +66,6 @@ impl<'a> Input<'a> {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(Refusal::new("SerializationException", format!("{key} must be text"))),
-        }
-    }
-
-    /// Refuses a call with a member that is not simulated: to leave it out without a word would be
-    /// to answer a question that was not asked.
-    pub(super) fn only(self, members: &[&str]) -> Result<(), Refusal> {
-        let given = self.value.as_object().into_iter().flatten();
-        let unknown = given.filter(|(_, value)| !value.is_null());
-        match unknown.map(|(key, _)| key).find(|key| !members.contains(&key.as_str())) {
-            None => Ok(()),
-            Some(key) => Err(invalid(format!("The simulated Region knows no {key} here."))),
         }
     }
 

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
+use super::aws_json::read_input;
 use crate::world::{PRICES, REGION};
 
 /// What stands before the operation in the target of a call.
@@ -13,8 +14,7 @@ pub(super) const SERVICE: &str = "AWSPriceListService";
 /// The products that every filter fits. Of each type one is sold: Linux, on demand, on shared
 /// hardware.
 pub(super) fn get_products(body: &[u8]) -> Result<String, Refusal> {
-    let input: Value = serde_json::from_slice(body)
-        .map_err(|error| Refusal::new("SerializationException", error.to_string()))?;
+    let input = read_input("GetProducts", body)?;
     if input["ServiceCode"] != "AmazonEC2" {
         return Err(Refusal::new("InvalidParameterException", "Invalid ServiceCode"));
     }

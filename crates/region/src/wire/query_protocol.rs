@@ -6,6 +6,7 @@ use std::fmt::Write;
 use http::StatusCode;
 
 use super::answer::{Answer, Refusal};
+use super::members::{Misfit, form_misfit};
 use crate::world::autoscaling::Refused;
 
 const AUTO_SCALING: &str = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
@@ -99,6 +100,28 @@ impl Form {
     /// Reads the body of a request.
     pub(super) fn read(body: &[u8]) -> Self {
         Self(form_urlencoded::parse(body).into_owned().collect())
+    }
+
+    /// Refuses a form with a member that is not simulated, in the words of its service.
+    ///
+    /// Sources: EC2 API Reference, errors-overview (`UnknownParameter`); SNS API, `Publish`
+    /// (`InvalidParameter`).
+    pub(super) fn check(&self, operation: &str) -> Result<(), Refusal> {
+        let fields = self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        match form_misfit(operation, fields) {
+            None => Ok(()),
+            Some(Misfit::OfAnotherType(path)) => {
+                Err(Refusal::new("MalformedInput", format!("{path} is of another type")))
+            }
+            Some(Misfit::Unknown(path)) => {
+                let code = match operation {
+                    "CreateTopic" | "Publish" => "InvalidParameter",
+                    operation if is_of_ec2(operation) => "UnknownParameter",
+                    _ => "ValidationError",
+                };
+                Err(Refusal::new(code, format!("The simulated Region knows no {path} here")))
+            }
+        }
     }
 
     pub(super) fn text(&self, key: &str) -> Option<&str> {

@@ -140,6 +140,7 @@ impl Request {
             Protocol::Rest => lambda_calls::get_function_configuration(world, self.text_body()),
             Protocol::Query => {
                 let form = query_protocol::Form::read(&self.body);
+                form.check(&self.operation)?;
                 match self.operation.as_str() {
                     "DescribeInstanceTypes" => ec2_calls::describe_instance_types(&form),
                     "DescribeInstanceStatus" => ec2_calls::describe_instance_status(world, &form),

@@ -8,18 +8,8 @@ use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_in, invalid, page};
 use crate::world::World;
 use crate::world::ecs::task::Task;
 
-/// Filters of `ListTasks` that Ebb does not use.
-const LIST_FILTERS_MISSING: [&str; 3] = ["family", "startedBy", "daemonName"];
-
 pub(super) fn list_tasks(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
     let (cluster_name, cluster) = input.cluster(world)?;
-    for filter in LIST_FILTERS_MISSING {
-        if input.text(filter)?.is_some() {
-            return Err(invalid(format!(
-                "The simulated Region does not filter tasks by {filter}."
-            )));
-        }
-    }
     let container_instance = input
         .text("containerInstance")?
         .map(|id_or_arn| id_in("container-instance", cluster_name, id_or_arn))
