@@ -147,12 +147,13 @@ impl World {
     }
 
     /// Protects a service task for a while from now on; a period of nothing ends its protection. A
-    /// standalone task cannot be protected (ECS API, `UpdateTaskProtection`).
+    /// standalone task cannot be protected (ECS API, `UpdateTaskProtection`), nor one that is told
+    /// to stop.
     pub fn protect_task(&mut self, cluster: &str, task_id: &str, period: Duration) {
         let protected_until = self.now + period;
         let task =
             self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(task_id));
-        let Some(task) = task else { return };
+        let Some(task) = task.filter(|task| task.is_desired_running()) else { return };
         let Some(service) = task.service.clone() else { return };
         task.protected_until = Some(protected_until);
         // When the protection ends, the scheduler may stop what it had to spare until then.
