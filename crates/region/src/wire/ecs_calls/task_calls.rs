@@ -6,7 +6,7 @@ use super::task_json::describe;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_in, invalid, page};
 use crate::world::World;
-use crate::world::ecs::task::Task;
+use crate::world::ecs::task::{StopCause, Task};
 
 pub(super) fn list_tasks(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
     let (cluster_name, cluster) = input.cluster(world)?;
@@ -65,7 +65,8 @@ pub(super) fn stop_task(world: &mut World, input: Input<'_>) -> Result<Value, Re
     // A task that has stopped is visible for a while, so stopping it again succeeds and changes
     // nothing.
     let id = visible(world, &cluster_name, task_id)?.ok_or_else(task_not_found)?.id.clone();
-    world.stop_task(&cluster_name, &id);
+    let reason = input.text("reason")?.map(str::to_owned);
+    world.stop_task_for(&cluster_name, &id, StopCause::User(reason));
     let task = visible(world, &cluster_name, &id)?.ok_or_else(task_not_found)?;
     Ok(json!({"task": describe(&cluster_name, &world.clusters[&cluster_name], task)}))
 }
