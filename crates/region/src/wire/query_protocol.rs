@@ -134,7 +134,13 @@ impl Form {
     }
 
     pub(super) fn required_bool(&self, key: &str) -> Result<bool, Refusal> {
-        self.required(key)?.parse().map_err(|_| invalid(format!("{key} must be true or false")))
+        self.required(key)?;
+        Ok(self.bool(key)?.unwrap_or_default())
+    }
+
+    pub(super) fn bool(&self, key: &str) -> Result<Option<bool>, Refusal> {
+        let parsed = self.text(key).map(str::parse).transpose();
+        parsed.map_err(|_| invalid(format!("{key} must be true or false")))
     }
 
     /// A number, within the bounds of the service model.
