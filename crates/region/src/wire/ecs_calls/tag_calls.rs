@@ -48,7 +48,12 @@ pub(super) fn list_tags_for_resource(
     world: &mut World,
     input: Input<'_>,
 ) -> Result<Value, Refusal> {
-    Ok(json!({"tags": tags_json(tags_of(world, input)?)}))
+    // Unlike the others it has no error of its own for what is not there (ECS API, `Errors`).
+    let tags = tags_of(world, input).map_err(|refusal| match refusal.code.as_str() {
+        "ResourceNotFoundException" => invalid(refusal.message),
+        _ => refusal,
+    })?;
+    Ok(json!({"tags": tags_json(tags)}))
 }
 
 /// Tags as they are described; none unless the call asks for them (ECS API, `include` of
