@@ -119,14 +119,7 @@ impl<'a> Input<'a> {
 
     /// The cluster that the call names, by name or ARN; `default` if it names none.
     pub(super) fn cluster(self, world: &World) -> Result<(&str, &Cluster), Refusal> {
-        let name = match self.text("cluster")? {
-            Some(arn) if arn.starts_with("arn:") => match own_resource(arn)?.split_once('/') {
-                Some(("cluster", name)) => name,
-                _ => return Err(invalid("The referenced cluster is no cluster.")),
-            },
-            Some(name) => name,
-            None => "default",
-        };
+        let name = name_of("cluster", self.text("cluster")?.unwrap_or("default"))?;
         world
             .clusters
             .get_key_value(name)
@@ -183,9 +176,18 @@ pub(super) fn page_of<T: Into<Value>>(
     Ok(Value::Object(output))
 }
 
-/// The last part of an ARN, or the id itself.
-pub(super) fn id_of(id_or_arn: &str) -> &str {
-    id_or_arn.rsplit('/').next().unwrap_or(id_or_arn)
+/// The name of a resource of the account, given by itself or as an ARN.
+///
+/// # Errors
+/// An ARN of another kind is refused (aws-cli issue 7875).
+pub(super) fn name_of<'a>(kind: &str, name_or_arn: &'a str) -> Result<&'a str, Refusal> {
+    if !name_or_arn.starts_with("arn:") {
+        return Ok(name_or_arn);
+    }
+    match own_resource(name_or_arn)?.split_once('/') {
+        Some((its_kind, name)) if its_kind == kind => Ok(name),
+        _ => Err(invalid(format!("Invalid identifier: {name_or_arn} is no {kind}"))),
+    }
 }
 
 /// The id of a resource of a cluster, given by itself or as an ARN, which may be of the old form
@@ -230,7 +232,10 @@ pub(super) fn arn_parts(arn: &str) -> Result<Vec<&str>, Refusal> {
 }
 
 pub(super) fn arn_of(kind: &str, cluster: &str, id_or_arn: &str) -> String {
-    arn(&format!("{kind}/{cluster}/{}", id_of(id_or_arn)))
+    if id_or_arn.starts_with("arn:") {
+        return id_or_arn.to_owned();
+    }
+    arn(&format!("{kind}/{cluster}/{id_or_arn}"))
 }
 
 pub(super) fn invalid(message: impl Into<String>) -> Refusal {
@@ -239,6 +244,7 @@ pub(super) fn invalid(message: impl Into<String>) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+/// The ARN of a resource of a cluster, if it is not given as one.
     use super::*;
 
     #[test]
@@ -251,6 +257,16 @@ mod tests {
             (arn("task/till/t1"), "Identifier is for cluster till. Your cluster is shop"),
             (arn("container-instance/shop/t1"), "Unsupported resource type: container-instance"),
             (arn("task/shop/t1").replace("eu-west-1", "eu-west-2"), "not of this account and"),
+    #[test]
+    fn a_name_is_not_taken_from_an_arn_of_something_else() {
+        assert_eq!(name_of("cluster", "shop"), Ok("shop"));
+        assert_eq!(name_of("cluster", &arn("cluster/shop")), Ok("shop"));
+        for wrong in [arn("service/shop"), arn("cluster/shop").replace("eu-west-1", "eu-west-2")] {
+            assert_eq!(name_of("cluster", &wrong).unwrap_err().code, "InvalidParameterException");
+        }
+        assert_eq!(arn_of("task", "shop", "a/b"), arn("task/shop/a/b"));
+    }
+
             (arn("task/shop/t1").replace("1111", "9999"), "not of this account and"),
         ] {
             let refusal = id_of(&wrong).unwrap_err();

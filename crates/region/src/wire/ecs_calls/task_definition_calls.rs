@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::placement_json::constraint_json;
 use crate::wire::answer::Refusal;
-use crate::wire::aws_json::{Input, id_of, invalid, page};
+use crate::wire::aws_json::{Input, invalid, name_of, page};
 use crate::world::World;
 use crate::world::ecs::{Constraint, Network, Port, Size, TaskSpec, arn};
 
@@ -41,7 +41,7 @@ pub(super) fn list_task_definitions(world: &World, input: Input<'_>) -> Result<V
 /// The task definition of a family and revision, or of an ARN; a family alone stands for its latest
 /// revision.
 pub(super) fn find<'a>(world: &'a World, name_or_arn: &str) -> Option<(Definition, &'a TaskSpec)> {
-    let requested = id_of(name_or_arn);
+    let requested = name_of("task-definition", name_or_arn).ok()?;
     let (family, revision) = match requested.rsplit_once(':') {
         Some((family, revision)) => (family, Some(revision.parse::<u32>().ok()?)),
         None => (requested, None),
