@@ -108,6 +108,16 @@ impl<'a> Input<'a> {
             .collect()
     }
 
+    /// What the call asks for beside what is always described. What is not simulated is refused.
+    pub(super) fn included(self, known: &[&str]) -> Result<Vec<&'a str>, Refusal> {
+        let items = self.value["include"].as_array().into_iter().flatten();
+        let words: Vec<_> = items.map(|item| item.as_str().unwrap_or_default()).collect();
+        match words.iter().find(|word| !known.contains(word)) {
+            None => Ok(words),
+            Some(word) => Err(invalid(format!("The simulated Region includes no {word} here."))),
+        }
+    }
+
     /// Whether a list includes what has the launch type EC2: nothing else is simulated.
     pub(super) fn includes_ec2(self) -> Result<bool, Refusal> {
         match self.text("launchType")? {
@@ -231,6 +241,7 @@ pub(super) fn arn_parts(arn: &str) -> Result<Vec<&str>, Refusal> {
     own_resource(arn).map(|resource| resource.split('/').collect())
 }
 
+/// The ARN of a resource of a cluster, if it is not given as one.
 pub(super) fn arn_of(kind: &str, cluster: &str, id_or_arn: &str) -> String {
     if id_or_arn.starts_with("arn:") {
         return id_or_arn.to_owned();
@@ -244,8 +255,17 @@ pub(super) fn invalid(message: impl Into<String>) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-/// The ARN of a resource of a cluster, if it is not given as one.
     use super::*;
+
+    #[test]
+    fn a_name_is_not_taken_from_an_arn_of_something_else() {
+        assert_eq!(name_of("cluster", "shop"), Ok("shop"));
+        assert_eq!(name_of("cluster", &arn("cluster/shop")), Ok("shop"));
+        for wrong in [arn("service/shop"), arn("cluster/shop").replace("eu-west-1", "eu-west-2")] {
+            assert_eq!(name_of("cluster", &wrong).unwrap_err().code, "InvalidParameterException");
+        }
+        assert_eq!(arn_of("task", "shop", "a/b"), arn("task/shop/a/b"));
+    }
 
     #[test]
     fn an_arn_of_something_else_is_refused() {
@@ -257,16 +277,6 @@ mod tests {
             (arn("task/till/t1"), "Identifier is for cluster till. Your cluster is shop"),
             (arn("container-instance/shop/t1"), "Unsupported resource type: container-instance"),
             (arn("task/shop/t1").replace("eu-west-1", "eu-west-2"), "not of this account and"),
-    #[test]
-    fn a_name_is_not_taken_from_an_arn_of_something_else() {
-        assert_eq!(name_of("cluster", "shop"), Ok("shop"));
-        assert_eq!(name_of("cluster", &arn("cluster/shop")), Ok("shop"));
-        for wrong in [arn("service/shop"), arn("cluster/shop").replace("eu-west-1", "eu-west-2")] {
-            assert_eq!(name_of("cluster", &wrong).unwrap_err().code, "InvalidParameterException");
-        }
-        assert_eq!(arn_of("task", "shop", "a/b"), arn("task/shop/a/b"));
-    }
-
             (arn("task/shop/t1").replace("1111", "9999"), "not of this account and"),
         ] {
             let refusal = id_of(&wrong).unwrap_err();

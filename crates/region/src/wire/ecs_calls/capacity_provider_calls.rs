@@ -19,6 +19,8 @@ pub(super) fn describe_capacity_providers(
     world: &World,
     input: Input<'_>,
 ) -> Result<Value, Refusal> {
+    // None has tags.
+    input.included(&["TAGS"])?;
     let cluster = match input.text("cluster")? {
         Some(_) => Some(input.cluster(world)?.1),
         None => None,

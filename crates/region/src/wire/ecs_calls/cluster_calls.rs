@@ -21,16 +21,15 @@ pub(super) fn describe_clusters(world: &World, input: Input<'_>) -> Result<Value
         // Without a name the call means the cluster `default`, and not every cluster.
         _ => vec!["default"],
     };
-    let includes_statistics = input.value["include"]
-        .as_array()
-        .is_some_and(|included| included.iter().any(|member| member == "STATISTICS"));
+    let included = input.included(&["STATISTICS", "TAGS"])?;
+    let includes_statistics = included.contains(&"STATISTICS");
     let (mut described, mut failures) = (Vec::new(), Vec::new());
     for name_or_arn in names {
         let name = name_of("cluster", name_or_arn)?;
         match world.clusters.get(name) {
             Some(cluster) => {
                 let mut cluster_json = describe_cluster(name, cluster, includes_statistics);
-                cluster_json["tags"] = included_tags(input, &cluster.tags);
+                cluster_json["tags"] = included_tags(&included, &cluster.tags);
                 described.push(cluster_json);
             }
             None => {

@@ -54,6 +54,8 @@ pub(super) fn describe_container_instances(
 ) -> Result<Value, Refusal> {
     let (cluster_name, cluster) = input.cluster(world)?;
     let (mut described, mut failures) = (Vec::new(), Vec::new());
+    // None has tags.
+    input.included(&["TAGS"])?;
     for id_or_arn in input.texts("containerInstances", DESCRIBE_MAX)? {
         match visible(world, cluster, id_in(KIND, cluster_name, id_or_arn)?) {
             Some(instance) => described.push(describe(cluster_name, cluster, instance)),
@@ -65,13 +67,13 @@ pub(super) fn describe_container_instances(
     Ok(json!({"containerInstances": described, "failures": failures}))
 }
 
-fn failure(cluster_name: &str, id_or_arn: &str, reason: &str) -> Value {
-    json!({"arn": arn_of(KIND, cluster_name, id_or_arn), "reason": reason})
 /// A container instance that the API still knows.
 fn visible<'c>(world: &World, cluster: &'c Cluster, id: &str) -> Option<&'c ContainerInstance> {
     cluster.instances.get(id).filter(|instance| instance.is_visible(world.now()))
 }
 
+fn failure(cluster_name: &str, id_or_arn: &str, reason: &str) -> Value {
+    json!({"arn": arn_of(KIND, cluster_name, id_or_arn), "reason": reason})
 }
 
 pub(super) fn update_container_instances_state(

@@ -58,9 +58,8 @@ pub(super) fn list_tags_for_resource(
 
 /// Tags as they are described; none unless the call asks for them (ECS API, `include` of
 /// `DescribeClusters` and `DescribeServices`).
-pub(super) fn included_tags(input: Input<'_>, tags: &Tags) -> Value {
-    let mut included = input.value["include"].as_array().into_iter().flatten();
-    if included.any(|member| member == "TAGS") { tags_json(tags) } else { json!([]) }
+pub(super) fn included_tags(included: &[&str], tags: &Tags) -> Value {
+    if included.contains(&"TAGS") { tags_json(tags) } else { json!([]) }
 }
 
 fn tags_json(tags: &Tags) -> Value {

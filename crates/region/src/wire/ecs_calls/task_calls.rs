@@ -49,6 +49,8 @@ pub(super) fn list_tasks(world: &World, input: Input<'_>) -> Result<Value, Refus
 pub(super) fn describe_tasks(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
     let (cluster_name, cluster) = input.cluster(world)?;
     let (mut described, mut failures) = (Vec::new(), Vec::new());
+    // None has tags.
+    input.included(&["TAGS"])?;
     for task_id in input.texts("tasks", DESCRIBE_MAX)? {
         match visible(world, cluster_name, task_id)? {
             Some(task) => described.push(describe(cluster_name, cluster, task)),

@@ -17,6 +17,8 @@ pub(super) fn describe_task_definition(world: &World, input: Input<'_>) -> Resul
     let requested = input
         .text("taskDefinition")?
         .ok_or_else(|| invalid("Task definition can not be blank."))?;
+    // None has tags.
+    input.included(&["TAGS"])?;
     let (definition, spec) = find(world, requested)
         .ok_or_else(|| Refusal::new("ClientException", "Unable to describe task definition."))?;
     Ok(
