@@ -126,7 +126,7 @@ impl Request {
         let (input, is_next_page) = match self.protocol {
             Protocol::Json => aws_json::question(&self.body),
             Protocol::Query => query_protocol::question(&self.body),
-            Protocol::Rest => (self.text_body().to_owned(), false),
+            Protocol::Rest => (self.body().to_owned(), false),
         };
         (format!("{} {input}", self.operation), is_next_page)
     }
@@ -137,7 +137,7 @@ impl Request {
                 "GetProducts" => pricing_calls::get_products(&self.body),
                 operation => ecs_calls::run(world, operation, &self.body, fault),
             },
-            Protocol::Rest => lambda_calls::get_function_configuration(world, self.text_body()),
+            Protocol::Rest => lambda_calls::get_function_configuration(world, self.body()),
             Protocol::Query => {
                 let form = query_protocol::Form::read(&self.body);
                 form.check(&self.operation)?;
@@ -157,7 +157,8 @@ impl Request {
         }
     }
 
-    fn text_body(&self) -> &str {
+    /// The body: the function that is asked for, where the protocol has that in the path.
+    pub(crate) fn body(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap_or_default()
     }
 
