@@ -90,7 +90,11 @@ pub(super) fn visible<'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
     use super::*;
+    use crate::wire::ecs_calls::task_json::seconds;
     use crate::wire::ecs_calls::task_testing::{call, list, pass, world};
     use crate::world::autoscaling::Group;
     use crate::world::ecs::task::TaskStatus;
@@ -213,6 +217,43 @@ mod tests {
         let stopped = json!({"task": waiting[0]["taskArn"]});
         let output = call(&mut world, "StopTask", stopped).unwrap();
         assert_eq!(output["task"]["lastStatus"], "STOPPED");
+    }
+
+    #[test]
+    fn a_task_says_who_wanted_it_to_stop_and_when_it_did() {
+        let (mut world, _, standalone) = world();
+        let web = list(&mut world, json!({"serviceName": "web"}));
+        let started = world.now();
+        call(&mut world, "StopTask", json!({"task": standalone, "reason": "a test"})).unwrap();
+        world.set_desired_count("shop", "web", 1);
+        pass(&mut world, 60);
+        world.terminate_in_ec2("i-1", Duration::ZERO);
+        world.terminate_in_ec2("i-2", Duration::ZERO);
+        pass(&mut world, 300);
+        let named = json!({"tasks": [standalone, web[0], web[1]]});
+        let output = call(&mut world, "DescribeTasks", named).unwrap();
+
+        let tasks = output["tasks"].as_array().unwrap();
+        let said: BTreeSet<_> = tasks
+            .iter()
+            .map(|task| {
+                (task["stopCode"].as_str().unwrap(), task["stoppedReason"].as_str().unwrap())
+            })
+            .map(|(code, reason)| (code, reason.split(['(', '-']).next().unwrap()))
+            .collect();
+        let expected = [
+            ("ServiceSchedulerInitiated", "Scaling activity initiated by "),
+            ("TerminationNotice", "Host EC2 "),
+            ("UserInitiated", "a test"),
+        ];
+        assert_eq!(said, expected.into());
+        for task in tasks {
+            assert!(task["startedAt"].as_f64().unwrap() <= seconds(started));
+            assert!(task["stoppedAt"].as_f64().unwrap() > seconds(started));
+        }
+        let stopped = &tasks[0];
+        assert!(stopped["stoppingAt"].as_f64() < stopped["executionStoppedAt"].as_f64());
+        assert!(stopped["executionStoppedAt"].as_f64() < stopped["stoppedAt"].as_f64());
     }
 
     #[test]
