@@ -9,6 +9,7 @@ use super::task_json::seconds;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_in, invalid};
 use crate::world::World;
+use crate::world::ecs::task::Task;
 
 /// Source: ECS API, `UpdateTaskProtection`.
 const PROTECT_MAX: usize = 10;
@@ -21,7 +22,8 @@ const PROTECTION_MAX_MINUTES: u64 = 2_880;
 
 pub(super) fn get_task_protection(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
     let name = cluster(world, input)?;
-    protections(world, name, &input.texts("tasks", DESCRIBE_MAX)?)
+    let tasks = input.texts("tasks", DESCRIBE_MAX)?;
+    protections(world, name, &tasks, |task| task.service.is_some())
 }
 
 pub(super) fn update_task_protection(
@@ -45,7 +47,9 @@ pub(super) fn update_task_protection(
         let period = Duration::from_secs(if enabled { minutes * 60 } else { 0 });
         world.protect_task(&name, id_in("task", &name, task)?, period);
     }
-    protections(world, &name, &tasks)
+    // What ECS says to a task that is told to stop is not documented; there is nothing to protect.
+    let is_valid = |task: &Task| task.service.is_some() && task.is_desired_running();
+    protections(world, &name, &tasks, is_valid)
 }
 
 /// Unlike elsewhere the cluster must be named (ECS API, `GetTaskProtection`, `cluster`).
@@ -57,15 +61,19 @@ fn cluster<'w>(world: &'w World, input: Input<'w>) -> Result<&'w str, Refusal> {
 }
 
 /// A standalone task cannot be protected: a failure of its own (ECS Developer Guide,
-/// `api_failures_messages`). What ECS says of a task that is told to stop is not documented; there
-/// is nothing left to protect.
-fn protections(world: &World, cluster_name: &str, tasks: &[&str]) -> Result<Value, Refusal> {
+/// `api_failures_messages`).
+fn protections(
+    world: &World,
+    cluster_name: &str,
+    tasks: &[&str],
+    is_valid: fn(&Task) -> bool,
+) -> Result<Value, Refusal> {
     let (mut protected, mut failures) = (Vec::new(), Vec::new());
     for id_or_arn in tasks {
         let arn = arn_of("task", cluster_name, id_or_arn);
         match visible(world, cluster_name, id_or_arn)? {
             None => failures.push(json!({"arn": arn, "reason": "MISSING"})),
-            Some(task) if task.service.is_none() || !task.is_desired_running() => {
+            Some(task) if !is_valid(task) => {
                 failures.push(json!({"arn": arn, "reason": "TASK_NOT_VALID"}));
             }
             Some(task) => protected.push(match task.protection(world.now()) {
