@@ -94,7 +94,7 @@ fn members(operation: &str) -> Option<&'static [&'static str]> {
         ],
         "CreateOrUpdateTags" | "DeleteTags" => &[
             "Tags.member[].Key",
-            // No tag gets onto the instances that are launched.
+            // It is told, and no tag gets onto the instances that are launched.
             "Tags.member[].PropagateAtLaunch",
             "Tags.member[].ResourceId",
             "Tags.member[].ResourceType",

@@ -76,7 +76,7 @@ fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> 
 }
 
 fn tags_xml(name: &str, group: &Group) -> String {
-    let tags = group.tags.iter().map(|(key, value)| tag_xml(name, key, value));
+    let tags = group.tags.iter().map(|(key, value)| tag_xml(name, group, key, value));
     format!("<Tags>{}</Tags>", tags.collect::<String>())
 }
 
