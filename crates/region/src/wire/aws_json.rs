@@ -1,5 +1,7 @@
 //! The protocol awsJson1.1, as far as ECS speaks it: input structures, pages of lists and answers.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Refusal};
@@ -165,15 +167,10 @@ pub(super) fn page_of<T: Into<Value>>(
     // A page of nothing with a token: a client that stops at the first empty page would miss the
     // rest.
     let size = if input.fault == Some(Fault::EmptyPage) { 0 } else { size };
-    // A token says where to go on and how many pages came before, so that no two are alike.
+    let list = list_asked_for(input, key);
     let (start, pages) = match input.text("nextToken")? {
         None => (0, 0),
-        Some(token) => token
-            .split_once('-')
-            .and_then(|(start, pages)| {
-                Some((start.parse::<usize>().ok()?, pages.parse::<usize>().ok()?))
-            })
-            .ok_or_else(|| invalid("Invalid token"))?,
+        Some(token) => read_token(token, &list).ok_or_else(|| invalid("Invalid token"))?,
     };
     let end = start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX)).min(items.len());
     let has_next_page = end < items.len();
@@ -181,9 +178,29 @@ pub(super) fn page_of<T: Into<Value>>(
     let mut output = Map::new();
     output.insert(key.to_owned(), Value::Array(items));
     if has_next_page {
-        output.insert("nextToken".to_owned(), json!(format!("{end}-{}", pages.saturating_add(1))));
+        let token = format!("{list}-{end}-{}", pages.saturating_add(1));
+        output.insert("nextToken".to_owned(), json!(token));
     }
     Ok(Value::Object(output))
+}
+
+/// Reads where to go on, and how many pages came before, so that no two tokens are alike. What AWS
+/// answers to a token of another list, or of another filter, is not documented; it is none here.
+fn read_token(token: &str, list: &str) -> Option<(usize, usize)> {
+    let (start, pages) = token.strip_prefix(list)?.strip_prefix('-')?.split_once('-')?;
+    Some((start.parse().ok()?, pages.parse().ok()?))
+}
+
+/// What a token is of: everything that a call asks for but which page, and of which size.
+fn list_asked_for(input: Input<'_>, key: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    for (member, value) in input.value.as_object().into_iter().flatten() {
+        if !matches!(member.as_str(), "maxResults" | "nextToken") {
+            (member, value.to_string()).hash(&mut hasher);
+        }
+    }
+    format!("{:016x}", hasher.finish())
 }
 
 /// The name of a resource of the account, given by itself or as an ARN.
