@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 
 from test_region import (
-    FIRST, INVALID, OPENER, SHOP, VALIDATION, RegionTest, attributes, capacity, ids, outcome,
+    FIRST, GROUP, INVALID, OPENER, SHOP, VALIDATION, RegionTest, attributes, capacity, hook, ids, outcome,
     setUpModule, termination,
 )
 
@@ -63,6 +63,28 @@ class Refusals(RegionTest):
         ]:
             with self.subTest(expression):
                 self.assertEqual(outcome(self.list, filter=expression), INVALID)
+
+    def test_a_token_goes_on_with_the_list_that_it_is_of(self):
+        token = self.ecs.list_container_instances(**SHOP, maxResults=5)["nextToken"]
+        self.assertEqual(len(self.list(nextToken=token)), 7)
+        for call, more in [(self.ecs.list_container_instances, {"status": "ACTIVE"}), (self.ecs.list_tasks, {})]:
+            self.assertEqual(outcome(call, **SHOP, nextToken=token, **more), INVALID)
+
+    def test_a_hook_has_a_name_that_auto_scaling_takes(self):
+        for name in ["two words", "a.b", "x" * 256]:
+            found = outcome(self.autoscaling.put_lifecycle_hook, **hook(LifecycleHookName=name))
+            self.assertEqual(found, VALIDATION)
+
+    def test_a_tag_says_whether_it_is_for_the_instances_too(self):
+        tag = {"ResourceId": GROUP, "ResourceType": "auto-scaling-group", "Key": "team", "Value": "a"}
+        for propagates in (False, True):
+            self.autoscaling.create_or_update_tags(Tags=[tag | {"PropagateAtLaunch": propagates}])
+            (found,) = [each for each in self.group()["Tags"] if each["Key"] == "team"]
+            self.assertIs(found["PropagateAtLaunch"], propagates)
+
+    def test_a_message_that_is_empty_is_not_published(self):
+        """SNS says `Invalid parameter: Empty message`."""
+        self.assertEqual(outcome(self.publish, Message=""), INVALID)
 
     def test_the_protection_of_tasks_is_asked_of_a_named_cluster(self):
         ecs = self.region.client("ecs", parameter_validation=False)

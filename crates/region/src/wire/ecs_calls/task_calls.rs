@@ -15,7 +15,8 @@ pub(super) fn list_tasks(world: &World, input: Input<'_>) -> Result<Value, Refus
         .map(|id_or_arn| id_in("container-instance", cluster_name, id_or_arn))
         .transpose()?;
     // What ECS says to an unknown container instance is not documented.
-    if container_instance.is_some_and(|id| !cluster.instances.contains_key(id)) {
+    let instance = container_instance.map(|id| cluster.instances.get(id));
+    if instance.is_some_and(|found| found.is_none_or(|found| !found.is_visible(world.now()))) {
         return Err(invalid("The container instance was not found."));
     }
     let service = input
