@@ -100,8 +100,10 @@ events: local ## Run each function on each of its sample events; only malformed 
 	$(PYTHON) scripts/local.py events
 
 test: local $(TOOLS_TEST) ## Run all tests: no AWS account, no Docker
-	cargo test --workspace --locked
-	EBB_REGION=$(TARGET)/debug/ebb-region $(TOOLS)/bin/python crates/region/tests/boto3/test_region.py
+	@rm -f $(TARGET)/requests.jsonl
+	EBB_REQUESTS=$(abspath $(TARGET))/requests.jsonl cargo test --workspace --locked
+	EBB_REGION=$(TARGET)/debug/ebb-region EBB_REQUESTS=$(TARGET)/requests.jsonl \
+		$(TOOLS)/bin/python -m unittest discover --start-directory crates/region/tests/boto3
 	$(PYTHON) scripts/local.py events
 	$(PYTHON) scripts/local.py demo
 

@@ -19,6 +19,7 @@ use crate::endless_body::EndlessBody;
 use crate::fault::Fault;
 use crate::lambda::calling_hop;
 use crate::region::Region;
+use crate::request_log;
 use crate::wire::{Answer, Request};
 use crate::world::REGION;
 use crate::world::delivery::Hop;
@@ -63,6 +64,7 @@ impl RegionHttpClient {
         hop: Option<Hop>,
     ) -> Result<HttpResponse, ConnectorError> {
         let request = read(request)?.called_from(hop);
+        request_log::keep(&request).map_err(|error| ConnectorError::user(error.into()))?;
         // The fault is taken when the request arrives, not when it is sent, so that calls meet
         // faults in the order in which AWS sees them.
         sleep(ONE_WAY).await;
@@ -144,7 +146,7 @@ mod tests {
     /// A function that publishes again whatever it gets, as the SDK's client would.
     async fn publish(client: RegionHttpClient) -> Result<Value, String> {
         let mut request = HttpRequest::new(SdkBody::from(format!(
-            "Action=Publish&TopicArn={TOPIC}&Message=again"
+            "Action=Publish&Version=2010-03-31&TopicArn={TOPIC}&Message=again"
         )));
         request.set_method("POST").map_err(|error| error.to_string())?;
         request

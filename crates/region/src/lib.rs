@@ -11,6 +11,7 @@ pub mod in_process;
 pub mod invoke_api;
 pub mod lambda;
 mod region;
+mod request_log;
 pub mod seeds;
 pub mod server;
 pub mod wire;

@@ -12,6 +12,7 @@ mod broken_answer;
 mod ec2_calls;
 mod ecs_calls;
 mod lambda_calls;
+mod members;
 mod pricing_calls;
 mod query_protocol;
 mod request;

@@ -1,8 +1,11 @@
 //! The protocol awsJson1.1, as far as ECS speaks it: input structures, pages of lists and answers.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Refusal};
+use super::members::{Misfit, json_misfit};
 use crate::fault::Fault;
 use crate::world::World;
 use crate::world::ecs::{Cluster, arn};
@@ -35,6 +38,22 @@ pub(super) fn question(body: &[u8]) -> (String, bool) {
     (input.to_string(), token.is_some())
 }
 
+/// The input of an operation, with no member that is not simulated.
+pub(super) fn read_input(operation: &str, body: &[u8]) -> Result<Value, Refusal> {
+    let no_input = |message: String| Refusal::new("SerializationException", message);
+    let input: Value = serde_json::from_slice(body).map_err(|error| no_input(error.to_string()))?;
+    if !input.is_object() {
+        return Err(no_input("The input must be an object.".to_owned()));
+    }
+    match json_misfit(operation, &input) {
+        None => Ok(input),
+        Some(Misfit::Unknown(path)) => {
+            Err(invalid(format!("The simulated Region knows no {path} here.")))
+        }
+        Some(Misfit::OfAnotherType(path)) => Err(no_input(format!("{path} is of another type."))),
+    }
+}
+
 /// An input structure, or a part of one.
 #[derive(Clone, Copy)]
 pub(super) struct Input<'a> {
@@ -49,17 +68,6 @@ impl<'a> Input<'a> {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(Refusal::new("SerializationException", format!("{key} must be text"))),
-        }
-    }
-
-    /// Refuses a call with a member that is not simulated: to leave it out without a word would be
-    /// to answer a question that was not asked.
-    pub(super) fn only(self, members: &[&str]) -> Result<(), Refusal> {
-        let given = self.value.as_object().into_iter().flatten();
-        let unknown = given.filter(|(_, value)| !value.is_null());
-        match unknown.map(|(key, _)| key).find(|key| !members.contains(&key.as_str())) {
-            None => Ok(()),
-            Some(key) => Err(invalid(format!("The simulated Region knows no {key} here."))),
         }
     }
 
@@ -102,6 +110,16 @@ impl<'a> Input<'a> {
             .collect()
     }
 
+    /// What the call asks for beside what is always described. What is not simulated is refused.
+    pub(super) fn included(self, known: &[&str]) -> Result<Vec<&'a str>, Refusal> {
+        let items = self.value["include"].as_array().into_iter().flatten();
+        let words: Vec<_> = items.map(|item| item.as_str().unwrap_or_default()).collect();
+        match words.iter().find(|word| !known.contains(word)) {
+            None => Ok(words),
+            Some(word) => Err(invalid(format!("The simulated Region includes no {word} here."))),
+        }
+    }
+
     /// Whether a list includes what has the launch type EC2: nothing else is simulated.
     pub(super) fn includes_ec2(self) -> Result<bool, Refusal> {
         match self.text("launchType")? {
@@ -113,14 +131,7 @@ impl<'a> Input<'a> {
 
     /// The cluster that the call names, by name or ARN; `default` if it names none.
     pub(super) fn cluster(self, world: &World) -> Result<(&str, &Cluster), Refusal> {
-        let name = match self.text("cluster")? {
-            Some(arn) if arn.starts_with("arn:") => match own_resource(arn)?.split_once('/') {
-                Some(("cluster", name)) => name,
-                _ => return Err(invalid("The referenced cluster is no cluster.")),
-            },
-            Some(name) => name,
-            None => "default",
-        };
+        let name = name_of("cluster", self.text("cluster")?.unwrap_or("default"))?;
         world
             .clusters
             .get_key_value(name)
@@ -156,15 +167,10 @@ pub(super) fn page_of<T: Into<Value>>(
     // A page of nothing with a token: a client that stops at the first empty page would miss the
     // rest.
     let size = if input.fault == Some(Fault::EmptyPage) { 0 } else { size };
-    // A token says where to go on and how many pages came before, so that no two are alike.
+    let list = list_asked_for(input, key);
     let (start, pages) = match input.text("nextToken")? {
         None => (0, 0),
-        Some(token) => token
-            .split_once('-')
-            .and_then(|(start, pages)| {
-                Some((start.parse::<usize>().ok()?, pages.parse::<usize>().ok()?))
-            })
-            .ok_or_else(|| invalid("Invalid token"))?,
+        Some(token) => read_token(token, &list).ok_or_else(|| invalid("Invalid token"))?,
     };
     let end = start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX)).min(items.len());
     let has_next_page = end < items.len();
@@ -172,14 +178,43 @@ pub(super) fn page_of<T: Into<Value>>(
     let mut output = Map::new();
     output.insert(key.to_owned(), Value::Array(items));
     if has_next_page {
-        output.insert("nextToken".to_owned(), json!(format!("{end}-{}", pages.saturating_add(1))));
+        let token = format!("{list}-{end}-{}", pages.saturating_add(1));
+        output.insert("nextToken".to_owned(), json!(token));
     }
     Ok(Value::Object(output))
 }
 
-/// The last part of an ARN, or the id itself.
-pub(super) fn id_of(id_or_arn: &str) -> &str {
-    id_or_arn.rsplit('/').next().unwrap_or(id_or_arn)
+/// Reads where to go on, and how many pages came before, so that no two tokens are alike. What AWS
+/// answers to a token of another list, or of another filter, is not documented; it is none here.
+fn read_token(token: &str, list: &str) -> Option<(usize, usize)> {
+    let (start, pages) = token.strip_prefix(list)?.strip_prefix('-')?.split_once('-')?;
+    Some((start.parse().ok()?, pages.parse().ok()?))
+}
+
+/// What a token is of: everything that a call asks for but which page, and of which size.
+fn list_asked_for(input: Input<'_>, key: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    for (member, value) in input.value.as_object().into_iter().flatten() {
+        if !matches!(member.as_str(), "maxResults" | "nextToken") {
+            (member, value.to_string()).hash(&mut hasher);
+        }
+    }
+    format!("{:016x}", hasher.finish())
+}
+
+/// The name of a resource of the account, given by itself or as an ARN.
+///
+/// # Errors
+/// An ARN of another kind is refused (aws-cli issue 7875).
+pub(super) fn name_of<'a>(kind: &str, name_or_arn: &'a str) -> Result<&'a str, Refusal> {
+    if !name_or_arn.starts_with("arn:") {
+        return Ok(name_or_arn);
+    }
+    match own_resource(name_or_arn)?.split_once('/') {
+        Some((its_kind, name)) if its_kind == kind => Ok(name),
+        _ => Err(invalid(format!("Invalid identifier: {name_or_arn} is no {kind}"))),
+    }
 }
 
 /// The id of a resource of a cluster, given by itself or as an ARN, which may be of the old form
@@ -223,8 +258,12 @@ pub(super) fn arn_parts(arn: &str) -> Result<Vec<&str>, Refusal> {
     own_resource(arn).map(|resource| resource.split('/').collect())
 }
 
+/// The ARN of a resource of a cluster, if it is not given as one.
 pub(super) fn arn_of(kind: &str, cluster: &str, id_or_arn: &str) -> String {
-    arn(&format!("{kind}/{cluster}/{}", id_of(id_or_arn)))
+    if id_or_arn.starts_with("arn:") {
+        return id_or_arn.to_owned();
+    }
+    arn(&format!("{kind}/{cluster}/{id_or_arn}"))
 }
 
 pub(super) fn invalid(message: impl Into<String>) -> Refusal {
@@ -234,6 +273,16 @@ pub(super) fn invalid(message: impl Into<String>) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_not_taken_from_an_arn_of_something_else() {
+        assert_eq!(name_of("cluster", "shop"), Ok("shop"));
+        assert_eq!(name_of("cluster", &arn("cluster/shop")), Ok("shop"));
+        for wrong in [arn("service/shop"), arn("cluster/shop").replace("eu-west-1", "eu-west-2")] {
+            assert_eq!(name_of("cluster", &wrong).unwrap_err().code, "InvalidParameterException");
+        }
+        assert_eq!(arn_of("task", "shop", "a/b"), arn("task/shop/a/b"));
+    }
 
     #[test]
     fn an_arn_of_something_else_is_refused() {

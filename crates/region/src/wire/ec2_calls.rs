@@ -34,7 +34,14 @@ fn filters<'f>(form: &'f Form, known: &[&str]) -> Result<BTreeMap<&'f str, Vec<&
             let message = "The maximum number of filter values specified on a single call is 200";
             return Err(Refusal::new("FilterLimitExceeded", message));
         }
-        filters.insert(name, values);
+        if values.is_empty() || values.iter().any(|value| value.contains(['*', '?', '\\'])) {
+            let message = format!("The simulated Region takes values without wildcards for {name}");
+            return Err(Refusal::new("InvalidParameterValue", message));
+        }
+        if filters.insert(name, values).is_some() {
+            let message = format!("The filter '{name}' is given twice");
+            return Err(Refusal::new("InvalidParameterValue", message));
+        }
     }
     Ok(filters)
 }
@@ -131,6 +138,9 @@ pub(super) fn describe_launch_templates(world: &World, form: &Form) -> Result<St
     filters(form, &[])?;
     let asked: Vec<_> =
         (1..).map_while(|number| form.text(&format!("LaunchTemplateId.{number}"))).collect();
+    if asked.is_empty() {
+        return Err(Refusal::new("InvalidParameterValue", "Only by id here"));
+    }
     let templates: BTreeMap<_, _> = world
         .groups
         .iter()
@@ -161,6 +171,10 @@ pub(super) fn describe_instances(world: &World, form: &Form) -> Result<String, R
         ["capacity-reservation-id", "instance-id", "instance-lifecycle", "instance-state-name"];
     let filters = filters(form, &known)?;
     if let Some(ids) = filters.get("instance-id") {
+        if filters.len() > 1 {
+            let message = "By id alone, here";
+            return Err(Refusal::new("InvalidParameterValue", message));
+        }
         return page(form, "reservationSet", by_id(world, ids));
     }
     let states = filters.get("instance-state-name");

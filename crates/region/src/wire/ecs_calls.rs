@@ -17,10 +17,8 @@ mod task_protection_calls;
 mod task_testing;
 mod update_service_calls;
 
-use serde_json::Value;
-
 use super::answer::Refusal;
-use super::aws_json::Input;
+use super::aws_json::{Input, read_input};
 use crate::fault::Fault;
 use crate::world::World;
 
@@ -30,8 +28,7 @@ pub(super) fn run(
     body: &[u8],
     fault: Option<Fault>,
 ) -> Result<String, Refusal> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| Refusal::new("SerializationException", error.to_string()))?;
+    let value = read_input(operation, body)?;
     let input = Input { value: &value, fault };
     let output = match operation {
         "ListClusters" => cluster_calls::list_clusters(world, input),

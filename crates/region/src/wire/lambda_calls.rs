@@ -18,10 +18,11 @@ pub(super) fn function_in(path: &str) -> Option<String> {
 
 /// What is known of a function, as far as its package goes.
 pub(super) fn get_function_configuration(world: &World, function: &str) -> Result<String, Refusal> {
-    let name = match function.rsplit_once(":function:") {
-        Some((_, name)) => name,
-        None => function,
-    };
+    // A name by itself, after the account, or in an ARN; any may have a version or an alias, which
+    // are all of the same package.
+    let prefixes =
+        [format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:"), format!("{ACCOUNT}:function:")];
+    let name = prefixes.iter().find_map(|prefix| function.strip_prefix(prefix)).unwrap_or(function);
     let name = name.split(':').next().unwrap_or_default();
     let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}");
     let Some(package) = world.packages.get(name) else {

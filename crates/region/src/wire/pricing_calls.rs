@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
+use super::aws_json::{invalid, read_input};
 use crate::world::{PRICES, REGION};
 
 /// What stands before the operation in the target of a call.
@@ -13,13 +14,16 @@ pub(super) const SERVICE: &str = "AWSPriceListService";
 /// The products that every filter fits. Of each type one is sold: Linux, on demand, on shared
 /// hardware.
 pub(super) fn get_products(body: &[u8]) -> Result<String, Refusal> {
-    let input: Value = serde_json::from_slice(body)
-        .map_err(|error| Refusal::new("SerializationException", error.to_string()))?;
+    let input = read_input("GetProducts", body)?;
     if input["ServiceCode"] != "AmazonEC2" {
-        return Err(Refusal::new("InvalidParameterException", "Invalid ServiceCode"));
+        return Err(invalid("Invalid ServiceCode"));
     }
-    if !input["MaxResults"].as_u64().is_none_or(|number| (1..=100).contains(&number)) {
-        return Err(Refusal::new("InvalidParameterException", "MaxResults is from 1 to 100"));
+    let max_results = input["MaxResults"].as_u64();
+    if !max_results.is_none_or(|number| (1..=100).contains(&number)) {
+        return Err(invalid("MaxResults is from 1 to 100"));
+    }
+    if !matches!(input["FormatVersion"].as_str(), None | Some("aws_v1")) {
+        return Err(invalid("Invalid FormatVersion"));
     }
     let filters = input["Filters"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut products = Vec::new();
@@ -33,15 +37,29 @@ pub(super) fn get_products(body: &[u8]) -> Result<String, Refusal> {
             "capacitystatus": "Used",
             "marketoption": "OnDemand",
         });
-        let fits = |filter: &Value| {
-            let field = filter["Field"].as_str().unwrap_or_default();
-            attributes.get(field) == Some(&filter["Value"])
-        };
-        if filters.iter().all(fits) {
+        let mut fits_all = true;
+        for filter in filters {
+            fits_all &= fits(filter, &attributes)?;
+        }
+        if fits_all {
             products.push(product(&attributes, price.on_demand).to_string());
         }
     }
+    // There are no further pages here.
+    if max_results.is_some_and(|size| products.len() as u64 > size) {
+        return Err(invalid("The simulated Region answers with all products or none"));
+    }
     Ok(json!({"FormatVersion": "aws_v1", "PriceList": products}).to_string())
+}
+
+/// Whether a product has the value of a filter. What products have no attribute for here is refused,
+/// as is another kind of comparison.
+fn fits(filter: &Value, attributes: &Value) -> Result<bool, Refusal> {
+    let attribute = filter["Field"].as_str().and_then(|field| attributes.get(field));
+    match (filter["Type"].as_str(), attribute) {
+        (Some("TERM_MATCH"), Some(attribute)) => Ok(*attribute == filter["Value"]),
+        _ => Err(invalid(format!("The simulated Region filters products by no {filter}"))),
+    }
 }
 
 fn product(attributes: &Value, usd: &str) -> Value {

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use http::StatusCode;
 
 use super::answer::{Answer, Refusal};
+use super::members::{Misfit, form_misfit};
 use crate::world::autoscaling::Refused;
 
 const AUTO_SCALING: &str = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
@@ -101,6 +102,52 @@ impl Form {
         Self(form_urlencoded::parse(body).into_owned().collect())
     }
 
+    /// Refuses a form with a member that is not simulated, in the words of its service.
+    ///
+    /// Sources: EC2 API Reference, errors-overview (`UnknownParameter`); SNS API, `Publish`
+    /// (`InvalidParameter`).
+    pub(super) fn check(&self, operation: &str) -> Result<(), Refusal> {
+        let fields = self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        match form_misfit(operation, fields) {
+            None => match self.0.keys().find(|key| self.follows_a_gap(key)) {
+                None => Ok(()),
+                Some(key) => {
+                    Err(Refusal::new("MalformedInput", format!("{key} follows a gap in its list")))
+                }
+            },
+            Some(Misfit::OfAnotherType(path)) => {
+                Err(Refusal::new("MalformedInput", format!("{path} is of another type")))
+            }
+            Some(Misfit::Unknown(path)) => {
+                let code = match operation {
+                    "CreateTopic" | "Publish" => "InvalidParameter",
+                    operation if is_of_ec2(operation) => "UnknownParameter",
+                    _ => "ValidationError",
+                };
+                Err(Refusal::new(code, format!("The simulated Region knows no {path} here")))
+            }
+        }
+    }
+
+    /// Whether a number in a key is neither 1 nor follows another: whoever reads the list up to its
+    /// end would not come to it.
+    fn follows_a_gap(&self, key: &str) -> bool {
+        let has_item = |item: &str| {
+            let next = self.0.range(item.to_owned()..).next();
+            next.and_then(|(key, _)| key.strip_prefix(item))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let parts: Vec<_> = key.split('.').collect();
+        (1..parts.len()).any(|at| match parts[at].parse::<u32>() {
+            Ok(1) => parts[at] != "1",
+            Ok(number) => {
+                let list = parts[..at].join(".");
+                number == 0 || !has_item(&format!("{list}.{}", number - 1))
+            }
+            Err(_) => false,
+        })
+    }
+
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
     }
@@ -111,7 +158,13 @@ impl Form {
     }
 
     pub(super) fn required_bool(&self, key: &str) -> Result<bool, Refusal> {
-        self.required(key)?.parse().map_err(|_| invalid(format!("{key} must be true or false")))
+        self.required(key)?;
+        Ok(self.bool(key)?.unwrap_or_default())
+    }
+
+    pub(super) fn bool(&self, key: &str) -> Result<Option<bool>, Refusal> {
+        let parsed = self.text(key).map(str::parse).transpose();
+        parsed.map_err(|_| invalid(format!("{key} must be true or false")))
     }
 
     /// A number, within the bounds of the service model.
@@ -170,4 +223,28 @@ pub(super) fn element(name: &str, text: &str) -> String {
         }
     }
     format!("<{name}>{escaped}</{name}>")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_a_gap_in_a_list_is_refused_and_not_left_out() {
+        let check = |fields: &str| {
+            let form = format!("Action=DescribeInstances&{fields}");
+            Form::read(form.as_bytes()).check("DescribeInstances").map_err(|refusal| refusal.code)
+        };
+        let two = "Filter.1.Name=a&Filter.1.Value.1=b&Filter.1.Value.2=c&Filter.2.Name=d";
+        assert_eq!(check(two), Ok(()));
+        for gap in [
+            "Filter.2.Name=a",
+            "Filter.0.Name=a",
+            "Filter.01.Name=a",
+            "Filter.1.Name=a&Filter.1.Value.2=b",
+            "Filter.10.Name=a&Filter.2.Name=a&Filter.1.Name=a",
+        ] {
+            assert_eq!(check(gap), Err("MalformedInput".to_owned()), "{gap}");
+        }
+    }
 }

@@ -126,7 +126,7 @@ impl Request {
         let (input, is_next_page) = match self.protocol {
             Protocol::Json => aws_json::question(&self.body),
             Protocol::Query => query_protocol::question(&self.body),
-            Protocol::Rest => (self.text_body().to_owned(), false),
+            Protocol::Rest => (self.body().to_owned(), false),
         };
         (format!("{} {input}", self.operation), is_next_page)
     }
@@ -137,9 +137,10 @@ impl Request {
                 "GetProducts" => pricing_calls::get_products(&self.body),
                 operation => ecs_calls::run(world, operation, &self.body, fault),
             },
-            Protocol::Rest => lambda_calls::get_function_configuration(world, self.text_body()),
+            Protocol::Rest => lambda_calls::get_function_configuration(world, self.body()),
             Protocol::Query => {
                 let form = query_protocol::Form::read(&self.body);
+                form.check(&self.operation)?;
                 match self.operation.as_str() {
                     "DescribeInstanceTypes" => ec2_calls::describe_instance_types(&form),
                     "DescribeInstanceStatus" => ec2_calls::describe_instance_status(world, &form),
@@ -156,7 +157,8 @@ impl Request {
         }
     }
 
-    fn text_body(&self) -> &str {
+    /// The body: the function that is asked for, where the protocol has that in the path.
+    pub(crate) fn body(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap_or_default()
     }
 

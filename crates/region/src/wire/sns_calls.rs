@@ -27,6 +27,9 @@ pub(super) fn publish(world: &mut World, form: &Form, hop: Option<Hop>) -> Resul
     if subject.is_some_and(|subject| !is_subject(subject)) {
         return Err(Refusal::new("InvalidParameter", "Invalid parameter: Subject"));
     }
+    if message.is_empty() {
+        return Err(Refusal::new("InvalidParameter", "Invalid parameter: Empty message"));
+    }
     // AWS limits bytes and not characters.
     if message.len() > MESSAGE_BYTES_MAX {
         return Err(Refusal::new("InvalidParameter", "Invalid parameter: Message too long"));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::account::{ACCOUNT, REGION};
 use super::agenda::Due;
-use super::ecs::task::TaskStatus;
+use super::ecs::task::StopCause;
 use super::state::World;
 
 /// From the event that an instance runs until its agent is connected: it boots in between.
@@ -45,9 +45,7 @@ impl World {
         let now = self.now;
         let Some(cluster) = self.clusters.get_mut(&cluster_name) else { return };
         for task in cluster.tasks.values_mut().filter(|task| task.container_instance == id) {
-            task.stop_requested = true;
-            task.status = TaskStatus::Stopped;
-            task.stopped_at = task.stopped_at.or(Some(now));
+            task.end(now, StopCause::Exited);
         }
         if let Some(instance) = cluster.instances.get_mut(&id) {
             instance.agent_connected = true;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::agenda::Due;
 use super::ec2::EndedBy;
 use super::ecs::Status;
-use super::ecs::task::TaskStatus;
+use super::ecs::task::{StopCause, TaskStatus};
 use super::history::Happening;
 use super::spot::Action;
 use super::state::World;
@@ -91,9 +91,7 @@ impl World {
                 task.container_instance == container_instance && task.status != TaskStatus::Stopped
             });
             for task in tasks {
-                task.stop_requested = true;
-                task.status = TaskStatus::Stopped;
-                task.stopped_at = Some(now);
+                task.end(now, StopCause::InstanceGone);
                 // The end of the others stands in the history already: they were cut off.
                 if task.cut_off.is_none() {
                     stopped.push(task.id.clone());

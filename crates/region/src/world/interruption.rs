@@ -11,7 +11,7 @@ use super::account::{ACCOUNT, REGION};
 use super::agenda::Due;
 use super::ec2::EndedBy;
 use super::ecs::Status;
-use super::ecs::task::TaskStatus;
+use super::ecs::task::StopCause;
 use super::history::Happening;
 use super::spot::{Action, NOTICE_PERIOD};
 use super::state::World;
@@ -85,11 +85,7 @@ impl World {
         if let Some(cluster) = self.clusters.get_mut(cluster_name) {
             for task in cluster.tasks.values_mut().filter(|task| task.container_instance == id) {
                 if action == Action::Terminate {
-                    task.stop_requested = true;
-                    task.status = TaskStatus::Stopped;
-                    // A task that had stopped before keeps its time, on which it depends for how
-                    // long it stays visible.
-                    task.stopped_at = task.stopped_at.or(Some(now));
+                    task.end(now, StopCause::InstanceGone);
                 }
             }
             if let Some(instance) = cluster.instances.get_mut(id) {

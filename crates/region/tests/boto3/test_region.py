@@ -20,7 +20,6 @@ import time
 import unittest
 import urllib.error
 import urllib.request
-from xml.etree import ElementTree
 
 for _name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[_name]  # The caller's own settings must not matter.
@@ -32,6 +31,8 @@ from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutE
 from botocore.parsers import ResponseParserError
 from moto.ec2.utils import generate_instance_identity_document
 from moto.server import ThreadedMotoServer
+
+from shapes import answer_misfits, misfits, request_misfits
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 GROUP = "shop-on-demand"
@@ -318,15 +319,10 @@ class Region:
 
     def look_at(self, operation_model, response_dict, **_):
         """Compares an answer with the service model, before botocore reads it."""
-        if response_dict["status_code"] != 200:
-            return
-        self.operations.add(operation_model.name)
-        shape, body = operation_model.output_shape, response_dict["body"]
-        if shape and body.startswith(b"<"):
-            result = ElementTree.fromstring(body).find("{*}" + shape.serialization["resultWrapper"])
-            self.misfits += misfits(from_xml(result, shape), shape, operation_model.name)
-        elif shape:
-            self.misfits += misfits(json.loads(body), shape, operation_model.name)
+        status, headers, body = (response_dict[name] for name in ["status_code", "headers", "body"])
+        if status == 200:
+            self.operations.add(operation_model.name)
+        self.misfits += answer_misfits(operation_model, status, headers, body)
 
     def control(self, path, body=None, **headers):
         """The status and the text of a control path's answer. What is not bytes is sent as JSON."""
@@ -340,38 +336,6 @@ class Region:
 
     def plan(self, operation, fault, calls=1):
         assert self.control("/_ebb/faults", dict(operation=operation, fault=fault, calls=calls))[0] == 200
-
-
-def from_xml(element, shape):
-    """An element as JSON would have it. What does not fit its shape stays text."""
-    kind = shape.type_name if shape else "unknown"
-    children = [(child.tag.partition("}")[2], child) for child in element]
-    if kind == "structure":
-        return {tag: from_xml(child, shape.members.get(tag)) for tag, child in children}
-    if kind == "list":
-        return [from_xml(child, shape.member) if tag == "member" else tag for tag, child in children]
-    text = element.text or ""
-    if kind == "integer" and text.isdecimal():
-        return int(text)
-    return text == "true" if kind == "boolean" and text in ("true", "false") else text
-
-
-def misfits(value, shape, path):
-    """What of an answer the service model does not know, knows as another type, or misses."""
-    number, kind = (int, float), shape.type_name
-    wanted = dict(structure=dict, list=list, string=str, boolean=bool, integer=int, long=int, double=number)
-    wanted = wanted.get(kind, (*number, str))  # A time is a number in JSON and text in XML.
-    if not isinstance(value, wanted) or isinstance(value, bool) != (kind == "boolean"):
-        return [f"{path} is no {kind}: {value!r}"]
-    if kind == "list":
-        return [found for item in value for found in misfits(item, shape.member, path)]
-    if kind != "structure":
-        return []
-    found = [f"{path}.{key} is missing" for key in shape.required_members if key not in value]
-    for key, item in value.items():
-        known = key in shape.members
-        found += misfits(item, shape.members[key], f"{path}.{key}") if known else [f"{path}.{key} is unknown"]
-    return found
 
 
 def files(path):
@@ -486,7 +450,33 @@ class Answers(RegionTest):
         self.ecs.update_service(**SHOP, service="web", desiredCount=13)
         self.autoscaling.set_instance_protection(**scale_in_protection(SECOND))
         self.sts.get_caller_identity()
-        self.assertEqual((len(self.region.operations), self.region.misfits), (32, []))
+        cluster = "arn:aws:ecs:eu-west-1:111122223333:cluster/shop"
+        self.ecs.tag_resource(resourceArn=cluster, tags=[{"key": "team", "value": "a"}])
+        self.ecs.list_tags_for_resource(resourceArn=cluster)
+        self.ecs.untag_resource(resourceArn=cluster, tagKeys=["team"])
+        tag = dict(ResourceId=GROUP, ResourceType="auto-scaling-group", Key="team", Value="a", PropagateAtLaunch=True)
+        self.autoscaling.create_or_update_tags(Tags=[tag])
+        self.autoscaling.delete_tags(Tags=[tag])
+        self.autoscaling.describe_instance_refreshes(AutoScalingGroupName=GROUP)
+        launch = dict(AutoScalingGroupName=GROUP, RequestedCapacity=1, ClientToken="t")
+        self.autoscaling.launch_instances(**launch, AvailabilityZones=["eu-west-1b"])
+        ec2 = self.region.client("ec2")
+        by = lambda name, *values: {"Filters": [{"Name": name, "Values": values}]}
+        ec2.describe_instances(**by("instance-lifecycle", "spot"))
+        ec2.describe_instance_status(**by("event.code", "instance-retirement"))
+        ec2.describe_instance_types(**by("instance-type", "m7g.xlarge"))
+        template = self.group()["LaunchTemplate"]["LaunchTemplateId"]
+        ec2.describe_launch_templates(LaunchTemplateIds=[template])
+        ec2.describe_spot_price_history(**by("instance-type", "m7g.large"), StartTime=datetime.datetime.now())
+        ec2.describe_subnets(**by("subnet-id", "subnet-0123456789abcdef0"))
+        price = {"Type": "TERM_MATCH", "Field": "instanceType", "Value": "m7g.large"}
+        self.region.client("pricing").get_products(ServiceCode="AmazonEC2", Filters=[price])
+        # No package of a function is deployed here.
+        configuration = self.region.client("lambda").get_function_configuration
+        self.assertEqual(outcome(configuration, FunctionName="spot-drainer"), "ResourceNotFoundException")
+        table = (ROOT / "docs" / "try-it.md").read_text().partition("| service | operations |")[2].partition("\n\n")[0]
+        self.assertEqual(self.region.operations, set(re.findall(r"`([A-Z]\w+)`", table)))
+        self.assertEqual(self.region.misfits, [])
         shape = self.ecs.meta.service_model.operation_model("ListClusters").output_shape
         wrong = {"clusterArns": [1], "more": 1, "nextToken": None}
         self.assertEqual(len(misfits(wrong, shape, "")), 3, "the comparison sees nothing")
@@ -578,13 +568,13 @@ class Answers(RegionTest):
         self.assertEqual(self.group()["DesiredCapacity"], 7)
 
     def test_ec2_describes_instances_by_their_reservation_and_refuses_other_filters(self):
-        ec2 = client("ec2", self.region.url)  # Its answers have no result element to look at.
+        ec2 = self.region.client("ec2")
         by = lambda name: outcome(ec2.describe_instances, Filters=[{"Name": name, "Values": ["cr-0a"]}])
         self.assertEqual(by("capacity-reservation-id")["Reservations"], [])
         self.assertEqual(by("vpc"), "ClientError: InvalidParameterValue")
 
     def test_prices_are_known_to_ec2_and_to_the_price_list(self):
-        ec2 = client("ec2", self.region.url)
+        ec2 = self.region.client("ec2")
         by_type = [{"Name": "instance-type", "Values": ["m7g.large", "z99.large"]}]
         history = outcome(ec2.describe_spot_price_history, Filters=by_type, StartTime=datetime.datetime.now(), MaxResults=5)
         prices = [(one["InstanceType"], one["AvailabilityZone"], one["SpotPrice"]) for one in history["SpotPriceHistory"]]
@@ -593,7 +583,7 @@ class Answers(RegionTest):
         spot = [{"Name": "instance-lifecycle", "Values": ["spot"]}]
         self.assertEqual(outcome(ec2.describe_instances, Filters=spot)["Reservations"], [])
 
-        get_products = client("pricing", self.region.url).get_products
+        get_products = self.region.client("pricing").get_products
         by = lambda **fields: outcome(get_products, ServiceCode="AmazonEC2", Filters=[
             {"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in fields.items()])["PriceList"]
         (product,) = map(json.loads, by(instanceType="m7g.large", regionCode="eu-west-1"))
@@ -626,6 +616,8 @@ class Answers(RegionTest):
         put = lambda kind, *tags: outcome(self.ecs.tag_resource, resourceArn=arn + kind, tags=list(tags))
         self.assertEqual(put("cluster/x", hold), NO_CLUSTER)
         self.assertEqual(put("service/shop/x", hold), "ResourceNotFoundException")
+        unknown = outcome(self.ecs.list_tags_for_resource, resourceArn=arn + "service/shop/x")
+        self.assertEqual(unknown, INVALID)
         self.assertEqual(put("cluster/shop", {"key": "aws:x", "value": ""}), INVALID)
         self.assertEqual(put("cluster/shop", *({"key": str(number), "value": ""} for number in range(50))), INVALID)
 
@@ -995,13 +987,13 @@ class Idle(RegionTest):
         (service,) = self.ecs.describe_services(**SHOP, services=["search"])["services"]
         ids = service["networkConfiguration"]["awsvpcConfiguration"]["subnets"]
         filters = [{"Name": "subnet-id", "Values": [*ids, "subnet-0123456789abcdef0"]}]
-        subnets = client("ec2", self.region.url).describe_subnets(Filters=filters)["Subnets"]
+        subnets = self.region.client("ec2").describe_subnets(Filters=filters)["Subnets"]
         self.assertEqual([one["SubnetId"] for one in subnets], ids, "one that is gone is left out")
         self.assertEqual([one["AvailabilityZone"][-1] for one in subnets], ["a", "b", "c"])
 
     def test_instance_types_are_known_to_ec2_with_their_network_interfaces(self):
         filters = [{"Name": "instance-type", "Values": ["m7g.xlarge", "g4dn.xlarge", "none.large"]}]
-        types = client("ec2", self.region.url).describe_instance_types(Filters=filters)["InstanceTypes"]
+        types = self.region.client("ec2").describe_instance_types(Filters=filters)["InstanceTypes"]
         network = {one["InstanceType"]: one["NetworkInfo"] for one in types}
         self.assertEqual({name: one["MaximumNetworkInterfaces"] for name, one in network.items()},
                          {"m7g.xlarge": 4, "g4dn.xlarge": 3})

@@ -1,5 +1,7 @@
 //! Auto Scaling's operations on groups and their instances.
 
+use serde_json::json;
+
 use super::launch_calls::{instance_source_xml, source_xml};
 use super::tag_calls::tag_xml;
 use crate::wire::answer::Refusal;
@@ -22,7 +24,7 @@ pub(super) fn describe_auto_scaling_groups(world: &World, form: &Form) -> Result
             "The number of group names that may be passed in is limited to {page_size}"
         )));
     }
-    let with_instances = form.text("IncludeInstances") != Some("false");
+    let with_instances = form.bool("IncludeInstances")?.unwrap_or(true);
     let groups = world
         .groups
         .iter()
@@ -74,7 +76,7 @@ fn group_xml(world: &World, name: &str, group: &Group, with_instances: bool) -> 
 }
 
 fn tags_xml(name: &str, group: &Group) -> String {
-    let tags = group.tags.iter().map(|(key, value)| tag_xml(name, key, value));
+    let tags = group.tags.iter().map(|(key, value)| tag_xml(name, group, key, value));
     format!("<Tags>{}</Tags>", tags.collect::<String>())
 }
 
@@ -162,6 +164,9 @@ pub(super) fn set_desired_capacity(world: &mut World, form: &Form) -> Result<Str
     // An absent number must not pass for 0, which would scale the group in to nothing.
     form.required("DesiredCapacity")?;
     let desired_capacity = form.number("DesiredCapacity", 0, i32::MAX)?.unwrap_or_default();
+    if form.bool("HonorCooldown")? == Some(true) {
+        return Err(invalid("The simulated Region honors no cooldown"));
+    }
     world.set_desired_capacity(name, desired_capacity)?;
     Ok(String::new())
 }
@@ -182,19 +187,30 @@ pub(super) fn terminate_instance(world: &mut World, form: &Form) -> Result<Strin
     let instance_id = form.required("InstanceId")?;
     let decrement = form.required_bool("ShouldDecrementDesiredCapacity")?;
     let activity = world.terminate_in_group(instance_id, decrement)?;
-    let start = format!("{:.3}", activity.started_at);
+    // The cause has seconds, the start milliseconds. The words are those of the User Guide
+    // (ec2-auto-scaling-scaling-activities), and of AWS's answers to those who posted them.
+    let shrinking = activity
+        .shrinks
+        .map(|(from, to)| format!(", shrinking the capacity from {from} to {to}"))
+        .unwrap_or_default();
     let cause = format!(
-        "At {start} instance {instance_id} was taken out of service in response to a user request."
+        "At {:.0} instance {instance_id} was taken out of service in response to a user \
+         request{shrinking}.",
+        activity.started_at
     );
+    let details = json!({
+        "Subnet ID": "subnet-0a1b2c3d4e5f60718",
+        "Availability Zone": world.zone_of(instance_id),
+    });
     let activity = [
         element("ActivityId", &activity.id),
         element("AutoScalingGroupName", &activity.group),
         element("Description", &format!("Terminating EC2 instance: {}", activity.instance_id)),
         element("Cause", &cause),
-        element("StartTime", &start),
+        element("StartTime", &format!("{:.3}", activity.started_at)),
         element("StatusCode", "InProgress"),
         element("Progress", "0"),
-        element("Details", "{}"),
+        element("Details", &details.to_string()),
     ];
     Ok(format!("<Activity>{}</Activity>", activity.concat()))
 }

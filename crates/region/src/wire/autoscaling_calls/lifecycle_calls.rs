@@ -9,6 +9,9 @@ use crate::world::autoscaling::{ActionKey, ActionResult, Hook, TERMINATING};
 
 const HOOKS_MAX: usize = 50;
 
+/// Source: Auto Scaling API, `PutLifecycleHook`, as are the bounds of the other members.
+const NAME_LENGTH_MAX: usize = 255;
+
 const TOKEN_LENGTH: usize = 36;
 
 const METADATA_LENGTH_MAX: usize = 4_000;
@@ -49,6 +52,12 @@ fn optional_element(name: &str, text: &Option<String>) -> String {
 pub(super) fn put_lifecycle_hook(world: &mut World, form: &Form) -> Result<String, Refusal> {
     let (group, name) =
         (form.required("AutoScalingGroupName")?, form.required("LifecycleHookName")?);
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/');
+    if !(1..=NAME_LENGTH_MAX).contains(&name.len()) || !name.bytes().all(is_allowed) {
+        return Err(invalid(
+            "LifecycleHookName must satisfy [A-Za-z0-9\\-_\\/]+, at most 255 of them",
+        ));
+    }
     let hooks = world.groups.get(group).map(|group| group.hooks.as_slice()).unwrap_or_default();
     let existing = hooks.iter().find(|hook| hook.name == name);
     if existing.is_none() && hooks.len() >= HOOKS_MAX {

@@ -6,6 +6,7 @@
 use crate::wire::answer::Refusal;
 use crate::wire::query_protocol::{Form, element, invalid, member};
 use crate::world::World;
+use crate::world::autoscaling::Group;
 
 const KEY_MAX: usize = 128;
 
@@ -19,24 +20,29 @@ struct Tag<'a> {
     group: &'a str,
     key: &'a str,
     value: Option<&'a str>,
+    propagates: bool,
 }
 
 /// It has no result.
 pub(super) fn create_or_update_tags(world: &mut World, form: &Form) -> Result<String, Refusal> {
-    for Tag { group, key, value } in tags(world, form)? {
+    for Tag { group, key, value, propagates } in tags(world, form)? {
         let Some(group) = world.groups.get_mut(group) else { continue };
         if group.tags.len() >= TAGS_MAX && !group.tags.contains_key(key) {
             let message = "You have reached the limit for the number of tags for this resource";
             return Err(Refusal::new("LimitExceeded", message));
         }
         group.tags.insert(key.to_owned(), value.unwrap_or_default().to_owned());
+        match propagates {
+            true => group.tags_of_its_own.remove(key),
+            false => group.tags_of_its_own.insert(key.to_owned()),
+        };
     }
     Ok(String::new())
 }
 
 /// It has no result. A tag that is not there is no error.
 pub(super) fn delete_tags(world: &mut World, form: &Form) -> Result<String, Refusal> {
-    for Tag { group, key, value } in tags(world, form)? {
+    for Tag { group, key, value, .. } in tags(world, form)? {
         let Some(group) = world.groups.get_mut(group) else { continue };
         // With a value, only a tag that has it is removed.
         if value.is_none_or(|value| group.tags.get(key).is_some_and(|tag| tag == value)) {
@@ -47,14 +53,14 @@ pub(super) fn delete_tags(world: &mut World, form: &Form) -> Result<String, Refu
 }
 
 /// The tag of a group as it is described.
-pub(super) fn tag_xml(group: &str, key: &str, value: &str) -> String {
+pub(super) fn tag_xml(name: &str, group: &Group, key: &str, value: &str) -> String {
     member(
         &[
-            element("ResourceId", group),
+            element("ResourceId", name),
             element("ResourceType", "auto-scaling-group"),
             element("Key", key),
             element("Value", value),
-            element("PropagateAtLaunch", "true"),
+            element("PropagateAtLaunch", &(!group.tags_of_its_own.contains(key)).to_string()),
         ]
         .concat(),
     )
@@ -78,7 +84,10 @@ fn tags<'a>(world: &World, form: &'a Form) -> Result<Vec<Tag<'a>>, Refusal> {
         if value.is_some_and(|value| value.chars().count() > VALUE_MAX) {
             return Err(invalid(format!("The value of a tag has at most {VALUE_MAX} characters")));
         }
-        tags.push(Tag { group, key, value });
+        // Without it a tag is for the instances as well (Auto Scaling User Guide,
+        // ec2-auto-scaling-tagging).
+        let propagates = form.bool(&field("PropagateAtLaunch"))?.unwrap_or(true);
+        tags.push(Tag { group, key, value, propagates });
     }
     if tags.is_empty() { Err(invalid("Tags is required")) } else { Ok(tags) }
 }

@@ -105,6 +105,9 @@ fn read_attribute<'a>(
     let (Some(name), Some(target)) = (attribute.text("name")?, attribute.text("targetId")?) else {
         return Err(invalid("An attribute must have a name and a target."));
     };
+    if !is_attribute_name(name) {
+        return Err(invalid("The name of the attribute is not valid."));
+    }
     let value = attribute.text("value")?;
     if !value.is_none_or(is_attribute_value) {
         return Err(invalid("The value of the attribute is not valid."));
@@ -122,6 +125,13 @@ fn read_attribute<'a>(
         }
         _ => Err(Refusal::new("TargetNotFoundException", "The specified target wasn't found.")),
     }
+}
+
+/// Source: ECS API, `Attribute.name`. What ECS says to the name of a built-in attribute is not
+/// documented; they are its own.
+fn is_attribute_name(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_/\\.".contains(&byte);
+    (1..=128).contains(&name.len()) && name.bytes().all(is_allowed) && !name.starts_with("ecs.")
 }
 
 /// Source: ECS API, `Attribute.value`.

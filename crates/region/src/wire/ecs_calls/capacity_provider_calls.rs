@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::wire::answer::Refusal;
-use crate::wire::aws_json::{DESCRIBE_MAX, Input, id_of, page_of};
+use crate::wire::aws_json::{DESCRIBE_MAX, Input, name_of, page_of};
 use crate::world::World;
 use crate::world::autoscaling::group_arn;
 use crate::world::ecs::{CapacityProvider, Cluster, arn};
@@ -19,13 +19,16 @@ pub(super) fn describe_capacity_providers(
     world: &World,
     input: Input<'_>,
 ) -> Result<Value, Refusal> {
+    // None has tags.
+    input.included(&["TAGS"])?;
     let cluster = match input.text("cluster")? {
         Some(_) => Some(input.cluster(world)?.1),
         None => None,
     };
     let (mut names, mut failures) = (Vec::new(), Vec::new());
     if input.value["capacityProviders"].as_array().is_some_and(|names| !names.is_empty()) {
-        for name in input.texts("capacityProviders", DESCRIBE_MAX)?.into_iter().map(id_of) {
+        for name_or_arn in input.texts("capacityProviders", DESCRIBE_MAX)? {
+            let name = name_of("capacity-provider", name_or_arn)?;
             let exists = world.capacity_providers.contains_key(name) || FARGATE.contains(&name);
             if exists && is_attached(cluster, name) {
                 names.push(name);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::placement_json::strategy_item_json;
 use super::tag_calls::included_tags;
 use crate::wire::answer::Refusal;
-use crate::wire::aws_json::{DESCRIBE_MAX, Input, id_of, page};
+use crate::wire::aws_json::{DESCRIBE_MAX, Input, name_of, page};
 use crate::world::World;
 use crate::world::ecs::task::{Task, TaskStatus};
 use crate::world::ecs::{Cluster, Status, arn};
@@ -21,15 +21,15 @@ pub(super) fn describe_clusters(world: &World, input: Input<'_>) -> Result<Value
         // Without a name the call means the cluster `default`, and not every cluster.
         _ => vec!["default"],
     };
-    let includes_statistics = input.value["include"]
-        .as_array()
-        .is_some_and(|included| included.iter().any(|member| member == "STATISTICS"));
+    let included = input.included(&["STATISTICS", "TAGS"])?;
+    let includes_statistics = included.contains(&"STATISTICS");
     let (mut described, mut failures) = (Vec::new(), Vec::new());
-    for name in names.into_iter().map(id_of) {
+    for name_or_arn in names {
+        let name = name_of("cluster", name_or_arn)?;
         match world.clusters.get(name) {
             Some(cluster) => {
                 let mut cluster_json = describe_cluster(name, cluster, includes_statistics);
-                cluster_json["tags"] = included_tags(input, &cluster.tags);
+                cluster_json["tags"] = included_tags(&included, &cluster.tags);
                 described.push(cluster_json);
             }
             None => {

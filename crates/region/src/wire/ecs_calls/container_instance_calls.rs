@@ -54,8 +54,10 @@ pub(super) fn describe_container_instances(
 ) -> Result<Value, Refusal> {
     let (cluster_name, cluster) = input.cluster(world)?;
     let (mut described, mut failures) = (Vec::new(), Vec::new());
+    // None has tags.
+    input.included(&["TAGS"])?;
     for id_or_arn in input.texts("containerInstances", DESCRIBE_MAX)? {
-        match cluster.instances.get(id_in(KIND, cluster_name, id_or_arn)?) {
+        match visible(world, cluster, id_in(KIND, cluster_name, id_or_arn)?) {
             Some(instance) => described.push(describe(cluster_name, cluster, instance)),
             // A partial failure is an HTTP 200 with `failures`, not an error (ECS Developer Guide,
             // api_failures_messages): a client has to look for it.
@@ -63,6 +65,11 @@ pub(super) fn describe_container_instances(
         }
     }
     Ok(json!({"containerInstances": described, "failures": failures}))
+}
+
+/// A container instance that the API still knows.
+fn visible<'c>(world: &World, cluster: &'c Cluster, id: &str) -> Option<&'c ContainerInstance> {
+    cluster.instances.get(id).filter(|instance| instance.is_visible(world.now()))
 }
 
 fn failure(cluster_name: &str, id_or_arn: &str, reason: &str) -> Value {
@@ -84,7 +91,7 @@ pub(super) fn update_container_instances_state(
     let (mut ids, mut failures) = (Vec::new(), Vec::new());
     for id_or_arn in ids_or_arns {
         let id = id_in(KIND, &cluster_name, id_or_arn)?;
-        match cluster.instances.get(id).map(|instance| instance.status) {
+        match visible(world, cluster, id).map(|instance| instance.status) {
             Some(Status::Active | Status::Draining) => ids.push(id.to_owned()),
             // What happens to the other instances of the call is not documented; the least helpful
             // is assumed.
@@ -204,4 +211,29 @@ fn parse_filter(expression: &str) -> Result<Expression, Refusal> {
     }
     Expression::parse(expression)
         .ok_or_else(|| invalid(format!("Invalid filter expression: {expression}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::ecs_calls::task_testing::{call, pass, world};
+
+    #[test]
+    fn an_instance_that_has_left_is_described_for_an_hour() {
+        let (mut world, id, _) = world();
+        world.set_status("shop", &id, Status::Inactive);
+        let mut answers = |status: &str| {
+            let named = json!({"containerInstances": [id]});
+            let described = call(&mut world, "DescribeContainerInstances", named).unwrap();
+            let drained = json!({"containerInstances": [id], "status": "DRAINING"});
+            let drained = call(&mut world, "UpdateContainerInstancesState", drained).unwrap();
+            assert_eq!(drained["failures"][0]["reason"], status);
+            pass(&mut world, 3_599);
+            described
+        };
+
+        assert_eq!(answers("INACTIVE")["containerInstances"][0]["status"], "INACTIVE");
+        assert_eq!(answers("INACTIVE")["failures"], json!([]));
+        assert_eq!(answers("MISSING")["failures"][0]["reason"], "MISSING");
+    }
 }

@@ -14,15 +14,9 @@ use crate::world::ecs::{Constraint, Network, Placement, Status};
 /// The most tasks of a call. Source: ECS API, `RunTask`, `count`.
 const TASKS_MAX: usize = 10;
 
-/// What is simulated. SDKs make up a `clientToken` by themselves; a second call with the same one
-/// runs its tasks again here.
-const MEMBERS: [&str; 6] =
-    ["cluster", "taskDefinition", "count", "launchType", "placementConstraints", "clientToken"];
-
 /// Starts as many of the tasks as find a place. Why the others do not is said for each container
 /// instance, in an answer that is no error.
 pub(super) fn run_task(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
-    input.only(&MEMBERS)?;
     let (cluster_name, cluster) = input.cluster(world)?;
     let cluster_name = cluster_name.to_owned();
     if !input.includes_ec2()? {

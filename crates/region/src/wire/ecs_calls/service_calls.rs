@@ -42,12 +42,13 @@ pub(super) fn list_services(world: &World, input: Input<'_>) -> Result<Value, Re
 pub(super) fn describe_services(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
     let (cluster_name, cluster) = input.cluster(world)?;
     let (mut described, mut failures) = (Vec::new(), Vec::new());
+    let included = input.included(&["TAGS"])?;
     for name_or_arn in input.texts("services", DESCRIBE_MAX)? {
         match cluster.services.get_key_value(id_in("service", cluster_name, name_or_arn)?) {
             Some((name, service)) => {
                 let mut service_json = describe(cluster_name, cluster, name, service);
                 service_json["events"] = events(world, name);
-                service_json["tags"] = included_tags(input, &service.tags);
+                service_json["tags"] = included_tags(&included, &service.tags);
                 described.push(service_json);
             }
             None => {

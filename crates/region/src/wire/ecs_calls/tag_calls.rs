@@ -48,14 +48,18 @@ pub(super) fn list_tags_for_resource(
     world: &mut World,
     input: Input<'_>,
 ) -> Result<Value, Refusal> {
-    Ok(json!({"tags": tags_json(tags_of(world, input)?)}))
+    // Unlike the others it has no error of its own for what is not there (ECS API, `Errors`).
+    let tags = tags_of(world, input).map_err(|refusal| match refusal.code.as_str() {
+        "ResourceNotFoundException" => invalid(refusal.message),
+        _ => refusal,
+    })?;
+    Ok(json!({"tags": tags_json(tags)}))
 }
 
 /// Tags as they are described; none unless the call asks for them (ECS API, `include` of
 /// `DescribeClusters` and `DescribeServices`).
-pub(super) fn included_tags(input: Input<'_>, tags: &Tags) -> Value {
-    let mut included = input.value["include"].as_array().into_iter().flatten();
-    if included.any(|member| member == "TAGS") { tags_json(tags) } else { json!([]) }
+pub(super) fn included_tags(included: &[&str], tags: &Tags) -> Value {
+    if included.contains(&"TAGS") { tags_json(tags) } else { json!([]) }
 }
 
 fn tags_json(tags: &Tags) -> Value {

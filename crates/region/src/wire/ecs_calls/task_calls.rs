@@ -6,26 +6,17 @@ use super::task_json::describe;
 use crate::wire::answer::Refusal;
 use crate::wire::aws_json::{DESCRIBE_MAX, Input, arn_of, id_in, invalid, page};
 use crate::world::World;
-use crate::world::ecs::task::Task;
-
-/// Filters of `ListTasks` that Ebb does not use.
-const LIST_FILTERS_MISSING: [&str; 3] = ["family", "startedBy", "daemonName"];
+use crate::world::ecs::task::{StopCause, Task};
 
 pub(super) fn list_tasks(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
     let (cluster_name, cluster) = input.cluster(world)?;
-    for filter in LIST_FILTERS_MISSING {
-        if input.text(filter)?.is_some() {
-            return Err(invalid(format!(
-                "The simulated Region does not filter tasks by {filter}."
-            )));
-        }
-    }
     let container_instance = input
         .text("containerInstance")?
         .map(|id_or_arn| id_in("container-instance", cluster_name, id_or_arn))
         .transpose()?;
     // What ECS says to an unknown container instance is not documented.
-    if container_instance.is_some_and(|id| !cluster.instances.contains_key(id)) {
+    let instance = container_instance.map(|id| cluster.instances.get(id));
+    if instance.is_some_and(|found| found.is_none_or(|found| !found.is_visible(world.now()))) {
         return Err(invalid("The container instance was not found."));
     }
     let service = input
@@ -59,6 +50,8 @@ pub(super) fn list_tasks(world: &World, input: Input<'_>) -> Result<Value, Refus
 pub(super) fn describe_tasks(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
     let (cluster_name, cluster) = input.cluster(world)?;
     let (mut described, mut failures) = (Vec::new(), Vec::new());
+    // None has tags.
+    input.included(&["TAGS"])?;
     for task_id in input.texts("tasks", DESCRIBE_MAX)? {
         match visible(world, cluster_name, task_id)? {
             Some(task) => described.push(describe(cluster_name, cluster, task)),
@@ -75,7 +68,8 @@ pub(super) fn stop_task(world: &mut World, input: Input<'_>) -> Result<Value, Re
     // A task that has stopped is visible for a while, so stopping it again succeeds and changes
     // nothing.
     let id = visible(world, &cluster_name, task_id)?.ok_or_else(task_not_found)?.id.clone();
-    world.stop_task(&cluster_name, &id);
+    let reason = input.text("reason")?.map(str::to_owned);
+    world.stop_task_for(&cluster_name, &id, StopCause::User(reason));
     let task = visible(world, &cluster_name, &id)?.ok_or_else(task_not_found)?;
     Ok(json!({"task": describe(&cluster_name, &world.clusters[&cluster_name], task)}))
 }
@@ -97,7 +91,11 @@ pub(super) fn visible<'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
     use super::*;
+    use crate::wire::ecs_calls::task_json::seconds;
     use crate::wire::ecs_calls::task_testing::{call, list, pass, world};
     use crate::world::autoscaling::Group;
     use crate::world::ecs::task::TaskStatus;
@@ -220,6 +218,43 @@ mod tests {
         let stopped = json!({"task": waiting[0]["taskArn"]});
         let output = call(&mut world, "StopTask", stopped).unwrap();
         assert_eq!(output["task"]["lastStatus"], "STOPPED");
+    }
+
+    #[test]
+    fn a_task_says_who_wanted_it_to_stop_and_when_it_did() {
+        let (mut world, _, standalone) = world();
+        let web = list(&mut world, json!({"serviceName": "web"}));
+        let started = world.now();
+        call(&mut world, "StopTask", json!({"task": standalone, "reason": "a test"})).unwrap();
+        world.set_desired_count("shop", "web", 1);
+        pass(&mut world, 60);
+        world.terminate_in_ec2("i-1", Duration::ZERO);
+        world.terminate_in_ec2("i-2", Duration::ZERO);
+        pass(&mut world, 300);
+        let named = json!({"tasks": [standalone, web[0], web[1]]});
+        let output = call(&mut world, "DescribeTasks", named).unwrap();
+
+        let tasks = output["tasks"].as_array().unwrap();
+        let said: BTreeSet<_> = tasks
+            .iter()
+            .map(|task| {
+                (task["stopCode"].as_str().unwrap(), task["stoppedReason"].as_str().unwrap())
+            })
+            .map(|(code, reason)| (code, reason.split(['(', '-']).next().unwrap()))
+            .collect();
+        let expected = [
+            ("ServiceSchedulerInitiated", "Scaling activity initiated by "),
+            ("TerminationNotice", "Host EC2 "),
+            ("UserInitiated", "a test"),
+        ];
+        assert_eq!(said, expected.into());
+        for task in tasks {
+            assert!(task["startedAt"].as_f64().unwrap() <= seconds(started));
+            assert!(task["stoppedAt"].as_f64().unwrap() > seconds(started));
+        }
+        let stopped = &tasks[0];
+        assert!(stopped["stoppingAt"].as_f64() < stopped["executionStoppedAt"].as_f64());
+        assert!(stopped["executionStoppedAt"].as_f64() < stopped["stoppedAt"].as_f64());
     }
 
     #[test]

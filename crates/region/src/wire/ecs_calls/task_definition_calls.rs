@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::placement_json::constraint_json;
 use crate::wire::answer::Refusal;
-use crate::wire::aws_json::{Input, id_of, invalid, page};
+use crate::wire::aws_json::{Input, invalid, name_of, page};
 use crate::world::World;
 use crate::world::ecs::{Constraint, Network, Port, Size, TaskSpec, arn};
 
@@ -17,6 +17,8 @@ pub(super) fn describe_task_definition(world: &World, input: Input<'_>) -> Resul
     let requested = input
         .text("taskDefinition")?
         .ok_or_else(|| invalid("Task definition can not be blank."))?;
+    // None has tags.
+    input.included(&["TAGS"])?;
     let (definition, spec) = find(world, requested)
         .ok_or_else(|| Refusal::new("ClientException", "Unable to describe task definition."))?;
     Ok(
@@ -25,7 +27,6 @@ pub(super) fn describe_task_definition(world: &World, input: Input<'_>) -> Resul
 }
 
 pub(super) fn list_task_definitions(world: &World, input: Input<'_>) -> Result<Value, Refusal> {
-    input.only(&["familyPrefix", "maxResults", "nextToken"])?;
     let family = input.text("familyPrefix")?;
     // Every task has one, so most are found many times.
     let definitions: BTreeSet<_> = task_definitions(world)
@@ -42,7 +43,7 @@ pub(super) fn list_task_definitions(world: &World, input: Input<'_>) -> Result<V
 /// The task definition of a family and revision, or of an ARN; a family alone stands for its latest
 /// revision.
 pub(super) fn find<'a>(world: &'a World, name_or_arn: &str) -> Option<(Definition, &'a TaskSpec)> {
-    let requested = id_of(name_or_arn);
+    let requested = name_of("task-definition", name_or_arn).ok()?;
     let (family, revision) = match requested.rsplit_once(':') {
         Some((family, revision)) => (family, Some(revision.parse::<u32>().ok()?)),
         None => (requested, None),

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::service_calls::deployment_id;
 use super::task_definition_calls::{container_port, definition_arn, memory};
 use crate::wire::aws_json::arn_of;
-use crate::world::ecs::task::{Task, TaskStatus};
-use crate::world::ecs::{Cluster, Network, Size, arn};
+use crate::world::ecs::task::{StopCause, Task, TaskStatus};
+use crate::world::ecs::{Cluster, ContainerInstance, Network, Size, arn};
 
 pub(super) fn describe(cluster_name: &str, cluster: &Cluster, task: &Task) -> Value {
     let interface = (task.spec.network == Network::Awsvpc).then(|| interface_of(task));
@@ -39,6 +39,10 @@ pub(super) fn describe(cluster_name: &str, cluster: &Cluster, task: &Task) -> Va
         ("cpu", has_size.then(|| json!(task.spec.cpu.to_string()))),
         ("memory", has_size.then(|| json!(task.spec.memory_mib.to_string()))),
         ("startedBy", task.service.as_deref().map(deployment_id).map(Value::from)),
+        ("startedAt", task.started_at.map(seconds).map(Value::from)),
+        ("stopCode", task.stop_cause.as_ref().map(|cause| json!(cause.code()))),
+        ("stoppedReason", stopped_reason(task, instance).map(Value::from)),
+        ("executionStoppedAt", task.execution_stopped_at.map(seconds).map(Value::from)),
         ("stoppingAt", task.stopping_at.map(seconds).map(Value::from)),
         ("stoppedAt", task.stopped_at.map(seconds).map(Value::from)),
     ];
@@ -48,6 +52,25 @@ pub(super) fn describe(cluster_name: &str, cluster: &Cluster, task: &Task) -> Va
         }
     }
     described
+}
+
+/// Why a task stops, in AWS's words (ECS Developer Guide, stopped-task-error-codes), or in those of
+/// whoever stopped it.
+fn stopped_reason(task: &Task, instance: Option<&ContainerInstance>) -> Option<String> {
+    Some(match (task.stop_cause.as_ref()?, &task.service) {
+        (StopCause::User(reason), _) => {
+            reason.clone().unwrap_or_else(|| "Task stopped by user".to_owned())
+        }
+        (StopCause::Scheduler, service) => {
+            let deployment = deployment_id(service.as_deref().unwrap_or_default());
+            format!("Scaling activity initiated by (deployment {deployment})")
+        }
+        (StopCause::Exited, _) => "Essential container in task exited".to_owned(),
+        (StopCause::InstanceGone, _) => {
+            let id = instance.map_or("", |instance| &instance.instance_id);
+            format!("Host EC2 (instance {id}) terminated.")
+        }
+    })
 }
 
 /// The one container of a task. Its ports are known when it runs.

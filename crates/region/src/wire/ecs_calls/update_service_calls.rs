@@ -9,13 +9,8 @@ use crate::wire::aws_json::{Input, id_in, invalid};
 use crate::world::World;
 use crate::world::ecs::ServiceKind;
 
-const MEMBERS: [&str; 4] = ["cluster", "service", "desiredCount", "deploymentConfiguration"];
-
-const DEPLOYMENT_MEMBERS: [&str; 2] = ["minimumHealthyPercent", "maximumPercent"];
-
 /// What the call leaves out stays as it was.
 pub(super) fn update_service(world: &mut World, input: Input<'_>) -> Result<Value, Refusal> {
-    input.only(&MEMBERS)?;
     let (cluster_name, cluster) = input.cluster(world)?;
     let cluster_name = cluster_name.to_owned();
     let name_or_arn = input.text("service")?.ok_or_else(|| invalid("Service can not be blank."))?;
@@ -32,7 +27,6 @@ pub(super) fn update_service(world: &mut World, input: Input<'_>) -> Result<Valu
 
 fn updated(kind: ServiceKind, input: Input<'_>) -> Result<ServiceKind, Refusal> {
     let deployment = Input { value: &input.value["deploymentConfiguration"], fault: None };
-    deployment.only(&DEPLOYMENT_MEMBERS)?;
     let count = input.number("desiredCount")?;
     let min = deployment.number("minimumHealthyPercent")?;
     let max = deployment.number("maximumPercent")?;
@@ -116,8 +110,8 @@ mod tests {
                 "minimumHealthyPercent must be from 0",
             ),
             (
-                json!({"service": "web", "deploymentConfiguration": {"alarms": {}}}),
-                "The simulated Region knows no alarms here.",
+                json!({"service": "web", "deploymentConfiguration": {"alarms": 1}}),
+                "The simulated Region knows no deploymentConfiguration.alarms here.",
             ),
         ] {
             let refusal = update(&mut world, input).unwrap_err();

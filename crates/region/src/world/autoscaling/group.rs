@@ -51,6 +51,8 @@ pub struct Group {
     pub refresh: Option<String>,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
+    /// Those of them that are not for the instances that it launches.
+    pub tags_of_its_own: BTreeSet<String>,
     /// Whether the agents of what it launches register: not so if the user data is broken, say.
     pub launches_join: bool,
     /// Whether EC2 has capacity for it. A Spot group whose instances are interrupted often has
@@ -141,6 +143,7 @@ impl Group {
             suspended: BTreeSet::new(),
             refresh: None,
             tags: BTreeMap::new(),
+            tags_of_its_own: BTreeSet::new(),
             launches_join: true,
             ec2_has_capacity: true,
         }

@@ -98,7 +98,9 @@ impl World {
         };
         // An instance outside the capacity, such as one that was retained, leaves no gap when it
         // goes: there is nothing to decrement.
-        if decrement && counts_into_capacity {
+        let shrinks =
+            (decrement && counts_into_capacity).then_some((group.desired_capacity, decremented));
+        if shrinks.is_some() {
             if decremented < min_size {
                 return Err(Refused::validation(format!(
                     "Currently, desiredSize equals minSize ({min_size}). Terminating instance \
@@ -114,7 +116,7 @@ impl World {
         self.launch_missing(&name);
         self.rebalance_later(&name);
         let instance_id = instance_id.to_owned();
-        Ok(Activity { id: self.uuid(), group: name, instance_id, started_at: self.now })
+        Ok(Activity { id: self.uuid(), group: name, instance_id, started_at: self.now, shrinks })
     }
 
     /// An instance was taken away: it leaves its group, and no hook waits for it any more.

@@ -13,6 +13,8 @@ pub struct Activity {
     pub instance_id: String,
     /// When it started.
     pub started_at: Timestamp,
+    /// From and to what the desired capacity falls with it, if it does.
+    pub shrinks: Option<(i32, i32)>,
 }
 
 /// Why a call was refused, as Auto Scaling says it.

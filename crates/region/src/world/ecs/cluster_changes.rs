@@ -28,6 +28,7 @@ impl World {
             capacity_provider,
             version: 1,
             registered_at: self.now - new_instance.age,
+            left_at: (new_instance.status == Status::Inactive).then_some(self.now),
         };
         let arn = instance.arn(cluster);
         // An id may be registered again, and the new instance must be able to go as the old one
@@ -91,12 +92,14 @@ impl World {
     /// Gives a container instance another status. The services look at what that means for their
     /// tasks.
     pub fn set_status(&mut self, cluster: &str, container_instance: &str, status: Status) {
+        let now = self.now;
         let instance = self
             .clusters
             .get_mut(cluster)
             .and_then(|cluster| cluster.instances.get_mut(container_instance));
         let Some(instance) = instance.filter(|instance| instance.status != status) else { return };
         instance.status = status;
+        instance.left_at = (status == Status::Inactive).then_some(now);
         instance.version += 1;
         let instance_id = instance.instance_id.clone();
         self.record(Happening::ContainerInstance { instance_id, status });

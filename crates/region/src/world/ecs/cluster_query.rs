@@ -6,6 +6,7 @@
 //! (containers-roadmap#486); so none is taken to hold for it, `!in`, `!~` and what `not` makes of the
 //! others included.
 
+use std::num::ParseIntError;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -26,6 +27,7 @@ pub(super) enum Node {
 #[derive(Debug, Clone)]
 pub(super) enum Test {
     Exists,
+    Equals(String),
     In(Vec<String>),
     Order(Order, String),
     Matches(Regex),
@@ -74,6 +76,7 @@ impl Test {
     fn passes(&self, values: &[String]) -> bool {
         match self {
             Self::Exists => !values.is_empty(),
+            Self::Equals(wanted) => values.contains(wanted),
             Self::In(allowed) => values.iter().any(|value| allowed.contains(value)),
             Self::Order(order, bound) => values.iter().any(|value| order.holds(value, bound)),
             Self::Matches(regex) => values.iter().any(|value| regex.is_match(value)),
@@ -82,7 +85,7 @@ impl Test {
 }
 
 impl Order {
-    /// Compares numbers or times; nothing else has an order.
+    /// Compares numbers, times or versions; nothing else has an order.
     fn holds(self, value: &str, bound: &str) -> bool {
         fn compare<T: FromStr + PartialOrd>(
             value: &str,
@@ -90,12 +93,26 @@ impl Order {
         ) -> Option<std::cmp::Ordering> {
             value.parse::<T>().ok()?.partial_cmp(&bound.parse::<T>().ok()?)
         }
-        let ordering = compare::<i64>(value, bound).or_else(|| compare::<Timestamp>(value, bound));
+        let ordering = compare::<i64>(value, bound)
+            .or_else(|| compare::<Timestamp>(value, bound))
+            .or_else(|| compare::<Version>(value, bound));
         ordering.is_some_and(|ordering| match self {
             Self::Less => ordering.is_lt(),
             Self::LessOrEqual => ordering.is_le(),
             Self::Greater => ordering.is_gt(),
             Self::GreaterOrEqual => ordering.is_ge(),
         })
+    }
+}
+
+/// A version such as `1.98.0`.
+#[derive(Debug, PartialEq, PartialOrd)]
+pub(super) struct Version(Vec<u32>);
+
+impl FromStr for Version {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.split('.').map(str::parse).collect::<Result<_, _>>().map(Self)
     }
 }

@@ -1,8 +1,15 @@
 //! Reads expressions of the cluster query language.
+//!
+//! Source: ECS Developer Guide, cluster-query-language, with the operators that each subject takes
+//! and the formats of dates. What ECS says to others is not documented; a filter that it took could
+//! only hold for no container instance, so that it is refused here.
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use regex_lite::Regex;
 
-use super::cluster_query::{Expression, Node, Order, Test};
+use super::cluster_query::{Expression, Node, Order, Test, Version};
 
 /// The subjects beside `attribute:NAME`.
 const SUBJECTS: [&str; 6] = [
@@ -67,10 +74,7 @@ impl<'a> Reader<'a> {
             return None;
         }
         let (negated, test) = self.test()?;
-        // An id has no order, and is always there.
-        if subject == "ec2InstanceId" && matches!(test, Test::Order(..) | Test::Exists) {
-            return None;
-        }
+        let test = fitting(&subject, test)?;
         let node = Node::Test { subject, test };
         Some(if negated { Node::Not(Box::new(node)) } else { node })
     }
@@ -86,7 +90,7 @@ impl<'a> Reader<'a> {
         }
         for (symbol, negated) in [("==", false), ("!=", true)] {
             if self.symbol(symbol) {
-                return Some((negated, Test::In(vec![self.word()?])));
+                return Some((negated, Test::Equals(self.word()?)));
             }
         }
         for (symbol, order) in [
@@ -110,7 +114,11 @@ impl<'a> Reader<'a> {
         let test = match keyword {
             "exists" => Test::Exists,
             "in" => Test::In(self.list()?),
-            "equals" => Test::In(vec![self.word()?]),
+            "equals" => Test::Equals(self.word()?),
+            "greater_than" if !negated => Test::Order(Order::Greater, self.word()?),
+            "greater_than_equal" if !negated => Test::Order(Order::GreaterOrEqual, self.word()?),
+            "less_than" if !negated => Test::Order(Order::Less, self.word()?),
+            "less_than_equal" if !negated => Test::Order(Order::LessOrEqual, self.word()?),
             "matches" => Test::Matches(self.regex()?),
             _ => return None,
         };
@@ -185,6 +193,38 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A test as far as its subject takes it, with a date as the values of subjects are written.
+fn fitting(subject: &str, test: Test) -> Option<Test> {
+    let is_version = |text: &String| text.contains('.') && text.parse::<Version>().is_ok();
+    let is_count = |text: &String| text.parse::<u32>().is_ok();
+    let is_truth = |text: &String| matches!(text.as_str(), "true" | "false");
+    match (subject, test) {
+        ("agentConnected", Test::Equals(text)) if !is_truth(&text) => None,
+        ("agentConnected", Test::In(texts)) if !texts.iter().all(is_truth) => None,
+        ("agentConnected" | "ec2InstanceId", Test::Order(..) | Test::Exists) => None,
+        ("task:group", Test::Order(..)) => None,
+        (
+            "agentVersion" | "registeredAt" | "runningTasksCount",
+            Test::In(_) | Test::Exists | Test::Matches(_),
+        ) => None,
+        ("agentVersion", Test::Equals(text) | Test::Order(_, text)) if !is_version(&text) => None,
+        ("runningTasksCount", Test::Equals(text) | Test::Order(_, text)) if !is_count(&text) => {
+            None
+        }
+        ("registeredAt", Test::Equals(text)) => Some(Test::Equals(date(&text)?.to_string())),
+        ("registeredAt", Test::Order(order, text)) => {
+            Some(Test::Order(order, date(&text)?.to_string()))
+        }
+        (_, test) => Some(test),
+    }
+}
+
+/// A date with or without a time, and a time with or without its zone, which is UTC then.
+fn date(text: &str) -> Option<Timestamp> {
+    let in_utc = |time: DateTime| time.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp());
+    text.parse().ok().or_else(|| in_utc(text.parse().ok()?))
+}
+
 fn is_word(character: char) -> bool {
     character.is_alphanumeric() || ":._-/@\\*+".contains(character)
 }
@@ -206,6 +246,8 @@ mod tests {
             "ec2InstanceId" => &["i-1"],
             "runningTasksCount" => &["9"],
             "registeredAt" => &["2026-11-20T00:00:00Z"],
+            "agentVersion" => &["1.98.0"],
+            "agentConnected" => &["true"],
             "task:group" => &["service:web", "service:logs"],
             _ => &[],
         };
@@ -230,7 +272,14 @@ mod tests {
             "ec2InstanceId in [i-1, i-2]",
             "runningTasksCount > 8 and runningTasksCount <= 9",
             "runningTasksCount < 10",
+            "runningTasksCount == 9",
+            "runningTasksCount greater_than 8 and runningTasksCount less_than_equal 9",
             "registeredAt > 2026-11-19T00:00:00Z",
+            "registeredAt > 2026-11-19",
+            "registeredAt == 2026-11-20T01:00:00+01:00",
+            "registeredAt less_than 2026-11-20T00:00:01",
+            "agentVersion > 1.9.12 and agentVersion == 1.98.0",
+            "agentConnected in [true, false]",
             "task:group == service:logs",
             "task:group != service:worker",
         ] {
@@ -265,6 +314,16 @@ mod tests {
             "",
             "ec2InstanceId > i-1a2b3c4d",
             "ec2InstanceId exists",
+            "agentConnected == yes",
+            "agentConnected > false",
+            "agentVersion =~ 1.*",
+            "agentVersion > new",
+            "registeredAt > yesterday",
+            "registeredAt in [2026-11-20]",
+            "runningTasksCount > few",
+            "runningTasksCount exists",
+            "task:group > service:web",
+            "runningTasksCount not_less_than 2",
             "the best ones",
             "attribute: == a",
             "attribute:stack",

@@ -35,7 +35,13 @@ pub struct ContainerInstance {
     pub version: i64,
     /// When it registered.
     pub registered_at: Timestamp,
+    /// When it left the cluster, if it has.
+    pub left_at: Option<Timestamp>,
 }
+
+/// For how long the API describes a container instance that has left. AWS says that it may not for
+/// long (ECS Developer Guide, create-capacity); inferred: as long as a stopped task.
+const VISIBLE_WHEN_INACTIVE: Duration = Duration::from_secs(3600);
 
 /// The status of a container instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +98,11 @@ impl ContainerInstance {
     /// Its ARN in a cluster.
     pub fn arn(&self, cluster: &str) -> String {
         arn(&format!("container-instance/{cluster}/{}", self.id))
+    }
+
+    /// Whether the API still knows it.
+    pub fn is_visible(&self, now: Timestamp) -> bool {
+        self.left_at.is_none_or(|left_at| now < left_at + VISIBLE_WHEN_INACTIVE)
     }
 
     /// The names of the attributes that are not ECS's own.

@@ -13,7 +13,7 @@ use super::cluster::Cluster;
 use super::container_instance::{ContainerInstance, Status};
 use super::placement::Place;
 use super::service::ServiceKind;
-use super::task::{Task, TaskStatus};
+use super::task::{StopCause, Task, TaskStatus};
 use crate::world::history::Happening;
 use crate::world::state::World;
 
@@ -106,7 +106,7 @@ impl World {
         let running = desired_running.len() + waiting.len();
         let startable = max_running.saturating_sub(running - to_stop.len());
         for task in to_stop {
-            self.stop_task(cluster_name, &task);
+            self.stop_task_for(cluster_name, &task, StopCause::Scheduler);
         }
         // All tasks of a service need the same, so once one finds no place the next would not find
         // any either.
@@ -139,7 +139,7 @@ impl World {
             }
         }
         for task in to_stop {
-            self.stop_task(cluster_name, &task);
+            self.stop_task_for(cluster_name, &task, StopCause::Scheduler);
         }
         for instance in to_start {
             self.start_task(cluster_name, service, Some(&instance));

@@ -48,6 +48,31 @@ impl TaskStatus {
     }
 }
 
+/// Why a task stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopCause {
+    /// Somebody called `StopTask`, with these words if there were any.
+    User(Option<String>),
+    /// Its service has no use for it, or not there.
+    Scheduler,
+    /// Its containers have ended by themselves.
+    Exited,
+    /// Its instance is gone.
+    InstanceGone,
+}
+
+impl StopCause {
+    /// AWS's `stopCode`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::User(_) => "UserInitiated",
+            Self::Scheduler => "ServiceSchedulerInitiated",
+            Self::Exited => "EssentialContainerExited",
+            Self::InstanceGone => "TerminationNotice",
+        }
+    }
+}
+
 /// A task on a container instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
@@ -73,6 +98,12 @@ pub struct Task {
     pub stop_requested: bool,
     /// When it was told to stop: `stoppingAt`. `None` where EC2 ended it.
     pub stopping_at: Option<Timestamp>,
+    /// Why it stops, if it was told to or its instance is gone.
+    pub stop_cause: Option<StopCause>,
+    /// When it was first RUNNING.
+    pub started_at: Option<Timestamp>,
+    /// When its containers had stopped.
+    pub execution_stopped_at: Option<Timestamp>,
     /// Since when it is healthy, if it is.
     pub healthy_at: Option<Timestamp>,
     /// Who took its instance away while it ran, if that happened.
@@ -110,12 +141,24 @@ impl Task {
             status: TaskStatus::Provisioning,
             stop_requested: false,
             stopping_at: None,
+            stop_cause: None,
+            started_at: None,
+            execution_stopped_at: None,
             healthy_at: None,
             cut_off: None,
             created_at: now,
             stopped_at: None,
             protected_until: None,
         }
+    }
+
+    /// It has stopped, without the steps that lead there. One that had stopped before keeps its
+    /// time, on which it depends for how long it stays visible.
+    pub(in crate::world) fn end(&mut self, now: Timestamp, cause: StopCause) {
+        self.stop_requested = true;
+        self.status = TaskStatus::Stopped;
+        self.stop_cause.get_or_insert(cause);
+        self.stopped_at.get_or_insert(now);
     }
 
     /// What ECS calls its group.

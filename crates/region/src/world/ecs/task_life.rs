@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::task::{Task, TaskStatus};
+use super::task::{StopCause, Task, TaskStatus};
 use super::task_spec::TaskSpec;
 use crate::world::agenda::Due;
 use crate::world::history::Happening;
@@ -37,6 +37,9 @@ impl World {
             return;
         }
         task.status = status;
+        if status == TaskStatus::Deprovisioning {
+            task.execution_stopped_at = Some(now);
+        }
         if status == TaskStatus::Stopped {
             task.stopped_at = Some(now);
             // The task gives its resources back, which changes the description of its container
@@ -46,6 +49,7 @@ impl World {
             }
         }
         if status == TaskStatus::Running {
+            task.started_at = Some(now);
             task.healthy_at = Some(now + task.spec.healthy_after);
         }
         let (service, healthy_after) = (task.service.clone(), task.spec.healthy_after);
@@ -70,8 +74,13 @@ impl World {
         }
     }
 
-    /// Tells a task to stop. A second time changes nothing.
+    /// Tells a task to stop, as a person would. A second time changes nothing.
     pub fn stop_task(&mut self, cluster: &str, task_id: &str) {
+        self.stop_task_for(cluster, task_id, StopCause::User(None));
+    }
+
+    /// Tells a task to stop, and why. A second time changes nothing.
+    pub(crate) fn stop_task_for(&mut self, cluster: &str, task_id: &str, cause: StopCause) {
         let now = self.now;
         let Some(task) =
             self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(task_id))
@@ -83,6 +92,7 @@ impl World {
         }
         task.stop_requested = true;
         task.stopping_at = Some(now);
+        task.stop_cause = Some(cause);
         // There is nothing to stop of a task that only waits for capacity.
         if !task.is_placed() {
             task.status = TaskStatus::Stopped;
@@ -147,12 +157,13 @@ impl World {
     }
 
     /// Protects a service task for a while from now on; a period of nothing ends its protection. A
-    /// standalone task cannot be protected (ECS API, `UpdateTaskProtection`).
+    /// standalone task cannot be protected (ECS API, `UpdateTaskProtection`), nor one that is told
+    /// to stop.
     pub fn protect_task(&mut self, cluster: &str, task_id: &str, period: Duration) {
         let protected_until = self.now + period;
         let task =
             self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(task_id));
-        let Some(task) = task else { return };
+        let Some(task) = task.filter(|task| task.is_desired_running()) else { return };
         let Some(service) = task.service.clone() else { return };
         task.protected_until = Some(protected_until);
         // When the protection ends, the scheduler may stop what it had to spare until then.
