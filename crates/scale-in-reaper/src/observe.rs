@@ -116,6 +116,8 @@ pub struct Observation {
     pub unplaced: Vec<PlacementFailure>,
     /// The services whose deployment fails.
     pub failing: Vec<String>,
+    /// The target groups of its services, by their ARNs.
+    pub target_groups: BTreeSet<String>,
     /// What the instances' prices are based on.
     pub prices: PriceBasis,
 }
@@ -174,10 +176,11 @@ impl Sweep<'_> {
             .zip(&inventory.services)
             .filter_map(|(description, service)| description.unplaced(service))
             .collect();
-        let failing = services.iter().filter(|service| service.deployment_fails);
-        let failing = failing.filter(|service| !service.elsewhere);
+        let here = services.iter().filter(|service| !service.elsewhere);
+        let failing = here.clone().filter(|service| service.deployment_fails);
         let failing = failing.map(|service| service.name.clone()).collect();
-        Ok(Observation { inventory, unplaced, failing, prices })
+        let target_groups = here.flat_map(|service| service.target_groups.clone()).collect();
+        Ok(Observation { inventory, unplaced, failing, target_groups, prices })
     }
 
     /// Every service of a cluster, with the strategy of the cluster where it names none.

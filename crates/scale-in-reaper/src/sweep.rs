@@ -17,6 +17,8 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 use tracing::warn;
 
+use crate::zonal_shifts::ShiftLooks;
+
 /// The function's name, as in logs and metrics, and in the marks on what it drains.
 pub const FUNCTION: &str = "scale-in-reaper";
 
@@ -48,6 +50,8 @@ pub(crate) struct Sweep<'a> {
     pub(crate) instance_type_interfaces: Mutex<InstanceTypeInterfaces>,
     /// Whether groups hold an instance until it is empty. Each group is asked once.
     pub(crate) holding_groups: Mutex<BTreeMap<GroupName, bool>>,
+    /// What is known of zonal shifts.
+    pub(crate) shift_looks: Mutex<ShiftLooks>,
 }
 
 impl<'a> Sweep<'a> {
@@ -75,6 +79,7 @@ impl<'a> Sweep<'a> {
             subnet_zones: Mutex::default(),
             instance_type_interfaces: Mutex::default(),
             holding_groups: Mutex::default(),
+            shift_looks: Mutex::default(),
         }
     }
 
