@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ebb_core::ids::{Cluster, TopicArn};
+use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::replace::claim::REPLACING_ATTRIBUTE;
 use ebb_core::reaper::settings::{BUDGETS, ReaperMode, ReaperSettings};
 use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_region::fault::{Fault, Faults};
 use ebb_region::world::autoscaling::{Group, Instance, LifecycleState};
 use ebb_region::world::ec2::ScheduledEvent;
-use ebb_region::world::ecs::{CapacityProvider, Deployments, NewInstance, ServiceKind, TaskSpec};
+use ebb_region::world::ecs::{
+    CapacityProvider, Deployments, NewInstance, ServiceKind, Status, TaskSpec,
+};
 use ebb_region::world::{Happening, REGION, World};
 use serde_json::json;
 use tokio::time::sleep;
@@ -634,4 +637,27 @@ async fn what_is_retained_is_drained_before_it_is_terminated() {
         })
         .collect();
     assert_eq!(calls, ["UpdateContainerInstancesState", "TerminateInstanceInAutoScalingGroup"]);
+}
+
+/// It may be interrupted any moment, or come back.
+#[tokio::test(start_paused = true)]
+async fn what_drains_on_a_recommendation_is_replaced_once_it_is_back() {
+    let mut world = outdated();
+    let (cluster, id) = world.registrations(&instance_id(3)).remove(0);
+    let mark = format!("spot-drainer/{:.0}/rebalance", world.now());
+    world.set_status(&cluster, &id, Status::Draining);
+    world.put_attribute(&cluster, &id, DRAINED_BY, &mark);
+    let sim = Sim::start(world, halves()).await;
+    let report = sim.replace().await;
+    let of_third = |report: &ClusterReport| {
+        let mut replacements = report.replacements.iter();
+        let found = replacements.find(|it| it.outcome.instance_id.as_str() == instance_id(3));
+        found.unwrap().outcome.detail.clone().unwrap()
+    };
+    let why = of_third(&report);
+    assert!(why.starts_with("it drains on a rebalance recommendation of 2025-"), "{why}");
+    sim.until_next().await;
+    sim.sweep().await;
+    sim.replace_all().await;
+    sim.assert_replaced();
 }

@@ -303,11 +303,23 @@ impl Scene<'_> {
         if instance.group.is_none() {
             "it is in no Auto Scaling group".to_owned()
         } else if instance.is_draining() {
-            "it drains already".to_owned()
+            self.why_draining(instance)
         } else if !instance.is_in_service() {
             format!("its group says that it is {}", instance.lifecycle_state)
         } else {
             "others of its group are being replaced".to_owned()
+        }
+    }
+
+    /// What becomes of an instance that drains, so that it is replaced in the end.
+    fn why_draining(&self, instance: &Instance) -> String {
+        match Mark::among(&instance.attributes) {
+            Some(Mark { cause: Some(cause), at, .. }) => format!(
+                "it drains on {} of {at}: it goes, or is ACTIVE again and replaced later",
+                cause.notice()
+            ),
+            Some(mark) if mark.function == self.function => "it drains already".to_owned(),
+            Some(_) | None => "others drain it, and it is theirs to terminate".to_owned(),
         }
     }
 
