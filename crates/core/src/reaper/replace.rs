@@ -2,7 +2,7 @@
 //!
 //! What is to be replaced, and why, is found in [`outdated`]; what is begun, waited for, given back
 //! or drained is decided in [`decide`], from the world alone: a [`claim`] on each container instance
-//! that is being replaced says how far it has come. Whether tasks have room is for [`room`] to say,
+//! that is being replaced says how far it has come. What groups retain is for [`retained`]. Whether tasks have room is for [`room`] to say,
 //! which asks the planner. Reading and acting are left to the `scale-in-reaper`, and removing an
 //! instance that is drained to its follow-ups.
 //!
@@ -15,4 +15,5 @@ pub mod members;
 pub mod outdated;
 #[cfg(test)]
 mod properties;
+pub mod retained;
 pub mod room;

@@ -28,6 +28,7 @@ use crate::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
 use crate::reaper::replace::give_back::{JOINS_WITHIN, RaisedGroup};
 use crate::reaper::replace::members::{GroupMember, GroupMembers};
 use crate::reaper::replace::outdated::Why;
+use crate::reaper::replace::retained::may_end_retained;
 use crate::reaper::replace::room::{Drainable, Room};
 use crate::words;
 
@@ -325,14 +326,11 @@ impl Scene<'_> {
 
     fn is_retained_with_nothing_left(&self, instance: &Instance) -> bool {
         let Some(name) = &instance.group else { return false };
-        let Some(group) = self.inventory.groups.get(name) else { return false };
         instance.lifecycle_state == LifecycleState::TerminatingRetained
             && instance.is_empty()
             && !instance.is_to_be_kept()
             && self.inventory.hold_on(instance, self.now).is_none()
-            && !group.tagged_keep
-            && group.owner.is_none()
-            && self.policy.groups.as_ref().is_none_or(|groups| groups.contains(name))
+            && may_end_retained(self.inventory, self.policy, name, self.now)
     }
 }
 
