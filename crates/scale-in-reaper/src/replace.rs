@@ -12,7 +12,8 @@ use ebb_core::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
 use ebb_core::reaper::replace::decide::{Decision, Scene, Step, decide};
 use ebb_core::reaper::replace::give_back::RaisedGroup;
 use ebb_core::reaper::replace::members::GroupMembers;
-use ebb_core::reaper::replace::outdated::{Evidence, Why};
+use ebb_core::reaper::replace::outdated::Evidence;
+use ebb_core::reaper::replace::planned::{Done, replacements, would};
 use ebb_core::reaper::request::Purpose;
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::termination::{groups_to_ask, steps_after_drain};
@@ -23,7 +24,7 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use crate::act::postpone_batch;
-use crate::follow_up::{outcome, outcome_kind};
+use crate::follow_up::outcome_kind;
 use crate::observe::{Candidates, Groups, members_of};
 use crate::sweep::{FUNCTION, Sweep};
 
@@ -31,7 +32,6 @@ use crate::sweep::{FUNCTION, Sweep};
 struct Work<'a> {
     cluster: &'a Cluster,
     inventory: &'a Inventory,
-    outdated: &'a BTreeMap<usize, Why>,
 }
 
 impl Sweep<'_> {
@@ -65,13 +65,13 @@ impl Sweep<'_> {
             now,
         };
         let decision = decide(&scene);
-        let work = Work { cluster, inventory: &inventory, outdated: &outdated };
+        let work = Work { cluster, inventory: &inventory };
         let done = if self.mode == ReaperMode::Plan || !self.has_time() {
             decision.steps.iter().map(|(index, step)| (*index, would(step))).collect()
         } else {
             self.carry_out_steps(&work, &groups, &members, decision).await
         };
-        Ok(work.replacements(done))
+        Ok(replacements(&inventory, &outdated, done))
     }
 
     /// What tells which instances are outdated. What EC2 does not say replaces nothing: that hides
@@ -497,30 +497,8 @@ enum NotTerminated {
     Failed(AwsError),
 }
 
-/// What was done, and more about it.
-type Done = (OutcomeKind, String);
-
 fn failed(error: AwsError) -> Done {
     (outcome_kind(&error), Problem::from(error).text)
-}
-
-/// What a step comes to that is not carried out.
-fn would(step: &Step) -> Done {
-    match step {
-        Step::Stay(why) => (OutcomeKind::NotReplaced, why.clone()),
-        Step::Wait(why) => (OutcomeKind::Replacing, why.clone()),
-        Step::Raise { desired_capacity: Some(capacity), .. } => (
-            OutcomeKind::WouldReplace,
-            format!("its group would be raised to {capacity}, and it would go once that is there"),
-        ),
-        Step::Raise { desired_capacity: None, .. } => {
-            (OutcomeKind::Replacing, "its group was raised for it".to_owned())
-        }
-        Step::Drain { .. } => (OutcomeKind::WouldReplace, "its replacement is there".to_owned()),
-        Step::GiveBack { why, .. } | Step::Fail(why) => (OutcomeKind::Replacing, why.clone()),
-        Step::Forget => (OutcomeKind::NotReplaced, "it is not being replaced any more".to_owned()),
-        Step::TerminateRetained => (OutcomeKind::WouldReplace, "it would be terminated".to_owned()),
-    }
 }
 
 impl Work<'_> {
@@ -531,18 +509,5 @@ impl Work<'_> {
     fn claimed_since(&self, index: usize, sweep: &Sweep<'_>) -> Timestamp {
         let claim = Claim::among(&self.instance(index).attributes);
         claim.map_or_else(|| sweep.clock.now(), Claim::since)
-    }
-
-    fn replacements(&self, done: BTreeMap<usize, Done>) -> Vec<Replacement> {
-        let replacement = |(index, (kind, detail)): (usize, Done)| {
-            let instance = self.instance(index);
-            Replacement {
-                why: self.outdated.get(&index).cloned(),
-                group: instance.group.clone(),
-                zone: instance.zone.clone(),
-                outcome: outcome(&instance.instance_id, kind, detail),
-            }
-        };
-        done.into_iter().map(replacement).collect()
     }
 }

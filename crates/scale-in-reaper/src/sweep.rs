@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use ebb_aws::{AwsError, AwsErrorKind, Clients, Clock, Ecs, PriceReader, Problem};
 use ebb_core::ids::GroupName;
-use ebb_core::reaper::budgets::Budgets;
 use ebb_core::reaper::network_interfaces::InstanceTypeInterfaces;
 use ebb_core::reaper::request::Purpose;
 use ebb_core::reaper::services::TaskRequirements;
@@ -84,13 +83,8 @@ impl<'a> Sweep<'a> {
     }
 
     /// The same sweep for another purpose. One that replaces removes nothing else.
-    pub(crate) fn with_purpose(mut self, purpose: Purpose) -> Self {
-        if purpose == Purpose::Replace {
-            self.policy.max_removals_percent = 0;
-            // A budget counts in place of that share, and would let others go.
-            self.policy.budgets = Budgets::default();
-        }
-        Self { purpose, ..self }
+    pub(crate) fn with_purpose(self, purpose: Purpose) -> Self {
+        Self { purpose, policy: purpose.policy(self.settings), ..self }
     }
 
     /// Makes a look, and makes it again if it fails: the next sweep comes in half an hour only. What
