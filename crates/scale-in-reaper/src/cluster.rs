@@ -91,7 +91,7 @@ pub(crate) async fn sweep_cluster(
         Vec::new()
     };
     let (mode, purpose) = (sweep.mode, sweep.purpose);
-    let unregistered_members = unregistered_members(inventory, &groups.members_in_service());
+    let unregistered_members = unregistered_members(inventory, &groups.members_paid_for());
     Ok(Some(ClusterReport {
         mode,
         purpose,

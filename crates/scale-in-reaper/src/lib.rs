@@ -11,6 +11,7 @@ mod patience;
 mod people;
 mod replace;
 mod report;
+mod retained;
 mod survey;
 mod sweep;
 mod zonal_shifts;

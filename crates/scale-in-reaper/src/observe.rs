@@ -82,14 +82,17 @@ impl Groups {
         groups.map(|group| (group.name.clone(), members_of(group))).collect()
     }
 
-    /// The instances that their groups say are in service.
-    pub fn members_in_service(&self) -> Vec<(InstanceId, GroupName)> {
+    /// The instances that their groups say are in service, or retain: they are paid for.
+    pub fn members_paid_for(&self) -> Vec<(InstanceId, GroupName)> {
         let members = self
             .0
             .iter()
             .flat_map(|group| group.members.iter().map(|member| (member, &group.name)));
         members
-            .filter(|(member, _)| member.lifecycle_state == LifecycleState::InService)
+            .filter(|(member, _)| {
+                [LifecycleState::InService, LifecycleState::TerminatingRetained]
+                    .contains(&member.lifecycle_state)
+            })
             .map(|(member, group)| (member.instance_id.clone(), group.clone()))
             .collect()
     }

@@ -24,8 +24,8 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use crate::act::postpone_batch;
-use crate::follow_up::outcome_kind;
 use crate::observe::{Candidates, Groups, members_of};
+use crate::retained::failed;
 use crate::sweep::{FUNCTION, Sweep};
 
 /// A cluster some of whose instances are to be replaced.
@@ -71,7 +71,11 @@ impl Sweep<'_> {
         } else {
             self.carry_out_steps(&work, &groups, &members, decision).await
         };
-        Ok(replacements(&inventory, &outdated, done))
+        let mut done = replacements(&inventory, &outdated, done);
+        if self.purpose == Purpose::Replace {
+            done.extend(self.end_unregistered(&inventory, &members).await);
+        }
+        Ok(done)
     }
 
     /// What tells which instances are outdated. What EC2 does not say replaces nothing: that hides
@@ -440,7 +444,6 @@ impl Sweep<'_> {
 
     async fn terminate_retained(&self, work: &Work<'_>, index: usize) -> Done {
         let instance = work.instance(index);
-        let id = &instance.instance_id;
         // Until it drains ECS may place a task on it, and it is terminated at once.
         if !instance.is_draining() {
             let arns = std::slice::from_ref(&instance.arn);
@@ -460,19 +463,7 @@ impl Sweep<'_> {
                 Some(DrainResult::Refused(why)) => return (OutcomeKind::DrainRefused, why),
             }
         }
-        match self.clients.auto_scaling.terminate_retained(id).await {
-            Ok(Termination::Accepted) => (
-                OutcomeKind::Terminating,
-                "its group retained it, with nothing left on it".to_owned(),
-            ),
-            Ok(Termination::NotManaged(text)) => (OutcomeKind::NotManaged, text),
-            Ok(Termination::BelowMinimum(text)) => (OutcomeKind::BelowMinimum, text),
-            Ok(Termination::ScalingActivityInProgress(text)) => {
-                (OutcomeKind::ScalingActivityInProgress, text)
-            }
-            Ok(Termination::ResourceContention(text)) => (OutcomeKind::ResourceContention, text),
-            Err(error) => failed(error),
-        }
+        self.end_retained(&instance.instance_id, "nothing is left on it").await
     }
 
     async fn claim(&self, work: &Work<'_>, claims: &[(usize, Claim)]) -> Result<(), AwsError> {
@@ -495,10 +486,6 @@ enum NotTerminated {
     Stays(String),
     /// The next sweep tries again.
     Failed(AwsError),
-}
-
-fn failed(error: AwsError) -> Done {
-    (outcome_kind(&error), Problem::from(error).text)
 }
 
 impl Work<'_> {

@@ -56,8 +56,9 @@ pub fn as_a_sweep_reads(whole: &Inventory, policy: &Policy, now: Timestamp) -> I
     inventory
 }
 
-/// Instances that joined a group of the cluster, but not the cluster: they boot, are in another one,
-/// or never joined any. `members` are the instances that the groups say are in service.
+/// Instances of a group of the cluster that are not in the cluster: they boot, are in another one, never
+/// joined any, or are retained and have left it. `members` are the instances that the groups say are in
+/// service, or retain.
 pub fn unregistered_members(
     inventory: &Inventory,
     members: &[(InstanceId, GroupName)],
