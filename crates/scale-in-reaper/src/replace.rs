@@ -80,7 +80,7 @@ impl Sweep<'_> {
 
     /// What tells which instances are outdated. What EC2 does not say replaces nothing: that hides
     /// no other reason.
-    async fn evidence(&self, groups: &Groups, names: &BTreeSet<GroupName>) -> Evidence {
+    pub(crate) async fn evidence(&self, groups: &Groups, names: &BTreeSet<GroupName>) -> Evidence {
         let templates = groups.templates(names);
         let is_alias = |version: &str| version.is_empty() || version.starts_with('$');
         let aliases = templates.values().map(|templates| &templates.group);
@@ -102,7 +102,7 @@ impl Sweep<'_> {
 
     /// Looks for instance refreshes in the groups at their minimum, too: those that may shrink were
     /// asked about when the cluster was observed.
-    async fn add_refreshes(&self, inventory: &mut Inventory) -> Result<(), AwsError> {
+    pub(crate) async fn add_refreshes(&self, inventory: &mut Inventory) -> Result<(), AwsError> {
         for (name, group) in &mut inventory.groups {
             if group.unavailable.is_none() && !group_may_shrink(name, group, &self.policy) {
                 let refresh = self.clients.auto_scaling.instance_refresh(name).await?;
