@@ -196,6 +196,13 @@ locals {
       { sid = "DescribeSubnets", when = true, actions = ["ec2:DescribeSubnets"], resources = ["*"] },
       # Each holds a network interface, of which an instance type has few.
       { sid = "DescribeInstanceTypes", when = true, actions = ["ec2:DescribeInstanceTypes"], resources = ["*"] },
+      # Nor for zonal shifts, or for which load balancers use a target group.
+      {
+        sid       = "FindZonalShifts"
+        when      = var.halt_on_zonal_shift
+        actions   = ["arc-zonal-shift:ListManagedResources", "elasticloadbalancing:DescribeTargetGroups"]
+        resources = ["*"]
+      },
       # Nor for prices. Which instances have Spot prices, only EC2 says.
       {
         sid       = "ReadPrices"

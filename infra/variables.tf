@@ -459,6 +459,13 @@ variable "halt_at_disconnected_percent" {
   }
 }
 
+variable "halt_on_zonal_shift" {
+  description = "Whether the scale-in reaper removes nothing in a cluster while a zonal shift of ARC is active for an Auto Scaling group of it, or for a load balancer of its services."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "min_instances" {
   description = "Usable container instances that are always left in a cluster."
   type        = number

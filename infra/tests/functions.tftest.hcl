@@ -137,6 +137,7 @@ run "settings_are_texts_that_the_functions_read" {
       LOW_FOR_SWEEPS               = "2"
       HOLD_AFTER_TAKE_BACK_SECONDS = "10800"
       HALT_AT_DISCONNECTED_PERCENT = "25"
+      HALT_ON_ZONAL_SHIFT          = "true"
 
       FALLBACK_AUTO_SCALING_GROUPS = "{\"shop-spot\":\"shop-on-demand\"}"
       FALLBACK_WHOLE_SWEEPS        = "2"

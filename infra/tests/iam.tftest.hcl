@@ -40,11 +40,13 @@ run "everything_on" {
         for statement in jsondecode(policy.policy).Statement : statement.Action if contains(statement.Resource, "*") && !can(statement.Condition.ArnLike["ecs:cluster"])
       ]
       ])) == toset([
+      "arc-zonal-shift:ListManagedResources",
       "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeInstanceRefreshes",
       "autoscaling:DescribeLifecycleHooks",
       "ec2:CreateFleet", "ec2:DescribeInstanceTypes", "ec2:DescribeInstances", "ec2:DescribeInstanceStatus", "ec2:DescribeLaunchTemplates", "ec2:DescribeLaunchTemplateVersions",
       "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets",
       "ecs:DescribeCapacityProviders", "ecs:DescribeTaskDefinition",
+      "elasticloadbalancing:DescribeTargetGroups",
       "pricing:GetProducts",
     ])
     error_message = "An action is allowed on every resource, although AWS knows one."

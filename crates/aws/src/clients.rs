@@ -20,8 +20,10 @@ use crate::ecs::Ecs;
 use crate::functions::Functions;
 use crate::invocation::{Clock, Problem};
 use crate::last_failure::LastFailure;
+use crate::load_balancing::LoadBalancing;
 use crate::pricing::Pricing;
 use crate::sns::Topics;
+use crate::zonal_shift::ZonalShifts;
 
 /// For one attempt, connection included. An ECS call takes well under a second; one that takes
 /// longer than this is lost, and a new attempt is likely to succeed sooner.
@@ -49,10 +51,14 @@ pub struct Clients {
     pub ec2: Ec2,
     /// AWS Lambda.
     pub functions: Functions,
+    /// Elastic Load Balancing.
+    pub load_balancing: LoadBalancing,
     /// The AWS Price List.
     pub pricing: Pricing,
     /// Amazon SNS.
     pub topics: Topics,
+    /// ARC's zonal shift.
+    pub zonal_shifts: ZonalShifts,
     region: String,
     last_failure: LastFailure,
 }
@@ -89,9 +95,11 @@ impl Clients {
             )),
             ec2: Ec2::new(config),
             functions: Functions::new(config),
+            load_balancing: LoadBalancing::new(config),
             pricing: Pricing::new(config),
             region: config.region().map(ToString::to_string).unwrap_or_default(),
             topics: Topics::new(aws_sdk_sns::Client::from_conf(topics.build())),
+            zonal_shifts: ZonalShifts::new(config),
             last_failure,
         }
     }

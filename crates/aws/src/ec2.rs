@@ -14,10 +14,9 @@ use ebb_core::reaper::instance_types::InstanceType;
 use ebb_core::reaper::replace::outdated::{EVENT_CODES, ScheduledEvent, TemplateVersions};
 use form_urlencoded::Serializer;
 use jiff::Timestamp;
-use xmlparser::{ElementEnd, Token, Tokenizer};
 
 use crate::error::AwsError;
-use crate::unmodeled::{Input, UnmodeledService, texts};
+use crate::unmodeled::{self, Input, UnmodeledService, texts};
 
 /// How many values a filter may have. Source: EC2 User Guide, `Using_Filtering`.
 const FILTER_VALUES_MAX: usize = 200;
@@ -350,30 +349,8 @@ fn instance_ids(document: &str, operation: &str) -> Result<Vec<InstanceId>, AwsE
     ids.ok_or_else(|| AwsError::unusable_answer(operation, "it has an id that is none"))
 }
 
-/// The texts within each item of a document's list, each with the name of its element, however deep
-/// in the item. That the document is whole was checked before.
 fn items(document: &str) -> Vec<Vec<(&str, &str)>> {
-    let (mut items, mut open) = (Vec::new(), Vec::new());
-    for token in Tokenizer::from(document).map_while(Result::ok) {
-        match token {
-            Token::ElementStart { local, .. } => {
-                open.push(local.as_str());
-                if open.len() == ITEM_DEPTH {
-                    items.push(Vec::new());
-                }
-            }
-            Token::Text { text } if open.len() > ITEM_DEPTH => {
-                if let (Some(item), Some(name)) = (items.last_mut(), open.last()) {
-                    item.push((*name, text.as_str()));
-                }
-            }
-            Token::ElementEnd { end: ElementEnd::Empty | ElementEnd::Close(..), .. } => {
-                open.pop();
-            }
-            _ => {}
-        }
-    }
-    items
+    unmodeled::items(document, ITEM_DEPTH)
 }
 
 /// An instance type, and the fewest network interfaces that its description names: for all of it,

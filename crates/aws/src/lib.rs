@@ -10,12 +10,14 @@ mod error;
 mod functions;
 pub mod invocation;
 mod last_failure;
+mod load_balancing;
 mod pace;
 mod prices;
 mod pricing;
 mod reads;
 mod sns;
 mod unmodeled;
+mod zonal_shift;
 
 pub use answers::READ_OPERATIONS;
 pub use auto_scaling::{
@@ -31,6 +33,8 @@ pub use invocation::{
     Clock, ErrorType, HandlerError, Problem, claim, claim_for_cluster, deadline, init_logging,
     init_warnings, log_answer, metrics, notify, start,
 };
+pub use load_balancing::LoadBalancing;
 pub use prices::PriceReader;
 pub use pricing::Pricing;
 pub use sns::Topics;
+pub use zonal_shift::ZonalShifts;

@@ -199,6 +199,32 @@ pub(crate) fn texts(document: &str, element: &str) -> Vec<String> {
     texts
 }
 
+/// The texts within each item of a document's list, each with the name of its element, however deep
+/// in the item; `depth` is how deep the items stand. That the document is whole was checked before.
+pub(crate) fn items(document: &str, depth: usize) -> Vec<Vec<(&str, &str)>> {
+    let (mut items, mut open) = (Vec::new(), Vec::new());
+    for token in Tokenizer::from(document).map_while(Result::ok) {
+        match token {
+            Token::ElementStart { local, .. } => {
+                open.push(local.as_str());
+                if open.len() == depth {
+                    items.push(Vec::new());
+                }
+            }
+            Token::Text { text } if open.len() > depth => {
+                if let (Some(item), Some(name)) = (items.last_mut(), open.last()) {
+                    item.push((*name, text.as_str()));
+                }
+            }
+            Token::ElementEnd { end: ElementEnd::Empty | ElementEnd::Close(..), .. } => {
+                open.pop();
+            }
+            _ => {}
+        }
+    }
+    items
+}
+
 /// What a service says when it refuses.
 #[derive(Debug)]
 struct Refusal(ErrorMetadata);

@@ -40,7 +40,7 @@ pub struct ClusterSnapshot {
     pub inventory: Inventory,
     /// The services that find no place for a task.
     pub unplaced: Vec<PlacementFailure>,
-    /// Members in service of its groups that are in no cluster.
+    /// Members of its groups, in service or retained, that are in no cluster.
     pub never_joined: Vec<(InstanceId, GroupName)>,
     /// How many are not in the cluster, and may be in another.
     pub unclear_members: usize,
@@ -72,7 +72,7 @@ impl Snapshot {
             .during("Reading the clusters and the Auto Scaling groups", start)
             .await
             .map_err(|error| Failure::of_call(error, None, region))?;
-        let members = groups.members_in_service();
+        let members = groups.members_paid_for();
         let (mut read, mut failures) = (Vec::new(), Vec::new());
         for (number, cluster) in (1..).zip(&clusters) {
             let label =

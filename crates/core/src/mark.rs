@@ -39,6 +39,17 @@ vocabulary! {
     }
 }
 
+impl Cause {
+    /// AWS's name of the notice, for people.
+    pub fn notice(self) -> &'static str {
+        match self {
+            Self::Rebalance => "a rebalance recommendation",
+            Self::Stop => "an interruption notice (stop)",
+            Self::Hibernate => "an interruption notice (hibernate)",
+        }
+    }
+}
+
 impl Mark {
     /// Reads a mark; `None` if the text is none.
     pub fn parse(text: &str) -> Option<Self> {

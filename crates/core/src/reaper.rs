@@ -35,6 +35,7 @@ pub mod termination;
 mod testing;
 mod text;
 mod way_out;
+pub mod zonal_shift;
 pub mod zone_rebalancing;
 
 pub use self::answer::Answer;

@@ -107,7 +107,8 @@ fn read(request: HttpRequest) -> Result<Request, ConnectorError> {
     let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
     let (parts, body) = request.into_parts();
     let body = Bytes::copy_from_slice(body.bytes().unwrap_or_default());
-    Request::read(parts.uri.path(), &parts.headers, body)
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    Request::read(path, &parts.headers, body)
         .ok_or_else(|| ConnectorError::user("not a request to a simulated service".into()))
 }
 

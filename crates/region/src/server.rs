@@ -76,11 +76,14 @@ async fn handle(
         Ok(body) => body.to_bytes(),
         Err(error) => return Ok(text(StatusCode::BAD_REQUEST, &error.to_string())),
     };
+    let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     match (&parts.method, parts.uri.path()) {
-        (&Method::POST, "/") => match Request::read("/", &parts.headers, body) {
-            Some(request) => call(&region, &request).await,
-            None => Ok(text(StatusCode::BAD_REQUEST, "not a call of a simulated service")),
-        },
+        (&Method::POST, "/" | "/zonalshifts") => {
+            match Request::read(path_and_query, &parts.headers, body) {
+                Some(request) => call(&region, &request).await,
+                None => Ok(text(StatusCode::BAD_REQUEST, "not a call of a simulated service")),
+            }
+        }
         (&Method::GET, "/") => {
             Ok(respond(StatusCode::OK, "text/html; charset=utf-8", full(PAGE.to_owned())))
         }
@@ -92,7 +95,7 @@ async fn handle(
             Some(name) => Ok(control(&region, name, &body)),
             None => Ok(no_such_path()),
         },
-        (&Method::GET, path) => match Request::read(path, &parts.headers, body) {
+        (&Method::GET, _) => match Request::read(path_and_query, &parts.headers, body) {
             Some(request) => call(&region, &request).await,
             None => Ok(no_such_path()),
         },

@@ -1,9 +1,9 @@
 //! The protocols: an HTTP request becomes a call on the world, what comes of it becomes an HTTP
 //! answer.
 //!
-//! ECS and the Price List speak awsJson1.1, Lambda restJson1, Auto Scaling, EC2, SNS and STS the query
-//! protocol with XML answers. Every call takes its token from the request rates first, and may be befallen by a planned
-//! fault.
+//! ECS and the Price List speak awsJson1.1, Lambda and ARC's zonal shift restJson1, Auto Scaling, EC2,
+//! Elastic Load Balancing, SNS and STS the query protocol with XML answers. Every call takes its token
+//! from the request rates first, and may be befallen by a planned fault.
 
 mod answer;
 mod autoscaling_calls;
@@ -12,12 +12,14 @@ mod broken_answer;
 mod ec2_calls;
 mod ecs_calls;
 mod lambda_calls;
+mod load_balancing_calls;
 mod members;
 mod pricing_calls;
 mod query_protocol;
 mod request;
 mod sns_calls;
 mod sts_calls;
+mod zonal_shift_calls;
 
 pub use self::answer::Answer;
 pub use self::request::Request;

@@ -21,6 +21,8 @@ pub mod managed_capacity;
 mod prices;
 pub mod spot;
 mod state;
+pub mod zonal_shift;
+mod zone_shifting;
 
 pub use self::account::{ACCOUNT, REGION};
 pub use self::history::{Call, Entry, Happening, Published};

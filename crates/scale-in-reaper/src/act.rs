@@ -64,11 +64,12 @@ impl Sweep<'_> {
         // The plan was made from what may be minutes old. Both groups and cluster are read again,
         // as either may forbid a removal by now.
         let groups = self.observe_groups().await?;
-        let Observation { inventory, failing, .. } =
-            self.observe(cluster, &groups, Candidates::Only(&ids)).await?;
-        if let Some(why) = self.halted(&inventory, &failing, &[], self.clock.now()) {
+        let observation = self.observe(cluster, &groups, Candidates::Only(&ids)).await?;
+        self.shift_looks.lock().await.forget();
+        if let Some(why) = self.halted(&groups, &observation, &[], self.clock.now()).await {
             return Ok(postpone(planned, &why));
         }
+        let Observation { inventory, .. } = observation;
         // A sweep beside this one may have raised a group by now.
         let inventory = without_raised_groups(&inventory).into_owned();
         // Kept apart, as the new plan takes the inventory up.

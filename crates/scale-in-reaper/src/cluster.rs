@@ -45,11 +45,11 @@ pub(crate) async fn sweep_cluster(
     let removable = without_raised_groups(inventory);
     let planned = plan(&removable, &sweep.policy, now);
     let potential = Potential::new(&planned, &removable, &sweep.policy, now);
-    let load = Load { headroom: planned.headroom_before, unplaced: observation.unplaced };
+    let load = Load { headroom: planned.headroom_before, unplaced: observation.unplaced.clone() };
     let mut decided = follow_up(inventory, &sweep.policy, &load, FUNCTION, now);
     keep_groups_balanced(inventory, &mut decided, groups.zones());
     let could_go = sweep.could_go(inventory, now);
-    let halted = sweep.halted(inventory, &observation.failing, &decided, now);
+    let halted = sweep.halted(groups, &observation, &decided, now).await;
     let held = sweep.held_back(inventory, halted.as_deref(), now);
     let planned = hold_back(planned, &removable, &held, &sweep.policy, now);
 
@@ -91,7 +91,7 @@ pub(crate) async fn sweep_cluster(
         Vec::new()
     };
     let (mode, purpose) = (sweep.mode, sweep.purpose);
-    let unregistered_members = unregistered_members(inventory, &groups.members_in_service());
+    let unregistered_members = unregistered_members(inventory, &groups.members_paid_for());
     Ok(Some(ClusterReport {
         mode,
         purpose,

@@ -11,8 +11,10 @@ mod patience;
 mod people;
 mod replace;
 mod report;
+mod retained;
 mod survey;
 mod sweep;
+mod zonal_shifts;
 
 use ebb_aws::{Clients, Clock, HandlerError, PriceReader, Problem};
 use ebb_core::event::Event;
@@ -137,6 +139,8 @@ impl ScaleInReaper {
         // A denied call is in the report as an outcome; as a problem it fails the invocation, too,
         // so that an alarm sees it.
         problems.extend(missing_permissions(&reports));
+        // So does a look at zonal shifts that failed.
+        problems.extend(sweep.shift_looks.into_inner().problem);
         (reports, problems)
     }
 }

@@ -82,14 +82,17 @@ impl Groups {
         groups.map(|group| (group.name.clone(), members_of(group))).collect()
     }
 
-    /// The instances that their groups say are in service.
-    pub fn members_in_service(&self) -> Vec<(InstanceId, GroupName)> {
+    /// The instances that their groups say are in service, or retain: they are paid for.
+    pub fn members_paid_for(&self) -> Vec<(InstanceId, GroupName)> {
         let members = self
             .0
             .iter()
             .flat_map(|group| group.members.iter().map(|member| (member, &group.name)));
         members
-            .filter(|(member, _)| member.lifecycle_state == LifecycleState::InService)
+            .filter(|(member, _)| {
+                [LifecycleState::InService, LifecycleState::TerminatingRetained]
+                    .contains(&member.lifecycle_state)
+            })
             .map(|(member, group)| (member.instance_id.clone(), group.clone()))
             .collect()
     }
@@ -116,6 +119,8 @@ pub struct Observation {
     pub unplaced: Vec<PlacementFailure>,
     /// The services whose deployment fails.
     pub failing: Vec<String>,
+    /// The target groups of its services, by their ARNs.
+    pub target_groups: BTreeSet<String>,
     /// What the instances' prices are based on.
     pub prices: PriceBasis,
 }
@@ -174,10 +179,11 @@ impl Sweep<'_> {
             .zip(&inventory.services)
             .filter_map(|(description, service)| description.unplaced(service))
             .collect();
-        let failing = services.iter().filter(|service| service.deployment_fails);
-        let failing = failing.filter(|service| !service.elsewhere);
+        let here = services.iter().filter(|service| !service.elsewhere);
+        let failing = here.clone().filter(|service| service.deployment_fails);
         let failing = failing.map(|service| service.name.clone()).collect();
-        Ok(Observation { inventory, unplaced, failing, prices })
+        let target_groups = here.flat_map(|service| service.target_groups.clone()).collect();
+        Ok(Observation { inventory, unplaced, failing, target_groups, prices })
     }
 
     /// Every service of a cluster, with the strategy of the cluster where it names none.

@@ -1,5 +1,6 @@
 //! What a sweep holds back for a while, and the attributes by which later sweeps know since when an
-//! instance could go. Which those are is decided by `ebb_core::reaper::{sustained, halt}`.
+//! instance could go. Which those are is decided by `ebb_core::reaper::{sustained, halt,
+//! zonal_shift}`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +12,14 @@ use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::sustained::{
     LOW_SINCE, could_go, held_after_take_back, low_for, low_marks, not_low_for,
 };
+use ebb_core::reaper::zonal_shift::{ClusterResources, shifted};
 use ebb_planner::{Inventory, KeepReason, Plan};
 use jiff::Timestamp;
 use tracing::warn;
 
+use crate::observe::{Groups, Observation};
 use crate::sweep::Sweep;
+use crate::zonal_shifts::read;
 
 impl Sweep<'_> {
     /// The instances that do not go in this sweep, whatever there is room for: all of them where the
@@ -40,14 +44,40 @@ impl Sweep<'_> {
     }
 
     /// Why nothing goes in the cluster now, if so.
-    pub(crate) fn halted(
+    pub(crate) async fn halted(
         &self,
-        inventory: &Inventory,
-        failing: &[String],
+        groups: &Groups,
+        observation: &Observation,
         decided: &[(usize, FollowUp)],
         now: Timestamp,
     ) -> Option<String> {
-        halt(inventory, failing, decided, self.settings.halt_at_disconnected_percent, now)
+        let Observation { inventory, failing, .. } = observation;
+        let percent_max = self.settings.halt_at_disconnected_percent;
+        match halt(inventory, failing, decided, percent_max, now) {
+            Some(why) => Some(why),
+            None => self.shifted(groups, observation, now).await,
+        }
+    }
+
+    async fn shifted(
+        &self,
+        groups: &Groups,
+        observation: &Observation,
+        now: Timestamp,
+    ) -> Option<String> {
+        let cluster = ClusterResources {
+            groups: groups.of(&observation.inventory).map(|group| group.arn.clone()).collect(),
+            target_groups: observation.target_groups.clone(),
+        };
+        if !self.settings.halt_on_zonal_shift || cluster.is_empty() {
+            return None;
+        }
+        let mut looks = self.shift_looks.lock().await;
+        if looks.is_due(now) {
+            let shifts = self.looking(|| read(self.clients, now)).await;
+            looks.note(now, shifts);
+        }
+        shifted(&cluster, looks.shifts(), now)
     }
 
     /// The instances that could go, if it matters since when.

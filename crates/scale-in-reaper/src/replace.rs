@@ -12,7 +12,8 @@ use ebb_core::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
 use ebb_core::reaper::replace::decide::{Decision, Scene, Step, decide};
 use ebb_core::reaper::replace::give_back::RaisedGroup;
 use ebb_core::reaper::replace::members::GroupMembers;
-use ebb_core::reaper::replace::outdated::{Evidence, Why};
+use ebb_core::reaper::replace::outdated::Evidence;
+use ebb_core::reaper::replace::planned::{Done, replacements, would};
 use ebb_core::reaper::request::Purpose;
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::termination::{groups_to_ask, steps_after_drain};
@@ -23,15 +24,14 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use crate::act::postpone_batch;
-use crate::follow_up::{outcome, outcome_kind};
 use crate::observe::{Candidates, Groups, members_of};
+use crate::retained::failed;
 use crate::sweep::{FUNCTION, Sweep};
 
 /// A cluster some of whose instances are to be replaced.
 struct Work<'a> {
     cluster: &'a Cluster,
     inventory: &'a Inventory,
-    outdated: &'a BTreeMap<usize, Why>,
 }
 
 impl Sweep<'_> {
@@ -65,18 +65,22 @@ impl Sweep<'_> {
             now,
         };
         let decision = decide(&scene);
-        let work = Work { cluster, inventory: &inventory, outdated: &outdated };
+        let work = Work { cluster, inventory: &inventory };
         let done = if self.mode == ReaperMode::Plan || !self.has_time() {
             decision.steps.iter().map(|(index, step)| (*index, would(step))).collect()
         } else {
             self.carry_out_steps(&work, &groups, &members, decision).await
         };
-        Ok(work.replacements(done))
+        let mut done = replacements(&inventory, &outdated, done);
+        if self.purpose == Purpose::Replace {
+            done.extend(self.end_unregistered(&inventory, &members).await);
+        }
+        Ok(done)
     }
 
     /// What tells which instances are outdated. What EC2 does not say replaces nothing: that hides
     /// no other reason.
-    async fn evidence(&self, groups: &Groups, names: &BTreeSet<GroupName>) -> Evidence {
+    pub(crate) async fn evidence(&self, groups: &Groups, names: &BTreeSet<GroupName>) -> Evidence {
         let templates = groups.templates(names);
         let is_alias = |version: &str| version.is_empty() || version.starts_with('$');
         let aliases = templates.values().map(|templates| &templates.group);
@@ -98,7 +102,7 @@ impl Sweep<'_> {
 
     /// Looks for instance refreshes in the groups at their minimum, too: those that may shrink were
     /// asked about when the cluster was observed.
-    async fn add_refreshes(&self, inventory: &mut Inventory) -> Result<(), AwsError> {
+    pub(crate) async fn add_refreshes(&self, inventory: &mut Inventory) -> Result<(), AwsError> {
         for (name, group) in &mut inventory.groups {
             if group.unavailable.is_none() && !group_may_shrink(name, group, &self.policy) {
                 let refresh = self.clients.auto_scaling.instance_refresh(name).await?;
@@ -440,7 +444,6 @@ impl Sweep<'_> {
 
     async fn terminate_retained(&self, work: &Work<'_>, index: usize) -> Done {
         let instance = work.instance(index);
-        let id = &instance.instance_id;
         // Until it drains ECS may place a task on it, and it is terminated at once.
         if !instance.is_draining() {
             let arns = std::slice::from_ref(&instance.arn);
@@ -460,19 +463,7 @@ impl Sweep<'_> {
                 Some(DrainResult::Refused(why)) => return (OutcomeKind::DrainRefused, why),
             }
         }
-        match self.clients.auto_scaling.terminate_retained(id).await {
-            Ok(Termination::Accepted) => (
-                OutcomeKind::Terminating,
-                "its group retained it, with nothing left on it".to_owned(),
-            ),
-            Ok(Termination::NotManaged(text)) => (OutcomeKind::NotManaged, text),
-            Ok(Termination::BelowMinimum(text)) => (OutcomeKind::BelowMinimum, text),
-            Ok(Termination::ScalingActivityInProgress(text)) => {
-                (OutcomeKind::ScalingActivityInProgress, text)
-            }
-            Ok(Termination::ResourceContention(text)) => (OutcomeKind::ResourceContention, text),
-            Err(error) => failed(error),
-        }
+        self.end_retained(&instance.instance_id, "nothing is left on it").await
     }
 
     async fn claim(&self, work: &Work<'_>, claims: &[(usize, Claim)]) -> Result<(), AwsError> {
@@ -497,32 +488,6 @@ enum NotTerminated {
     Failed(AwsError),
 }
 
-/// What was done, and more about it.
-type Done = (OutcomeKind, String);
-
-fn failed(error: AwsError) -> Done {
-    (outcome_kind(&error), Problem::from(error).text)
-}
-
-/// What a step comes to that is not carried out.
-fn would(step: &Step) -> Done {
-    match step {
-        Step::Stay(why) => (OutcomeKind::NotReplaced, why.clone()),
-        Step::Wait(why) => (OutcomeKind::Replacing, why.clone()),
-        Step::Raise { desired_capacity: Some(capacity), .. } => (
-            OutcomeKind::WouldReplace,
-            format!("its group would be raised to {capacity}, and it would go once that is there"),
-        ),
-        Step::Raise { desired_capacity: None, .. } => {
-            (OutcomeKind::Replacing, "its group was raised for it".to_owned())
-        }
-        Step::Drain { .. } => (OutcomeKind::WouldReplace, "its replacement is there".to_owned()),
-        Step::GiveBack { why, .. } | Step::Fail(why) => (OutcomeKind::Replacing, why.clone()),
-        Step::Forget => (OutcomeKind::NotReplaced, "it is not being replaced any more".to_owned()),
-        Step::TerminateRetained => (OutcomeKind::WouldReplace, "it would be terminated".to_owned()),
-    }
-}
-
 impl Work<'_> {
     fn instance(&self, index: usize) -> &Instance {
         &self.inventory.instances[index]
@@ -531,18 +496,5 @@ impl Work<'_> {
     fn claimed_since(&self, index: usize, sweep: &Sweep<'_>) -> Timestamp {
         let claim = Claim::among(&self.instance(index).attributes);
         claim.map_or_else(|| sweep.clock.now(), Claim::since)
-    }
-
-    fn replacements(&self, done: BTreeMap<usize, Done>) -> Vec<Replacement> {
-        let replacement = |(index, (kind, detail)): (usize, Done)| {
-            let instance = self.instance(index);
-            Replacement {
-                why: self.outdated.get(&index).cloned(),
-                group: instance.group.clone(),
-                zone: instance.zone.clone(),
-                outcome: outcome(&instance.instance_id, kind, detail),
-            }
-        };
-        done.into_iter().map(replacement).collect()
     }
 }

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use ebb_aws::{AwsError, Clients, Clock, PriceReader};
-use ebb_core::ids::{Cluster, GroupName};
+use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::reaper::ClusterReport;
 use ebb_core::reaper::instance_types::GroupTypes;
+use ebb_core::reaper::replace::planned::ReplaceFacts;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_planner::Inventory;
 use jiff::SignedDuration;
@@ -72,6 +73,35 @@ impl<'a> Survey<'a> {
         groups: &Groups,
     ) -> BTreeMap<GroupName, GroupTypes> {
         Box::pin(self.0.group_types(inventory, groups)).await
+    }
+
+    /// What a sweep that replaces looks at beside a cluster.
+    ///
+    /// # Errors
+    /// If it cannot be told whether a group refreshes its instances. What EC2 cannot be asked about
+    /// replaces nothing, as in a sweep.
+    pub async fn replace_facts(
+        &self,
+        inventory: &Inventory,
+        groups: &Groups,
+    ) -> Result<ReplaceFacts, AwsError> {
+        let names = inventory.groups.keys().cloned().collect();
+        let mut evidence = Box::pin(self.0.evidence(groups, &names)).await;
+        // EC2 is asked about the whole Region.
+        let is_here = |id: &InstanceId| inventory.instances.iter().any(|it| it.instance_id == *id);
+        evidence.events.retain(|id, _| is_here(id));
+        let look = || async {
+            let mut inventory = inventory.clone();
+            self.0.add_refreshes(&mut inventory).await?;
+            Ok(inventory.groups)
+        };
+        let unavailable = Box::pin(self.0.looking(look)).await?.into_iter();
+        let unavailable = unavailable.filter_map(|(name, group)| Some((name, group.unavailable?)));
+        Ok(ReplaceFacts {
+            groups: groups.members_of(inventory),
+            evidence,
+            unavailable: unavailable.collect(),
+        })
     }
 
     /// Leaves those members of the groups in the reports that are in no cluster of the Region, as a

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use ebb_aws::{AwsError, AwsErrorKind, Clients, Clock, Ecs, PriceReader, Problem};
 use ebb_core::ids::GroupName;
-use ebb_core::reaper::budgets::Budgets;
 use ebb_core::reaper::network_interfaces::InstanceTypeInterfaces;
 use ebb_core::reaper::request::Purpose;
 use ebb_core::reaper::services::TaskRequirements;
@@ -16,6 +15,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 use tracing::warn;
+
+use crate::zonal_shifts::ShiftLooks;
 
 /// The function's name, as in logs and metrics, and in the marks on what it drains.
 pub const FUNCTION: &str = "scale-in-reaper";
@@ -48,6 +49,8 @@ pub(crate) struct Sweep<'a> {
     pub(crate) instance_type_interfaces: Mutex<InstanceTypeInterfaces>,
     /// Whether groups hold an instance until it is empty. Each group is asked once.
     pub(crate) holding_groups: Mutex<BTreeMap<GroupName, bool>>,
+    /// What is known of zonal shifts.
+    pub(crate) shift_looks: Mutex<ShiftLooks>,
 }
 
 impl<'a> Sweep<'a> {
@@ -75,17 +78,13 @@ impl<'a> Sweep<'a> {
             subnet_zones: Mutex::default(),
             instance_type_interfaces: Mutex::default(),
             holding_groups: Mutex::default(),
+            shift_looks: Mutex::default(),
         }
     }
 
     /// The same sweep for another purpose. One that replaces removes nothing else.
-    pub(crate) fn with_purpose(mut self, purpose: Purpose) -> Self {
-        if purpose == Purpose::Replace {
-            self.policy.max_removals_percent = 0;
-            // A budget counts in place of that share, and would let others go.
-            self.policy.budgets = Budgets::default();
-        }
-        Self { purpose, ..self }
+    pub(crate) fn with_purpose(self, purpose: Purpose) -> Self {
+        Self { purpose, policy: purpose.policy(self.settings), ..self }
     }
 
     /// Makes a look, and makes it again if it fails: the next sweep comes in half an hour only. What

@@ -25,7 +25,7 @@ pub(super) enum Contract {
 }
 
 /// Every operation that this crate calls.
-const CONTRACTS: [(&str, Contract); 35] = [
+const CONTRACTS: [(&str, Contract); 37] = [
     ("CompleteLifecycleAction", Contract::Elements(&["CompleteLifecycleActionResult"])),
     // Neither it nor the next but one has a result: the name of the document is all that tells.
     ("CreateOrUpdateTags", Contract::Elements(&[])),
@@ -87,6 +87,11 @@ const CONTRACTS: [(&str, Contract); 35] = [
     ),
     // EC2 API (2016-11-15).
     ("DescribeSubnets", Contract::Members(&["subnetSet"], &["subnetId", "availabilityZone"])),
+    // Elastic Load Balancing API (2015-12-01).
+    (
+        "DescribeTargetGroups",
+        Contract::Members(&["DescribeTargetGroupsResult", "TargetGroups"], &["TargetGroupArn"]),
+    ),
     ("DescribeTaskDefinition", Contract::Structure("taskDefinition", &["taskDefinitionArn"])),
     ("DescribeTasks", Contract::Structures("tasks", &["taskArn", "lastStatus"])),
     // AWS Price List API (2017-10-15).
@@ -98,6 +103,8 @@ const CONTRACTS: [(&str, Contract); 35] = [
     ("LaunchInstances", Contract::Elements(&["LaunchInstancesResult", "ClientToken"])),
     ("ListClusters", Contract::Texts("clusterArns")),
     ("ListContainerInstances", Contract::Texts("containerInstanceArns")),
+    // ARC zonal shift API (2022-10-30).
+    ("ListManagedResources", Contract::Structures("items", &["arn"])),
     ("ListServices", Contract::Texts("serviceArns")),
     ("ListTasks", Contract::Texts("taskArns")),
     ("Publish", Contract::Elements(&["PublishResult", "MessageId"])),

@@ -108,8 +108,8 @@ impl HttpConnector for CheckedConnector {
 }
 
 /// The operation that a request calls: awsJson1.1 names it in a header, the query protocol in the
-/// first field of the form. What restJson1 asks for is in the method and the path, and here is the
-/// only one that is called.
+/// first field of the form. What restJson1 asks for is in the method and the path, and here are those
+/// that are called.
 fn operation(request: &HttpRequest) -> Option<&str> {
     if let Some(target) = request.headers().get("x-amz-target") {
         return target.split_once('.').map(|(_, operation)| operation);
@@ -118,9 +118,15 @@ fn operation(request: &HttpRequest) -> Option<&str> {
     if let Some(form) = body.strip_prefix("Action=") {
         return form.split('&').next();
     }
-    let (_, path) = request.uri().split_once("/2015-03-31/functions/")?;
-    let is_read = request.method() == "GET" && path.ends_with("/configuration");
-    is_read.then_some("GetFunctionConfiguration")
+    let path = request.uri().split('?').next()?;
+    if request.method() != "GET" {
+        return None;
+    }
+    if path.ends_with("/managedresources") {
+        return Some("ListManagedResources");
+    }
+    let (_, path) = path.split_once("/2015-03-31/functions/")?;
+    path.ends_with("/configuration").then_some("GetFunctionConfiguration")
 }
 
 async fn check(

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types::{
-    AvailabilityZoneRebalancing, AwsVpcConfiguration,
+    AdvancedConfiguration, AvailabilityZoneRebalancing, AwsVpcConfiguration,
     CapacityProviderStrategyItem as SdkStrategyItem, Deployment, DeploymentConfiguration,
-    DeploymentRolloutState, DeploymentStrategy, LaunchType, NetworkConfiguration,
+    DeploymentRolloutState, DeploymentStrategy, LaunchType, LoadBalancer, NetworkConfiguration,
     PlacementConstraint, PlacementConstraintType, PlacementStrategy, PlacementStrategyType,
     SchedulingStrategy, Service as SdkService, ServiceEvent, ServiceField, TaskSet,
 };
@@ -169,6 +169,12 @@ fn service_description(described: &SdkService) -> Option<ServiceDescription> {
         minimum_healthy_percent: percent(minimum, MINIMUM_HEALTHY_PERCENT),
         maximum_percent: percent(maximum, MAXIMUM_PERCENT),
         subnets: subnets(described.network_configuration()),
+        target_groups: target_groups(
+            described
+                .load_balancers()
+                .iter()
+                .chain(task_sets.iter().flat_map(TaskSet::load_balancers)),
+        ),
         uses_default_strategy: described.launch_type().is_none() && strategy.is_empty(),
         capacity_provider_strategy: strategy,
         zone_rebalancing: described.availability_zone_rebalancing()
@@ -190,6 +196,16 @@ fn subnets(configuration: Option<&NetworkConfiguration>) -> BTreeSet<String> {
     let configuration = configuration.and_then(NetworkConfiguration::awsvpc_configuration);
     let subnets = configuration.map(AwsVpcConfiguration::subnets).unwrap_or_default();
     subnets.iter().cloned().collect()
+}
+
+/// The target groups of load balancers, those that a deployment shifts traffic to included. Source: ECS API, `LoadBalancer`.
+fn target_groups<'a>(load_balancers: impl Iterator<Item = &'a LoadBalancer>) -> BTreeSet<String> {
+    let arns = load_balancers.flat_map(|load_balancer| {
+        let advanced = load_balancer.advanced_configuration();
+        let alternate = advanced.and_then(AdvancedConfiguration::alternate_target_group_arn);
+        load_balancer.target_group_arn().into_iter().chain(alternate)
+    });
+    arns.map(str::to_owned).collect()
 }
 
 /// Whether a deployment starts its tasks in other subnets than the service's.

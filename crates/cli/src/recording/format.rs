@@ -41,7 +41,7 @@ pub struct RecordedCluster {
     /// The services that find no place for a task.
     #[serde(default)]
     pub unplaced: Vec<RecordedFailure>,
-    /// Members in service of its groups that are in no cluster.
+    /// Members of its groups, in service or retained, that are in no cluster.
     #[serde(default)]
     pub never_joined: Vec<RecordedMember>,
     /// How many are not in the cluster, and may be in another.

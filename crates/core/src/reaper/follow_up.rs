@@ -258,12 +258,11 @@ impl MarkedInstance<'_> {
             return FollowUp::LeaveAlone(format!("its group takes it away: it is {state}"));
         }
         // 2. It is waited for until it runs, and for as long as the interruption may still come.
-        let (notice, within) = match cause {
-            Cause::Stop => ("an interruption notice (stop)", INTERRUPTED_WITHIN),
-            Cause::Hibernate => ("an interruption notice (hibernate)", INTERRUPTED_WITHIN),
-            Cause::Rebalance => ("a rebalance recommendation", RECOMMENDED_FOR),
+        let within = match cause {
+            Cause::Stop | Cause::Hibernate => INTERRUPTED_WITHIN,
+            Cause::Rebalance => RECOMMENDED_FOR,
         };
-        let drained_on = format!("drained on {notice} of {}", self.mark.at);
+        let drained_on = format!("drained on {} of {}", cause.notice(), self.mark.at);
         if !self.instance.agent_connected {
             return FollowUp::Wait(format!("{drained_on}; its agent is not connected"));
         }

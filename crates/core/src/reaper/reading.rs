@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::{GroupName, InstanceId};
 use crate::reaper::budgets::DisruptionReason;
+use crate::reaper::replace::outdated::Evidence;
 
 /// How many instances are read at least, if there are as many candidates: in a small cluster the
 /// share that may be removed is one or two, and the first candidates may all hold a task that may
@@ -46,18 +47,36 @@ pub fn candidates_to_read(inventory: &Inventory, policy: &Policy, now: Timestamp
 
 /// The inventory as a sweep would have read it, from one with the tasks of every instance.
 pub fn as_a_sweep_reads(whole: &Inventory, policy: &Policy, now: Timestamp) -> Inventory {
+    with_tasks_of(whole, |inventory| candidates_to_read(inventory, policy, now))
+}
+
+/// The same for a sweep that replaces.
+pub fn as_a_replacing_sweep_reads(
+    whole: &Inventory,
+    evidence: &Evidence,
+    now: Timestamp,
+) -> Inventory {
+    with_tasks_of(whole, |inventory| evidence.to_read(inventory, now))
+}
+
+/// The inventory with the tasks of what drains, and of those at these positions.
+fn with_tasks_of<P: IntoIterator<Item = usize>>(
+    whole: &Inventory,
+    to_read: impl FnOnce(&Inventory) -> P,
+) -> Inventory {
     let mut inventory = whole.clone();
     for instance in inventory.instances.iter_mut().filter(|instance| !instance.is_draining()) {
         instance.tasks = None;
     }
-    for position in candidates_to_read(&inventory, policy, now) {
+    for position in to_read(&inventory) {
         inventory.instances[position].tasks.clone_from(&whole.instances[position].tasks);
     }
     inventory
 }
 
-/// Instances that joined a group of the cluster, but not the cluster: they boot, are in another one,
-/// or never joined any. `members` are the instances that the groups say are in service.
+/// Instances of a group of the cluster that are not in the cluster: they boot, are in another one, never
+/// joined any, or are retained and have left it. `members` are the instances that the groups say are in
+/// service, or retain.
 pub fn unregistered_members(
     inventory: &Inventory,
     members: &[(InstanceId, GroupName)],

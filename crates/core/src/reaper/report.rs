@@ -132,7 +132,7 @@ pub struct ClusterReport {
     pub replacements: Vec<Replacement>,
     /// Container instances that an earlier sweep drained and that stay so, as sweeps only plan now.
     pub stranded: Vec<ContainerInstanceArn>,
-    /// Instances in service in the cluster's groups that are in no cluster.
+    /// Instances in service in the cluster's groups, or retained by them, that are in no cluster.
     pub unregistered_members: Vec<(InstanceId, GroupName)>,
     /// How many are not in the cluster, and may be in another.
     pub unclear_members: usize,

@@ -6,10 +6,12 @@
 //! a `Scheduled Event`; a person sends `{"mode":"plan"}`. Lambda's record of a sweep that failed, as it
 //! lies in the dead-letter queue, asks for what that was asked for.
 
+use ebb_planner::Policy;
 use serde_json::Value;
 
 use crate::event::{Event, ParseError, describe, is_notification, request_payload};
-use crate::reaper::settings::ReaperMode;
+use crate::reaper::budgets::Budgets;
+use crate::reaper::settings::{ReaperMode, ReaperSettings};
 use crate::vocabulary::vocabulary;
 
 vocabulary! {
@@ -33,6 +35,22 @@ pub enum Purpose {
     Remove,
     /// To replace what is old.
     Replace,
+}
+
+impl Purpose {
+    /// What a sweep for this purpose may do: one that replaces removes nothing else.
+    pub fn policy(self, settings: &ReaperSettings) -> Policy {
+        let policy = settings.policy();
+        match self {
+            Self::Remove => policy,
+            Self::Replace => Policy {
+                max_removals_percent: 0,
+                // A budget counts in place of that share, and would let others go.
+                budgets: Budgets::default(),
+                ..policy
+            },
+        }
+    }
 }
 
 /// A sweep that is asked for.

@@ -50,6 +50,8 @@ pub struct ServiceDescription {
     pub maximum_percent: u32,
     /// The subnets of its tasks in network mode `awsvpc`.
     pub subnets: BTreeSet<String>,
+    /// The target groups of its load balancers, by their ARNs.
+    pub target_groups: BTreeSet<String>,
     /// Its capacity provider strategy.
     pub capacity_provider_strategy: Vec<CapacityProviderStrategyItem>,
     /// Whether it names neither a launch type nor a strategy, so that its cluster's default strategy

@@ -75,6 +75,8 @@ settings! {
         /// removed there, in percent.
         HALT_AT_DISCONNECTED_PERCENT: number!(u32, "a whole number of percent", 0..=100) =>
             halt_at_disconnected_percent: u32 = 25,
+        /// Whether nothing is removed in a cluster while traffic is shifted away from a zone of it.
+        HALT_ON_ZONAL_SHIFT: BOOLEAN => halt_on_zonal_shift: bool = true,
         /// How many usable instances are always left in a cluster.
         MIN_INSTANCES: number!(usize, "a number of instances", 0..=5_000) =>
             min_instances: usize = Policy::default().min_instances,
@@ -338,6 +340,7 @@ mod tests {
             (LOW_FOR_SWEEPS, "3"),
             (HOLD_AFTER_TAKE_BACK_SECONDS, "0"),
             (HALT_AT_DISCONNECTED_PERCENT, "100"),
+            (HALT_ON_ZONAL_SHIFT, "false"),
             (MIN_INSTANCES, "3"),
             (MIN_INSTANCE_AGE_SECONDS, "0"),
             (AUTO_SCALING_GROUPS, "shop on-demand, shop-spot"),
@@ -375,6 +378,7 @@ mod tests {
             low_for_sweeps: 3,
             hold_after_take_back: SignedDuration::ZERO,
             halt_at_disconnected_percent: 100,
+            halt_on_zonal_shift: false,
             min_instances: 3,
             min_instance_age: SignedDuration::ZERO,
             groups: Some(groups.into()),

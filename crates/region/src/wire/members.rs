@@ -141,6 +141,7 @@ fn members(operation: &str) -> Option<&'static [&'static str]> {
             &["Filter[].Name", "Filter[].Value[]", "MaxResults", "NextToken", "StartTime"]
         }
         // SNS and STS.
+        "DescribeTargetGroups" => &["Marker", "PageSize"],
         "CreateTopic" => &["Name"],
         "GetCallerIdentity" => &[],
         "Publish" => &["Message", "Subject", "TopicArn"],

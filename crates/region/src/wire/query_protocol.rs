@@ -13,6 +13,8 @@ const AUTO_SCALING: &str = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
 
 const EC2: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 
+const ELASTIC_LOAD_BALANCING: &str = "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/";
+
 const SNS: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
 
 const STS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
@@ -54,6 +56,7 @@ pub(super) fn answer(
     // A form does not name its service; these are the operations that are not Auto Scaling's.
     let namespace = match operation {
         "Publish" | "CreateTopic" => SNS,
+        "DescribeTargetGroups" => ELASTIC_LOAD_BALANCING,
         "GetCallerIdentity" => STS,
         _ => AUTO_SCALING,
     };

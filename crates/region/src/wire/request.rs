@@ -7,8 +7,8 @@ use http::{HeaderMap, StatusCode};
 use super::answer::{Answer, Refusal};
 use super::broken_answer::broken;
 use super::{
-    autoscaling_calls, aws_json, ec2_calls, ecs_calls, lambda_calls, pricing_calls, query_protocol,
-    sns_calls, sts_calls,
+    autoscaling_calls, aws_json, ec2_calls, ecs_calls, lambda_calls, load_balancing_calls,
+    pricing_calls, query_protocol, sns_calls, sts_calls, zonal_shift_calls,
 };
 use crate::fault::Fault;
 use crate::lambda::hop_in_trace;
@@ -28,17 +28,23 @@ pub struct Request {
 enum Protocol {
     Json,
     Query,
-    /// The body is what the path names.
+    /// The body is what the path names, if the request has none.
     Rest,
 }
 
 impl Request {
-    /// Reads a request for a path. `None` if it is not one of AWS's.
+    /// Reads a request for a path with its query. `None` if it is not one of AWS's.
     pub fn read(path: &str, headers: &HeaderMap, body: Bytes) -> Option<Self> {
         let hop = text_header(headers, "x-amzn-trace-id").and_then(hop_in_trace);
         if let Some(function) = lambda_calls::function_in(path) {
             let operation = "GetFunctionConfiguration".to_owned();
             return Some(Self { protocol: Protocol::Rest, operation, body: function.into(), hop });
+        }
+        if let Some(operation) = zonal_shift_calls::operation(path, !body.is_empty()) {
+            let query = path.split_once('?').map(|(_, query)| query.to_owned());
+            let body = if body.is_empty() { query.unwrap_or_default().into() } else { body };
+            let operation = operation.to_owned();
+            return Some(Self { protocol: Protocol::Rest, operation, body, hop });
         }
         let target = text_header(headers, "x-amz-target");
         if let Some(target) = target {
@@ -137,7 +143,13 @@ impl Request {
                 "GetProducts" => pricing_calls::get_products(&self.body),
                 operation => ecs_calls::run(world, operation, &self.body, fault),
             },
-            Protocol::Rest => lambda_calls::get_function_configuration(world, self.body()),
+            Protocol::Rest => match self.operation.as_str() {
+                "ListManagedResources" => {
+                    zonal_shift_calls::list_managed_resources(world, self.body(), fault)
+                }
+                "StartZonalShift" => zonal_shift_calls::start_zonal_shift(world, self.body()),
+                _ => lambda_calls::get_function_configuration(world, self.body()),
+            },
             Protocol::Query => {
                 let form = query_protocol::Form::read(&self.body);
                 form.check(&self.operation)?;
@@ -148,6 +160,9 @@ impl Request {
                     "DescribeInstances" => ec2_calls::describe_instances(world, &form),
                     "DescribeSpotPriceHistory" => ec2_calls::describe_spot_prices(world, &form),
                     "DescribeSubnets" => ec2_calls::describe_subnets(world, &form),
+                    "DescribeTargetGroups" => {
+                        load_balancing_calls::describe_target_groups(world, &form)
+                    }
                     "Publish" => sns_calls::publish(world, &form, self.hop),
                     "GetCallerIdentity" => Ok(sts_calls::get_caller_identity()),
                     "CreateTopic" => sns_calls::create_topic(world, &form),
@@ -157,7 +172,11 @@ impl Request {
         }
     }
 
-    /// The body: the function that is asked for, where the protocol has that in the path.
+    fn is_of_lambda(&self) -> bool {
+        self.operation == "GetFunctionConfiguration"
+    }
+
+    /// The body: what is asked for, where the protocol has that in the path.
     pub(crate) fn body(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap_or_default()
     }
@@ -166,7 +185,8 @@ impl Request {
         let code = match self.protocol {
             Protocol::Json => "ThrottlingException",
             Protocol::Query => "Throttling",
-            Protocol::Rest => "TooManyRequestsException",
+            Protocol::Rest if self.is_of_lambda() => "TooManyRequestsException",
+            Protocol::Rest => "ThrottlingException",
         };
         Refusal::new(code, "Rate exceeded")
     }
@@ -180,7 +200,8 @@ impl Request {
         let code = match self.protocol {
             Protocol::Json => "ServerException",
             Protocol::Query => "InternalFailure",
-            Protocol::Rest => "ServiceException",
+            Protocol::Rest if self.is_of_lambda() => "ServiceException",
+            Protocol::Rest => "InternalServerException",
         };
         Refusal {
             status: StatusCode::INTERNAL_SERVER_ERROR,

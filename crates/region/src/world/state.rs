@@ -15,6 +15,7 @@ use super::history::{Call, Entry, Happening, Published};
 use super::lag::Lag;
 use super::managed_capacity::ScalingMemory;
 use super::spot::Action;
+use super::zonal_shift::ZonalShift;
 use crate::fault::Faults;
 
 /// What a deployed function runs.
@@ -39,6 +40,10 @@ pub struct World {
     pub capacity_reservations: BTreeMap<String, Vec<String>>,
     /// What EC2 has scheduled, by instance.
     pub scheduled_events: BTreeMap<String, ScheduledEvent>,
+    /// The load balancers that use each target group, all by their ARNs.
+    pub target_groups: BTreeMap<String, Vec<String>>,
+    /// The zonal shifts that were started, over or not.
+    pub(super) zonal_shifts: Vec<ZonalShift>,
     /// ECS capacity providers by name, but for AWS's own.
     pub capacity_providers: BTreeMap<String, CapacityProvider>,
     /// What cluster auto scaling remembers, by capacity provider.
@@ -88,6 +93,8 @@ impl World {
             clusters: BTreeMap::new(),
             capacity_reservations: BTreeMap::new(),
             scheduled_events: BTreeMap::new(),
+            target_groups: BTreeMap::new(),
+            zonal_shifts: Vec::new(),
             capacity_providers: BTreeMap::new(),
             scaling_memory: BTreeMap::new(),
             groups: BTreeMap::new(),

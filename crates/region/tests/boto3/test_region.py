@@ -590,6 +590,29 @@ class Answers(RegionTest):
         self.assertEqual(product["product"]["attributes"]["operatingSystem"], "Linux")
         self.assertEqual(by(instanceType="m7g.large", regionCode="us-east-1"), [])
 
+    def test_traffic_of_a_group_is_shifted_away_from_a_zone(self):
+        """API_ListManagedResources, API_StartZonalShift."""
+        arc = self.region.client("arc-zonal-shift")
+        page = arc.list_managed_resources(maxResults=1)
+        self.assertEqual(len(arc.list_managed_resources(nextToken=page["nextToken"])["items"]), 1, "two groups")
+        (group,) = [one for one in arc.list_managed_resources()["items"] if one["name"] == GROUP]
+        self.assertEqual((group["appliedWeights"]["euw1-az1"], group["zonalShifts"]), (1.0, []))
+        start = functools.partial(outcome, arc.start_zonal_shift, resourceIdentifier=group["arn"], comment="power")
+        started = start(awayFrom="euw1-az1", expiresIn="2h")
+        self.assertEqual(started["expiryTime"] - started["startTime"], datetime.timedelta(hours=2))
+        (group,) = [one for one in arc.list_managed_resources()["items"] if one["name"] == GROUP]
+        (shift,) = group["zonalShifts"]
+        self.assertEqual((shift["zonalShiftId"], shift["appliedStatus"]), (started["zonalShiftId"], "APPLIED"))
+        self.assertEqual(group["appliedWeights"], {"euw1-az1": 0.0, "euw1-az2": 1.0, "euw1-az3": 1.0})
+        self.assertEqual(start(awayFrom="euw1-az2", expiresIn="2h"), "ConflictException")
+        self.assertEqual(start(awayFrom="euw1-az9", expiresIn="2h"), "ValidationException")
+        self.assertEqual(start(awayFrom="euw1-az2", expiresIn="73h"), "ValidationException")
+        unknown = start(resourceIdentifier="arn:aws:unknown", awayFrom="euw1-az2", expiresIn="2h")
+        self.assertEqual(unknown, "ResourceNotFoundException")
+        self.assertEqual(outcome(arc.list_managed_resources, nextToken="x"), "ValidationException")
+        targets = self.region.client("elbv2").describe_target_groups(PageSize=400)
+        self.assertEqual(targets["TargetGroups"], [])
+
     def test_the_attributes_of_a_cluster_are_listed_by_name_and_value(self):
         self.ecs.put_attributes(**attributes(self.one(), "ebb.keep", value="me"))
         by = functools.partial(self.ecs.list_attributes, **SHOP, **INSTANCE_TYPE)
@@ -1305,7 +1328,7 @@ class Documents(RegionTest):
         table = text[text.index("| service | operations |") :]
         # Longer than any code of an error or word of a status that is matched like an operation.
         operations = set(re.findall(r'^ *(?:\| )?"([A-Z][a-z]+[A-Z]\w+)"(?: \||$| =>)', wire, re.MULTILINE))
-        verbs = "List|Describe|Update|Put|Delete|Run|Stop|Get|Launch|Set|Terminate|Complete|Record|Create|Publish|Tag|Untag"
+        verbs = "List|Describe|Update|Put|Delete|Run|Stop|Get|Launch|Set|Terminate|Complete|Record|Create|Publish|Start|Tag|Untag"
         operations = {name for name in operations | {"Publish"} if re.match(verbs, name)}
         self.assertEqual(set(re.findall(r"`([A-Z]\w+)`", table.partition("\n\n")[0])), operations)
         controls = set(re.findall(r'^ *"([a-z-]+)" => \w+\(world', control, re.MULTILINE))

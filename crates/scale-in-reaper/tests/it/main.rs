@@ -26,3 +26,4 @@ mod start;
 mod stories;
 mod support;
 mod task_rooms;
+mod zonal_shifts;

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ebb_core::ids::{Cluster, TopicArn};
+use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::replace::claim::REPLACING_ATTRIBUTE;
 use ebb_core::reaper::settings::{BUDGETS, ReaperMode, ReaperSettings};
 use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_region::fault::{Fault, Faults};
 use ebb_region::world::autoscaling::{Group, Instance, LifecycleState};
 use ebb_region::world::ec2::ScheduledEvent;
-use ebb_region::world::ecs::{CapacityProvider, Deployments, NewInstance, ServiceKind, TaskSpec};
+use ebb_region::world::ecs::{
+    CapacityProvider, Deployments, NewInstance, ServiceKind, Status, TaskSpec,
+};
 use ebb_region::world::{Happening, REGION, World};
 use serde_json::json;
 use tokio::time::sleep;
@@ -634,4 +637,76 @@ async fn what_is_retained_is_drained_before_it_is_terminated() {
         })
         .collect();
     assert_eq!(calls, ["UpdateContainerInstancesState", "TerminateInstanceInAutoScalingGroup"]);
+}
+
+/// Seven instances in service, of which no cluster has the last: its group retains it.
+fn with_a_retained_stranger() -> World {
+    let mut world = with_a_retained_instance();
+    let (cluster, id) = world.registrations(&instance_id(7)).remove(0);
+    world.clusters.get_mut(&cluster).unwrap().instances.remove(&id);
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_retained_and_in_no_cluster_is_told_by_every_sweep_and_terminated_by_one_that_replaces()
+ {
+    let sim = Sim::start(with_a_retained_stranger(), halves()).await;
+    let report = sim.report().await;
+    let stranger = [(instance_id(7), GROUP.to_owned())];
+    let told = |report: &ClusterReport| -> Vec<_> {
+        let members = report.unregistered_members.iter();
+        members.map(|(id, group)| (id.to_string(), group.to_string())).collect()
+    };
+    assert_eq!(told(&report), stranger, "{report:?}");
+    assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), 0);
+
+    let report =
+        sim.with(ReaperSettings { mode: ReaperMode::Plan, ..halves() }).await.replace().await;
+    assert_eq!(kinds(&report), [(OutcomeKind::WouldReplace, 1)].into(), "{report:?}");
+    let report = sim.replace().await;
+    assert_eq!(kinds(&report), [(OutcomeKind::Terminating, 1)].into(), "{report:?}");
+    assert_eq!(details(&report), ["its group retained it, and it is in no cluster"]);
+    sim.until_next().await;
+    assert_eq!(told(&sim.report().await), []);
+    assert_eq!((sim.desired(), sim.active()), (6, 6));
+    sim.assert_at_rest();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_retained_and_may_be_in_another_cluster_is_left_alone() {
+    let mut world = with_a_retained_stranger();
+    world.add_instance("other", NewInstance::new(instance_id(7)));
+    let sim = Sim::start(world, halves()).await;
+    assert_eq!(kinds(&sim.replace().await), BTreeMap::new(), "the sweep of that one sees to it");
+    // A cluster that cannot be listed may have it.
+    let sim = Sim::start(with_a_retained_stranger(), halves()).await;
+    sim.region.world().faults.plan("ListClusters", Fault::Denied, 100);
+    let report = sim.replace().await;
+    assert_eq!(kinds(&report), [(OutcomeKind::NotReplaced, 1)].into(), "{report:?}");
+    let why = "whether another cluster has it is not known: failed to list the clusters";
+    assert!(details(&report)[0].starts_with(why), "{report:?}");
+    assert_eq!(sim.calls("TerminateInstanceInAutoScalingGroup"), 0);
+}
+
+/// It may be interrupted any moment, or come back.
+#[tokio::test(start_paused = true)]
+async fn what_drains_on_a_recommendation_is_replaced_once_it_is_back() {
+    let mut world = outdated();
+    let (cluster, id) = world.registrations(&instance_id(3)).remove(0);
+    let mark = format!("spot-drainer/{:.0}/rebalance", world.now());
+    world.set_status(&cluster, &id, Status::Draining);
+    world.put_attribute(&cluster, &id, DRAINED_BY, &mark);
+    let sim = Sim::start(world, halves()).await;
+    let report = sim.replace().await;
+    let of_third = |report: &ClusterReport| {
+        let mut replacements = report.replacements.iter();
+        let found = replacements.find(|it| it.outcome.instance_id.as_str() == instance_id(3));
+        found.unwrap().outcome.detail.clone().unwrap()
+    };
+    let why = of_third(&report);
+    assert!(why.starts_with("it drains on a rebalance recommendation of 2025-"), "{why}");
+    sim.until_next().await;
+    sim.sweep().await;
+    sim.replace_all().await;
+    sim.assert_replaced();
 }

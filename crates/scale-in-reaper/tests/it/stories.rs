@@ -587,6 +587,7 @@ async fn reads_grow_with_the_candidates_and_not_with_the_cluster() {
             "GetProducts",
             "GetTaskProtection",
             "ListContainerInstances",
+            "ListManagedResources",
             "ListServices",
             "ListTasks",
         ]

@@ -28,6 +28,7 @@ use crate::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
 use crate::reaper::replace::give_back::{JOINS_WITHIN, RaisedGroup};
 use crate::reaper::replace::members::{GroupMember, GroupMembers};
 use crate::reaper::replace::outdated::Why;
+use crate::reaper::replace::retained::may_end_retained;
 use crate::reaper::replace::room::{Drainable, Room};
 use crate::words;
 
@@ -303,7 +304,7 @@ impl Scene<'_> {
         if instance.group.is_none() {
             "it is in no Auto Scaling group".to_owned()
         } else if instance.is_draining() {
-            "it drains already".to_owned()
+            self.why_draining(instance)
         } else if !instance.is_in_service() {
             format!("its group says that it is {}", instance.lifecycle_state)
         } else {
@@ -311,16 +312,25 @@ impl Scene<'_> {
         }
     }
 
+    /// What becomes of an instance that drains, so that it is replaced in the end.
+    fn why_draining(&self, instance: &Instance) -> String {
+        match Mark::among(&instance.attributes) {
+            Some(Mark { cause: Some(cause), at, .. }) => format!(
+                "it drains on {} of {at}: it goes, or is ACTIVE again and replaced later",
+                cause.notice()
+            ),
+            Some(mark) if mark.function == self.function => "it drains already".to_owned(),
+            Some(_) | None => "others drain it, and it is theirs to terminate".to_owned(),
+        }
+    }
+
     fn is_retained_with_nothing_left(&self, instance: &Instance) -> bool {
         let Some(name) = &instance.group else { return false };
-        let Some(group) = self.inventory.groups.get(name) else { return false };
         instance.lifecycle_state == LifecycleState::TerminatingRetained
             && instance.is_empty()
             && !instance.is_to_be_kept()
             && self.inventory.hold_on(instance, self.now).is_none()
-            && !group.tagged_keep
-            && group.owner.is_none()
-            && self.policy.groups.as_ref().is_none_or(|groups| groups.contains(name))
+            && may_end_retained(self.inventory, self.policy, name, self.now)
     }
 }
 

@@ -134,6 +134,11 @@ pub(super) fn describe(
     let constraints: Vec<_> = service.placement.constraints.iter().map(constraint_json).collect();
     let strategies: Vec<_> = service.placement.strategies.iter().map(strategy_json).collect();
     let subnets: Vec<_> = service.placement.subnets.keys().collect();
+    let load_balancers: Vec<_> = service
+        .target_groups
+        .iter()
+        .map(|arn| json!({"targetGroupArn": arn, "containerName": name, "containerPort": 80}))
+        .collect();
     let rebalancing = if service.zone_rebalancing { "ENABLED" } else { "DISABLED" };
     let mut described = json!({
         "serviceArn": arn_of("service", cluster_name, name),
@@ -151,7 +156,7 @@ pub(super) fn describe(
         "runningCount": running,
         "pendingCount": pending,
         "taskDefinition": definition,
-        "loadBalancers": [],
+        "loadBalancers": load_balancers,
         "serviceRegistries": [],
         "deployments": deployments,
         "events": [],

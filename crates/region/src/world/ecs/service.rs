@@ -21,6 +21,8 @@ pub struct Service {
     pub capacity: Capacity,
     /// Whether it keeps its Availability Zones balanced.
     pub zone_rebalancing: bool,
+    /// The target groups of its load balancers, by their ARNs.
+    pub target_groups: Vec<String>,
     /// What it says of its deployments. None takes place here.
     pub deployments: Deployments,
     /// AWS's word for how a deployment replaces tasks: `deploymentConfiguration.strategy`.

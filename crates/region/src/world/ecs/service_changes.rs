@@ -42,6 +42,7 @@ impl World {
             placement,
             capacity: Capacity::Ec2,
             zone_rebalancing: false,
+            target_groups: Vec::new(),
             deployments: Deployments::Completed,
             deployment_strategy: "ROLLING",
             tags: BTreeMap::new(),
