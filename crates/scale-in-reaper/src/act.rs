@@ -66,8 +66,8 @@ impl Sweep<'_> {
         let groups = self.observe_groups().await?;
         let Observation { inventory, failing, .. } =
             self.observe(cluster, &groups, Candidates::Only(&ids)).await?;
-        if let Some(why) = self.halted(&inventory, &failing, &[], self.clock.now()) {
-            return Ok(postpone(planned, &why));
+        if let Some(halt) = self.halted(&inventory, &failing, &[], self.clock.now()) {
+            return Ok(postpone(planned, &halt.why));
         }
         // A sweep beside this one may have raised a group by now.
         let inventory = without_raised_groups(&inventory).into_owned();

@@ -50,7 +50,7 @@ pub(crate) async fn sweep_cluster(
     keep_groups_balanced(inventory, &mut decided, groups.zones());
     let could_go = sweep.could_go(inventory, now);
     let halted = sweep.halted(inventory, &observation.failing, &decided, now);
-    let held = sweep.held_back(inventory, halted.as_deref(), now);
+    let held = sweep.held_back(inventory, halted.as_ref(), now);
     let planned = hold_back(planned, &removable, &held, &sweep.policy, now);
 
     // Who asks for a plan while sweeps act leaves nothing behind: the next one goes on.

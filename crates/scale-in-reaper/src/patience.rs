@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ebb_aws::Problem;
 use ebb_core::ids::InstanceId;
 use ebb_core::reaper::follow_up::FollowUp;
-use ebb_core::reaper::halt::{all_held, halt};
+use ebb_core::reaper::halt::{Halt, all_held, halt};
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::sustained::{
     LOW_SINCE, could_go, held_after_take_back, low_for, low_marks, not_low_for,
@@ -23,12 +23,12 @@ impl Sweep<'_> {
     pub(crate) fn held_back(
         &self,
         inventory: &Inventory,
-        halted: Option<&str>,
+        halted: Option<&Halt>,
         now: Timestamp,
     ) -> BTreeMap<InstanceId, KeepReason> {
         let settings = self.settings;
-        if let Some(why) = halted {
-            return all_held(inventory, why);
+        if let Some(halt) = halted {
+            return all_held(inventory, halt);
         }
         let mut held = held_after_take_back(inventory, settings.hold_after_take_back, now);
         // Who asks for a plan wants to know what could go; the attributes are those of sweeps that
@@ -46,7 +46,7 @@ impl Sweep<'_> {
         failing: &[String],
         decided: &[(usize, FollowUp)],
         now: Timestamp,
-    ) -> Option<String> {
+    ) -> Option<Halt> {
         halt(inventory, failing, decided, self.settings.halt_at_disconnected_percent, now)
     }
 
