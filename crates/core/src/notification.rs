@@ -53,6 +53,8 @@ vocabulary! {
         Sweep = "sweep",
         /// A sweep that only plans has found instances that could go.
         Plan = "plan",
+        /// Nothing is removed in a cluster, as something is wrong in it.
+        Halted = "halted",
     }
 }
 

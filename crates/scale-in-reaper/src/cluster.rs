@@ -101,6 +101,7 @@ pub(crate) async fn sweep_cluster(
         outcomes,
         follow_ups,
         replacements,
+        halt: halted,
         stranded,
         unregistered_members,
         // Only the sweep of all clusters can tell.

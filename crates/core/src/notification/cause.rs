@@ -64,6 +64,12 @@ vocabulary! {
         NotReplaced = "r",
         /// Instances of the cluster could go.
         Plan = "p",
+        /// Nothing goes in the cluster, as many agents are disconnected.
+        AgentsDisconnected = "a",
+        /// Nothing goes in the cluster, as a deployment fails.
+        DeploymentFails = "y",
+        /// Nothing goes in the cluster, as a drain is given up.
+        DrainFailed = "n",
     }
 }
 
@@ -77,7 +83,11 @@ impl Cause {
     /// hour only: once an hour by a schedule of 30 minutes. A plan is not told, and stands in the log.
     pub fn without_notes(self, now: Timestamp) -> bool {
         match self {
-            Self::Failed | Self::Stranded => now.to_zoned(TimeZone::UTC).minute() < 30,
+            Self::Failed
+            | Self::Stranded
+            | Self::AgentsDisconnected
+            | Self::DeploymentFails
+            | Self::DrainFailed => now.to_zoned(TimeZone::UTC).minute() < 30,
             Self::Plan => false,
             Self::Terminated
             | Self::Drained
@@ -267,7 +277,11 @@ mod tests {
             let told: Vec<_> =
                 (0..4).map(|sweep| cause.without_notes(after(780 + sweep * 1_800))).collect();
             let expected = match cause {
-                Cause::Failed | Cause::Stranded => [true, false, true, false],
+                Cause::Failed
+                | Cause::Stranded
+                | Cause::AgentsDisconnected
+                | Cause::DeploymentFails
+                | Cause::DrainFailed => [true, false, true, false],
                 Cause::Plan => [false; 4],
                 _ => [true; 4],
             };

@@ -414,6 +414,7 @@ mod tests {
             mode,
             purpose: Purpose::Remove,
             replacements: Vec::new(),
+            halt: None,
             plan: Plan {
                 cluster: Cluster::new("arn:aws:ecs:eu-west-1:111122223333:cluster/shop"),
                 remove: every_removal(),
