@@ -174,7 +174,7 @@ resource "aws_scheduler_schedule" "replace" {
 
   target {
     arn      = aws_lambda_function.this["scale-in-reaper"].arn
-    role_arn = aws_iam_role.schedule[0].arn
+    role_arn = local.role_arns["schedule"]
     # Whether anything is changed is a setting of the function.
     input = jsonencode({ source = "schedule", mode = "replace" })
 

@@ -125,6 +125,7 @@ run "everything_on_with_roles_that_are_there_already" {
     fallback_asg     = "shop-fallback"
     standalone_tasks = "stop"
     reaper_mode      = "act"
+    replace_schedule = "rate(1 hour)"
     role_arns = {
       for role in ["spot-drainer", "lifecycle-drainer", "scale-in-reaper", "hooks", "schedule"] : role => "arn:aws-cn:iam::111122223333:role/theirs/${role}"
     }
@@ -141,6 +142,7 @@ run "everything_on_with_roles_that_are_there_already" {
     condition = (
       alltrue([for function, resource in aws_lambda_function.this : resource.role == "arn:aws-cn:iam::111122223333:role/theirs/${function}"]) &&
       aws_scheduler_schedule.sweep[0].target[0].role_arn == "arn:aws-cn:iam::111122223333:role/theirs/schedule" &&
+      aws_scheduler_schedule.replace[0].target[0].role_arn == "arn:aws-cn:iam::111122223333:role/theirs/schedule" &&
       alltrue([for hook in aws_autoscaling_lifecycle_hook.termination : hook.role_arn == "arn:aws-cn:iam::111122223333:role/theirs/hooks"]) &&
       output.lifecycle_publisher_role_arn == "arn:aws-cn:iam::111122223333:role/theirs/hooks" &&
       output.role_arns["spot-drainer"] == "arn:aws-cn:iam::111122223333:role/theirs/spot-drainer"
