@@ -65,7 +65,12 @@ impl ScaleInReaper {
         deadline: Timestamp,
     ) -> Result<Answer, HandlerError> {
         let clock = Clock::start(now);
-        let mut answer = Answer { mode: self.settings.mode, clusters: Vec::new(), ignored: None };
+        let mut answer = Answer {
+            mode: self.settings.mode,
+            clusters: Vec::new(),
+            summaries: None,
+            ignored: None,
+        };
         let (mut problems, mut request) = (Vec::new(), None);
         match request::read(payload) {
             Err(error) => problems.push(Problem::from(error)),
