@@ -55,6 +55,8 @@ vocabulary! {
         Plan = "plan",
         /// Nothing is removed in a cluster, as something is wrong in it.
         Halted = "halted",
+        /// What a week came to.
+        Summary = "summary",
     }
 }
 

@@ -70,6 +70,8 @@ vocabulary! {
         DeploymentFails = "y",
         /// Nothing goes in the cluster, as a drain is given up.
         DrainFailed = "n",
+        /// What a week came to in the cluster.
+        Summary = "w",
     }
 }
 
@@ -96,7 +98,8 @@ impl Cause {
             | Self::StillDrains
             | Self::GivesUp
             | Self::CutOff
-            | Self::NotReplaced => true,
+            | Self::NotReplaced
+            | Self::Summary => true,
         }
     }
 }

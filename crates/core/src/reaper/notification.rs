@@ -67,7 +67,8 @@ fn words(cause: Cause) -> (&'static str, &'static str, Option<&'static str>) {
         | Cause::Plan
         | Cause::AgentsDisconnected
         | Cause::DeploymentFails
-        | Cause::DrainFailed => (
+        | Cause::DrainFailed
+        | Cause::Summary => (
             "failed",
             "the next sweep tries what failed again",
             Some("See above what failed, and why; a missing permission is named in the log"),

@@ -4,6 +4,7 @@
 //! Reading metrics and clusters is left to the function.
 
 mod counted;
+mod notification;
 mod state;
 
 use std::collections::BTreeMap;

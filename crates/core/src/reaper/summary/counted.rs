@@ -37,6 +37,24 @@ pub enum Counted {
     ReplacementFailed,
 }
 
+/// Below which heading of the text something stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heading {
+    Saved,
+    Drained,
+    CutOff,
+    Stuck,
+}
+
+impl Heading {
+    pub(super) const ALL: [(Self, &'static str); 4] = [
+        (Self::Saved, "Saved"),
+        (Self::Drained, "Drained"),
+        (Self::CutOff, "Cut off"),
+        (Self::Stuck, "Stuck"),
+    ];
+}
+
 impl Counted {
     /// Everything, in the order of the text.
     pub const ALL: [Self; 12] = [
@@ -69,6 +87,24 @@ impl Counted {
             Self::HookTimedOut => (LIFECYCLE, lifecycle::OutcomeKind::HookTimedOut.metric()),
             Self::StillDraining => (LIFECYCLE, "Stuck"),
             Self::ReplacementFailed => (REAPER, "ReplacementsFailed"),
+        }
+    }
+
+    /// Where it stands in the text, and in which words.
+    pub(super) fn words(self) -> (Heading, &'static str) {
+        match self {
+            Self::Removed => (Heading::Saved, "instances removed"),
+            Self::LeftToEcs => (Heading::Saved, "left to ECS to take"),
+            Self::TakenBack => (Heading::Saved, "taken back"),
+            Self::Interrupted => (Heading::Drained, "on interruption notices"),
+            Self::CameBack => (Heading::Drained, "of these back"),
+            Self::Terminating => (Heading::Drained, "on terminations"),
+            Self::Completed => (Heading::Drained, "of these completed"),
+            Self::TasksCutOff => (Heading::CutOff, "tasks"),
+            Self::GivenUp => (Heading::CutOff, "drains given up"),
+            Self::HookTimedOut => (Heading::CutOff, "hooks that timed out"),
+            Self::StillDraining => (Heading::Stuck, "drains past half their time"),
+            Self::ReplacementFailed => (Heading::Stuck, "replacements given up"),
         }
     }
 }
