@@ -1,7 +1,8 @@
 //! Tells people of a sweep, over the notification topic if there is one: for each cluster what was
-//! done, why nothing is removed there, and what could be if sweeps only plan and that is wanted.
+//! done, why nothing is removed there, and what could be if sweeps only plan and that is wanted; or what
+//! a week came to.
 //!
-//! What is told is decided by `ebb_core::reaper::notification`, and how often by
+//! What is told is decided by `ebb_core::reaper::{notification, summary}`, and how often by
 //! `ebb_core::notification::cause`.
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use ebb_core::notification::Notification;
 use ebb_core::notification::cause::Cause;
 use ebb_core::reaper::notification::{halt, halt_news, news, plan, sweep};
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
+use ebb_core::reaper::summary::Summary;
 use ebb_core::reaper::{Answer, ClusterReport};
 use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
@@ -22,7 +24,8 @@ const ANSWER_TIME: SignedDuration = SignedDuration::from_millis(500);
 /// How long the notes of a cluster, and its notice, may each take, where there is that much time.
 const CALL_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Sends the notices of a sweep, cluster by cluster, as long as there is time before `deadline`.
+/// Sends the notices of a sweep or a week, cluster by cluster, as long as there is time before
+/// `deadline`.
 pub(crate) async fn tell_people(
     clients: &Clients,
     settings: &ReaperSettings,
@@ -32,6 +35,11 @@ pub(crate) async fn tell_people(
 ) {
     let Some(topic) = &settings.notification_topic else { return };
     let people = People { clients, settings, topic, clock, end: deadline - ANSWER_TIME };
+    for summary in answer.summaries.iter().flatten() {
+        if people.is_summary_due(summary).await {
+            people.tell(&summary.notification()).await;
+        }
+    }
     for report in &answer.clusters {
         let mut notifications = Vec::from_iter(people.sweep(report).await);
         // Who asks for a plan while sweeps act reads it in the answer.
@@ -78,6 +86,16 @@ impl People<'_> {
     async fn plan(&self, report: &ClusterReport) -> Option<Notification> {
         let notification = plan(report)?;
         self.is_due(&report.plan.cluster, Cause::Plan).await.then_some(notification)
+    }
+
+    /// Whether a week is to be told now: an event may come twice, or be run again as another cluster
+    /// could not be looked at. That of several clusters is noted in the first that has instances.
+    async fn is_summary_due(&self, summary: &Summary) -> bool {
+        let with_instances = summary.clusters.iter().find(|state| state.instances > 0);
+        match with_instances.or(summary.clusters.first()) {
+            Some(state) => self.is_due(&state.cluster, Cause::Summary).await,
+            None => false,
+        }
     }
 
     /// Whether a cause about a cluster is to be told now.

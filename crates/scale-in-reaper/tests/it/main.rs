@@ -24,5 +24,6 @@ mod rooms;
 mod simulation;
 mod start;
 mod stories;
+mod summary;
 mod support;
 mod task_rooms;
