@@ -92,7 +92,7 @@ impl People<'_> {
     /// could not be looked at. That of several clusters is noted in the first that has instances.
     async fn is_summary_due(&self, summary: &Summary) -> bool {
         let with_instances = summary.clusters.iter().find(|state| state.instances > 0);
-        match with_instances.or(summary.clusters.first()) {
+        match with_instances.or_else(|| summary.clusters.first()) {
             Some(state) => self.is_due(&state.cluster, Cause::Summary).await,
             None => false,
         }
