@@ -174,7 +174,7 @@ resource "aws_scheduler_schedule" "replace" {
 
   target {
     arn      = aws_lambda_function.this["scale-in-reaper"].arn
-    role_arn = aws_iam_role.schedule[0].arn
+    role_arn = local.role_arns["schedule"]
     # Whether anything is changed is a setting of the function.
     input = jsonencode({ source = "schedule", mode = "replace" })
 
@@ -190,5 +190,37 @@ resource "aws_scheduler_schedule" "replace" {
   }
 
   # Without its policy a first sweep would find a role that may do nothing.
+  depends_on = [aws_iam_role_policy.schedule]
+}
+
+resource "aws_scheduler_schedule" "summary" {
+  #checkov:skip=CKV_AWS_297:All that could be encrypted is an input that is the same for everybody.
+  count = local.summarizes ? 1 : 0
+
+  name                = "${var.name_prefix}-summary"
+  description         = "Has the scale-in reaper tell people what a week came to"
+  schedule_expression = var.summary_schedule
+
+  flexible_time_window {
+    mode = "OFF"
+  }
+
+  target {
+    arn      = aws_lambda_function.this["scale-in-reaper"].arn
+    role_arn = local.role_arns["schedule"]
+    input    = jsonencode({ source = "schedule", mode = "summary" })
+
+    # As for a sweep: what a throttled Scheduler sends later than that is old.
+    retry_policy {
+      maximum_event_age_in_seconds = 1800
+      maximum_retry_attempts       = 10
+    }
+
+    dead_letter_config {
+      arn = aws_sqs_queue.dead_letters["scale-in-reaper"].arn
+    }
+  }
+
+  # Without its policy a first summary would find a role that may do nothing.
   depends_on = [aws_iam_role_policy.schedule]
 }

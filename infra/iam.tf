@@ -32,6 +32,8 @@ locals {
   stops_tasks     = local.drainers_act && var.standalone_tasks == "stop"
   reaper_acts     = var.reaper_mode == "act"
   reaper_replaces = var.replace_schedule != null
+  # A week is summed up for people.
+  summarizes = local.scale_in_reaper && var.notification_topic_arn != null && var.summary_schedule != null
 
   # By names, so that policies are known at plan time. Functions, queues and log groups that are not there yet are named
   # all the same.
@@ -210,6 +212,8 @@ locals {
         actions   = ["pricing:GetProducts", "ec2:DescribeInstances", "ec2:DescribeSpotPriceHistory"]
         resources = ["*"]
       },
+      # Nor for metrics. A week is summed up from those of all three functions.
+      { sid = "ReadMetrics", when = local.summarizes, actions = ["cloudwatch:GetMetricData"], resources = ["*"] },
       # An attribute notes what people were told, so that they are not told twice: all that a sweep writes that only plans.
       {
         sid     = "NoteNotices"

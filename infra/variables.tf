@@ -704,6 +704,17 @@ variable "schedule_expression" {
   }
 }
 
+variable "summary_schedule" {
+  description = "When people are told what the last seven days came to in each cluster: saved, drained, cut off, and what is stuck and why; an expression of EventBridge Scheduler, in UTC. Needs `notification_topic_arn`, and does nothing without it. Null: never."
+  type        = string
+  default     = "cron(0 8 ? * MON *)"
+
+  validation {
+    condition     = var.summary_schedule == null ? true : can(regex("^(rate|cron)\\([^()]+\\)$", var.summary_schedule))
+    error_message = "summary_schedule must be rate(...) or cron(...), such as cron(0 8 ? * MON *): Mondays at 08:00 UTC."
+  }
+}
+
 variable "sweep_missing_hours" {
   description = "Alarm if the scale-in reaper has finished no sweep of its schedule for this many hours without a cluster that failed. More than the time between two sweeps."
   type        = number

@@ -5,8 +5,8 @@ it only says whether that is up to date.
 Nothing is stated twice: the module is applied to a provider that makes nothing (`terraform test`), and
 what it would have made is put into CloudFormation's words. What only the account knows, and what is a
 parameter of the template, has values there that stand for it: `STANDS_FOR`. Where a parameter changes
-which permissions or alarms there are, the module is applied with and without, and what differs
-becomes a condition: `VARIANTS`.
+which permissions, alarms or schedules there are, the module is applied with and without, and what
+differs becomes a condition: `VARIANTS`.
 """
 
 import json
@@ -509,9 +509,10 @@ def template():
     resources = base
     for condition in VARIANTS:
         variant = template_resources(rendered[condition])
-        if variant.keys() != base.keys():
-            sys.exit(f"{condition} makes other resources, which needs a Condition of their own")
-        resources = merged(condition, resources, base, variant)
+        if not base.keys() <= variant.keys():
+            sys.exit(f"{condition} leaves resources out, which needs a Condition for its opposite")
+        own = {name: {"Condition": condition} | variant.pop(name) for name in sorted(variant.keys() - base.keys())}
+        resources = merged(condition, resources, base, variant) | own
     hooks = [each for each in rendered["base"] if each["type"] == "aws_autoscaling_lifecycle_hook"]
     return {
         "AWSTemplateFormatVersion": "2010-09-09",

@@ -235,7 +235,54 @@ run "old_instances_are_replaced_by_a_schedule_of_its_own" {
   }
 }
 
+run "a_week_is_told_by_a_schedule_of_its_own" {
+  variables {
+    notification_topic_arn = "arn:aws-cn:sns:cn-north-1:111122223333:people"
+  }
+
+  assert {
+    condition     = aws_scheduler_schedule.summary[0].schedule_expression == "cron(0 8 ? * MON *)"
+    error_message = "Not once a week."
+  }
+  assert {
+    condition     = jsondecode(aws_scheduler_schedule.summary[0].target[0].input).mode == "summary"
+    error_message = "The schedule asks for a sweep."
+  }
+  assert {
+    condition     = aws_scheduler_schedule.summary[0].target[0].dead_letter_config[0].arn == aws_sqs_queue.dead_letters["scale-in-reaper"].arn
+    error_message = "A summary that could not be started leaves no trace."
+  }
+  assert {
+    condition = anytrue([
+      for statement in jsondecode(aws_iam_role_policy.function["scale-in-reaper"].policy).Statement : statement.Sid == "ReadMetrics"
+    ])
+    error_message = "The function may not read the metrics."
+  }
+}
+
+run "who_wants_no_week_has_neither_its_schedule_nor_its_permission" {
+  variables {
+    notification_topic_arn = "arn:aws-cn:sns:cn-north-1:111122223333:people"
+    summary_schedule       = null
+  }
+
+  assert {
+    condition     = length(aws_scheduler_schedule.summary) == 0
+    error_message = "A week is told all the same."
+  }
+  assert {
+    condition = alltrue([
+      for statement in jsondecode(aws_iam_role_policy.function["scale-in-reaper"].policy).Statement : statement.Sid != "ReadMetrics"
+    ])
+    error_message = "The function may read metrics for nothing."
+  }
+}
+
 run "sweeps_are_scheduled" {
+  assert {
+    condition     = length(aws_scheduler_schedule.summary) == 0
+    error_message = "There is nobody to tell of a week."
+  }
   assert {
     condition     = length(aws_scheduler_schedule.replace) == 0
     error_message = "Nobody asked for a sweep that replaces."

@@ -43,6 +43,7 @@ run "everything_on" {
       "arc-zonal-shift:ListManagedResources",
       "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeInstanceRefreshes",
       "autoscaling:DescribeLifecycleHooks",
+      "cloudwatch:GetMetricData",
       "ec2:CreateFleet", "ec2:DescribeInstanceTypes", "ec2:DescribeInstances", "ec2:DescribeInstanceStatus", "ec2:DescribeLaunchTemplates", "ec2:DescribeLaunchTemplateVersions",
       "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets",
       "ecs:DescribeCapacityProviders", "ecs:DescribeTaskDefinition",
@@ -124,9 +125,11 @@ run "everything_on_with_roles_that_are_there_already" {
   # What the owner of the roles needs is known before anything is there.
   command = plan
   variables {
-    fallback_asg     = "shop-fallback"
-    standalone_tasks = "stop"
-    reaper_mode      = "act"
+    fallback_asg           = "shop-fallback"
+    standalone_tasks       = "stop"
+    reaper_mode            = "act"
+    replace_schedule       = "rate(1 hour)"
+    notification_topic_arn = "arn:aws-cn:sns:cn-north-1:111122223333:people"
     role_arns = {
       for role in ["spot-drainer", "lifecycle-drainer", "scale-in-reaper", "hooks", "schedule"] : role => "arn:aws-cn:iam::111122223333:role/theirs/${role}"
     }
@@ -143,6 +146,8 @@ run "everything_on_with_roles_that_are_there_already" {
     condition = (
       alltrue([for function, resource in aws_lambda_function.this : resource.role == "arn:aws-cn:iam::111122223333:role/theirs/${function}"]) &&
       aws_scheduler_schedule.sweep[0].target[0].role_arn == "arn:aws-cn:iam::111122223333:role/theirs/schedule" &&
+      aws_scheduler_schedule.replace[0].target[0].role_arn == "arn:aws-cn:iam::111122223333:role/theirs/schedule" &&
+      aws_scheduler_schedule.summary[0].target[0].role_arn == "arn:aws-cn:iam::111122223333:role/theirs/schedule" &&
       alltrue([for hook in aws_autoscaling_lifecycle_hook.termination : hook.role_arn == "arn:aws-cn:iam::111122223333:role/theirs/hooks"]) &&
       output.lifecycle_publisher_role_arn == "arn:aws-cn:iam::111122223333:role/theirs/hooks" &&
       output.role_arns["spot-drainer"] == "arn:aws-cn:iam::111122223333:role/theirs/spot-drainer"

@@ -45,6 +45,7 @@ run "wrong_values_first_of_each" {
     managed_scaling                = "true"
     replace_after_days             = 0
     replace_schedule               = "1 hour"
+    summary_schedule               = "0 8 * * MON"
     instance_prices                = { "m7g.large" = -1 }
     lifecycle_topic_arn            = "arn:aws-cn:sqs:cn-north-1:111122223333:ebb-lifecycle"
     name_prefix                    = "abcdefghijklmnopqrstuvwxyz123"
@@ -103,6 +104,7 @@ run "wrong_values_first_of_each" {
     var.min_instance_age_seconds,
     var.replace_after_days,
     var.replace_schedule,
+    var.summary_schedule,
     var.instance_prices,
     var.lifecycle_topic_arn,
     var.name_prefix,

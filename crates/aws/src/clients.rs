@@ -15,6 +15,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use crate::answers::{Allows, CheckedHttpClient};
 use crate::auto_scaling::AutoScaling;
+use crate::cloudwatch::CloudWatch;
 use crate::ec2::Ec2;
 use crate::ecs::Ecs;
 use crate::functions::Functions;
@@ -47,6 +48,8 @@ pub struct Clients {
     pub ecs: Ecs,
     /// EC2 Auto Scaling.
     pub auto_scaling: AutoScaling,
+    /// Amazon CloudWatch.
+    pub cloudwatch: CloudWatch,
     /// Amazon EC2.
     pub ec2: Ec2,
     /// AWS Lambda.
@@ -93,6 +96,7 @@ impl Clients {
             auto_scaling: AutoScaling::new(aws_sdk_autoscaling::Client::from_conf(
                 auto_scaling.build(),
             )),
+            cloudwatch: CloudWatch::new(config),
             ec2: Ec2::new(config),
             functions: Functions::new(config),
             load_balancing: LoadBalancing::new(config),

@@ -4,6 +4,7 @@
 mod answers;
 mod auto_scaling;
 pub mod clients;
+mod cloudwatch;
 mod ec2;
 mod ecs;
 mod error;
@@ -25,6 +26,7 @@ pub use auto_scaling::{
     Termination,
 };
 pub use clients::Clients;
+pub use cloudwatch::{CloudWatch, MetricName};
 pub use ec2::Ec2;
 pub use ecs::{ClusterDescription, DrainResult, Ecs, PlacedTask};
 pub use error::{AwsError, AwsErrorKind};

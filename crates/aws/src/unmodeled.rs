@@ -47,6 +47,8 @@ pub(crate) enum Input {
     Form(String),
     /// A document of awsJson1.1 for a target.
     Json(&'static str, Value),
+    /// The same of awsJson1.0.
+    Json10(&'static str, Value),
     /// Nothing but the path, by restJson1.
     Path(String),
 }
@@ -135,6 +137,9 @@ fn request(input: Input) -> Result<HttpRequest, Box<dyn Error + Send + Sync>> {
         Input::Form(form) => (form, "application/x-www-form-urlencoded", None),
         Input::Json(target, document) => {
             (document.to_string(), "application/x-amz-json-1.1", Some(target))
+        }
+        Input::Json10(target, document) => {
+            (document.to_string(), "application/x-amz-json-1.0", Some(target))
         }
         Input::Path(path) => {
             let mut request = HttpRequest::new(SdkBody::empty());

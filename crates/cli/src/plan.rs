@@ -14,8 +14,12 @@ use crate::words::{printable, rounded, usd};
 
 /// The plan as JSON: the function's answer, with what it comes to in the end in each cluster.
 pub(crate) fn plan_json(snapshot: &Snapshot, policy: &Policy) -> Value {
-    let answer =
-        Answer { mode: ReaperMode::Plan, clusters: snapshot.reports(policy), ignored: None };
+    let answer = Answer {
+        mode: ReaperMode::Plan,
+        clusters: snapshot.reports(policy),
+        summaries: None,
+        ignored: None,
+    };
     let mut json = answer.to_json();
     json["region"] = json!(snapshot.region);
     json["at"] = json!(snapshot.at);

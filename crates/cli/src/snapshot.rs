@@ -181,6 +181,8 @@ impl ClusterSnapshot {
             follow_ups,
             // What is to be replaced takes reads of its own.
             replacements: Vec::new(),
+            // What a sweep halts at is not in plans of `ebb`.
+            halt: None,
             // Whether the function acts is not known here.
             stranded: Vec::new(),
             unregistered_members: self.never_joined.clone(),

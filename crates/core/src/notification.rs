@@ -53,6 +53,10 @@ vocabulary! {
         Sweep = "sweep",
         /// A sweep that only plans has found instances that could go.
         Plan = "plan",
+        /// Nothing is removed in a cluster, as something is wrong in it.
+        Halted = "halted",
+        /// What a week came to.
+        Summary = "summary",
     }
 }
 

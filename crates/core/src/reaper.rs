@@ -28,6 +28,7 @@ pub mod revalidate;
 pub mod services;
 pub mod settings;
 pub mod subnets;
+pub mod summary;
 pub mod sustained;
 pub mod tags;
 pub mod termination;

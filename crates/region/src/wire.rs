@@ -1,7 +1,7 @@
 //! The protocols: an HTTP request becomes a call on the world, what comes of it becomes an HTTP
 //! answer.
 //!
-//! ECS and the Price List speak awsJson1.1, Lambda and ARC's zonal shift restJson1, Auto Scaling, EC2,
+//! ECS and the Price List speak awsJson1.1, CloudWatch awsJson1.0, Lambda and ARC's zonal shift restJson1, Auto Scaling, EC2,
 //! Elastic Load Balancing, SNS and STS the query protocol with XML answers. Every call takes its token
 //! from the request rates first, and may be befallen by a planned fault.
 
@@ -9,6 +9,7 @@ mod answer;
 mod autoscaling_calls;
 mod aws_json;
 mod broken_answer;
+mod cloudwatch_calls;
 mod ec2_calls;
 mod ecs_calls;
 mod lambda_calls;

@@ -18,6 +18,7 @@ mod interruption;
 pub mod lag;
 mod lagged_reads;
 pub mod managed_capacity;
+pub mod metrics;
 mod prices;
 pub mod spot;
 mod state;

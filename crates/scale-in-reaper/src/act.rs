@@ -66,8 +66,8 @@ impl Sweep<'_> {
         let groups = self.observe_groups().await?;
         let observation = self.observe(cluster, &groups, Candidates::Only(&ids)).await?;
         self.shift_looks.lock().await.forget();
-        if let Some(why) = self.halted(&groups, &observation, &[], self.clock.now()).await {
-            return Ok(postpone(planned, &why));
+        if let Some(halt) = self.halted(&groups, &observation, &[], self.clock.now()).await {
+            return Ok(postpone(planned, &halt.why));
         }
         let Observation { inventory, .. } = observation;
         // A sweep beside this one may have raised a group by now.

@@ -50,7 +50,7 @@ pub(crate) async fn sweep_cluster(
     keep_groups_balanced(inventory, &mut decided, groups.zones());
     let could_go = sweep.could_go(inventory, now);
     let halted = sweep.halted(groups, &observation, &decided, now).await;
-    let held = sweep.held_back(inventory, halted.as_deref(), now);
+    let held = sweep.held_back(inventory, halted.as_ref(), now);
     let planned = hold_back(planned, &removable, &held, &sweep.policy, now);
 
     // Who asks for a plan while sweeps act leaves nothing behind: the next one goes on.
@@ -101,6 +101,7 @@ pub(crate) async fn sweep_cluster(
         outcomes,
         follow_ups,
         replacements,
+        halt: halted,
         stranded,
         unregistered_members,
         // Only the sweep of all clusters can tell.

@@ -12,13 +12,14 @@ mod people;
 mod replace;
 mod report;
 mod retained;
+mod summary;
 mod survey;
 mod sweep;
 mod zonal_shifts;
 
 use ebb_aws::{Clients, Clock, HandlerError, PriceReader, Problem};
 use ebb_core::event::Event;
-use ebb_core::reaper::request::Purpose;
+use ebb_core::reaper::request::{Purpose, Request};
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::{Answer, ClusterReport, request};
 use jiff::{SignedDuration, Timestamp};
@@ -54,7 +55,7 @@ impl ScaleInReaper {
     }
 
     /// Handles one invocation, which began at `now` and is cut off at `deadline`: one sweep over
-    /// every cluster.
+    /// every cluster, or what a week came to in each.
     ///
     /// # Errors
     /// Only for "run this event again": a malformed request, a cluster that could not be
@@ -67,13 +68,24 @@ impl ScaleInReaper {
         deadline: Timestamp,
     ) -> Result<Answer, HandlerError> {
         let clock = Clock::start(now);
-        let mut answer = Answer { mode: self.settings.mode, clusters: Vec::new(), ignored: None };
-        let (mut problems, mut request) = (Vec::new(), None);
+        let mut answer = Answer {
+            mode: self.settings.mode,
+            clusters: Vec::new(),
+            summaries: None,
+            ignored: None,
+        };
+        let (mut problems, mut sweep) = (Vec::new(), None);
         match request::read(payload) {
             Err(error) => problems.push(Problem::from(error)),
             Ok(Event::Ignored { why, .. }) => answer.ignored = Some(why),
-            Ok(Event::Ours(asked)) => {
-                request = Some(asked);
+            Ok(Event::Ours(Request::Summary)) => {
+                answer.mode = ReaperMode::Plan;
+                let summaries;
+                (summaries, problems) = Box::pin(self.sum_up(clock, deadline)).await;
+                answer.summaries = Some(summaries);
+            }
+            Ok(Event::Ours(Request::Sweep(asked))) => {
+                sweep = Some(asked);
                 if asked.exceeds(self.settings.mode) {
                     warn!("Asked to act, but REAPER_MODE is `plan`: nothing will be changed");
                 }
@@ -84,7 +96,7 @@ impl ScaleInReaper {
             }
         }
         Box::pin(tell_people(&self.clients, &self.settings, &answer, clock, deadline)).await;
-        report(&self.settings, request, &answer, &problems, clock);
+        report(&self.settings, sweep, &answer, &problems, clock);
         HandlerError::of(&problems).map_or(Ok(answer), Err)
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ebb_aws::Problem;
 use ebb_core::ids::InstanceId;
 use ebb_core::reaper::follow_up::FollowUp;
-use ebb_core::reaper::halt::{all_held, halt};
+use ebb_core::reaper::halt::{Halt, HaltCause, all_held, halt};
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::sustained::{
     LOW_SINCE, could_go, held_after_take_back, low_for, low_marks, not_low_for,
@@ -27,12 +27,12 @@ impl Sweep<'_> {
     pub(crate) fn held_back(
         &self,
         inventory: &Inventory,
-        halted: Option<&str>,
+        halted: Option<&Halt>,
         now: Timestamp,
     ) -> BTreeMap<InstanceId, KeepReason> {
         let settings = self.settings;
-        if let Some(why) = halted {
-            return all_held(inventory, why);
+        if let Some(halt) = halted {
+            return all_held(inventory, halt);
         }
         let mut held = held_after_take_back(inventory, settings.hold_after_take_back, now);
         // Who asks for a plan wants to know what could go; the attributes are those of sweeps that
@@ -50,11 +50,11 @@ impl Sweep<'_> {
         observation: &Observation,
         decided: &[(usize, FollowUp)],
         now: Timestamp,
-    ) -> Option<String> {
+    ) -> Option<Halt> {
         let Observation { inventory, failing, .. } = observation;
         let percent_max = self.settings.halt_at_disconnected_percent;
         match halt(inventory, failing, decided, percent_max, now) {
-            Some(why) => Some(why),
+            Some(halt) => Some(halt),
             None => self.shifted(groups, observation, now).await,
         }
     }
@@ -64,7 +64,7 @@ impl Sweep<'_> {
         groups: &Groups,
         observation: &Observation,
         now: Timestamp,
-    ) -> Option<String> {
+    ) -> Option<Halt> {
         let cluster = ClusterResources {
             groups: groups.of(&observation.inventory).map(|group| group.arn.clone()).collect(),
             target_groups: observation.target_groups.clone(),
@@ -77,7 +77,8 @@ impl Sweep<'_> {
             let shifts = self.looking(|| read(self.clients, now)).await;
             looks.note(now, shifts);
         }
-        shifted(&cluster, looks.shifts(), now)
+        let why = shifted(&cluster, looks.shifts(), now)?;
+        Some(Halt { cause: HaltCause::ZonalShift, why })
     }
 
     /// The instances that could go, if it matters since when.

@@ -6,7 +6,7 @@ use std::slice;
 use ebb_aws::metrics::{self, Dimensions, Metric, Source, Unit};
 use ebb_aws::{Clock, Problem, log_answer};
 use ebb_core::ids::Cluster;
-use ebb_core::reaper::request::{Purpose, Request};
+use ebb_core::reaper::request::{Purpose, SweepRequest};
 use ebb_core::reaper::settings::ReaperSettings;
 use ebb_core::reaper::{Answer, ClusterReport, OutcomeKind, hold_text, stranded_text, text};
 use tracing::{Span, error_span, info, warn};
@@ -19,11 +19,11 @@ pub(crate) fn cluster_span(cluster: &Cluster) -> Span {
     error_span!("cluster", ecs.cluster = cluster.name())
 }
 
-/// Reports how the invocation came off. It was no sweep without a `request`. An error is left to the
+/// Reports how the invocation came off. It was no sweep without a request for one. An error is left to the
 /// runtime, which logs it.
 pub(crate) fn report(
     settings: &ReaperSettings,
-    request: Option<Request>,
+    sweep: Option<SweepRequest>,
     answer: &Answer,
     problems: &[Problem],
     clock: Clock,
@@ -42,7 +42,7 @@ pub(crate) fn report(
         let namespace = &settings.metrics_namespace;
         metrics::print(Source { namespace, function: FUNCTION, dimensions }, clock.now(), metrics);
     };
-    print(Dimensions::Function, &metrics_of(request, answer, problems, clock));
+    print(Dimensions::Function, &metrics_of(sweep, answer, problems, clock));
     for report in &answer.clusters {
         let shares = shares_of(report);
         if settings.metrics_by_cluster {
@@ -58,19 +58,19 @@ pub(crate) fn report(
 
 /// The metrics of a sweep as a whole.
 fn metrics_of(
-    request: Option<Request>,
+    sweep: Option<SweepRequest>,
     answer: &Answer,
     problems: &[Problem],
     clock: Clock,
 ) -> Vec<Metric> {
     // Who names a mode is a person, who says nothing about whether the schedule works.
     let is_scheduled =
-        request.is_some_and(|request| request.mode.is_none() && request.purpose == Purpose::Remove);
+        sweep.is_some_and(|asked| asked.mode.is_none() && asked.purpose == Purpose::Remove);
     let outcomes = answer.clusters.iter().flat_map(ClusterReport::all_outcomes);
     let failed = outcomes.filter(|outcome| outcome.outcome.is_failure()).count();
     let mut metrics = vec![
         metric("Sweeps", usize::from(is_scheduled && problems.is_empty())),
-        metric("SweepsFailed", usize::from(request.is_some() && !problems.is_empty())),
+        metric("SweepsFailed", usize::from(sweep.is_some() && !problems.is_empty())),
         Metric { name: "SweepSeconds", unit: Unit::Seconds, value: clock.elapsed().as_secs_f64() },
         metric("Failed", problems.len() + failed),
     ];

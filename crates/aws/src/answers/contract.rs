@@ -25,7 +25,7 @@ pub(super) enum Contract {
 }
 
 /// Every operation that this crate calls.
-const CONTRACTS: [(&str, Contract); 37] = [
+const CONTRACTS: [(&str, Contract); 38] = [
     ("CompleteLifecycleAction", Contract::Elements(&["CompleteLifecycleActionResult"])),
     // Neither it nor the next but one has a result: the name of the document is all that tells.
     ("CreateOrUpdateTags", Contract::Elements(&[])),
@@ -94,6 +94,8 @@ const CONTRACTS: [(&str, Contract); 37] = [
     ),
     ("DescribeTaskDefinition", Contract::Structure("taskDefinition", &["taskDefinitionArn"])),
     ("DescribeTasks", Contract::Structures("tasks", &["taskArn", "lastStatus"])),
+    // CloudWatch API (2010-08-01).
+    ("GetMetricData", Contract::Structures("MetricDataResults", &["Id", "StatusCode"])),
     // AWS Price List API (2017-10-15).
     ("GetProducts", Contract::Texts("PriceList")),
     // Lambda API (2015-03-31).

@@ -54,16 +54,18 @@ pub enum Dimensions<'a> {
     FunctionAndCluster(&'a str),
 }
 
-const FUNCTION: &str = "function";
-const CLUSTER: &str = "cluster";
-
 impl<'a> Dimensions<'a> {
+    /// The name of the dimension that has the function.
+    pub(crate) const FUNCTION: &'static str = "function";
+    /// The name of the one that has the cluster.
+    pub(crate) const CLUSTER: &'static str = "cluster";
+
     /// The sets of dimensions, one for each metric that CloudWatch makes.
     fn sets(self) -> &'static [&'static [&'static str]] {
         match self {
-            Self::Function => &[&[FUNCTION]],
-            Self::Cluster(_) => &[&[FUNCTION, CLUSTER]],
-            Self::FunctionAndCluster(_) => &[&[FUNCTION], &[FUNCTION, CLUSTER]],
+            Self::Function => &[&[Self::FUNCTION]],
+            Self::Cluster(_) => &[&[Self::FUNCTION, Self::CLUSTER]],
+            Self::FunctionAndCluster(_) => &[&[Self::FUNCTION], &[Self::FUNCTION, Self::CLUSTER]],
         }
     }
 
@@ -119,9 +121,9 @@ pub fn line(source: Source<'_>, level: &str, now: Timestamp, metrics: &[Metric])
     );
     line.insert("level".to_owned(), json!(level));
     line.insert("timestamp".to_owned(), json!(now.to_string()));
-    line.insert(FUNCTION.to_owned(), json!(function));
+    line.insert(Dimensions::FUNCTION.to_owned(), json!(function));
     if let Some(cluster) = dimensions.cluster() {
-        line.insert(CLUSTER.to_owned(), json!(cluster));
+        line.insert(Dimensions::CLUSTER.to_owned(), json!(cluster));
     }
     line.extend(metrics.iter().map(|metric| (metric.name.to_owned(), json!(metric.value))));
     Value::Object(line).to_string()

@@ -64,6 +64,16 @@ vocabulary! {
         NotReplaced = "r",
         /// Instances of the cluster could go.
         Plan = "p",
+        /// Nothing goes in the cluster, as many agents are disconnected.
+        AgentsDisconnected = "a",
+        /// Nothing goes in the cluster, as a deployment fails.
+        DeploymentFails = "y",
+        /// Nothing goes in the cluster, as a drain is given up.
+        DrainFailed = "n",
+        /// Nothing goes in the cluster, as traffic is shifted away from a zone.
+        ZonalShift = "z",
+        /// What a week came to in the cluster.
+        Summary = "w",
     }
 }
 
@@ -77,7 +87,12 @@ impl Cause {
     /// hour only: once an hour by a schedule of 30 minutes. A plan is not told, and stands in the log.
     pub fn without_notes(self, now: Timestamp) -> bool {
         match self {
-            Self::Failed | Self::Stranded => now.to_zoned(TimeZone::UTC).minute() < 30,
+            Self::Failed
+            | Self::Stranded
+            | Self::AgentsDisconnected
+            | Self::DeploymentFails
+            | Self::DrainFailed
+            | Self::ZonalShift => now.to_zoned(TimeZone::UTC).minute() < 30,
             Self::Plan => false,
             Self::Terminated
             | Self::Drained
@@ -86,7 +101,8 @@ impl Cause {
             | Self::StillDrains
             | Self::GivesUp
             | Self::CutOff
-            | Self::NotReplaced => true,
+            | Self::NotReplaced
+            | Self::Summary => true,
         }
     }
 }
@@ -267,7 +283,12 @@ mod tests {
             let told: Vec<_> =
                 (0..4).map(|sweep| cause.without_notes(after(780 + sweep * 1_800))).collect();
             let expected = match cause {
-                Cause::Failed | Cause::Stranded => [true, false, true, false],
+                Cause::Failed
+                | Cause::Stranded
+                | Cause::AgentsDisconnected
+                | Cause::DeploymentFails
+                | Cause::DrainFailed
+                | Cause::ZonalShift => [true, false, true, false],
                 Cause::Plan => [false; 4],
                 _ => [true; 4],
             };

@@ -1,9 +1,14 @@
 //! A notification as Amazon Q Developer in chat applications shows it: a "custom notification" of
 //! version 1.0. Free text over a topic it drops.
 //!
-//! Source: Amazon Q Developer in chat applications Administrator Guide, custom-notifs. The limits here
-//! are our own: people read less than the 3,000 characters that Slack shows in a section (Slack API,
-//! block elements).
+//! Source: Amazon Q Developer in chat applications Administrator Guide, custom-notifs, "Event schema" and
+//! "Parameter details". `version` must be `1.0` and `source` `custom`, and both must be there; the rest
+//! may be missing. `id` is an event's own and so left out: nothing would look for it. `textType` can be
+//! nothing but `client-markdown`, the markup of whichever chat shows it. All else is text or a list of
+//! texts, and so are the values of `additionalContext`.
+//!
+//! That page names no lengths. So the limits here are our own: people read less than the 3,000 characters
+//! that Slack shows in a section (Slack API, block elements).
 
 use serde_json::json;
 

@@ -1,4 +1,5 @@
-//! What the `scale-in-reaper` answers: each cluster's report, with its text for people.
+//! What the `scale-in-reaper` answers: each cluster's report, with its text for people, or what a week
+//! came to.
 //!
 //! The reports are made in `report`; logging the answer and counting it in metrics is left to the
 //! function.
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use crate::outcome::{list_or, tally};
 use crate::reaper::report::{ClusterReport, OutcomeKind, RemovalOutcome};
 use crate::reaper::settings::ReaperMode;
+use crate::reaper::summary::Summary;
 use crate::reaper::text::text;
 use crate::words;
 
@@ -21,6 +23,8 @@ pub struct Answer {
     pub mode: ReaperMode,
     /// One entry per cluster that could be swept.
     pub clusters: Vec<ClusterReport>,
+    /// What a week came to, if that was asked for in place of a sweep.
+    pub summaries: Option<Vec<Summary>>,
     /// Why it did not sweep at all, if so.
     pub ignored: Option<String>,
 }
@@ -49,6 +53,9 @@ impl Answer {
         let clusters: Vec<_> =
             self.clusters.iter().map(|report| report.to_json(kept_max)).collect();
         let mut answer = json!({"mode": self.mode, "clusters": clusters});
+        if let Some(summaries) = &self.summaries {
+            answer["summaries"] = summaries.iter().map(Summary::to_json).collect();
+        }
         if let Some(why) = &self.ignored {
             answer["ignored"] = json!(why);
         }
@@ -75,6 +82,9 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.ignored.is_some() {
             return f.write_str("1 ignored");
+        }
+        if let Some(summaries) = &self.summaries {
+            return write!(f, "{} summed up", words::count(summaries.len(), "week"));
         }
         let counts = OutcomeKind::ALL.map(|kind| (self.of_kind(kind).count(), kind.as_str()));
         let done = list_or("nothing to do", &tally(counts));

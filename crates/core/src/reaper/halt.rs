@@ -14,6 +14,28 @@ use crate::mark::Mark;
 use crate::reaper::follow_up::{FollowUp, STALLED_AFTER};
 use crate::words;
 
+/// Why nothing is removed in a cluster now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Halt {
+    /// What is wrong.
+    pub cause: HaltCause,
+    /// The same for people, with names and numbers.
+    pub why: String,
+}
+
+/// What may be wrong in a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HaltCause {
+    /// The agents of many instances are disconnected.
+    AgentsDisconnected,
+    /// The deployment of a service fails.
+    DeploymentFails,
+    /// A drain of an earlier sweep is given up.
+    DrainFailed,
+    /// An Availability Zone is given up for a while, or may be.
+    ZonalShift,
+}
+
 /// Why nothing is removed in a cluster now, if so. `failing` are its services whose deployment fails,
 /// and `decided` is what becomes of earlier drains.
 pub fn halt(
@@ -22,16 +44,18 @@ pub fn halt(
     decided: &[(usize, FollowUp)],
     disconnected_percent_max: u32,
     now: Timestamp,
-) -> Option<String> {
+) -> Option<Halt> {
+    let of = |cause| move |why| Halt { cause, why };
     disconnected(inventory, disconnected_percent_max)
-        .or_else(|| deployment_fails(failing))
-        .or_else(|| drain_failed(inventory, decided, now))
+        .map(of(HaltCause::AgentsDisconnected))
+        .or_else(|| deployment_fails(failing).map(of(HaltCause::DeploymentFails)))
+        .or_else(|| drain_failed(inventory, decided, now).map(of(HaltCause::DrainFailed)))
 }
 
 /// All of its instances, held back for this reason.
-pub fn all_held(inventory: &Inventory, why: &str) -> BTreeMap<InstanceId, KeepReason> {
+pub fn all_held(inventory: &Inventory, halt: &Halt) -> BTreeMap<InstanceId, KeepReason> {
     let ids = inventory.instances.iter().map(|instance| instance.instance_id.clone());
-    ids.map(|id| (id, KeepReason::Halted(why.to_owned()))).collect()
+    ids.map(|id| (id, KeepReason::Halted(halt.why.clone()))).collect()
 }
 
 /// Who loses many agents at once has a network or a control plane to mend.
@@ -93,7 +117,7 @@ mod tests {
     fn of_eight(disconnected: u64, percent_max: u32) -> Option<String> {
         let instances = (0..8)
             .map(|number| Instance { agent_connected: number >= disconnected, ..instance(number) });
-        halt(&inventory(instances.collect()), &[], &[], percent_max, NOW)
+        halt(&inventory(instances.collect()), &[], &[], percent_max, NOW).map(|halt| halt.why)
     }
 
     #[test]
@@ -113,7 +137,7 @@ mod tests {
     fn a_deployment_that_fails_halts() {
         let of = |services: &[&str]| {
             let failing: Vec<_> = services.iter().map(|&name| name.to_owned()).collect();
-            halt(&inventory(vec![instance(1)]), &failing, &[], 25, NOW)
+            halt(&inventory(vec![instance(1)]), &failing, &[], 25, NOW).map(|halt| halt.why)
         };
         assert_eq!(of(&[]), None);
         assert_eq!(of(&["web"]).unwrap(), "the deployment of service web fails");
@@ -130,7 +154,7 @@ mod tests {
             let attributes = BTreeMap::from([(DRAINED_BY.to_owned(), mark.to_string())]);
             let cluster = inventory(vec![Instance { attributes, ..instance(1) }]);
             let decided = [(0, FollowUp::Reactivate { why: String::new(), load })];
-            halt(&cluster, &[], &decided, 25, NOW)
+            halt(&cluster, &[], &decided, 25, NOW).map(|halt| halt.why)
         };
         assert_eq!(
             decided(7_200, None, false).unwrap(),

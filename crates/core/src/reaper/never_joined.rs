@@ -69,6 +69,7 @@ mod tests {
             outcomes: Vec::new(),
             follow_ups: Vec::new(),
             replacements: Vec::new(),
+            halt: None,
             stranded: Vec::new(),
             unregistered_members: unregistered
                 .iter()

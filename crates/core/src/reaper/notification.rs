@@ -10,6 +10,7 @@ use crate::event::Origin;
 use crate::ids::InstanceId;
 use crate::notification::cause::{Cause, Held};
 use crate::notification::{Notification, NotificationKind};
+use crate::reaper::halt::HaltCause;
 use crate::reaper::report::{ClusterReport, OutcomeKind, RemovalOutcome};
 use crate::reaper::text::{stranded_text, text};
 use crate::words::count;
@@ -63,7 +64,12 @@ fn words(cause: Cause) -> (&'static str, &'static str, Option<&'static str>) {
         | Cause::GivesUp
         | Cause::CutOff
         | Cause::NotReplaced
-        | Cause::Plan => (
+        | Cause::Plan
+        | Cause::AgentsDisconnected
+        | Cause::DeploymentFails
+        | Cause::DrainFailed
+        | Cause::ZonalShift
+        | Cause::Summary => (
             "failed",
             "the next sweep tries what failed again",
             Some("See above what failed, and why; a missing permission is named in the log"),
@@ -139,7 +145,49 @@ pub fn plan(report: &ClusterReport) -> Option<Notification> {
     })
 }
 
-/// What both say of the cluster: the report, as text.
+/// By which cause it is noted that people were told of a halt.
+pub fn halt_news(report: &ClusterReport) -> Option<Cause> {
+    report.halt.as_ref().map(|halt| match halt.cause {
+        HaltCause::AgentsDisconnected => Cause::AgentsDisconnected,
+        HaltCause::DeploymentFails => Cause::DeploymentFails,
+        HaltCause::DrainFailed => Cause::DrainFailed,
+        HaltCause::ZonalShift => Cause::ZonalShift,
+    })
+}
+
+/// The notification that nothing is removed in a cluster; `None` if it is not halted.
+pub fn halt(report: &ClusterReport) -> Option<Notification> {
+    let halt = report.halt.as_ref()?;
+    let cluster = report.plan.cluster.name();
+    let step = match halt.cause {
+        HaltCause::AgentsDisconnected => {
+            "See why the agents are disconnected: the instances' network, their agents, or ECS itself"
+        }
+        HaltCause::DeploymentFails => "Mend the deployment, or roll it back",
+        HaltCause::DrainFailed => {
+            "See in the plan why the drain did not come to its end; its instance takes tasks again"
+        }
+        HaltCause::ZonalShift => {
+            "Cancel the zonal shift once the zone is well again, or let it end; HALT_ON_ZONAL_SHIFT=false \
+             has sweeps go on beside one"
+        }
+    };
+    Some(Notification {
+        kind: NotificationKind::Halted,
+        title: format!("Ebb removes nothing: {}, in cluster {cluster}", halt.why),
+        tasks: "none is set in motion".to_owned(),
+        next: "each sweep looks again, and goes on once that is over; what was drained before is \
+               seen to all the same"
+            .to_owned(),
+        steps: vec![
+            step.to_owned(),
+            "The runbook has more, under \"What keeps an instance\"".to_owned(),
+        ],
+        ..about(report)
+    })
+}
+
+/// What all of them say of the cluster: the report, as text.
 fn about(report: &ClusterReport) -> Notification {
     let cluster = report.plan.cluster.name();
     let arns = report.container_instances.values();
@@ -174,6 +222,7 @@ mod tests {
     use crate::notification::{Message, NotificationFormat};
     use crate::prices::PriceBasis;
     use crate::reaper::Potential;
+    use crate::reaper::halt::Halt;
     use crate::reaper::request::Purpose;
     use crate::reaper::settings::{ReaperMode, ReaperSettings};
     use crate::reaper::testing::{NOW, group_name, id, inventory};
@@ -224,6 +273,7 @@ mod tests {
             outcomes,
             follow_ups,
             replacements: Vec::new(),
+            halt: None,
             stranded: Vec::new(),
             unregistered_members: Vec::new(),
             unclear_members: 0,
@@ -347,6 +397,31 @@ mod tests {
         insta::assert_snapshot!("plan", forms(&plan(&planned).unwrap()));
         planned.plan.remove.clear();
         assert_eq!(plan(&planned), None);
+    }
+
+    #[test]
+    fn each_form_says_what_halts_a_cluster() {
+        let halt_because =
+            |cause| Halt { cause, why: "the deployment of service web fails".to_owned() };
+        let causes = [
+            HaltCause::AgentsDisconnected,
+            HaltCause::DeploymentFails,
+            HaltCause::DrainFailed,
+            HaltCause::ZonalShift,
+        ];
+        let mut told = BTreeSet::new();
+        for cause in causes {
+            let report =
+                ClusterReport { halt: Some(halt_because(cause)), ..report(Vec::new(), Vec::new()) };
+            told.insert(halt_news(&report).unwrap());
+            let notification = halt(&report).unwrap();
+            if cause == HaltCause::DeploymentFails {
+                insta::assert_snapshot!("halted", forms(&notification));
+            }
+        }
+        assert_eq!(told.len(), causes.len(), "each is told by itself");
+        let report = report(Vec::new(), Vec::new());
+        assert_eq!((halt_news(&report), halt(&report)), (None, None));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
 use crate::prices::PriceBasis;
+use crate::reaper::halt::Halt;
 use crate::reaper::potential::{Cap, Potential};
 use crate::reaper::replace::outdated::Why;
 use crate::reaper::request::Purpose;
@@ -130,6 +131,8 @@ pub struct ClusterReport {
     pub follow_ups: Vec<RemovalOutcome>,
     /// What became of those that are to be replaced.
     pub replacements: Vec<Replacement>,
+    /// Why nothing is removed in the cluster now, if so.
+    pub halt: Option<Halt>,
     /// Container instances that an earlier sweep drained and that stay so, as sweeps only plan now.
     pub stranded: Vec<ContainerInstanceArn>,
     /// Instances in service in the cluster's groups, or retained by them, that are in no cluster.

@@ -1,5 +1,5 @@
 //! What an invocation of the `scale-in-reaper` asks for: a sweep as the settings say, only its plan,
-//! or that old instances are replaced. The sweep itself is left to the function.
+//! that old instances are replaced, or what a week came to. Doing it is left to the function.
 //!
 //! EventBridge Scheduler sends the bare Input of its schedule, whatever that is, without an
 //! envelope (EventBridge Scheduler User Guide, managing-schedule-context-attributes); a rule sends
@@ -24,6 +24,8 @@ vocabulary! {
         Act = "act",
         /// The same, to replace what is old.
         Replace = "replace",
+        /// No sweep, but what the last week came to.
+        Summary = "summary",
     }
 }
 
@@ -53,16 +55,25 @@ impl Purpose {
     }
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// A sweep.
+    Sweep(SweepRequest),
+    /// What the last week came to. Nothing is changed.
+    Summary,
+}
+
 /// A sweep that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Request {
+pub struct SweepRequest {
     /// What it is for.
     pub purpose: Purpose,
     /// The mode that is asked for; `None`, as of a schedule, leaves it to the settings.
     pub mode: Option<ReaperMode>,
 }
 
-impl Request {
+impl SweepRequest {
     /// In which mode the sweep runs: a request can ask for less than the settings allow, and not
     /// for more.
     pub fn mode(self, allowed: ReaperMode) -> ReaperMode {
@@ -95,16 +106,17 @@ pub fn read(payload: &Value) -> Result<Event<Request>, ParseError> {
     let mode = payload.get("mode");
     // A rule's event is EventBridge's from end to end: nobody wrote a mode into it.
     if is_scheduled(payload) || mode.is_none() {
-        return Ok(Event::Ours(Request::default()));
+        return Ok(Event::Ours(Request::Sweep(SweepRequest::default())));
     }
     let (mode, purpose) = match mode.and_then(Value::as_str).and_then(RequestedMode::from_word) {
         Some(RequestedMode::Plan) => (Some(ReaperMode::Plan), Purpose::Remove),
         Some(RequestedMode::Act) => (Some(ReaperMode::Act), Purpose::Remove),
         // A schedule asks for it as well, so that the settings say whether anything is changed.
         Some(RequestedMode::Replace) => (None, Purpose::Replace),
+        Some(RequestedMode::Summary) => return Ok(Event::Ours(Request::Summary)),
         None => return Err(error("mode", RequestedMode::EXPECTED, mode)),
     };
-    Ok(Event::Ours(Request { mode, purpose }))
+    Ok(Event::Ours(Request::Sweep(SweepRequest { mode, purpose })))
 }
 
 /// Says why an event does not ask for a sweep, if it is one that other services send.
@@ -162,6 +174,13 @@ mod tests {
         }
     }
 
+    fn sweep(payload: &Value) -> Option<SweepRequest> {
+        match request(payload) {
+            Some(Request::Sweep(sweep)) => Some(sweep),
+            Some(Request::Summary) | None => None,
+        }
+    }
+
     #[test]
     fn a_request_can_ask_for_less_than_the_settings_allow_and_not_for_more() {
         use ReaperMode::{Act, Plan};
@@ -171,7 +190,7 @@ mod tests {
             (json!({"mode": "act"}), Plan, Act, true),
             (json!({"source": "schedule", "mode": "replace"}), Plan, Act, false),
         ] {
-            let request = request(&payload).unwrap();
+            let request = sweep(&payload).unwrap();
             assert_eq!(request.mode(Plan), when_plan, "{payload}");
             assert_eq!(request.mode(Act), when_act, "{payload}");
             assert_eq!(request.exceeds(Plan), exceeds_plan, "{payload}");
@@ -188,7 +207,7 @@ mod tests {
             json!({"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"}),
             json!({"source": "ourselves"}),
         ] {
-            assert_eq!(request(&payload), Some(Request::default()), "{payload}");
+            assert_eq!(sweep(&payload), Some(SweepRequest::default()), "{payload}");
         }
     }
 
@@ -198,12 +217,15 @@ mod tests {
             json!({"version": "1.0", "requestContext": {"condition": "RetriesExhausted"},
                    "requestPayload": payload, "responsePayload": {"errorType": "AwsOther"}})
         };
-        let plan = Some(Request { mode: Some(ReaperMode::Plan), ..Request::default() });
-        assert_eq!(request(&record(json!({"mode": "plan"}))), plan);
-        assert_eq!(request(&record(record(json!({"mode": "plan"})))), plan);
-        assert_eq!(request(&record(json!({}))), Some(Request::default()));
-        let replace = Some(Request { purpose: Purpose::Replace, mode: None });
-        assert_eq!(request(&record(json!({"mode": "replace"}))), replace);
+        let plan = Some(SweepRequest { mode: Some(ReaperMode::Plan), ..SweepRequest::default() });
+        assert_eq!(sweep(&record(json!({"mode": "plan"}))), plan);
+        assert_eq!(sweep(&record(record(json!({"mode": "plan"})))), plan);
+        assert_eq!(sweep(&record(json!({}))), Some(SweepRequest::default()));
+        let replace = Some(SweepRequest { purpose: Purpose::Replace, mode: None });
+        assert_eq!(sweep(&record(json!({"mode": "replace"}))), replace);
+        let summary = json!({"source": "schedule", "mode": "summary"});
+        assert_eq!(request(&summary), Some(Request::Summary));
+        assert_eq!(request(&record(summary)), Some(Request::Summary));
         assert_eq!(request(&record(json!({"Records": []}))), None, "what was ignored stays so");
         assert!(read(&record(json!({"mode": "dry"}))).is_err());
     }

@@ -412,6 +412,7 @@ mod tests {
             mode,
             purpose: Purpose::Remove,
             replacements: Vec::new(),
+            halt: None,
             plan: Plan {
                 cluster: Cluster::new("arn:aws:ecs:eu-west-1:111122223333:cluster/shop"),
                 remove: every_removal(),
@@ -622,7 +623,12 @@ mod tests {
     fn the_answer_has_the_shape_that_users_rely_on() {
         let mut report = every_reason(ReaperMode::Act);
         report.plan.keep.truncate(2);
-        let answer = Answer { mode: ReaperMode::Act, clusters: vec![report], ignored: None };
+        let answer = Answer {
+            mode: ReaperMode::Act,
+            clusters: vec![report],
+            summaries: None,
+            ignored: None,
+        };
         let mut json = answer.to_json();
         assert!(
             json["clusters"][0]["text"]
@@ -750,6 +756,7 @@ mod tests {
         let ignored = Answer {
             mode: ReaperMode::Plan,
             clusters: Vec::new(),
+            summaries: None,
             ignored: Some("foreign".to_owned()),
         };
         assert_eq!(

@@ -140,11 +140,25 @@ fn members(operation: &str) -> Option<&'static [&'static str]> {
         "DescribeSpotPriceHistory" => {
             &["Filter[].Name", "Filter[].Value[]", "MaxResults", "NextToken", "StartTime"]
         }
-        // SNS and STS.
+        // Elastic Load Balancing.
         "DescribeTargetGroups" => &["Marker", "PageSize"],
+        // SNS and STS.
         "CreateTopic" => &["Name"],
         "GetCallerIdentity" => &[],
         "Publish" => &["Message", "Subject", "TopicArn"],
+        // CloudWatch.
+        "GetMetricData" => &[
+            "EndTime",
+            "MetricDataQueries[].Id",
+            "MetricDataQueries[].MetricStat.Metric.Dimensions[].Name",
+            "MetricDataQueries[].MetricStat.Metric.Dimensions[].Value",
+            "MetricDataQueries[].MetricStat.Metric.MetricName",
+            "MetricDataQueries[].MetricStat.Metric.Namespace",
+            "MetricDataQueries[].MetricStat.Period",
+            "MetricDataQueries[].MetricStat.Stat",
+            "NextToken",
+            "StartTime",
+        ],
         // The Price List.
         "GetProducts" => &[
             "Filters[].Field",

@@ -7,8 +7,8 @@ use http::{HeaderMap, StatusCode};
 use super::answer::{Answer, Refusal};
 use super::broken_answer::broken;
 use super::{
-    autoscaling_calls, aws_json, ec2_calls, ecs_calls, lambda_calls, load_balancing_calls,
-    pricing_calls, query_protocol, sns_calls, sts_calls, zonal_shift_calls,
+    autoscaling_calls, aws_json, cloudwatch_calls, ec2_calls, ecs_calls, lambda_calls,
+    load_balancing_calls, pricing_calls, query_protocol, sns_calls, sts_calls, zonal_shift_calls,
 };
 use crate::fault::Fault;
 use crate::lambda::hop_in_trace;
@@ -49,7 +49,11 @@ impl Request {
         let target = text_header(headers, "x-amz-target");
         if let Some(target) = target {
             let (service, operation) = target.split_once('.')?;
-            let known = ["AmazonEC2ContainerServiceV20141113", pricing_calls::SERVICE];
+            let known = [
+                "AmazonEC2ContainerServiceV20141113",
+                cloudwatch_calls::SERVICE,
+                pricing_calls::SERVICE,
+            ];
             let operation = known.contains(&service).then(|| operation.to_owned())?;
             return Some(Self { protocol: Protocol::Json, operation, body, hop });
         }
@@ -108,6 +112,9 @@ impl Request {
         world.calls.push(Call { time: world.now(), operation: self.operation.clone(), error });
         let request_id = world.uuid();
         let answer = match self.protocol {
+            Protocol::Json if self.operation == cloudwatch_calls::GET_METRIC_DATA => {
+                cloudwatch_calls::answer(request_id, result)
+            }
             Protocol::Json => aws_json::answer(request_id, result),
             Protocol::Query => query_protocol::answer(request_id, &self.operation, result),
             Protocol::Rest => lambda_calls::answer(request_id, result),
@@ -140,6 +147,9 @@ impl Request {
     fn take_effect(&self, world: &mut World, fault: Option<Fault>) -> Result<String, Refusal> {
         match self.protocol {
             Protocol::Json => match self.operation.as_str() {
+                cloudwatch_calls::GET_METRIC_DATA => {
+                    cloudwatch_calls::get_metric_data(world, &self.body)
+                }
                 "GetProducts" => pricing_calls::get_products(&self.body),
                 operation => ecs_calls::run(world, operation, &self.body, fault),
             },

@@ -14,6 +14,7 @@ use super::ecs::{CapacityProvider, Cluster};
 use super::history::{Call, Entry, Happening, Published};
 use super::lag::Lag;
 use super::managed_capacity::ScalingMemory;
+use super::metrics::Metrics;
 use super::spot::Action;
 use super::zonal_shift::ZonalShift;
 use crate::fault::Faults;
@@ -74,6 +75,8 @@ pub struct World {
     pub faults: Faults,
     /// How far what ECS and Auto Scaling say lags behind what there is.
     pub lag: Lag,
+    /// What CloudWatch knows of metrics.
+    pub metrics: Metrics,
     /// What was published to SNS topics.
     pub published: Vec<Published>,
     /// Every API call that reached AWS, throttled ones included.
@@ -109,6 +112,7 @@ impl World {
             rates: Rates::new(now),
             faults: Faults::default(),
             lag: Lag::default(),
+            metrics: Metrics::default(),
             published: Vec::new(),
             calls: Vec::new(),
             history: Vec::new(),

@@ -28,7 +28,8 @@ os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.dev
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
-from botocore.parsers import ResponseParserError
+from botocore.parsers import ResponseParserError, create_parser
+from botocore.serialize import create_serializer
 from moto.ec2.utils import generate_instance_identity_document
 from moto.server import ThreadedMotoServer
 
@@ -612,6 +613,21 @@ class Answers(RegionTest):
         self.assertEqual(outcome(arc.list_managed_resources, nextToken="x"), "ValidationException")
         targets = self.region.client("elbv2").describe_target_groups(PageSize=400)
         self.assertEqual(targets["TargetGroups"], [])
+
+    def test_metrics_are_asked_for_and_answered_in_json(self):
+        """boto3 asks CloudWatch in CBOR. botocore knows the service's other protocol as well, which Ebb speaks."""
+        operation = SESSION._session.get_service_model("cloudwatch").operation_model("GetMetricData")
+        dimensions = [{"Name": "function", "Value": "spot-drainer"}]
+        metric = {"Namespace": "Ebb", "MetricName": "Draining", "Dimensions": dimensions}
+        query = {"Id": "m0", "MetricStat": {"Metric": metric, "Period": 3600, "Stat": "Sum"}}
+        end = datetime.datetime(2025, 3, 3, 8, tzinfo=datetime.timezone.utc)
+        asked = dict(MetricDataQueries=[query], StartTime=end - datetime.timedelta(days=7), EndTime=end)
+        request = create_serializer("json").serialize_to_request(asked, operation)
+        with OPENER.open(urllib.request.Request(self.region.url, request["body"], request["headers"])) as answer:
+            self.assertEqual(answer.headers["content-type"], request["headers"]["Content-Type"])
+            answer = {"body": answer.read(), "headers": answer.headers, "status_code": answer.status}
+        (result,) = create_parser("json").parse(answer, operation.output_shape)["MetricDataResults"]
+        self.assertEqual(result, {"Id": "m0", "Label": "m0", "StatusCode": "Complete", "Timestamps": [], "Values": []})
 
     def test_the_attributes_of_a_cluster_are_listed_by_name_and_value(self):
         self.ecs.put_attributes(**attributes(self.one(), "ebb.keep", value="me"))

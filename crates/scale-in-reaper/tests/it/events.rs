@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ebb_core::event::Event;
-use ebb_core::reaper::request::{Purpose, read};
+use ebb_core::reaper::request::{Purpose, Request, read};
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use serde_json::Value;
 
@@ -26,7 +26,8 @@ fn sample_events() -> Vec<(String, Value)> {
 #[test]
 fn every_sample_event_means_what_was_reviewed() {
     let meaning = |payload: &Value| match read(payload) {
-        Ok(Event::Ours(request)) => match request.mode {
+        Ok(Event::Ours(Request::Summary)) => "what a week came to".to_owned(),
+        Ok(Event::Ours(Request::Sweep(request))) => match request.mode {
             None if request.purpose == Purpose::Replace => "a sweep that replaces".to_owned(),
             None => "a sweep as the settings say".to_owned(),
             Some(ReaperMode::Plan) => "a plan".to_owned(),

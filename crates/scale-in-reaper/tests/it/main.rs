@@ -24,6 +24,7 @@ mod rooms;
 mod simulation;
 mod start;
 mod stories;
+mod summary;
 mod support;
 mod task_rooms;
 mod zonal_shifts;

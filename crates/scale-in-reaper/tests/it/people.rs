@@ -7,9 +7,10 @@ use ebb_core::notification::NotificationFormat;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_region::fault::Fault;
 use ebb_region::seeds;
+use ebb_region::world::ecs::Deployments;
 use serde_json::{Value, json};
 
-use crate::support::{CLUSTER, INTERVAL, Sim, add_small, hooked, settings, small};
+use crate::support::{CLUSTER, INTERVAL, Sim, add_small, hooked, instance_id, settings, small};
 
 const PEOPLE: &str = "arn:aws:sns:eu-west-1:111122223333:people";
 
@@ -111,5 +112,57 @@ async fn a_plan_is_told_once_a_day_for_each_cluster_and_only_where_it_is_wanted(
             assert_eq!(notices[1]["title"], title);
             assert_eq!(notices[1]["next"], "nothing is changed, as sweeps only plan");
         }
+    }
+}
+
+/// The titles of the notices of a halt.
+fn halts(sim: &Sim) -> Vec<String> {
+    let notices = notices(sim).into_iter().filter(|notice| notice["kind"] == "halted");
+    notices.map(|notice| notice["title"].as_str().unwrap().to_owned()).collect()
+}
+
+fn deploy(sim: &Sim, deployments: Deployments) {
+    let mut world = sim.region.world();
+    let cluster = world.clusters.get_mut(CLUSTER).unwrap();
+    cluster.services.get_mut("web").unwrap().deployments = deployments;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_halts_a_cluster_is_told_once_an_hour_and_another_cause_at_once() {
+    let sim = Sim::start(hooked(small(1)), telling(ReaperMode::Act)).await;
+    deploy(&sim, Deployments::Failing);
+    sweep_times(&sim, 2).await;
+    let fails = "Ebb removes nothing: the deployment of service web fails, in cluster shop";
+    assert_eq!(halts(&sim), [fails]);
+
+    let disconnect = |number| sim.region.world().disconnect_agent(&instance_id(number));
+    (1..=2).for_each(disconnect);
+    sim.sweep().await;
+    let disconnected = "Ebb removes nothing: the agents of 2 of 6 ACTIVE instances are \
+                        disconnected, more than HALT_AT_DISCONNECTED_PERCENT (25 %), in cluster \
+                        shop";
+    assert_eq!(halts(&sim), [fails, disconnected]);
+
+    sim.until_next().await;
+    sim.until_next().await;
+    sim.sweep().await;
+    assert_eq!(halts(&sim), [fails, disconnected, disconnected]);
+    seeds::check_notices(&sim.region.world(), PEOPLE).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_only_plans_is_told_of_a_halt_where_plans_are_told() {
+    for (mode, notify_plans, payload, told) in [
+        (ReaperMode::Plan, false, json!({}), 0),
+        (ReaperMode::Plan, true, json!({}), 1),
+        // Who asks for a plan reads it in the answer.
+        (ReaperMode::Act, false, json!({"mode": "plan"}), 0),
+        (ReaperMode::Act, false, json!({}), 1),
+    ] {
+        let sim =
+            Sim::start(hooked(small(1)), ReaperSettings { notify_plans, ..telling(mode) }).await;
+        deploy(&sim, Deployments::Failed);
+        sim.invoke(&payload).await.unwrap();
+        assert_eq!(halts(&sim).len(), told, "{mode:?}, {notify_plans}, {payload}");
     }
 }
