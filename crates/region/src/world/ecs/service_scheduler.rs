@@ -163,6 +163,7 @@ impl World {
                 self.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(&task_id));
             if let Some(task) = task.filter(|task| task.is_placed()) {
                 task.status = TaskStatus::Running;
+                task.started_at = Some(now);
                 task.healthy_at = Some(now);
                 self.record_task(cluster, &task_id);
             }
