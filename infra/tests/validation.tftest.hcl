@@ -338,6 +338,55 @@ run "an_age_at_which_nothing_replaces" {
   expect_failures = [aws_lambda_function.this]
 }
 
+# One mistake of a variable hides its others, so that each has a run of its own.
+run "a_budget_of_no_time" {
+  command = plan
+  variables {
+    budgets = [{ count = 0, schedule = "0 9 * * *", duration = "0h 0m" }]
+  }
+  expect_failures = [var.budgets]
+}
+
+run "a_budget_of_more_than_a_month" {
+  command = plan
+  variables {
+    budgets = [{ count = 0, schedule = "0 9 * * *", duration = "744h 1m" }]
+  }
+  expect_failures = [var.budgets]
+}
+
+run "a_budget_on_a_day_that_never_comes" {
+  command = plan
+  variables {
+    budgets = [{ count = 0, schedule = "0 9 30,31 feb *", duration = "8h" }]
+  }
+  expect_failures = [var.budgets]
+}
+
+run "a_budget_on_the_last_day_of_shorter_months" {
+  command = plan
+  variables {
+    budgets = [{ count = 0, schedule = "0 9 31 4,JUN,11 *", duration = "8h" }]
+  }
+  expect_failures = [var.budgets]
+}
+
+run "a_budget_at_an_hour_that_no_day_has" {
+  command = plan
+  variables {
+    budgets = [{ count = 0, schedule = "0 24 * * *", duration = "8h" }]
+  }
+  expect_failures = [var.budgets]
+}
+
+run "a_budget_at_every_no_minutes" {
+  command = plan
+  variables {
+    budgets = [{ count = 0, schedule = "*/0 * * * *", duration = "8h" }]
+  }
+  expect_failures = [var.budgets]
+}
+
 run "the_edges_are_accepted" {
   command = plan
   variables {
