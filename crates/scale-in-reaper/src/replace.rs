@@ -65,13 +65,17 @@ impl Sweep<'_> {
             now,
         };
         let decision = decide(&scene);
+        let drained = decision.drains.iter().flat_map(|plan| &plan.remove);
+        let displaced =
+            drained.map(|removal| (removal.instance_id.clone(), removal.motion.displaced));
+        let displaced: BTreeMap<_, _> = displaced.collect();
         let work = Work { cluster, inventory: &inventory, outdated: &outdated };
         let done = if self.mode == ReaperMode::Plan || !self.has_time() {
             decision.steps.iter().map(|(index, step)| (*index, would(step))).collect()
         } else {
             self.carry_out_steps(&work, &groups, &members, decision).await
         };
-        Ok(work.replacements(done))
+        Ok(work.replacements(done, &displaced))
     }
 
     /// What tells which instances are outdated. What EC2 does not say replaces nothing: that hides
@@ -533,13 +537,18 @@ impl Work<'_> {
         claim.map_or_else(|| sweep.clock.now(), Claim::since)
     }
 
-    fn replacements(&self, done: BTreeMap<usize, Done>) -> Vec<Replacement> {
+    fn replacements(
+        &self,
+        done: BTreeMap<usize, Done>,
+        displaced: &BTreeMap<InstanceId, usize>,
+    ) -> Vec<Replacement> {
         let replacement = |(index, (kind, detail)): (usize, Done)| {
             let instance = self.instance(index);
             Replacement {
                 why: self.outdated.get(&index).cloned(),
                 group: instance.group.clone(),
                 zone: instance.zone.clone(),
+                displaced: displaced.get(&instance.instance_id).copied().unwrap_or_default(),
                 outcome: outcome(&instance.instance_id, kind, detail),
             }
         };
