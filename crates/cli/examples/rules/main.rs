@@ -7,6 +7,7 @@
 
 mod chapter;
 mod night;
+mod replacement;
 mod stage;
 
 use std::path::PathBuf;
@@ -45,7 +46,8 @@ async fn play(options: &Options) -> Result<ExitCode, String> {
         "A simulated Region, and Ebb's functions in this process. Its clock is that of a wall in \
          Berlin; nobody waits for it.",
     );
-    let chapters = vec![night::play(options.seed).await?];
+    let mut chapters = vec![night::play(options.seed).await?];
+    chapters.push(replacement::play(options.seed).await?);
 
     println!();
     let is_bad = chapters.iter().any(Chapter::is_bad);

@@ -181,6 +181,14 @@ impl Stage {
         self.sweep_for(&json!({})).await
     }
 
+    /// The same, of a sweep that replaces what is old.
+    ///
+    /// # Errors
+    /// Why the sweep failed.
+    pub(crate) async fn replace(&mut self) -> Result<ClusterReport, String> {
+        self.sweep_for(&json!({"mode": "replace"})).await
+    }
+
     async fn sweep_for(&mut self, payload: &Value) -> Result<ClusterReport, String> {
         self.tell();
         let now = self.region.now();
