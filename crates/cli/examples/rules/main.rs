@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 mod chapter;
+mod fallback;
 mod night;
 mod replacement;
 mod stage;
@@ -48,6 +49,7 @@ async fn play(options: &Options) -> Result<ExitCode, String> {
     );
     let mut chapters = vec![night::play(options.seed).await?];
     chapters.push(replacement::play(options.seed).await?);
+    chapters.push(fallback::play(options.seed).await?);
 
     println!();
     let is_bad = chapters.iter().any(Chapter::is_bad);
