@@ -77,7 +77,7 @@ impl<'a> Stage<'a> {
             lambda,
             scene,
             speed,
-            terminal: Terminal::new(),
+            terminal: Terminal::of_output(),
             start: world.now(),
             story: Story::begin(&world),
             recording: Recording::of_cluster(&world, scene.cluster),

@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
 }
 
 async fn play(options: &Options) -> Result<ExitCode, String> {
-    let terminal = Terminal::new();
+    let terminal = Terminal::of_output();
     terminal.paragraph(
         "A simulated Region, and Ebb's functions in this process. Its clock is that of a wall in \
          Berlin; nobody waits for it.",

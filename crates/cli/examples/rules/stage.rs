@@ -127,7 +127,7 @@ impl Stage {
                     drainer.handle(&payload, &home(), now, deadline).await
                 },
             );
-        let terminal = Terminal::new();
+        let terminal = Terminal::of_output();
         terminal.act(number, title);
         let mut stage = Self {
             region,

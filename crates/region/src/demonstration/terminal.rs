@@ -42,7 +42,7 @@ impl Style {
 
 impl Terminal {
     /// In colour on a terminal that knows colours, unless `NO_COLOR` is set (no-color.org).
-    pub fn new() -> Self {
+    pub fn of_output() -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self { colour: std::io::stdout().is_terminal() && !no_color && !is_dumb }
