@@ -12,6 +12,8 @@ EVENT_OF_scale-in-reaper := events/scale-in-reaper/plan.json
 ARCH ?= arm64
 # `make demo WITHOUT_EBB=1` plays the same story without Ebb.
 WITHOUT_EBB ?=
+# `make demo STORY=rules` plays the longer story, of what operators may rule.
+STORY ?=
 # What `make plan` looks at, and more options for it: see `ebb plan --help`.
 CLUSTER ?=
 OPTIONS ?=
@@ -41,7 +43,7 @@ FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 .DEFAULT_GOAL := help
 
-.PHONY: help prerequisites programs local demo plan invoke pictures serve events test simulate check rehearse \
+.PHONY: help prerequisites programs local demo story plan invoke pictures serve events test simulate check rehearse \
 	audit deny msrv bench build clean
 # Cargo runs in parallel by itself; two installations into .tools at once would break it.
 .NOTPARALLEL:
@@ -77,9 +79,15 @@ programs: prerequisites
 local: programs $(TOOLS_LOCAL)
 
 demo: PLAYS := Builds first: 4 to 5 minutes on 2 cores the first time, seconds after that. \
-	Then plays for a minute.
-demo: local ## Play a Spot interruption, a scale-in and sweeps, with the real functions or WITHOUT_EBB=1
-	@$(PYTHON) scripts/local.py demo $(if $(WITHOUT_EBB),--without-ebb) $(if $(SEED),--seed $(SEED))
+	Then plays $(if $(STORY),days in seconds,for a minute).
+demo: $(if $(STORY),story,local) ## Play a Spot interruption, a scale-in and sweeps, with the real functions or WITHOUT_EBB=1
+	@$(if $(STORY),$(PLAY_STORY),$(PYTHON) scripts/local.py demo $(if $(WITHOUT_EBB),--without-ebb)) $(if $(SEED),--seed $(SEED))
+
+# In virtual time, and with the functions in one program: days take seconds.
+PLAY_STORY = $(TARGET)/debug/examples/$(STORY) --page $(TARGET)/demo-$(STORY).html
+story: prerequisites
+	@$(if $(filter-out rules,$(STORY)),echo "STORY is $(STORY): rules is the only one beside that of \`make demo\`."; exit 1)
+	cargo build --locked --workspace --example $(STORY)
 
 plan: prerequisites ## Plan your own CLUSTER (or every one), without changing anything
 	cargo run --quiet --locked --package ebb -- plan $(if $(CLUSTER),--cluster $(CLUSTER)) $(OPTIONS)
@@ -106,6 +114,7 @@ test: local $(TOOLS_TEST) ## Run all tests: no AWS account, no Docker
 		$(TOOLS)/bin/python -m unittest discover --start-directory crates/region/tests/boto3
 	$(PYTHON) scripts/local.py events
 	$(PYTHON) scripts/local.py demo
+	$(MAKE) --no-print-directory demo STORY=rules
 
 simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED and leave pages of it; then properties
 	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED) PAGES=$(abspath $(TARGET))) cargo test --quiet --locked --package spot-drainer --package lifecycle-drainer \

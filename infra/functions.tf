@@ -196,6 +196,14 @@ resource "aws_lambda_function" "this" {
       error_message = "replace_after_days is set, but no sweep replaces anything. Set replace_schedule, such as rate(1 hour)."
     }
     precondition {
+      condition     = each.key != "scale-in-reaper" || length(local.unknown_time_zones) == 0
+      error_message = "budgets name a time zone that the IANA database does not have: ${join(", ", local.unknown_time_zones)}. Name one such as Europe/Berlin or UTC."
+    }
+    precondition {
+      condition     = each.key != "scale-in-reaper" || length(local.budgets_in_vain) == 0
+      error_message = "Of budgets, number ${join(" and ", local.budgets_in_vain)} can never decide: another holds whenever it does, for the same reasons, and lets no more go. Leave one of them out."
+    }
+    precondition {
       condition     = var.package_s3 != null || fileexists(format(local.package_path, each.key))
       error_message = "There is no ${format(local.package_path, each.key)}. Build it with `make build`, or take it from a release and say in package_path where it is."
     }

@@ -405,8 +405,19 @@ variable "budgets" {
     error_message = "Each of budgets must have schedule and duration together, and time_zone only beside them."
   }
   validation {
-    condition     = alltrue([for budget in var.budgets : budget.schedule == null ? true : can(regex("^ *[0-9*,/-]+ +[0-9*,/-]+ +[0-9*,/-]+ +[0-9A-Za-z*,/-]+ +[0-9A-Za-z*,/-]+ *$", budget.schedule))])
+    # Each field is "*", a number or a name, or a range, with a step if wanted; or a list of these.
+    condition = alltrue([for budget in var.budgets : budget.schedule == null ? true : can(regex(format("(?i)^ *%s +%s +%s +%s +%s *$", [
+      for value in [
+        "[0-5]?[0-9]", "(?:[01]?[0-9]|2[0-3])", "(?:0?[1-9]|[12][0-9]|3[01])",
+        "(?:0?[1-9]|1[0-2]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", "(?:[0-7]|sun|mon|tue|wed|thu|fri|sat)",
+      ] : format("(?:\\*|%[1]s(?:-%[1]s)?)(?:/0*[1-9][0-9]*)?(?:,(?:\\*|%[1]s(?:-%[1]s)?)(?:/0*[1-9][0-9]*)?)*", value)
+    ]...), budget.schedule))])
     error_message = "The schedule of each of budgets must be the five fields of crontab(5), such as \"0 9 * * MON-FRI\": not EventBridge's cron(...), which has six."
+  }
+  validation {
+    # Days that no month of it has. If days of the week are given as well, these are enough.
+    condition     = alltrue([for budget in var.budgets : budget.schedule == null ? true : !can(regex("(?i)^ *\\S+ +\\S+ +(?:(?:3[01][,-]?)+ +(?:0?2|feb)|(?:31,?)+ +(?:(?:0?[2469]|11|feb|apr|jun|sep|nov),?)+) +\\* *$", budget.schedule))])
+    error_message = "The schedule of each of budgets must occur: there is no such day in the months that it names."
   }
   validation {
     condition     = alltrue([for budget in var.budgets : budget.time_zone == null ? true : can(regex("^[A-Za-z][A-Za-z0-9_+/-]*$", budget.time_zone))])
@@ -415,6 +426,13 @@ variable "budgets" {
   validation {
     condition     = alltrue([for budget in var.budgets : budget.duration == null ? true : can(regex("^([0-9]+h( ?[0-9]+m)?|[0-9]+m)$", budget.duration))])
     error_message = "The duration of each of budgets must be hours and minutes, such as 8h or 1h 30m."
+  }
+  validation {
+    condition = alltrue([for budget in var.budgets : !can(regex("^[0-9hm ]+$", budget.duration)) ? true : (
+      try(tonumber(regex("^([0-9]+)h", budget.duration)[0]), 0) * 60 + try(tonumber(regex("([0-9]+)m$", budget.duration)[0]), 0) >= 1 &&
+      try(tonumber(regex("^([0-9]+)h", budget.duration)[0]), 0) * 60 + try(tonumber(regex("([0-9]+)m$", budget.duration)[0]), 0) <= 744 * 60
+    )])
+    error_message = "The duration of each of budgets must be from 1m to 744h."
   }
   validation {
     # Lambda allows 4 KB for all of a function's environment.

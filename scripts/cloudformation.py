@@ -196,6 +196,8 @@ PARTS = {
 }
 # Documents that CloudFormation takes as objects; others stay text.
 DOCUMENTS = {"policy", "assume_role_policy", "event_pattern", "redrive_policy"}
+# What the module reads beside its own files.
+READ = ["charts.json", "time_zones.txt"]
 # Auto Scaling sends a test message at once, to whoever is there.
 BEFORE_HOOKS = {"aws_lambda_permission", "aws_sns_topic_policy", "aws_sns_topic_subscription"}
 
@@ -204,7 +206,7 @@ def render():
     """What the module makes, by the name of each variant and "base"."""
     shutil.rmtree(STAGE, ignore_errors=True)
     (STAGE / "tests").mkdir(parents=True)
-    for file in [*(ROOT / "infra").glob("*.tf"), ROOT / "infra" / "charts.json"]:
+    for file in [*(ROOT / "infra").glob("*.tf"), *(ROOT / "infra" / name for name in READ)]:
         shutil.copy(file, STAGE)
     environment = {"TF_DATA_DIR": str(STAGE / ".terraform")}
     terraform.init(STAGE, "put into CloudFormation's words", environment)

@@ -340,6 +340,105 @@ run "an_age_at_which_nothing_replaces" {
   expect_failures = [aws_lambda_function.this]
 }
 
+# One mistake of a variable hides its others, so that each has a run of its own.
+run "a_budget_of_no_time" {
+  command = plan
+  variables {
+    budgets = [{ count = 0, schedule = "0 9 * * *", duration = "0h 0m" }]
+  }
+  expect_failures = [var.budgets]
+}
+
+run "a_budget_of_more_than_a_month" {
+  command = plan
+  variables {
+    budgets = [{ count = 0, schedule = "0 9 * * *", duration = "744h 1m" }]
+  }
+  expect_failures = [var.budgets]
+}
+
+run "a_budget_on_a_day_that_never_comes" {
+  command = plan
+  variables {
+    budgets = [{ count = 0, schedule = "0 9 30,31 feb *", duration = "8h" }]
+  }
+  expect_failures = [var.budgets]
+}
+
+run "a_budget_on_the_last_day_of_shorter_months" {
+  command = plan
+  variables {
+    budgets = [{ count = 0, schedule = "0 9 31 4,JUN,11 *", duration = "8h" }]
+  }
+  expect_failures = [var.budgets]
+}
+
+run "a_budget_at_an_hour_that_no_day_has" {
+  command = plan
+  variables {
+    budgets = [{ count = 0, schedule = "0 24 * * *", duration = "8h" }]
+  }
+  expect_failures = [var.budgets]
+}
+
+run "a_budget_at_every_no_minutes" {
+  command = plan
+  variables {
+    budgets = [{ count = 0, schedule = "*/0 * * * *", duration = "8h" }]
+  }
+  expect_failures = [var.budgets]
+}
+
+run "a_budget_in_a_time_zone_that_nobody_knows" {
+  command = plan
+  variables {
+    budgets = [{ count = 0, schedule = "0 9 * * *", duration = "8h", time_zone = "Europe/Berlyn" }]
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "the_same_budget_twice" {
+  command = plan
+  variables {
+    budgets = [{ share = 5, reasons = ["replace", "empty"] }, { share = 5, reasons = ["empty", "replace"] }]
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "a_budget_beside_which_a_tighter_one_holds_always" {
+  command = plan
+  variables {
+    budgets = [{ count = 3, schedule = "0 9 * * *", duration = "8h", reasons = ["replace"] }, { count = 0 }]
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "a_budget_within_the_window_of_a_tighter_one" {
+  command = plan
+  variables {
+    budgets = [
+      { share = 10, schedule = "0 9 * * *", duration = "1h 30m", time_zone = "europe/berlin" },
+      { share = 5, schedule = "0  9 * * *", duration = "90m", time_zone = "Europe/Berlin" },
+    ]
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "budgets_of_which_each_decides_at_some_time" {
+  command = plan
+  variables {
+    budgets = [
+      { share = 10 },
+      { count = 3 },
+      { share = 5, schedule = "*/15 0-6,22,23 1 jan,JUL *", duration = "744h" },
+      { share = 5, schedule = "0 9 29 2 sat,sun", duration = "8h" },
+      { share = 5, schedule = "0 9 29 2 sat,sun", duration = "8h", time_zone = "Asia/Tokyo" },
+      { share = 4, schedule = "0 9 31 2 MON-FRI", duration = "90m" },
+      { count = 2, reasons = ["replace"] },
+    ]
+  }
+}
+
 run "the_edges_are_accepted" {
   command = plan
   variables {

@@ -9,3 +9,4 @@ pub mod scenario;
 pub mod script;
 pub mod shortage;
 pub mod story;
+pub mod terminal;

@@ -11,7 +11,6 @@ mod demo;
 mod office_acts;
 mod problems;
 mod stage;
-mod terminal;
 
 use std::convert::Infallible;
 use std::error::Error;

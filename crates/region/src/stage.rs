@@ -8,6 +8,7 @@ use ebb_page::run::{Act, Text};
 use ebb_region::Region;
 use ebb_region::demonstration::recording::Recording;
 use ebb_region::demonstration::story::Story;
+use ebb_region::demonstration::terminal::Terminal;
 use ebb_region::demonstration::{scenario, script};
 use ebb_region::invoke_api::InvokeApi;
 use ebb_region::lambda::Lambda;
@@ -17,7 +18,6 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::PRINT_INTERVAL;
-use crate::terminal::Terminal;
 
 /// By then the reaper finds nothing more to remove.
 const SWEEPS_MAX: usize = 8;
@@ -77,7 +77,7 @@ impl<'a> Stage<'a> {
             lambda,
             scene,
             speed,
-            terminal: Terminal::new(),
+            terminal: Terminal::of_output(),
             start: world.now(),
             story: Story::begin(&world),
             recording: Recording::of_cluster(&world, scene.cluster),

@@ -8,6 +8,7 @@ use ebb_aws::Problem;
 use ebb_core::ids::InstanceId;
 use ebb_core::reaper::follow_up::FollowUp;
 use ebb_core::reaper::halt::{Halt, HaltCause, all_held, halt};
+use ebb_core::reaper::request::Purpose;
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::sustained::{
     LOW_SINCE, could_go, held_after_take_back, low_for, low_marks, not_low_for,
@@ -117,6 +118,9 @@ impl Sweep<'_> {
     }
 
     fn notes_low(&self) -> bool {
-        self.mode == ReaperMode::Act && self.settings.low_for_sweeps > 1
+        // A sweep that replaces has not read the candidates' tasks: it cannot say who could go.
+        self.mode == ReaperMode::Act
+            && self.purpose == Purpose::Remove
+            && self.settings.low_for_sweeps > 1
     }
 }

@@ -65,13 +65,14 @@ impl Sweep<'_> {
             now,
         };
         let decision = decide(&scene);
+        let displaced = decision.displaced();
         let work = Work { cluster, inventory: &inventory };
         let done = if self.mode == ReaperMode::Plan || !self.has_time() {
             decision.steps.iter().map(|(index, step)| (*index, would(step))).collect()
         } else {
             self.carry_out_steps(&work, &groups, &members, decision).await
         };
-        let mut done = replacements(&inventory, &outdated, done);
+        let mut done = replacements(&inventory, &outdated, &displaced, done);
         if self.purpose == Purpose::Replace {
             done.extend(self.end_unregistered(&inventory, &members).await);
         }

@@ -134,6 +134,17 @@ mod tests {
     }
 
     #[test]
+    fn what_drains_is_neither_connected_nor_disconnected() {
+        let draining = |number| Instance {
+            status: ContainerInstanceStatus::Draining,
+            agent_connected: false,
+            ..instance(number)
+        };
+        let instances = (0..8).map(instance).chain((8..16).map(draining)).collect();
+        assert_eq!(halt(&inventory(instances), &[], &[], 25, NOW), None);
+    }
+
+    #[test]
     fn a_deployment_that_fails_halts() {
         let of = |services: &[&str]| {
             let failing: Vec<_> = services.iter().map(|&name| name.to_owned()).collect();

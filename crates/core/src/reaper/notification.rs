@@ -123,7 +123,12 @@ fn tasks_moved(report: &ClusterReport, told: &BTreeSet<Held>) -> usize {
     let gone: BTreeSet<_> =
         told.iter().filter(|(_, cause)| moves(*cause)).map(|(arn, _)| arn).collect();
     let removals = report.plan.remove.iter().filter(|removal| gone.contains(&removal.arn));
-    removals.map(|removal| removal.motion.displaced).sum()
+    let removed: usize = removals.map(|removal| removal.motion.displaced).sum();
+    let replacements = report.replacements.iter().filter(|replacement| {
+        let arn = report.container_instances.get(&replacement.outcome.instance_id);
+        arn.is_some_and(|arn| gone.contains(arn))
+    });
+    removed + replacements.map(|replacement| replacement.displaced).sum::<usize>()
 }
 
 /// The notification of what could go in a cluster; `None` if nothing could.

@@ -108,6 +108,8 @@ pub struct Replacement {
     pub group: Option<GroupName>,
     /// Its Availability Zone.
     pub zone: String,
+    /// How many tasks its drain sets in motion; 0 where it is not drained now.
+    pub displaced: usize,
     /// The outcome.
     pub outcome: RemovalOutcome,
 }
@@ -254,7 +256,7 @@ fn reserved_json(Reserved { service, tasks, demand }: &Reserved) -> Value {
     })
 }
 
-fn replacement_json(Replacement { why, group, zone, outcome }: &Replacement) -> Value {
+fn replacement_json(Replacement { why, group, zone, outcome, .. }: &Replacement) -> Value {
     json!({
         "instance_id": outcome.instance_id,
         "reason": why.as_ref().map_or("retained", Why::code),

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_planner::{Policy, TaskHeadroom};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 
 use crate::fallback_groups::{FallbackGroups, FallbackPairs};
 use crate::ids::{Cluster, GroupName, TopicArn};
@@ -251,8 +250,8 @@ fn is_service_name(text: &str) -> bool {
 /// Each wrong price is a problem of its own, with the instance type that it is for.
 struct InstancePrices;
 
-const PRICES_EXPECTED: &str = "a JSON object of instance types and what an hour of each costs in US \
-    dollars, such as {\"m7g.large\": 0.0816}";
+const PRICES_EXPECTED: &str = "a JSON object of instance types, each once, and what an hour of each \
+    costs in US dollars, such as {\"m7g.large\": 0.0816}";
 const PRICE_EXPECTED: &str = "a price in US dollars an hour, above 0 and at most 10000";
 
 impl Format for InstancePrices {
@@ -264,7 +263,7 @@ impl Format for InstancePrices {
         text: &str,
         _region: Option<&str>,
     ) -> Result<Self::Value, Vec<Problem>> {
-        let Ok(Value::Object(prices)) = serde_json::from_str(text) else {
+        let Ok(UniqueObject(prices)) = serde_json::from_str(text) else {
             let expected = PRICES_EXPECTED;
             return Err(vec![Problem { variable, value: text.to_owned(), expected }]);
         };
@@ -486,8 +485,9 @@ mod tests {
     }
 
     #[test]
-    fn prices_that_are_no_object_are_wrong_as_a_whole() {
-        for text in ["", "[]", "0.08", r#"{"m7g.large""#] {
+    fn prices_that_are_no_object_or_name_a_type_twice_are_wrong_as_a_whole() {
+        let twice = r#"{"m7g.large": 0.08, "m7g.large": 0.8}"#;
+        for text in ["", "[]", "0.08", r#"{"m7g.large""#, twice] {
             let error = read(&[(INSTANCE_PRICES, text)]).unwrap_err();
             assert_eq!(
                 (error.problems.len(), error.problems[0].expected),

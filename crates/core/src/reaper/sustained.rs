@@ -265,6 +265,29 @@ mod tests {
     }
 
     #[test]
+    fn the_latest_take_back_of_a_group_decides_until_when_it_rests() {
+        let hold = SignedDuration::from_hours(3);
+        for times in [[3_600, 60], [60, 3_600]] {
+            let instances = (1..).zip(times).map(|(number, seconds)| {
+                let attributes = [(TAKEN_BACK.to_owned(), seconds_ago(seconds).to_string())].into();
+                Instance { attributes, ..instance(number) }
+            });
+            let held = held_after_take_back(&inventory(instances.collect()), hold, NOW);
+            for reason in held.into_values() {
+                let KeepReason::TakenBack { until, .. } = reason else { panic!("{reason:?}") };
+                assert_eq!(until, seconds_ago(60) + hold, "{times:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_patience_is_needed_for_what_is_empty() {
+        let empties = inventory((1..=10).map(instance).collect());
+        assert_ne!(plan(&empties, &Policy::default(), NOW).remove, []);
+        assert_eq!(could_go(&empties, &Policy::default(), NOW), [].into());
+    }
+
+    #[test]
     fn what_is_held_back_gives_way_to_others_and_says_why() {
         let cluster = inventory((1..=10).map(instance).collect());
         let policy = Policy { max_removals_percent: 20, ..Policy::default() };

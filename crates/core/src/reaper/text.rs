@@ -70,7 +70,8 @@ const REPLACEMENTS_MAX: usize = 50;
 
 fn replacement_lines(replacements: &[Replacement]) -> Vec<String> {
     let mut lines = Vec::new();
-    for Replacement { why, group, zone, outcome } in replacements.iter().take(REPLACEMENTS_MAX) {
+    for Replacement { why, group, zone, outcome, .. } in replacements.iter().take(REPLACEMENTS_MAX)
+    {
         let group = group.as_ref().map_or("no group", GroupName::as_str);
         let why =
             why.as_ref().map_or_else(|| "its group retains it".to_owned(), ToString::to_string);

@@ -23,6 +23,8 @@ pub enum Actor {
     Ebb,
     /// A task.
     Task,
+    /// Whoever operates the cluster.
+    Person,
 }
 
 impl Actor {
@@ -32,6 +34,7 @@ impl Actor {
             Self::Aws => "AWS",
             Self::Ebb => "Ebb",
             Self::Task => "",
+            Self::Person => "You",
         }
     }
 }

@@ -121,6 +121,8 @@ fn invalid(message: impl Into<String>) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn world() -> World {

@@ -8,8 +8,9 @@ use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_region::world::World;
 use ebb_region::world::ecs::{Deployments, ServiceKind, Status, TaskSpec};
 use jiff::SignedDuration;
+use serde_json::json;
 
-use crate::support::{CLUSTER, Sim, hooked, instance_id, removed, settings, small};
+use crate::support::{CLUSTER, INTERVAL, Sim, hooked, instance_id, removed, settings, small};
 
 fn patient() -> ReaperSettings {
     ReaperSettings { low_for_sweeps: 2, ..settings() }
@@ -53,6 +54,18 @@ async fn sweeps_of_persons_and_doubled_ones_bring_nothing_nearer() {
         sim.run(Duration::from_secs(300)).await;
         assert_eq!(removed(&sim.report().await), [""; 0]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_that_replaces_makes_nobody_begin_anew() {
+    let sim = Sim::start(hooked(small(1)), patient()).await;
+    let waiting = kept(&sim.report().await, "not_low_for_long");
+    assert!(waiting > 0);
+    sim.run(INTERVAL / 2).await;
+    sim.invoke(&json!({"mode": "replace"})).await.unwrap();
+    assert_eq!(with_attribute(&sim, LOW_SINCE).len(), waiting);
+    sim.run(INTERVAL / 2).await;
+    assert_eq!(removed(&sim.report().await).len(), waiting);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,9 @@ use ebb_region::seeds;
 use ebb_region::world::ecs::Deployments;
 use serde_json::{Value, json};
 
-use crate::support::{CLUSTER, INTERVAL, Sim, add_small, hooked, instance_id, settings, small};
+use crate::support::{
+    CLUSTER, GROUP, INTERVAL, Sim, add_small, hooked, instance_id, settings, small,
+};
 
 const PEOPLE: &str = "arn:aws:sns:eu-west-1:111122223333:people";
 
@@ -39,6 +41,22 @@ fn notices(sim: &Sim) -> Vec<Value> {
     let world = sim.region.world();
     let sent = world.published.iter().filter(|sent| sent.topic_arn == PEOPLE);
     sent.map(|sent| serde_json::from_str(&sent.message).unwrap()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tasks_on_what_is_replaced_are_counted() {
+    let mut world = hooked(small(6));
+    let group = world.groups.get_mut(GROUP).unwrap();
+    group.max_size = 20;
+    (group.launch_template.default, group.launch_template.latest) = (2, 2);
+    world.set_desired_count(CLUSTER, "web", 12);
+    let sim = Sim::start(world, telling(ReaperMode::Act)).await;
+    sim.run(INTERVAL).await;
+    sim.invoke(&json!({"mode": "replace"})).await.unwrap();
+    sim.until_next().await;
+    sim.sweep().await;
+    let notice = notices(&sim).pop().unwrap();
+    assert_eq!(notice["tasks"], "12 tasks set in motion", "{notice}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use ebb_core::reaper::settings::ReaperSettings;
 use ebb_core::settings::SettingsError;
 use ebb_core::spot::settings::SpotSettings;
 use ebb_core::{lifecycle, spot};
+use jiff::tz::TimeZoneDatabase;
 use serde_json::Value;
 
 const FUNCTIONS: [&str; 3] = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"];
@@ -96,6 +97,17 @@ fn the_module_gives_every_setting_and_the_same_default() {
         ReaperSettings::from_lookup,
         &ReaperSettings::default(),
     );
+}
+
+/// At plan time the module refuses the time zones that the reaper would refuse at its start.
+#[test]
+fn the_module_knows_the_time_zones_that_come_with_the_functions() {
+    let database = TimeZoneDatabase::bundled();
+    let known: BTreeSet<_> = database.available().map(|name| name.to_string()).collect();
+    let listed: BTreeSet<_> = module("time_zones.txt").lines().map(str::to_owned).collect();
+    let missing: Vec<_> = known.difference(&listed).collect();
+    let gone: Vec<_> = listed.difference(&known).collect();
+    assert!(missing.is_empty() && gone.is_empty(), "missing: {missing:?}, gone: {gone:?}");
 }
 
 /// The metrics of the functions on the dashboard and in alarms, with the function.

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{Budget, Budgets, DisruptionReason};
 use crate::settings::{Format, Problem};
+use crate::unique_object::UniqueObject;
 
 /// How many budgets there may be: each is asked in every sweep, and people are to keep them in view.
 const BUDGETS_MAX: usize = 20;
@@ -32,6 +33,7 @@ const ARRAY_EXPECTED: &str = "a JSON array of at most 20 budgets, such as [{\"co
 const BUDGET_EXPECTED: &str = "a JSON object with `share` or `count`";
 const MEMBER_EXPECTED: &str =
     "only `share`, `count`, `reasons`, `schedule`, `time_zone` and `duration`";
+const ONCE_EXPECTED: &str = "budgets in each of which every member stands once";
 const AMOUNT_EXPECTED: &str = "either `share` or `count`";
 const SHARE_EXPECTED: &str = "a whole number of percent from 0 to 100";
 const COUNT_EXPECTED: &str = "a whole number of instances from 0 to 5000";
@@ -88,6 +90,12 @@ pub(crate) fn read(text: &str) -> Result<Budgets, Vec<Wrong>> {
             return Err(vec![Wrong { value: text.to_owned(), expected: ARRAY_EXPECTED }]);
         }
     };
+    // Of two members of one name the last would count without a word.
+    if array.iter().all(Value::is_object)
+        && serde_json::from_str::<Vec<UniqueObject>>(text).is_err()
+    {
+        return Err(vec![Wrong { value: text.to_owned(), expected: ONCE_EXPECTED }]);
+    }
     let (mut budgets, mut wrong) = (Vec::new(), Vec::new());
     for (index, value) in array.iter().enumerate() {
         let mut reader = BudgetReader { number: index + 1, wrong: Vec::new() };
@@ -323,6 +331,12 @@ mod tests {
         ] {
             assert!(read(fine).is_ok(), "{fine}");
         }
+    }
+
+    #[test]
+    fn a_member_that_stands_twice_is_wrong() {
+        let text = r#"[{"count": 1}, {"count": 0, "reasons": ["empty"], "reasons": ["replace"]}]"#;
+        assert_eq!(wrong(text), format!("{text} | {ONCE_EXPECTED}"));
     }
 
     #[test]

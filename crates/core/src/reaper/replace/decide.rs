@@ -110,6 +110,14 @@ pub struct Decision {
     pub old_places: usize,
 }
 
+impl Decision {
+    /// How many tasks each drain sets in motion.
+    pub fn displaced(&self) -> BTreeMap<InstanceId, usize> {
+        let drained = self.drains.iter().flat_map(|plan| &plan.remove);
+        drained.map(|removal| (removal.instance_id.clone(), removal.motion.displaced)).collect()
+    }
+}
+
 /// Whether a sweep has begun to replace any instance.
 pub fn is_under_way(inventory: &Inventory) -> bool {
     inventory.instances.iter().any(|instance| Claim::among(&instance.attributes).is_some())

@@ -49,15 +49,16 @@ pub fn would(step: &Step) -> Done {
 
 /// What is decided about a cluster, not carried out.
 pub fn would_replace(scene: &Scene<'_>) -> Vec<Replacement> {
-    let steps = decide(scene).steps;
-    let done = steps.iter().map(|(index, step)| (*index, would(step))).collect();
-    replacements(scene.inventory, scene.outdated, done)
+    let decision = decide(scene);
+    let done = decision.steps.iter().map(|(index, step)| (*index, would(step))).collect();
+    replacements(scene.inventory, scene.outdated, &decision.displaced(), done)
 }
 
 /// What became of instances, by their positions in the inventory, as it is reported.
 pub fn replacements(
     inventory: &Inventory,
     outdated: &BTreeMap<usize, Why>,
+    displaced: &BTreeMap<InstanceId, usize>,
     done: BTreeMap<usize, Done>,
 ) -> Vec<Replacement> {
     let replacement = |(index, done): (usize, Done)| {
@@ -66,6 +67,7 @@ pub fn replacements(
             why: outdated.get(&index).cloned(),
             group: instance.group.clone(),
             zone: instance.zone.clone(),
+            displaced: displaced.get(&instance.instance_id).copied().unwrap_or_default(),
             outcome: outcome(&instance.instance_id, done),
         }
     };
@@ -76,7 +78,7 @@ pub fn replacements(
 pub fn ended(member: RetainedMember, done: Done) -> Replacement {
     let RetainedMember { instance_id, group, zone } = member;
     let outcome = outcome(&instance_id, done);
-    Replacement { why: None, group: Some(group), zone, outcome }
+    Replacement { why: None, group: Some(group), zone, displaced: 0, outcome }
 }
 
 fn outcome(instance_id: &InstanceId, (outcome, detail): Done) -> RemovalOutcome {

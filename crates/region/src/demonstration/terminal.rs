@@ -1,16 +1,18 @@
 //! How the demonstration looks on a terminal: within 80 columns, in colour if somebody watches.
+#![expect(clippy::print_stdout, reason = "for people")]
 
 use std::io::IsTerminal;
 
-use ebb_region::demonstration::story::{Actor, Line};
 use textwrap::Options;
+
+use crate::demonstration::story::{Actor, Line};
 
 /// The columns that a terminal has at least.
 const COLUMNS: usize = 80;
 
 /// Prints the story.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terminal {
+pub struct Terminal {
     colour: bool,
 }
 
@@ -40,7 +42,7 @@ impl Style {
 
 impl Terminal {
     /// In colour on a terminal that knows colours, unless `NO_COLOR` is set (no-color.org).
-    pub(crate) fn new() -> Self {
+    pub fn of_output() -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self { colour: std::io::stdout().is_terminal() && !no_color && !is_dumb }
@@ -55,29 +57,30 @@ impl Terminal {
     }
 
     /// A paragraph of its own.
-    pub(crate) fn paragraph(self, text: &str) {
+    pub fn paragraph(self, text: &str) {
         println!("{}", wrapped(text, 1, 1));
     }
 
     /// The heading of an act.
-    pub(crate) fn act(self, number: usize, title: &str) {
+    pub fn act(self, number: usize, title: &str) {
         println!("\n{}\n", self.paint(Style::Bold, &format!(" {number}  {title}")));
     }
 
     /// A line of the story.
-    pub(crate) fn line(self, clock: &str, line: &Line) {
+    pub fn line(self, clock: &str, line: &Line) {
         let (actor, style) = match line.actor {
             _ if line.is_bad => (line.actor.word(), Style::Red),
             Actor::Aws => (line.actor.word(), Style::Yellow),
             Actor::Ebb => (line.actor.word(), Style::Cyan),
             Actor::Task => (line.actor.word(), Style::Plain),
+            Actor::Person => (line.actor.word(), Style::Bold),
         };
         let text = self.paint(style, &format!("{actor:3}  {}", line.text));
         println!("    {}  {text}", self.paint(Style::Dim, clock));
     }
 
     /// A longer text, such as a plan or a notice: a label, and the text beside it, line by line.
-    pub(crate) fn text(self, clock: &str, label: &str, text: &str) {
+    pub fn text(self, clock: &str, label: &str, text: &str) {
         let mut lead = format!("    {clock}  {label}  ");
         let columns = lead.chars().count();
         for line in text.lines() {
@@ -91,7 +94,7 @@ impl Terminal {
     }
 
     /// What came of it: `label` is "Result" or "Next".
-    pub(crate) fn result(self, label: &str, text: &str, is_bad: bool) {
+    pub fn result(self, label: &str, text: &str, is_bad: bool) {
         let style = if is_bad { Style::Red } else { Style::Bold };
         let mut label = format!(" {label:6}");
         for line in text.lines() {
