@@ -184,12 +184,20 @@ fn needs(service: &Service) -> String {
     } else if service.distinct_instance {
         "an instance of its own".to_owned()
     } else if let Some(constraint) = service.constraints.first() {
-        format!("room where `{constraint}`")
+        format!("{} where `{constraint}`", room_of(service))
     } else if !service.capacity_providers.is_empty() {
-        let providers: Vec<&str> = service.capacity_providers.iter().map(String::as_str).collect();
-        format!("room of capacity provider {}", providers.join(" and of "))
+        room_of(service)
     } else {
         let cpu = count(service.demand.cpu, "CPU unit");
         format!("{cpu} and {} MiB", service.demand.memory_mib)
     }
+}
+
+/// The room that a service's capacity providers leave it, in words.
+fn room_of(service: &Service) -> String {
+    let providers: Vec<&str> = service.capacity_providers.iter().map(String::as_str).collect();
+    if providers.is_empty() {
+        return "room".to_owned();
+    }
+    format!("room of capacity provider {}", providers.join(" and of "))
 }
