@@ -9,7 +9,7 @@ use ebb_planner::{Headroom, Hold, HoldScope, Kept, Motion, Plan, Removal, Reserv
 
 use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
 use crate::reaper::potential::{Cap, Potential};
-use crate::reaper::report::{ClusterReport, RemovalOutcome, Replacement, usd};
+use crate::reaper::report::{ClusterReport, OutcomeKind, RemovalOutcome, Replacement, usd};
 use crate::reaper::request::Purpose;
 use crate::reaper::settings::ReaperMode;
 use crate::words;
@@ -112,6 +112,8 @@ fn removal_lines(report: &ClusterReport) -> Vec<String> {
 fn outcome_text(RemovalOutcome { outcome, detail, .. }: &RemovalOutcome) -> String {
     let word = outcome.as_str().replace('_', " ");
     match detail {
+        // It says what the word does.
+        Some(detail) if *outcome == OutcomeKind::LeftToEcs => detail.clone(),
         Some(detail) => format!("{word}: {detail}"),
         None => word,
     }
@@ -294,8 +296,8 @@ mod tests {
     use crate::ecs::ContainerInstanceStatus;
     use crate::ids::Cluster;
     use crate::prices::{PriceBasis, PriceSource};
+    use crate::reaper::Answer;
     use crate::reaper::testing::{group_name, headroom, id, resources};
-    use crate::reaper::{Answer, OutcomeKind};
 
     fn removal(number: u64, reason: RemoveReason) -> Removal {
         let displaced = match reason {
