@@ -27,6 +27,7 @@ pub mod request;
 pub mod revalidate;
 pub mod services;
 pub mod settings;
+pub mod spares;
 pub mod subnets;
 pub mod sustained;
 pub mod tags;
