@@ -35,6 +35,7 @@ pub mod termination;
 #[cfg(test)]
 mod testing;
 mod text;
+mod waiting_tasks;
 mod way_out;
 pub mod zone_rebalancing;
 
