@@ -201,3 +201,27 @@ fn room_of(service: &Service) -> String {
     }
     format!("room of capacity provider {}", providers.join(" and of "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::service;
+
+    #[test]
+    fn what_a_task_needs_names_its_capacity_provider_and_its_constraint() {
+        let words = |constraints: &[&str], providers: &[&str]| {
+            needs(&Service {
+                constraints: constraints.iter().map(|&it| it.to_owned()).collect(),
+                capacity_providers: providers.iter().map(|&it| it.to_owned()).collect(),
+                ..service(0, [256, 512])
+            })
+        };
+        assert_eq!(words(&[], &[]), "256 CPU units and 512 MiB");
+        assert_eq!(words(&["attribute:disk == ssd"], &[]), "room where `attribute:disk == ssd`");
+        assert_eq!(words(&[], &["a", "b"]), "room of capacity provider a and of b");
+        assert_eq!(
+            words(&["attribute:disk == ssd"], &["spot"]),
+            "room of capacity provider spot where `attribute:disk == ssd`"
+        );
+    }
+}

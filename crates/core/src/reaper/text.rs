@@ -527,6 +527,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_to_ecs_is_said_once() {
+        let left = "left for ECS to take, once it is empty";
+        assert_eq!(outcome_text(&outcome(1, OutcomeKind::LeftToEcs, Some(left))), left);
+        assert_eq!(outcome_text(&outcome(1, OutcomeKind::LeftToEcs, None)), "left to ecs");
+    }
+
+    #[test]
     fn what_stays_draining_in_plan_mode_comes_with_the_command_that_takes_it_back() {
         assert_eq!(stranded(0), "");
         insta::assert_snapshot!([1, 2, 11].map(stranded).join("\n"), @r"
