@@ -17,7 +17,7 @@ STORY ?=
 # What `make plan` looks at, and more options for it: see `ebb plan --help`.
 CLUSTER ?=
 OPTIONS ?=
-# How many seeds `make simulate` runs.
+# How many seeds `make simulate` and `make days` run.
 SEEDS ?= 1000
 NOW := $(shell date +%s)
 # What its properties draw from, and how many cases of each; another each time, unless you say.
@@ -43,7 +43,7 @@ FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 .DEFAULT_GOAL := help
 
-.PHONY: help prerequisites programs local demo story plan invoke pictures serve events test simulate check rehearse \
+.PHONY: help prerequisites programs local demo story plan invoke pictures serve events test simulate days check rehearse \
 	audit deny msrv bench build clean
 # Cargo runs in parallel by itself; two installations into .tools at once would break it.
 .NOTPARALLEL:
@@ -117,11 +117,15 @@ test: local $(TOOLS_TEST) ## Run all tests: no AWS account, no Docker
 	$(MAKE) --no-print-directory demo STORY=rules
 
 simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED and leave pages of it; then properties
-	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED) PAGES=$(abspath $(TARGET))) cargo test --quiet --locked --package spot-drainer --package lifecycle-drainer \
-		--package scale-in-reaper --test it what_must_hold_holds_for_every_seed -- --nocapture
+	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED) PAGES=$(abspath $(TARGET))) cargo test --quiet --locked --profile simulation --package spot-drainer \
+		--package lifecycle-drainer --package scale-in-reaper --test it what_must_hold_holds_for_every_seed -- --nocapture
 	$(if $(SEED),,@echo "Properties, with PROPERTY_SEED=$(PROPERTY_SEED) and CASES=$(CASES)")
 	$(if $(SEED),,PROPTEST_RNG_SEED=$(PROPERTY_SEED) PROPTEST_CASES=$(CASES) \
 		cargo test --quiet --locked --package ebb-planner --package ebb-core)
+
+days: ## Play days beside cluster auto scaling: the first SEEDS, SEEDS=first..end, or the one SEED
+	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --locked --profile simulation \
+		--package scale-in-reaper --test it for_the_same_load -- --nocapture
 
 check: $(TOOLS_TEST) ## Check format, lints, documentation, dependencies and the Terraform module
 	cargo fmt --all --check

@@ -27,6 +27,7 @@ pub mod request;
 pub mod revalidate;
 pub mod services;
 pub mod settings;
+pub mod spares;
 pub mod subnets;
 pub mod summary;
 pub mod sustained;
@@ -35,6 +36,7 @@ pub mod termination;
 #[cfg(test)]
 mod testing;
 mod text;
+mod waiting_tasks;
 mod way_out;
 pub mod zonal_shift;
 pub mod zone_rebalancing;

@@ -83,14 +83,14 @@ pub(crate) struct Eligibility {
 }
 
 impl Eligibility {
-    /// Keeps the candidates of these groups, which a plan would shrink for no use: those that hold
-    /// tasks, and the next time all.
-    pub(crate) fn hold(&mut self, inventory: &Inventory, undone: BTreeMap<GroupName, u32>) {
+    /// Keeps the candidates of these groups, which a plan would shrink for no use, for these reasons:
+    /// those that hold tasks, and the next time all.
+    pub(crate) fn hold(&mut self, inventory: &Inventory, undone: BTreeMap<GroupName, KeepReason>) {
         for (instance, kept) in inventory.instances.iter().zip(&mut self.kept) {
             let Some(group) = &instance.group else { continue };
-            let Some(&target_capacity) = undone.get(group) else { continue };
+            let Some(reason) = undone.get(group) else { continue };
             if kept.is_none() && (self.held.contains_key(group) || !instance.is_empty()) {
-                *kept = Some(KeepReason::TargetCapacity { group: group.clone(), target_capacity });
+                *kept = Some(reason.clone());
             }
         }
         for group in undone.into_keys() {

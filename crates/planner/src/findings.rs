@@ -184,12 +184,44 @@ fn needs(service: &Service) -> String {
     } else if service.distinct_instance {
         "an instance of its own".to_owned()
     } else if let Some(constraint) = service.constraints.first() {
-        format!("room where `{constraint}`")
+        format!("{} where `{constraint}`", room_of(service))
     } else if !service.capacity_providers.is_empty() {
-        let providers: Vec<&str> = service.capacity_providers.iter().map(String::as_str).collect();
-        format!("room of capacity provider {}", providers.join(" and of "))
+        room_of(service)
     } else {
         let cpu = count(service.demand.cpu, "CPU unit");
         format!("{cpu} and {} MiB", service.demand.memory_mib)
+    }
+}
+
+/// The room that a service's capacity providers leave it, in words.
+fn room_of(service: &Service) -> String {
+    let providers: Vec<&str> = service.capacity_providers.iter().map(String::as_str).collect();
+    if providers.is_empty() {
+        return "room".to_owned();
+    }
+    format!("room of capacity provider {}", providers.join(" and of "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::service;
+
+    #[test]
+    fn what_a_task_needs_names_its_capacity_provider_and_its_constraint() {
+        let words = |constraints: &[&str], providers: &[&str]| {
+            needs(&Service {
+                constraints: constraints.iter().map(|&it| it.to_owned()).collect(),
+                capacity_providers: providers.iter().map(|&it| it.to_owned()).collect(),
+                ..service(0, [256, 512])
+            })
+        };
+        assert_eq!(words(&[], &[]), "256 CPU units and 512 MiB");
+        assert_eq!(words(&["attribute:disk == ssd"], &[]), "room where `attribute:disk == ssd`");
+        assert_eq!(words(&[], &["a", "b"]), "room of capacity provider a and of b");
+        assert_eq!(
+            words(&["attribute:disk == ssd"], &["spot"]),
+            "room of capacity provider spot where `attribute:disk == ssd`"
+        );
     }
 }

@@ -12,8 +12,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{GroupName, InstanceId};
-use crate::inventory::{Group, Instance, Inventory, ManagedScaling};
+use crate::inventory::{
+    CAPACITY_PROVIDER, Group, Instance, Inventory, ManagedScaling, Service, Task, TaskKind,
+};
 use crate::plan::Plan;
+use crate::reason::KeepReason;
 
 /// How many of the empty instances of a group may go before fewer are left than are asked for: by
 /// tasks that wait for a place, and by `targetCapacity` where nothing else of the group goes.
@@ -66,48 +69,122 @@ impl Spare {
     }
 }
 
-/// The groups that lose instances by a plan and for which that is no use, each with its
-/// `targetCapacity`. Wherever ECS puts the tasks that move, managed scaling must launch none, not even
-/// while old and new tasks run side by side, and take at least one away in the end.
-pub(crate) fn undone_groups(inventory: &Inventory, plan: &Plan) -> BTreeMap<GroupName, u32> {
+/// The groups of which less is to go by a plan, each with whose managed scaling would undo it.
+/// Wherever ECS puts the tasks that move, managed scaling must launch no instance, not even while old
+/// and new tasks run side by side; and of a group that tasks move off, it must take at least one away
+/// in the end.
+pub(crate) fn undone_groups(inventory: &Inventory, plan: &Plan) -> BTreeMap<GroupName, KeepReason> {
     let going: BTreeSet<_> = plan.remove.iter().map(|removal| &removal.instance_id).collect();
-    let moving: usize = plan.remove.iter().map(|removal| removal.reason.tasks()).sum();
-    // What fits nowhere is not among those that room is reserved for: it would hold groups for ever.
-    let waiting = plan.reserved.iter().map(|reserved| reserved.tasks);
-    let waiting = usize::try_from(waiting.fold(0, u64::saturating_add)).unwrap_or(usize::MAX);
-    let arriving = waiting.saturating_add(moving);
-    let shrunk: BTreeSet<_> = plan.remove.iter().map(|removal| &removal.group).collect();
     let mut undone = BTreeMap::new();
-    for name in shrunk {
-        let group = inventory.groups.get(name);
-        let Some(scaling) = group.and_then(|group| group.managed_scaling) else { continue };
-        let members: Vec<_> = in_service(inventory, name).collect();
-        let is_left =
-            |member: &&&Instance| !member.is_draining() && !going.contains(&member.instance_id);
-        let left: Vec<_> = members.iter().filter(is_left).collect();
-        let busy = left.iter().filter(|member| !member.is_empty()).count();
-        let busy_before = members.iter().filter(|member| !member.is_empty()).count();
-        // Each task that arrives may take an empty instance of its own.
-        let newly_busy = arriving.min(left.len() - busy);
-        let meanwhile = busy_before + newly_busy;
-        let in_the_end = busy + newly_busy;
-        let moves_tasks =
-            plan.remove.iter().any(|removal| removal.group == *name && removal.reason.tasks() > 0);
-        // What ECS takes away runs until then, so that one less is enough, with the spare instances
-        // among those that drain. Where nothing moves these need not be. What Ebb terminates itself
-        // does not run in the end.
-        let running = if scaling.termination_protection && moves_tasks {
-            members.len() - 1
+    for (name, group) in &inventory.groups {
+        let Some(scaling) = group.managed_scaling else { continue };
+        let is_shrunk = plan.remove.iter().any(|removal| removal.group == *name);
+        let arrivals = arrivals(inventory, &going, name);
+        let left = Left::of(inventory, &going, name, scaling);
+        let held: Vec<_> = if is_shrunk {
+            left.is_undone_by(plan, name, arrivals.values().sum())
+                .then_some(name)
+                .into_iter()
+                .collect()
+        } else if left.launches_for(arrivals.values().sum()) {
+            arrivals.into_keys().collect()
         } else {
-            left.len()
+            continue;
         };
-        let is_above =
-            |needed, running| 100 * count(needed) > target_capacity(scaling) * count(running);
-        if is_above(meanwhile, members.len()) || is_above(in_the_end, running) {
-            undone.insert(name.clone(), scaling.target_capacity);
-        }
+        let target_capacity = scaling.target_capacity;
+        let reason = KeepReason::TargetCapacity { group: name.clone(), target_capacity };
+        undone.extend(held.into_iter().map(|held| (held.clone(), reason.clone())));
     }
     undone
+}
+
+/// What a plan leaves of a group.
+struct Left {
+    scaling: ManagedScaling,
+    /// All that run, with those that go or drain.
+    members: usize,
+    /// How many of these hold tasks.
+    busy_before: usize,
+    /// What neither goes nor drains.
+    busy: usize,
+    empty: usize,
+}
+
+impl Left {
+    fn of(
+        inventory: &Inventory,
+        going: &BTreeSet<&InstanceId>,
+        name: &GroupName,
+        scaling: ManagedScaling,
+    ) -> Self {
+        let members: Vec<_> = in_service(inventory, name).collect();
+        let is_left = |it: &&&Instance| !it.is_draining() && !going.contains(&it.instance_id);
+        let left: Vec<_> = members.iter().filter(is_left).collect();
+        let empty = left.iter().filter(|member| member.is_empty()).count();
+        let busy_before = members.iter().filter(|member| !member.is_empty()).count();
+        Self { scaling, members: members.len(), busy_before, busy: left.len() - empty, empty }
+    }
+
+    fn is_above(&self, needed: usize, running: usize) -> bool {
+        100 * count(needed) > target_capacity(self.scaling) * count(running)
+    }
+
+    /// Whether ECS would launch an instance as so many tasks arrive. Each may take an empty one of its
+    /// own.
+    fn launches_for(&self, arriving: usize) -> bool {
+        let newly_busy = arriving.min(self.empty);
+        newly_busy > 0 && self.is_above(self.busy_before + newly_busy, self.members)
+    }
+
+    /// The same of a group that loses instances, or whether it would have them back in the end.
+    fn is_undone_by(&self, plan: &Plan, name: &GroupName, moving: usize) -> bool {
+        // What fits nowhere is not among those that room is reserved for: it would hold groups for
+        // ever.
+        let waiting = plan.reserved.iter().map(|reserved| reserved.tasks);
+        let waiting = usize::try_from(waiting.fold(0, u64::saturating_add)).unwrap_or(usize::MAX);
+        let newly_busy = waiting.saturating_add(moving).min(self.empty);
+        let mut of_group = plan.remove.iter().filter(|removal| removal.group == *name);
+        // What ECS takes away runs until then: where tasks move off, one less is enough, with the
+        // spare instances among those that drain. Where they only come, what drains is out of their
+        // way, and comes back. What Ebb terminates itself does not run in the end.
+        let running = if !self.scaling.termination_protection {
+            self.busy + self.empty
+        } else if of_group.any(|removal| removal.reason.tasks() > 0) {
+            self.members - 1
+        } else if moving > 0 {
+            self.members
+        } else {
+            self.busy + self.empty
+        };
+        self.is_above(self.busy_before + newly_busy, self.members)
+            || self.is_above(self.busy + newly_busy, running)
+    }
+}
+
+/// How many tasks ECS may place in a group, by the groups that they come from.
+fn arrivals<'i>(
+    inventory: &'i Inventory,
+    going: &BTreeSet<&InstanceId>,
+    name: &GroupName,
+) -> BTreeMap<&'i GroupName, usize> {
+    let providers: BTreeSet<_> = in_service(inventory, name)
+        .filter_map(|member| member.attributes.get(CAPACITY_PROVIDER))
+        .collect();
+    let may_come = |task: &&Task| {
+        let TaskKind::Service(service) = task.kind else { return false };
+        inventory.services.get(service).is_some_and(|Service { capacity_providers, .. }| {
+            capacity_providers.is_empty()
+                || capacity_providers.iter().any(|it| providers.contains(it))
+        })
+    };
+    let mut arrivals = BTreeMap::new();
+    for instance in inventory.instances.iter().filter(|it| going.contains(&it.instance_id)) {
+        let tasks = instance.tasks.iter().flatten().filter(may_come).count();
+        if let Some(group) = instance.group.as_ref().filter(|_| tasks > 0) {
+            *arrivals.entry(group).or_default() += tasks;
+        }
+    }
+    arrivals
 }
 
 /// Whether managed scaling would keep a drained instance of a group that is empty, as those that run

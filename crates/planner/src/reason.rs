@@ -150,7 +150,7 @@ pub enum KeepReason {
     Pinned(String),
     /// Managed scaling would not take it, or would launch others.
     TargetCapacity {
-        /// Its group.
+        /// The group that managed scaling decides about: its own, or one that its tasks may move to.
         group: GroupName,
         /// The share of the group that is to hold tasks, in percent.
         target_capacity: u32,

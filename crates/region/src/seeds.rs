@@ -13,14 +13,19 @@ use crate::world::World;
 
 /// Runs `simulate` for each seed. `SEED=n` in the environment runs that seed alone, `SEEDS=n` the
 /// first n in place of the first `count`; seeds that are `kept`, as they failed once, run as well.
+/// `SEEDS=n..m` runs those from n up to, and without, m alone: a part of a long run.
 ///
 /// # Panics
 /// If a seed fails, with every failing seed and what it says; or if a variable is no number.
 #[expect(clippy::print_stdout, clippy::expect_used, reason = "a test's way to speak")]
 pub fn run(count: u64, kept: &[u64], simulate: fn(u64) -> Result<(), String>) {
-    let seeds: Vec<u64> = match (from_environment("SEED"), from_environment("SEEDS")) {
+    let seeds: Vec<u64> = match (from_environment("SEED"), range_from_environment()) {
         (Some(seed), _) => vec![seed],
-        (None, chosen) => kept.iter().copied().chain(0..chosen.unwrap_or(count)).collect(),
+        (None, Some(range)) => range.collect(),
+        (None, None) => {
+            let first = from_environment("SEEDS").unwrap_or(count);
+            kept.iter().copied().chain(0..first).collect()
+        }
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let failures: Vec<String> = thread::scope(|scope| {
@@ -74,6 +79,14 @@ pub fn check_notices(world: &World, topic: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[expect(clippy::expect_used, reason = "a test's way to speak")]
+fn range_from_environment() -> Option<std::ops::Range<u64>> {
+    let seeds = std::env::var("SEEDS").ok()?;
+    let (first, end) = seeds.split_once("..")?;
+    let number = |text: &str| text.parse().expect("SEEDS is a number or a range of them");
+    Some(number(first)..number(end))
 }
 
 #[expect(clippy::expect_used, reason = "a test's way to speak")]

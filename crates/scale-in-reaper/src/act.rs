@@ -88,8 +88,10 @@ impl Sweep<'_> {
         // Asked before the first drain: a failure here has changed nothing yet.
         let holding = self.holding_groups(groups_to_ask(&plan, &cluster_groups)).await?;
         let steps = steps_after_drain(&plan, &cluster_groups, &holding, &draining, groups.zones());
-        let to_remove: Vec<_> =
+        let mut to_remove: Vec<_> =
             plan.remove.iter().filter_map(|removal| candidates.get(&removal.instance_id)).collect();
+        // Before the first task moves, what managed scaling keeps as spare is out of its way.
+        to_remove.sort_by_key(|instance| !instance.is_empty());
         let mut outcomes = BTreeMap::new();
         let usable = plan.headroom_before.instances;
         let (mut empty, mut others) = (0, 0);

@@ -10,6 +10,7 @@ use ebb_core::reaper::reading::unregistered_members;
 use ebb_core::reaper::replace::decide::{is_under_way, without_raised_groups};
 use ebb_core::reaper::request::Purpose;
 use ebb_core::reaper::settings::ReaperMode;
+use ebb_core::reaper::spares::keep_spares_away;
 use ebb_core::reaper::termination::keep_groups_balanced;
 use ebb_core::reaper::{ClusterReport, OutcomeKind, Potential};
 use ebb_planner::{plan, spare_instances};
@@ -52,6 +53,7 @@ pub(crate) async fn sweep_cluster(
     let halted = sweep.halted(groups, &observation, &decided, now).await;
     let held = sweep.held_back(inventory, halted.as_ref(), now);
     let planned = hold_back(planned, &removable, &held, &sweep.policy, now);
+    keep_spares_away(inventory, &mut decided, &planned);
 
     // Who asks for a plan while sweeps act leaves nothing behind: the next one goes on.
     let stranded = match sweep.settings.mode {

@@ -17,11 +17,12 @@ use crate::auto_scaling::LifecycleState;
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::{ContainerInstanceArn, GroupName};
 use crate::mark::{Cause, Mark};
-use crate::reaper::lacking_room::LackingRoom;
+use crate::reaper::lacking_room::{room_gained_by, set_active};
 use crate::reaper::replace::decide::is_replaced;
 use crate::reaper::settings::{
     ALLOW_STANDALONE_TASKS, HEADROOM_CPU_PERCENT, HEADROOM_MEMORY_PERCENT, MIN_INSTANCES,
 };
+use crate::reaper::waiting_tasks::who_lacks;
 use crate::words;
 
 /// After how long a drain that has not ended is given up, and its instance set to ACTIVE again. A
@@ -137,16 +138,15 @@ pub fn follow_up(
         let marked = MarkedInstance { instance, mark, inventory, policy, now };
         // The headroom is the one that those before it left: the order of `marked_instances`
         // decides who comes back first.
-        let lacking = LackingRoom::gained_by(index, &world, policy, now);
-        let Some(decision) = marked.decide(&headroom, &load.unplaced, lacking.as_ref()) else {
+        let lacking =
+            room_gained_by(index, &world, policy, now).or_else(|| who_lacks(instance, &world));
+        let Some(decision) = marked.decide(&headroom, &load.unplaced, lacking.as_deref()) else {
             continue;
         };
         // What comes back counts at once, so that no more comes back than the load needs.
         if matches!(decision, FollowUp::Reactivate { .. } | FollowUp::ReturnSpare(_)) {
             add_to_headroom(&mut headroom, inventory, instance);
-            if let Some(lacking) = lacking {
-                world = Cow::Owned(lacking.with_it);
-            }
+            set_active(world.to_mut(), index);
         }
         decisions.push((index, decision));
     }
@@ -229,7 +229,7 @@ impl MarkedInstance<'_> {
         &self,
         headroom: &Headroom,
         unplaced: &[PlacementFailure],
-        lacking: Option<&LackingRoom>,
+        lacking: Option<&str>,
     ) -> Option<FollowUp> {
         match self.instance.status {
             ContainerInstanceStatus::Draining => Some(match self.mark.cause {
@@ -281,7 +281,7 @@ impl MarkedInstance<'_> {
         &self,
         headroom: &Headroom,
         unplaced: &[PlacementFailure],
-        lacking: Option<&LackingRoom>,
+        lacking: Option<&str>,
     ) -> FollowUp {
         // 1. What its group takes away already is not the sweep's any more.
         let state = &self.instance.lifecycle_state;
@@ -299,7 +299,7 @@ impl MarkedInstance<'_> {
         }
         // 3. What the load needs comes back, whatever has come of the drain.
         if let Some(why) = missing_headroom(headroom, self.policy)
-            .or_else(|| lacking.map(|lacking| lacking.why.clone()))
+            .or_else(|| lacking.map(str::to_owned))
             .filter(|_| !is_replaced(self.instance))
             .or_else(|| self.needed_by(unplaced))
             .or_else(|| scaled_out(name, group))

@@ -8,51 +8,39 @@ use crate::ecs::ContainerInstanceStatus;
 use crate::reaper::settings::{HEADROOM_LARGEST_TASKS, HEADROOM_TASKS};
 use crate::words;
 
-/// Room for whole tasks that is not left any more, and that an instance would give back.
-pub(crate) struct LackingRoom {
-    /// What is lacking, in words.
-    pub(crate) why: String,
-    /// The cluster with the instance ACTIVE.
-    pub(crate) with_it: Inventory,
-}
-
-impl LackingRoom {
-    /// `None` if there is room enough, or the instance at `index` adds none.
-    pub(crate) fn gained_by(
-        index: usize,
-        inventory: &Inventory,
-        policy: &Policy,
-        now: Timestamp,
-    ) -> Option<Self> {
-        let rooms = task_rooms(inventory, policy, now);
-        let short: Vec<_> =
-            rooms.iter().filter(|room| room.room < i64::from(room.wanted)).collect();
-        if short.is_empty() {
-            return None;
-        }
-        let mut with_it = inventory.clone();
-        set_active(&mut with_it, index);
-        let rooms = task_rooms(&with_it, policy, now);
-        let gains = |short: &&&TaskRoom| {
-            let mut same = rooms
-                .iter()
-                .filter(|it| it.service == short.service && it.largest == short.largest);
-            same.any(|it| it.room > short.room)
-        };
-        let gained = short.iter().find(gains)?;
-        let setting = if gained.largest { HEADROOM_LARGEST_TASKS } else { HEADROOM_TASKS };
-        let why = format!(
-            "there is room for {} of service {}, fewer than the {} that {setting} asks for",
-            words::count(gained.room.max(0), "task"),
-            gained.service,
-            gained.wanted,
-        );
-        Some(Self { why, with_it })
+/// What is lacking of the room for whole tasks that the operator asked for, in words, if the instance
+/// at `index` would give some of it back.
+pub(crate) fn room_gained_by(
+    index: usize,
+    inventory: &Inventory,
+    policy: &Policy,
+    now: Timestamp,
+) -> Option<String> {
+    let rooms = task_rooms(inventory, policy, now);
+    let short: Vec<_> = rooms.iter().filter(|room| room.room < i64::from(room.wanted)).collect();
+    if short.is_empty() {
+        return None;
     }
+    let mut with_it = inventory.clone();
+    set_active(&mut with_it, index);
+    let rooms = task_rooms(&with_it, policy, now);
+    let gains = |short: &&&TaskRoom| {
+        let mut same =
+            rooms.iter().filter(|it| it.service == short.service && it.largest == short.largest);
+        same.any(|it| it.room > short.room)
+    };
+    let gained = short.iter().find(gains)?;
+    let setting = if gained.largest { HEADROOM_LARGEST_TASKS } else { HEADROOM_TASKS };
+    Some(format!(
+        "there is room for {} of service {}, fewer than the {} that {setting} asks for",
+        words::count(gained.room.max(0), "task"),
+        gained.service,
+        gained.wanted,
+    ))
 }
 
 /// Sets an instance to ACTIVE again: its tasks need no other place then.
-fn set_active(inventory: &mut Inventory, index: usize) {
+pub(crate) fn set_active(inventory: &mut Inventory, index: usize) {
     let instance = &mut inventory.instances[index];
     instance.status = ContainerInstanceStatus::Active;
     for task in instance.tasks.iter().flatten() {
@@ -84,7 +72,7 @@ mod tests {
     fn why(inventory: &Inventory, largest: u32) -> Option<String> {
         let task_headroom = TaskHeadroom { largest, ..TaskHeadroom::default() };
         let policy = Policy { task_headroom, ..Policy::default() };
-        LackingRoom::gained_by(0, inventory, &policy, NOW).map(|lacking| lacking.why)
+        room_gained_by(0, inventory, &policy, NOW)
     }
 
     #[test]
@@ -119,8 +107,9 @@ mod tests {
             task_headroom: TaskHeadroom { largest: 1, ..TaskHeadroom::default() },
             ..Policy::default()
         };
-        let lacking = LackingRoom::gained_by(0, &lacks, &policy, NOW).unwrap();
-        assert_eq!(lacking.with_it.services[0].in_flight, 0);
-        assert!(LackingRoom::gained_by(0, &lacking.with_it, &policy, NOW).is_none());
+        assert!(room_gained_by(0, &lacks, &policy, NOW).is_some());
+        set_active(&mut lacks, 0);
+        assert_eq!(lacks.services[0].in_flight, 0);
+        assert!(room_gained_by(0, &lacks, &policy, NOW).is_none());
     }
 }

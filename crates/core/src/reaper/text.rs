@@ -9,7 +9,7 @@ use ebb_planner::{Headroom, Hold, HoldScope, Kept, Motion, Plan, Removal, Reserv
 
 use crate::ids::{ContainerInstanceArn, GroupName, InstanceId};
 use crate::reaper::potential::{Cap, Potential};
-use crate::reaper::report::{ClusterReport, RemovalOutcome, Replacement, usd};
+use crate::reaper::report::{ClusterReport, OutcomeKind, RemovalOutcome, Replacement, usd};
 use crate::reaper::request::Purpose;
 use crate::reaper::settings::ReaperMode;
 use crate::words;
@@ -111,6 +111,8 @@ fn removal_lines(report: &ClusterReport) -> Vec<String> {
 fn outcome_text(RemovalOutcome { outcome, detail, .. }: &RemovalOutcome) -> String {
     let word = outcome.as_str().replace('_', " ");
     match detail {
+        // It says what the word does.
+        Some(detail) if *outcome == OutcomeKind::LeftToEcs => detail.clone(),
         Some(detail) => format!("{word}: {detail}"),
         None => word,
     }
@@ -293,8 +295,8 @@ mod tests {
     use crate::ecs::ContainerInstanceStatus;
     use crate::ids::Cluster;
     use crate::prices::{PriceBasis, PriceSource};
+    use crate::reaper::Answer;
     use crate::reaper::testing::{group_name, headroom, id, resources};
-    use crate::reaper::{Answer, OutcomeKind};
 
     fn removal(number: u64, reason: RemoveReason) -> Removal {
         let displaced = match reason {
@@ -522,6 +524,13 @@ mod tests {
             .collect();
         let lines = text(&report);
         lines.lines().filter(|line| line.contains("REAPER_MODE")).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn what_is_left_to_ecs_is_said_once() {
+        let left = "left for ECS to take, once it is empty";
+        assert_eq!(outcome_text(&outcome(1, OutcomeKind::LeftToEcs, Some(left))), left);
+        assert_eq!(outcome_text(&outcome(1, OutcomeKind::LeftToEcs, None)), "left to ecs");
     }
 
     #[test]

@@ -263,3 +263,75 @@ fn the_empty_instances_that_are_asked_for_are_named() {
     inventory.instances[1].tasks = Some(vec![daemon]);
     assert_eq!(spare_instances(&inventory).len(), 1);
 }
+
+/// Three instances of a group beside a group at its target: four of five hold a task, as 80 % asks for.
+/// All tasks may run in both, by the capacity providers of their groups.
+fn beside_a_group_at_its_target() -> Inventory {
+    let mut inventory = cluster(4, 1, 1, scaling(80));
+    for number in 5..8 {
+        inventory.instances.push(instance(number, 1, 0, room(1_000, 1_000)));
+        run(&mut inventory, number, 0);
+    }
+    let group =
+        Group { desired_capacity: 3, managed_scaling: Some(scaling(100)), ..Group::default() };
+    inventory.groups.insert(group_name(1), group);
+    for (number, instance) in inventory.instances.iter_mut().enumerate() {
+        let provider = if number < 5 { "spot" } else { "on-demand" };
+        instance.attributes.insert(CAPACITY_PROVIDER.to_owned(), provider.to_owned());
+    }
+    let providers = ["on-demand", "spot"].map(str::to_owned);
+    inventory.services[0].capacity_providers = providers.into();
+    inventory
+}
+
+/// How many go of each group.
+fn gone(plan: &Plan) -> [usize; 2] {
+    [0, 1].map(|group| plan.remove.iter().filter(|it| it.group == group_name(group)).count())
+}
+
+#[test]
+fn a_spare_instance_of_another_group_is_out_of_the_way_of_tasks_that_may_come() {
+    let mut inventory = beside_a_group_at_its_target();
+    for number in 0..4 {
+        inventory.instances[number].attributes.insert("ebb.keep".to_owned(), String::new());
+    }
+    // The empty one of five goes with two of three, one for what ECS places there. It comes back.
+    assert_eq!(gone(&planned(&inventory)), [1, 2]);
+    inventory.instances[4].attributes.insert("ebb.keep".to_owned(), String::new());
+    let stays = planned(&inventory);
+    assert_eq!(gone(&stays), [0, 0], "a task could take it, and ECS would launch another one");
+    let reasons: Vec<_> = stays.keep.iter().map(|kept| kept.reason.to_string()).collect();
+    assert!(reasons[7].contains(&format!("group {} for it", group_name(0))), "{reasons:?}");
+
+    inventory.services[0].capacity_providers = ["on-demand".to_owned()].into();
+    assert_eq!(gone(&planned(&inventory)), [0, 2], "none may come");
+}
+
+#[test]
+fn what_goes_of_another_group_takes_no_more_spares_than_there_are_beyond_the_target() {
+    let mut inventory = beside_a_group_at_its_target();
+    for number in 0..8 {
+        inventory.instances[number].attributes.insert("ebb.keep".to_owned(), String::new());
+    }
+    inventory.instances[7].attributes.remove("ebb.keep");
+    assert_eq!(gone(&planned(&inventory)), [0, 0]);
+    // Five of six are above 80 %, five of seven are not.
+    for (spares, goes) in [(1, 0), (2, 1)] {
+        let mut roomier = inventory.clone();
+        for number in 0..spares {
+            let mut spare = roomier.instances[4].clone();
+            spare.instance_id = instance(20 + number, 0, 0, room(1_000, 1_000)).instance_id;
+            spare.arn = instance(20 + number, 0, 0, room(1_000, 1_000)).arn;
+            roomier.instances.push(spare);
+        }
+        assert_eq!(gone(&planned(&roomier)), [0, goes], "{spares} more");
+    }
+}
+
+#[test]
+fn what_ebb_terminates_itself_is_no_spare_that_comes_back() {
+    let mut inventory = beside_a_group_at_its_target();
+    let itself = ManagedScaling { termination_protection: false, ..scaling(80) };
+    inventory.groups.get_mut(&group_name(0)).unwrap().managed_scaling = Some(itself);
+    assert_eq!(gone(&planned(&inventory)), [0, 0]);
+}

@@ -264,25 +264,34 @@ proptest! {
             });
             let (going, staying): (Vec<_>, Vec<_>) =
                 members.partition(|member| removed.contains(&member.instance_id));
-            if going.is_empty() {
-                continue;
-            }
             let (draining, left): (Vec<_>, Vec<_>) =
                 staying.into_iter().partition(|member| member.is_draining());
             let busy = left.iter().filter(|member| !Instance::is_empty(member)).count();
             let empties = left.len() - busy;
             let busy_too = going.iter().chain(&draining).filter(|member| !member.is_empty());
-            let taken_up = empties.min(moved + in_flight as usize);
             let members = draining.len() + left.len() + going.len();
             let target_capacity = scaling.target_capacity as usize;
+            let is_within =
+                |needed, running| 100 * needed <= target_capacity * running;
+            if going.is_empty() {
+                // What waits takes what it takes; what comes from other groups must launch none.
+                let taken_up = empties.min(moved);
+                let needed = busy + busy_too.count() + taken_up;
+                prop_assert!(taken_up == 0 || is_within(needed, members), "{}", name);
+                continue;
+            }
+            let taken_up = empties.min(moved + in_flight as usize);
             // While old and new tasks run side by side.
-            let needed = busy + busy_too.count() + taken_up;
-            prop_assert!(100 * needed <= target_capacity * members, "{}", name);
-            // ECS takes what is empty one by one, and until then it runs.
+            prop_assert!(is_within(busy + busy_too.count() + taken_up, members), "{}", name);
+            // ECS takes what is empty one by one, and until then it runs. Where nothing but tasks of
+            // others comes, it may run for good.
             let moves = going.iter().any(|going| services_of(going).count() > 0);
-            let is_left_to_ecs = scaling.termination_protection && moves;
-            let running = if is_left_to_ecs { members - 1 } else { left.len() };
-            prop_assert!(100 * (busy + taken_up) <= target_capacity * running, "{}", name);
+            let running = match scaling.termination_protection {
+                true if moves => members - 1,
+                true if moved > 0 => members,
+                _ => left.len(),
+            };
+            prop_assert!(is_within(busy + taken_up, running), "{}", name);
         }
     }
 
@@ -505,7 +514,7 @@ fn the_worlds_of_these_tests_are_worth_it() {
         codes.extend(world.plan.remove.iter().map(|removal| removal.reason.code()));
     }
     assert!(
-        removing >= 45 && moving >= 40,
+        removing >= 40 && moving >= 40,
         "{removing} plans remove something, {moving} move tasks"
     );
     assert!(codes.len() >= 20, "{codes:?}");
