@@ -7,7 +7,6 @@ use aws_sdk_sns::config::Config;
 use aws_sdk_sns::config::timeout::TimeoutConfig;
 use ebb_core::ids::TopicArn;
 
-use crate::clients::ATTEMPT_TIMEOUT;
 use crate::error::AwsError;
 
 /// Amazon SNS topics.
@@ -32,10 +31,10 @@ impl Topics {
         subject: &str,
         message: &str,
     ) -> Result<(), AwsError> {
-        self.publish_with(topic, subject, message, ATTEMPT_TIMEOUT).await
+        self.publish_with(topic, subject, message, None).await
     }
 
-    /// Publishes a message, and waits for no attempt longer than `attempt_time`.
+    /// Publishes a message, and waits for no attempt longer than `attempt_time`, if there is one.
     ///
     /// # Errors
     /// If the call fails, as it does with a subject that is not such as `ebb_core::notification`
@@ -45,13 +44,15 @@ impl Topics {
         topic: &TopicArn,
         subject: &str,
         message: &str,
-        attempt_time: Duration,
+        attempt_time: Option<Duration>,
     ) -> Result<(), AwsError> {
         let request =
             self.client.publish().topic_arn(topic.as_str()).subject(subject).message(message);
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt_time).build();
-        let request =
-            request.customize().config_override(Config::builder().timeout_config(timeouts));
+        let mut request = request.customize();
+        if let Some(attempt_time) = attempt_time {
+            let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt_time).build();
+            request = request.config_override(Config::builder().timeout_config(timeouts));
+        }
         request
             .send()
             .await

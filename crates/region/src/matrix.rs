@@ -7,6 +7,7 @@
 //! it ([`crate::world::delivery`]). Which stories there are is left to the tests of the functions;
 //! what harm is, to [`harm`].
 
+mod await_point;
 pub mod harm;
 mod table;
 
@@ -22,9 +23,9 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
+pub use self::await_point::{AwaitPoint, Mishap, Stage};
 use self::harm::Harm;
 use self::table::Table;
-use crate::fault::Fault;
 use crate::in_process::InProcess;
 use crate::lambda::Invoked;
 use crate::region::Region;
@@ -40,79 +41,6 @@ const CALL_TIME: SignedDuration = SignedDuration::from_millis(100);
 /// A test plays one of so many cases, unless `WHOLE` is set: in turn, so that each await point meets
 /// some mishaps, and each mishap some await points.
 const SAMPLE: usize = 7;
-
-/// What befalls a function at an await point.
-#[derive(Clone, Copy)]
-pub enum Mishap {
-    /// Its process dies. Calls that are on their way never arrive.
-    Killed,
-    /// The call that is on its way, and so many in all of its operation, meet a fault.
-    Fault(Fault, u32),
-    /// What it deals with is delivered once more.
-    Doubled,
-    /// What its first invocation dealt with is delivered once more.
-    OutOfOrder,
-    /// From then on reads lag behind by so much at most.
-    Lag(Duration),
-}
-
-impl Mishap {
-    /// What may befall any function anywhere, and must harm nobody.
-    pub const ANYWHERE: [Self; 9] = [
-        Self::Killed,
-        Self::Fault(Fault::Throttle, 8),
-        Self::Fault(Fault::ServerError, 1),
-        Self::Fault(Fault::Timeout, 1),
-        // As of an execution that was frozen for minutes: every connection in its pool is stale.
-        Self::Fault(Fault::ConnectionReset, 3),
-        Self::Fault(Fault::AnswerLost, 1),
-        Self::Doubled,
-        Self::OutOfOrder,
-        Self::Lag(Duration::from_secs(5)),
-    ];
-
-    /// Whether it is something else at this await point than at the one before.
-    fn may_befall(self, stage: Stage) -> bool {
-        match self {
-            Self::Killed => true,
-            Self::Fault(..) => stage == Stage::Sent,
-            Self::Doubled | Self::OutOfOrder | Self::Lag(_) => stage != Stage::Answered,
-        }
-    }
-}
-
-impl fmt::Display for Mishap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Killed => f.write_str("killed"),
-            Self::Fault(fault, calls) => write!(f, "{fault:?} x{calls}"),
-            Self::Doubled => f.write_str("doubled"),
-            Self::OutOfOrder => f.write_str("out of order"),
-            Self::Lag(most) => write!(f, "lag of {} s", most.as_secs()),
-        }
-    }
-}
-
-/// What a function waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// A call is on its way.
-    Sent,
-    /// A call has taken effect, and its answer is on its way.
-    Answered,
-    /// It pauses after a call.
-    Pause,
-}
-
-/// Where a function waits in a story.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AwaitPoint {
-    moment: Timestamp,
-    /// The call, or the one before a pause.
-    pub operation: String,
-    /// What is waited for.
-    pub stage: Stage,
-}
 
 /// A story that is played again and again.
 pub struct Story {
@@ -322,5 +250,6 @@ fn play_all(story: &Story, whole: bool) -> Table<'_> {
             .flat_map(|share| share.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     });
-    Table::new(story, results)
+    let Story { function, name, mishaps, documented, .. } = story;
+    Table { function, name, mishaps, documented: *documented, results }
 }

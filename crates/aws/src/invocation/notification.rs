@@ -13,7 +13,6 @@ use jiff::Timestamp;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use crate::clients::ATTEMPT_TIMEOUT;
 use crate::ecs::Ecs;
 use crate::error::AwsError;
 use crate::invocation::problem::Problem;
@@ -33,8 +32,8 @@ const HOLDERS_MAX: usize = 100;
 /// Best effort: what the notice is about is done already, and running the event again for want of a
 /// notice would help nobody. A notice that could not be published is a warning in the log.
 pub async fn notify(topics: &Topics, topic: &TopicArn, message: &Message, time_max: Duration) {
-    let attempt_time = ATTEMPT_TIMEOUT.min(time_max / 2);
-    let published = topics.publish_with(topic, &message.subject, &message.body, attempt_time);
+    let half = Some(time_max / 2);
+    let published = topics.publish_with(topic, &message.subject, &message.body, half);
     match timeout(time_max, published).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!("No notice to people: {}", Problem::from(error).text),

@@ -4,26 +4,25 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::await_point::{AwaitPoint, Mishap};
 use super::harm::Harm;
-use super::{AwaitPoint, Mishap, Stage, Story};
 
 /// What came of a story's mishaps.
 pub(super) struct Table<'a> {
-    story: &'a Story,
-    results: Vec<Result>,
+    pub(super) function: &'a str,
+    pub(super) name: &'a str,
+    pub(super) mishaps: &'a [Mishap],
+    pub(super) documented: fn(&AwaitPoint, Mishap, &Harm) -> bool,
+    pub(super) results: Vec<Result>,
 }
 
 /// What came of a mishap at an await point.
 pub(super) type Result = ((AwaitPoint, Mishap), Option<Harm>);
 
-impl<'a> Table<'a> {
-    pub(super) fn new(story: &'a Story, results: Vec<Result>) -> Self {
-        Self { story, results }
-    }
-
+impl Table<'_> {
     /// The harms that nobody has to bear, a line each.
     pub(super) fn undocumented(&self) -> Vec<String> {
-        let Story { function, name, .. } = self.story;
+        let Self { function, name, .. } = self;
         let harms = self.results.iter().filter_map(|((point, mishap), harm)| {
             let harm = harm.as_ref().filter(|harm| !self.is_documented(point, *mishap, harm))?;
             let (kind, details, moment) = (harm.kind, &harm.details, point.moment);
@@ -33,7 +32,7 @@ impl<'a> Table<'a> {
     }
 
     fn is_documented(&self, point: &AwaitPoint, mishap: Mishap, harm: &Harm) -> bool {
-        (self.story.documented)(point, mishap, harm)
+        (self.documented)(point, mishap, harm)
     }
 
     /// What came of a mishap at all await points of a kind: `fine`, or the worst with how often.
@@ -58,20 +57,9 @@ impl<'a> Table<'a> {
     }
 }
 
-impl fmt::Display for AwaitPoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match self.stage {
-            Stage::Sent => "sent",
-            Stage::Answered => "answer",
-            Stage::Pause => "pause after",
-        };
-        write!(f, "{} {stage}", self.operation)
-    }
-}
-
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Story { function, name, mishaps, .. } = self.story;
+        let Self { function, name, mishaps, .. } = self;
         let fine = self.results.iter().filter(|(_, harm)| harm.is_none()).count();
         let cases = self.results.len();
         writeln!(f, "\n{function}: {name}: {fine} of {cases} fine (*: documented)")?;
@@ -80,12 +68,12 @@ impl fmt::Display for Table<'_> {
         rows.sort();
         rows.dedup();
         write!(f, "{:50}", "await point")?;
-        for mishap in mishaps {
+        for mishap in *mishaps {
             write!(f, "  {:>18}", mishap.to_string())?;
         }
         for row in rows {
             write!(f, "\n{row:50}")?;
-            for mishap in mishaps {
+            for mishap in *mishaps {
                 write!(f, "  {:>18}", self.cell(&row, *mishap))?;
             }
         }
