@@ -17,8 +17,10 @@ STORY ?=
 # What `make plan` looks at, and more options for it: see `ebb plan --help`.
 CLUSTER ?=
 OPTIONS ?=
-# How many seeds `make simulate` and `make days` run.
+# How many seeds `make simulate` and `make days` run, and whether the former prints what came of each
+# mishap: REPORT=1.
 SEEDS ?= 1000
+REPORT ?=
 NOW := $(shell date +%s)
 # What its properties draw from, and how many cases of each; another each time, unless you say.
 PROPERTY_SEED ?= $(NOW)
@@ -116,9 +118,11 @@ test: local $(TOOLS_TEST) ## Run all tests: no AWS account, no Docker
 	$(PYTHON) scripts/local.py demo
 	$(MAKE) --no-print-directory demo STORY=rules
 
-simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED and leave pages of it; then properties
+simulate: ## Run SEEDS seeds of the simulation, or the one SEED and leave pages of it; the fault matrix (REPORT=1 prints it); properties
 	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED) PAGES=$(abspath $(TARGET))) cargo test --quiet --locked --profile simulation --package spot-drainer \
 		--package lifecycle-drainer --package scale-in-reaper --test it what_must_hold_holds_for_every_seed -- --nocapture
+	$(if $(SEED),,WHOLE=1 REPORT=$(REPORT) cargo test --quiet --locked --profile simulation --package spot-drainer \
+		--package lifecycle-drainer --package scale-in-reaper --test it matrix:: -- --nocapture)
 	$(if $(SEED),,@echo "Properties, with PROPERTY_SEED=$(PROPERTY_SEED) and CASES=$(CASES)")
 	$(if $(SEED),,PROPTEST_RNG_SEED=$(PROPERTY_SEED) PROPTEST_CASES=$(CASES) \
 		cargo test --quiet --locked --package ebb-planner --package ebb-core)

@@ -1,6 +1,10 @@
 //! Amazon SNS: notices to people.
 
+use std::time::Duration;
+
 use aws_sdk_sns::Client;
+use aws_sdk_sns::config::Config;
+use aws_sdk_sns::config::timeout::TimeoutConfig;
 use ebb_core::ids::TopicArn;
 
 use crate::error::AwsError;
@@ -20,16 +24,35 @@ impl Topics {
     /// Publishes a message.
     ///
     /// # Errors
-    /// If the call fails, as it does with a subject that is not such as `ebb_core::notification`
-    /// makes.
+    /// As of [`Topics::publish_with`].
     pub async fn publish(
         &self,
         topic: &TopicArn,
         subject: &str,
         message: &str,
     ) -> Result<(), AwsError> {
+        self.publish_with(topic, subject, message, None).await
+    }
+
+    /// Publishes a message, and waits for no attempt longer than `attempt_time`, if there is one.
+    ///
+    /// # Errors
+    /// If the call fails, as it does with a subject that is not such as `ebb_core::notification`
+    /// makes.
+    pub(crate) async fn publish_with(
+        &self,
+        topic: &TopicArn,
+        subject: &str,
+        message: &str,
+        attempt_time: Option<Duration>,
+    ) -> Result<(), AwsError> {
         let request =
             self.client.publish().topic_arn(topic.as_str()).subject(subject).message(message);
+        let mut request = request.customize();
+        if let Some(attempt_time) = attempt_time {
+            let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt_time).build();
+            request = request.config_override(Config::builder().timeout_config(timeouts));
+        }
         request
             .send()
             .await

@@ -10,6 +10,7 @@ mod http_client;
 pub mod in_process;
 pub mod invoke_api;
 pub mod lambda;
+pub mod matrix;
 mod region;
 mod request_log;
 pub mod seeds;

@@ -157,6 +157,8 @@ impl SpotDrainer {
         for (cluster, arns) in &to_count.by_cluster {
             claims.extend(ecs.read_attribute(cluster, arns, CLAIM_ATTRIBUTE).await?);
         }
+        // Those that an earlier round has raised the group for, and could not mark as counted.
+        let mut raised = Vec::new();
         let interrupted: Vec<_> = to_count
             .by_instance
             .iter()
@@ -165,6 +167,10 @@ impl SpotDrainer {
                 // may have found another of them first.
                 let arn =
                     arns.iter().find(|arn| claims.contains_key(*arn)).or_else(|| arns.first())?;
+                if work.raised.contains(arn) {
+                    raised.push(arn.clone());
+                    return None;
+                }
                 let claim = claims.get(arn).and_then(|value| Claim::parse(value));
                 Some(Interrupted { arn: arn.clone(), claim, own: work.claimed.contains(arn) })
             })
@@ -186,6 +192,7 @@ impl SpotDrainer {
                 "Raised {group} to {desired_capacity}: {}", raise.reason
             );
         }
+        work.raised.extend(raise.counted.iter().cloned());
         if raise.without_room > 0 {
             let reason = work.note_no_room(group, described, raise.without_room);
             // The capacity does not say for whom there was room: for the first, as with launches.
@@ -199,7 +206,8 @@ impl SpotDrainer {
         }
         // Marked as counted only after the raise: whoever dies between the two leaves a claim, and
         // not a count that never happened.
-        let counted: Vec<_> = raise.counted.into_iter().map(|arn| (arn, Claim::Counted)).collect();
+        let counted = raise.counted.into_iter().chain(raised);
+        let counted: Vec<_> = counted.map(|arn| (arn, Claim::Counted)).collect();
         self.write_claims(to_count, &counted).await?;
         Ok(raise.busy.into_iter().collect())
     }

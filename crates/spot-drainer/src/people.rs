@@ -27,7 +27,7 @@ const ANSWER_TIME: SignedDuration = SignedDuration::from_millis(300);
 
 /// How long each of the calls for people may take, where there is that much time: the look at the
 /// tasks, a notice, and the note that it is sent.
-const CALL_TIME_MAX: Duration = Duration::from_millis(1_500);
+const CALL_TIME_MAX: Duration = Duration::from_millis(2_500);
 
 impl SpotDrainer {
     pub(crate) async fn tell_people(

@@ -19,6 +19,8 @@ pub(crate) struct Work {
     counts_fallback: bool,
     /// The container instances that this invocation has claimed for the fallback group.
     pub(crate) claimed: HashSet<ContainerInstanceArn>,
+    /// Those of them that it has raised the group for.
+    pub(crate) raised: HashSet<ContainerInstanceArn>,
     /// How many interrupted instances the fallback group does not replace by now, by the reason.
     pub(crate) shortages: BTreeMap<String, usize>,
 }
@@ -48,7 +50,13 @@ impl Work {
             }
         }
         let counts_fallback = settings.has_fallback() && !settings.dry_run;
-        Self { items, counts_fallback, claimed: HashSet::new(), shortages: BTreeMap::new() }
+        Self {
+            items,
+            counts_fallback,
+            claimed: HashSet::new(),
+            raised: HashSet::new(),
+            shortages: BTreeMap::new(),
+        }
     }
 
     /// The notices about Capacity Reservations whose instances are not known yet.

@@ -26,12 +26,15 @@ const SETTLE_TIME: Duration = Duration::from_millis(500);
 /// What has happened to more at once is told without notes.
 const HOLDERS_MAX: usize = 100;
 
-/// Publishes a notice, and waits for that no longer than `time_max`.
+/// Publishes a notice, and waits for that no longer than `time_max`, nor for the first attempt longer
+/// than half of it: the connection may be one that broke while the function was frozen.
 ///
 /// Best effort: what the notice is about is done already, and running the event again for want of a
 /// notice would help nobody. A notice that could not be published is a warning in the log.
 pub async fn notify(topics: &Topics, topic: &TopicArn, message: &Message, time_max: Duration) {
-    match timeout(time_max, topics.publish(topic, &message.subject, &message.body)).await {
+    let half = Some(time_max / 2);
+    let published = topics.publish_with(topic, &message.subject, &message.body, half);
+    match timeout(time_max, published).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!("No notice to people: {}", Problem::from(error).text),
         Err(_) => warn!("No notice to people: topic {topic} did not answer in time"),

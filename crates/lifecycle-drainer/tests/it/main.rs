@@ -15,6 +15,7 @@ mod hops;
 mod lagging_reads;
 mod log_lines;
 mod many_clusters;
+mod matrix;
 mod messages;
 mod registrations;
 mod search;

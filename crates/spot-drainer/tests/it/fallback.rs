@@ -338,3 +338,21 @@ async fn a_group_that_somebody_else_raises_meanwhile_is_not_lowered() {
     answer.unwrap();
     assert_eq!(desired_capacity(&sim), 9);
 }
+
+/// It is retried as often as the SDK does, and once more.
+#[tokio::test(start_paused = true)]
+async fn a_raise_that_cannot_be_marked_as_counted_at_once_counts_once() {
+    let sim = sim(LaunchSource::Configuration).await;
+    let raised = async {
+        while desired_capacity(&sim) == 6 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        sim.region.world().faults.plan("PutAttributes", Fault::Throttle, 6);
+    };
+    let payload = notice(&instance_id(7));
+    let (answer, ()) = tokio::join!(sim.invoke(&payload), raised);
+    answer.unwrap();
+    assert_eq!(desired_capacity(&sim), 7);
+    sim.invoke(&payload).await.unwrap();
+    assert_eq!(desired_capacity(&sim), 7, "it is marked as counted");
+}

@@ -375,7 +375,7 @@ async fn people_are_told_what_is_drained_and_a_topic_that_fails_harms_nothing() 
         SpotSettings { notification_topic: Some(TopicArn::new(topic)), ..shop_settings() };
     let sim = Sim::start(scenario::shop(start_time(), 1), settings).await;
     sim.outcome(&notice(&instance_id(7))).await;
-    sim.region.world().faults.plan("Publish", Fault::Timeout, 1);
+    sim.region.world().faults.plan("Publish", Fault::Timeout, 2);
     assert_eq!(sim.outcome(&notice(&instance_id(8))).await.outcome, OutcomeKind::Draining);
     sim.outcome(&notice(&instance_id(8))).await;
 
@@ -385,6 +385,18 @@ async fn people_are_told_what_is_drained_and_a_topic_that_fails_harms_nothing() 
     assert_eq!(published[0].subject.as_deref(), Some("Ebb drains 1 container instance"));
     let line = format!("{} in cluster shop: Spot interruption notice (terminate)", instance_id(7));
     assert!(published[0].message.contains(&line), "{:?}", published[0]);
+}
+
+/// As after minutes in which the function was frozen.
+#[tokio::test(start_paused = true)]
+async fn one_connection_that_is_silent_costs_no_notice() {
+    let notification_topic = Some(TopicArn::new("arn:aws:sns:eu-west-1:111122223333:drains"));
+    let settings = SpotSettings { notification_topic, ..shop_settings() };
+    let sim = Sim::start(scenario::shop(start_time(), 1), settings).await;
+    sim.region.world().faults.plan("Publish", Fault::Timeout, 1);
+    sim.outcome(&notice(&instance_id(7))).await;
+
+    assert_eq!(sim.region.world().published.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

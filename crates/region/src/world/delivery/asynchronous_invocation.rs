@@ -65,7 +65,8 @@ impl World {
     fn end_failed(&mut self, invocation: &Invocation, retries: usize, since: Timestamp) {
         let function = self.delivery.functions.get(&invocation.function);
         let event_age_max = function.map(|function| function.event_age_max).unwrap_or_default();
-        let pause = ASYNC_RETRIES.get(retries).copied();
+        let retries_max = function.map(|function| function.retries).unwrap_or_default();
+        let pause = ASYNC_RETRIES.get(retries).copied().filter(|_| retries < retries_max);
         match pause.filter(|&pause| self.now + pause <= since + event_age_max) {
             Some(pause) => {
                 // The event keeps its age but not its throttles: the pauses after throttles begin
@@ -108,10 +109,11 @@ mod tests {
     use crate::world::delivery::Function;
 
     /// The seconds at which an event is tried whose every attempt fails at once, by a function that
-    /// keeps events for so long.
-    fn attempts(event_age_max: Duration) -> Vec<i64> {
+    /// keeps events for so long and is tried again so often.
+    fn attempts(event_age_max: Duration, retries: usize) -> Vec<i64> {
         let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
-        let function = Function { event_age_max, ..Function::new(Duration::from_secs(10)) };
+        let function =
+            Function { event_age_max, retries, ..Function::new(Duration::from_secs(10)) };
         world.delivery.functions.insert("drainer".to_owned(), function);
         world.invoke("drainer", json!({}));
         let mut attempts = Vec::new();
@@ -128,7 +130,13 @@ mod tests {
 
     #[test]
     fn a_failed_event_is_tried_twice_more_unless_it_is_too_old_by_then() {
-        assert_eq!(attempts(Duration::from_secs(6 * 3600)), [0, 60, 180]);
-        assert_eq!(attempts(Duration::from_secs(120)), [0, 60]);
+        assert_eq!(attempts(Duration::from_secs(6 * 3600), 2), [0, 60, 180]);
+        assert_eq!(attempts(Duration::from_secs(120), 2), [0, 60]);
+    }
+
+    #[test]
+    fn a_failed_event_is_tried_as_often_as_its_function_has_it() {
+        assert_eq!(attempts(Duration::from_secs(6 * 3600), 1), [0, 60]);
+        assert_eq!(attempts(Duration::from_secs(6 * 3600), 0), [0]);
     }
 }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+/// How often Lambda tries an event again by default that the function has failed on.
+const RETRIES: usize = 2;
+
 /// For how long Lambda keeps an event by default.
 const EVENT_AGE_MAX: Duration = Duration::from_secs(6 * 3600);
 
@@ -17,6 +20,8 @@ pub struct Function {
     pub(super) running: usize,
     /// For how long Lambda keeps an event that it cannot hand over: `MaximumEventAgeInSeconds`.
     pub event_age_max: Duration,
+    /// How often Lambda tries an event again that it has failed on: `MaximumRetryAttempts`, 2 at most.
+    pub retries: usize,
     /// How many invocations were throttled.
     pub throttles: u32,
     /// The events that failed for good.
@@ -36,6 +41,7 @@ impl Function {
             concurrency: 1000,
             running: 0,
             event_age_max: EVENT_AGE_MAX,
+            retries: RETRIES,
             throttles: 0,
             dead_letters: Vec::new(),
             recursive_loop_allowed: false,

@@ -1,0 +1,140 @@
+//! The crash and fault matrix: whatever befalls the function at whatever call or pause, every
+//! interrupted instance is drained and replaced once, and people are told.
+
+use std::time::Duration;
+
+use ebb_aws::{Clients, clients::config_loader};
+use ebb_core::ids::{GroupName, TopicArn};
+use ebb_core::notification::NotificationFormat;
+use ebb_core::spot::settings::SpotSettings;
+use ebb_region::fault::Fault;
+use ebb_region::matrix::harm::{Harm, HarmKind};
+use ebb_region::matrix::{AwaitPoint, Mishap, Stage, Story, Trial, run};
+use ebb_region::world::World;
+use ebb_region::world::autoscaling::LaunchSource;
+use ebb_region::world::delivery::{Function, Queue};
+use ebb_region::world::lag::Lag;
+use ebb_region::world::spot::Action;
+use ebb_region::{Region, scenario};
+use spot_drainer::SpotDrainer;
+
+use crate::support::{TIMEOUT, home, instance_id, shop_settings, start_time};
+
+const PEOPLE: &str = "arn:aws:sns:eu-west-1:111122223333:people";
+
+/// Long enough for an instance that was stopped to come back.
+const LIMIT: Duration = Duration::from_secs(1_200);
+
+fn settings() -> SpotSettings {
+    SpotSettings {
+        notification_topic: Some(TopicArn::new(PEOPLE)),
+        notification_format: NotificationFormat::Json,
+        ..SpotSettings::default()
+    }
+}
+
+fn with_fallback() -> SpotSettings {
+    SpotSettings { fallback_group: Some(GroupName::new(scenario::ON_DEMAND_GROUP)), ..settings() }
+}
+
+/// Two Spot Instances are interrupted at once.
+fn interrupted(source: LaunchSource, action: Action) -> World {
+    let mut world = scenario::shop(start_time(), 1);
+    world.groups.get_mut(scenario::ON_DEMAND_GROUP).unwrap().source = source;
+    let queue = Queue::for_function(scenario::SPOT_DRAINER);
+    scenario::route_notices(&mut world, queue, Function::new(TIMEOUT));
+    world.create_topic(PEOPLE);
+    for number in 8..=9 {
+        world.interrupt(&instance_id(number), action);
+    }
+    world
+}
+
+fn terminated() -> World {
+    interrupted(LaunchSource::Template, Action::Terminate)
+}
+
+fn story(
+    name: &'static str,
+    world: impl Fn() -> World + Sync + 'static,
+    settings: SpotSettings,
+) -> Story {
+    Story {
+        function: scenario::SPOT_DRAINER,
+        name,
+        play: Box::new(move |trial| play(&trial, world(), settings.clone())),
+        disturbed_for: LIMIT,
+        mishaps: Mishap::ANYWHERE.to_vec(),
+        people: PEOPLE,
+        documented,
+    }
+}
+
+#[tokio::main(flavor = "current_thread", start_paused = true)]
+async fn play(trial: &Trial, world: World, settings: SpotSettings) -> (World, World) {
+    fastrand::seed(7);
+    let region = Region::start(world.clone(), 1.0);
+    let config = region.connect(config_loader()).await;
+    let make = move || SpotDrainer::new(Clients::new(&config), settings.clone());
+    let handle = |drainer: std::sync::Arc<SpotDrainer>, payload, now, deadline| async move {
+        drainer.handle(&payload, &home(), now, deadline).await
+    };
+    let lambda = trial.function(&region, scenario::SPOT_DRAINER, make, handle);
+    trial.run(&region, &lambda, LIMIT).await;
+    let after = region.world().clone();
+    (world, after)
+}
+
+/// What is documented: see `docs/behaviour.md`, decision 007, and `docs/answers.md` for the notices.
+fn documented(point: &AwaitPoint, mishap: Mishap, harm: &Harm) -> bool {
+    let operation = point.operation.as_str();
+    match (mishap, harm.kind) {
+        // What is left to be told is known to the invocation alone.
+        (Mishap::Killed, HarmKind::Untold) => true,
+        (Mishap::Fault(Fault::Throttle, _), HarmKind::Untold) => operation == "Publish",
+        // A publication has no token by which SNS would know a second one.
+        (Mishap::Fault(Fault::AnswerLost, _), HarmKind::ToldTwice) => operation == "Publish",
+        // Two deliveries within the same moment both find it ACTIVE.
+        (Mishap::Doubled | Mishap::OutOfOrder, HarmKind::ToldTwice) => true,
+        // Between the drain and its mark: it stays DRAINING when it is back.
+        (Mishap::Killed, HarmKind::Lost) => {
+            (operation, point.stage) == ("UpdateContainerInstancesState", Stage::Answered)
+                || operation == "PutAttributes"
+        }
+        (Mishap::Fault(Fault::Throttle, _), HarmKind::Lost) => {
+            // The latter ends as a dead letter: the capacity is set once in each round.
+            ["PutAttributes", "SetDesiredCapacity"].contains(&operation)
+        }
+        // A notice to stop comes again once the instance is back: the next sweep takes it back.
+        (Mishap::OutOfOrder, HarmKind::Lost) => true,
+        // By claims, a death between the raise and the mark counts twice.
+        (Mishap::Killed, HarmKind::Doubled) => {
+            (operation, point.stage) == ("SetDesiredCapacity", Stage::Answered)
+                || operation == "PutAttributes"
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn whatever_befalls_it_an_interrupted_instance_is_drained_and_replaced_once() {
+    let lagging = || {
+        let mut world = terminated();
+        world.lag = Lag::up_to(Duration::from_secs(5), 3);
+        world
+    };
+    let stopped = || {
+        let mut world = interrupted(LaunchSource::Template, Action::Stop);
+        world.return_instance(&instance_id(9), Duration::from_secs(400));
+        world
+    };
+    let claimed = || interrupted(LaunchSource::Configuration, Action::Terminate);
+    let one_cluster = SpotSettings { clusters: shop_settings().clusters, ..settings() };
+    run(&[
+        story("two interruptions in one cluster", terminated, one_cluster),
+        story("one stops and comes back", stopped, settings()),
+        story("replaced by launches", terminated, with_fallback()),
+        story("replaced by claims", claimed, with_fallback()),
+        story("reads lag", lagging, with_fallback()),
+    ]);
+}
