@@ -10,6 +10,7 @@ mod autoscaling_calls;
 mod aws_json;
 mod broken_answer;
 mod ec2_calls;
+mod ec2_member_calls;
 mod ecs_calls;
 mod lambda_calls;
 mod pricing_calls;

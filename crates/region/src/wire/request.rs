@@ -7,8 +7,8 @@ use http::{HeaderMap, StatusCode};
 use super::answer::{Answer, Refusal};
 use super::broken_answer::broken;
 use super::{
-    autoscaling_calls, aws_json, ec2_calls, ecs_calls, lambda_calls, pricing_calls, query_protocol,
-    sns_calls, sts_calls,
+    autoscaling_calls, aws_json, ec2_calls, ec2_member_calls, ecs_calls, lambda_calls,
+    pricing_calls, query_protocol, sns_calls, sts_calls,
 };
 use crate::fault::Fault;
 use crate::lambda::hop_in_trace;
@@ -144,7 +144,11 @@ impl Request {
                     "DescribeInstanceTypes" => ec2_calls::describe_instance_types(&form),
                     "DescribeInstanceStatus" => ec2_calls::describe_instance_status(world, &form),
                     "DescribeLaunchTemplates" => ec2_calls::describe_launch_templates(world, &form),
-                    "DescribeInstances" => ec2_calls::describe_instances(world, &form),
+                    "DescribeInstances" => ec2_member_calls::members(world, &form)
+                        .unwrap_or_else(|| ec2_calls::describe_instances(world, &form)),
+                    "DescribeInstanceAttribute" => {
+                        ec2_member_calls::describe_instance_attribute(world, &form)
+                    }
                     "DescribeSpotPriceHistory" => ec2_calls::describe_spot_prices(world, &form),
                     "DescribeSubnets" => ec2_calls::describe_subnets(world, &form),
                     "Publish" => sns_calls::publish(world, &form, self.hop),
