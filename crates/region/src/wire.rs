@@ -17,6 +17,7 @@ mod pricing_calls;
 mod query_protocol;
 mod request;
 mod sns_calls;
+mod sqs_calls;
 mod sts_calls;
 
 pub use self::answer::Answer;

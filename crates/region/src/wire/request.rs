@@ -8,7 +8,7 @@ use super::answer::{Answer, Refusal};
 use super::broken_answer::broken;
 use super::{
     autoscaling_calls, aws_json, ec2_calls, ec2_member_calls, ecs_calls, lambda_calls,
-    pricing_calls, query_protocol, sns_calls, sts_calls,
+    pricing_calls, query_protocol, sns_calls, sqs_calls, sts_calls,
 };
 use crate::fault::Fault;
 use crate::lambda::hop_in_trace;
@@ -43,7 +43,8 @@ impl Request {
         let target = text_header(headers, "x-amz-target");
         if let Some(target) = target {
             let (service, operation) = target.split_once('.')?;
-            let known = ["AmazonEC2ContainerServiceV20141113", pricing_calls::SERVICE];
+            let known =
+                ["AmazonEC2ContainerServiceV20141113", pricing_calls::SERVICE, sqs_calls::SERVICE];
             let operation = known.contains(&service).then(|| operation.to_owned())?;
             return Some(Self { protocol: Protocol::Json, operation, body, hop });
         }
@@ -135,6 +136,7 @@ impl Request {
         match self.protocol {
             Protocol::Json => match self.operation.as_str() {
                 "GetProducts" => pricing_calls::get_products(&self.body),
+                "SendMessage" => sqs_calls::send_message(world, &self.body),
                 operation => ecs_calls::run(world, operation, &self.body, fault),
             },
             Protocol::Rest => lambda_calls::get_function_configuration(world, self.text_body()),
