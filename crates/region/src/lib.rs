@@ -13,6 +13,7 @@ pub mod lambda;
 mod region;
 pub mod seeds;
 pub mod server;
+pub mod trial;
 pub mod wire;
 pub mod world;
 mod world_view;
