@@ -2,14 +2,18 @@
 //! else's, and what came of it.
 //!
 //! - which there are is in `situations.rs`;
-//! - how a drainer is deployed is in `deployment.rs`.
+//! - how a drainer is deployed is in `deployment.rs`;
+//! - what a trial came to is in `outcome.rs`.
 //!
 //! Who runs the drainer's function is left to [`crate::lambda::Lambda`].
 
 mod deployment;
+mod outcome;
+mod play;
 mod signal;
 mod situations;
 
 pub use self::deployment::{Deployment, FUNCTION, Source};
+pub use self::outcome::{HEAD, Outcome};
 pub use self::signal::Signal;
 pub use self::situations::{CLUSTER, TRIALS, Trial};
