@@ -18,3 +18,4 @@ mod simulation;
 mod start;
 mod stories;
 mod support;
+mod trials;
