@@ -8,7 +8,7 @@ use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::lifecycle::settings::LifecycleSettings;
 use ebb_region::Region;
 use ebb_region::in_process::InProcess;
-use ebb_region::trial::{Deployment, FUNCTION, Outcome, Signal, Source, TRIALS, Trial};
+use ebb_region::trial::{Deployment, FUNCTION, HEAD, Outcome, Signal, Source, TRIALS, Trial};
 use jiff::SignedDuration;
 use lifecycle_drainer::LifecycleDrainer;
 use serde_json::Value;
@@ -42,6 +42,7 @@ async fn play(trial: &Trial) -> Outcome {
 
 #[tokio::test(start_paused = true)]
 async fn no_task_is_cut_off_and_no_hook_left_in_any_trial() {
+    println!("{:20} {HEAD}", "trial");
     for trial in TRIALS.iter().filter(|trial| trial.signal == Signal::Termination) {
         let outcome = play(trial).await;
         println!("{:20} {outcome}", trial.name);
