@@ -21,6 +21,10 @@ NOW := $(shell date +%s)
 # What its properties draw from, and how many cases of each; another each time, unless you say.
 PROPERTY_SEED ?= $(NOW)
 CASES ?= 2000
+# The drainer that `make versus` plays the trials with instead of ours: a command that serves one
+# function, and how it is deployed (see docs/side-by-side.md).
+PEER ?=
+DEPLOYMENT ?=
 # Where terraform finds the AWS provider if the registry is out of reach: a folder such as
 # `terraform providers mirror` makes. Unset, terraform looks where it always does.
 TF_PLUGIN_DIR ?=
@@ -41,8 +45,8 @@ FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 .DEFAULT_GOAL := help
 
-.PHONY: help prerequisites programs local demo plan invoke pictures serve events test simulate check rehearse \
-	audit deny msrv bench build clean
+.PHONY: help prerequisites programs local demo plan invoke pictures serve events test simulate versus check \
+	rehearse audit deny msrv bench build clean
 # Cargo runs in parallel by itself; two installations into .tools at once would break it.
 .NOTPARALLEL:
 
@@ -104,6 +108,7 @@ test: local $(TOOLS_TEST) ## Run all tests: no AWS account, no Docker
 	EBB_REGION=$(TARGET)/debug/ebb-region $(TOOLS)/bin/python crates/region/tests/boto3/test_region.py
 	$(PYTHON) scripts/local.py events
 	$(PYTHON) scripts/local.py demo
+	$(PYTHON) scripts/versus.py --trial never-joined --speed 50 $(TARGET)/debug/lifecycle-drainer
 
 simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED and leave pages of it; then properties
 	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED) PAGES=$(abspath $(TARGET))) cargo test --quiet --locked --package spot-drainer --package lifecycle-drainer \
@@ -111,6 +116,11 @@ simulate: ## Run the first SEEDS seeds of the simulation, or the one SEED and le
 	$(if $(SEED),,@echo "Properties, with PROPERTY_SEED=$(PROPERTY_SEED) and CASES=$(CASES)")
 	$(if $(SEED),,PROPTEST_RNG_SEED=$(PROPERTY_SEED) PROPTEST_CASES=$(CASES) \
 		cargo test --quiet --locked --package ebb-planner --package ebb-core)
+
+versus: prerequisites ## Put Ebb, or another drainer as PEER, through the trials of docs/side-by-side.md
+	$(if $(PEER),cargo build --quiet --locked --package ebb-region --example trial)
+	$(if $(PEER),$(PYTHON) scripts/versus.py $(DEPLOYMENT) '$(PEER)',cargo test --quiet --locked \
+		--package lifecycle-drainer --package spot-drainer --test it trials:: -- --nocapture)
 
 check: $(TOOLS_TEST) ## Check format, lints, documentation, dependencies and the Terraform module
 	cargo fmt --all --check
