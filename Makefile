@@ -25,6 +25,10 @@ NOW := $(shell date +%s)
 # What its properties draw from, and how many cases of each; another each time, unless you say.
 PROPERTY_SEED ?= $(NOW)
 CASES ?= 2000
+# The drainer that `make versus` plays the trials with instead of ours: a command that serves one
+# function, and how it is deployed (see docs/side-by-side.md).
+PEER ?=
+DEPLOYMENT ?=
 # Where terraform finds the AWS provider if the registry is out of reach: a folder such as
 # `terraform providers mirror` makes. Unset, terraform looks where it always does.
 TF_PLUGIN_DIR ?=
@@ -45,8 +49,8 @@ FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 .DEFAULT_GOAL := help
 
-.PHONY: help prerequisites programs local demo story plan invoke pictures serve events test simulate days check rehearse \
-	audit deny msrv bench build clean
+.PHONY: help prerequisites programs local demo story plan invoke pictures serve events test simulate days versus \
+	check rehearse audit deny msrv bench build clean
 # Cargo runs in parallel by itself; two installations into .tools at once would break it.
 .NOTPARALLEL:
 
@@ -117,6 +121,7 @@ test: local $(TOOLS_TEST) ## Run all tests: no AWS account, no Docker
 	$(PYTHON) scripts/local.py events
 	$(PYTHON) scripts/local.py demo
 	$(MAKE) --no-print-directory demo STORY=rules
+	$(PYTHON) scripts/versus.py --trial never-joined --speed 50 $(TARGET)/debug/lifecycle-drainer
 
 simulate: ## Run SEEDS seeds of the simulation, or the one SEED and leave pages of it; the fault matrix (REPORT=1 prints it); properties
 	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED) PAGES=$(abspath $(TARGET))) cargo test --quiet --locked --profile simulation --package spot-drainer \
@@ -130,6 +135,11 @@ simulate: ## Run SEEDS seeds of the simulation, or the one SEED and leave pages 
 days: ## Play days beside cluster auto scaling: the first SEEDS, SEEDS=first..end, or the one SEED
 	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --locked --profile simulation \
 		--package scale-in-reaper --test it for_the_same_load -- --nocapture
+
+versus: prerequisites ## Put Ebb, or another drainer as PEER, through the trials of docs/side-by-side.md
+	$(if $(PEER),cargo build --quiet --locked --package ebb-region --example trial)
+	$(if $(PEER),$(PYTHON) scripts/versus.py $(DEPLOYMENT) '$(PEER)',cargo test --quiet --locked \
+		--package lifecycle-drainer --package spot-drainer --test it trials:: -- --nocapture)
 
 check: $(TOOLS_TEST) ## Check format, lints, documentation, dependencies and the Terraform module
 	cargo fmt --all --check

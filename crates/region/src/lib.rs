@@ -15,6 +15,7 @@ mod region;
 mod request_log;
 pub mod seeds;
 pub mod server;
+pub mod trial;
 pub mod wire;
 pub mod world;
 mod world_view;

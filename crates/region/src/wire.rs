@@ -11,6 +11,7 @@ mod aws_json;
 mod broken_answer;
 mod cloudwatch_calls;
 mod ec2_calls;
+mod ec2_member_calls;
 mod ecs_calls;
 mod lambda_calls;
 mod load_balancing_calls;
@@ -19,6 +20,7 @@ mod pricing_calls;
 mod query_protocol;
 mod request;
 mod sns_calls;
+mod sqs_calls;
 mod sts_calls;
 mod zonal_shift_calls;
 

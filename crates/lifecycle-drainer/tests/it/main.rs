@@ -21,4 +21,5 @@ mod registrations;
 mod search;
 mod simulation;
 mod support;
+mod trials;
 mod waiting_states;

@@ -132,7 +132,11 @@ fn members(operation: &str) -> Option<&'static [&'static str]> {
         }
         "TerminateInstanceInAutoScalingGroup" => &["InstanceId", "ShouldDecrementDesiredCapacity"],
         // EC2.
-        "DescribeInstanceStatus" | "DescribeInstances" => {
+        "DescribeInstanceAttribute" => &["Attribute", "InstanceId"],
+        "DescribeInstances" => {
+            &["Filter[].Name", "Filter[].Value[]", "InstanceId[]", "MaxResults", "NextToken"]
+        }
+        "DescribeInstanceStatus" => {
             &["Filter[].Name", "Filter[].Value[]", "MaxResults", "NextToken"]
         }
         "DescribeInstanceTypes" | "DescribeSubnets" => &["Filter[].Name", "Filter[].Value[]"],
@@ -142,10 +146,11 @@ fn members(operation: &str) -> Option<&'static [&'static str]> {
         }
         // Elastic Load Balancing.
         "DescribeTargetGroups" => &["Marker", "PageSize"],
-        // SNS and STS.
+        // SNS, SQS and STS.
         "CreateTopic" => &["Name"],
         "GetCallerIdentity" => &[],
         "Publish" => &["Message", "Subject", "TopicArn"],
+        "SendMessage" => &["DelaySeconds", "MessageBody", "QueueUrl"],
         // CloudWatch.
         "GetMetricData" => &[
             "EndTime",
@@ -272,7 +277,7 @@ mod tests {
         for (operation, key) in [
             ("DescribeAutoScalingGroups", "Filters.member.1.Name"),
             ("CreateOrUpdateTags", "Tags.member.1.Colour"),
-            ("DescribeInstances", "InstanceId.1"),
+            ("DescribeInstanceStatus", "InstanceId.1"),
         ] {
             let fields = [("Action", operation), ("Version", "2011-01-01"), (key, "x")];
             let found = form_misfit(operation, fields.into_iter());

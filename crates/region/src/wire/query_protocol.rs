@@ -37,7 +37,8 @@ pub(super) fn question(body: &[u8]) -> (String, bool) {
 pub(super) fn is_of_ec2(operation: &str) -> bool {
     matches!(
         operation,
-        "DescribeInstanceTypes"
+        "DescribeInstanceAttribute"
+            | "DescribeInstanceTypes"
             | "DescribeInstances"
             | "DescribeSpotPriceHistory"
             | "DescribeInstanceStatus"

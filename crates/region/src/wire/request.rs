@@ -7,8 +7,9 @@ use http::{HeaderMap, StatusCode};
 use super::answer::{Answer, Refusal};
 use super::broken_answer::broken;
 use super::{
-    autoscaling_calls, aws_json, cloudwatch_calls, ec2_calls, ecs_calls, lambda_calls,
-    load_balancing_calls, pricing_calls, query_protocol, sns_calls, sts_calls, zonal_shift_calls,
+    autoscaling_calls, aws_json, cloudwatch_calls, ec2_calls, ec2_member_calls, ecs_calls,
+    lambda_calls, load_balancing_calls, pricing_calls, query_protocol, sns_calls, sqs_calls,
+    sts_calls, zonal_shift_calls,
 };
 use crate::fault::Fault;
 use crate::lambda::hop_in_trace;
@@ -53,6 +54,7 @@ impl Request {
                 "AmazonEC2ContainerServiceV20141113",
                 cloudwatch_calls::SERVICE,
                 pricing_calls::SERVICE,
+                sqs_calls::SERVICE,
             ];
             let operation = known.contains(&service).then(|| operation.to_owned())?;
             return Some(Self { protocol: Protocol::Json, operation, body, hop });
@@ -151,6 +153,7 @@ impl Request {
                     cloudwatch_calls::get_metric_data(world, &self.body)
                 }
                 "GetProducts" => pricing_calls::get_products(&self.body),
+                "SendMessage" => sqs_calls::send_message(world, &self.body),
                 operation => ecs_calls::run(world, operation, &self.body, fault),
             },
             Protocol::Rest => match self.operation.as_str() {
@@ -167,7 +170,11 @@ impl Request {
                     "DescribeInstanceTypes" => ec2_calls::describe_instance_types(&form),
                     "DescribeInstanceStatus" => ec2_calls::describe_instance_status(world, &form),
                     "DescribeLaunchTemplates" => ec2_calls::describe_launch_templates(world, &form),
-                    "DescribeInstances" => ec2_calls::describe_instances(world, &form),
+                    "DescribeInstances" => ec2_member_calls::members(world, &form)
+                        .unwrap_or_else(|| ec2_calls::describe_instances(world, &form)),
+                    "DescribeInstanceAttribute" => {
+                        ec2_member_calls::describe_instance_attribute(world, &form)
+                    }
                     "DescribeSpotPriceHistory" => ec2_calls::describe_spot_prices(world, &form),
                     "DescribeSubnets" => ec2_calls::describe_subnets(world, &form),
                     "DescribeTargetGroups" => {

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from shapes import answer_misfits, form_name, request_misfits
 from test_region import ROOT, SESSION, Region, setUpModule
 
-SERVICES = ["ecs", "autoscaling", "ec2", "elbv2", "sns", "sts", "pricing", "cloudwatch"]
+SERVICES = ["ecs", "autoscaling", "ec2", "elbv2", "sns", "sqs", "sts", "pricing", "cloudwatch"]
 MODELS = {name: SESSION.client(name).meta.service_model for name in SERVICES}
 # boto3 asks it in CBOR. Ebb and the Region speak JSON, which the model has as well.
 MODELS["cloudwatch"].resolved_protocol = "json"

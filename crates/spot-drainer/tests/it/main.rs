@@ -19,3 +19,4 @@ mod simulation;
 mod start;
 mod stories;
 mod support;
+mod trials;

@@ -68,7 +68,38 @@ impl World {
             match target {
                 Target::Queue(name) => self.send_message(&name, event.to_string()),
                 Target::Function(name) => self.invoke(&name, event.clone()),
+                Target::Topic(topic_arn) => {
+                    self.publish(&topic_arn, None, &event.to_string());
+                }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::world::delivery::{Function, Rule};
+
+    #[test]
+    fn a_rule_can_send_an_event_to_a_topic() {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        let function = Function::new(Duration::from_secs(10));
+        world.delivery.functions.insert("drainer".to_owned(), function);
+        world.subscribe("topic", "drainer");
+        world.delivery.rules.push(Rule {
+            source: "aws.ec2".to_owned(),
+            detail_types: vec!["notice".to_owned()],
+            target: Target::Topic("topic".to_owned()),
+        });
+        let event = json!({"source": "aws.ec2", "detail-type": "notice"});
+        world.put_event(event.clone());
+        world.advance(world.now() + Duration::from_secs(5));
+
+        let (invocation, _) = world.take_ready().remove(0);
+        assert_eq!(invocation.payload["Records"][0]["Sns"]["Message"], event.to_string());
     }
 }

@@ -20,6 +20,8 @@ pub enum Target {
     Queue(String),
     /// A function, by name, invoked asynchronously.
     Function(String),
+    /// A topic, by ARN.
+    Topic(String),
 }
 
 impl Rule {

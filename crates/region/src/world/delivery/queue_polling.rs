@@ -32,14 +32,20 @@ impl World {
 
     /// Sends a message to a queue.
     pub fn send_message(&mut self, queue_name: &str, body: String) {
+        self.send_message_after(Duration::ZERO, queue_name, body);
+    }
+
+    /// Sends a message that can be received after a delay.
+    pub(crate) fn send_message_after(&mut self, delay: Duration, queue_name: &str, body: String) {
         let (id, now) = (self.uuid(), self.now);
         if let Some(queue) = self.delivery.queues.get_mut(queue_name) {
-            let message = Message { id, body, sent_at: now, visible_at: now, receive_count: 0 };
+            let visible_at = now + delay;
+            let message = Message { id, body, sent_at: now, visible_at, receive_count: 0 };
             queue.messages.push(message);
             // Each message plans a poll of its own. The poll of the first one takes what is there
             // by then, so the later ones often find nothing.
             let batch_window = queue.batch_window;
-            self.plan(batch_window, Due::Poll { queue: queue_name.to_owned() });
+            self.plan(delay + batch_window, Due::Poll { queue: queue_name.to_owned() });
         }
     }
 
