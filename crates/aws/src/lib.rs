@@ -10,6 +10,7 @@ mod error;
 mod functions;
 pub mod invocation;
 mod last_failure;
+mod observation;
 mod pace;
 mod prices;
 mod pricing;
@@ -31,6 +32,7 @@ pub use invocation::{
     Clock, ErrorType, HandlerError, Problem, claim, claim_for_cluster, deadline, init_logging,
     init_warnings, log_answer, metrics, notify, start,
 };
+pub use observation::{Groups, Observer, ServiceTrouble, group_of, members_of, task_id};
 pub use prices::PriceReader;
 pub use pricing::Pricing;
 pub use sns::Topics;
