@@ -11,6 +11,7 @@ mod infra;
 mod links;
 mod many_clusters;
 mod mass;
+mod recommendations;
 mod registrations;
 mod returns;
 mod runbook;
