@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ebb_aws::{Clients, ErrorType, Groups, Observer, clients::config_loader};
-use ebb_core::ids::{Cluster, InstanceId};
+use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::spot::settings::SpotSettings;
 use ebb_core::spot::{Outcome, OutcomeKind};
 use ebb_planner::{Inventory, KEEP_ATTRIBUTE, Policy, TaskHeadroom, plan};
-use ebb_region::Region;
 use ebb_region::fault::Fault;
 use ebb_region::world::World;
 use ebb_region::world::autoscaling::Group;
@@ -17,6 +16,7 @@ use ebb_region::world::ecs::{
     CapacityProvider, NewInstance, ServiceKind, Status, StrategyItem, TaskSpec,
 };
 use ebb_region::world::spot::Action;
+use ebb_region::{Region, scenario};
 use fastrand::Rng;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -249,17 +249,21 @@ async fn a_dry_run_says_what_it_would_do_and_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_notice_in_the_same_batch_does_not_wait_for_the_look_at_the_cluster() {
-    let sim = Sim::shop_with_queue(early()).await;
+    let fallback_group = Some(GroupName::new(scenario::ON_DEMAND_GROUP));
+    let settings = SpotSettings { fallback_group, ..early() };
+    let sim = Sim::start(scenario::shop(start_time(), 1), settings).await;
     sim.region.world().faults.plan("ListServices", Fault::Timeout, 1_000);
     let [slow, fast] = [7, 8].map(instance_id);
     let answer = sim.invoke(&sqs(&[recommended(&slow), notice(&fast)])).await.unwrap();
 
     assert_eq!((kinds(&answer), failed(&answer)), (vec![OutcomeKind::Draining], vec!["m-0"]));
     assert_eq!(sim.draining(), [fast]);
-    let calls = &sim.region.world().calls;
-    let drain = calls.iter().find(|call| call.operation == "UpdateContainerInstancesState");
-    let took = drain.unwrap().time.duration_since(start_time());
-    assert!(took < SignedDuration::from_secs(1), "{took}");
+    let world = sim.region.world();
+    for operation in ["UpdateContainerInstancesState", "SetDesiredCapacity"] {
+        let call = world.calls.iter().find(|call| call.operation == operation);
+        let took = call.unwrap().time.duration_since(start_time());
+        assert!(took < SignedDuration::from_secs(1), "{operation} after {took}");
+    }
 }
 
 /// What a recommendation reads beside what every notice does.
@@ -336,7 +340,7 @@ async fn planner_lets_go(region: &Region, id: &str) -> bool {
     let all = |inventory: &Inventory| (0..inventory.instances.len()).collect();
     observer.add_services_and_tasks(&mut inventory, all).await.unwrap();
     let id = InstanceId::parse(id).unwrap();
-    let group = ebb_core::ids::GroupName::new("any");
+    let group = GroupName::new("any");
     let any = ebb_planner::Group { desired_capacity: 1_000, ..Default::default() };
     inventory.groups.insert(group.clone(), any);
     for instance in &mut inventory.instances {
