@@ -259,7 +259,7 @@ async fn a_notice_in_the_same_batch_does_not_wait_for_the_look_at_the_cluster() 
     assert_eq!((kinds(&answer), failed(&answer)), (vec![OutcomeKind::Draining], vec!["m-0"]));
     assert_eq!(sim.draining(), [fast]);
     let world = sim.region.world();
-    for operation in ["UpdateContainerInstancesState", "SetDesiredCapacity"] {
+    for operation in ["UpdateContainerInstancesState", "LaunchInstances"] {
         let call = world.calls.iter().find(|call| call.operation == operation);
         let took = call.unwrap().time.duration_since(start_time());
         assert!(took < SignedDuration::from_secs(1), "{operation} after {took}");
