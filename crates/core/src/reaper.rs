@@ -32,7 +32,7 @@ pub mod sustained;
 pub mod tags;
 pub mod termination;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod text;
 mod way_out;
 pub mod zone_rebalancing;
