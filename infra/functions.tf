@@ -64,7 +64,8 @@ locals {
       description = "Drains ECS container instances on interruption notices"
       # A notice gives two minutes, and the queue delivers again after as much as this.
       timeout = 30
-      memory  = 128
+      # To plan for a recommendation takes as much as the reaper's.
+      memory = var.drain_on_rebalance ? 256 : 128
       settings = [
         "ECS_CLUSTERS", "DRY_RUN", "DRAIN_ON_REBALANCE", "FALLBACK_ASG", "FALLBACK_AUTO_SCALING_GROUPS",
         "NOTIFICATION_TOPIC_ARN", "NOTIFICATION_FORMAT", "METRICS_NAMESPACE", "METRICS_BY_CLUSTER",

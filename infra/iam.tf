@@ -103,8 +103,22 @@ locals {
 
   statements = {
     "spot-drainer" = concat(local.common, [
+      # To drain on a recommendation, it plans as the reaper does.
+      {
+        sid     = "ReadClusters"
+        when    = var.drain_on_rebalance
+        actions = ["ecs:ListServices", "ecs:DescribeServices", "ecs:ListTasks", "ecs:DescribeTasks", "ecs:GetTaskProtection"]
+        scope   = "in_clusters"
+      },
+      # AWS knows no resource for these.
+      {
+        sid       = "PlanEarlyDrains"
+        when      = var.drain_on_rebalance
+        actions   = ["ecs:DescribeTaskDefinition", "ec2:DescribeSubnets", "ec2:DescribeInstanceTypes"]
+        resources = ["*"]
+      },
       # Where there are many clusters, the largest are searched first.
-      { sid = "DescribeClusters", when = var.ecs_clusters == null, actions = ["ecs:DescribeClusters"], scope = "clusters" },
+      { sid = "DescribeClusters", when = var.ecs_clusters == null || var.drain_on_rebalance, actions = ["ecs:DescribeClusters"], scope = "clusters" },
       {
         sid       = "ReceiveNotices"
         when      = local.queue
@@ -121,7 +135,7 @@ locals {
         scope   = "in_clusters"
       },
       # AWS knows no resource for autoscaling:Describe*.
-      { sid = "DescribeFallback", when = length(local.fallback_groups) > 0, actions = ["autoscaling:DescribeAutoScalingGroups"], resources = ["*"] },
+      { sid = "DescribeGroups", when = length(local.fallback_groups) > 0 || var.drain_on_rebalance, actions = ["autoscaling:DescribeAutoScalingGroups"], resources = ["*"] },
       # Which group an interrupted instance is in.
       { sid = "DescribeInstances", when = length(local.returning_groups) > 0, actions = ["autoscaling:DescribeAutoScalingInstances"], resources = ["*"] },
       {

@@ -149,7 +149,7 @@ variable "metrics_by_cluster" {
 # Settings of the spot-drainer.
 
 variable "drain_on_rebalance" {
-  description = "Treat rebalance recommendations like interruption notices. Their rule exists only then."
+  description = "Also drain what EC2 recommends to rebalance, where the rest of its cluster has room for its tasks. The rule for recommendations, and the permission to read what a plan takes, exist only then."
   type        = bool
   default     = false
   nullable    = false
@@ -652,7 +652,7 @@ variable "architecture" {
 }
 
 variable "memory_size" {
-  description = "Memory by function in MB, if not 128, and 256 for the scale-in reaper. CPU grows with it; the drainers wait most of the time."
+  description = "Memory by function in MB, if not 128, and 256 for the scale-in reaper and, with drain_on_rebalance, for the Spot drainer. CPU grows with it; the drainers wait most of the time."
   type        = map(number)
   default     = {}
   nullable    = false

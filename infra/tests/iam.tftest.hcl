@@ -12,6 +12,7 @@ variables {
 
 run "everything_on" {
   variables {
+    drain_on_rebalance             = true
     fallback_asg                   = "shop-fallback"
     fallback_auto_scaling_groups   = { till-spot = "till-fallback" }
     standalone_tasks               = "stop"
@@ -118,6 +119,41 @@ run "everything_on" {
   assert {
     condition     = alltrue([for queue in concat(values(aws_sqs_queue.dead_letters), aws_sqs_queue.notices) : queue.kms_master_key_id == "arn:aws-cn:kms:cn-north-1:111122223333:key/topics"]) && aws_sns_topic.lifecycle[0].kms_master_key_id == "arn:aws-cn:kms:cn-north-1:111122223333:key/topics"
     error_message = "A queue or the topic is not encrypted with the key."
+  }
+}
+
+run "the_spot_drainer_reads_clusters_only_to_drain_on_recommendations" {
+  assert {
+    condition = !anytrue([
+      for action in ["ecs:ListServices", "ecs:DescribeServices", "ecs:ListTasks", "ecs:DescribeTasks", "ecs:DescribeTaskDefinition", "ecs:DescribeClusters", "autoscaling:DescribeAutoScalingGroups", "ec2:DescribeSubnets"] :
+      strcontains(aws_iam_role_policy.function["spot-drainer"].policy, "\"${action}\"")
+    ])
+    error_message = "The Spot drainer may read what it does not."
+  }
+  assert {
+    condition     = aws_lambda_function.this["spot-drainer"].memory_size == 128
+    error_message = "The Spot drainer has more memory than it needs."
+  }
+}
+
+run "the_spot_drainer_reads_what_a_plan_takes" {
+  variables {
+    drain_on_rebalance = true
+  }
+
+  assert {
+    condition = alltrue([
+      for action in [
+        "ecs:ListServices", "ecs:DescribeServices", "ecs:ListTasks", "ecs:DescribeTasks", "ecs:GetTaskProtection", "ecs:DescribeTaskDefinition", "ecs:DescribeClusters",
+        "autoscaling:DescribeAutoScalingGroups", "ec2:DescribeSubnets", "ec2:DescribeInstanceTypes",
+      ] :
+      strcontains(aws_iam_role_policy.function["spot-drainer"].policy, "\"${action}\"")
+    ])
+    error_message = "The Spot drainer may not read what a plan takes."
+  }
+  assert {
+    condition     = aws_lambda_function.this["spot-drainer"].memory_size == 256
+    error_message = "The Spot drainer has no memory for a plan."
   }
 }
 

@@ -12,6 +12,7 @@ mod functions;
 pub mod invocation;
 mod last_failure;
 mod load_balancing;
+mod observation;
 mod pace;
 mod prices;
 mod pricing;
@@ -36,6 +37,7 @@ pub use invocation::{
     init_warnings, log_answer, metrics, notify, start,
 };
 pub use load_balancing::LoadBalancing;
+pub use observation::{Groups, Observer, ServiceFacts, group_of, members_of, task_id};
 pub use prices::PriceReader;
 pub use pricing::Pricing;
 pub use sns::Topics;

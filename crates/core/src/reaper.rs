@@ -34,7 +34,7 @@ pub mod sustained;
 pub mod tags;
 pub mod termination;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod text;
 mod waiting_tasks;
 mod way_out;

@@ -5,6 +5,7 @@
 
 pub mod answer;
 mod decide;
+mod early;
 pub mod fallback;
 mod marking;
 pub mod notice;
@@ -15,6 +16,7 @@ pub mod settings;
 
 pub use self::answer::{Answer, Outcome, OutcomeKind};
 pub use self::decide::{Decision, NOTICE_AGE_MAX, decide, ignore_reason, retry_until};
+pub use self::early::decide_early;
 pub use self::marking::{Marking, marking, weightier};
 pub use self::notice::NOTICE_PERIOD;
 pub use self::reactivation::{AGENT_CONNECTS_WITHIN, decide_return};

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_aws::{DrainResult, Ecs, Problem};
+use ebb_aws::{DrainResult, Ecs, Problem, task_id};
 use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::reaper::planned::LEFT_TO_ECS;
@@ -19,7 +19,7 @@ use ebb_planner::{Hold, HoldScope, Instance, Plan};
 use tracing::{info, warn};
 
 use crate::follow_up::{outcome, outcome_kind};
-use crate::observe::{Candidates, Observation, task_id};
+use crate::observe::{Candidates, Observation};
 use crate::sweep::{FUNCTION, Sweep};
 
 const NO_TIME: &str = "no time was left; a later sweep goes on";

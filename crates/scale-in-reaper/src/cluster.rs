@@ -1,6 +1,6 @@
 //! The sweep of one cluster, from what is observed to what was done about it.
 
-use ebb_aws::{AwsErrorKind, ErrorType, Problem};
+use ebb_aws::{AwsErrorKind, ErrorType, Groups, Problem};
 use ebb_core::ecs::{MissingCluster, missing_cluster};
 use ebb_core::ids::Cluster;
 use ebb_core::reaper::follow_up::{Load, follow_up, stranded};
@@ -17,7 +17,7 @@ use ebb_planner::{plan, spare_instances};
 use tracing::warn;
 
 use crate::act::postpone;
-use crate::observe::{Candidates, Groups};
+use crate::observe::Candidates;
 use crate::sweep::{FUNCTION, Sweep};
 
 /// Sweeps a cluster; `None` if it was deleted since it was listed.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use ebb_aws::{AwsError, GroupDescription, Problem};
+use ebb_aws::{AwsError, GroupDescription, Groups, Problem, group_of};
 use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::fallback_mark::FALLBACK_TAG;
 use ebb_core::ids::{GroupName, InstanceId};
@@ -13,7 +13,6 @@ use ebb_core::reaper::fallback::{ComingBack, RaisedGroup, SpotGroup, come_back};
 use ebb_planner::{Instance, Inventory, group_may_shrink};
 use tracing::info;
 
-use crate::observe::{Groups, group_of};
 use crate::sweep::Sweep;
 
 impl Sweep<'_> {

@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_aws::{GroupDescription, Problem};
+use ebb_aws::{GroupDescription, Groups, Problem};
 use ebb_core::ids::GroupName;
 use ebb_core::reaper::instance_types::{GroupTypes, Launchable, add_type_prices};
 use ebb_planner::{Instance, Inventory};
 
-use crate::observe::Groups;
 use crate::sweep::Sweep;
 
 impl Sweep<'_> {

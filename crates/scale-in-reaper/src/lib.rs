@@ -28,7 +28,7 @@ use tokio::time::timeout_at;
 use tracing::{Instrument, warn};
 
 use crate::cluster::{missing_permissions, sweep_cluster};
-pub use crate::observe::{Groups, Observation};
+pub use crate::observe::Observation;
 use crate::people::tell_people;
 use crate::report::{cluster_span, report};
 pub use crate::survey::Survey;

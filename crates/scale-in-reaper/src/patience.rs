@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_aws::Problem;
+use ebb_aws::{Groups, Problem};
 use ebb_core::ids::InstanceId;
 use ebb_core::reaper::follow_up::FollowUp;
 use ebb_core::reaper::halt::{Halt, HaltCause, all_held, halt};
@@ -18,7 +18,7 @@ use ebb_planner::{Inventory, KeepReason, Plan};
 use jiff::Timestamp;
 use tracing::warn;
 
-use crate::observe::{Groups, Observation};
+use crate::observe::Observation;
 use crate::sweep::Sweep;
 use crate::zonal_shifts::read;
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_aws::{AwsError, AwsErrorKind, DrainResult, Ecs, Problem, Termination};
+use ebb_aws::{AwsError, AwsErrorKind, DrainResult, Ecs, Groups, Problem, Termination, members_of};
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::reaper::budgets::DisruptionReason;
 use ebb_core::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use crate::act::postpone_batch;
-use crate::observe::{Candidates, Groups, members_of};
+use crate::observe::Candidates;
 use crate::retained::failed;
 use crate::sweep::{FUNCTION, Sweep};
 

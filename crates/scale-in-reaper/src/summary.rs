@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_aws::{AwsError, AwsErrorKind, Clock, MetricName, Problem};
+use ebb_aws::{AwsError, AwsErrorKind, Clock, Groups, MetricName, Problem};
 use ebb_core::ecs::{MissingCluster, missing_cluster};
 use ebb_core::ids::Cluster;
 use ebb_core::reaper::halt::halt;
@@ -14,7 +14,7 @@ use ebb_core::reaper::summary::{ClusterState, Counted, Summary, Week};
 use jiff::Timestamp;
 use tokio::time::timeout_at;
 
-use crate::observe::{Candidates, Groups};
+use crate::observe::Candidates;
 use crate::sweep::Sweep;
 use crate::{ANSWER_MARGIN, ScaleInReaper};
 

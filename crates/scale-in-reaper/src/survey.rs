@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ebb_aws::{AwsError, Clients, Clock, PriceReader};
+use ebb_aws::{AwsError, Clients, Clock, Groups, PriceReader};
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::reaper::ClusterReport;
 use ebb_core::reaper::instance_types::GroupTypes;
@@ -12,7 +12,7 @@ use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_planner::Inventory;
 use jiff::SignedDuration;
 
-use crate::observe::{Candidates, Groups, Observation};
+use crate::observe::{Candidates, Observation};
 use crate::sweep::Sweep;
 
 /// For how long looks that failed are made again: a person waits.

@@ -3,13 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ebb_aws::{AwsError, AwsErrorKind, Clients, Clock, Ecs, PriceReader, Problem};
+use ebb_aws::{AwsError, AwsErrorKind, Clients, Clock, Ecs, Observer, PriceReader, Problem};
 use ebb_core::ids::GroupName;
-use ebb_core::reaper::network_interfaces::InstanceTypeInterfaces;
 use ebb_core::reaper::request::Purpose;
-use ebb_core::reaper::services::TaskRequirements;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
-use ebb_core::reaper::subnets::SubnetZones;
 use ebb_planner::Policy;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
@@ -33,6 +30,8 @@ pub(crate) struct Sweep<'a> {
     pub(crate) clients: &'a Clients,
     /// ECS, read no faster than leaves room for everybody else.
     pub(crate) paced_ecs: Ecs,
+    /// Who looks at clusters.
+    pub(crate) observer: Observer<'a>,
     pub(crate) settings: &'a ReaperSettings,
     pub(crate) prices: &'a PriceReader,
     pub(crate) mode: ReaperMode,
@@ -41,12 +40,6 @@ pub(crate) struct Sweep<'a> {
     pub(crate) clock: Clock,
     /// When nothing new is begun any more.
     act_by: Timestamp,
-    /// Task definitions never change: each is read once.
-    pub(crate) task_requirements: Mutex<BTreeMap<String, TaskRequirements>>,
-    /// Each subnet is asked about once.
-    pub(crate) subnet_zones: Mutex<SubnetZones>,
-    /// Each instance type is asked about once.
-    pub(crate) instance_type_interfaces: Mutex<InstanceTypeInterfaces>,
     /// Whether groups hold an instance until it is empty. Each group is asked once.
     pub(crate) holding_groups: Mutex<BTreeMap<GroupName, bool>>,
     /// What is known of zonal shifts.
@@ -64,19 +57,18 @@ impl<'a> Sweep<'a> {
         deadline: Timestamp,
     ) -> Self {
         let time_left = deadline.duration_since(clock.now());
+        let (paced_ecs, policy) = (clients.ecs.paced(), settings.policy());
         Self {
             clients,
-            paced_ecs: clients.ecs.paced(),
+            observer: Observer::new(clients, paced_ecs.clone(), policy.task_headroom.clone()),
+            paced_ecs,
             settings,
             prices,
             mode,
             purpose: Purpose::Remove,
-            policy: settings.policy(),
+            policy,
             clock,
             act_by: deadline - ACT_MARGIN.min(time_left / 2),
-            task_requirements: Mutex::default(),
-            subnet_zones: Mutex::default(),
-            instance_type_interfaces: Mutex::default(),
             holding_groups: Mutex::default(),
             shift_looks: Mutex::default(),
         }

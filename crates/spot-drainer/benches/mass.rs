@@ -12,8 +12,8 @@ use ebb_core::ids::{Cluster, GroupName};
 use ebb_core::spot::settings::SpotSettings;
 use ebb_region::in_process::InProcess;
 use ebb_region::world::delivery::{Function, Queue};
-use ebb_region::world::ecs::Status;
 use ebb_region::world::ecs::request_rates::Class;
+use ebb_region::world::ecs::{NewInstance, ServiceKind, Status, TaskSpec};
 use ebb_region::world::spot::Action;
 use ebb_region::world::{Happening, World};
 use ebb_region::{Region, scenario};
@@ -28,6 +28,7 @@ const UPDATE_STATE_MAX: u64 = 10;
 
 fn main() {
     single_notices();
+    recommendations();
     mass_interruptions();
 }
 
@@ -160,4 +161,42 @@ fn floor(instances: u64) -> f64 {
     let (burst, per_second) = Class::ClusterResourceModify.limits();
     let updates = u32::try_from(instances.div_ceil(UPDATE_STATE_MAX)).unwrap_or(u32::MAX);
     ((f64::from(updates) - burst) / per_second).max(0.0)
+}
+
+/// A recommendation takes a look at all of the instance's cluster.
+fn recommendations() {
+    println!(
+        "\nOne rebalance recommendation: instances, services, and what the look at them costs"
+    );
+    println!("  instances  services  API calls  virtual s");
+    for (instances, services) in [(12, 3), (500, 100)] {
+        let (calls, took) = in_virtual_time(recommendation(instances, services));
+        println!("  {instances:>9}  {services:>8}  {calls:>9}  {:>9.1}", took.as_secs_f64());
+    }
+}
+
+async fn recommendation(instances: usize, services: usize) -> (usize, Duration) {
+    let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+    for number in 0..services {
+        let (name, kind) = (format!("service-{number}"), ServiceKind::replica(0));
+        world.add_service(scenario::CLUSTER, &name, kind, TaskSpec::default());
+    }
+    for number in 1..=instances {
+        world.add_instance(scenario::CLUSTER, NewInstance::new(scenario::instance_id(number)));
+    }
+    let kind = ServiceKind::replica(instances);
+    world.add_service(scenario::CLUSTER, "web", kind, TaskSpec::default());
+    let region = Region::start(world, 1.0);
+    let settings = SpotSettings { drain_on_rebalance: true, ..one_cluster() };
+    let drainer = drainer(&region, settings).await;
+    let recommendation = json!({
+        "source": "aws.ec2",
+        "detail-type": "EC2 Instance Rebalance Recommendation",
+        "detail": {"instance-id": scenario::instance_id(1)},
+    });
+    let start = region.now();
+    let handled = drainer.handle(&recommendation, &Origin::default(), start, start + TIMEOUT).await;
+    handled.expect("the cluster is read in time");
+    let took = Duration::try_from(region.now().duration_since(start)).expect("time goes forward");
+    (region.world().calls.len(), took)
 }

@@ -1,6 +1,6 @@
 //! The function, with everything that it keeps between invocations.
 
-use ebb_aws::Clients;
+use ebb_aws::{Clients, Ecs};
 use ebb_core::spot::settings::SpotSettings;
 
 /// The function's name, as in logs and metrics.
@@ -10,13 +10,16 @@ pub const FUNCTION: &str = "spot-drainer";
 #[derive(Debug)]
 pub struct SpotDrainer {
     pub(crate) clients: Clients,
+    /// ECS, read no faster than leaves room for everybody else: for what can wait.
+    pub(crate) paced_ecs: Ecs,
     pub(crate) settings: SpotSettings,
 }
 
 impl SpotDrainer {
     /// Puts the function together.
     pub fn new(mut clients: Clients, settings: SpotSettings) -> Self {
+        let paced_ecs = clients.ecs.paced();
         clients.ecs = clients.ecs.urgent();
-        Self { clients, settings }
+        Self { clients, paced_ecs, settings }
     }
 }

@@ -45,13 +45,20 @@ pub(crate) struct Item {
 pub(crate) enum Pass {
     /// For the container instances of interrupted instances.
     Interrupted,
+    /// For those of instances that EC2 recommends to rebalance.
+    Recommended,
     /// For those on instances that run again.
     Returned,
 }
 
 impl Pass {
     fn is_about(self, notice: &Notice) -> bool {
-        (self == Self::Returned) == (notice.kind == NoticeKind::Running)
+        let pass = match notice.kind {
+            NoticeKind::RebalanceRecommendation => Self::Recommended,
+            NoticeKind::Running => Self::Returned,
+            _ => Self::Interrupted,
+        };
+        self == pass
     }
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod drainer;
+mod early;
 mod fallback;
 mod item;
 mod mark;
@@ -57,8 +58,13 @@ impl SpotDrainer {
         let answer_by = deadline - ANSWER_MARGIN;
 
         let mut work = Work::triage(parse(payload, notice::read), &self.settings, home, now);
-        let retry_until = clock.instant(retry_until(&work.notices(), answer_by));
-        self.settle(&mut work, clock, retry_until, clock.instant(answer_by)).await;
+        // What is interrupted has two minutes; whether there is room for what may be takes a look at
+        // all of its cluster.
+        let recommended = work.take_recommended();
+        self.settle(&mut work, clock, answer_by).await;
+        if work.take_up(recommended) {
+            self.settle(&mut work, clock, answer_by).await;
+        }
 
         let conclusion = work.conclude(&self.clients.out_of_time(clock));
         // Reported also when the invocation fails: what was drained was drained, and its metrics
@@ -69,13 +75,9 @@ impl SpotDrainer {
 
     /// Goes through rounds until everything is dealt with or trying again helps no more. The first
     /// round is always tried: a late notice is still acted on.
-    async fn settle(
-        &self,
-        work: &mut Work,
-        clock: Clock,
-        retry_until: Instant,
-        answer_by: Instant,
-    ) {
+    async fn settle(&self, work: &mut Work, clock: Clock, answer_by: Timestamp) {
+        let retry_until = clock.instant(retry_until(&work.notices(), answer_by));
+        let answer_by = clock.instant(answer_by);
         let mut pause = FIRST_PAUSE;
         while work.is_open() {
             // Boxed, as the SDK's futures are large and deeply nested.

@@ -16,6 +16,7 @@ use ebb_core::mark::{DRAINED_BY, Mark};
 use ebb_core::spot::notice::{Notice, NoticeKind};
 use ebb_core::spot::{Decision, OutcomeKind, decide, decide_return, largest_first, order_matters};
 use futures_util::{StreamExt, stream};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -39,6 +40,8 @@ struct Search {
     notices: HashMap<InstanceId, Notice>,
     has_many_clusters: bool,
     clock: Clock,
+    /// Held while it is asked for room and drained: who comes next finds what is taken.
+    room: Mutex<()>,
 }
 
 /// What a visit to one cluster brought for some instances.
@@ -76,6 +79,7 @@ impl SpotDrainer {
             None => clusters,
         };
         self.look_through(work, &clusters, Pass::Interrupted, clock).await;
+        self.look_through(work, &clusters, Pass::Recommended, clock).await;
         self.mark_drained(work, clock.now()).await;
         // After the marks: a queue that was held up may bring the notice and the return together.
         self.look_through(work, &clusters, Pass::Returned, clock).await;
@@ -131,7 +135,8 @@ impl SpotDrainer {
             notices.insert(notice.instance_id.clone(), notice);
         }
 
-        let search = Search { pass, notices, has_many_clusters: clusters.len() > 1, clock };
+        let has_many_clusters = clusters.len() > 1;
+        let search = Search { pass, notices, has_many_clusters, clock, room: Mutex::default() };
         let mut visits = Vec::new();
         for cluster in clusters {
             let Some(ids) = ids_by_cluster.get(cluster) else { continue };
@@ -159,7 +164,9 @@ impl SpotDrainer {
             self.clients.ecs.turn_to_search().await;
         }
         let steps = match search.pass {
-            Pass::Interrupted => self.drain_found(search, cluster, &instance_ids).await,
+            Pass::Interrupted | Pass::Recommended => {
+                self.drain_found(search, cluster, &instance_ids).await
+            }
             Pass::Returned => {
                 self.take_back_found(cluster, &instance_ids, &search.notices, search.clock).await
             }
@@ -182,7 +189,8 @@ impl SpotDrainer {
         visit
     }
 
-    /// Drains the container instances of interrupted instances in one cluster.
+    /// Drains the container instances of interrupted instances in one cluster, or of those that EC2
+    /// recommends to rebalance, as far as there is room for their tasks.
     async fn drain_found(
         &self,
         search: &Search,
@@ -193,7 +201,9 @@ impl SpotDrainer {
         for (instance, mark) in self.look(search, cluster, instance_ids).await? {
             // What nobody gave notice of is not drained, whatever the list answers.
             let Some(notice) = search.notices.get(&instance.instance_id) else { continue };
-            match decide(notice, Some(&instance), self.settings.dry_run) {
+            // Whether it would be drained is not known yet where that depends on room.
+            let dry_run = self.settings.dry_run && search.pass == Pass::Interrupted;
+            match decide(notice, Some(&instance), dry_run) {
                 Decision::Drain => to_drain.push((instance, notice.kind.to_string())),
                 Decision::Done { outcome, reason } => {
                     steps.push((instance, mark, Step::Settled(outcome, reason)));
@@ -204,6 +214,16 @@ impl SpotDrainer {
                 Decision::Reactivate | Decision::Unmark => {}
             }
         }
+        let _turn = match search.pass {
+            Pass::Recommended if !to_drain.is_empty() => {
+                let turn = search.room.lock().await;
+                let (with_room, others) = self.with_room(cluster, to_drain, search.clock).await;
+                to_drain = with_room;
+                steps.extend(others.into_iter().map(|(instance, step)| (instance, None, step)));
+                Some(turn)
+            }
+            _ => None,
+        };
         let drained = self.drain(cluster, to_drain).await;
         steps.extend(drained.into_iter().map(|(instance, step)| (instance, None, step)));
         Ok(steps)

@@ -64,6 +64,18 @@ impl Work {
         self.undecided().filter_map(|item| item.reservation.clone()).collect()
     }
 
+    /// Takes out what EC2 only recommends to rebalance, to be taken up when all else is dealt with.
+    pub(crate) fn take_recommended(&mut self) -> Vec<Item> {
+        self.items.extract_if(.., |item| item.is_part_of(Pass::Recommended)).collect()
+    }
+
+    /// Takes up what was taken out. Whether there is any.
+    pub(crate) fn take_up(&mut self, items: Vec<Item>) -> bool {
+        let is_any = !items.is_empty();
+        self.items.extend(items);
+        is_any
+    }
+
     /// Puts the instances of a Capacity Reservation in the place of the notice about it.
     pub(crate) fn resolve(
         &mut self,

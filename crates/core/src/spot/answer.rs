@@ -26,6 +26,9 @@ outcomes! {
         Ignored = "ignored", metric "Ignored",
         /// The container instance has left, or is leaving, its cluster.
         Gone = "gone", metric "Gone",
+        /// Left as it is: EC2 recommends to rebalance it, and its tasks are not certain to find a
+        /// place on the rest of its cluster.
+        NoRoom = "no_room", metric "NoRoom",
         /// `DRY_RUN` is set: it would have been drained.
         WouldDrain = "would_drain", metric "WouldDrain",
         /// Drained by this function before, and back: it is ACTIVE again.

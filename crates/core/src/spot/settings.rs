@@ -17,7 +17,7 @@ settings! {
         ECS_CLUSTERS: CLUSTERS => clusters: Option<Vec<Cluster>> = None,
         /// Whether to change nothing.
         DRY_RUN: BOOLEAN => dry_run: bool = false,
-        /// Whether rebalance recommendations count as interruptions.
+        /// Whether what EC2 recommends to rebalance is drained, where its tasks have room elsewhere.
         DRAIN_ON_REBALANCE: BOOLEAN => drain_on_rebalance: bool = false,
         /// The on-demand group to raise by one instance for each interrupted container instance of a
         /// group that has no fallback group of its own.

@@ -12,6 +12,7 @@ mod links;
 mod many_clusters;
 mod mass;
 mod matrix;
+mod recommendations;
 mod registrations;
 mod returns;
 mod runbook;

@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::ids::{ContainerInstanceArn, InstanceId};
 use crate::mark::DRAINED_BY;
 use crate::reaper::replace::claim::REPLACING_ATTRIBUTE;
+use crate::words;
 
 /// How often the planner is asked at most: once as a rule, and once more for each instance whose
 /// tasks have no room. After that the others wait for a later sweep.
@@ -41,7 +42,6 @@ pub struct Drainable {
     pub plan: Option<Plan>,
 }
 
-const NOT_CERTAIN: &str = "its tasks are not sure to find room on instances that stay";
 const NOT_ASKED: &str = "others go before it";
 
 impl Room<'_> {
@@ -64,7 +64,7 @@ impl Room<'_> {
             let plan = self.plan(&going, replaced);
             let before = refused.len();
             refused.extend(going.iter().filter_map(|&index| {
-                Some((index, why_refused(&plan, &self.inventory.instances[index].instance_id)?))
+                Some((index, self.why_refused(&plan, &self.inventory.instances[index])?))
             }));
             if refused.len() == before {
                 return Drainable { indices: going, refused, plan: Some(plan) };
@@ -119,15 +119,27 @@ impl Room<'_> {
         };
         plan(&inventory, &policy, self.now)
     }
-}
 
-/// Why a plan leaves an instance where it is. `None` if it goes for certain.
-fn why_refused(plan: &Plan, id: &InstanceId) -> Option<String> {
-    if let Some(removal) = plan.remove.iter().find(|removal| removal.instance_id == *id) {
-        return (!removal.reason.is_certain()).then(|| NOT_CERTAIN.to_owned());
+    /// Why a plan leaves an instance where it is. `None` if it goes for certain.
+    fn why_refused(&self, plan: &Plan, instance: &Instance) -> Option<String> {
+        let id = &instance.instance_id;
+        let mut removals = plan.remove.iter();
+        if removals.any(|removal| removal.instance_id == *id && removal.reason.is_certain()) {
+            return None;
+        }
+        let kept = plan.keep.iter().find(|kept| kept.instance_id == *id);
+        Some(kept.map_or_else(|| self.not_certain(instance), |kept| kept.reason.to_string()))
     }
-    let kept = plan.keep.iter().find(|kept| kept.instance_id == *id);
-    Some(kept.map_or_else(|| NOT_CERTAIN.to_owned(), |kept| kept.reason.to_string()))
+
+    fn not_certain(&self, instance: &Instance) -> String {
+        let services = instance.tasks.iter().flatten().filter_map(|task| match task.kind {
+            TaskKind::Service(index) => self.inventory.services.get(index),
+            _ => None,
+        });
+        let names: BTreeSet<_> = services.map(|service| service.name.clone()).collect();
+        let names = words::list(&Vec::from_iter(names));
+        format!("its tasks ({names}) are not sure to find room on instances that stay")
+    }
 }
 
 /// An instance like this one, without the tasks of replica services. `None` if its tasks were not
