@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::{Args, ColorChoice, Parser, Subcommand};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ebb_core::ids::InstanceId;
 use ebb_core::reaper::settings::{self, ReaperSettings};
@@ -66,12 +66,24 @@ pub struct PlanOptions {
     /// Where the clusters are read from.
     #[command(flatten)]
     pub source: SourceOptions,
+    /// What kind of sweep: one that removes what nobody needs, or one that replaces what is old
+    #[arg(long, value_name = "MODE", default_value = "remove")]
+    pub mode: PlanMode,
     /// Write the plan of one cluster as a page to look at, too
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// What a sweep may do.
     #[command(flatten)]
     pub policy: PolicyOptions,
+}
+
+/// What kind of sweep is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanMode {
+    /// One that removes what nobody needs.
+    Remove,
+    /// One that replaces what is old.
+    Replace,
 }
 
 /// The options of `ebb why`.
@@ -201,6 +213,9 @@ pub struct PolicyOptions {
     /// Instances with standalone tasks may go, once those have ended (ALLOW_STANDALONE_TASKS)
     #[arg(long)]
     pub allow_standalone_tasks: bool,
+    /// Age in days at which an instance is replaced (REPLACE_AFTER_DAYS)
+    #[arg(long, value_name = "DAYS")]
+    pub replace_after_days: Option<String>,
     /// What an hour of each instance type costs in US dollars, as JSON (INSTANCE_PRICES)
     #[arg(long, value_name = "JSON")]
     pub prices: Option<String>,
@@ -224,6 +239,7 @@ impl PolicyOptions {
             settings::ALLOW_STANDALONE_TASKS => {
                 self.allow_standalone_tasks.then(|| "true".to_owned())
             }
+            settings::REPLACE_AFTER_DAYS => self.replace_after_days.clone(),
             settings::INSTANCE_PRICES => self.prices.clone(),
             _ => None,
         }

@@ -1,69 +1,125 @@
 //! `ebb plan`: what a sweep would do to each cluster, and how far sweeps would come in the end.
 
 use anstyle::{AnsiColor, Style};
-use ebb_core::reaper::settings::ReaperMode;
+use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::{Answer, ClusterReport, Prospect, text};
 use ebb_core::words::{count, price, share};
 use ebb_planner::Policy;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::cheaper_shapes::CheaperShapes;
+use crate::failure::Failure;
 use crate::snapshot::{ClusterSnapshot, Snapshot};
 use crate::words::{printable, rounded, usd};
 
-/// The plan as JSON: the function's answer, with what it comes to in the end in each cluster.
-pub(crate) fn plan_json(snapshot: &Snapshot, policy: &Policy) -> Value {
-    let answer = Answer {
-        mode: ReaperMode::Plan,
-        clusters: snapshot.reports(policy),
-        summaries: None,
-        ignored: None,
-    };
-    let mut json = answer.to_json();
-    json["region"] = json!(snapshot.region);
-    json["at"] = json!(snapshot.at);
-    for (index, prospect) in prospects(snapshot, policy).iter().enumerate() {
-        json["clusters"][index]["in_the_end"] = prospect_json(prospect);
-    }
-    for (index, cluster) in snapshot.clusters.iter().enumerate() {
-        let shapes = CheaperShapes::new(cluster, policy, snapshot.at).json();
-        json["clusters"][index]["cheaper_shapes"] = shapes;
-    }
-    json
+/// What sweeps would do to clusters.
+pub(crate) struct Planned<'a> {
+    snapshot: &'a Snapshot,
+    /// What a sweep would report of each cluster.
+    reports: Vec<ClusterReport>,
+    /// What removals come to in the end, of each cluster; none for a sweep that replaces.
+    outlooks: Vec<Outlook>,
+    policy: Policy,
 }
 
-/// The plan for people: the function's text, with what it comes to in the end.
-pub(crate) fn plan_text(snapshot: &Snapshot, policy: &Policy) -> String {
-    let reports = snapshot.reports(policy);
-    let prospects = prospects(snapshot, policy);
-    let ends = prospects.iter().zip(&snapshot.clusters);
-    let texts = reports.iter().zip(ends).map(|(report, (prospect, cluster))| {
-        format!(
-            "{}{}{}",
-            colored(&printable(&text(report))),
-            prospect_text(prospect, report),
-            shapes_text(cluster, policy, snapshot.at),
-        )
-    });
-    texts.collect::<Vec<_>>().join("\n")
+/// What the removals of one cluster come to in the end.
+struct Outlook {
+    prospect: Prospect,
+    shapes: CheaperShapes,
 }
 
-/// The plan of one cluster as a page.
-///
-/// # Errors
-/// If the snapshot has none, or several: a page shows one.
-pub(crate) fn plan_html(snapshot: &Snapshot, policy: &Policy) -> Result<String, String> {
-    let reports = snapshot.reports(policy);
-    let ([cluster], [report]) = (snapshot.clusters.as_slice(), reports.as_slice()) else {
-        let clusters = count(reports.len(), "cluster");
-        return Err(format!(
-            "a page shows one cluster, and here are {clusters}; name one with --cluster"
-        ));
-    };
-    let ClusterReport { plan, potential, .. } = report;
-    let shapes = CheaperShapes::new(cluster, policy, snapshot.at).sentences();
-    Ok(ebb_page::plan_page(&cluster.inventory, plan, potential, &shapes, policy, snapshot.at))
+impl<'a> Planned<'a> {
+    /// Plans sweeps that remove what nobody needs.
+    pub(crate) fn removals(snapshot: &'a Snapshot, policy: &Policy) -> Self {
+        let now = snapshot.at;
+        let outlooks = snapshot.clusters.iter().map(|cluster| Outlook {
+            prospect: Prospect::new(&cluster.inventory, policy, now),
+            shapes: CheaperShapes::new(cluster, policy, now),
+        });
+        Self {
+            snapshot,
+            reports: snapshot.reports(policy),
+            outlooks: outlooks.collect(),
+            policy: policy.clone(),
+        }
+    }
+
+    /// Plans sweeps that replace what is old.
+    ///
+    /// # Errors
+    /// If the snapshot is a recording of before those were thought of.
+    pub(crate) fn replacements(
+        snapshot: &'a Snapshot,
+        settings: &ReaperSettings,
+    ) -> Result<Self, Failure> {
+        let report = |cluster: &ClusterSnapshot| {
+            cluster.replace_report(settings, snapshot.at).ok_or_else(|| {
+                let name = cluster.inventory.cluster.name();
+                Failure::input(format!(
+                    "the recording does not say of cluster {name} what is old: record it anew"
+                ))
+            })
+        };
+        Ok(Self {
+            snapshot,
+            reports: snapshot.clusters.iter().map(report).collect::<Result<_, _>>()?,
+            outlooks: Vec::new(),
+            policy: settings.policy(),
+        })
+    }
+
+    /// As JSON: the function's answer, with what it comes to in the end in each cluster.
+    pub(crate) fn json(&self) -> Value {
+        let answer = Answer {
+            mode: ReaperMode::Plan,
+            clusters: self.reports.clone(),
+            summaries: None,
+            ignored: None,
+        };
+        let mut json = answer.to_json();
+        json["region"] = json!(self.snapshot.region);
+        json["at"] = json!(self.snapshot.at);
+        for (index, Outlook { prospect, shapes }) in self.outlooks.iter().enumerate() {
+            json["clusters"][index]["in_the_end"] = prospect_json(prospect);
+            json["clusters"][index]["cheaper_shapes"] = shapes.json();
+        }
+        json
+    }
+
+    /// For people: the function's text, with what it comes to in the end.
+    pub(crate) fn text(&self) -> String {
+        let texts = self.reports.iter().enumerate().map(|(index, report)| {
+            let end = self.outlooks.get(index).map(|outlook| outlook.text(report));
+            format!("{}{}", colored(&printable(&text(report))), end.unwrap_or_default())
+        });
+        texts.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The plan of one cluster as a page.
+    ///
+    /// # Errors
+    /// If there is none, or there are several: a page shows one.
+    pub(crate) fn html(&self) -> Result<String, String> {
+        let ([cluster], [report]) = (self.snapshot.clusters.as_slice(), self.reports.as_slice())
+        else {
+            let clusters = count(self.reports.len(), "cluster");
+            return Err(format!(
+                "a page shows one cluster, and here are {clusters}; name one with --cluster"
+            ));
+        };
+        let shapes = self.outlooks.iter().flat_map(|outlook| outlook.shapes.sentences());
+        let shapes: Vec<_> = shapes.collect();
+        let (policy, now) = (&self.policy, self.snapshot.at);
+        Ok(ebb_page::plan_page(&cluster.inventory, report, &shapes, policy, now))
+    }
+}
+
+impl Outlook {
+    fn text(&self, report: &ClusterReport) -> String {
+        let sentences = self.shapes.sentences();
+        let shapes = sentences.iter().map(|sentence| format!("  {}\n", printable(sentence)));
+        prospect_text(&self.prospect, report) + &shapes.collect::<String>()
+    }
 }
 
 /// The text with what goes in green, and warnings in yellow. Where colour is not wanted, it is taken
@@ -79,11 +135,6 @@ fn colored(text: &str) -> String {
         format!("{style}{line}{style:#}\n")
     });
     lines.collect()
-}
-
-fn prospects(snapshot: &Snapshot, policy: &Policy) -> Vec<Prospect> {
-    let clusters = snapshot.clusters.iter();
-    clusters.map(|cluster| Prospect::new(&cluster.inventory, policy, snapshot.at)).collect()
 }
 
 fn prospect_text(prospect: &Prospect, report: &ClusterReport) -> String {
@@ -106,11 +157,6 @@ fn prospect_text(prospect: &Prospect, report: &ClusterReport) -> String {
         prospect.instances,
         hours(prospect),
     )
-}
-
-fn shapes_text(cluster: &ClusterSnapshot, policy: &Policy, now: Timestamp) -> String {
-    let sentences = CheaperShapes::new(cluster, policy, now).sentences();
-    sentences.iter().map(|sentence| format!("  {}\n", printable(sentence))).collect()
 }
 
 fn prospect_json(prospect: &Prospect) -> Value {

@@ -8,6 +8,7 @@ mod anonymous;
 mod earlier;
 mod format;
 mod launchable;
+mod replaceable;
 mod snapshot;
 
 use serde::Deserialize;

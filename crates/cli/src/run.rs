@@ -10,21 +10,20 @@ use ebb_core::ids::{Cluster, InstanceId};
 use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::managed_scaling::ManagedScalingMode;
 use ebb_core::reaper::settings::ReaperSettings;
-use ebb_planner::Policy;
 use serde_json::Value;
 
 use crate::account::{Account, Choice};
 use crate::drains::Drains;
 use crate::failure::Failure;
 use crate::options::{
-    Command, DrainsOptions, Options, PlanOptions, PolicyOptions, RecordOptions, ReplayOptions,
-    SourceOptions, VerifyOptions, WhyOptions, differing,
+    Command, DrainsOptions, Options, PlanMode, PlanOptions, PolicyOptions, RecordOptions,
+    ReplayOptions, SourceOptions, VerifyOptions, WhyOptions, differing,
 };
-use crate::plan::{plan_html, plan_json, plan_text};
+use crate::plan::Planned;
 use crate::progress::Progress;
 use crate::recording::{Recording, anonymize};
 use crate::replay::{self, NamedPolicy, Row};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Purposes, Snapshot};
 use crate::verify::{self, Checksums};
 use crate::why::Why;
 use crate::words::printable;
@@ -75,24 +74,28 @@ async fn run_plan(
     caller: &Caller<'_>,
 ) -> Result<Printed, Failure> {
     let settings = settings(options, &plan.policy, &plan.source.clusters, caller)?;
-    let (snapshot, mut failures) = clusters(options, &plan.source, &settings, caller).await?;
-    let policy = settings.policy();
+    let purposes = match plan.mode {
+        PlanMode::Remove => Purposes::Remove,
+        PlanMode::Replace => Purposes::All,
+    };
+    let (snapshot, mut failures) =
+        clusters(options, &plan.source, &settings, purposes, caller).await?;
+    let planned = match plan.mode {
+        PlanMode::Remove => Planned::removals(&snapshot, &settings.policy()),
+        PlanMode::Replace => Planned::replacements(&snapshot, &settings)?,
+    };
     // What took a minute to read is shown in any case.
     if let Some(file) = &plan.html
-        && let Err(why) = write_page(file, &snapshot, &policy)
+        && let Err(why) = write_page(file, &planned)
     {
         failures.push(Failure::input(format!("--html {}: {why}", file.display())));
     }
-    let text = if options.json {
-        json_text(&plan_json(&snapshot, &policy))
-    } else {
-        plan_text(&snapshot, &policy)
-    };
+    let text = if options.json { json_text(&planned.json()) } else { planned.text() };
     Ok(Printed { text, failures })
 }
 
-fn write_page(file: &Path, snapshot: &Snapshot, policy: &Policy) -> Result<(), String> {
-    let page = plan_html(snapshot, policy)?;
+fn write_page(file: &Path, planned: &Planned<'_>) -> Result<(), String> {
+    let page = planned.html()?;
     fs::write(file, page).map_err(|error| format!("{error}; name a file to write"))
 }
 
@@ -106,7 +109,8 @@ async fn run_why(
         let account = account(options, caller).await?;
         settings.clusters = Some(vec![cluster_of(&account, &why.instance, caller).await?]);
     }
-    let (snapshot, failures) = clusters(options, &why.source, &settings, caller).await?;
+    let (snapshot, failures) =
+        clusters(options, &why.source, &settings, Purposes::Remove, caller).await?;
     let Some(known) = Why::new(&snapshot, &settings.policy(), &why.instance) else {
         // What could not be read may have it.
         return Err(failures.into_iter().next().unwrap_or_else(|| unknown(&why.instance)));
@@ -175,7 +179,8 @@ async fn run_record(
         ..settings
     };
     let account = account(options, caller).await?;
-    let (snapshot, failures) = Snapshot::read(&account, &settings, &caller.progress).await?;
+    let (snapshot, failures) =
+        Snapshot::read(&account, &settings, Purposes::All, &caller.progress).await?;
     let mut recording = Recording::from(&snapshot);
     if record.anonymize {
         anonymize(&mut recording);
@@ -197,13 +202,14 @@ async fn clusters(
     options: &Options,
     source: &SourceOptions,
     settings: &ReaperSettings,
+    purposes: Purposes,
     caller: &Caller<'_>,
 ) -> Result<(Snapshot, Vec<Failure>), Failure> {
     let (mut snapshot, failures) = match &source.from {
         Some(path) => (recorded(path, settings)?, Vec::new()),
         None => {
             let account = account(options, caller).await?;
-            Snapshot::read(&account, settings, &caller.progress).await?
+            Snapshot::read(&account, settings, purposes, &caller.progress).await?
         }
     };
     snapshot.price(settings);

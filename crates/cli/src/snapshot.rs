@@ -6,13 +6,20 @@ use std::collections::BTreeMap;
 use ebb_aws::PriceReader;
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::prices::{PriceBasis, PriceSource};
+use ebb_core::reaper::budgets::DisruptionReason;
 use ebb_core::reaper::follow_up::{Load, PlacementFailure, follow_up};
 use ebb_core::reaper::instance_types::GroupTypes;
 use ebb_core::reaper::planned::{would_follow_up, would_remove};
-use ebb_core::reaper::reading::{as_a_sweep_reads, unregistered_members};
+use ebb_core::reaper::reading::{
+    as_a_replacing_sweep_reads, as_a_sweep_reads, unregistered_members,
+};
+use ebb_core::reaper::replace::decide::Scene;
+use ebb_core::reaper::replace::outdated::Evidence;
+use ebb_core::reaper::replace::planned::{ReplaceFacts, ended, would_replace};
+use ebb_core::reaper::replace::retained::{NOT_KNOWN, WOULD_END, retained_unregistered};
 use ebb_core::reaper::request::Purpose;
 use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
-use ebb_core::reaper::{ClusterReport, Potential};
+use ebb_core::reaper::{ClusterReport, OutcomeKind, Potential, Replacement};
 use ebb_planner::{Inventory, Policy, plan};
 use jiff::Timestamp;
 use scale_in_reaper::{FUNCTION, Survey};
@@ -33,6 +40,15 @@ pub struct Snapshot {
     pub clusters: Vec<ClusterSnapshot>,
 }
 
+/// What kinds of sweeps clusters are read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purposes {
+    /// Only those that remove what nobody needs.
+    Remove,
+    /// Also those that replace what is old, which takes reads of its own.
+    All,
+}
+
 /// A cluster as it was, with the tasks of all its instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterSnapshot {
@@ -48,6 +64,8 @@ pub struct ClusterSnapshot {
     pub prices: PriceBasis,
     /// What its groups may launch, of those that may launch several instance types.
     pub group_types: BTreeMap<GroupName, GroupTypes>,
+    /// What a sweep that replaces looks at, if it was read.
+    pub replace: Option<ReplaceFacts>,
 }
 
 impl Snapshot {
@@ -59,6 +77,7 @@ impl Snapshot {
     pub async fn read(
         account: &Account,
         settings: &ReaperSettings,
+        purposes: Purposes,
         progress: &Progress,
     ) -> Result<(Self, Vec<Failure>), Failure> {
         let region = account.region.as_str();
@@ -79,17 +98,23 @@ impl Snapshot {
                 format!("Reading cluster {} ({number} of {})", cluster.name(), clusters.len());
             let look = async {
                 let observation = survey.cluster(cluster, &groups).await?;
-                let group_types = survey.group_types(&observation.inventory, &groups).await;
-                Ok((observation, group_types))
+                let inventory = &observation.inventory;
+                let group_types = survey.group_types(inventory, &groups).await;
+                let replace = match purposes {
+                    Purposes::Remove => None,
+                    Purposes::All => Some(survey.replace_facts(inventory, &groups).await?),
+                };
+                Ok((observation, group_types, replace))
             };
             match progress.during(&label, look).await {
-                Ok((observation, group_types)) => read.push(ClusterSnapshot {
+                Ok((observation, group_types, replace)) => read.push(ClusterSnapshot {
                     never_joined: unregistered_members(&observation.inventory, &members),
                     inventory: observation.inventory,
                     unplaced: observation.unplaced,
                     prices: observation.prices,
                     unclear_members: 0,
                     group_types,
+                    replace,
                 }),
                 Err(error) => failures.push(Failure::of_call(error, Some(cluster), region)),
             }
@@ -160,6 +185,64 @@ impl Snapshot {
 }
 
 impl ClusterSnapshot {
+    /// What a sweep that replaces, and only plans, would report. `None` if what it looks at was not
+    /// read.
+    pub fn replace_report(
+        &self,
+        settings: &ReaperSettings,
+        now: Timestamp,
+    ) -> Option<ClusterReport> {
+        let facts = self.replace.as_ref()?;
+        let policy = Purpose::Replace.policy(settings);
+        let report = self.report(&policy, now);
+        let usable = report.plan.headroom_before.instances;
+        let replacements = match self.inventory.hold(now) {
+            Some(_) => Vec::new(),
+            None => self.replacements(facts, settings, usable, now),
+        };
+        Some(ClusterReport { purpose: Purpose::Replace, replacements, ..report })
+    }
+
+    fn replacements(
+        &self,
+        facts: &ReplaceFacts,
+        settings: &ReaperSettings,
+        usable: usize,
+        now: Timestamp,
+    ) -> Vec<Replacement> {
+        let policy = Purpose::Replace.policy(settings);
+        let evidence =
+            Evidence { replace_after: settings.replace_after(), ..facts.evidence.clone() };
+        let mut inventory = as_a_replacing_sweep_reads(&self.inventory, &evidence, now);
+        for (name, group) in &mut inventory.groups {
+            group.unavailable = facts.unavailable.get(name).cloned();
+        }
+        let scene = Scene {
+            inventory: &inventory,
+            groups: &facts.groups,
+            outdated: &evidence.outdated(&inventory, now),
+            policy: &policy,
+            allowance: &settings.allowance(DisruptionReason::Replace, usable, now),
+            may_begin: true,
+            function: FUNCTION,
+            now,
+        };
+        let mut replacements = would_replace(&scene);
+        let retained = retained_unregistered(&inventory, &facts.groups, &policy, now);
+        replacements.extend(retained.into_iter().filter_map(|member| {
+            let mut in_no_cluster = self.never_joined.iter().map(|(id, _)| id);
+            let done = if in_no_cluster.any(|id| *id == member.instance_id) {
+                (OutcomeKind::WouldReplace, WOULD_END.to_owned())
+            } else if self.unclear_members > 0 {
+                (OutcomeKind::NotReplaced, NOT_KNOWN.to_owned())
+            } else {
+                return None;
+            };
+            Some(ended(member, done))
+        }));
+        replacements
+    }
+
     /// What a sweep that only plans would report.
     pub fn report(&self, policy: &Policy, now: Timestamp) -> ClusterReport {
         let inventory = as_a_sweep_reads(&self.inventory, policy, now);
@@ -179,7 +262,6 @@ impl ClusterSnapshot {
             outcomes: would_remove(&plan, &inventory.groups, low_for_sweeps),
             plan,
             follow_ups,
-            // What is to be replaced takes reads of its own.
             replacements: Vec::new(),
             // What a sweep halts at is not in plans of `ebb`.
             halt: None,

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
-use ebb_core::reaper::{Cap, Potential};
+use ebb_core::reaper::request::Purpose;
+use ebb_core::reaper::{Cap, ClusterReport, OutcomeKind, Potential, Replacement};
 use ebb_core::words::{self, HOURS_PER_MONTH};
 use ebb_planner::ids::{GroupName, InstanceId};
 use ebb_planner::{
@@ -26,25 +27,28 @@ const GOES: &str = "goes";
 
 /// Writes the page of a plan: one HTML file that needs nothing else.
 ///
-/// `potential` is what a plan without the cap on one sweep comes to, and `shapes` says in sentences
-/// what other instance types would cost; `policy` and `now` are those that the plan was made with. An
-/// instance takes about 2 kB of the page.
+/// `report` is what a sweep would say, and `shapes` says in sentences what other instance types would
+/// cost; `policy` and `now` are those that the plan was made with. An instance takes about 2 kB of the
+/// page.
 pub fn plan_page(
     inventory: &Inventory,
-    plan: &Plan,
-    potential: &Potential,
+    report: &ClusterReport,
     shapes: &[String],
     policy: &Policy,
     now: Timestamp,
 ) -> String {
-    let drawing = Drawing::new(inventory, plan, policy, now);
+    let ClusterReport { plan, purpose, .. } = report;
+    let drawing = Drawing::new(inventory, report, policy, now);
     let cards: Vec<Card> =
         inventory.instances.iter().map(|instance| drawing.card(instance)).collect();
     PlanPage {
         cluster: inventory.cluster.name(),
-        headline: headline(plan),
+        headline: headline(report),
         time: moment(now),
-        figures: figures(plan, potential),
+        figures: match purpose {
+            Purpose::Remove => figures(plan, &report.potential),
+            Purpose::Replace => replacement_figures(report),
+        },
         meters: [
             meter("CPU", plan, policy.headroom_cpu_percent, Headroom::cpu_percent),
             meter("memory", plan, policy.headroom_memory_percent, Headroom::memory_percent),
@@ -157,6 +161,9 @@ struct Drawing<'a> {
     inventory: &'a Inventory,
     removals: BTreeMap<&'a InstanceId, &'a Removal>,
     kept: BTreeMap<&'a InstanceId, &'a Kept>,
+    /// Whether the sweep replaces what is old.
+    replaces: bool,
+    replacements: BTreeMap<&'a InstanceId, &'a Replacement>,
     places: BTreeMap<usize, Vec<InstanceId>>,
     /// The services that have a task on what goes.
     moving: BTreeSet<usize>,
@@ -164,7 +171,13 @@ struct Drawing<'a> {
 }
 
 impl<'a> Drawing<'a> {
-    fn new(inventory: &'a Inventory, plan: &'a Plan, policy: &Policy, now: Timestamp) -> Self {
+    fn new(
+        inventory: &'a Inventory,
+        report: &'a ClusterReport,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Self {
+        let ClusterReport { plan, purpose, replacements, .. } = report;
         let removals: BTreeMap<_, _> =
             plan.remove.iter().map(|removal| (&removal.instance_id, removal)).collect();
         let leaving = inventory
@@ -179,6 +192,8 @@ impl<'a> Drawing<'a> {
                 .collect(),
             removals,
             kept: plan.keep.iter().map(|kept| (&kept.instance_id, kept)).collect(),
+            replaces: *purpose == Purpose::Replace,
+            replacements: replacements.iter().map(|it| (&it.outcome.instance_id, it)).collect(),
             places: landing_places(inventory, plan, policy, now),
             short: ShortIds::new(
                 inventory.instances.iter().map(|instance| instance.instance_id.as_str()),
@@ -188,11 +203,20 @@ impl<'a> Drawing<'a> {
 
     fn card(&self, instance: &Instance) -> Card {
         let id = &instance.instance_id;
-        let goes = self.removals.contains_key(id);
-        let (code, reason) = match (self.removals.get(id), self.kept.get(id)) {
-            (Some(removal), _) => (GOES, removal.reason.to_string()),
-            (None, Some(kept)) => (kept.reason.code(), kept.reason.to_string()),
-            (None, None) => ("not_planned", "it is not in the plan".to_owned()),
+        // What is replaced has its tasks moved to what is not there yet.
+        let moves = self.removals.contains_key(id);
+        let replacement = self.replacements.get(id);
+        let goes = moves || replacement.is_some_and(|it| is_going(it));
+        let (code, reason) = match (replacement, self.removals.get(id), self.kept.get(id)) {
+            (Some(replacement), ..) => {
+                (replacement.outcome.outcome.as_str(), replacement_text(replacement))
+            }
+            (None, Some(removal), _) => (GOES, removal.reason.to_string()),
+            (None, None, _) if self.replaces => {
+                ("not_old", "nothing says that it is old".to_owned())
+            }
+            (None, None, Some(kept)) => (kept.reason.code(), kept.reason.to_string()),
+            (None, None, None) => ("not_planned", "it is not in the plan".to_owned()),
         };
         let takes = self.moving.iter().filter(|service| {
             self.places.get(*service).is_some_and(|places| places.binary_search(id).is_ok())
@@ -207,10 +231,10 @@ impl<'a> Drawing<'a> {
             goes,
             reason,
             bars: [
-                self.bar(instance, goes, "CPU", "units", |resources| resources.cpu),
-                self.bar(instance, goes, "memory", "MiB", |resources| resources.memory_mib),
+                self.bar(instance, moves, "CPU", "units", |resources| resources.cpu),
+                self.bar(instance, moves, "memory", "MiB", |resources| resources.memory_mib),
             ],
-            tasks: self.task_rows(instance, goes),
+            tasks: self.task_rows(instance, moves),
             tasks_read: instance.tasks.is_some(),
             takes: takes.map(|service| format!(" {service} ")).collect(),
         }
@@ -219,7 +243,7 @@ impl<'a> Drawing<'a> {
     fn bar(
         &self,
         instance: &Instance,
-        goes: bool,
+        moves: bool,
         resource: &'static str,
         unit: &'static str,
         amount: fn(&Resources) -> i64,
@@ -246,7 +270,7 @@ impl<'a> Drawing<'a> {
                 width,
                 label: label(name, width),
                 about: format!("{name}: {tasks}, {amount} {unit} of {resource}"),
-                moves: goes.then_some(service),
+                moves: moves.then_some(service),
                 known: true,
             });
         }
@@ -263,7 +287,7 @@ impl<'a> Drawing<'a> {
         Bar { resource, held, blocks }
     }
 
-    fn task_rows(&self, instance: &Instance, goes: bool) -> Vec<TaskRow> {
+    fn task_rows(&self, instance: &Instance, moves: bool) -> Vec<TaskRow> {
         let mut rows: Vec<TaskRow> = task_counts(instance)
             .into_iter()
             .filter_map(|(service, count)| {
@@ -274,8 +298,8 @@ impl<'a> Drawing<'a> {
                     name: facts.name.clone(),
                     count,
                     about: format!("{cpu} CPU units, {memory} MiB each"),
-                    moves: goes.then_some(service),
-                    lands: if goes { self.lands(service) } else { String::new() },
+                    moves: moves.then_some(service),
+                    lands: if moves { self.lands(service) } else { String::new() },
                 })
             })
             .collect();
@@ -345,10 +369,32 @@ fn label(name: &str, width: f64) -> String {
     if needed <= width { name.to_owned() } else { String::new() }
 }
 
-fn headline(plan: &Plan) -> String {
+fn headline(ClusterReport { plan, purpose, replacements, .. }: &ClusterReport) -> String {
     let going = plan.remove.len();
     let total = words::count(going + plan.keep.len(), "container instance");
-    format!("{going} of {total} can go")
+    match purpose {
+        Purpose::Remove => format!("{going} of {total} can go"),
+        Purpose::Replace => format!("{} of {total} to be replaced", replacements.len()),
+    }
+}
+
+fn replacement_figures(ClusterReport { replacements, .. }: &ClusterReport) -> Vec<Figure> {
+    let going = replacements.iter().filter(|it| is_going(it)).count();
+    let others = replacements.len() - going;
+    vec![Figure {
+        name: "A sweep would begin with",
+        value: going.to_string(),
+        about: format!("{others} more wait, or stay for the reasons below"),
+    }]
+}
+
+fn is_going(replacement: &Replacement) -> bool {
+    replacement.outcome.outcome == OutcomeKind::WouldReplace
+}
+
+fn replacement_text(Replacement { why, outcome, .. }: &Replacement) -> String {
+    let why = why.as_ref().map_or_else(|| "its group retains it".to_owned(), ToString::to_string);
+    [Some(why), outcome.detail.clone()].into_iter().flatten().collect::<Vec<_>>().join(": ")
 }
 
 fn figures(plan: &Plan, potential: &Potential) -> Vec<Figure> {

@@ -137,8 +137,10 @@ pub const READ_OPERATIONS: [(&str, &[&str]); 5] = [
     (
         "ec2",
         &[
+            "DescribeInstanceStatus",
             "DescribeInstanceTypes",
             "DescribeInstances",
+            "DescribeLaunchTemplates",
             "DescribeSpotPriceHistory",
             "DescribeSubnets",
         ],

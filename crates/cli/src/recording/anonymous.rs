@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_core::mark::DRAINED_BY;
+use ebb_core::reaper::replace::claim::REPLACING_ATTRIBUTE;
 use ebb_core::reaper::sustained::{LOW_SINCE, TAKEN_BACK};
 use ebb_planner::{CAPACITY_PROVIDER, EMPTIED_ATTRIBUTE, FOREVER, HOLD_ATTRIBUTE, KEEP_ATTRIBUTE};
 use jiff::Timestamp;
@@ -16,6 +17,7 @@ use super::format::{
     RecordedCluster, RecordedInstance, RecordedService, RecordedStrategy, RecordedTaskKind,
     Recording,
 };
+use super::replaceable::{RecordedReplace, RecordedTemplates};
 
 /// AWS's own attributes that hold an id of the account.
 /// Sources: ECS Developer Guide, task-placement-constraints; `getOutpostAttribute` of the ECS agent.
@@ -83,6 +85,32 @@ impl Names {
             member.instance_id = self.instance_id(&member.instance_id);
             member.group = self.group(&member.group);
         }
+        if let Some(facts) = &mut cluster.replace {
+            self.replace_in_facts(facts);
+        }
+    }
+
+    fn replace_in_facts(&mut self, facts: &mut RecordedReplace) {
+        let groups = std::mem::take(&mut facts.groups).into_iter();
+        facts.groups = groups.map(|(name, group)| (self.group(&name), group)).collect();
+        for member in facts.groups.values_mut().flat_map(|group| &mut group.members) {
+            member.instance_id = self.instance_id(&member.instance_id);
+        }
+        let unavailable = std::mem::take(&mut facts.unavailable).into_iter();
+        facts.unavailable = unavailable.map(|(name, why)| (self.group(&name), why)).collect();
+        let templates = std::mem::take(&mut facts.launch_templates).into_iter();
+        facts.launch_templates =
+            templates.map(|(id, templates)| (self.instance_id(&id), templates)).collect();
+        for RecordedTemplates { own, group } in facts.launch_templates.values_mut() {
+            for template in own.iter_mut().chain([group]) {
+                self.replace("launch-template", &mut template.id);
+            }
+        }
+        let versions = std::mem::take(&mut facts.template_versions).into_iter();
+        facts.template_versions =
+            versions.map(|(id, versions)| (self.name("launch-template", &id), versions)).collect();
+        let events = std::mem::take(&mut facts.scheduled_events).into_iter();
+        facts.scheduled_events = events.map(|(id, event)| (self.instance_id(&id), event)).collect();
     }
 
     fn replace_in_instance(&mut self, instance: &mut RecordedInstance) {
@@ -107,7 +135,9 @@ impl Names {
 
     fn attribute(&mut self, name: String, value: String) -> (String, String) {
         match name.as_str() {
-            DRAINED_BY | EMPTIED_ATTRIBUTE | LOW_SINCE | TAKEN_BACK => (name, value),
+            DRAINED_BY | EMPTIED_ATTRIBUTE | LOW_SINCE | REPLACING_ATTRIBUTE | TAKEN_BACK => {
+                (name, value)
+            }
             CAPACITY_PROVIDER => (name, self.name("capacity-provider", &value)),
             KEEP_ATTRIBUTE => (name, String::new()),
             HOLD_ATTRIBUTE => (name, hold(&value)),

@@ -7,6 +7,8 @@ use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::replaceable::RecordedReplace;
+
 /// The version that is written. It grows when a reader of the one before would take something for
 /// what it is not; members that are added do not count, as unknown ones are passed over.
 pub const VERSION: u32 = 2;
@@ -47,6 +49,9 @@ pub struct RecordedCluster {
     /// How many are not in the cluster, and may be in another.
     #[serde(default)]
     pub unclear_members: usize,
+    /// What a sweep that replaces looks at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replace: Option<RecordedReplace>,
     /// Where prices are from, in the words of the function's answer.
     #[serde(default)]
     pub price_sources: BTreeSet<String>,

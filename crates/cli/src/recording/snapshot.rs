@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ebb_core::prices::{PriceBasis, PriceSource};
 use ebb_core::reaper::follow_up::PlacementFailure;
 use ebb_core::reaper::instance_types::GroupTypes;
+use ebb_core::reaper::replace::planned::ReplaceFacts;
 use ebb_planner::{
     Group, HostPort, Instance, Inventory, ManagedScaling, Protocol, Resources, Service, Strategy,
     Task, TaskKind,
@@ -15,6 +16,7 @@ use super::format::{
     RecordedManagedScaling, RecordedMember, RecordedResources, RecordedService, RecordedStrategy,
     RecordedTask, RecordedTaskKind, Recording, VERSION,
 };
+use super::replaceable::RecordedReplace;
 use crate::snapshot::{ClusterSnapshot, Snapshot};
 
 impl From<&Snapshot> for Recording {
@@ -61,6 +63,7 @@ impl From<&ClusterSnapshot> for RecordedCluster {
                 .map(|(instance_id, group)| RecordedMember { instance_id, group })
                 .collect(),
             unclear_members: snapshot.unclear_members,
+            replace: snapshot.replace.as_ref().map(RecordedReplace::from),
             price_sources: snapshot
                 .prices
                 .sources
@@ -104,6 +107,7 @@ impl From<RecordedCluster> for ClusterSnapshot {
                 .map(|member| (member.instance_id, member.group))
                 .collect(),
             unclear_members: recorded.unclear_members,
+            replace: recorded.replace.map(ReplaceFacts::from),
             prices: PriceBasis {
                 // A source that a later release knows is left out.
                 sources: recorded

@@ -8,6 +8,7 @@ mod plan;
 mod program;
 mod read_only;
 mod recordings;
+mod replace;
 mod replay;
 mod shapes;
 mod support;

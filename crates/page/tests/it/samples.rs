@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_core::auto_scaling::LifecycleState;
 use ebb_core::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
-use ebb_core::reaper::Potential;
+use ebb_core::prices::PriceBasis;
+use ebb_core::reaper::request::Purpose;
+use ebb_core::reaper::settings::ReaperMode;
+use ebb_core::reaper::{ClusterReport, Potential};
 use ebb_page::plan_page;
 use ebb_planner::{
     Group, HostPort, Instance, Inventory, Policy, Protocol, Resources, Service, Strategy, Task,
@@ -141,7 +144,24 @@ fn instance(number: usize, counts: &[usize]) -> Instance {
 /// The page of a cluster, planned with what the sample's policy says.
 pub(crate) fn page_of(inventory: &Inventory) -> String {
     let policy = Policy { max_removals_percent: 20, ..Policy::default() };
-    let planned = plan(inventory, &policy, now());
-    let potential = Potential::new(&planned, inventory, &policy, now());
-    plan_page(inventory, &planned, &potential, &[], &policy, now())
+    plan_page(inventory, &report_of(inventory, &policy), &[], &policy, now())
+}
+
+/// What a sweep that only plans would report.
+pub(crate) fn report_of(inventory: &Inventory, policy: &Policy) -> ClusterReport {
+    let plan = plan(inventory, policy, now());
+    ClusterReport {
+        mode: ReaperMode::Plan,
+        purpose: Purpose::Remove,
+        potential: Potential::new(&plan, inventory, policy, now()),
+        plan,
+        prices: PriceBasis::default(),
+        outcomes: Vec::new(),
+        follow_ups: Vec::new(),
+        replacements: Vec::new(),
+        stranded: Vec::new(),
+        unregistered_members: Vec::new(),
+        unclear_members: 0,
+        container_instances: inventory.container_instances(),
+    }
 }
