@@ -159,6 +159,7 @@ pub(crate) fn report_of(inventory: &Inventory, policy: &Policy) -> ClusterReport
         outcomes: Vec::new(),
         follow_ups: Vec::new(),
         replacements: Vec::new(),
+        halt: None,
         stranded: Vec::new(),
         unregistered_members: Vec::new(),
         unclear_members: 0,
