@@ -29,6 +29,9 @@ CASES ?= 2000
 # function, and how it is deployed (see docs/side-by-side.md).
 PEER ?=
 DEPLOYMENT ?=
+# What `make fuzz` searches, for how many inputs each: see crates/fuzz.
+TARGETS ?= events carried_state settings expressions marks inventories recordings
+INPUTS ?= 1500000
 # Where terraform finds the AWS provider if the registry is out of reach: a folder such as
 # `terraform providers mirror` makes. Unset, terraform looks where it always does.
 TF_PLUGIN_DIR ?=
@@ -45,11 +48,12 @@ TOOLS_BUILD := $(TOOLS)/requirements-build.installed
 AUDIT := $(TOOLS)/audit
 # Puts the list of a program's crates into it. The registry's checksum holds the version to its text.
 AUDITABLE := cargo-auditable@0.7.5
+CARGO_FUZZ := cargo-fuzz@0.13.2
 FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 .DEFAULT_GOAL := help
 
-.PHONY: help prerequisites programs local demo story plan invoke pictures serve events test simulate days versus \
+.PHONY: help prerequisites programs local demo story plan invoke pictures serve events test simulate days versus fuzz \
 	check rehearse audit deny msrv bench build clean
 # Cargo runs in parallel by itself; two installations into .tools at once would break it.
 .NOTPARALLEL:
@@ -76,6 +80,9 @@ $(TOOLS_LOCAL): PIP_OPTIONS := --no-deps
 
 $(TOOLS)/bin/cargo-auditable: | prerequisites
 	cargo install --quiet --locked --root $(TOOLS) $(AUDITABLE)
+
+$(TOOLS)/bin/cargo-fuzz: | prerequisites
+	cargo install --quiet --locked --root $(TOOLS) $(CARGO_FUZZ)
 
 programs: prerequisites
 	cargo build --locked --bins
@@ -140,6 +147,17 @@ versus: prerequisites ## Put Ebb, or another drainer as PEER, through the trials
 	$(if $(PEER),cargo build --quiet --locked --package ebb-region --example trial)
 	$(if $(PEER),$(PYTHON) scripts/versus.py $(DEPLOYMENT) '$(PEER)',cargo test --quiet --locked \
 		--package lifecycle-drainer --package spot-drainer --test it trials:: -- --nocapture)
+
+# What is found on the way stays in target, and is where the next search begins. Without a sanitizer,
+# as `unsafe` is forbidden: what is looked for are panics, overflows and inputs that take long.
+fuzz: $(TOOLS)/bin/cargo-fuzz ## Search INPUTS hostile inputs of each of TARGETS for one that breaks a claim
+	for target in $(TARGETS); do mkdir -p $(TARGET)/corpus/$$target && \
+		PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" CARGO_TARGET_DIR=$(TARGET)/fuzz \
+		cargo fuzz run --fuzz-dir crates/fuzz/libfuzzer --sanitizer none $$target \
+			$(abspath $(TARGET))/corpus/$$target crates/fuzz/corpus/$$target \
+			$$([ $$target != events ] || echo events) -- \
+			-runs=$(INPUTS) -timeout=10 -print_final_stats=1 -verbosity=0 \
+			$$([ $$target = inventories ] || echo -dict=crates/fuzz/libfuzzer/words.dict) || exit 1; done
 
 check: $(TOOLS_TEST) ## Check format, lints, documentation, dependencies and the Terraform module
 	cargo fmt --all --check
