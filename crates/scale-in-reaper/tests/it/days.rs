@@ -291,7 +291,7 @@ fn last_growth(load: &Load, number: usize, from: Timestamp, until: Timestamp) ->
 }
 
 /// Whether a load grows while no task waits, and the headroom is there by every capacity provider,
-/// covers the growth and has a place for each of its tasks: room in pieces that are too small for one
+/// covers the growth and has a place for each of its tasks, whatever the order they are placed in: room in pieces that are too small for one
 /// is none for it.
 fn headroom_covers(world: &World, before: &[usize], after: &[usize]) -> bool {
     let grows = before.iter().zip(after).any(|(before, after)| before < after);
@@ -308,9 +308,15 @@ fn headroom_covers(world: &World, before: &[usize], after: &[usize]) -> bool {
             let headroom = percents[dimension] * all[dimension];
             100 * free.sum::<i64>() >= headroom && 100 * grown.sum::<i64>() <= headroom
         });
-        let has_places = more.iter().zip(SIZES).all(|(more, size)| {
+        let has_places = more.iter().zip(SIZES).enumerate().all(|(number, (more_of_it, size))| {
             let places = free.iter().map(|free| (free[0] / size[0]).min(free[1] / size[1]));
-            places.sum::<i64>() >= *more
+            // Those of the other services may be placed first, and take so many places each at most.
+            let others = more.iter().zip(SIZES).enumerate().filter(|(other, _)| *other != number);
+            let taken = others.map(|(_, (more, other))| {
+                let most = (0..2).map(|dimension| (other[dimension] - 1) / size[dimension] + 1);
+                more * most.max().unwrap_or_default()
+            });
+            places.sum::<i64>() - taken.sum::<i64>() >= *more_of_it
         });
         has_headroom && has_places
     };
