@@ -53,7 +53,10 @@ pub(crate) async fn sweep_cluster(
     let mut halted = sweep.halted(groups, &observation, &decided, now).await;
     let held = sweep.held_back(inventory, halted.as_ref(), now);
     let planned = hold_back(planned, &removable, &held, &sweep.policy, now);
-    keep_spares_away(inventory, &mut decided, &planned);
+    // Where sweeps only plan no task is moved, and a spare one waits for nobody.
+    if sweep.settings.mode == ReaperMode::Act {
+        keep_spares_away(inventory, &mut decided, &planned);
+    }
 
     // Who asks for a plan while sweeps act leaves nothing behind: the next one goes on.
     let stranded = match sweep.settings.mode {
