@@ -108,6 +108,18 @@ async fn an_age_is_an_option_and_a_hold_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_group_that_is_held_is_left_out_as_the_function_does() {
+    let mut world = outdated();
+    let group = world.groups.get_mut(ON_DEMAND_GROUP).unwrap();
+    group.tags.insert(HOLD_TAG.to_owned(), "forever".to_owned());
+    let terminal = Terminal::start(world).await;
+    let text = terminal.output("plan --mode replace --max-removals 20").await;
+    let settings = ReaperSettings { max_removals_percent: 20, ..ReaperSettings::default() };
+    let functions = functions(&terminal, settings).await;
+    assert_eq!(text, functions["text"].as_str().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_page_marks_what_a_sweep_would_begin_with() {
     let terminal = Terminal::start(outdated()).await;
     let page = file("replace.html");
