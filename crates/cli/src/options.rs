@@ -66,8 +66,9 @@ pub struct PlanOptions {
     /// Where the clusters are read from.
     #[command(flatten)]
     pub source: SourceOptions,
-    /// What kind of sweep: one that removes what nobody needs, or one that replaces what is old
-    #[arg(long, value_name = "MODE", default_value = "remove")]
+    /// What kind of sweep: `remove`, of what nobody needs, or `replace`, of what is old
+    // With a line for each value, every option would take three.
+    #[arg(long, value_name = "MODE", default_value = "remove", hide_possible_values = true)]
     pub mode: PlanMode,
     /// Write the plan of one cluster as a page to look at, too
     #[arg(long, value_name = "FILE")]

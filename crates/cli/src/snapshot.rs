@@ -211,8 +211,15 @@ impl ClusterSnapshot {
         now: Timestamp,
     ) -> Vec<Replacement> {
         let policy = Purpose::Replace.policy(settings);
-        let evidence =
+        let mut evidence =
             Evidence { replace_after: settings.replace_after(), ..facts.evidence.clone() };
+        // A sweep does not ask about the launch templates of groups that somebody holds.
+        let is_held = |name: &GroupName| self.inventory.group_hold(name, now).is_some();
+        for instance in &self.inventory.instances {
+            if instance.group.as_ref().is_some_and(is_held) {
+                evidence.templates.remove(&instance.instance_id);
+            }
+        }
         let mut inventory = as_a_replacing_sweep_reads(&self.inventory, &evidence, now);
         for (name, group) in &mut inventory.groups {
             group.unavailable = facts.unavailable.get(name).cloned();

@@ -50,10 +50,13 @@ pub(crate) async fn sweep_cluster(
     let mut decided = follow_up(inventory, &sweep.policy, &load, FUNCTION, now);
     keep_groups_balanced(inventory, &mut decided, groups.zones());
     let could_go = sweep.could_go(inventory, now);
-    let halted = sweep.halted(groups, &observation, &decided, now).await;
+    let mut halted = sweep.halted(groups, &observation, &decided, now).await;
     let held = sweep.held_back(inventory, halted.as_ref(), now);
     let planned = hold_back(planned, &removable, &held, &sweep.policy, now);
-    keep_spares_away(inventory, &mut decided, &planned);
+    // Where sweeps only plan no task is moved, and a spare one waits for nobody.
+    if sweep.settings.mode == ReaperMode::Act {
+        keep_spares_away(inventory, &mut decided, &planned);
+    }
 
     // Who asks for a plan while sweeps act leaves nothing behind: the next one goes on.
     let stranded = match sweep.settings.mode {
@@ -82,12 +85,17 @@ pub(crate) async fn sweep_cluster(
         let names = names.filter(|name| inventory.group_hold(name, now).is_none());
         let names = names.cloned().collect();
         match sweep.replace(cluster, names, plan.headroom_before.instances).await {
+            Ok(Ok(replacements)) => replacements,
+            Ok(Err(halt)) => {
+                halted = Some(halt);
+                Vec::new()
+            }
             Err(problem) if begins => return Err(problem),
             // What was removed is to be reported, and the next sweep goes on.
-            replaced => replaced.unwrap_or_else(|Problem { text, .. }| {
+            Err(Problem { text, .. }) => {
                 warn!("What is being replaced waits for the next sweep: {text}");
                 Vec::new()
-            }),
+            }
         }
     } else {
         Vec::new()

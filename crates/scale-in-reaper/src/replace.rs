@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ebb_aws::{AwsError, AwsErrorKind, DrainResult, Ecs, Groups, Problem, Termination, members_of};
 use ebb_core::ids::{Cluster, GroupName, InstanceId};
 use ebb_core::reaper::budgets::DisruptionReason;
+use ebb_core::reaper::halt::Halt;
 use ebb_core::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
 use ebb_core::reaper::replace::decide::{Decision, Scene, Step, decide};
 use ebb_core::reaper::replace::give_back::RaisedGroup;
@@ -36,19 +37,27 @@ struct Work<'a> {
 
 impl Sweep<'_> {
     /// Goes on with what is being replaced in a cluster, and begins to replace more if the sweep is
-    /// for that. `names` are the groups of the cluster, and `usable` is how many instances it has.
+    /// for that, unless the cluster is halted by now. `names` are the groups of the cluster, and
+    /// `usable` is how many instances it has.
     pub(crate) async fn replace(
         &self,
         cluster: &Cluster,
         names: BTreeSet<GroupName>,
         usable: usize,
-    ) -> Result<Vec<Replacement>, Problem> {
+    ) -> Result<Result<Vec<Replacement>, Halt>, Problem> {
         // Both groups and cluster are read again, the groups first: whoever sees a group that was
         // raised then also sees the claims, which were written before that.
         let groups = self.observe_groups().await?;
         let evidence = self.evidence(&groups, &names).await;
         let candidates = Candidates::ToReplace(&evidence);
-        let mut inventory = self.observe(cluster, &groups, candidates).await?.inventory;
+        let observation = self.observe(cluster, &groups, candidates).await?;
+        if self.mode == ReaperMode::Act {
+            self.shift_looks.lock().await.forget();
+        }
+        if let Some(halt) = self.halted(&groups, &observation, &[], self.clock.now()).await {
+            return Ok(Err(halt));
+        }
+        let mut inventory = observation.inventory;
         self.add_refreshes(&mut inventory).await?;
         let now = self.clock.now();
         let outdated = evidence.outdated(&inventory, now);
@@ -76,7 +85,7 @@ impl Sweep<'_> {
         if self.purpose == Purpose::Replace {
             done.extend(self.end_unregistered(&inventory, &members).await);
         }
-        Ok(done)
+        Ok(Ok(done))
     }
 
     /// What tells which instances are outdated. What EC2 does not say replaces nothing: that hides

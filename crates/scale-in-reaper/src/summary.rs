@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use ebb_aws::{AwsError, AwsErrorKind, Clock, Groups, MetricName, Problem};
 use ebb_core::ecs::{MissingCluster, missing_cluster};
 use ebb_core::ids::Cluster;
-use ebb_core::reaper::halt::halt;
 use ebb_core::reaper::settings::ReaperMode;
 use ebb_core::reaper::summary::{ClusterState, Counted, Summary, Week};
 use jiff::Timestamp;
@@ -31,11 +30,13 @@ impl ScaleInReaper {
         let answer_by = clock.instant(deadline - ANSWER_MARGIN.min(time_left / 4));
         let (clients, settings, prices) = (&self.clients, &self.settings, &self.prices);
         let sweep = Sweep::new(clients, settings, prices, ReaperMode::Plan, clock, deadline);
-        match timeout_at(answer_by, summaries(&sweep)).await {
+        let (summaries, mut problems) = match timeout_at(answer_by, summaries(&sweep)).await {
             Ok(Ok(summaries)) => summaries,
             Ok(Err(error)) => (Vec::new(), vec![error.into()]),
             Err(_) => (Vec::new(), vec![clients.out_of_time(clock)]),
-        }
+        };
+        problems.extend(sweep.shift_looks.into_inner().problem);
+        (summaries, problems)
     }
 }
 
@@ -90,10 +91,9 @@ async fn state(
 ) -> Result<ClusterState, AwsError> {
     let none = BTreeSet::new();
     let observation = sweep.observe(cluster, groups, Candidates::Only(&none)).await?;
-    let (inventory, now) = (&observation.inventory, sweep.clock.now());
-    let disconnected_percent_max = sweep.settings.halt_at_disconnected_percent;
-    let halt = halt(inventory, &observation.failing, &[], disconnected_percent_max, now);
-    Ok(ClusterState::new(inventory, &observation.unplaced, halt, now))
+    let now = sweep.clock.now();
+    let halt = sweep.halted(groups, &observation, &[], now).await;
+    Ok(ClusterState::new(&observation.inventory, &observation.unplaced, halt, now))
 }
 
 /// What is counted of a cluster; of several, what is counted of all together.

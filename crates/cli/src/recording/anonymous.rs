@@ -19,6 +19,10 @@ use super::format::{
 };
 use super::replaceable::{RecordedReplace, RecordedTemplates};
 
+/// What stands for why a group cannot be changed: that may name another group, which need not be in the
+/// recording.
+const REASON_LEFT_OUT: &str = "a reason that is left out of the recording";
+
 /// AWS's own attributes that hold an id of the account.
 /// Sources: ECS Developer Guide, task-placement-constraints; `getOutpostAttribute` of the ECS agent.
 const IDS: [&str; 5] =
@@ -72,6 +76,9 @@ impl Names {
         for text in group_holds.chain([&mut cluster.hold_until]).flatten() {
             *text = hold(text);
         }
+        for why in cluster.groups.values_mut().filter_map(|group| group.unavailable.as_mut()) {
+            REASON_LEFT_OUT.clone_into(why);
+        }
         for instance in &mut cluster.instances {
             self.replace_in_instance(instance);
         }
@@ -97,7 +104,8 @@ impl Names {
             member.instance_id = self.instance_id(&member.instance_id);
         }
         let unavailable = std::mem::take(&mut facts.unavailable).into_iter();
-        facts.unavailable = unavailable.map(|(name, why)| (self.group(&name), why)).collect();
+        facts.unavailable =
+            unavailable.map(|(name, _)| (self.group(&name), REASON_LEFT_OUT.to_owned())).collect();
         let templates = std::mem::take(&mut facts.launch_templates).into_iter();
         facts.launch_templates =
             templates.map(|(id, templates)| (self.instance_id(&id), templates)).collect();

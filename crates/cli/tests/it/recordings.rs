@@ -77,6 +77,23 @@ fn the_arn_of_an_outpost_has_the_account_and_is_taken_out() {
     assert!(written.contains("ecs.outpost-arn") && !written.contains("outpost/"), "{written}");
 }
 
+/// A fallback group says for which Spot group it stands in.
+#[test]
+fn why_a_group_is_not_to_be_changed_may_name_another_and_is_taken_out() {
+    let text = fs::read_to_string(recording("idle.json")).unwrap();
+    let mut changed: Value = serde_json::from_str(&text).unwrap();
+    let cluster = &mut changed["clusters"][0];
+    let name = cluster["groups"].as_object().unwrap().keys().next().unwrap().clone();
+    let why = json!("it stands in for group secret-spot, which does not exist");
+    cluster["groups"][&name]["unavailable"] = why.clone();
+    cluster["replace"]["unavailable"][&name] = why;
+    let mut recording = Recording::read(&changed.to_string()).unwrap();
+    anonymize(&mut recording);
+    let written = recording.to_json().unwrap();
+    assert!(!written.contains("secret"), "{written}");
+    assert_eq!(written.matches("left out of the recording").count(), 2);
+}
+
 #[tokio::test]
 async fn a_recording_of_version_1_reads_as_it_did() {
     let file = recording("version-1.json");

@@ -8,6 +8,7 @@ use ebb::failure::ExitCode;
 use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::ids::Cluster;
 use ebb_core::reaper::settings::ReaperSettings;
+use ebb_planner::HOLD_TAG;
 use ebb_region::fault::Fault;
 use ebb_region::scenario::{CLUSTER, ON_DEMAND_GROUP, SPOT_GROUP, idle_shop, instance_id};
 use ebb_region::world::World;
@@ -16,6 +17,7 @@ use ebb_region::world::ec2::ScheduledEvent;
 use insta::assert_snapshot;
 use scale_in_reaper::ScaleInReaper;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::support::{Terminal, recording, run, start_time};
 
@@ -94,9 +96,27 @@ async fn an_age_is_an_option_and_a_hold_says_so() {
     let terminal = Terminal::start(idle_shop(start_time(), 1)).await;
     let none = terminal.output("plan --mode replace").await;
     assert!(none.starts_with("Cluster shop: 0 of "), "{none}");
-    terminal.region.world().advance(start_time() + Duration::from_secs(90_000));
-    let old = terminal.output("plan --mode replace --replace-after-days 1").await;
+    sleep(Duration::from_secs(90_000)).await;
+    let aged = "plan --mode replace --replace-after-days 1";
+    let old = terminal.output(aged).await;
     assert!(old.contains("it registered at 2025-03-04T0"), "{old}");
+
+    let tag = (HOLD_TAG.to_owned(), "forever".to_owned());
+    terminal.region.world().clusters.get_mut(CLUSTER).unwrap().tags.extend([tag]);
+    let held = terminal.output(aged).await;
+    assert!(held.starts_with("Cluster shop: 0 of ") && held.contains("forever"), "{held}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_is_held_is_left_out_as_the_function_does() {
+    let mut world = outdated();
+    let group = world.groups.get_mut(ON_DEMAND_GROUP).unwrap();
+    group.tags.insert(HOLD_TAG.to_owned(), "forever".to_owned());
+    let terminal = Terminal::start(world).await;
+    let text = terminal.output("plan --mode replace --max-removals 20").await;
+    let settings = ReaperSettings { max_removals_percent: 20, ..ReaperSettings::default() };
+    let functions = functions(&terminal, settings).await;
+    assert_eq!(text, functions["text"].as_str().unwrap());
 }
 
 #[tokio::test(start_paused = true)]

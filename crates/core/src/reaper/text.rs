@@ -28,8 +28,9 @@ pub fn text(report: &ClusterReport) -> String {
     let mut lines = vec![headline(report)];
     lines.extend(plan.holds.iter().map(|hold| format!("  ! {}", hold_text(hold))));
     lines.extend(removal_lines(report));
-    if report.purpose == Purpose::Remove {
-        lines.extend(kept_lines(&plan.keep));
+    match report.purpose {
+        Purpose::Remove => lines.extend(kept_lines(&plan.keep)),
+        Purpose::Replace => lines.extend(halt_line(report)),
     }
     lines.extend(replacement_lines(&report.replacements));
     lines.extend(earlier_lines(&report.follow_ups));
@@ -63,6 +64,11 @@ fn headline(report: &ClusterReport) -> String {
             format!("Cluster {cluster}: {number} of {total} to be replaced{mode}")
         }
     }
+}
+
+/// Why nothing is replaced; where instances are to be removed, each says it itself.
+fn halt_line(report: &ClusterReport) -> Option<String> {
+    report.halt.as_ref().map(|halt| format!("  ! nothing is replaced now: {}", halt.why))
 }
 
 /// How many instances that are to be replaced are listed; the others are counted.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ebb_core::ids::Cluster;
-use ebb_core::reaper::settings::ReaperSettings;
+use ebb_core::reaper::settings::{ReaperMode, ReaperSettings};
 use ebb_core::reaper::sustained::TAKEN_BACK;
 use ebb_core::reaper::{ClusterReport, OutcomeKind};
 use ebb_planner::EMPTIED_ATTRIBUTE;
@@ -310,6 +310,26 @@ async fn each_of_two_providers_sheds_what_nobody_needs() {
         assert!(sim.active() <= 4, "{targets:?}: {}", sim.active());
         sim.assert_at_rest();
     }
+}
+
+/// The tasks that its plan would move do not move, and ECS takes none that `targetCapacity` asks for.
+#[tokio::test(start_paused = true)]
+async fn a_spare_instance_that_plan_mode_strands_is_told_whatever_could_go_beside_it() {
+    let gently = ReaperSettings { max_removals_percent: 10, ..settings() };
+    let sim = Sim::start(on_both([100, 60]), gently).await;
+    sim.run(Duration::from_secs(3_600)).await;
+    let plan = sim.with(ReaperSettings { mode: ReaperMode::Plan, ..settings() }).await;
+    let mut spares = 0;
+    for _ in 0..8 {
+        sim.sweep().await;
+        sim.until_next().await;
+        let report = plan.report().await;
+        let details = report.follow_ups.iter().filter_map(|outcome| outcome.detail.as_deref());
+        let spare = details.filter(|detail| detail.contains("a spare one")).count();
+        assert!(report.stranded.len() >= spare, "{spare} of {report:?}");
+        spares += spare;
+    }
+    assert!(spares > 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,9 +8,9 @@ use ebb_core::ids::{Cluster, TopicArn};
 use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::replace::claim::REPLACING_ATTRIBUTE;
 use ebb_core::reaper::settings::{BUDGETS, ReaperMode, ReaperSettings};
-use ebb_core::reaper::{ClusterReport, OutcomeKind};
+use ebb_core::reaper::{ClusterReport, OutcomeKind, text};
 use ebb_region::fault::{Fault, Faults};
-use ebb_region::world::autoscaling::{Group, Instance, LifecycleState};
+use ebb_region::world::autoscaling::{Group, Instance, LifecycleState, group_arn};
 use ebb_region::world::ec2::ScheduledEvent;
 use ebb_region::world::ecs::{
     CapacityProvider, Deployments, NewInstance, ServiceKind, Status, TaskSpec,
@@ -187,6 +187,28 @@ async fn the_replacements_join_before_the_old_ones_go_and_no_task_is_cut_off() {
     sim.replace_all().await;
     sim.assert_replaced();
     assert_eq!((sim.largest(), sim.calls("SetDesiredCapacity")), (9, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zonal_shift_that_begins_in_the_middle_of_a_sweep_keeps_what_is_old() {
+    let sim = Sim::start(outdated(), halves()).await;
+    sim.replace().await;
+    sim.until_next().await;
+    let hour = Duration::from_secs(3_600);
+    let begins = |world: &mut World| {
+        world.shift_away(&group_arn(GROUP), "euw1-az1", "ZONAL_SHIFT", hour);
+    };
+    // As the sweep began, nothing was shifted.
+    let report = sim.replace_while("ListManagedResources", 1, begins).await;
+    assert_eq!((sim.draining(), kinds(&report)), (Vec::new(), [].into()), "{report:?}");
+    let why = "nothing is replaced now: a zonal shift keeps group";
+    assert!(text(&report).contains(why), "{}", text(&report));
+    assert!(text(&sim.replace().await).contains(why), "as where it began before");
+
+    sim.until_next().await;
+    sim.until_next().await;
+    sim.replace_all().await;
+    sim.assert_replaced();
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 
 use std::env;
 use std::process::Command;
+use std::time::Duration;
 
 use ebb_core::ids::TopicArn;
 use ebb_core::notification::NotificationFormat;
@@ -11,11 +12,14 @@ use ebb_core::reaper::summary::Counted;
 use ebb_region::fault::Fault;
 use ebb_region::scenario;
 use ebb_region::world::World;
+use ebb_region::world::autoscaling::group_arn;
 use ebb_region::world::ecs::Status;
 use scale_in_reaper::FUNCTION;
 use serde_json::{Value, json};
 
-use crate::support::{CLUSTER, INTERVAL, Sim, add_small, hooked, instance_id, settings, small};
+use crate::support::{
+    CLUSTER, GROUP, INTERVAL, Sim, add_small, hooked, instance_id, settings, small,
+};
 
 const PEOPLE: &str = "arn:aws:sns:eu-west-1:111122223333:people";
 
@@ -139,6 +143,33 @@ async fn what_drains_and_nobody_sees_to_is_named_with_what_holds_it() {
     let details = notice["details"].to_string();
     let why = "DRAINING since an unknown time, its agent is not connected: 1 task";
     assert!(details.contains(why), "{details}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_nothing_goes_is_what_keeps_a_sweep_from_it_a_zonal_shift_included() {
+    let mut world = hooked(small(1));
+    world.shift_away(&group_arn(GROUP), "euw1-az1", "ZONAL_SHIFT", Duration::from_secs(3_600));
+    let sim = Sim::start(world, summing_up(true)).await;
+    let answer = sum_up(&sim).await;
+    let [why] = answer["summaries"][0]["nothing_goes"].as_array().unwrap().as_slice() else {
+        panic!("{answer}")
+    };
+    let expected = format!("a zonal shift keeps group {GROUP} away from euw1-az1");
+    assert!(why.as_str().unwrap().starts_with(&expected), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_week_is_told_once_where_shifts_cannot_be_read_and_the_invocation_fails() {
+    let mut world = hooked(small(1));
+    world.faults.plan("ListManagedResources", Fault::Denied, u32::MAX);
+    let sim = Sim::start(world, summing_up(true)).await;
+    for _ in 0..2 {
+        let error = sim.invoke(&json!({"mode": "summary"})).await.unwrap_err();
+        assert_eq!(error.error_type.as_str(), "AwsDenied", "{error}");
+    }
+    let [notice] = told(&sim).try_into().unwrap();
+    let details = notice["details"].to_string();
+    assert!(details.contains("whether a zonal shift is active is not known"), "{details}");
 }
 
 #[tokio::test(start_paused = true)]
