@@ -7,8 +7,8 @@ use ebb_planner::auto_scaling::LifecycleState;
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
 use ebb_planner::{
-    CAPACITY_PROVIDER, Group, HostPort, Instance, Inventory, ManagedScaling, Plan, Policy, Protocol,
-    Resources, Service, Strategy, Task, TaskHeadroom, TaskKind, candidates_to_inspect,
+    CAPACITY_PROVIDER, Group, HostPort, Instance, Inventory, ManagedScaling, Plan, Policy,
+    Protocol, Resources, Service, Strategy, Task, TaskHeadroom, TaskKind, candidates_to_inspect,
     landing_places, plan, rehearse, spare_instances, task_rooms,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -224,15 +224,13 @@ fn some_service(bytes: &mut Unstructured<'_>, number: usize) -> Result<Service> 
     Ok(service)
 }
 
-fn some_instance(
-    bytes: &mut Unstructured<'_>,
-    number: usize,
-    services: usize,
-) -> Result<Instance> {
+fn some_instance(bytes: &mut Unstructured<'_>, number: usize, services: usize) -> Result<Instance> {
     let arn = ContainerInstanceArn::new(number.to_string());
     let registered = resources(bytes, 16)?;
     let mut instance = Instance {
-        group: (!bytes.ratio(1, 8)?).then(|| bytes.int_in_range(0..=2).map(group_name)).transpose()?,
+        group: (!bytes.ratio(1, 8)?)
+            .then(|| bytes.int_in_range(0..=2).map(group_name))
+            .transpose()?,
         lifecycle_state: LifecycleState::InService,
         weight: if bytes.ratio(1, 8)? { amount(bytes, 3)? } else { 1 },
         zone: bytes.int_in_range(0..=2)?.to_string(),

@@ -31,7 +31,10 @@ pub fn marks(bytes: &[u8]) {
     let plan = plan(&inventory, &Policy::default(), NOW);
     check(&inventory, &plan);
     let is_over = |end: &HoldEnd| matches!(end, HoldEnd::At(end) if *end <= NOW);
-    assert!(!plan.holds.iter().any(|hold| is_over(&hold.until)), "a hold that is over holds nothing");
+    assert!(
+        !plan.holds.iter().any(|hold| is_over(&hold.until)),
+        "a hold that is over holds nothing"
+    );
 }
 
 /// What is written of a value that was read is read as the same, to the second that is written.

@@ -10,6 +10,8 @@ use crate::fault::Fault;
 use crate::world::World;
 use crate::world::ecs::{Cluster, arn};
 
+const INVALID: &str = "InvalidParameterException";
+
 pub(super) const PAGE_MAX: u64 = 100;
 
 pub(super) const DESCRIBE_MAX: usize = 100;
@@ -40,6 +42,11 @@ pub(super) fn question(body: &[u8]) -> (String, bool) {
 
 /// The input of an operation, with no member that is not simulated.
 pub(super) fn read_input(operation: &str, body: &[u8]) -> Result<Value, Refusal> {
+    read_input_or(operation, body, INVALID)
+}
+
+/// The same for a service that has another code for what it does not take.
+pub(super) fn read_input_or(operation: &str, body: &[u8], code: &str) -> Result<Value, Refusal> {
     let no_input = |message: String| Refusal::new("SerializationException", message);
     let input: Value = serde_json::from_slice(body).map_err(|error| no_input(error.to_string()))?;
     if !input.is_object() {
@@ -48,7 +55,7 @@ pub(super) fn read_input(operation: &str, body: &[u8]) -> Result<Value, Refusal>
     match json_misfit(operation, &input) {
         None => Ok(input),
         Some(Misfit::Unknown(path)) => {
-            Err(invalid(format!("The simulated Region knows no {path} here.")))
+            Err(Refusal::new(code, format!("The simulated Region knows no {path} here.")))
         }
         Some(Misfit::OfAnotherType(path)) => Err(no_input(format!("{path} is of another type."))),
     }
@@ -267,7 +274,7 @@ pub(super) fn arn_of(kind: &str, cluster: &str, id_or_arn: &str) -> String {
 }
 
 pub(super) fn invalid(message: impl Into<String>) -> Refusal {
-    Refusal::new("InvalidParameterException", message)
+    Refusal::new(INVALID, message)
 }
 
 #[cfg(test)]

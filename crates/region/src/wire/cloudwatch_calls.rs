@@ -25,7 +25,7 @@ pub(super) fn answer(request_id: String, result: Result<String, Refusal>) -> Ans
 
 /// The sums of the metrics that are asked for, the latest first, page by page.
 pub(super) fn get_metric_data(world: &World, body: &[u8]) -> Result<String, Refusal> {
-    let input = aws_json::read_input(GET_METRIC_DATA, body)?;
+    let input = aws_json::read_input_or(GET_METRIC_DATA, body, "InvalidParameterValue")?;
     let whole = Input { value: &input, fault: None };
     let [begin, end] = [time(whole, "StartTime")?, time(whole, "EndTime")?];
     if begin >= end {

@@ -17,7 +17,8 @@ pub(super) const SERVICE: &str = "AmazonSQS";
 const DELAY_SECONDS_MAX: u64 = 900;
 
 pub(super) fn send_message(world: &mut World, body: &[u8]) -> Result<String, Refusal> {
-    let input = aws_json::read_input("SendMessage", body)?;
+    let input =
+        aws_json::read_input_or("SendMessage", body, "com.amazonaws.sqs#UnsupportedOperation")?;
     let text = |key: &str| input[key].as_str().unwrap_or_default();
     let queue = text("QueueUrl").rsplit('/').next().unwrap_or_default();
     if !world.delivery.queues.contains_key(queue) {

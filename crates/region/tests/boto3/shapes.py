@@ -65,7 +65,8 @@ def error_misfits(operation, protocol, status, headers, body):
     """An error has a code that the operation may answer with, with the status of that code, and a message."""
     if protocol == "json":
         error = json.loads(body)
-        code, message = error.get("__type"), error.get("message")
+        # SQS writes a namespace before it.
+        code, message = error.get("__type", "").rpartition("#")[2], error.get("message")
     elif protocol == "rest-json":
         code, message = headers.get("x-amzn-errortype"), json.loads(body).get("Message")
     else:
