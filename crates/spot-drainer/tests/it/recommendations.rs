@@ -78,7 +78,7 @@ async fn with_room_it_is_drained_and_its_tasks_run_elsewhere_when_the_interrupti
     let id = instance_id(9);
     sim.region.world().recommend_rebalance(&id);
     sim.run(Duration::from_secs(300)).await;
-    assert_eq!(sim.draining(), [id.clone()]);
+    assert_eq!(sim.draining(), std::slice::from_ref(&id));
     {
         let world = sim.region.world();
         let (_, instance) = world.container_instance(&id).unwrap();
