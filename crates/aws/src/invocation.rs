@@ -11,7 +11,7 @@ mod start;
 
 pub use self::clock::{Clock, deadline};
 pub use self::logging::{init_logging, init_warnings, log_answer};
-pub use self::notification::{claim, claim_for_cluster, notify};
+pub use self::notification::{Claimed, claim, claim_for_cluster, note_told, notify};
 pub(crate) use self::problem::error_chain;
 pub use self::problem::{ErrorType, HandlerError, Problem};
 pub use self::start::start;

@@ -33,8 +33,8 @@ pub use ecs::{ClusterDescription, DrainResult, Ecs, PlacedTask};
 pub use error::{AwsError, AwsErrorKind};
 pub use functions::{DeployedPackage, Functions};
 pub use invocation::{
-    Clock, ErrorType, HandlerError, Problem, claim, claim_for_cluster, deadline, init_logging,
-    init_warnings, log_answer, metrics, notify, start,
+    Claimed, Clock, ErrorType, HandlerError, Problem, claim, claim_for_cluster, deadline,
+    init_logging, init_warnings, log_answer, metrics, note_told, notify, start,
 };
 pub use load_balancing::LoadBalancing;
 pub use observation::{Groups, Observer, ServiceFacts, group_of, members_of, task_id};

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ebb_aws::{claim, notify};
+use ebb_aws::{claim, note_told, notify};
 use ebb_core::event::Origin;
 use ebb_core::lifecycle::notification::DrainReport;
 use ebb_core::notification::Notification;
@@ -16,7 +16,7 @@ use ebb_core::notification::cause::Cause;
 use crate::drain::Drain;
 use crate::observation::Observation;
 
-/// How long the note of a cause, and the notice, may each take: half of the pause between two looks at
+/// How long each note of a cause, and the notice, may take: half of the pause between two looks at
 /// a drain.
 const CALL_TIME: Duration = Duration::from_secs(5);
 
@@ -48,14 +48,20 @@ pub(crate) async fn tell_once(
     let Some(topic) = &drain.settings.notification_topic else { return };
     // The same for every chain of hops, in whatever order they were found.
     let holder = observation.container_instances.iter().min_by_key(|drained| drained.arn());
+    let (ecs, clock) = (&drain.clients.ecs, drain.clock);
+    let mut claimed = None;
     if let Some(holder) = holder {
-        let (ecs, now) = (&drain.clients.ecs, drain.clock.now());
         let found = BTreeSet::from([(holder.arn().clone(), cause)]);
         // Boxed, as the SDK's futures are large and deeply nested.
-        if Box::pin(claim(ecs, holder.cluster(), &found, now, CALL_TIME)).await.is_empty() {
+        let due = Box::pin(claim(ecs, holder.cluster(), &found, clock.now(), CALL_TIME)).await;
+        if due.causes.is_empty() {
             return;
         }
+        claimed = Some((holder.cluster(), due));
     }
     let message = notification.message(drain.settings.notification_format);
-    notify(&drain.clients.topics, topic, &message, CALL_TIME).await;
+    let is_told = notify(&drain.clients.topics, topic, &message, CALL_TIME).await;
+    if let Some((cluster, due)) = claimed.filter(|_| is_told) {
+        Box::pin(note_told(ecs, cluster, &due, clock.now(), CALL_TIME)).await;
+    }
 }

@@ -171,10 +171,16 @@ impl Trial {
         for Disturbed { began, ended, .. } in lock(&self.invocations).iter() {
             let ended = ended.unwrap_or(*began);
             let made = world.calls.iter().filter(|call| *began < call.time && call.time < ended);
+            let succeeded = made.clone().filter(|call| call.error.is_none());
             let mut made = made.peekable();
             while let Some(call) = made.next() {
+                let operation = &call.operation;
+                let earlier = succeeded.clone().filter(|earlier| earlier.time < call.time);
+                let earlier: BTreeSet<_> =
+                    earlier.map(|earlier| earlier.operation.clone()).collect();
                 let mut add = |moment, stage| {
-                    points.insert(AwaitPoint { moment, operation: call.operation.clone(), stage });
+                    let (operation, earlier) = (operation.clone(), earlier.clone());
+                    points.insert(AwaitPoint { moment, operation, stage, earlier });
                 };
                 add(call.time - ON_THE_WAY, Stage::Sent);
                 add(call.time + ON_THE_WAY, Stage::Answered);

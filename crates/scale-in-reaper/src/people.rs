@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use ebb_aws::{Clients, Clock, claim, claim_for_cluster, notify};
+use ebb_aws::{Claimed, Clients, Clock, claim, claim_for_cluster, note_told, notify};
 use ebb_core::ids::{Cluster, TopicArn};
 use ebb_core::notification::Notification;
 use ebb_core::notification::cause::Cause;
@@ -36,26 +36,36 @@ pub(crate) async fn tell_people(
     let Some(topic) = &settings.notification_topic else { return };
     let people = People { clients, settings, topic, clock, end: deadline - ANSWER_TIME };
     for summary in answer.summaries.iter().flatten() {
-        if people.is_summary_due(summary).await {
-            people.tell(&summary.notification()).await;
+        if let Some(cluster) = noted_in(summary) {
+            let claimed = people.claim(cluster, Cause::Summary).await;
+            people.tell(cluster, claimed.map(|it| (summary.notification(), it))).await;
         }
     }
     for report in &answer.clusters {
-        let mut notifications = Vec::from_iter(people.sweep(report).await);
+        let cluster = &report.plan.cluster;
+        // Each is told before the next is claimed, as a claim holds for half a minute only.
+        people.tell(cluster, people.sweep(report).await).await;
         // Who asks for a plan while sweeps act reads it in the answer.
         let tells_plans = settings.mode == ReaperMode::Plan && settings.notify_plans;
         // Where nothing would be removed anyway, a halt is news to whom plans are.
         if report.mode == ReaperMode::Act || tells_plans {
-            notifications.extend(people.halt(report).await);
+            people.tell(cluster, people.halt(report).await).await;
         }
         if tells_plans {
-            notifications.extend(people.plan(report).await);
-        }
-        for notification in notifications {
-            people.tell(&notification).await;
+            people.tell(cluster, people.plan(report).await).await;
         }
     }
 }
+
+/// Where it is noted that a week was told, as an event may come twice, or be run again as another
+/// cluster could not be looked at: in the first of several clusters that has instances.
+fn noted_in(summary: &Summary) -> Option<&Cluster> {
+    let with_instances = summary.clusters.iter().find(|state| state.instances > 0);
+    Some(&with_instances.or_else(|| summary.clusters.first())?.cluster)
+}
+
+/// A notice, and the causes that it tells.
+type Due = (Notification, Claimed);
 
 struct People<'a> {
     clients: &'a Clients,
@@ -67,49 +77,45 @@ struct People<'a> {
 
 impl People<'_> {
     /// What was done in a cluster, as far as it is news.
-    async fn sweep(&self, report: &ClusterReport) -> Option<Notification> {
+    async fn sweep(&self, report: &ClusterReport) -> Option<Due> {
         let (cluster, found) = (&report.plan.cluster, news(report));
         if found.is_empty() {
             return None;
         }
         let ecs = &self.clients.ecs;
-        let told = claim(ecs, cluster, &found, self.clock.now(), self.call_time() / 2).await;
-        sweep(report, &told)
+        let claimed = claim(ecs, cluster, &found, self.clock.now(), self.call_time() / 2).await;
+        Some((sweep(report, &claimed.causes)?, claimed))
     }
 
     /// Why nothing goes in a cluster, unless that was told within the hour.
-    async fn halt(&self, report: &ClusterReport) -> Option<Notification> {
-        self.is_due(&report.plan.cluster, halt_news(report)?).await.then(|| halt(report))?
+    async fn halt(&self, report: &ClusterReport) -> Option<Due> {
+        let claimed = self.claim(&report.plan.cluster, halt_news(report)?).await?;
+        Some((halt(report)?, claimed))
     }
 
     /// What could go in a cluster, unless that was told within a day.
-    async fn plan(&self, report: &ClusterReport) -> Option<Notification> {
+    async fn plan(&self, report: &ClusterReport) -> Option<Due> {
         let notification = plan(report)?;
-        self.is_due(&report.plan.cluster, Cause::Plan).await.then_some(notification)
-    }
-
-    /// Whether a week is to be told now: an event may come twice, or be run again as another cluster
-    /// could not be looked at. That of several clusters is noted in the first that has instances.
-    async fn is_summary_due(&self, summary: &Summary) -> bool {
-        let with_instances = summary.clusters.iter().find(|state| state.instances > 0);
-        match with_instances.or_else(|| summary.clusters.first()) {
-            Some(state) => self.is_due(&state.cluster, Cause::Summary).await,
-            None => false,
-        }
+        Some((notification, self.claim(&report.plan.cluster, Cause::Plan).await?))
     }
 
     /// Whether a cause about a cluster is to be told now.
-    async fn is_due(&self, cluster: &Cluster, cause: Cause) -> bool {
+    async fn claim(&self, cluster: &Cluster, cause: Cause) -> Option<Claimed> {
         let (ecs, now) = (&self.clients.ecs, self.clock.now());
         claim_for_cluster(ecs, cluster, cause, now, self.call_time() / 2).await
     }
 
-    async fn tell(&self, notification: &Notification) {
+    /// Tells what is due in a cluster, if anything is.
+    async fn tell(&self, cluster: &Cluster, due: Option<Due>) {
+        let Some((notification, claimed)) = due else { return };
         let message = notification.message(self.settings.notification_format);
         if self.call_time().is_zero() {
             warn!("No notice to people for want of time: {}", notification.title);
         }
-        notify(&self.clients.topics, self.topic, &message, self.call_time()).await;
+        if notify(&self.clients.topics, self.topic, &message, self.call_time()).await {
+            let (ecs, now) = (&self.clients.ecs, self.clock.now());
+            note_told(ecs, cluster, &claimed, now, self.call_time() / 2).await;
+        }
     }
 
     fn call_time(&self) -> Duration {

@@ -55,17 +55,29 @@ impl SpotDrainer {
         deadline: Timestamp,
     ) -> Result<Answer, HandlerError> {
         let clock = Clock::start(now);
-        let answer_by = deadline - ANSWER_MARGIN;
-
-        let mut work = Work::triage(parse(payload, notice::read), &self.settings, home, now);
-        // What is interrupted has two minutes; whether there is room for what may be takes a look at
-        // all of its cluster.
-        let recommended = work.take_recommended();
-        self.settle(&mut work, clock, answer_by).await;
-        if work.take_up(recommended) {
-            self.settle(&mut work, clock, answer_by).await;
+        let work = Work::triage(parse(payload, notice::read), &self.settings, home, now);
+        let (mut answer, mut failed) = (Answer::default(), None);
+        for part in work.into_parts() {
+            match self.deal_with(part, home, clock, deadline).await {
+                Ok(dealt_with) => {
+                    answer.outcomes.extend(dealt_with.outcomes);
+                    answer.batch_item_failures.extend(dealt_with.batch_item_failures);
+                }
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
+        failed.map_or(Ok(answer), Err)
+    }
 
+    /// Deals with a part of what the invocation brought, and reports how that came off.
+    async fn deal_with(
+        &self,
+        mut work: Work,
+        home: &Origin,
+        clock: Clock,
+        deadline: Timestamp,
+    ) -> Result<Answer, HandlerError> {
+        self.settle(&mut work, clock, deadline - ANSWER_MARGIN).await;
         let conclusion = work.conclude(&self.clients.out_of_time(clock));
         // Reported also when the invocation fails: what was drained was drained, and its metrics
         // count.

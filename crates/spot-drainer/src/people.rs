@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ebb_aws::{Clock, Problem, claim_for_cluster, notify};
+use ebb_aws::{Clock, Problem, claim_for_cluster, note_told, notify};
 use ebb_core::event::Origin;
 use ebb_core::ids::{Cluster, ContainerInstanceArn};
 use ebb_core::mark::DRAINED_BY;
@@ -50,25 +50,31 @@ impl SpotDrainer {
         }
         if let Some(group) = &self.settings.fallback_group
             && let Some(notification) = not_replaced(answer, shortages, group, home)
-            && self.is_news(&notification, clock, end).await
         {
-            self.publish(&notification, clock, end).await;
+            self.tell_not_replaced(&notification, clock, end).await;
         }
     }
 
-    async fn publish(&self, notification: &Notification, clock: Clock, end: Timestamp) {
-        let Some(topic) = &self.settings.notification_topic else { return };
+    /// Publishes it. Whether that could be done.
+    async fn publish(&self, notification: &Notification, clock: Clock, end: Timestamp) -> bool {
+        let Some(topic) = &self.settings.notification_topic else { return false };
         let message = notification.message(self.settings.notification_format);
-        notify(&self.clients.topics, topic, &message, call_time(clock, end)).await;
+        notify(&self.clients.topics, topic, &message, call_time(clock, end)).await
     }
 
-    /// Whether it was not told within the hour that the group does not replace what is interrupted in
-    /// these clusters. It is noted in the first of them.
-    async fn is_news(&self, notification: &Notification, clock: Clock, end: Timestamp) -> bool {
-        let Some(cluster) = notification.clusters.first().map(Cluster::new) else { return true };
-        let time_max = call_time(clock, end) / 2;
-        let ecs = &self.clients.ecs;
-        claim_for_cluster(ecs, &cluster, Cause::NotReplaced, clock.now(), time_max).await
+    /// Tells that the group does not replace what is interrupted in these clusters, unless that was
+    /// told within the hour. It is noted in the first of them.
+    async fn tell_not_replaced(&self, notification: &Notification, clock: Clock, end: Timestamp) {
+        let Some(cluster) = notification.clusters.first().map(Cluster::new) else {
+            self.publish(notification, clock, end).await;
+            return;
+        };
+        let (ecs, cause, time) = (&self.clients.ecs, Cause::NotReplaced, call_time(clock, end) / 2);
+        let claimed = claim_for_cluster(ecs, &cluster, cause, clock.now(), time).await;
+        let Some(claimed) = claimed else { return };
+        if self.publish(notification, clock, end).await {
+            note_told(ecs, &cluster, &claimed, clock.now(), call_time(clock, end) / 2).await;
+        }
     }
 
     /// How many tasks are on what this invocation has drained; `None` if that could not be read.

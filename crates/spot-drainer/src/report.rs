@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use ebb_aws::metrics::{self, Dimensions, Metric, Source, Unit};
 use ebb_aws::{Clock, log_answer};
 use ebb_core::event::Origin;
+use ebb_core::spot::notice::NoticeKind;
 use ebb_core::spot::notification::shortage;
 use ebb_core::spot::{Answer, Outcome, OutcomeKind};
 use jiff::Timestamp;
@@ -72,6 +73,8 @@ fn metrics_of(conclusion: &Conclusion, clock: Clock) -> Vec<Metric> {
     let latency = notices
         .iter()
         .filter(|notice| drained.contains(&notice.instance_id))
+        // Nobody waits for what is only recommended, and an alarm on lateness must not count it.
+        .filter(|notice| notice.kind != NoticeKind::RebalanceRecommendation)
         .filter_map(|notice| Some(clock.now().duration_since(notice.time?).as_secs_f64()))
         .reduce(f64::max);
     metrics.extend(latency.map(|value| Metric {
@@ -100,4 +103,41 @@ fn metrics_by_cluster(answer: &Answer) -> BTreeMap<&str, Vec<Metric>> {
 #[expect(clippy::cast_precision_loss, reason = "counts of one invocation")]
 fn metric(name: &'static str, value: usize) -> Metric {
     Metric { name, unit: Unit::Count, value: value as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use ebb_core::ids::InstanceId;
+    use ebb_core::spot::notice::Notice;
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    #[test]
+    fn a_drain_on_a_recommendation_is_never_late() {
+        let now = Timestamp::UNIX_EPOCH;
+        let instance_id = InstanceId::parse("i-1a2b3c4d").unwrap();
+        for (kind, is_measured) in
+            [(NoticeKind::RebalanceRecommendation, false), (NoticeKind::CapacityBlockExpiry, true)]
+        {
+            let time = Some(now - SignedDuration::from_mins(5));
+            let outcome = Outcome {
+                instance_id: Some(instance_id.clone()),
+                outcome: OutcomeKind::Draining,
+                cluster: None,
+                container_instance_arn: None,
+                reason: None,
+            };
+            let conclusion = Conclusion {
+                answer: Answer { outcomes: vec![outcome], ..Answer::default() },
+                error: None,
+                problems: Vec::new(),
+                notices: vec![Notice { instance_id: instance_id.clone(), kind, time }],
+                shortages: BTreeMap::new(),
+            };
+            let metrics = metrics_of(&conclusion, Clock::start(now));
+            let is_latency = |metric: &Metric| metric.name == "DrainLatency";
+            assert_eq!(metrics.iter().any(is_latency), is_measured);
+        }
+    }
 }

@@ -50,8 +50,12 @@ impl Work {
             }
         }
         let counts_fallback = settings.has_fallback() && !settings.dry_run;
+        Self { items, ..Self::new(counts_fallback) }
+    }
+
+    fn new(counts_fallback: bool) -> Self {
         Self {
-            items,
+            items: Vec::new(),
             counts_fallback,
             claimed: HashSet::new(),
             raised: HashSet::new(),
@@ -64,16 +68,18 @@ impl Work {
         self.undecided().filter_map(|item| item.reservation.clone()).collect()
     }
 
-    /// Takes out what EC2 only recommends to rebalance, to be taken up when all else is dealt with.
-    pub(crate) fn take_recommended(&mut self) -> Vec<Item> {
-        self.items.extract_if(.., |item| item.is_part_of(Pass::Recommended)).collect()
-    }
-
-    /// Takes up what was taken out. Whether there is any.
-    pub(crate) fn take_up(&mut self, items: Vec<Item>) -> bool {
-        let is_any = !items.is_empty();
-        self.items.extend(items);
-        is_any
+    /// What is to be dealt with one after the other, to the report. What is interrupted has two
+    /// minutes, and people are to hear of it; whether there is room for what may be interrupted takes
+    /// a look at all of its cluster, which may take all the time that is left.
+    pub(crate) fn into_parts(mut self) -> Vec<Self> {
+        let is_recommended = |item: &mut Item| item.is_part_of(Pass::Recommended);
+        let items: Vec<_> = self.items.extract_if(.., is_recommended).collect();
+        let recommended = Self { items, ..Self::new(self.counts_fallback) };
+        match (self.items.is_empty(), recommended.items.is_empty()) {
+            (_, true) => vec![self],
+            (true, false) => vec![recommended],
+            (false, false) => vec![self, recommended],
+        }
     }
 
     /// Puts the instances of a Capacity Reservation in the place of the notice about it.

@@ -6,8 +6,12 @@
 //! about a cluster on any that stays. Whoever finds a cause
 //!
 //! 1. reads the notes of its holder, and leaves it if it was told within the hour;
-//! 2. notes it, under a token of its own;
-//! 3. waits, reads again, and tells it unless another token stands there by now.
+//! 2. notes that it is about to be told, under a token of its own;
+//! 3. waits, reads again, and tells it unless another token stands there by now;
+//! 4. notes that it was told.
+//!
+//! Whoever dies between the second step and the fourth, or cannot send the notice, leaves a note that
+//! keeps the cause quiet for half a minute only: who finds it after that tells it.
 //!
 //! The third step is for two who have both read before the first of them noted: the last note stays,
 //! so that one of the two finds the other's (as in Fischer's timed mutual exclusion). It holds if a
@@ -34,6 +38,10 @@ const VALUE_CHARS_MAX: usize = 128;
 
 /// A cause that was told is not told again for so long.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
+/// A cause that is about to be told is left to whoever has noted it for so long: longer than the note,
+/// the notice and the second note may take (25 s), and shorter than Lambda waits before it runs an
+/// event again (a minute; Lambda Developer Guide, invocation-async-error-handling).
+const TELLING: SignedDuration = SignedDuration::from_secs(30);
 /// A plan is not told again for so long.
 const QUIET_PLAN: SignedDuration = SignedDuration::from_hours(24);
 
@@ -110,22 +118,25 @@ impl Cause {
 /// A cause, and the container instance that holds its note.
 pub type Held = (ContainerInstanceArn, Cause);
 
-/// When a cause was told last, and by whom.
+/// When a cause was told last or was about to be, and by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Note {
-    told: Timestamp,
+    noted: Timestamp,
     token: u16,
+    is_told: bool,
 }
 
 impl Note {
     /// Whether it keeps its cause quiet. The clocks of two functions may differ: one that was told in
     /// the near future was told.
     fn is_fresh(self, cause: Cause, now: Timestamp) -> bool {
-        now.duration_since(self.told).abs() < cause.quiet()
+        let quiet = if self.is_told { cause.quiet() } else { TELLING };
+        now.duration_since(self.noted).abs() < quiet
     }
 }
 
-/// What was told about the holder of an attribute's value, such as `f@67c68a10:03f1`.
+/// What was told about the holder of an attribute's value, such as `f@67c68a10:03f1`, or is about to
+/// be, such as `F@67c68a10:03f1`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Notes(BTreeMap<Cause, Note>);
 
@@ -135,13 +146,13 @@ impl Notes {
         Self(value.split(' ').filter_map(read_note).collect())
     }
 
-    /// Adds what is told now. The notes that keep nothing quiet any more are left out, and the oldest
-    /// ones where there are too many.
-    fn add(&mut self, cause: Cause, now: Timestamp, token: u16) {
-        self.0.insert(cause, Note { told: now, token });
+    /// Adds what is told now, or about to be. The notes that keep nothing quiet any more are left out,
+    /// and the oldest ones where there are too many.
+    fn add(&mut self, cause: Cause, now: Timestamp, token: u16, is_told: bool) {
+        self.0.insert(cause, Note { noted: now, token, is_told });
         self.0.retain(|&cause, note| note.is_fresh(cause, now));
         while self.to_string().len() > VALUE_CHARS_MAX {
-            let oldest = self.0.iter().min_by_key(|(_, note)| note.told).map(|(&cause, _)| cause);
+            let oldest = self.0.iter().min_by_key(|(_, note)| note.noted).map(|(&cause, _)| cause);
             oldest.and_then(|cause| self.0.remove(&cause));
         }
     }
@@ -149,17 +160,20 @@ impl Notes {
 
 fn read_note(text: &str) -> Option<(Cause, Note)> {
     let (word, note) = text.split_once('@')?;
-    let (told, token) = note.split_once(':')?;
-    let told = Timestamp::from_second(i64::from_str_radix(told, 16).ok()?).ok()?;
+    let (noted, token) = note.split_once(':')?;
+    let noted = Timestamp::from_second(i64::from_str_radix(noted, 16).ok()?).ok()?;
     let token = u16::from_str_radix(token, 16).ok()?;
-    Some((Cause::from_word(word)?, Note { told, token }))
+    let cause = Cause::from_word(&word.to_ascii_lowercase())?;
+    Some((cause, Note { noted, token, is_told: word == cause.as_str() }))
 }
 
 impl fmt::Display for Notes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, (cause, Note { told, token })) in self.0.iter().enumerate() {
+        for (number, (cause, Note { noted, token, is_told })) in self.0.iter().enumerate() {
             let separator = if number == 0 { "" } else { " " };
-            write!(f, "{separator}{}@{:x}:{token:04x}", cause.as_str(), told.as_second())?;
+            let cause = cause.as_str();
+            let word = if *is_told { cause.to_owned() } else { cause.to_ascii_uppercase() };
+            write!(f, "{separator}{word}@{:x}:{token:04x}", noted.as_second())?;
         }
         Ok(())
     }
@@ -193,7 +207,7 @@ impl Claim {
         };
         let due: BTreeSet<_> = found.iter().filter(is_due).cloned().collect();
         for (holder, cause) in &due {
-            notes.entry(holder.clone()).or_default().add(*cause, now, token);
+            notes.entry(holder.clone()).or_default().add(*cause, now, token, false);
         }
         notes.retain(|holder, _| due.iter().any(|(due, _)| due == holder));
         let values = notes.into_iter().map(|(holder, notes)| (holder, notes.to_string()));
@@ -213,6 +227,22 @@ impl Claim {
         };
         self.due.iter().filter(is_granted).cloned().collect()
     }
+}
+
+/// What is to be written, by holder, once these causes were told: by the values that stand there by
+/// then, as others note other causes.
+pub fn notes_of_told(
+    told: &BTreeSet<Held>,
+    values: &Values,
+    now: Timestamp,
+    token: u16,
+) -> BTreeMap<ContainerInstanceArn, String> {
+    let mut notes = BTreeMap::<_, Notes>::new();
+    for (holder, cause) in told {
+        let read = || Notes::read(values.get(holder).map_or("", String::as_str));
+        notes.entry(holder.clone()).or_insert_with(read).add(*cause, now, token, true);
+    }
+    notes.into_iter().map(|(holder, notes)| (holder, notes.to_string())).collect()
 }
 
 #[cfg(test)]
@@ -238,6 +268,13 @@ mod tests {
         world.extend(claim.values.clone());
     }
 
+    fn tell(world: &mut World, claim: &Claim, now: Timestamp) {
+        write(world, claim);
+        let granted = claim.granted(world);
+        let values = notes_of_told(&granted, world, now, 7);
+        world.extend(values);
+    }
+
     #[test]
     fn a_cause_is_due_once_an_hour_and_others_are_not_in_its_way() {
         let mut world = World::new();
@@ -253,7 +290,7 @@ mod tests {
         ] {
             let claim = Claim::new(found, &world, after(seconds), 7);
             assert_eq!(&claim.due, due, "{seconds}");
-            write(&mut world, &claim);
+            tell(&mut world, &claim, after(seconds));
         }
     }
 
@@ -262,10 +299,35 @@ mod tests {
         let plan = BTreeSet::from([held("1", Cause::Plan)]);
         let mut world = World::new();
         let claim = Claim::new(&plan, &world, NOW, 7);
-        write(&mut world, &claim);
+        tell(&mut world, &claim, NOW);
         for (seconds, is_due) in [(3_600, false), (86_399, false), (86_400, true)] {
             assert_eq!(!Claim::new(&plan, &world, after(seconds), 7).due.is_empty(), is_due);
         }
+    }
+
+    #[test]
+    fn what_was_about_to_be_told_is_due_again_after_half_a_minute() {
+        let failed = BTreeSet::from([held("1", Cause::Failed)]);
+        let mut world = World::new();
+        let claim = Claim::new(&failed, &world, NOW, 7);
+        write(&mut world, &claim);
+        for (seconds, is_due) in [(1, false), (29, false), (30, true), (60, true)] {
+            let claim = Claim::new(&failed, &world, after(seconds), 8);
+            assert_eq!(!claim.due.is_empty(), is_due, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn that_a_cause_was_told_leaves_the_notes_of_others_alone() {
+        let (failed, taken_back) = (held("1", Cause::Failed), held("1", Cause::TakenBack));
+        let mut world = World::new();
+        let claim = Claim::new(&BTreeSet::from([failed.clone()]), &world, NOW, 7);
+        write(&mut world, &claim);
+        let claim = Claim::new(&BTreeSet::from([taken_back.clone()]), &world, NOW, 8);
+        tell(&mut world, &claim, NOW);
+        world.extend(notes_of_told(&BTreeSet::from([failed.clone()]), &world, NOW, 7));
+        let both = BTreeSet::from([failed, taken_back]);
+        assert!(Claim::new(&both, &world, after(60), 9).due.is_empty(), "{world:?}");
     }
 
     #[test]
@@ -397,6 +459,7 @@ mod tests {
                     let is_quiet = earlier.is_none_or(|at| now.duration_since(at) >= QUIET);
                     prop_assert!(is_quiet, "{told:?} again after {:?}", earlier);
                 }
+                tell(&mut world, &claim, now);
             }
         }
     }

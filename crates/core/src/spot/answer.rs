@@ -61,7 +61,7 @@ pub struct Outcome {
 }
 
 /// What the function returns.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Answer {
     /// One entry per instance that was dealt with, and one per event that was ignored.
     pub outcomes: Vec<Outcome>,

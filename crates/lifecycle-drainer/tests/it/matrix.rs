@@ -83,14 +83,17 @@ async fn play(trial: &Trial, world: World, settings: LifecycleSettings) -> (Worl
     (world, after)
 }
 
-/// What is told is noted before, so that two chains of hops do not both tell it: who dies between the
-/// two tells nobody. A publication has no token by which SNS would know a second one.
+/// A publication has no token by which SNS would know a second one.
 fn documented(point: &AwaitPoint, mishap: Mishap, harm: &Harm) -> bool {
     let publishes = point.operation == "Publish";
     match (mishap, harm.kind) {
-        (Mishap::Killed, HarmKind::Untold) => true,
         (Mishap::Fault(Fault::Throttle, _), HarmKind::Untold) => publishes,
         (Mishap::Fault(Fault::AnswerLost, _), HarmKind::ToldTwice) => publishes,
+        // Between the notice and the note that it is told.
+        (Mishap::Killed, HarmKind::ToldTwice) => {
+            let notes = ["DescribeContainerInstances", "PutAttributes"];
+            point.is_after("Publish") && (publishes || notes.contains(&point.operation.as_str()))
+        }
         _ => false,
     }
 }

@@ -1,5 +1,6 @@
 //! Where a function waits in a story, and what may befall it there.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -78,6 +79,16 @@ pub struct AwaitPoint {
     pub operation: String,
     /// What is waited for.
     pub stage: Stage,
+    /// The operations that its invocation has called before with success.
+    pub(super) earlier: BTreeSet<String>,
+}
+
+impl AwaitPoint {
+    /// Whether such a call of its invocation has taken effect by then.
+    pub fn is_after(&self, operation: &str) -> bool {
+        let is_answered = self.stage != Stage::Sent && self.operation == operation;
+        is_answered || self.earlier.contains(operation)
+    }
 }
 
 impl fmt::Display for AwaitPoint {

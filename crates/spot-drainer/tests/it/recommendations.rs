@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ebb_aws::{Clients, ErrorType, Groups, Observer, clients::config_loader};
-use ebb_core::ids::{Cluster, GroupName, InstanceId};
+use ebb_core::ids::{Cluster, GroupName, InstanceId, TopicArn};
 use ebb_core::spot::settings::SpotSettings;
 use ebb_core::spot::{Outcome, OutcomeKind};
 use ebb_planner::{Inventory, KEEP_ATTRIBUTE, Policy, TaskHeadroom, plan};
@@ -78,7 +78,7 @@ async fn with_room_it_is_drained_and_its_tasks_run_elsewhere_when_the_interrupti
     let id = instance_id(9);
     sim.region.world().recommend_rebalance(&id);
     sim.run(Duration::from_secs(300)).await;
-    assert_eq!(sim.draining(), [id.clone()]);
+    assert_eq!(sim.draining(), std::slice::from_ref(&id));
     {
         let world = sim.region.world();
         let (_, instance) = world.container_instance(&id).unwrap();
@@ -264,6 +264,23 @@ async fn a_notice_in_the_same_batch_does_not_wait_for_the_look_at_the_cluster() 
         let took = call.unwrap().time.duration_since(start_time());
         assert!(took < SignedDuration::from_secs(1), "{operation} after {took}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_hear_of_an_interruption_before_the_cluster_of_a_recommendation_is_read() {
+    let people = "arn:aws:sns:eu-west-1:111122223333:people";
+    let settings = SpotSettings { notification_topic: Some(TopicArn::new(people)), ..early() };
+    let sim = Sim::start(scenario::shop(start_time(), 1), settings).await;
+    sim.region.world().faults.plan("ListServices", Fault::Timeout, 1_000);
+    let events = [recommended(&instance_id(7)), notice(&instance_id(8))];
+    let answer = sim.invoke(&sqs(&events)).await.unwrap();
+
+    assert_eq!((kinds(&answer), failed(&answer)), (vec![OutcomeKind::Draining], vec!["m-0"]));
+    let world = sim.region.world();
+    let [told] = &world.published[..] else { panic!("{:?}", world.published) };
+    let after = told.time.duration_since(start_time());
+    assert!(after < SignedDuration::from_secs(2), "{after}");
+    assert!(told.message.contains(&instance_id(8)), "{}", told.message);
 }
 
 /// What a recommendation reads beside what every notice does.
