@@ -24,7 +24,7 @@ impl Topics {
     /// Publishes a message.
     ///
     /// # Errors
-    /// As of [`Topics::publish_with`].
+    /// As `publish_with` does.
     pub async fn publish(
         &self,
         topic: &TopicArn,
