@@ -11,29 +11,41 @@ use super::format::{Recording, VERSION};
 /// Reads version 1.
 pub(super) fn from_version_1(text: &str) -> serde_json::Result<Recording> {
     let mut recording: Value = serde_json::from_str(text)?;
-    recording["version"] = json!(VERSION);
-    for cluster in recording["clusters"].as_array_mut().into_iter().flatten() {
-        let services = cluster["services"].take();
-        for instance in cluster["instances"].as_array_mut().into_iter().flatten() {
-            for task in instance["tasks"].as_array_mut().into_iter().flatten() {
+    // What is not such as it should be is left for the reader to say: an index that writes would panic.
+    if let Some(members) = recording.as_object_mut() {
+        members.insert("version".to_owned(), json!(VERSION));
+    }
+    for cluster in items(recording.get_mut("clusters")) {
+        let services = cluster.get("services").cloned().unwrap_or_default();
+        for instance in items(cluster.get_mut("instances")) {
+            for task in items(instance.get_mut("tasks")) {
                 if let Some(name) = name_of(&task["service"], &services) {
                     task["service"] = name;
                 }
             }
-            if let Some(distinct) = instance["distinct_services"].as_array_mut() {
+            if let Some(distinct) =
+                instance.get_mut("distinct_services").and_then(Value::as_array_mut)
+            {
                 *distinct = distinct.iter().filter_map(|it| name_of(it, &services)).collect();
             }
         }
-        cluster["services"] = services;
-        for group in cluster["groups"].as_object_mut().into_iter().flat_map(|it| it.values_mut()) {
-            group["managed_scaling"] = match group["managed_scaling"].as_bool() {
+        let groups = cluster.get_mut("groups").and_then(Value::as_object_mut);
+        for group in groups.into_iter().flat_map(|groups| groups.values_mut()) {
+            let Some(group) = group.as_object_mut() else { continue };
+            let managed_scaling = match group.get("managed_scaling").and_then(Value::as_bool) {
                 // The default, and the least that is done with such a group.
                 Some(true) => json!({"target_capacity": 100, "termination_protection": false}),
                 _ => Value::Null,
             };
+            group.insert("managed_scaling".to_owned(), managed_scaling);
         }
     }
     serde_json::from_value(recording)
+}
+
+/// The items of a list, if it is one.
+fn items(list: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
+    list.and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 /// The name of the service at a position.
