@@ -195,11 +195,13 @@ resource "aws_scheduler_schedule" "replace" {
 
 resource "aws_scheduler_schedule" "summary" {
   #checkov:skip=CKV_AWS_297:All that could be encrypted is an input that is the same for everybody.
-  count = local.summarizes ? 1 : 0
+  # Not by the topic, which may be unknown until it is made.
+  count = local.scale_in_reaper && var.summary_schedule != null ? 1 : 0
 
   name                = "${var.name_prefix}-summary"
   description         = "Has the scale-in reaper tell people what a week came to"
   schedule_expression = var.summary_schedule
+  state               = local.summarizes ? "ENABLED" : "DISABLED"
 
   flexible_time_window {
     mode = "OFF"

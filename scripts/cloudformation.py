@@ -149,6 +149,7 @@ KINDS = {
         "name": "Name",
         "description": "Description",
         "schedule_expression": "ScheduleExpression",
+        "state": "State",
         "flexible_time_window.mode": "FlexibleTimeWindow.Mode",
         "target.arn": "Target.Arn",
         "target.role_arn": "Target.RoleArn",

@@ -241,7 +241,7 @@ run "a_week_is_told_by_a_schedule_of_its_own" {
   }
 
   assert {
-    condition     = aws_scheduler_schedule.summary[0].schedule_expression == "cron(0 8 ? * MON *)"
+    condition     = aws_scheduler_schedule.summary[0].schedule_expression == "cron(0 8 ? * MON *)" && aws_scheduler_schedule.summary[0].state == "ENABLED"
     error_message = "Not once a week."
   }
   assert {
@@ -280,7 +280,7 @@ run "who_wants_no_week_has_neither_its_schedule_nor_its_permission" {
 
 run "sweeps_are_scheduled" {
   assert {
-    condition     = length(aws_scheduler_schedule.summary) == 0
+    condition     = aws_scheduler_schedule.summary[0].state == "DISABLED"
     error_message = "There is nobody to tell of a week."
   }
   assert {
