@@ -81,34 +81,13 @@ pub(crate) fn small() -> Inventory {
         cluster: Cluster::new("shop"),
         instances,
         groups: BTreeMap::from([(group, Group { desired_capacity: 2, ..Group::default() })]),
-        services: vec![service("web".to_owned(), demand)],
+        services: vec![Service::new("web", demand)],
         hold_until: None,
     }
 }
 
 fn id(number: usize) -> InstanceId {
     InstanceId::parse(&format!("i-{number:017x}")).expect("17 hexadecimal digits")
-}
-
-fn service(name: String, demand: Resources) -> Service {
-    Service {
-        name,
-        demand,
-        host_ports: BTreeSet::new(),
-        distinct_instance: false,
-        constraints: Vec::new(),
-        os_type: None,
-        cpu_architecture: None,
-        zones: None,
-        capacity_providers: BTreeSet::new(),
-        strategy: Vec::new(),
-        minimum_healthy_percent: 100,
-        maximum_percent: 200,
-        in_flight: 0,
-        tasks_to_rebalance: None,
-        keep_tasks: false,
-        unclear: None,
-    }
 }
 
 fn inventory(bytes: &mut Unstructured<'_>) -> Result<Inventory> {
@@ -193,7 +172,7 @@ fn some_group(bytes: &mut Unstructured<'_>) -> Result<Group> {
 }
 
 fn some_service(bytes: &mut Unstructured<'_>, number: usize) -> Result<Service> {
-    let mut service = service(format!("s{number}"), resources(bytes, 8)?);
+    let mut service = Service::new(format!("s{number}"), resources(bytes, 8)?);
     service.host_ports = host_ports(bytes)?;
     service.distinct_instance = bytes.ratio(1, 6)?;
     if bytes.ratio(1, 6)? {

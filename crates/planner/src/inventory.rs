@@ -234,6 +234,31 @@ pub struct Service {
     pub unclear: Option<String>,
 }
 
+impl Service {
+    /// A replica service whose tasks hold so much and may run anywhere, with ECS's default percents and
+    /// nothing on its way.
+    pub fn new(name: impl Into<String>, demand: Resources) -> Self {
+        Self {
+            name: name.into(),
+            demand,
+            host_ports: BTreeSet::new(),
+            distinct_instance: false,
+            constraints: Vec::new(),
+            os_type: None,
+            cpu_architecture: None,
+            zones: None,
+            capacity_providers: BTreeSet::new(),
+            strategy: Vec::new(),
+            minimum_healthy_percent: 100,
+            maximum_percent: 200,
+            in_flight: 0,
+            tasks_to_rebalance: None,
+            keep_tasks: false,
+            unclear: None,
+        }
+    }
+}
+
 /// One step in ECS's choice of an instance. Source: ECS Developer Guide, task-placement-strategies.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Strategy {

@@ -1,6 +1,6 @@
 //! Inventories for tests: instances, services and a cluster with defaults.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -54,24 +54,7 @@ pub(crate) fn holding(number: usize, free: [i64; 2], tasks: &[(usize, usize)]) -
 
 /// A service with this number whose tasks hold so much and go anywhere.
 pub(crate) fn service(number: usize, [cpu, memory_mib]: [i64; 2]) -> Service {
-    Service {
-        name: format!("service-{number}"),
-        demand: Resources { cpu, memory_mib, ..Resources::default() },
-        host_ports: BTreeSet::new(),
-        distinct_instance: false,
-        constraints: Vec::new(),
-        os_type: None,
-        cpu_architecture: None,
-        zones: None,
-        capacity_providers: BTreeSet::new(),
-        strategy: Vec::new(),
-        minimum_healthy_percent: 100,
-        maximum_percent: 200,
-        in_flight: 0,
-        tasks_to_rebalance: None,
-        keep_tasks: false,
-        unclear: None,
-    }
+    Service::new(format!("service-{number}"), Resources { cpu, memory_mib, ..Resources::default() })
 }
 
 /// A cluster of one group with no minimum.

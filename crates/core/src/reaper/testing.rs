@@ -1,8 +1,6 @@
 //! What the reaper's tests are made of: instances of one cluster and one group, with defaults. The
 //! planner's tests have their own, with services and tasks that move.
 
-use std::collections::BTreeSet;
-
 use ebb_planner::{
     Group, Headroom, Instance, Inventory, ManagedScaling, Resources, Service, Task, TaskKind,
 };
@@ -67,24 +65,7 @@ pub(crate) fn inventory(instances: Vec<Instance>) -> Inventory {
 
 /// A replica service whose tasks hold so much and go anywhere.
 pub(crate) fn service([cpu, memory_mib]: [i64; 2]) -> Service {
-    Service {
-        name: "web".to_owned(),
-        demand: resources(cpu, memory_mib),
-        host_ports: BTreeSet::new(),
-        distinct_instance: false,
-        constraints: Vec::new(),
-        os_type: None,
-        cpu_architecture: None,
-        zones: None,
-        capacity_providers: BTreeSet::new(),
-        strategy: Vec::new(),
-        minimum_healthy_percent: 100,
-        maximum_percent: 200,
-        in_flight: 0,
-        tasks_to_rebalance: None,
-        keep_tasks: false,
-        unclear: None,
-    }
+    Service::new("web", resources(cpu, memory_mib))
 }
 
 /// Usable instances with so much registered and so much free, as CPU units and MiB.

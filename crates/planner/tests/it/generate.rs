@@ -78,24 +78,7 @@ pub(crate) fn instance(number: usize, group: usize, zone: usize, all: Resources)
 
 /// A service that asks for nothing but room.
 pub(crate) fn service(number: usize, demand: Resources) -> Service {
-    Service {
-        name: format!("s{number}"),
-        demand,
-        host_ports: BTreeSet::new(),
-        distinct_instance: false,
-        constraints: Vec::new(),
-        os_type: None,
-        cpu_architecture: None,
-        zones: None,
-        capacity_providers: BTreeSet::new(),
-        strategy: Vec::new(),
-        minimum_healthy_percent: 100,
-        maximum_percent: 200,
-        in_flight: 0,
-        tasks_to_rebalance: None,
-        keep_tasks: false,
-        unclear: None,
-    }
+    Service::new(format!("s{number}"), demand)
 }
 
 /// A host port for tcp.
