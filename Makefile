@@ -131,16 +131,16 @@ test: local $(TOOLS_TEST) ## Run all tests: no AWS account, no Docker
 	$(PYTHON) scripts/versus.py --trial never-joined --speed 50 $(TARGET)/debug/lifecycle-drainer
 
 simulate: ## Run SEEDS seeds of the simulation, or the one SEED and leave pages of it; the fault matrix (REPORT=1 prints it); properties
-	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED) PAGES=$(abspath $(TARGET))) cargo test --quiet --locked --profile simulation --package spot-drainer \
+	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED) PAGES=$(abspath $(TARGET))) cargo test --quiet --locked --package spot-drainer \
 		--package lifecycle-drainer --package scale-in-reaper --test it what_must_hold_holds_for_every_seed -- --nocapture
-	$(if $(SEED),,WHOLE=1 REPORT=$(REPORT) cargo test --quiet --locked --profile simulation --package spot-drainer \
+	$(if $(SEED),,WHOLE=1 REPORT=$(REPORT) cargo test --quiet --locked --package spot-drainer \
 		--package lifecycle-drainer --package scale-in-reaper --test it matrix:: -- --nocapture)
 	$(if $(SEED),,@echo "Properties, with PROPERTY_SEED=$(PROPERTY_SEED) and CASES=$(CASES)")
 	$(if $(SEED),,PROPTEST_RNG_SEED=$(PROPERTY_SEED) PROPTEST_CASES=$(CASES) \
 		cargo test --quiet --locked --package ebb-planner --package ebb-core)
 
 days: ## Play days beside cluster auto scaling: the first SEEDS, SEEDS=first..end, or the one SEED
-	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --locked --profile simulation \
+	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --locked \
 		--package scale-in-reaper --test it for_the_same_load -- --nocapture
 
 versus: prerequisites ## Put Ebb, or another drainer as PEER, through the trials of docs/side-by-side.md
