@@ -7,6 +7,7 @@ terminal.
 """
 
 import argparse
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -26,6 +27,7 @@ import sample_events
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 FUNCTIONS = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"]
+INSTANCES_OF_FUNCTION = 4
 LOGS = TARGET / "local"
 START_SECONDS = 120
 # How long a server may take to end before it is killed.
@@ -135,7 +137,7 @@ def wait_for(name, process, port):
 def watch_command(lambda_port):
     command = ["cargo", "lambda", "watch", "--ignore-changes", "-A", HOST, "-P", str(lambda_port)]
     # One instance of a function for each message that it waits with.
-    command += ["--concurrency", "4"]
+    command += ["--concurrency", str(INSTANCES_OF_FUNCTION)]
     return command
 
 
@@ -255,7 +257,7 @@ def wait_for_the_end(server):
 
 def invoke_command(function, event, lambda_port):
     address = ["--invoke-address", HOST, "--invoke-port", str(lambda_port)]
-    data = LOGS / "event.json"
+    data = LOGS / f"{function}-{pathlib.Path(event).name}"
     data.write_text(sample_events.read_as_of_now(ROOT / event))
     return ["cargo", "lambda", "invoke", function, "--data-file", str(data)] + address
 
@@ -319,22 +321,29 @@ def readable(answer):
 
 
 def run_events(lambda_port, env):
-    """Runs every sample event.
+    """Runs every sample event, as many at a time as a function has instances.
 
     One that is malformed or unknown must fail, so that it reaches the dead-letter queue; all others
     must succeed.
     """
-    unexpected = []
-    count = 0
-    for function in FUNCTIONS:
-        for event in sorted((ROOT / "events" / function).glob("*.json")):
-            command = invoke_command(function, event, lambda_port)
-            run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-            count += 1
-            must_fail = event.name.startswith(("malformed-", "unknown-"))
-            if (run.returncode != 0) != must_fail:
-                outcome = "succeeded, but must fail" if run.returncode == 0 else "failed"
-                unexpected.append(f"{event.relative_to(ROOT)} {outcome}:\n{run.stdout}{run.stderr}")
+
+    def what_is_wrong_with(event):
+        command = invoke_command(event.parent.name, event, lambda_port)
+        run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+        must_fail = event.name.startswith(("malformed-", "unknown-"))
+        if (run.returncode != 0) == must_fail:
+            return None
+        outcome = "succeeded, but must fail" if run.returncode == 0 else "failed"
+        return f"{event.relative_to(ROOT)} {outcome}:\n{run.stdout}{run.stderr}"
+
+    events = [
+        event
+        for function in FUNCTIONS
+        for event in sorted((ROOT / "events" / function).glob("*.json"))
+    ]
+    with concurrent.futures.ThreadPoolExecutor(INSTANCES_OF_FUNCTION) as threads:
+        unexpected = [wrong for wrong in threads.map(what_is_wrong_with, events) if wrong]
+    count = len(events)
     if unexpected:
         print("\n".join(unexpected))
         print(f"{len(unexpected)} of {count} sample events did not end as they must.")
