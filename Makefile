@@ -120,15 +120,21 @@ serve: local ## Serve the simulated Region and the functions until Ctrl-C, on PO
 events: local ## Run each function on each of its sample events; only malformed and unknown ones may fail
 	$(PYTHON) scripts/local.py events
 
+# What is played by the clock mostly waits, so the tests run beside it. They are built before: what
+# Cargo builds would keep it from starting the functions.
 test: local $(TOOLS_TEST) ## Run all tests: no AWS account, no Docker
 	@rm -f $(TARGET)/requests.jsonl
-	EBB_REQUESTS=$(abspath $(TARGET))/requests.jsonl cargo test --workspace --locked
+	cargo test --workspace --locked --no-run
+	@($(PYTHON) scripts/local.py demo && $(PLAY_TRIAL)) > $(TARGET)/played.log 2>&1 & played=$$!; \
+		echo "EBB_REQUESTS=$(abspath $(TARGET))/requests.jsonl cargo test --workspace --locked"; \
+		EBB_REQUESTS=$(abspath $(TARGET))/requests.jsonl cargo test --workspace --locked; tested=$$?; \
+		wait $$played; played=$$?; cat $(TARGET)/played.log; [ $$tested = 0 ] && [ $$played = 0 ]
 	EBB_REGION=$(TARGET)/debug/ebb-region EBB_REQUESTS=$(TARGET)/requests.jsonl \
 		$(TOOLS)/bin/python -m unittest discover --start-directory crates/region/tests/boto3
 	$(PYTHON) scripts/local.py events
-	$(PYTHON) scripts/local.py demo
 	$(MAKE) --no-print-directory demo STORY=rules
-	$(PYTHON) scripts/versus.py --trial never-joined --speed 50 $(TARGET)/debug/lifecycle-drainer
+
+PLAY_TRIAL = $(PYTHON) scripts/versus.py --trial never-joined --speed 50 $(TARGET)/debug/lifecycle-drainer
 
 simulate: ## Run SEEDS seeds of the simulation, or the one SEED and leave pages of it; the fault matrix (REPORT=1 prints it); properties
 	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED) PAGES=$(abspath $(TARGET))) cargo test --quiet --locked --package spot-drainer \
