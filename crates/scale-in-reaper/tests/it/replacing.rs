@@ -24,7 +24,7 @@ use crate::support::{
 };
 
 /// Half of the cluster at a time.
-fn halves() -> ReaperSettings {
+pub(crate) fn halves() -> ReaperSettings {
     ReaperSettings { max_removals_percent: 50, ..settings() }
 }
 
@@ -37,7 +37,7 @@ fn outdated() -> World {
 }
 
 /// Gives the group's launch template another version.
-fn renew(world: &mut World) {
+pub(crate) fn renew(world: &mut World) {
     let template = &mut world.groups.get_mut(GROUP).unwrap().launch_template;
     (template.default, template.latest) = (2, 2);
 }
