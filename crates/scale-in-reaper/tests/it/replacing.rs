@@ -428,6 +428,23 @@ async fn what_was_launched_of_it_goes_and_what_was_not_is_not_launched_later() {
     assert_eq!((sim.versions(), sim.desired()), ([(Some(1), 6)].into(), 6));
 }
 
+/// A sweep has claimed and could not raise; the next one does, and another comes within its minute.
+#[tokio::test(start_paused = true)]
+async fn what_a_later_sweep_launches_has_its_own_time_to_join() {
+    let sim = Sim::start(outdated(), halves()).await;
+    sim.region.world().faults.plan("SetDesiredCapacity", Fault::ServerError, 1);
+    sim.replace().await;
+    assert_eq!((sim.desired(), sim.claims()), (6, 3));
+    sim.until_next().await;
+    sim.replace().await;
+    assert_eq!(sim.desired(), 9);
+    // In service, and not in the cluster yet.
+    sim.run(Duration::from_secs(50)).await;
+    let report = sim.replace().await;
+    assert_eq!(kinds(&report)[&OutcomeKind::Replacing], 3, "{report:?}");
+    assert_eq!(sim.desired(), 9);
+}
+
 /// An operator, or cluster auto scaling, between the look at a group and the raise.
 #[tokio::test(start_paused = true)]
 async fn who_raises_a_group_in_the_meantime_is_not_overwritten() {
