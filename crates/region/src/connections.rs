@@ -25,7 +25,7 @@ impl Connections {
     pub(crate) fn take(&self, host: &str, limit: Option<Duration>, now: Timestamp) -> bool {
         let last_used = self.idle().get_mut(host).and_then(Vec::pop);
         let idle = last_used.map(|last_used| now.duration_since(last_used).unsigned_abs());
-        !idle.zip(limit).is_some_and(|(idle, limit)| idle > limit)
+        idle.zip(limit).is_none_or(|(idle, limit)| idle <= limit)
     }
 
     /// Puts a connection into the pool once the call over it has been answered.

@@ -133,20 +133,19 @@ impl Trial {
             return;
         }
         sleep(until(region.now(), *moment)).await;
+        if let Mishap::Throttled(service, time) = mishap {
+            for operation in service.operations() {
+                region.world().faults.plan(operation, Fault::Throttle, u32::MAX);
+            }
+            sleep(*time).await;
+            region.world().faults = Faults::default();
+            return;
+        }
         let mut world = region.world();
         match mishap {
-            Mishap::Killed => {}
+            Mishap::Killed | Mishap::Throttled(..) => {}
             Mishap::Fault(fault, calls) => world.faults.plan(operation, *fault, *calls),
             Mishap::Lag(most) => world.lag = Lag::up_to(*most, 1),
-            Mishap::Throttled(service, time) => {
-                for operation in service.operations() {
-                    world.faults.plan(operation, Fault::Throttle, u32::MAX);
-                }
-                drop(world);
-                sleep(*time).await;
-                region.world().faults = Faults::default();
-                return;
-            }
             Mishap::IdleConnections(limit) => world.idle_connections_last = Some(*limit),
             Mishap::Changed(_, change) | Mishap::Gone(_, change) => change(&mut world),
             Mishap::Doubled | Mishap::OutOfOrder => {
@@ -219,8 +218,8 @@ fn until(now: Timestamp, moment: Timestamp) -> Duration {
 }
 
 /// Plays the stories, or those whose name contains what `STORY` says in the environment: each with
-/// every mishap at every await point if `WHOLE` is set, with a sample otherwise. Prints what came of
-/// it if `REPORT` is set.
+/// every mishap at every await point if `WHOLE` is set, with a sample otherwise; at the calls alone whose
+/// name contains what `CALL` says. Prints what came of it if `REPORT` is set.
 ///
 /// # Panics
 /// If a mishap does a harm that is not documented.
@@ -251,6 +250,8 @@ fn play_all(story: &Story, whole: bool) -> Table<'_> {
     points.retain(|point| point.moment < before.now() + story.disturbed_for);
     let cases = points.iter().flat_map(|point| story.mishaps.iter().map(move |it| (point, *it)));
     let cases = cases.filter(|(point, mishap)| mishap.may_befall(point));
+    let call = std::env::var("CALL").unwrap_or_default();
+    let cases = cases.filter(|(point, _)| point.operation.contains(&call));
     let cases: Vec<_> = if whole {
         cases.collect()
     } else {

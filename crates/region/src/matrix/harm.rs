@@ -118,7 +118,8 @@ impl Seen<'_> {
             let max = group.max_size;
             let differs = is != wanted && (less_counts || kind == HarmKind::Doubled);
             if differs {
-                harm(kind, format!("{name} is {is} of {max}, and not {wanted}"))
+                let sizes = sizes(after, name).join(", ");
+                harm(kind, format!("{name} is {is} of {max}, and not {wanted}: {sizes}"))
             } else {
                 None
             }
@@ -189,6 +190,17 @@ fn dead_letters(world: &World) -> usize {
 
 fn capacity(world: &World, group: &str) -> i32 {
     world.groups.get(group).map_or(0, |group| group.desired_capacity)
+}
+
+/// Each desired capacity that a group was set to, and when.
+fn sizes(world: &World, name: &str) -> Vec<String> {
+    let sizes = world.history.iter().filter_map(|entry| match &entry.happening {
+        Happening::DesiredCapacity { group, desired_capacity } if group == name => {
+            Some(format!("{desired_capacity} at {:.0}", entry.time))
+        }
+        _ => None,
+    });
+    sizes.collect()
 }
 
 /// How many container instances there are in each status, and how many of them with each attribute of

@@ -30,19 +30,25 @@ impl World {
 mod tests {
     use std::time::Duration;
 
-    use crate::world::autoscaling::LifecycleState;
-    use crate::world::autoscaling::hook_testing::{hook, terminating};
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::world::autoscaling::Group;
+    use crate::world::ecs::{NewInstance, ServiceKind, TaskSpec};
 
     #[test]
     fn its_instances_are_in_their_group_still_and_what_is_launched_joins_no_cluster() {
-        let mut world = terminating([hook("drain")]);
-        let cluster = world.groups["group"].cluster.clone();
-        world.delete_cluster(&cluster);
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        world.add_instance("shop", NewInstance::new("i-1"));
+        let members = Group::with_instances("shop", ["i-1".to_owned()]);
+        world.add_group("group", Group { max_size: 2, ..members });
+        world.add_service("shop", "web", ServiceKind::replica(2), TaskSpec::default());
+        world.disconnect_agent("i-1");
+        world.delete_cluster("shop");
         world.set_desired_capacity("group", 2).unwrap();
-        world.advance(world.now() + Duration::from_secs(280));
+        world.advance(world.now() + Duration::from_secs(600));
 
         assert!(world.clusters.is_empty());
-        assert_eq!(world.lifecycle_state("i-1"), Some(LifecycleState::TerminatingWait));
-        assert_eq!(world.groups["group"].instances.len(), 3);
+        assert_eq!(world.groups["group"].instances.len(), 2);
     }
 }
