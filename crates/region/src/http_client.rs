@@ -15,6 +15,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use tokio::time::sleep;
 
+use crate::connections::Connections;
 use crate::endless_body::EndlessBody;
 use crate::fault::Fault;
 use crate::lambda::calling_hop;
@@ -31,7 +32,7 @@ const ONE_WAY: Duration = Duration::from_millis(20);
 impl Region {
     /// An HTTP client for the AWS SDK whose calls reach this Region.
     pub fn http_client(&self) -> RegionHttpClient {
-        RegionHttpClient { region: self.clone() }
+        RegionHttpClient { region: self.clone(), connections: Connections::default() }
     }
 
     /// Completes a configuration of the AWS SDK, so that its clients call this Region.
@@ -55,6 +56,7 @@ impl Region {
 #[derive(Debug, Clone)]
 pub struct RegionHttpClient {
     region: Region,
+    connections: Connections,
 }
 
 impl RegionHttpClient {
@@ -63,8 +65,13 @@ impl RegionHttpClient {
         request: HttpRequest,
         hop: Option<Hop>,
     ) -> Result<HttpResponse, ConnectorError> {
+        let host = host_of(&request);
         let request = read(request)?.called_from(hop);
         request_log::keep(&request).map_err(|error| ConnectorError::user(error.into()))?;
+        let limit = self.region.world().idle_connections_last;
+        if !self.connections.take(&host, limit, self.region.now()) {
+            return Err(reset());
+        }
         // The fault is taken when the request arrives, not when it is sent, so that calls meet
         // faults in the order in which AWS sees them.
         sleep(ONE_WAY).await;
@@ -83,6 +90,7 @@ impl RegionHttpClient {
             return Err(reset());
         }
         sleep(ONE_WAY).await;
+        self.connections.put_back(&host, self.region.now());
         response(answer, fault)
     }
 }
@@ -101,6 +109,11 @@ impl HttpClient for RegionHttpClient {
     ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
+}
+
+fn host_of(request: &HttpRequest) -> String {
+    let uri: Option<http::Uri> = request.uri().parse().ok();
+    uri.and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default()
 }
 
 fn read(request: HttpRequest) -> Result<Request, ConnectorError> {
@@ -143,6 +156,20 @@ mod tests {
     use crate::world::delivery::Function;
 
     const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:lifecycle";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_was_idle_for_too_long_breaks_once() {
+        let mut world = World::new(Timestamp::UNIX_EPOCH, 1);
+        world.create_topic(TOPIC);
+        world.idle_connections_last = Some(Duration::from_secs(60));
+        let region = Region::start(world, 1.0);
+        let client = region.http_client();
+        for (pause, calls) in [(0, 1), (59, 2), (61, 2), (0, 3)] {
+            sleep(Duration::from_secs(pause)).await;
+            let is_open = publish(client.clone()).await.is_ok();
+            assert_eq!((is_open, region.world().calls.len()), (pause < 60, calls));
+        }
+    }
 
     /// A function that publishes again whatever it gets, as the SDK's client would.
     async fn publish(client: RegionHttpClient) -> Result<Value, String> {

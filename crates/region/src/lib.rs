@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod clock;
+mod connections;
 mod control;
 pub mod demonstration;
 mod endless_body;

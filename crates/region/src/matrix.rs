@@ -10,6 +10,7 @@
 mod await_point;
 pub mod harm;
 mod table;
+mod taken_away;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -23,9 +24,10 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-pub use self::await_point::{AwaitPoint, Mishap, Stage};
+pub use self::await_point::{AwaitPoint, Mishap, Service, Stage};
 use self::harm::Harm;
 use self::table::Table;
+use crate::fault::{Fault, Faults};
 use crate::in_process::InProcess;
 use crate::lambda::Invoked;
 use crate::region::Region;
@@ -38,9 +40,8 @@ const ON_THE_WAY: SignedDuration = SignedDuration::from_millis(10);
 /// Calls further apart than this have a pause between them, as neither is on its way meanwhile.
 const CALL_TIME: SignedDuration = SignedDuration::from_millis(100);
 
-/// A test plays one of so many cases, unless `WHOLE` is set: in turn, so that each await point meets
-/// some mishaps, and each mishap some await points.
-const SAMPLE: usize = 7;
+/// Which cases a test plays unless `WHOLE` is set: the same each time.
+const SAMPLE_SEED: u64 = 7;
 
 /// A story that is played again and again.
 pub struct Story {
@@ -54,6 +55,8 @@ pub struct Story {
     pub disturbed_for: Duration,
     /// What may befall it.
     pub mishaps: Vec<Mishap>,
+    /// How many cases a test plays of it, unless `WHOLE` is set.
+    pub sample: usize,
     /// The topic that people are told over, in the form of JSON.
     pub people: &'static str,
     /// Why a harm has to be borne, if it has: where it is documented.
@@ -130,11 +133,21 @@ impl Trial {
             return;
         }
         sleep(until(region.now(), *moment)).await;
+        if let Mishap::Throttled(service, time) = mishap {
+            for operation in service.operations() {
+                region.world().faults.plan(operation, Fault::Throttle, u32::MAX);
+            }
+            sleep(*time).await;
+            region.world().faults = Faults::default();
+            return;
+        }
         let mut world = region.world();
         match mishap {
-            Mishap::Killed => {}
+            Mishap::Killed | Mishap::Throttled(..) => {}
             Mishap::Fault(fault, calls) => world.faults.plan(operation, *fault, *calls),
             Mishap::Lag(most) => world.lag = Lag::up_to(*most, 1),
+            Mishap::IdleConnections(limit) => world.idle_connections_last = Some(*limit),
+            Mishap::Changed(_, change) | Mishap::Gone(_, change) => change(&mut world),
             Mishap::Doubled | Mishap::OutOfOrder => {
                 let invocations = lock(&self.invocations);
                 let delivered = match mishap {
@@ -205,8 +218,8 @@ fn until(now: Timestamp, moment: Timestamp) -> Duration {
 }
 
 /// Plays the stories, or those whose name contains what `STORY` says in the environment: each with
-/// every mishap at every await point if `WHOLE` is set, with a sample otherwise. Prints what came of
-/// it if `REPORT` is set.
+/// every mishap at every await point if `WHOLE` is set, with a sample otherwise; at the calls alone whose
+/// name contains what `CALL` says. Prints what came of it if `REPORT` is set.
 ///
 /// # Panics
 /// If a mishap does a harm that is not documented.
@@ -236,15 +249,25 @@ fn play_all(story: &Story, whole: bool) -> Table<'_> {
     let mut points = trial.await_points(&undisturbed);
     points.retain(|point| point.moment < before.now() + story.disturbed_for);
     let cases = points.iter().flat_map(|point| story.mishaps.iter().map(move |it| (point, *it)));
-    let cases = cases.filter(|(point, mishap)| mishap.may_befall(point.stage));
-    let cases: Vec<_> = cases.step_by(if whole { 1 } else { SAMPLE }).collect();
+    let cases = cases.filter(|(point, mishap)| mishap.may_befall(point));
+    let call = std::env::var("CALL").unwrap_or_default();
+    let cases = cases.filter(|(point, _)| point.operation.contains(&call));
+    let cases: Vec<_> = if whole {
+        cases.collect()
+    } else {
+        fastrand::Rng::with_seed(SAMPLE_SEED).choose_multiple(cases, story.sample)
+    };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let share_of = |first: usize| {
         let share = cases.iter().skip(first).step_by(threads);
         let play_case = |(point, mishap): &(&AwaitPoint, Mishap)| {
-            let mishap = (point.moment, point.operation.clone(), *mishap);
-            let (_, after) = (story.play)(Trial { mishap: Some(mishap), ..Trial::default() });
-            harm::done(&before, &undisturbed, &after, story.people)
+            let befalls = (point.moment, point.operation.clone(), *mishap);
+            let (_, after) = (story.play)(Trial { mishap: Some(befalls), ..Trial::default() });
+            let seen = harm::Seen { before: &before, undisturbed: &undisturbed, after: &after };
+            match mishap {
+                Mishap::Gone(..) => seen.left_half_done(story.people, point.moment),
+                _ => seen.done(story.people),
+            }
         };
         share.map(|case| ((case.0.clone(), case.1), play_case(case))).collect::<Vec<_>>()
     };

@@ -208,9 +208,13 @@ impl Sweep<'_> {
                 return self.withdraw(work, &group, steps, capacity).await;
             }
             Ok(_) => {
+                // The replacements have their time from now on, however long ago a sweep made the claims
+                // that could not raise the group.
+                let since = self.clock.now();
                 if let Err(error) = self.set_capacity(&group, desired_capacity).await {
                     return failed(error);
                 }
+                raised.iter_mut().for_each(|(_, claim)| *claim = Claim::Raised { since });
             }
             Err(error) => return failed(error),
         }

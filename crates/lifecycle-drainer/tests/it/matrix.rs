@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use ebb_aws::{Clients, clients::config_loader};
 use ebb_core::ids::TopicArn;
-use ebb_core::lifecycle::settings::{LifecycleSettings, StandaloneTasks};
+use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout, StandaloneTasks};
 use ebb_core::notification::NotificationFormat;
 use ebb_region::fault::Fault;
 use ebb_region::matrix::harm::{Harm, HarmKind};
-use ebb_region::matrix::{AwaitPoint, Mishap, Story, Trial, run};
+use ebb_region::matrix::{AwaitPoint, Mishap, Service, Story, Trial, run};
 use ebb_region::world::World;
 use ebb_region::world::ecs::{ServiceKind, TaskSpec};
 use ebb_region::{Region, scenario};
@@ -18,6 +18,9 @@ use jiff::SignedDuration;
 use lifecycle_drainer::LifecycleDrainer;
 
 use crate::support::{FUNCTION, instance_id, quiet_shop};
+
+/// How many cases of a story each test plays.
+const SAMPLE: usize = 20;
 
 const PEOPLE: &str = "arn:aws:sns:eu-west-1:111122223333:people";
 
@@ -56,13 +59,28 @@ fn in_short_time(world: &mut World) {
     world.delivery.functions.get_mut(FUNCTION).unwrap().timeout = Duration::from_secs(40);
 }
 
+/// Its group may be neither smaller nor larger, and launches another one.
+fn at_its_bounds(world: &mut World) {
+    for group in world.groups.values_mut() {
+        let size = group.desired_capacity;
+        (group.min_size, group.max_size, group.ec2_has_capacity) = (size, size, true);
+    }
+}
+
+/// No task is ever replaced, and the group retains what is abandoned.
+fn retaining(world: &mut World) {
+    stuck(world);
+    world.groups.values_mut().for_each(|group| group.retains_abandoned = true);
+}
+
 fn story(name: &'static str, change: fn(&mut World), settings: LifecycleSettings) -> Story {
     Story {
         function: FUNCTION,
         name,
         play: Box::new(move |trial| play(&trial, terminated(change), settings.clone())),
         disturbed_for: LIMIT,
-        mishaps: Mishap::ANYWHERE.to_vec(),
+        mishaps: [&Mishap::ANYWHERE[..], &Mishap::TAKEN_AWAY].concat(),
+        sample: SAMPLE,
         people: PEOPLE,
         documented,
     }
@@ -88,6 +106,9 @@ fn documented(point: &AwaitPoint, mishap: Mishap, harm: &Harm) -> bool {
     let publishes = point.operation == "Publish";
     match (mishap, harm.kind) {
         (Mishap::Fault(Fault::Throttle, _), HarmKind::Untold) => publishes,
+        (Mishap::Throttled(Service::Sns, _), HarmKind::Untold) => publishes,
+        // An agent that is gone stops nothing: the drain is given up at its deadline.
+        (Mishap::Gone("agent lost", _), HarmKind::CutOff) => true,
         (Mishap::Fault(Fault::AnswerLost, _), HarmKind::ToldTwice) => publishes,
         // Between the notice and the note that it is told.
         (Mishap::Killed, HarmKind::ToldTwice) => {
@@ -103,9 +124,12 @@ fn whatever_befalls_it_an_action_is_completed_once_when_its_tasks_have_stopped()
     let stopping = LifecycleSettings { standalone_tasks: StandaloneTasks::Stop, ..settings() };
     let gives_up =
         LifecycleSettings { drain_timeout: SignedDuration::from_secs(240), ..settings() };
+    let retains = LifecycleSettings { on_timeout: OnTimeout::Retain, ..gives_up.clone() };
     run(&[
         story("one hop that stops a standalone task", |_| {}, stopping.clone()),
-        story("hops of 20 s, as its time is short", in_short_time, stopping),
+        story("hops of 20 s, as its time is short", in_short_time, stopping.clone()),
         story("a drain that is given up", stuck, gives_up),
+        story("a group at its minimum and maximum", at_its_bounds, stopping),
+        story("a given-up instance is retained", retaining, retains),
     ]);
 }

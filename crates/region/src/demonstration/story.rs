@@ -253,6 +253,7 @@ impl Story {
             (CompletedBy::HeartbeatTimeout | CompletedBy::GlobalTimeout, _) => {
                 (Actor::Aws, format!("the hook timed out: {}", action.result.as_str()))
             }
+            (CompletedBy::HookDeletion, _) => (Actor::Aws, "the hook was deleted".to_owned()),
         };
         Line { time, actor, text: self.about(instance_id, &text), is_bad: false }
     }

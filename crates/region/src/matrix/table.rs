@@ -1,5 +1,5 @@
-//! What came of a story's mishaps, as a table: a row for each call, with what was waited for, and a
-//! column for each mishap.
+//! What came of a story's mishaps, as a table: a row for each call, with what was waited for, and one
+//! for all of them; and a column for each mishap.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,10 +35,12 @@ impl Table<'_> {
         (self.documented)(point, mishap, harm)
     }
 
-    /// What came of a mishap at all await points of a kind: `fine`, or the worst with how often.
-    fn cell(&self, row: &str, mishap: Mishap) -> String {
+    /// What came of a mishap at all await points of a kind, or at any: `fine`, or the worst with how
+    /// often.
+    fn cell(&self, row: Option<&str>, mishap: Mishap) -> String {
         let of_cell = self.results.iter().filter(|((point, befell), _)| {
-            point.to_string() == row && befell.to_string() == mishap.to_string()
+            row.is_none_or(|row| point.to_string() == row)
+                && befell.to_string() == mishap.to_string()
         });
         let mut numbers = BTreeMap::new();
         for ((point, _), harm) in of_cell {
@@ -71,10 +73,10 @@ impl fmt::Display for Table<'_> {
         for mishap in *mishaps {
             write!(f, "  {:>18}", mishap.to_string())?;
         }
-        for row in rows {
-            write!(f, "\n{row:50}")?;
+        for row in rows.iter().map(|row| Some(row.as_str())).chain([None]) {
+            write!(f, "\n{:50}", row.unwrap_or("all"))?;
             for mishap in *mishaps {
-                write!(f, "  {:>18}", self.cell(&row, *mishap))?;
+                write!(f, "  {:>18}", self.cell(row, *mishap))?;
             }
         }
         writeln!(f)

@@ -3,6 +3,7 @@
 
 mod group;
 mod group_capacity;
+mod group_deletion;
 mod group_lookup;
 mod health_checks;
 mod hook_actions;

@@ -5,6 +5,7 @@ mod capacity_provider;
 mod capacity_provider_strategy;
 mod cluster;
 mod cluster_changes;
+mod cluster_deletion;
 mod cluster_lookup;
 pub mod cluster_query;
 mod cluster_query_parser;

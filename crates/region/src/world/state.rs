@@ -75,6 +75,9 @@ pub struct World {
     pub faults: Faults,
     /// How far what ECS and Auto Scaling say lags behind what there is.
     pub lag: Lag,
+    /// After how long an idle connection of a client in this process is closed, which the client finds
+    /// out by its next call. `None`: never.
+    pub idle_connections_last: Option<Duration>,
     /// What CloudWatch knows of metrics.
     pub metrics: Metrics,
     /// What was published to SNS topics.
@@ -112,6 +115,7 @@ impl World {
             rates: Rates::new(now),
             faults: Faults::default(),
             lag: Lag::default(),
+            idle_connections_last: None,
             metrics: Metrics::default(),
             published: Vec::new(),
             calls: Vec::new(),

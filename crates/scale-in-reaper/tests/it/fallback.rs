@@ -18,7 +18,7 @@ use crate::support::{
 const SPOT_GROUP: &str = "shop-spot";
 
 /// The settings of a reaper that brings back the on-demand group for the Spot group.
-fn coming_back() -> ReaperSettings {
+pub(crate) fn coming_back() -> ReaperSettings {
     let pairs = format!(r#"{{"{SPOT_GROUP}": "{GROUP}"}}"#);
     let read = ReaperSettings::from_lookup(|variable| {
         (variable == "FALLBACK_AUTO_SCALING_GROUPS").then(|| pairs.clone())
@@ -28,7 +28,7 @@ fn coming_back() -> ReaperSettings {
 
 /// Three Spot Instances of six, three of them interrupted, and on-demand instances in their place:
 /// as many as `on_demand`, of which `baseline` were there before.
-fn interrupted(on_demand: usize, baseline: usize) -> World {
+pub(crate) fn interrupted(on_demand: usize, baseline: usize) -> World {
     let mut world = World::new(start_time(), 1);
     add_small(&mut world, CLUSTER, SPOT_GROUP, 1..=3, 0);
     let spot = world.groups.get_mut(SPOT_GROUP).unwrap();
@@ -44,7 +44,7 @@ fn interrupted(on_demand: usize, baseline: usize) -> World {
 }
 
 /// EC2 has capacity again, and the Spot group launches what it lacks.
-fn recover(world: &mut World) {
+pub(crate) fn recover(world: &mut World) {
     let spot = world.groups.get_mut(SPOT_GROUP).unwrap();
     spot.ec2_has_capacity = true;
     let desired_capacity = spot.desired_capacity;

@@ -25,7 +25,7 @@ fn slow(deregistration_delay: Duration) -> World {
 }
 
 /// Sets an instance to DRAINING with our mark, as if a sweep had done so this long ago.
-fn drained_by_us(world: &mut World, instance_id: &str, ago: Duration) {
+pub(crate) fn drained_by_us(world: &mut World, instance_id: &str, ago: Duration) {
     mark(world, instance_id, ago);
     let id = world.container_instance(instance_id).unwrap().1.id.clone();
     world.set_status(CLUSTER, &id, Status::Draining);

@@ -13,6 +13,7 @@ mod follow_ups;
 mod holds;
 mod hooks;
 mod interruptions;
+mod matrix;
 mod metrics;
 mod owners;
 mod patience;

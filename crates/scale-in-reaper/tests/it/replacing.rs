@@ -24,7 +24,7 @@ use crate::support::{
 };
 
 /// Half of the cluster at a time.
-fn halves() -> ReaperSettings {
+pub(crate) fn halves() -> ReaperSettings {
     ReaperSettings { max_removals_percent: 50, ..settings() }
 }
 
@@ -37,7 +37,7 @@ fn outdated() -> World {
 }
 
 /// Gives the group's launch template another version.
-fn renew(world: &mut World) {
+pub(crate) fn renew(world: &mut World) {
     let template = &mut world.groups.get_mut(GROUP).unwrap().launch_template;
     (template.default, template.latest) = (2, 2);
 }
@@ -426,6 +426,23 @@ async fn what_was_launched_of_it_goes_and_what_was_not_is_not_launched_later() {
     assert_eq!(kinds(&report)[&OutcomeKind::ReplacementFailed], 3, "{report:?}");
     sim.until_next().await;
     assert_eq!((sim.versions(), sim.desired()), ([(Some(1), 6)].into(), 6));
+}
+
+/// A sweep has claimed and could not raise; the next one does, and another comes within its minute.
+#[tokio::test(start_paused = true)]
+async fn what_a_later_sweep_launches_has_its_own_time_to_join() {
+    let sim = Sim::start(outdated(), halves()).await;
+    sim.region.world().faults.plan("SetDesiredCapacity", Fault::ServerError, 1);
+    sim.replace().await;
+    assert_eq!((sim.desired(), sim.claims()), (6, 3));
+    sim.until_next().await;
+    sim.replace().await;
+    assert_eq!(sim.desired(), 9);
+    // In service, and not in the cluster yet.
+    sim.run(Duration::from_secs(50)).await;
+    let report = sim.replace().await;
+    assert_eq!(kinds(&report)[&OutcomeKind::Replacing], 3, "{report:?}");
+    assert_eq!(sim.desired(), 9);
 }
 
 /// An operator, or cluster auto scaling, between the look at a group and the raise.

@@ -9,7 +9,7 @@ use ebb_core::notification::NotificationFormat;
 use ebb_core::spot::settings::SpotSettings;
 use ebb_region::fault::Fault;
 use ebb_region::matrix::harm::{Harm, HarmKind};
-use ebb_region::matrix::{AwaitPoint, Mishap, Stage, Story, Trial, run};
+use ebb_region::matrix::{AwaitPoint, Mishap, Service, Stage, Story, Trial, run};
 use ebb_region::world::World;
 use ebb_region::world::autoscaling::LaunchSource;
 use ebb_region::world::delivery::{Function, Queue};
@@ -19,6 +19,9 @@ use ebb_region::{Region, scenario};
 use spot_drainer::SpotDrainer;
 
 use crate::support::{TIMEOUT, home, instance_id, shop_settings, start_time};
+
+/// How many cases of a story each test plays.
+const SAMPLE: usize = 30;
 
 const PEOPLE: &str = "arn:aws:sns:eu-west-1:111122223333:people";
 
@@ -64,7 +67,8 @@ fn story(
         name,
         play: Box::new(move |trial| play(&trial, world(), settings.clone())),
         disturbed_for: LIMIT,
-        mishaps: Mishap::ANYWHERE.to_vec(),
+        mishaps: [&Mishap::ANYWHERE[..], &Mishap::TAKEN_AWAY].concat(),
+        sample: SAMPLE,
         people: PEOPLE,
         documented,
     }
@@ -94,12 +98,27 @@ fn documented(point: &AwaitPoint, mishap: Mishap, harm: &Harm) -> bool {
         // Only the invocation that changes the status tells it.
         (Mishap::Killed, HarmKind::Untold) => point.is_after(DRAIN),
         (Mishap::Fault(Fault::Throttle, _), HarmKind::Untold) => publishes,
+        (Mishap::Throttled(Service::Sns, _), HarmKind::Untold) => publishes,
         // A publication has no token by which SNS would know a second one.
         (Mishap::Fault(Fault::AnswerLost, _), HarmKind::ToldTwice) => publishes,
         // Two deliveries within the same moment both find it ACTIVE.
         (Mishap::Doubled | Mishap::OutOfOrder, HarmKind::ToldTwice) => !point.is_after(DRAIN),
         _ => false,
     }
+}
+
+/// And of a cluster that is configured, and is not there: its notices are errors.
+fn documented_of_a_cluster(point: &AwaitPoint, mishap: Mishap, harm: &Harm) -> bool {
+    let is_deleted = matches!(mishap, Mishap::Gone("cluster deleted", _));
+    is_deleted && harm.details == "2 dead letters" || documented(point, mishap, harm)
+}
+
+/// And of a fallback group that is configured, and is not there: the notices that it is to be raised
+/// for are errors.
+fn documented_of_a_fallback(point: &AwaitPoint, mishap: Mishap, harm: &Harm) -> bool {
+    let is_deleted = matches!(mishap, Mishap::Gone("group deleted", _));
+    is_deleted && !point.is_after(DRAIN) && harm.details == "2 dead letters"
+        || documented(point, mishap, harm)
 }
 
 /// And of one that stops and comes back: see `docs/behaviour.md`.
@@ -135,14 +154,14 @@ fn documented_of_claims(point: &AwaitPoint, mishap: Mishap, harm: &Harm) -> bool
         }
         // The capacity is set once in each round.
         (Mishap::Fault(Fault::Throttle, _), HarmKind::Lost) => is_raise,
-        _ => documented(point, mishap, harm),
+        _ => documented_of_a_fallback(point, mishap, harm),
     }
 }
 
 /// And of reads that lag: as long as a read finds it ACTIVE, another delivery drains and tells it.
 fn documented_of_lag(point: &AwaitPoint, mishap: Mishap, harm: &Harm) -> bool {
     matches!((mishap, harm.kind), (Mishap::Doubled | Mishap::OutOfOrder, HarmKind::ToldTwice))
-        || documented(point, mishap, harm)
+        || documented_of_a_fallback(point, mishap, harm)
 }
 
 #[test]
@@ -160,12 +179,18 @@ fn whatever_befalls_it_an_interrupted_instance_is_drained_and_replaced_once() {
     let claimed = || interrupted(LaunchSource::Configuration, Action::Terminate);
     let one_cluster = SpotSettings { clusters: shop_settings().clusters, ..settings() };
     run(&[
-        story("two interruptions in one cluster", terminated, one_cluster),
+        Story {
+            documented: documented_of_a_cluster,
+            ..story("two interruptions in one cluster", terminated, one_cluster)
+        },
         Story {
             documented: documented_of_returns,
             ..story("one stops and comes back", stopped, settings())
         },
-        story("replaced by launches", terminated, with_fallback()),
+        Story {
+            documented: documented_of_a_fallback,
+            ..story("replaced by launches", terminated, with_fallback())
+        },
         Story {
             documented: documented_of_claims,
             ..story("replaced by claims", claimed, with_fallback())

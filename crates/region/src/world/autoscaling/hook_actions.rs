@@ -1,7 +1,7 @@
 //! What termination hooks do: they hold an instance in `Terminating:Wait`, and let it go.
 //!
 //! Sources: Auto Scaling User Guide, lifecycle-hooks; Auto Scaling API, `CompleteLifecycleAction`,
-//! `RecordLifecycleActionHeartbeat`.
+//! `RecordLifecycleActionHeartbeat`, `DeleteLifecycleHook`.
 
 use super::lifecycle_action::{ActionKey, CompletedAction, CompletedBy, LifecycleAction};
 use super::lifecycle_hook::{ActionResult, Hook};
@@ -97,6 +97,18 @@ impl World {
         let token = self.find_action(key)?.token.clone();
         self.complete(&token, result, CompletedBy::Caller);
         Ok(())
+    }
+
+    /// Deletes a hook. What it holds goes on at once: its actions are completed with CONTINUE.
+    pub fn delete_hook(&mut self, group_name: &str, hook: &str) {
+        let Some(group) = self.groups.get_mut(group_name) else { return };
+        group.hooks.retain(|known| known.name != hook);
+        let held = self.lifecycle_actions.iter();
+        let held = held.filter(|action| action.group == group_name && action.hook.name == hook);
+        let tokens: Vec<_> = held.map(|action| action.token.clone()).collect();
+        for token in tokens {
+            self.complete(&token, ActionResult::Continue, CompletedBy::HookDeletion);
+        }
     }
 
     /// Lets a lifecycle action wait for its heartbeat timeout once more, but never past its global
@@ -295,6 +307,20 @@ mod tests {
 
         world.complete_action(key("drain"), ActionResult::Continue).unwrap();
         assert_eq!(world.lifecycle_state("i-1"), Some(LifecycleState::TerminatingProceed));
+    }
+
+    #[test]
+    fn a_hook_that_is_deleted_lets_go_what_it_holds_and_holds_nothing_any_more() {
+        let mut world = terminating([hook("drain"), hook("logs")]);
+        world.delete_hook("group", "logs");
+        assert_eq!(world.lifecycle_state("i-1"), Some(LifecycleState::TerminatingWait));
+
+        world.delete_hook("group", "drain");
+        assert_eq!(world.lifecycle_state("i-1"), Some(LifecycleState::TerminatingProceed));
+        let deleted = |hook| (hook, ActionResult::Continue, CompletedBy::HookDeletion);
+        assert_eq!(completed(&world), [deleted("logs"), deleted("drain")]);
+        world.terminate_in_group("i-2", true).unwrap();
+        assert_eq!(world.lifecycle_state("i-2"), Some(LifecycleState::Terminating));
     }
 
     #[test]

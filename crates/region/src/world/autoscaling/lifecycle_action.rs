@@ -56,6 +56,8 @@ pub enum CompletedBy {
     HeartbeatTimeout,
     /// The hook had held the instance as long as it may: the default result.
     GlobalTimeout,
+    /// The hook was deleted.
+    HookDeletion,
 }
 
 /// Which lifecycle action a call means.
