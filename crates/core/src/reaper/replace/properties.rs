@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_planner::{
-    Group, Instance, Inventory, ManagedScaling, Policy, Resources, Service, TaskKind,
+    Group, Instance, Inventory, KEEP_ATTRIBUTE, ManagedScaling, Policy, Resources, Service,
+    TaskKind,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -605,4 +606,45 @@ fn drain(instance: &mut Instance, function: &str, cause: Option<Cause>) {
     instance.status = ContainerInstanceStatus::Draining;
     let mark = Mark { function: function.to_owned(), at: NOW, cause };
     instance.attributes.insert(DRAINED_BY.to_owned(), mark.to_string());
+}
+
+/// What becomes of the first of two instances that are to be replaced, claimed some minutes ago, and
+/// with a task each. Its replacement is there, full or empty.
+fn with_replacement(minutes: i64, allowance: usize, is_full: bool) -> Step {
+    let since = NOW - SignedDuration::from_mins(minutes);
+    let mut world = outdated(2, allowance, 2);
+    world.instances[0].claim = Some(Claim::Raised { since });
+    world.instances[..2].iter_mut().for_each(|given| given.tasks = 1);
+    world.instances.push(Given { zone: 2, tasks: if is_full { 2 } else { 0 }, ..UP_TO_DATE });
+    world.desired += 1;
+    world.decide().steps.remove(&0).unwrap()
+}
+
+#[test]
+fn what_has_its_replacement_waits_for_its_budget_and_in_vain_for_room() {
+    assert_eq!(with_replacement(1, 1, false), Step::Drain { claimed: 0 });
+    let used_up = Step::Wait("no more may go at a time: a budget".to_owned());
+    for (minutes, is_full) in [(1, false), (1, true), (120, false), (120, true)] {
+        assert_eq!(with_replacement(minutes, 0, is_full), used_up);
+    }
+    let early = with_replacement(119, 1, true);
+    assert!(matches!(early, Step::Wait(_)) && early != used_up, "{early:?}");
+    let late = with_replacement(120, 1, true);
+    assert!(matches!(late, Step::Fail(_)), "{late:?}");
+}
+
+#[test]
+fn what_nothing_may_take_is_not_replaced_either() {
+    let changes: [fn(&mut Instance); 2] = [
+        |instance| instance.protected_from_scale_in = true,
+        |instance| drop(instance.attributes.insert(KEEP_ATTRIBUTE.to_owned(), String::new())),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let world = outdated(3, 3, 3);
+        let mut inventory = world.inventory();
+        change(&mut inventory.instances[0]);
+        let steps = world.decide_about(&inventory).steps;
+        assert!(matches!(&steps[&0], Step::Stay(_)), "{number}: {:?}", steps[&0]);
+        assert!(matches!(&steps[&1], Step::Raise { .. }), "{number}: {:?}", steps[&1]);
+    }
 }
