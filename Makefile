@@ -32,6 +32,10 @@ DEPLOYMENT ?=
 # What `make fuzz` searches, for how many inputs each: see crates/fuzz.
 TARGETS ?= events carried_state settings expressions marks inventories recordings
 INPUTS ?= 1500000
+# Which files `make mutants` breaks: all decisions, unless you say. What carries them out is played in
+# stories and matrices, which take minutes. SHARD=0/8 is the first eighth.
+FILES ?= crates/planner/src/**/*.rs crates/core/src/**/*.rs
+SHARD ?=
 # Where terraform finds the AWS provider if the registry is out of reach: a folder such as
 # `terraform providers mirror` makes. Unset, terraform looks where it always does.
 TF_PLUGIN_DIR ?=
@@ -49,11 +53,12 @@ AUDIT := $(TOOLS)/audit
 # Puts the list of a program's crates into it. The registry's checksum holds the version to its text.
 AUDITABLE := cargo-auditable@0.7.5
 CARGO_FUZZ := cargo-fuzz@0.13.2
+CARGO_MUTANTS := cargo-mutants@27.1.0
 FUNCTIONS := spot-drainer lifecycle-drainer scale-in-reaper
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 .DEFAULT_GOAL := help
 
-.PHONY: help prerequisites programs local demo story plan invoke pictures serve events test simulate days versus fuzz \
+.PHONY: help prerequisites programs local demo story plan invoke pictures serve events test simulate days versus fuzz mutants \
 	check rehearse audit deny msrv bench build clean
 # Cargo runs in parallel by itself; two installations into .tools at once would break it.
 .NOTPARALLEL:
@@ -83,6 +88,9 @@ $(TOOLS)/bin/cargo-auditable: | prerequisites
 
 $(TOOLS)/bin/cargo-fuzz: | prerequisites
 	cargo install --quiet --locked --root $(TOOLS) $(CARGO_FUZZ)
+
+$(TOOLS)/bin/cargo-mutants: | prerequisites
+	cargo install --quiet --locked --root $(TOOLS) $(CARGO_MUTANTS)
 
 programs: prerequisites
 	cargo build --locked --bins
@@ -164,6 +172,12 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## Search INPUTS hostile inputs of each of TARGETS
 			$$([ $$target != events ] || echo events) -- \
 			-runs=$(INPUTS) -timeout=10 -print_final_stats=1 -verbosity=0 \
 			$$([ $$target = inventories ] || echo -dict=crates/fuzz/libfuzzer/words.dict) || exit 1; done
+
+# A mutant costs a build of its crate and its tests, so properties draw few cases. What is built and found
+# stays in target.
+mutants: $(TOOLS)/bin/cargo-mutants ## Break the decisions, or FILES, one thing at a time: a test must notice each
+	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" CARGO_TARGET_DIR=$(abspath $(TARGET))/mutants PROPTEST_CASES=32 \
+		cargo mutants --output $(TARGET) $(if $(SHARD),--shard $(SHARD)) $(foreach file,$(FILES),--file '$(file)')
 
 check: $(TOOLS_TEST) ## Check format, lints, documentation, dependencies and the Terraform module
 	cargo fmt --all --check

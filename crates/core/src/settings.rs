@@ -356,3 +356,26 @@ impl<'a> Arn<'a> {
         is_valid.then_some(Self { service, region, account, resource })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_is_a_standard_one_with_a_region_and_an_account_of_a_partition_of_aws() {
+        let is_topic = |text| topic_arn(text).is_some();
+        assert!(is_topic("arn:aws:sns:eu-west-1:111122223333:ebb"));
+        assert!(is_topic("arn:aws-cn:sns:cn-north-1:111122223333:ebb"));
+        for text in [
+            "arn:other:sns:eu-west-1:111122223333:ebb",
+            "arn:aws:sns::111122223333:ebb",
+            "arn:aws:sns:eu-west-1:11112222333:ebb",
+            "arn:aws:sqs:eu-west-1:111122223333:ebb",
+            "arn:aws:sns:eu-west-1:111122223333:",
+            "arn:aws:sns:eu-west-1:111122223333:ebb:0f1e2d3c",
+            "arn:aws:sns:eu-west-1:111122223333:ebb.fifo",
+        ] {
+            assert!(!is_topic(text), "{text}");
+        }
+    }
+}

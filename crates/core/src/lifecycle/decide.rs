@@ -736,4 +736,38 @@ mod tests {
             assert_eq!(decided, Decision::GiveUp { on_timeout, why });
         }
     }
+
+    #[test]
+    fn a_group_that_is_about_to_wait_is_waited_for_until_the_deadline_and_never_completed() {
+        let settings = settings(StandaloneTasks::Wait, OnTimeout::Continue);
+        for state in ["Terminating", "Terminating:Wait", "ReplacingRootVolume"] {
+            let word_at = |seconds: i64| {
+                let deadline = NOW - SignedDuration::from_secs(seconds);
+                let progress = draining(1, 0, 0, 0);
+                word(&decide(&action_state(state), &progress, &certain(), &settings, deadline, NOW))
+            };
+            let [before, at, after] = [-1, 0, 1].map(word_at);
+            if action_state(state).is_waiting() {
+                assert_eq!([before, at, after], ["wait", "give up: continue", "give up: continue"]);
+            } else {
+                assert_eq!([before, at, after], ["wait", "ignore", "ignore"], "{state}");
+            }
+        }
+        let waiting = ["Terminating:Wait", "Terminating", "InService"].map(action_state);
+        assert_eq!(waiting.map(|state| state.is_waiting()), [true, false, false]);
+    }
+
+    #[test]
+    fn the_tasks_on_all_its_container_instances_are_left() {
+        let tasks = |service, protected, daemon, standalone_stopping, standalone| TasksLeft {
+            service,
+            protected,
+            daemon,
+            standalone_stopping,
+            standalone,
+        };
+        let on_each = [tasks(1, 2, 3, 4, 5), tasks(20, 30, 40, 50, 60), tasks(100, 0, 0, 0, 0)];
+        let sum: TasksLeft = on_each.into_iter().sum();
+        assert_eq!(sum, tasks(121, 32, 43, 54, 65));
+    }
 }

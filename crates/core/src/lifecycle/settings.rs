@@ -169,4 +169,13 @@ mod tests {
             assert!(read(&[(variable, value)]).is_err(), "{variable}={value}");
         }
     }
+
+    #[test]
+    fn every_hook_is_ours_unless_some_are_named() {
+        let is_own = |settings: LifecycleSettings| {
+            ["ebb-drain", "backup"].map(|name| settings.is_own_hook(&HookName::new(name)))
+        };
+        assert_eq!(is_own(read(&[]).unwrap()), [true, true]);
+        assert_eq!(is_own(read(&[(LIFECYCLE_HOOKS, "ebb-drain")]).unwrap()), [true, false]);
+    }
 }

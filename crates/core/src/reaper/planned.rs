@@ -59,3 +59,41 @@ pub fn would_follow_up(instance: &Instance, decision: &FollowUp) -> RemovalOutco
         reactivated: false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ebb_planner::Policy;
+
+    use super::*;
+    use crate::reaper::testing::{NOW, group_name, instance, inventory, managed_scaling, service};
+
+    /// What would come of an empty instance, or of one with a task.
+    fn detail(has_task: bool, is_left: bool, low_for_sweeps: u32) -> Option<String> {
+        let mut inventory = inventory(vec![instance(1), instance(2)]);
+        inventory.instances[1].protected_from_scale_in = true;
+        if has_task {
+            let task = ebb_planner::TaskKind::Service(0);
+            inventory.instances[0].tasks = Some(vec![crate::reaper::testing::task(task)]);
+            inventory.services = vec![service([256, 256])];
+        }
+        let plan = ebb_planner::plan(&inventory, &Policy::default(), NOW);
+        if is_left {
+            let group = inventory.groups.get_mut(&group_name()).unwrap();
+            group.managed_scaling = Some(managed_scaling(true));
+        }
+        let outcomes = would_remove(&plan, &inventory.groups, low_for_sweeps);
+        assert_eq!(outcomes.len(), 1, "{plan:?}");
+        assert_eq!(outcomes[0].outcome, OutcomeKind::WouldRemove);
+        outcomes[0].detail.clone()
+    }
+
+    #[test]
+    fn a_plan_says_what_each_removal_would_wait_for() {
+        let (left, sweeps) = (LEFT_TO_ECS.to_owned(), "once it could go in 2 sweeps in a row");
+        assert_eq!(detail(false, false, 2), None, "what is empty waits for nothing");
+        assert_eq!(detail(true, false, 1), None);
+        assert_eq!(detail(true, false, 2).as_deref(), Some(sweeps));
+        assert_eq!(detail(false, true, 2), Some(left.clone()));
+        assert_eq!(detail(true, true, 2), Some(format!("{left}; {sweeps}")));
+    }
+}

@@ -244,4 +244,29 @@ mod tests {
             assert_eq!((error.field, error.actual.as_str()), (field, actual), "{payload}");
         }
     }
+
+    #[test]
+    fn what_is_only_half_a_rules_event_asks_for_nothing() {
+        for (source, detail_type) in [
+            ("aws.events", "Scheduled"),
+            ("aws.ec2", "Scheduled Event"),
+            ("aws.ecs", "Scheduled Event"),
+        ] {
+            let payload = json!({"source": source, "detail-type": detail_type, "detail": {}});
+            assert_eq!(request(&payload), None, "{payload}");
+        }
+    }
+
+    #[test]
+    fn a_sweep_that_replaces_removes_nothing_and_keeps_every_other_rule() {
+        let settings = ReaperSettings {
+            max_removals_percent: 40,
+            min_instances: 7,
+            ..ReaperSettings::default()
+        };
+        let [remove, replace] =
+            [Purpose::Remove, Purpose::Replace].map(|purpose| purpose.policy(&settings));
+        assert_eq!((remove.max_removals_percent, replace.max_removals_percent), (40, 0));
+        assert_eq!((remove.min_instances, replace.min_instances), (7, 7));
+    }
 }

@@ -550,4 +550,11 @@ mod tests {
     fn groups_are_named_once() {
         assert!(read(&[(AUTO_SCALING_GROUPS, "shop,shop")]).is_err());
     }
+
+    #[test]
+    fn days_until_an_instance_is_replaced_are_of_24_hours() {
+        let after = |days| ReaperSettings { replace_after_days: days, ..ReaperSettings::default() };
+        assert_eq!(after(None).replace_after(), None);
+        assert_eq!(after(Some(30)).replace_after(), Some(SignedDuration::from_hours(720)));
+    }
 }

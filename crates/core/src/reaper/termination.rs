@@ -456,4 +456,19 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn hooks_are_asked_for_where_something_certain_goes_and_nobody_else_sizes_the_group() {
+        for (is_managed, asks) in [(false, true), (true, false)] {
+            let mut inventory = inventory(vec![instance(1), instance(2)]);
+            let plan = ebb_planner::plan(&inventory, &Policy::default(), NOW);
+            assert!(!plan.remove.is_empty());
+            if is_managed {
+                let group = inventory.groups.get_mut(&group_name()).unwrap();
+                group.managed_scaling = Some(managed_scaling(false));
+            }
+            let asked = groups_to_ask(&plan, &inventory.groups);
+            assert_eq!(asked.contains(&group_name()), asks);
+        }
+    }
 }

@@ -459,4 +459,23 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn each_way_to_be_interrupted_has_its_word_and_an_unknown_one_is_kept() {
+        use InterruptionAction::{Hibernate, Other, Stop, Terminate};
+        for (word, expected) in [
+            (json!("terminate"), Terminate),
+            (json!("stop"), Stop),
+            (json!("hibernate"), Hibernate),
+            (json!("freeze"), Other(Some("freeze".to_owned()))),
+            (json!(null), Other(None)),
+        ] {
+            let detail = json!({"instance-id": "i-1a2b3c4d", "instance-action": word});
+            let Ok(Event::Ours(announcement)) = only_event(&spot_warning(&detail)) else {
+                panic!("{detail}");
+            };
+            assert_eq!(announcement.kind, NoticeKind::SpotInterruption(expected));
+            assert_eq!(announcement.kind.detail_type(), SPOT_INTERRUPTION);
+        }
+    }
 }

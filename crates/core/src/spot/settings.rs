@@ -202,4 +202,12 @@ mod tests {
         let topic = "arn:aws:sns:eu-west-1:111122223333:drains.fifo";
         assert!(read(&[(NOTIFICATION_TOPIC_ARN, topic)]).is_err());
     }
+
+    #[test]
+    fn either_setting_names_a_fallback_group() {
+        assert!(!read(&[]).unwrap().has_fallback());
+        assert!(read(&[(FALLBACK_ASG, "shop-on-demand")]).unwrap().has_fallback());
+        let pairs = r#"{"till-spot": "till-on-demand"}"#;
+        assert!(read(&[(FALLBACK_AUTO_SCALING_GROUPS, pairs)]).unwrap().has_fallback());
+    }
 }

@@ -57,6 +57,24 @@ fn drain_began(sim: &Sim) -> SignedDuration {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cluster_that_is_deleted_during_the_search_has_no_instance() {
+    let sim = Sim::start(never_joined(with_clusters(shop(), 3)), settings()).await;
+    let delete = async {
+        while calls(&sim, "ListClusters").0 == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        sim.region.world().clusters.remove(&team(1));
+    };
+    let instance_id = instance_id(9);
+    tokio::join!(sim.terminate(&instance_id), delete);
+
+    let completed = sim.completed();
+    assert_eq!(completed.cause, CompletedBy::Caller);
+    assert!(since_start(completed.time) < SignedDuration::from_secs(15), "{}", completed.time);
+    assert!(lists(&sim).1 > 0, "it was asked and not found");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instance_that_never_joined_costs_about_one_list_a_cluster_and_is_let_go() {
     for (clusters, seconds) in [(50, 10), (150, 25), (300, 35)] {
         let sim = Sim::start(with_clusters(never_joined(shop()), clusters), settings()).await;

@@ -4,8 +4,9 @@
 use ebb_planner::auto_scaling::LifecycleState;
 use ebb_planner::ecs::ContainerInstanceStatus;
 use ebb_planner::{
-    Group, HostPort, Instance, Inventory, KeepReason, ManagedScaling, Policy, Protocol,
-    RemoveReason, Reserved, Service, Task, TaskKind, kept_by_group, plan,
+    Group, Headroom, HostPort, Instance, Inventory, KeepReason, ManagedScaling, Policy, Protocol,
+    RemoveReason, Reserved, Resources, Service, Task, TaskKind, group_may_shrink, kept_by_group,
+    plan,
 };
 use jiff::SignedDuration;
 
@@ -462,4 +463,53 @@ fn a_group_keeps_an_instance_for_the_same_reasons_once_it_drains() {
         .contains(&word);
         assert_eq!(kept, speaks.then_some(word));
     }
+}
+
+/// Zone b stays as it is. Of zone a so many go that the two differ by no more than before, or by one.
+#[test]
+fn a_zone_shrinks_as_far_as_the_zones_stay_as_even_as_they_are() {
+    for (in_a, in_b) in (1..5_usize).flat_map(|in_a| (1..6).map(move |in_b| (in_a, in_b))) {
+        let mut inventory = cluster(&vec![(4, 4); in_a + in_b]);
+        for (position, instance) in inventory.instances.iter_mut().enumerate() {
+            instance.zone = if position < in_a { "a" } else { "b" }.to_owned();
+        }
+        protect(&mut inventory, in_a..in_a + in_b);
+        let policy = Policy { keep_zone_balance: true, ..boundless() };
+        let left = in_a - plan(&inventory, &policy, now()).remove.len();
+        let may_differ = in_a.abs_diff(in_b).max(1);
+        assert_eq!(left, in_a.min(in_b.saturating_sub(may_differ)), "{in_a} in a, {in_b} in b");
+        let plan = plan(&inventory, &boundless(), now());
+        assert_eq!(plan.remove.len(), in_a, "where zones need not be even");
+    }
+}
+
+/// An instance refresh is asked for where it could make a difference.
+#[test]
+fn a_group_may_shrink_unless_a_rule_of_its_own_keeps_all_of_it() {
+    let keeping = [
+        "group_owned",
+        "group_unavailable",
+        "group_not_allowed",
+        "managed_scaling",
+        "group_at_minimum",
+    ];
+    for (word, change) in RULES {
+        let (mut inventory, mut policy) = (cluster(&[(4, 4), (4, 4)]), boundless());
+        change(&mut inventory, &mut policy);
+        let group = &inventory.groups[&group_name(0)];
+        let may_shrink = group_may_shrink(&group_name(0), group, &policy);
+        assert_eq!(may_shrink, !keeping.contains(&word), "{word}");
+    }
+}
+
+#[test]
+fn headroom_is_said_in_percent_of_what_is_registered() {
+    let resources = |cpu, memory_mib| Resources { cpu, memory_mib, ..Resources::default() };
+    let percent = |registered, free| {
+        let headroom = Headroom { instances: 1, registered, free };
+        [headroom.cpu_percent(), headroom.memory_percent()]
+    };
+    assert_eq!(percent(resources(400, 80), resources(100, 60)), [25.0, 75.0]);
+    assert_eq!(percent(resources(400, 80), resources(-100, 0)), [-25.0, 0.0], "it is owed");
+    assert_eq!(percent(resources(0, 0), resources(0, 0)), [0.0, 0.0]);
 }

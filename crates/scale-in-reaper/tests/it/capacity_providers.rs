@@ -77,6 +77,28 @@ async fn room_counts_by_each_provider_that_ecs_may_choose() {
     assert_eq!(outcome(&report).0, 1, "on-demand is never used: {report:?}");
 }
 
+/// Neither a daemon that fits only where nothing else runs nor tasks of Fargate wait for room.
+#[tokio::test(start_paused = true)]
+async fn what_ecs_places_elsewhere_or_everywhere_takes_no_place() {
+    let large = TaskSpec { cpu: 1536, ..TaskSpec::default() };
+    for (kind, capacity, waits) in [
+        (ServiceKind::replica(0), strategy(&[("spot", 1)]), true),
+        (ServiceKind::replica(0), strategy(&[("FARGATE", 1)]), false),
+        (ServiceKind::Daemon, Capacity::ClusterDefault, false),
+    ] {
+        let mut world = two_providers(strategy(&[("spot", 1)]), 2);
+        world.add_service(CLUSTER, "batch", kind, large.clone());
+        let cluster = world.clusters.get_mut(CLUSTER).unwrap();
+        cluster.services.get_mut("batch").unwrap().capacity = capacity;
+        if kind != ServiceKind::Daemon {
+            world.set_desired_count(CLUSTER, "batch", 3);
+        }
+        let (_, report) = sweep(world).await;
+        let waiting: Vec<_> = report.plan.reserved.iter().map(|kept| &kept.service).collect();
+        assert_eq!(!waiting.is_empty(), waits, "{kind:?}: {waiting:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_service_that_names_no_capacity_has_its_clusters_strategy() {
     for (weights, goes) in

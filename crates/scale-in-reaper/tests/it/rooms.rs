@@ -5,7 +5,7 @@ use ebb_core::reaper::ClusterReport;
 use ebb_region::fault::Fault;
 use ebb_region::world::autoscaling::Group;
 use ebb_region::world::ecs::{
-    Machine, Network, NewInstance, Placement, Platform, ServiceKind, TaskSpec,
+    Constraint, Machine, Network, NewInstance, Placement, Platform, ServiceKind, TaskSpec,
 };
 use ebb_region::world::{REGION, World};
 
@@ -60,6 +60,22 @@ async fn room_of_another_platform_is_no_room() {
         .await;
         let report = sim.report().await;
         assert_eq!(why_all_stay(&report).is_none(), is_room, "{machine:?}: {report:?}");
+    }
+}
+
+/// Candidates have a task each, and what stays has more room than for all of them.
+#[tokio::test(start_paused = true)]
+async fn where_all_must_differ_an_instance_has_room_for_a_single_task() {
+    for (tasks, is_room) in [(2, true), (4, false)] {
+        let placement = Placement::default().with_constraint(Constraint::DistinctInstance);
+        let large = Machine::new("m7i.4xlarge", 16_384, 61_440);
+        let mut world =
+            two_and_room(TaskSpec::default(), placement, |room| room.machine(large.clone()));
+        world.set_desired_count(CLUSTER, "web", tasks);
+        let sim = Sim::start(world, settings()).await;
+        sim.until_next().await;
+        let report = sim.report().await;
+        assert_eq!(why_all_stay(&report).is_none(), is_room, "{tasks} tasks: {report:?}");
     }
 }
 

@@ -549,6 +549,22 @@ async fn every_cluster_of_the_region_is_swept_if_none_is_configured() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_listed_clusters_one_that_is_deleted_meanwhile_is_none_and_one_that_fails_is_named() {
+    let mut world = small(1);
+    world.add_cluster("back-office");
+    let clusters = ReaperSettings { clusters: None, ..settings() };
+    let sim = Sim::start(hooked(world), clusters).await;
+    sim.region.world().faults.plan("ListContainerInstances", Fault::Denied, 1);
+    let error = sim.invoke(&json!({})).await.unwrap_err();
+    assert!(error.to_string().contains("cluster back-office"), "{error}");
+
+    let report = sim.sweep_while("DescribeAutoScalingGroups", 1, |world| {
+        world.clusters.remove("back-office");
+    });
+    assert_eq!(report.await.plan.cluster.name(), CLUSTER);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_missing_permission_is_an_error() {
     let sim = Sim::start(hooked(small(1)), settings()).await;
     sim.region.world().faults.plan("PutAttributes", Fault::Denied, 1);

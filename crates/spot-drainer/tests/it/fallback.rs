@@ -138,6 +138,30 @@ async fn two_deliveries_at_the_same_time_count_once() {
     }
 }
 
+/// One that dies between its claim and the raise leaves the count to the next delivery, which waits
+/// until it may take the claim over.
+#[tokio::test(start_paused = true)]
+async fn what_an_invocation_claims_and_does_not_raise_the_next_delivery_raises() {
+    let sim = sim(LaunchSource::Configuration).await;
+    let event = notices([7]);
+    let claimed = async {
+        while !sim.calls().contains(&"PutAttributes".to_owned()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = claimed => {}
+        answer = sim.invoke(&event) => panic!("it was to die before: {answer:?}"),
+    }
+    assert_eq!(desired_capacity(&sim), 6);
+    let answer = sim.invoke_for(Duration::from_secs(10), &event).await.unwrap();
+    assert_eq!((failed(&answer), desired_capacity(&sim)), (vec!["m-0"], 6), "it may live yet");
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    let answer = sim.invoke(&event).await.unwrap();
+    assert_eq!((failed(&answer), desired_capacity(&sim)), (vec![], 7));
+}
+
 /// Two different notices read the same capacity. By claims one raise may be lost: see decision 007.
 #[tokio::test(start_paused = true)]
 async fn launches_for_two_notices_at_the_same_time_count_both() {

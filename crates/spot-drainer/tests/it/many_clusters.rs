@@ -137,6 +137,23 @@ async fn clusters_that_fail_are_asked_again_and_no_others() {
     assert_eq!(calls(&sim, "ListContainerInstances"), (30, 40));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_is_deleted_meanwhile_has_no_instance_and_is_not_asked_again() {
+    let sim = sim(3).await;
+    let delete = async {
+        while calls(&sim, "ListClusters").0 == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        sim.region.world().clusters.remove(&cluster(0));
+    };
+    let event = sqs(&[nobodys(1)]);
+    let (answer, ()) = tokio::join!(sim.invoke(&event), delete);
+
+    assert_settled(&answer.unwrap(), &[OutcomeKind::NotInCluster]);
+    assert_eq!(calls(&sim, "ListClusters"), (1, 0), "there is no second round");
+    assert_eq!(calls(&sim, "ListContainerInstances"), (2, 1), "each is asked once");
+}
+
 /// Each has a pace of its own, and together they ask for more than ECS grants.
 #[tokio::test(start_paused = true)]
 async fn two_executions_at_once_share_the_request_rate_and_are_settled() {

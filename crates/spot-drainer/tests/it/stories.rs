@@ -301,6 +301,19 @@ async fn a_missing_permission_is_reported_at_once() {
     assert_eq!(sim.calls(), ["ListContainerInstances", "UpdateContainerInstancesState"]);
 }
 
+/// Only its id could name it to the queue: without one it would be taken for done.
+#[tokio::test(start_paused = true)]
+async fn what_fails_and_has_no_message_id_is_run_again_with_its_whole_batch() {
+    let sim = Sim::shop().await;
+    sim.region.world().faults.plan("UpdateContainerInstancesState", Fault::Denied, 1000);
+    let mut batch = sqs(&[notice(&instance_id(7)), notice(&instance_id(8))]);
+    assert_eq!(failed(&sim.invoke(&batch).await.unwrap()), ["m-0", "m-1"]);
+
+    batch["Records"][1].as_object_mut().unwrap().remove("messageId");
+    let error = sim.invoke(&batch).await.unwrap_err();
+    assert_eq!(error.error_type, ErrorType::AwsDenied);
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_bad_message_of_a_batch_does_not_hide_the_others() {
     let sim = Sim::shop().await;

@@ -201,6 +201,7 @@ impl Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reaper::replace::claim::REPLACING_ATTRIBUTE;
     use crate::reaper::testing::{NOW, id, instance, inventory, seconds_ago};
 
     fn template(id: &str, version: &str) -> LaunchTemplate {
@@ -271,5 +272,47 @@ mod tests {
             ..with_templates(None, template("lt-1", "1"))
         };
         assert_eq!(why(&evidence), Some("scheduled_event"));
+    }
+
+    #[test]
+    fn each_reason_has_its_words() {
+        let event =
+            ScheduledEvent { code: "instance-stop".to_owned(), not_before: "noon".to_owned() };
+        let differs = |own| Why::LaunchTemplate { own, group: template("lt-1", "7") };
+        for (why, words) in [
+            (Why::ScheduledEvent(event), "EC2 has scheduled instance-stop for it, not before noon"),
+            (
+                differs(Some(template("lt-1", "3"))),
+                "it has version 3 of its launch template, its group 7",
+            ),
+            (differs(Some(template("lt-2", "3"))), "it has launch template lt-2, its group lt-1"),
+            (differs(None), "it has no launch template, its group has lt-1"),
+            (Why::Age { registered_at: NOW }, "it registered at 1970-01-01T00:00:00Z"),
+            (Why::Begun, "an earlier sweep has begun to replace it"),
+        ] {
+            assert_eq!(why.to_string(), words);
+        }
+    }
+
+    /// Of more than are read at a time, the last but two is begun, then one has an event and one is
+    /// retained.
+    #[test]
+    fn what_is_begun_scheduled_or_retained_is_read_however_many_are_old() {
+        let number = READ_MAX + 10;
+        let mut inventory = inventory((1..).take(number).map(instance).collect());
+        let [begun, scheduled, retained] = [3, 2, 1].map(|from_end| number - from_end);
+        let claim = Claim::Raised { since: NOW }.to_string();
+        let attributes = &mut inventory.instances[begun].attributes;
+        attributes.insert(REPLACING_ATTRIBUTE.to_owned(), claim);
+        inventory.instances[retained].lifecycle_state = LifecycleState::TerminatingRetained;
+        let event = ScheduledEvent { code: String::new(), not_before: String::new() };
+        let evidence = Evidence {
+            replace_after: Some(SignedDuration::from_hours(24)),
+            events: [(inventory.instances[scheduled].instance_id.clone(), event)].into(),
+            ..Evidence::default()
+        };
+        let read = evidence.to_read(&inventory, NOW);
+        assert!([begun, scheduled, retained].iter().all(|index| read.contains(index)), "{read:?}");
+        assert_eq!(read.len(), READ_MAX + 1);
     }
 }

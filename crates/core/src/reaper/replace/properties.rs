@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_planner::{
-    Group, Instance, Inventory, ManagedScaling, Policy, Resources, Service, TaskKind,
+    Group, Instance, Inventory, KEEP_ATTRIBUTE, ManagedScaling, Policy, Resources, Service,
+    TaskKind,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -11,7 +12,7 @@ use proptest::prelude::*;
 use crate::auto_scaling::LifecycleState;
 use crate::ecs::ContainerInstanceStatus;
 use crate::ids::InstanceId;
-use crate::mark::{DRAINED_BY, Mark};
+use crate::mark::{Cause, DRAINED_BY, Mark};
 use crate::reaper::budgets::Allowance;
 use crate::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
 use crate::reaper::replace::decide::{Decision, Scene, Step, decide, without_raised_groups};
@@ -443,4 +444,207 @@ fn an_instance_that_has_left_its_group_is_not_claimed_any_more() {
     let raised = |since| Claim::Raised { since };
     let step = claimed_for(raised, 1, |inventory| inventory.instances[0].group = None);
     assert_eq!(step, Step::Forget);
+}
+
+impl World {
+    /// Carries out what is decided. Auto Scaling launches into an emptiest zone, of several into one
+    /// that has something to be replaced, and all that is launched joins before the next sweep.
+    fn sweep(&mut self) {
+        let (mut raised, mut gone) = (None, Vec::new());
+        for (&index, step) in &self.decide().steps {
+            match step {
+                Step::Raise { desired_capacity, .. } => {
+                    self.instances[index].claim = Some(Claim::Raised { since: NOW });
+                    raised = raised.or(*desired_capacity);
+                }
+                Step::Drain { claimed } => {
+                    self.instances[*claimed].claim = None;
+                    gone.push(index);
+                }
+                Step::Stay(_) | Step::Wait(_) => {}
+                step => panic!("{step:?}"),
+            }
+        }
+        for index in gone.into_iter().rev() {
+            self.instances.remove(index);
+            self.desired -= 1;
+        }
+        while raised.is_some_and(|raised| self.desired < raised) {
+            let is_done =
+                |zone| !self.instances.iter().any(|given| given.is_outdated && given.zone == zone);
+            let zones = 0..3;
+            let zone = zones.min_by_key(|&zone| (self.in_zone(zone), is_done(zone))).unwrap();
+            self.instances.push(Given { zone, ..UP_TO_DATE });
+            self.desired += 1;
+        }
+    }
+
+    fn in_zone(&self, zone: usize) -> usize {
+        self.count(|index| self.instances[index].zone == zone)
+    }
+}
+
+const UP_TO_DATE: Given = Given {
+    tasks: 0,
+    is_outdated: false,
+    is_lost: false,
+    is_draining: false,
+    claim: None,
+    zone: 0,
+};
+
+/// A group of this many in three zones, at rest, all of which are to be replaced.
+fn outdated(number: usize, allowance: usize, room: i64) -> World {
+    let given = |index| Given { is_outdated: true, zone: index % 3, ..UP_TO_DATE };
+    let desired = i64::try_from(number).unwrap();
+    World {
+        instances: (0..number).map(given).collect(),
+        desired,
+        min: desired,
+        max: desired + room,
+        strangers: Vec::new(),
+        allowance,
+        may_begin: true,
+    }
+}
+
+/// As many at a time as the budget allows and the group's maximum leaves room for: a sweep raises
+/// the group for these, and the next drains them.
+#[test]
+fn all_of_a_group_is_replaced_and_then_its_zones_are_as_even_as_before() {
+    for (number, allowance, room) in (1..8)
+        .flat_map(|number| (1..4).flat_map(move |a| (1..4).map(move |room| (number, a, room))))
+    {
+        let mut world = outdated(number, allowance, room);
+        let at_a_time = allowance.min(usize::try_from(room).unwrap());
+        let mut sweeps = 0;
+        while world.instances.iter().any(|given| given.is_outdated) {
+            sweeps += 1;
+            assert!(
+                sweeps <= 2 * number.div_ceil(at_a_time) + 2,
+                "{number} {at_a_time}: {world:?}"
+            );
+            world.sweep();
+            assert!(world.instances.len() >= number, "{world:?}");
+        }
+        assert!(sweeps >= 2 * number.div_ceil(at_a_time), "{sweeps} for {number}: {world:?}");
+        // One that was launched for even zones is for later sweeps to take.
+        let surplus = world.desired - i64::try_from(number).unwrap();
+        assert!((0..=1).contains(&surplus), "{world:?}");
+        let zones = [0, 1, 2].map(|zone| world.in_zone(zone));
+        assert!(zones.iter().max().unwrap() - zones.iter().min().unwrap() <= 1, "{zones:?}");
+    }
+}
+
+/// What is said of the first of three instances that are all to be replaced.
+#[test]
+fn each_reason_why_an_instance_is_not_replaced_now_has_its_words() {
+    type Change = fn(&mut World);
+    let at_rest: [(Change, &str); 8] = [
+        (|world| world.allowance = 0, "no more may go at a time: a budget"),
+        (|world| world.max = 3, "group shop-spot is at its maximum size (3)"),
+        (
+            |world| world.strangers = vec![true],
+            "group shop-spot is launching or terminating instances",
+        ),
+        (
+            |world| (world.strangers, world.desired) = (vec![false], 4),
+            "group shop-spot is launching or terminating instances",
+        ),
+        (
+            |world| (world.strangers, world.desired) = (vec![true], 4),
+            "1 instance of group shop-spot in service and not in this cluster",
+        ),
+        (
+            |world| world.instances[2].is_lost = true,
+            "1 instance of group shop-spot not usable: draining or lost",
+        ),
+        (
+            |world| {
+                (world.instances[1].is_lost, world.instances[2].is_draining) = (true, true);
+            },
+            "2 instances of group shop-spot not usable: draining or lost",
+        ),
+        (
+            |world| world.instances[2].claim = Some(Claim::Failed { since: NOW }),
+            "nothing of its group is replaced until ",
+        ),
+    ];
+    for (change, words) in at_rest {
+        let mut world = outdated(3, 2, 2);
+        change(&mut world);
+        let step = &world.decide().steps[&0];
+        assert!(matches!(step, Step::Stay(why) if why.starts_with(words)), "{words}: {step:?}");
+    }
+    type ChangeOfOne = fn(&mut Instance);
+    let of_itself: [(ChangeOfOne, &str); 5] = [
+        (|instance| instance.group = None, "it is in no Auto Scaling group"),
+        (
+            |instance| instance.lifecycle_state = LifecycleState::Standby,
+            "its group says that it is Standby",
+        ),
+        (|instance| drain(instance, FUNCTION, None), "it drains already"),
+        (
+            |instance| drain(instance, "spot-drainer", None),
+            "others drain it, and it is theirs to terminate",
+        ),
+        (
+            |instance| drain(instance, "spot-drainer", Some(Cause::Stop)),
+            "it drains on an interruption notice (stop) of 1970-01-01T00:00:00Z: it goes, or is ACTIVE",
+        ),
+    ];
+    for (change, words) in of_itself {
+        let world = outdated(3, 2, 2);
+        let mut inventory = world.inventory();
+        change(&mut inventory.instances[0]);
+        let step = &world.decide_about(&inventory).steps[&0];
+        assert!(matches!(step, Step::Stay(why) if why.starts_with(words)), "{words}: {step:?}");
+    }
+}
+
+fn drain(instance: &mut Instance, function: &str, cause: Option<Cause>) {
+    instance.status = ContainerInstanceStatus::Draining;
+    let mark = Mark { function: function.to_owned(), at: NOW, cause };
+    instance.attributes.insert(DRAINED_BY.to_owned(), mark.to_string());
+}
+
+/// What becomes of the first of two instances that are to be replaced, claimed some minutes ago, and
+/// with a task each. Its replacement is there, full or empty.
+fn with_replacement(minutes: i64, allowance: usize, is_full: bool) -> Step {
+    let since = NOW - SignedDuration::from_mins(minutes);
+    let mut world = outdated(2, allowance, 2);
+    world.instances[0].claim = Some(Claim::Raised { since });
+    world.instances[..2].iter_mut().for_each(|given| given.tasks = 1);
+    world.instances.push(Given { zone: 2, tasks: if is_full { 2 } else { 0 }, ..UP_TO_DATE });
+    world.desired += 1;
+    world.decide().steps.remove(&0).unwrap()
+}
+
+#[test]
+fn what_has_its_replacement_waits_for_its_budget_and_in_vain_for_room() {
+    assert_eq!(with_replacement(1, 1, false), Step::Drain { claimed: 0 });
+    let used_up = Step::Wait("no more may go at a time: a budget".to_owned());
+    for (minutes, is_full) in [(1, false), (1, true), (120, false), (120, true)] {
+        assert_eq!(with_replacement(minutes, 0, is_full), used_up);
+    }
+    let early = with_replacement(119, 1, true);
+    assert!(matches!(early, Step::Wait(_)) && early != used_up, "{early:?}");
+    let late = with_replacement(120, 1, true);
+    assert!(matches!(late, Step::Fail(_)), "{late:?}");
+}
+
+#[test]
+fn what_nothing_may_take_is_not_replaced_either() {
+    let changes: [fn(&mut Instance); 2] = [
+        |instance| instance.protected_from_scale_in = true,
+        |instance| drop(instance.attributes.insert(KEEP_ATTRIBUTE.to_owned(), String::new())),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let world = outdated(3, 3, 3);
+        let mut inventory = world.inventory();
+        change(&mut inventory.instances[0]);
+        let steps = world.decide_about(&inventory).steps;
+        assert!(matches!(&steps[&0], Step::Stay(_)), "{number}: {:?}", steps[&0]);
+        assert!(matches!(&steps[&1], Step::Raise { .. }), "{number}: {:?}", steps[&1]);
+    }
 }

@@ -83,6 +83,7 @@ impl FallbackGroup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fallback_mark::WholeSweeps;
 
     fn group(instance_weights: &[i32], override_weights: &[i32]) -> FallbackGroup {
         FallbackGroup {
@@ -106,5 +107,28 @@ mod tests {
     fn only_whole_instances_have_room_below_the_maximum() {
         assert_eq!(group(&[4], &[]).room(), 2);
         assert_eq!(FallbackGroup { desired_capacity: 20, ..group(&[], &[]) }.room(), 0);
+    }
+
+    #[test]
+    fn a_group_is_marked_where_it_was_before_it_is_raised_and_counts_no_sweeps_then() {
+        let mark = |baseline, whole| Some(FallbackMark { baseline, whole });
+        let sweeps = Some(WholeSweeps { number: 2, last: jiff::Timestamp::UNIX_EPOCH });
+        for (before, after) in [
+            (None, mark(8, None)),
+            (mark(5, None), None),
+            (mark(5, sweeps), mark(5, None)),
+            (mark(9, sweeps), mark(8, None)),
+        ] {
+            let group = FallbackGroup { mark: before, ..group(&[], &[]) };
+            assert_eq!(group.mark_to_be_raised(), after, "{before:?}");
+        }
+    }
+
+    #[test]
+    fn people_read_how_full_a_group_is() {
+        assert_eq!(
+            group(&[2], &[]).fullness(),
+            "its desired capacity was 8 of at most 18, and each counts as 2"
+        );
     }
 }
