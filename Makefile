@@ -209,7 +209,7 @@ deny: ## Check licences, sources and advisories of the dependencies (needs cargo
 msrv: ## Build with the oldest Rust that Cargo.toml allows (needs rustup)
 	RUSTUP_TOOLCHAIN=$(MSRV) cargo check --workspace --all-targets --locked
 
-bench: programs ## Measure calls, mass interruptions and cold start
+bench: programs $(TOOLS_TEST) ## Measure calls, mass interruptions and cold start
 	cargo bench --quiet --locked --profile dev --package spot-drainer --bench mass
 	cargo bench --quiet --locked --profile dev --package lifecycle-drainer --bench drains
 	cargo bench --quiet --locked --profile dev --package scale-in-reaper --bench sweeps

@@ -18,6 +18,7 @@ use crate::auto_scaling::AutoScaling;
 use crate::cloudwatch::CloudWatch;
 use crate::ec2::Ec2;
 use crate::ecs::Ecs;
+use crate::environment;
 use crate::functions::Functions;
 use crate::invocation::{Clock, Problem};
 use crate::last_failure::LastFailure;
@@ -120,9 +121,14 @@ impl Clients {
     }
 
     /// Builds the clients as they run in Lambda: credentials, Region and `AWS_ENDPOINT_URL` from
-    /// the environment, TLS by rustls.
-    pub async fn from_environment() -> Self {
-        Self::new(&config_loader().http_client(https_client()).load().await)
+    /// environment variables, TLS by rustls.
+    pub fn from_environment() -> Self {
+        let config = environment::sdk_config(environment::variable)
+            .behavior_version(behavior_version())
+            .retry_config(retries())
+            .timeout_config(timeouts())
+            .http_client(https_client());
+        Self::new(&config.build())
     }
 }
 
@@ -151,19 +157,27 @@ fn retry_partition() -> RetryPartition {
     RetryPartition::custom("ebb").build()
 }
 
-/// The SDK's configuration, complete but for the HTTP client. The behaviour version is pinned:
-/// `latest()` would change its meaning with an update of the SDK.
+/// The SDK's configuration for people, from profiles too: complete but for the HTTP client.
 pub fn config_loader() -> ConfigLoader {
-    let retries = RetryConfig::standard()
+    aws_config::defaults(behavior_version()).retry_config(retries()).timeout_config(timeouts())
+}
+
+/// Pinned: `latest()` would change its meaning with an update of the SDK.
+fn behavior_version() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard()
         .with_max_attempts(ATTEMPTS)
         .with_initial_backoff(FIRST_PAUSE)
-        .with_max_backoff(LONGEST_PAUSE);
-    let timeouts = TimeoutConfig::builder()
+        .with_max_backoff(LONGEST_PAUSE)
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
-        .build();
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .retry_config(retries)
-        .timeout_config(timeouts)
+        .build()
 }

@@ -7,6 +7,7 @@ pub mod clients;
 mod cloudwatch;
 mod ec2;
 mod ecs;
+mod environment;
 mod error;
 mod functions;
 pub mod invocation;

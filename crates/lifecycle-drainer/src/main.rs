@@ -12,7 +12,7 @@ async fn main() -> Result<(), Error> {
     ebb_aws::init_logging();
     let settings = LifecycleSettings::from_lookup(|key| std::env::var(key).ok());
     let settings = ebb_aws::start(FUNCTION, &LifecycleSettings::VARIABLES, settings).await?;
-    let drainer = &LifecycleDrainer::new(Clients::from_environment().await, settings);
+    let drainer = &LifecycleDrainer::new(Clients::from_environment(), settings);
     run(service_fn(|event: LambdaEvent<Value>| async move {
         let now = Timestamp::now();
         drainer.handle(&event.payload, now, ebb_aws::deadline(&event.context, now)).await

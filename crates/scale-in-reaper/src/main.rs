@@ -12,7 +12,7 @@ async fn main() -> Result<(), Error> {
     ebb_aws::init_logging();
     let settings = ReaperSettings::from_lookup(|key| std::env::var(key).ok());
     let settings = ebb_aws::start(FUNCTION, &ReaperSettings::VARIABLES, settings).await?;
-    let reaper = &ScaleInReaper::new(Clients::from_environment().await, settings);
+    let reaper = &ScaleInReaper::new(Clients::from_environment(), settings);
     run(service_fn(|event: LambdaEvent<Value>| async move {
         let now = Timestamp::now();
         reaper.handle(&event.payload, now, ebb_aws::deadline(&event.context, now)).await

@@ -13,7 +13,7 @@ async fn main() -> Result<(), Error> {
     ebb_aws::init_logging();
     let settings = SpotSettings::from_lookup(|key| std::env::var(key).ok());
     let settings = ebb_aws::start(FUNCTION, &SpotSettings::VARIABLES, settings).await?;
-    let drainer = &SpotDrainer::new(Clients::from_environment().await, settings);
+    let drainer = &SpotDrainer::new(Clients::from_environment(), settings);
     run(service_fn(|event: LambdaEvent<Value>| async move {
         let now = Timestamp::now();
         let region = std::env::var("AWS_REGION").ok();

@@ -3,14 +3,17 @@
 //! What is logged is left to the functions; metrics have a form of their own, see `metrics.rs`.
 
 use std::fmt::Display;
-use std::{env, io};
+use std::io;
 
 use jiff::Timestamp;
-use lambda_runtime::tracing::subscriber;
 use serde_json::{Map, Value, json};
-use subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
 use tracing::{Level, enabled, info};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{fmt, registry};
 
+use crate::environment::{Lookup, variable};
 use crate::invocation::clock::Clock;
 
 /// Writes log lines to standard output, as JSON where Lambda's log format is JSON, each with its
@@ -20,20 +23,26 @@ use crate::invocation::clock::Clock;
 /// one for INFO, and drops it where the function's log level is WARN or ERROR (Lambda Developer
 /// Guide, `monitoring-cloudwatchlogs-log-level`).
 pub fn init_logging() {
-    // What `RUST_LOG` asks for counts where Lambda sets no level, as on a developer's machine.
-    let level = env::var("RUST_LOG").unwrap_or_else(|_| DEFAULT_LEVEL.to_owned());
-    let filter = EnvFilter::new(env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or(level));
-    let lines = subscriber::fmt().with_target(false).with_env_filter(filter);
+    let lines = fmt::layer().with_target(false);
     if is_json() {
-        lines.json().with_span_list(false).init();
+        registry().with(levels(variable)).with(lines.json().with_span_list(false)).init();
     } else {
-        lines.init();
+        registry().with(levels(variable)).with(lines).init();
     }
+}
+
+/// The level of the lines that are written, or a level for each target. What `RUST_LOG` asks for
+/// counts where Lambda sets no level, as on a developer's machine.
+fn levels(lookup: Lookup) -> Targets {
+    let levels = lookup("AWS_LAMBDA_LOG_LEVEL").or_else(|| lookup("RUST_LOG"));
+    levels
+        .and_then(|levels| levels.parse().ok())
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
 }
 
 /// Whether Lambda's log format is JSON.
 fn is_json() -> bool {
-    env::var("AWS_LAMBDA_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("json"))
+    variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"))
 }
 
 /// Logs the answer of an invocation at level INFO, the last line of its own: what was done in a
@@ -76,13 +85,39 @@ fn print_line(line: &Value) {
 /// Writes warnings alone, and to the standard error output: for people at a terminal, whose standard
 /// output is for what they asked for.
 pub fn init_warnings() {
-    let lines = subscriber::fmt().with_target(false).without_time().with_writer(io::stderr);
-    lines.with_env_filter(EnvFilter::new("WARN")).init();
+    let lines = fmt().with_target(false).without_time().with_writer(io::stderr);
+    lines.with_max_level(LevelFilter::WARN).init();
 }
-
-const DEFAULT_LEVEL: &str = "INFO";
 
 /// The level of the function's logging configuration, below which Lambda drops lines.
 pub(crate) fn lambda_level() -> String {
-    env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_else(|_| DEFAULT_LEVEL.to_owned())
+    variable("AWS_LAMBDA_LOG_LEVEL").unwrap_or_else(|| "INFO".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lambda_sets_the_level_and_else_rust_log_does_for_each_target() {
+        let by_lambda = levels(|name| match name {
+            "AWS_LAMBDA_LOG_LEVEL" => Some("WARN".to_owned()),
+            _ => Some("debug".to_owned()),
+        });
+        assert!(by_lambda.would_enable("ebb_aws", &Level::WARN));
+        assert!(!by_lambda.would_enable("ebb_aws", &Level::INFO));
+
+        let by_rust_log =
+            levels(|name| (name == "RUST_LOG").then(|| "error,ebb_aws=debug".to_owned()));
+        assert!(by_rust_log.would_enable("ebb_aws::prices", &Level::DEBUG));
+        assert!(!by_rust_log.would_enable("hyper", &Level::WARN));
+    }
+
+    #[test]
+    fn a_level_that_is_none_leaves_it_at_info() {
+        for levels in [levels(|_| None), levels(|_| Some("ebb_aws=much".to_owned()))] {
+            assert!(levels.would_enable("ebb_aws", &Level::INFO));
+            assert!(!levels.would_enable("ebb_aws", &Level::DEBUG));
+        }
+    }
 }

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use ebb_region::fault::Fault;
 use ebb_region::world::ecs::{ServiceKind, TaskSpec};
-use lambda_runtime::tracing::subscriber::fmt;
 use serde_json::Value;
+use tracing_subscriber::fmt;
 
 use crate::support::{Sim, instance_id, settings, shop};
 
