@@ -26,7 +26,7 @@ struct Options {
     #[arg(long)]
     page: Option<PathBuf>,
     /// The seed of what happens by chance.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 3)]
     seed: u64,
 }
 

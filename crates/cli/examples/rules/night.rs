@@ -146,7 +146,7 @@ fn shop(start: Timestamp, seed: u64) -> World {
         world.add_instance(CLUSTER, instance);
     }
     let members = Group::with_instances(CLUSTER, (1..=INSTANCES).map(instance_id));
-    let types = ["m7g.large", "m7g.xlarge"].map(Override::InstanceType);
+    let types = ["m7g.large", "c7g.large", "m7g.xlarge"].map(Override::InstanceType);
     let source = LaunchSource::Mixed { on_demand_percentage: 100 };
     let group = Group { min_size: 2, source, overrides: types.to_vec(), ..members };
     world.add_group(GROUP, group);
