@@ -129,11 +129,13 @@ impl Left {
         100 * count(needed) > target_capacity(self.scaling) * count(running)
     }
 
-    /// Whether ECS would launch an instance as so many tasks arrive. Each may take an empty one of its
+    /// Whether ECS may launch an instance as so many tasks arrive. Each may take an empty one of its
     /// own.
     fn launches_for(&self, arriving: usize) -> bool {
-        let newly_busy = arriving.min(self.empty);
-        newly_busy > 0 && self.is_above(self.busy_before + newly_busy, self.members)
+        // However many run: until the tasks arrive ECS may take away what the target does not ask
+        // for, drained ones among it. What is left allows less than one more to hold tasks. At a
+        // hundred percent all that run may hold some.
+        arriving.min(self.empty) > 0 && target_capacity(self.scaling) < 100
     }
 
     /// The same of a group that loses instances, or whether it would have them back in the end.
@@ -156,7 +158,8 @@ impl Left {
         } else {
             self.busy + self.empty
         };
-        self.is_above(self.busy_before + newly_busy, self.members)
+        self.launches_for(moving)
+            || self.is_above(self.busy_before + newly_busy, self.members)
             || self.is_above(self.busy + newly_busy, running)
     }
 }

@@ -34,9 +34,10 @@ use crate::support::{CLUSTER, INTERVAL, TIMEOUT, start_time};
 /// How many days `cargo test` plays.
 const SEEDS: u64 = 4;
 
-/// Days on which ECS once launched what Ebb had drained an hour before, and one as which begins a task
-/// has waited for minutes. They are played every time.
-const KEPT: [u64; 6] = [36, 80, 90, 102, 115, 9_529];
+/// Days on which ECS once launched what Ebb had drained an hour before, one as which begins a task has
+/// waited for minutes, and two on which ECS sends all that grows to the one provider that is behind.
+/// They are played every time.
+const KEPT: [u64; 9] = [36, 59, 80, 90, 102, 115, 659, 994, 9_529];
 
 /// How many clusters it sheds instances of.
 const SHED_SEEDS: u64 = 3;
@@ -357,7 +358,7 @@ fn headroom_covers(world: &World, before: &[usize], after: &[usize]) -> bool {
     let is_covered_by = |group: &str| {
         let (all, free) = room(world, group);
         let more: Vec<_> =
-            (0..SERVICES).map(|number| more_by(group, number, before, after)).collect();
+            (0..SERVICES).map(|number| more_by(world, group, number, before, after)).collect();
         let has_headroom = (0..2).all(|dimension| {
             let grown = more.iter().zip(SIZES).map(|(more, size)| more * size[dimension]);
             let free = free.iter().map(|free| free[dimension]);
@@ -381,14 +382,30 @@ fn headroom_covers(world: &World, before: &[usize], after: &[usize]) -> bool {
         && GROUPS.into_iter().all(is_covered_by)
 }
 
-/// How many more tasks of a service a provider may get.
-fn more_by(group: &str, number: usize, before: &[usize], after: &[usize]) -> i64 {
+/// How many more tasks of a service a provider gets. ECS sends each to the provider that has the fewest
+/// of the service's tasks for its weight, the first among equals; those that have to move count no more.
+fn more_by(world: &World, group: &str, number: usize, before: &[usize], after: &[usize]) -> i64 {
+    let cluster = &world.clusters[CLUSTER];
+    let mut tasks = BTreeMap::<_, usize>::new();
+    for instance in cluster.instances.values().filter(|it| it.status == Status::Active) {
+        let of_service = cluster.tasks_on(&instance.id).filter(|task| {
+            task.service.as_deref() == Some(&service(number)) && task.is_desired_running()
+        });
+        *tasks.entry(instance.capacity_provider.clone()).or_default() += of_service.count();
+    }
     let items = strategy(number);
-    let of_group = items.iter().find(|item| item.capacity_provider == group);
-    let weight = of_group.map_or(0, |item| item.weight);
-    let all: usize = items.iter().map(|item| item.weight).sum();
-    let more = after[number].saturating_sub(before[number]);
-    i64::try_from((more * weight).div_ceil(all)).unwrap()
+    let mut more = 0;
+    for _ in before[number]..after[number] {
+        let fewest = items.iter().min_by(|a, b| {
+            let [of_a, of_b] = [a, b]
+                .map(|it| tasks.get(&Some(it.capacity_provider.clone())).map_or(1, |it| it + 1));
+            (of_a * b.weight).cmp(&(of_b * a.weight))
+        });
+        let provider = fewest.map(|item| item.capacity_provider.clone());
+        more += i64::from(provider.as_deref() == Some(group));
+        *tasks.entry(provider).or_default() += 1;
+    }
+    more
 }
 
 /// What the ACTIVE instances of a provider have of CPU and memory in all, and what is free on each.
