@@ -80,7 +80,7 @@ pub(crate) fn undone_groups(inventory: &Inventory, plan: &Plan) -> BTreeMap<Grou
         let Some(scaling) = group.managed_scaling else { continue };
         let is_shrunk = plan.remove.iter().any(|removal| removal.group == *name);
         let arrivals = arrivals(inventory, &going, name);
-        let left = Left::of(inventory, &going, name, scaling);
+        let left = Left::of(inventory, &going, name, scaling, group.min_size);
         let held: Vec<_> = if is_shrunk {
             left.is_undone_by(plan, name, arrivals.values().sum())
                 .then_some(name)
@@ -101,6 +101,7 @@ pub(crate) fn undone_groups(inventory: &Inventory, plan: &Plan) -> BTreeMap<Grou
 /// What a plan leaves of a group.
 struct Left {
     scaling: ManagedScaling,
+    min_size: usize,
     /// All that run, with those that go or drain.
     members: usize,
     /// How many of these hold tasks.
@@ -116,13 +117,16 @@ impl Left {
         going: &BTreeSet<&InstanceId>,
         name: &GroupName,
         scaling: ManagedScaling,
+        min_size: i64,
     ) -> Self {
+        let min_size = usize::try_from(min_size).unwrap_or_default();
         let members: Vec<_> = in_service(inventory, name).collect();
         let is_left = |it: &&&Instance| !it.is_draining() && !going.contains(&it.instance_id);
         let left: Vec<_> = members.iter().filter(is_left).collect();
         let empty = left.iter().filter(|member| member.is_empty()).count();
         let busy_before = members.iter().filter(|member| !member.is_empty()).count();
-        Self { scaling, members: members.len(), busy_before, busy: left.len() - empty, empty }
+        let busy = left.len() - empty;
+        Self { scaling, min_size, members: members.len(), busy_before, busy, empty }
     }
 
     fn is_above(&self, needed: usize, running: usize) -> bool {
@@ -132,10 +136,13 @@ impl Left {
     /// Whether ECS may launch an instance as so many tasks arrive. Each may take an empty one of its
     /// own.
     fn launches_for(&self, arriving: usize) -> bool {
-        // However many run: until the tasks arrive ECS may take away what the target does not ask
-        // for, drained ones among it. What is left allows less than one more to hold tasks. At a
-        // hundred percent all that run may hold some.
-        arriving.min(self.empty) > 0 && target_capacity(self.scaling) < 100
+        let newly_busy = arriving.min(self.empty);
+        // However many run: until the tasks arrive ECS may take away what neither the target nor the
+        // group's minimum asks for, drained ones among it. What the target asks for allows less than
+        // one more to hold tasks. At a hundred percent all that run may hold some.
+        newly_busy > 0
+            && target_capacity(self.scaling) < 100
+            && self.is_above(self.busy_before + newly_busy, self.min_size.min(self.members))
     }
 
     /// The same of a group that loses instances, or whether it would have them back in the end.

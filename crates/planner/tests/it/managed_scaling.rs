@@ -316,9 +316,16 @@ fn what_goes_of_another_group_takes_no_empty_instance_below_a_hundred_percent() 
     inventory.instances[7].attributes.remove("ebb.keep");
     // Five of seven are within 80 %. By the time the task comes ECS may have left five, of which four
     // are within it.
-    for (spares, target_capacity, goes) in
-        [(0, 80, 0), (1, 80, 0), (2, 80, 0), (9, 80, 0), (0, 100, 1)]
-    {
+    for (spares, target_capacity, min_size, goes) in [
+        (0, 80, 1, 0),
+        (1, 80, 1, 0),
+        (2, 80, 1, 0),
+        (9, 80, 1, 0),
+        (0, 100, 1, 1),
+        // None of seven may go.
+        (2, 80, 7, 1),
+        (2, 80, 6, 0),
+    ] {
         let mut roomier = inventory.clone();
         for number in 0..spares {
             let mut spare = roomier.instances[4].clone();
@@ -326,9 +333,10 @@ fn what_goes_of_another_group_takes_no_empty_instance_below_a_hundred_percent() 
             spare.arn = instance(20 + number, 0, 0, room(1_000, 1_000)).arn;
             roomier.instances.push(spare);
         }
-        roomier.groups.get_mut(&group_name(0)).unwrap().managed_scaling =
-            Some(scaling(target_capacity));
-        assert_eq!(gone(&planned(&roomier)), [0, goes], "{spares} more, {target_capacity} %");
+        let group = roomier.groups.get_mut(&group_name(0)).unwrap();
+        (group.managed_scaling, group.min_size) = (Some(scaling(target_capacity)), min_size);
+        let case = format!("{spares} more, {target_capacity} %, {min_size} at least");
+        assert_eq!(gone(&planned(&roomier)), [0, goes], "{case}");
     }
 }
 

@@ -274,10 +274,12 @@ proptest! {
             let busy_before = busy + busy_too.count();
             let is_within =
                 |needed, running| 100 * needed <= target_capacity * running;
-            // Until what moves is there, ECS may take away what the target does not ask for.
+            // Until what moves is there, ECS may take away what neither the target nor the group's
+            // minimum asks for.
             let taken_up = empties.min(moved);
             let needed = busy_before + taken_up;
-            let least = (100 * busy_before).div_ceil(target_capacity).max(needed).min(members);
+            let least = (100 * busy_before).div_ceil(target_capacity).max(needed);
+            let least = least.max(group.min_size.max(0) as usize).min(members);
             prop_assert!(taken_up == 0 || is_within(needed, least), "{}", name);
             if going.is_empty() {
                 // What waits takes what it takes.
