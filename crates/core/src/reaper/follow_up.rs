@@ -956,4 +956,52 @@ mod tests {
         let decisions = decide(&inventory, &roomy());
         assert!(matches!(decisions.as_slice(), [(1, FollowUp::Unmark(_))]), "{decisions:?}");
     }
+
+    /// The share itself is enough, and so is nothing of nothing.
+    #[test]
+    fn headroom_is_short_below_what_is_asked_for() {
+        for (free, registered, percent, expected) in [
+            (21, 100, 20, false),
+            (20, 100, 20, false),
+            (19, 100, 20, true),
+            (0, 100, 0, false),
+            (-1, 100, 0, true),
+            (0, 0, 20, false),
+            (-1, 0, 0, true),
+        ] {
+            assert_eq!(is_short(free, registered, percent), expected, "{free} {percent}");
+        }
+        for (min_instances, expected) in [(1, false), (2, false), (3, true)] {
+            let policy = Policy { min_instances, ..Policy::default() };
+            let headroom = headroom(2, (4_096, 4_096), (4_096, 4_096));
+            assert_eq!(missing_headroom(&headroom, &policy).is_some(), expected, "{min_instances}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_active_again_counts_into_the_headroom() {
+        let mut sum = headroom(3, (4_096, 4_096), (1_024, 1_024));
+        let one = Instance { remaining: Some(resources(1_000, 2_000)), ..instance(1) };
+        add_to_headroom(&mut sum, &inventory(Vec::new()), &one);
+        assert_eq!(sum, headroom(4, (6_144, 11_776), (2_024, 3_024)));
+    }
+
+    /// Whoever's mark it bears, and for which reason: only a sweep's own drain is stranded.
+    #[test]
+    fn only_drains_of_sweeps_are_stranded() {
+        for (function, cause, expected) in [
+            (FUNCTION, None, 1),
+            (FUNCTION, Some(Cause::Stop), 0),
+            ("spot-drainer", None, 0),
+            ("spot-drainer", Some(Cause::Stop), 0),
+        ] {
+            let mark = Mark { function: function.to_owned(), at: NOW, cause };
+            let mut instance = drained(1, 60);
+            instance.attributes.insert(DRAINED_BY.to_owned(), mark.to_string());
+            let inventory = inventory(vec![instance]);
+            let decisions = [(0, FollowUp::Wait("1 task left".to_owned()))];
+            let stranded = stranded(&inventory, &decisions, FUNCTION);
+            assert_eq!(stranded.len(), expected, "{function} {cause:?}");
+        }
+    }
 }

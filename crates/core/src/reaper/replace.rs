@@ -9,6 +9,8 @@
 //!
 //! See decision 013.
 
+#[cfg(test)]
+mod boundaries;
 pub mod claim;
 pub mod decide;
 pub mod give_back;

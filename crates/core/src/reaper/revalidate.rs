@@ -65,7 +65,7 @@ mod tests {
     use ebb_planner::TaskKind;
 
     use super::*;
-    use crate::reaper::testing::{NOW, instance, inventory, task};
+    use crate::reaper::testing::{NOW, id, instance, inventory, task};
 
     /// All but the last instance may go.
     fn policy() -> Policy {
@@ -129,5 +129,28 @@ mod tests {
 
         assert!(!removed(&replanned).contains(&busy));
         assert_eq!(reason(&replanned, &busy).code(), "pinned");
+    }
+
+    /// As few go as before, and the same: another one that could go as well does not take its place.
+    #[test]
+    fn nothing_goes_in_place_of_what_was_to_go() {
+        let policy = Policy { min_instances: 3, ..policy() };
+        let planned = ebb_planner::plan(&four(), &policy, NOW);
+        assert_eq!(planned.remove.len(), 1);
+        for number in 1..=4 {
+            let mut planned = planned.clone();
+            planned.remove[0].instance_id = id(number);
+            let replanned = revalidate(&planned, four(), &policy, NOW);
+            assert_eq!(removed(&replanned), [id(number)]);
+        }
+    }
+
+    #[test]
+    fn what_could_be_saved_is_about_the_whole_cluster() {
+        let mut planned = ebb_planner::plan(&four(), &policy(), NOW);
+        planned.remove.truncate(1);
+        let replanned = revalidate(&planned, four(), &policy(), NOW);
+        assert!(planned.saving.bound > replanned.saving.planned);
+        assert_eq!(replanned.saving.bound.to_bits(), planned.saving.bound.to_bits());
     }
 }

@@ -471,4 +471,13 @@ mod tests {
             assert_eq!(asked.contains(&group_name()), asks);
         }
     }
+
+    #[test]
+    fn nothing_is_taken_of_a_zone_that_has_none() {
+        let mut zones = GroupZones::default();
+        zones.add(&group_name(), "a", 1);
+        zones.add(&group_name(), "b", 0);
+        let taken = ["b", "c", "a", "a"].map(|zone| zones.take(&group_name(), zone));
+        assert_eq!(taken, [false, false, true, false]);
+    }
 }

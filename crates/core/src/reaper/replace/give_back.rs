@@ -125,4 +125,27 @@ mod tests {
         members[1].weight = 2;
         assert_eq!(given_up(group(6, &members, 1), &unregistered), [], "it counts for more");
     }
+
+    #[test]
+    fn no_more_is_given_up_than_the_group_was_raised_by() {
+        let members = [1, 2, 3, 4].map(member);
+        let unregistered = [1, 2, 3, 4].map(id);
+        let launched_at = unregistered.clone().map(|id| (id, seconds_ago(1_500))).into();
+        let raised_at = NOW - SignedDuration::from_mins(30);
+        for raised_by in 0..=4 {
+            let given_up =
+                group(4, &members, raised_by).given_up(&unregistered, &launched_at, raised_at, NOW);
+            assert_eq!(i64::try_from(given_up.len()), Ok(raised_by));
+        }
+    }
+
+    /// What is on its way out is no part of the group's size any more.
+    #[test]
+    fn what_terminates_is_not_launched_for_a_raise() {
+        for (state, unlaunched) in [("InService", 0), ("Pending:Wait", 0), ("Terminating", 1)] {
+            let mut members = [1, 2, 3].map(member);
+            members[2].lifecycle_state = LifecycleState::from(state);
+            assert_eq!(group(3, &members, 1).unlaunched(), unlaunched, "{state}");
+        }
+    }
 }
