@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use ebb_core::lifecycle::settings::{LifecycleSettings, OnTimeout};
+use ebb_region::fault::Fault;
 use ebb_region::world::autoscaling::{ActionResult, LifecycleState};
 use ebb_region::world::ecs::{ServiceKind, Status, TaskSpec};
 use ebb_region::{RunEnd, scenario};
 use jiff::SignedDuration;
+use tokio::time::sleep;
 
 use crate::support::{Sim, instance_id, last_stop, over_sns, settings, shop, since_start};
 
@@ -43,6 +45,27 @@ async fn an_instance_that_gets_a_new_root_volume_is_drained_and_comes_back() {
     drop(world);
     let outcomes = sim.outcomes();
     assert_eq!(outcomes[outcomes.len() - 2..], ["completed", "reactivated"], "{outcomes:?}");
+}
+
+/// Nothing of a reboot takes a quarter of a minute to be told that a permission is missing.
+#[tokio::test(start_paused = true)]
+async fn a_permission_that_is_missing_when_an_instance_comes_back_is_told_at_once() {
+    let sim = Sim::shop().await;
+    sim.region.world().replace_root_volume(&instance_id(9));
+    let deny = async {
+        while sim.region.world().completed_actions.is_empty() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        let mut world = sim.region.world();
+        world.faults.plan("DescribeAutoScalingInstances", Fault::Denied, u32::MAX);
+    };
+    tokio::join!(sim.run(LIMIT), deny);
+
+    let completed = sim.completed().time;
+    let world = sim.region.world();
+    let denied = world.delivery.ended.iter().find(|ended| ended.result.is_err());
+    let took = denied.expect("an invocation fails").time.duration_since(completed);
+    assert!(took < SignedDuration::from_secs(30), "{took}");
 }
 
 /// A cluster in which the tasks of a service cannot leave their instances.
@@ -108,9 +131,9 @@ async fn an_instance_that_somebody_sets_active_meanwhile_is_drained_again_within
     let interfere = async {
         // While tasks are not told to stop, and while their targets deregister.
         for after in [25, 118] {
-            tokio::time::sleep(Duration::from_secs(after)).await;
+            sleep(Duration::from_secs(after)).await;
             set_active(&sim);
-            tokio::time::sleep(Duration::from_secs(32)).await;
+            sleep(Duration::from_secs(32)).await;
             let status = sim.region.world().status_of(&instance_id(9));
             assert_eq!(status, Some(Status::Draining), "{after} s later");
         }
