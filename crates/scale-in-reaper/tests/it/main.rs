@@ -28,4 +28,5 @@ mod stories;
 mod summary;
 mod support;
 mod task_rooms;
+mod time_left;
 mod zonal_shifts;

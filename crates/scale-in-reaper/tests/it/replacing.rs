@@ -679,7 +679,7 @@ async fn what_is_retained_is_drained_before_it_is_terminated() {
 }
 
 /// Seven instances in service, of which no cluster has the last: its group retains it.
-fn with_a_retained_stranger() -> World {
+pub(crate) fn with_a_retained_stranger() -> World {
     let mut world = with_a_retained_instance();
     let (cluster, id) = world.registrations(&instance_id(7)).remove(0);
     world.clusters.get_mut(&cluster).unwrap().instances.remove(&id);

@@ -331,7 +331,7 @@ async fn only_the_groups_that_are_named_are_shrunk() {
 }
 
 /// A group that serves a second cluster with instance 11, and whose instance 9 never joined any.
-fn shared() -> World {
+pub(crate) fn shared() -> World {
     let mut world = small(1);
     world.add_instance("blue", NewInstance::new(instance_id(11)));
     let members = &mut world.groups.get_mut(GROUP).unwrap().instances;

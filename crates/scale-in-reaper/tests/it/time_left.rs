@@ -1,0 +1,182 @@
+//! A sweep whose time is nearly over begins nothing: no drain, no termination, no replacement. What it
+//! has begun it needs the rest for.
+
+use std::time::Duration;
+
+use ebb_core::mark::DRAINED_BY;
+use ebb_core::reaper::Answer;
+use ebb_region::fault::Fault;
+use ebb_region::world::World;
+use ebb_region::world::ecs::Status;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::replacing::with_a_retained_stranger;
+use crate::stories::shared;
+use crate::support::{
+    CLUSTER, GROUP, Sim, TIMEOUT, add_small, hooked, instance_id, removed, settings, start_time,
+};
+
+const TERMINATE: &str = "TerminateInstanceInAutoScalingGroup";
+
+/// What may still be written for what was begun in time: a mark and a drain, or the claims of forty
+/// replacements.
+const BATCH_LASTS: SignedDuration = SignedDuration::from_millis(400);
+
+/// How many deadlines each story is tried with.
+const DEADLINES: u32 = 16;
+
+/// A group of forty instances, of which nearly all may go: several batches.
+fn large(min_size: i32) -> World {
+    let mut world = World::new(start_time(), 1);
+    add_small(&mut world, CLUSTER, GROUP, 1..=40, min_size);
+    world.groups.get_mut(GROUP).unwrap().max_size = 80;
+    world
+}
+
+/// The same after an earlier sweep, which has set thirty of them to DRAINING.
+fn drained_before() -> World {
+    let mut world = large(1);
+    let mark = format!("scale-in-reaper/{}", world.now() - Duration::from_secs(1_800));
+    for number in 10..40 {
+        let id = world.container_instance(&instance_id(number)).unwrap().1.id.clone();
+        world.put_attribute(CLUSTER, &id, DRAINED_BY, &mark);
+        world.set_status(CLUSTER, &id, Status::Draining);
+    }
+    world
+}
+
+fn is_read(operation: &str) -> bool {
+    ["Describe", "List", "Get"].iter().any(|read| operation.starts_with(read))
+}
+
+/// A sweep that is cut off after `time`, and when it may begin nothing more: half of the time is
+/// kept, and 30 s at most.
+async fn sweep_within(sim: &Sim, payload: &Value, time: Duration) -> (Option<Answer>, Timestamp) {
+    let now = sim.region.now();
+    let answer = sim.reaper.handle(payload, now, now + time).await.ok();
+    (answer, now + time.saturating_sub(Duration::from_secs(30)).max(time / 2))
+}
+
+/// Calls other than reads, with how long after `moment` each took effect.
+fn writes_after(sim: &Sim, moment: Timestamp) -> Vec<(String, SignedDuration)> {
+    let world = sim.region.world();
+    let late = world.calls.iter().filter(|call| call.time > moment + BATCH_LASTS);
+    let writes = late.filter(|call| !is_read(&call.operation));
+    writes.map(|call| (call.operation.clone(), call.time.duration_since(moment))).collect()
+}
+
+/// Tries deadlines that fall into any moment of a sweep, and of its later half above all.
+async fn assert_nothing_is_begun_too_late(
+    story: &str,
+    world: impl Fn() -> World,
+    payload: Value,
+    sweeps_before: usize,
+) {
+    let ready = async || {
+        let sim = Sim::start(world(), settings()).await;
+        for _ in 0..sweeps_before {
+            sim.invoke(&payload).await.unwrap();
+            sim.until_next().await;
+        }
+        sim
+    };
+    let sim = ready().await;
+    let begun = sim.region.now();
+    sweep_within(&sim, &payload, TIMEOUT).await;
+    let takes = Duration::try_from(sim.region.now().duration_since(begun)).unwrap();
+    assert!(takes < Duration::from_secs(30), "{story}: {takes:?}");
+    assert!(!writes_after(&sim, begun).is_empty(), "{story}: it writes");
+
+    for number in 1..DEADLINES {
+        let sim = ready().await;
+        let time = 2 * takes * number / DEADLINES;
+        let (answer, act_by) = sweep_within(&sim, &payload, time).await;
+        assert_eq!(writes_after(&sim, act_by), [], "{story}, {time:?} of {takes:?}: {answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_little_time_nothing_is_begun_whatever_a_sweep_is_at() {
+    let sweep = json!({});
+    assert_nothing_is_begun_too_late("removes", || hooked(large(1)), sweep.clone(), 0).await;
+    assert_nothing_is_begun_too_late("removes, no hook", || large(1), sweep.clone(), 0).await;
+    assert_nothing_is_begun_too_late("goes on", drained_before, sweep, 0).await;
+}
+
+/// The time is over while other clusters are asked for it, just before it would be terminated.
+#[tokio::test(start_paused = true)]
+async fn what_is_retained_waits_for_a_sweep_with_time() {
+    let replace = json!({"mode": "replace"});
+    let sim = Sim::start(with_a_retained_stranger(), settings()).await;
+    let begun = sim.region.now();
+    sim.invoke(&replace).await.unwrap();
+    let call = |world: &World| world.calls.iter().find(|call| call.operation == TERMINATE).cloned();
+    let terminated = call(&sim.region.world()).unwrap().time.duration_since(begun);
+
+    // A call takes effect 20 ms after it is made.
+    for (earlier, calls) in [(-10, 1), (30, 0), (40, 0), (50, 0)] {
+        let sim = Sim::start(with_a_retained_stranger(), settings()).await;
+        let act_by = terminated - SignedDuration::from_millis(earlier);
+        let time = 2 * Duration::try_from(act_by).unwrap();
+        let (answer, _) = sweep_within(&sim, &replace, time).await;
+        assert_eq!(sim.calls(TERMINATE), calls, "{earlier} ms before: {answer:?}");
+    }
+}
+
+/// A termination is tried again after a pause, and not if the time is over by then.
+#[tokio::test(start_paused = true)]
+async fn with_little_time_no_termination_is_tried_again() {
+    for seconds in 2..12 {
+        let sim = Sim::start(hooked(large(39)), settings()).await;
+        sim.region.world().faults.plan(TERMINATE, Fault::ResourceContention, 60);
+        let (answer, act_by) = sweep_within(&sim, &json!({}), Duration::from_secs(seconds)).await;
+        let late = writes_after(&sim, act_by);
+        let late = late.iter().filter(|(operation, _)| operation == TERMINATE);
+        assert_eq!(late.count(), 0, "{seconds} s: {answer:?}");
+    }
+}
+
+/// Half of a short time may be used.
+#[tokio::test(start_paused = true)]
+async fn a_sweep_with_twenty_seconds_removes_as_much_as_any() {
+    let sim = Sim::start(hooked(large(1)), settings()).await;
+    let (answer, _) = sweep_within(&sim, &json!({}), Duration::from_secs(20)).await;
+    assert_eq!(removed(&answer.unwrap().clusters[0]).len(), sim.calls(TERMINATE));
+    assert!(sim.calls(TERMINATE) > 30, "{}", sim.calls(TERMINATE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_no_time_left_the_cluster_is_not_looked_at_again() {
+    let looks = |sim: &Sim| sim.calls("DescribeAutoScalingGroups");
+    let sim = Sim::start(hooked(large(1)), settings()).await;
+    let begun = sim.region.now();
+    sim.invoke(&json!({"mode": "plan"})).await.unwrap();
+    let (looked, takes) = (looks(&sim), sim.region.now().duration_since(begun));
+    let time = Duration::try_from(takes).unwrap().mul_f64(1.6);
+    sweep_within(&sim, &json!({}), time).await.0.unwrap();
+    assert_eq!(looks(&sim), 2 * looked);
+}
+
+/// A group with a member in none of the swept clusters, in a Region in which it takes seconds to ask
+/// all others.
+#[tokio::test(start_paused = true)]
+async fn with_little_time_other_clusters_are_not_asked_for_members_that_never_joined() {
+    let world = || {
+        let mut world = shared();
+        (0..140).for_each(|number| world.add_cluster(&format!("other-{number}")));
+        world
+    };
+    let sim = Sim::start(world(), settings()).await;
+    let begun = sim.region.now();
+    sim.report().await;
+    let takes = Duration::try_from(sim.region.now().duration_since(begun)).unwrap();
+    assert!(takes > Duration::from_secs(4), "{takes:?}");
+
+    let sim = Sim::start(world(), settings()).await;
+    let (answer, act_by) = sweep_within(&sim, &json!({}), takes.mul_f64(1.6)).await;
+    let late =
+        sim.region.world().calls.iter().filter(|call| call.time > act_by + BATCH_LASTS).count();
+    assert_eq!(late, 0, "{answer:?}");
+    assert_eq!(answer.unwrap().clusters[0].unclear_members, 2);
+}
