@@ -1,5 +1,5 @@
-//! A sweep whose time is nearly over begins nothing: no drain, no termination, no replacement. What it
-//! has begun it needs the rest for.
+//! A sweep whose time is nearly over begins nothing: no drain, no termination, no look. What it has
+//! begun it needs the rest for.
 
 use std::time::Duration;
 
@@ -19,8 +19,7 @@ use crate::support::{
 
 const TERMINATE: &str = "TerminateInstanceInAutoScalingGroup";
 
-/// What may still be written for what was begun in time: a mark and a drain, or the claims of forty
-/// replacements.
+/// What may still be written for what was begun in time: a mark and a drain.
 const BATCH_LASTS: SignedDuration = SignedDuration::from_millis(400);
 
 /// How many deadlines each story is tried with.

@@ -352,7 +352,9 @@ fn an_uneven_group_is_raised_once_more_up_to_its_maximum() {
     for (max_size, is_raised) in [(4, false), (5, true), (6, true)] {
         let mut scenery = Scenery::of(&[("first", "a")]);
         scenery.claim(0, 1);
-        ["b", "c", "b"].map(|zone| scenery.join("first", zone));
+        for zone in ["b", "c", "b"] {
+            scenery.join("first", zone);
+        }
         scenery.groups.values_mut().next().unwrap().max_size = max_size;
         let step = scenery.step(0);
         if is_raised {
@@ -373,7 +375,9 @@ fn an_uneven_group_is_raised_for_one_at_a_time() {
     let mut scenery = Scenery::of(&[("first", "aa")]);
     (0..2).for_each(|index| scenery.claim(index, 1));
     scenery.inventory.instances[1].agent_connected = false;
-    ["b", "b", "b", "c", "c"].map(|zone| scenery.join("first", zone));
+    for zone in ["b", "b", "b", "c", "c"] {
+        scenery.join("first", zone);
+    }
     let steps = [0, 1].map(|index| scenery.step(index));
     assert!(matches!(steps[0], Some(Step::Raise { .. })), "{steps:?}");
     let [_, step] = steps;
