@@ -27,7 +27,8 @@ import sample_events
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 FUNCTIONS = ["spot-drainer", "lifecycle-drainer", "scale-in-reaper"]
-INSTANCES_OF_FUNCTION = 4
+# How many sample events run at a time: some have a function wait for ten seconds.
+EVENTS_AT_ONCE = 16
 LOGS = TARGET / "local"
 START_SECONDS = 120
 # How long a server may take to end before it is killed.
@@ -137,7 +138,7 @@ def wait_for(name, process, port):
 def watch_command(lambda_port):
     command = ["cargo", "lambda", "watch", "--ignore-changes", "-A", HOST, "-P", str(lambda_port)]
     # One instance of a function for each message that it waits with.
-    command += ["--concurrency", str(INSTANCES_OF_FUNCTION)]
+    command += ["--concurrency", str(EVENTS_AT_ONCE)]
     return command
 
 
@@ -321,7 +322,7 @@ def readable(answer):
 
 
 def run_events(lambda_port, env):
-    """Runs every sample event, as many at a time as a function has instances.
+    """Runs every sample event.
 
     One that is malformed or unknown must fail, so that it reaches the dead-letter queue; all others
     must succeed.
@@ -341,7 +342,7 @@ def run_events(lambda_port, env):
         for function in FUNCTIONS
         for event in sorted((ROOT / "events" / function).glob("*.json"))
     ]
-    with concurrent.futures.ThreadPoolExecutor(INSTANCES_OF_FUNCTION) as threads:
+    with concurrent.futures.ThreadPoolExecutor(EVENTS_AT_ONCE) as threads:
         unexpected = [wrong for wrong in threads.map(what_is_wrong_with, events) if wrong]
     count = len(events)
     if unexpected:
