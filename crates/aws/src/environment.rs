@@ -2,7 +2,7 @@
 //!
 //! The SDK's own loader also looks into profiles, and asks containers, instances and STS for
 //! credentials. A function has none of these, and to ask them is code that each would carry. (Lambda
-//! gives credentials by a container's endpoint to functions with SnapStart alone, which OS-only runtimes
+//! gives credentials by a container's endpoint to functions with `SnapStart` alone, which OS-only runtimes
 //! do not have: Lambda Developer Guide, `snapstart`.)
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
