@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::Answer;
+use ebb_core::reaper::settings::ReaperSettings;
 use ebb_region::fault::Fault;
 use ebb_region::world::World;
 use ebb_region::world::ecs::Status;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::replacing::with_a_retained_stranger;
+use crate::replacing::{halves, renew, with_a_retained_stranger};
 use crate::stories::shared;
 use crate::support::{
     CLUSTER, GROUP, Sim, TIMEOUT, add_small, hooked, instance_id, removed, settings, start_time,
@@ -45,6 +46,13 @@ fn drained_before() -> World {
     world
 }
 
+/// Forty instances with an old launch template, half of which may be replaced at a time.
+fn outdated() -> World {
+    let mut world = hooked(large(40));
+    renew(&mut world);
+    world
+}
+
 fn is_read(operation: &str) -> bool {
     ["Describe", "List", "Get"].iter().any(|read| operation.starts_with(read))
 }
@@ -66,23 +74,11 @@ fn writes_after(sim: &Sim, moment: Timestamp) -> Vec<(String, SignedDuration)> {
 }
 
 /// Tries deadlines that fall into any moment of a sweep, and of its later half above all.
-async fn assert_nothing_is_begun_too_late(
-    story: &str,
-    world: impl Fn() -> World,
-    payload: Value,
-    sweeps_before: usize,
-) {
-    let ready = async || {
-        let sim = Sim::start(world(), settings()).await;
-        for _ in 0..sweeps_before {
-            sim.invoke(&payload).await.unwrap();
-            sim.until_next().await;
-        }
-        sim
-    };
+async fn assert_nothing_is_begun_too_late(story: &str, world: impl Fn() -> World, payload: &Value) {
+    let ready = async || Sim::start(world(), settings()).await;
     let sim = ready().await;
     let begun = sim.region.now();
-    sweep_within(&sim, &payload, TIMEOUT).await;
+    sweep_within(&sim, payload, TIMEOUT).await;
     let takes = Duration::try_from(sim.region.now().duration_since(begun)).unwrap();
     assert!(takes < Duration::from_secs(30), "{story}: {takes:?}");
     assert!(!writes_after(&sim, begun).is_empty(), "{story}: it writes");
@@ -90,7 +86,7 @@ async fn assert_nothing_is_begun_too_late(
     for number in 1..DEADLINES {
         let sim = ready().await;
         let time = 2 * takes * number / DEADLINES;
-        let (answer, act_by) = sweep_within(&sim, &payload, time).await;
+        let (answer, act_by) = sweep_within(&sim, payload, time).await;
         assert_eq!(writes_after(&sim, act_by), [], "{story}, {time:?} of {takes:?}: {answer:?}");
     }
 }
@@ -98,9 +94,33 @@ async fn assert_nothing_is_begun_too_late(
 #[tokio::test(start_paused = true)]
 async fn with_little_time_nothing_is_begun_whatever_a_sweep_is_at() {
     let sweep = json!({});
-    assert_nothing_is_begun_too_late("removes", || hooked(large(1)), sweep.clone(), 0).await;
-    assert_nothing_is_begun_too_late("removes, no hook", || large(1), sweep.clone(), 0).await;
-    assert_nothing_is_begun_too_late("goes on", drained_before, sweep, 0).await;
+    assert_nothing_is_begun_too_late("removes", || hooked(large(1)), &sweep).await;
+    assert_nothing_is_begun_too_late("removes, no hook", || large(1), &sweep).await;
+    assert_nothing_is_begun_too_late("goes on", drained_before, &sweep).await;
+}
+
+/// Half of the time is kept for what was begun already, and a look takes more than the other half.
+#[tokio::test(start_paused = true)]
+async fn with_no_time_left_nothing_is_replaced_or_marked() {
+    let patient = ReaperSettings { low_for_sweeps: 2, ..settings() };
+    for (world, settings, payload) in
+        [(outdated(), halves(), json!({"mode": "replace"})), (hooked(large(1)), patient, json!({}))]
+    {
+        let sim = Sim::start(world, settings).await;
+        let begun = sim.region.now();
+        sim.invoke(&json!({"mode": "plan"})).await.unwrap();
+        let takes = Duration::try_from(sim.region.now().duration_since(begun)).unwrap();
+        let calls = sim.region.world().calls.len();
+        let answers = async |share| {
+            let (answer, _) = sweep_within(&sim, &payload, takes.mul_f64(share)).await;
+            answer.is_some()
+        };
+        assert!(answers(1.6).await || answers(2.4).await || answers(3.2).await, "{payload}");
+
+        let world = sim.region.world();
+        let writes = world.calls[calls..].iter().filter(|call| !is_read(&call.operation));
+        assert_eq!(writes.map(|call| call.operation.as_str()).collect::<Vec<_>>(), [""; 0]);
+    }
 }
 
 /// The time is over while other clusters are asked for it, just before it would be terminated.
