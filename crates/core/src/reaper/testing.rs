@@ -7,7 +7,10 @@ use ebb_planner::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::auto_scaling::LifecycleState;
+use crate::ecs::ContainerInstanceStatus;
 use crate::ids::{Cluster, ContainerInstanceArn, GroupName, InstanceId};
+use crate::mark::{Cause, DRAINED_BY, Mark};
+use crate::reaper::budgets::Allowance;
 
 /// The moment of every test.
 pub(crate) const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -49,6 +52,18 @@ pub(crate) fn task(kind: TaskKind) -> Task {
 
 pub(crate) fn managed_scaling(termination_protection: bool) -> ManagedScaling {
     ManagedScaling { target_capacity: 100, termination_protection, scaling_out: false }
+}
+
+/// A budget that lets so many instances go.
+pub(crate) fn budget(instances: usize) -> Allowance {
+    Allowance { instances, decided_by: "a budget".to_owned(), by_budget: true, more_from: None }
+}
+
+/// Has an instance drain since now, by a function's mark.
+pub(crate) fn drain(instance: &mut Instance, function: &str, cause: Option<Cause>) {
+    instance.status = ContainerInstanceStatus::Draining;
+    let mark = Mark { function: function.to_owned(), at: NOW, cause };
+    instance.attributes.insert(DRAINED_BY.to_owned(), mark.to_string());
 }
 
 /// A cluster with these instances, in a group that may shrink.

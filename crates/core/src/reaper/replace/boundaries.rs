@@ -9,15 +9,15 @@ use ebb_planner::{
 use jiff::SignedDuration;
 
 use crate::auto_scaling::LifecycleState;
-use crate::ecs::ContainerInstanceStatus;
 use crate::ids::GroupName;
-use crate::mark::{Cause, DRAINED_BY, Mark};
-use crate::reaper::budgets::Allowance;
+use crate::mark::Cause;
 use crate::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
 use crate::reaper::replace::decide::{Decision, Scene, Step, decide, is_replaced, is_under_way};
 use crate::reaper::replace::members::{GroupMember, GroupMembers};
 use crate::reaper::replace::outdated::{ScheduledEvent, Why};
-use crate::reaper::testing::{NOW, id, instance, inventory, resources, seconds_ago, service, task};
+use crate::reaper::testing::{
+    NOW, budget, drain, id, instance, inventory, resources, seconds_ago, service, task,
+};
 
 const FUNCTION: &str = "scale-in-reaper";
 
@@ -96,8 +96,7 @@ impl Scenery {
     }
 
     fn drain(&mut self, index: usize, function: &str, cause: Option<Cause>) {
-        self.inventory.instances[index].status = ContainerInstanceStatus::Draining;
-        self.set(index, DRAINED_BY, &Mark { function: function.to_owned(), at: NOW, cause });
+        drain(&mut self.inventory.instances[index], function, cause);
         self.outdated.remove(&index);
     }
 
@@ -119,18 +118,12 @@ impl Scenery {
     }
 
     fn decide(&self) -> Decision {
-        let allowance = Allowance {
-            instances: self.allowance,
-            decided_by: "a budget".to_owned(),
-            by_budget: true,
-            more_from: None,
-        };
         decide(&Scene {
             inventory: &self.inventory,
             groups: &self.groups,
             outdated: &self.outdated,
             policy: &self.policy,
-            allowance: &allowance,
+            allowance: &budget(self.allowance),
             may_begin: self.may_begin,
             function: FUNCTION,
             now: NOW,

@@ -10,16 +10,14 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use crate::auto_scaling::LifecycleState;
-use crate::ecs::ContainerInstanceStatus;
 use crate::ids::InstanceId;
-use crate::mark::{Cause, DRAINED_BY, Mark};
-use crate::reaper::budgets::Allowance;
+use crate::mark::Cause;
 use crate::reaper::replace::claim::{Claim, REPLACING_ATTRIBUTE};
 use crate::reaper::replace::decide::{Decision, Scene, Step, decide, without_raised_groups};
 use crate::reaper::replace::members::{GroupMember, GroupMembers};
 use crate::reaper::replace::outdated::Why;
 use crate::reaper::testing::{
-    NOW, group_name, id, instance, inventory, seconds_ago, service, task,
+    NOW, budget, drain, group_name, id, instance, inventory, seconds_ago, service, task,
 };
 
 const FUNCTION: &str = "scale-in-reaper";
@@ -125,9 +123,7 @@ impl World {
                 ..instance(number)
             };
             if given.is_draining {
-                instance.status = ContainerInstanceStatus::Draining;
-                let mark = Mark { function: FUNCTION.to_owned(), at: NOW, cause: None };
-                instance.attributes.insert(DRAINED_BY.to_owned(), mark.to_string());
+                drain(&mut instance, FUNCTION, None);
             }
             if let Some(claim) = given.claim {
                 instance.attributes.insert(REPLACING_ATTRIBUTE.to_owned(), claim.to_string());
@@ -181,18 +177,12 @@ impl World {
     fn decide_about(&self, inventory: &Inventory) -> Decision {
         let outdated = self.outdated();
         let groups = [(group_name(), self.members())].into();
-        let allowance = Allowance {
-            instances: self.allowance,
-            decided_by: "a budget".to_owned(),
-            by_budget: true,
-            more_from: None,
-        };
         decide(&Scene {
             inventory,
             groups: &groups,
             outdated: &outdated,
             policy: &Policy::default(),
-            allowance: &allowance,
+            allowance: &budget(self.allowance),
             may_begin: self.may_begin,
             function: FUNCTION,
             now: NOW,
@@ -600,12 +590,6 @@ fn each_reason_why_an_instance_is_not_replaced_now_has_its_words() {
         let step = &world.decide_about(&inventory).steps[&0];
         assert!(matches!(step, Step::Stay(why) if why.starts_with(words)), "{words}: {step:?}");
     }
-}
-
-fn drain(instance: &mut Instance, function: &str, cause: Option<Cause>) {
-    instance.status = ContainerInstanceStatus::Draining;
-    let mark = Mark { function: function.to_owned(), at: NOW, cause };
-    instance.attributes.insert(DRAINED_BY.to_owned(), mark.to_string());
 }
 
 /// What becomes of the first of two instances that are to be replaced, claimed some minutes ago, and
