@@ -3,19 +3,19 @@
 
 use std::time::Duration;
 
-use ebb_core::mark::DRAINED_BY;
 use ebb_core::reaper::Answer;
 use ebb_core::reaper::settings::ReaperSettings;
 use ebb_region::fault::Fault;
 use ebb_region::world::World;
-use ebb_region::world::ecs::Status;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::follow_ups::drained_by_us;
 use crate::replacing::{halves, renew, with_a_retained_stranger};
 use crate::stories::shared;
 use crate::support::{
-    CLUSTER, GROUP, Sim, TIMEOUT, add_small, hooked, instance_id, removed, settings, start_time,
+    CLUSTER, GROUP, INTERVAL, Sim, TIMEOUT, add_small, hooked, instance_id, removed, settings,
+    start_time,
 };
 
 const TERMINATE: &str = "TerminateInstanceInAutoScalingGroup";
@@ -37,11 +37,8 @@ fn large(min_size: i32) -> World {
 /// The same after an earlier sweep, which has set thirty of them to DRAINING.
 fn drained_before() -> World {
     let mut world = large(1);
-    let mark = format!("scale-in-reaper/{}", world.now() - Duration::from_secs(1_800));
     for number in 10..40 {
-        let id = world.container_instance(&instance_id(number)).unwrap().1.id.clone();
-        world.put_attribute(CLUSTER, &id, DRAINED_BY, &mark);
-        world.set_status(CLUSTER, &id, Status::Draining);
+        drained_by_us(&mut world, &instance_id(number), INTERVAL);
     }
     world
 }
@@ -65,6 +62,17 @@ async fn sweep_within(sim: &Sim, payload: &Value, time: Duration) -> (Option<Ans
     (answer, now + time.saturating_sub(Duration::from_secs(30)).max(time / 2))
 }
 
+/// How long something takes in a Region.
+async fn measure<Output>(sim: &Sim, work: impl Future<Output = Output>) -> Duration {
+    let begun = sim.region.now();
+    work.await;
+    sim.region.now().duration_since(begun).unsigned_abs()
+}
+
+async fn planned(sim: &Sim) -> Answer {
+    sim.invoke(&json!({"mode": "plan"})).await.unwrap()
+}
+
 /// Calls other than reads, with how long after `moment` each took effect.
 fn writes_after(sim: &Sim, moment: Timestamp) -> Vec<(String, SignedDuration)> {
     let world = sim.region.world();
@@ -78,8 +86,7 @@ async fn assert_nothing_is_begun_too_late(story: &str, world: impl Fn() -> World
     let ready = async || Sim::start(world(), settings()).await;
     let sim = ready().await;
     let begun = sim.region.now();
-    sweep_within(&sim, payload, TIMEOUT).await;
-    let takes = Duration::try_from(sim.region.now().duration_since(begun)).unwrap();
+    let takes = measure(&sim, sweep_within(&sim, payload, TIMEOUT)).await;
     assert!(takes < Duration::from_secs(30), "{story}: {takes:?}");
     assert!(!writes_after(&sim, begun).is_empty(), "{story}: it writes");
 
@@ -107,9 +114,7 @@ async fn with_no_time_left_nothing_is_replaced_or_marked() {
         [(outdated(), halves(), json!({"mode": "replace"})), (hooked(large(1)), patient, json!({}))]
     {
         let sim = Sim::start(world, settings).await;
-        let begun = sim.region.now();
-        sim.invoke(&json!({"mode": "plan"})).await.unwrap();
-        let takes = Duration::try_from(sim.region.now().duration_since(begun)).unwrap();
+        let takes = measure(&sim, planned(&sim)).await;
         let calls = sim.region.world().calls.len();
         let answers = async |share| {
             let (answer, _) = sweep_within(&sim, &payload, takes.mul_f64(share)).await;
@@ -169,11 +174,9 @@ async fn a_sweep_with_twenty_seconds_removes_as_much_as_any() {
 async fn with_no_time_left_the_cluster_is_not_looked_at_again() {
     let looks = |sim: &Sim| sim.calls("DescribeAutoScalingGroups");
     let sim = Sim::start(hooked(large(1)), settings()).await;
-    let begun = sim.region.now();
-    sim.invoke(&json!({"mode": "plan"})).await.unwrap();
-    let (looked, takes) = (looks(&sim), sim.region.now().duration_since(begun));
-    let time = Duration::try_from(takes).unwrap().mul_f64(1.6);
-    sweep_within(&sim, &json!({}), time).await.0.unwrap();
+    let takes = measure(&sim, planned(&sim)).await;
+    let looked = looks(&sim);
+    sweep_within(&sim, &json!({}), takes.mul_f64(1.6)).await.0.unwrap();
     assert_eq!(looks(&sim), 2 * looked);
 }
 
@@ -187,9 +190,7 @@ async fn with_little_time_other_clusters_are_not_asked_for_members_that_never_jo
         world
     };
     let sim = Sim::start(world(), settings()).await;
-    let begun = sim.region.now();
-    sim.report().await;
-    let takes = Duration::try_from(sim.region.now().duration_since(begun)).unwrap();
+    let takes = measure(&sim, sim.report()).await;
     assert!(takes > Duration::from_secs(4), "{takes:?}");
 
     let sim = Sim::start(world(), settings()).await;
