@@ -133,8 +133,7 @@ events: local ## Run each function on each of its sample events; only malformed 
 test: local $(TOOLS_TEST) ## Run all tests: no AWS account, no Docker
 	@rm -f $(TARGET)/requests.jsonl
 	cargo test --workspace --locked --no-run
-	@($(PYTHON) scripts/local.py demo && $(PLAY_TRIAL)) > $(TARGET)/played.log 2>&1 & played=$$!; \
-		echo "EBB_REQUESTS=$(abspath $(TARGET))/requests.jsonl cargo test --workspace --locked"; \
+	($(PYTHON) scripts/local.py demo && $(PLAY_TRIAL)) > $(TARGET)/played.log 2>&1 & played=$$!; \
 		EBB_REQUESTS=$(abspath $(TARGET))/requests.jsonl cargo test --workspace --locked; tested=$$?; \
 		wait $$played; played=$$?; cat $(TARGET)/played.log; [ $$tested = 0 ] && [ $$played = 0 ]
 	EBB_REGION=$(TARGET)/debug/ebb-region EBB_REQUESTS=$(TARGET)/requests.jsonl \
